@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * agent_proto.h: the whole protocol between bangerd and the agent in the guest.
+ *
+ * Carrier: one reliable byte stream per VM. Under QEMU it is the virtio-serial
+ * port named BG_AGENT_PORT, which is one stream for the guest's whole life;
+ * under Firecracker it is a vsock connection to port BG_AGENT_VSOCK_PORT.
+ * Everything is little-endian, fixed width.
+ *
+ * A frame is struct bg_agent_head followed by head.len bytes of payload.
+ *
+ * Opening. The host sends BG_AGENT_HELLO whose payload is 16 random bytes. The
+ * guest drops all state of an earlier conversation (its streams end as if their
+ * host had gone), and answers BG_AGENT_WELCOME that starts with the same 16 bytes.
+ * Each side skips bytes until it has found the frame that opens the
+ * conversation: what an earlier bangerd left half-sent in a virtio-serial port
+ * is passed over that way. After the opening a malformed frame ends the
+ * conversation: the guest then waits for the next HELLO, the host reconnects.
+ * A guest that reboots announces itself with BG_AGENT_BOOT; the host answers
+ * with a new HELLO.
+ *
+ * Streams. Requests that have a body of data (exec, copy) run in a stream whose
+ * number the host chooses (1 and up; 0 is the conversation itself). Every stream
+ * starts with a window of BG_AGENT_WINDOW bytes each way, for BG_AGENT_DATA
+ * payload only; the reader gives more with BG_AGENT_CREDIT. A frame for a stream
+ * the receiver does not have is ignored.
+ */
+#ifndef BG_AGENT_PROTO_H
+#define BG_AGENT_PROTO_H
+
+#include <stdint.h>
+
+#define BG_AGENT_MAGIC	     0x31414742u /* "BGA1" */
+#define BG_AGENT_VERSION     1
+#define BG_AGENT_PORT	     "banger.agent"
+#define BG_AGENT_VSOCK_PORT  1024
+#define BG_AGENT_NONCE	     16
+#define BG_AGENT_PAYLOAD_MAX (64 * 1024)
+#define BG_AGENT_WINDOW	     (256 * 1024)
+
+enum bg_agent_type {
+	/* conversation, stream 0 */
+	BG_AGENT_HELLO = 1,    /* host: nonce */
+	BG_AGENT_WELCOME = 2,  /* guest: struct bg_agent_welcome */
+	BG_AGENT_BOOT = 3,     /* guest: no payload; sent once when the agent starts */
+	BG_AGENT_STATUS = 4,   /* guest: struct bg_agent_status; after WELCOME and at every change */
+	BG_AGENT_PING = 5,     /* host: 8 bytes of its choice */
+	BG_AGENT_PONG = 6,     /* guest: the same 8 bytes */
+	BG_AGENT_SHUTDOWN = 7, /* host: 1 byte, enum bg_agent_shutdown; the guest answers DONE then goes down */
+	BG_AGENT_DONE = 8,     /* guest, also in streams: struct bg_agent_done */
+	/* streams */
+	BG_AGENT_DATA = 16,   /* both: bytes; the sub-stream is head.sub (0 stdin/body, 1 stdout, 2 stderr) */
+	BG_AGENT_EOF = 17,    /* both: end of head.sub */
+	BG_AGENT_CREDIT = 18, /* both: u32 bytes more for head.sub */
+	BG_AGENT_CANCEL = 19, /* host: end the request and what it started */
+};
+
+enum bg_agent_shutdown { BG_AGENT_POWEROFF = 0, BG_AGENT_REBOOT = 1 };
+
+struct bg_agent_head {
+	uint32_t magic;
+	uint32_t len; /* of the payload, at most BG_AGENT_PAYLOAD_MAX */
+	uint32_t stream;
+	uint16_t type; /* enum bg_agent_type */
+	uint16_t sub;
+} __attribute__((packed));
+
+struct bg_agent_welcome {
+	uint8_t nonce[BG_AGENT_NONCE];
+	uint32_t version; /* BG_AGENT_VERSION */
+	uint32_t reserved;
+	uint8_t vm_id[16]; /* from the settings: the host checks that it talks to the right guest */
+} __attribute__((packed));
+
+/* What the guest has come to. Bits are only ever added during one boot. */
+enum bg_agent_flag {
+	BG_AGENT_F_ROOT = 1 << 0,    /* root file system mounted, the image's init (or ours) runs */
+	BG_AGENT_F_NET = 1 << 1,     /* eth0 is up with its address */
+	BG_AGENT_F_SSHD = 1 << 2,    /* something listens on TCP port 22 */
+	BG_AGENT_F_NO_SSHD = 1 << 3, /* the image has no ssh server: do not wait for one */
+};
+
+struct bg_agent_status {
+	uint32_t flags;	    /* enum bg_agent_flag */
+	uint32_t uptime_ms; /* since the guest's kernel started */
+} __attribute__((packed));
+
+struct bg_agent_done {
+	int32_t error;	/* 0 or a positive Linux errno of the request itself */
+	int32_t status; /* exec: wait status as from waitpid */
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct bg_agent_head) == 16, "wire format");
+_Static_assert(sizeof(struct bg_agent_welcome) == 40, "wire format");
+_Static_assert(sizeof(struct bg_agent_status) == 8, "wire format");
+_Static_assert(sizeof(struct bg_agent_done) == 8, "wire format");
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * fd.h: whole reads and writes, small files, atomic replacement. Leaf code:
+ * returns -errno, never logs, allocates only what it hands out.
+ */
+#ifndef BG_FD_H
+#define BG_FD_H
+
+#include <sys/types.h>
+
+#include "common/base.h"
+
+/* Writes all of buf, restarting after EINTR. 0 or -errno. Blocks as fd does. */
+int bg_write_all(int fd, const void *buf, size_t len);
+/* Reads exactly len bytes; -EPIPE at an early end. */
+int bg_read_exact(int fd, void *buf, size_t len);
+/* Reads a file of at most max bytes; *ret is NUL-terminated and the caller's; -EFBIG beyond. */
+int bg_read_file_at(int dirfd, const char *path, size_t max, char **ret, size_t *ret_len);
+/* As above for an open fd, from its current offset to its end. */
+int bg_read_fd(int fd, size_t max, char **ret, size_t *ret_len);
+/* Puts a new file with this content and mode in place, by rename, after fsync. */
+int bg_write_file_at(int dirfd, const char *path, const void *buf, size_t len, mode_t mode);
+/* mkdir -p for an absolute path; each made directory gets mode. */
+int bg_mkdir_p(const char *path, mode_t mode);
+/* Removes a tree below dirfd without following links; a missing one is success. */
+int bg_rm_rf_at(int dirfd, const char *name);
+int bg_set_cloexec(int fd, bool on);
+int bg_set_nonblock(int fd, bool on);
+
+#endif

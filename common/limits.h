@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/* limits.h: every bound that crosses a border, with its unit and its reason. */
+#ifndef BG_LIMITS_H
+#define BG_LIMITS_H
+
+#define BG_NAME_MAX          40	   /* bytes of a VM, image or kernel name: fits a DNS label (63) with room */
+#define BG_ID_LEN            32	   /* hex digits of a 128-bit VM id */
+#define BG_SUN_PATH_MAX      107   /* bytes of a unix socket path: sockaddr_un.sun_path less the NUL */
+
+#define BG_VCPU_MIN          1
+#define BG_VCPU_MAX          32	   /* Firecracker's own maximum */
+#define BG_MEMORY_MIB_MIN    128   /* a Debian guest does not boot in less */
+#define BG_MEMORY_MIB_MAX    (1024 * 1024)
+#define BG_DISK_MIB_MIN      16
+#define BG_DISK_MIB_MAX      (16 * 1024 * 1024) /* 16 TiB: ext4 with 4 KiB blocks */
+
+#define BG_HTTP_BODY_MAX     (1024 * 1024)	/* bytes of an API request body */
+#define BG_HTTP_HEADER_MAX   (16 * 1024)
+#define BG_JOB_MSG_MAX       (64 * 1024)	/* bytes of one worker datagram */
+#define BG_JOB_FDS_MAX       8
+#define BG_CONFIG_MAX        (256 * 1024)	/* bytes of config.toml */
+
+#define BG_BOOT_TIMEOUT_S    180   /* VMM start to guest ready; software emulation on a busy machine needs most of it */
+#define BG_STOP_TIMEOUT_S    60	   /* shutdown request to VMM exit, then it is killed */
+#define BG_KILL_TIMEOUT_S    10
+
+#define BG_PAGE_SIZE         4096
+
+#endif
