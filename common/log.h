@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * log.h: bangerd.log, one JSON object a line: {"time","level","source","message", fields...}.
+ * Levels: error, warn, info, debug. A function logs or returns an error, not both.
+ */
+#ifndef BG_LOG_H
+#define BG_LOG_H
+
+#include "common/base.h"
+#include "common/err.h"
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVEL_MAX_ };
+
+const char *log_level_str(enum log_level level);
+/* -EINVAL for a word that is no level. */
+int log_level_parse(const char *word, enum log_level *ret);
+
+/* Until log_open, lines go to stderr. The fd is taken. */
+void log_open(int fd, enum log_level level);
+void log_set_level(enum log_level level);
+bool log_wanted(enum log_level level);
+
+/*
+ * fields: pairs of name, string value, ended by NULL; names are literals.
+ * log_msg(LOG_INFO, "vm", "started", "vm", name, NULL)
+ */
+void log_msg(enum log_level level, const char *source, const char *message, ...)
+	__attribute__((sentinel));
+/* The error's code, message and hint as fields. */
+void log_err(enum log_level level, const char *source, const char *message, const struct bg_err *err);
+
+#endif

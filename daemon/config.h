@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * config.h: ~/.config/banger/config.toml, read once at start. The keys are the table in
+ * config_keys.def; the syntax is the small part of TOML that config_toml.h names. An unknown
+ * key or a wrong type is BG_ERR_CONFIG naming file and line.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "common/err.h"
+#include "common/log.h"
+
+enum config_vmm { CONFIG_VMM_AUTO, CONFIG_VMM_QEMU, CONFIG_VMM_FIRECRACKER };
+enum config_storage { CONFIG_STORAGE_AUTO, CONFIG_STORAGE_REFLINK, CONFIG_STORAGE_COPY };
+
+struct config {
+	enum log_level log_level;
+	enum config_vmm vmm;
+	enum config_storage storage;
+	char *firecracker_bin; /* "firecracker": from PATH, or absolute */
+	char *qemu_bin;	       /* "qemu-system-x86_64" */
+	char *ssh_key_path;    /* NULL: banger's own key */
+	char *default_image_name; /* "default" */
+	unsigned default_vcpus;	  /* 2 */
+	uint64_t default_memory_mib; /* 1024; written as "1G" or a number of MiB */
+	uint64_t default_disk_mib;   /* 8G */
+	uint64_t default_work_mib;   /* 8G */
+};
+
+/* A missing file gives the defaults. */
+int config_load(const char *path, struct config **ret, struct bg_err **err);
+void config_free(struct config *config);
+BG_DEFINE_UNREF(config, struct config *, config_free)
+
+#endif

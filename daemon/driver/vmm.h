@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vmm.h: one VMM process per VM, under QEMU or Firecracker (or the fake of the tests). The process
+ * is the user's own, has a session of its own and outlives bangerd: it is adopted again by pid, start
+ * time and the VM's id in its command line. A struct vmm is the engine's hold on it; freeing that
+ * leaves the process alone.
+ */
+#ifndef VMM_H
+#define VMM_H
+
+#include <sys/types.h>
+
+#include "common/base.h"
+#include "common/err.h"
+#include "common/limits.h"
+#include "daemon/loop/loop.h"
+
+enum vmm_accel { VMM_ACCEL_KVM, VMM_ACCEL_TCG, VMM_ACCEL_MAX_ };
+const char *vmm_accel_str(enum vmm_accel accel);
+int vmm_accel_parse(const char *word, enum vmm_accel *ret);
+
+/* What a start needs; everything borrowed for the call. Paths are absolute. */
+struct vmm_spec {
+	const char *id;	  /* BG_ID_LEN hex digits */
+	const char *name;
+	unsigned vcpus;
+	uint64_t memory_mib;
+	enum vmm_accel accel;
+	const char *binary;
+	const char *kernel;
+	const char *initrd;
+	const char *disk_root;
+	const char *disk_work;	  /* NULL: none */
+	const char *disk_modules; /* NULL: none; attached read-only */
+	const char *tap;	  /* NULL: no network */
+	uint8_t mac[6];
+	const char *run_dir;	/* short path, exists, ours: control and agent sockets */
+	const char *serial_log; /* appended to */
+	const char *vmm_log;	/* appended to: stdout and stderr of the process */
+};
+
+struct vmm;
+struct vmm_call;
+
+enum vmm_command { VMM_PAUSE, VMM_RESUME };
+
+/* status as from waitpid, or -1 when it was adopted. Comes once, in the loop. */
+typedef void (*vmm_exit_fn)(struct vmm *vmm, int status, void *userdata);
+/* err is borrowed, NULL on success. Comes once unless the call is freed first. */
+typedef void (*vmm_done_fn)(const struct bg_err *err, void *userdata);
+
+struct vmm_driver {
+	const char *name;	/* "qemu" */
+	const char *agent;	/* carrier of the agent for vm.conf: "virtio" or "vsock" */
+	const char *poweroff;	/* for vm.conf: "off" or "reset" */
+	const char *agent_socket; /* file name in run_dir */
+	/* Guest names of the disks, in vm.conf: root, work, modules (the last two as if all are there). */
+	const char *dev_root, *dev_work, *dev_modules;
+	/* Starts the process; returns as soon as it is spawned. */
+	int (*spawn)(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err);
+	int (*command)(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
+		struct vmm_call **ret, struct bg_err **err);
+};
+
+extern const struct vmm_driver vmm_qemu;
+extern const struct vmm_driver vmm_firecracker;
+extern const struct vmm_driver vmm_fake; /* tests: a child that runs tests/lib/fake-vmm */
+/* NULL when there is none of that name. */
+const struct vmm_driver *vmm_driver_by_name(const char *name);
+
+int vmm_start(struct loop *loop, const struct vmm_driver *driver, const struct vmm_spec *spec,
+	vmm_exit_fn exited, void *userdata, struct vmm **ret, struct bg_err **err);
+/* -ESRCH when that process is gone or is another one by now. */
+int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id, const char *run_dir,
+	pid_t pid, uint64_t pid_start, vmm_exit_fn exited, void *userdata, struct vmm **ret);
+/* Looks through /proc for our own process with this VM id in its command line: after a crash between spawn and its record. */
+int vmm_find(const char *id, pid_t *ret_pid, uint64_t *ret_start);
+void vmm_free(struct vmm *vmm);
+BG_DEFINE_UNREF(vmm, struct vmm *, vmm_free)
+
+pid_t vmm_pid(const struct vmm *vmm);
+uint64_t vmm_pid_start(const struct vmm *vmm);
+const struct vmm_driver *vmm_driver_of(const struct vmm *vmm);
+const char *vmm_run_dir(const struct vmm *vmm);
+struct loop *vmm_loop(const struct vmm *vmm);
+/* pidfd_send_signal: never hits a recycled pid. */
+int vmm_signal(struct vmm *vmm, int signo);
+int vmm_send_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
+	struct vmm_call **ret, struct bg_err **err);
+void vmm_call_free(struct vmm_call *call);
+BG_DEFINE_UNREF(vmm_call, struct vmm_call *, vmm_call_free)
+
+/*
+ * The choice that config's vmm and this host give. The probe runs in a child (a micro guest under
+ * KVM with a deadline, `firecracker --version`, `qemu --version`), so that it never blocks the loop.
+ */
+struct vmm_choice {
+	const struct vmm_driver *driver; /* NULL: none usable, see err */
+	enum vmm_accel accel;
+	char *binary;	/* absolute */
+	char *version;
+	char *reason;	/* one sentence, for `vm show` and doctor */
+	struct bg_err *err;
+};
+struct vmm_probe;
+typedef void (*vmm_probe_fn)(const struct vmm_choice *choice, void *userdata);
+struct config;
+int vmm_probe_start(struct loop *loop, const struct config *config, vmm_probe_fn done, void *userdata,
+	struct vmm_probe **ret, struct bg_err **err);
+/* NULL until done; owned by the probe. */
+const struct vmm_choice *vmm_probe_choice(const struct vmm_probe *probe);
+void vmm_probe_free(struct vmm_probe *probe);
+BG_DEFINE_UNREF(vmm_probe, struct vmm_probe *, vmm_probe_free)
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * http.h: the API server on the unix socket. Routes come from common/http_routes.def: for each row
+ * the dispatch table names a handler  void api_<symbol>(struct http_call *call, struct engine *engine).
+ * Only peers of our own uid are served (SO_PEERCRED). evhttp is used in this folder alone.
+ */
+#ifndef HTTP_H
+#define HTTP_H
+
+#include <jansson.h>
+
+#include "common/base.h"
+#include "common/err.h"
+
+struct engine;
+struct http;
+struct http_call;   /* one request; the handler ends it by exactly one reply, now or later */
+struct http_stream; /* a reply that goes on */
+
+typedef void (*http_handler)(struct http_call *call, struct engine *engine);
+
+/* listen_fd is taken. */
+int http_new(struct engine *engine, int listen_fd, struct http **ret, struct bg_err **err);
+void http_free(struct http *http);
+BG_DEFINE_UNREF(http, struct http *, http_free)
+
+/* {name} or {id} of the path, decoded; NULL when the route has none. Borrowed from the call. */
+const char *http_call_arg(const struct http_call *call);
+/* Query parameter by name, or NULL. Only those the route's row lists get here; others are an error. */
+const char *http_call_query(const struct http_call *call, const char *name);
+/* The body as a JSON object, borrowed; an empty object when there was none. */
+json_t *http_call_body(const struct http_call *call);
+
+/* Each ends the call. body is taken. */
+void http_reply(struct http_call *call, int status, json_t *body);
+/* err is taken. */
+void http_reply_error(struct http_call *call, struct bg_err *err);
+
+/*
+ * Starts a chunked reply. on_gone is called once when the client leaves first (the stream is
+ * freed then). text: "application/x-ndjson" or "text/plain".
+ */
+struct http_stream *http_reply_stream(struct http_call *call, const char *type,
+	void (*on_gone)(struct http_stream *stream, void *userdata), void *userdata);
+void http_stream_json(struct http_stream *stream, const json_t *line);
+void http_stream_bytes(struct http_stream *stream, const void *buf, size_t len);
+/* Bytes queued and not yet taken by the client: writers of bulk data wait below a bound. */
+size_t http_stream_pending(const struct http_stream *stream);
+void http_stream_end(struct http_stream *stream);
+
+#endif

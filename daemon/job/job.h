@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * job.h: runs banger-worker jobs (common/job_proto.h): one process each, at most JOBS_MAX at once, the
+ * others queue; a deadline each; killed when freed.
+ */
+#ifndef JOB_H
+#define JOB_H
+
+#include <jansson.h>
+
+#include "common/base.h"
+#include "common/err.h"
+#include "common/job_proto.h"
+#include "daemon/loop/loop.h"
+
+#define JOBS_MAX 4
+
+enum job_kind {
+#define X(sym, name, n_fds, deadline) JOB_##sym,
+#include "common/job_table.def"
+#undef X
+	JOB_MAX_
+};
+
+struct jobs;
+struct job;
+
+typedef void (*job_progress_fn)(const json_t *progress, void *userdata);
+/* Exactly one of result and err is set, both borrowed. Comes once, never from inside job_start. */
+typedef void (*job_done_fn)(const json_t *result, struct bg_err *err, void *userdata);
+
+/* worker_path: absolute; worker_log: fd that gets stdout and stderr of every worker, borrowed. */
+int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct jobs **ret, struct bg_err **err);
+void jobs_free(struct jobs *jobs);
+BG_DEFINE_UNREF(jobs, struct jobs *, jobs_free)
+
+/* params is taken; fds are duplicated. progress may be NULL. */
+int job_start(struct jobs *jobs, enum job_kind kind, json_t *params, const int *fds, unsigned n_fds,
+	job_progress_fn progress, job_done_fn done, void *userdata, struct job **ret, struct bg_err **err);
+void job_free(struct job *job);
+BG_DEFINE_UNREF(job, struct job *, job_free)
+
+#endif

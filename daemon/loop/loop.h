@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * loop.h: the engine's one event loop (libevent underneath; only loop/ and http/
+ * include its headers). Callbacks must end within about LOOP_SLOW_USEC; debug
+ * builds (b_ndebug=false) log the name of those that do not.
+ *
+ * Every source has one owner, who frees it; freeing is allowed inside its own callback,
+ * and after it no callback comes. One-shot sources stay allocated until freed.
+ */
+#ifndef LOOP_H
+#define LOOP_H
+
+#include <sys/types.h>
+
+#include "common/base.h"
+
+#define LOOP_SLOW_USEC 10000
+
+struct loop;
+struct loop_source;
+struct event_base;
+
+enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+
+typedef void (*loop_timer_fn)(void *userdata);
+typedef void (*loop_fd_fn)(int fd, unsigned events, void *userdata);
+typedef void (*loop_signal_fn)(int signo, void *userdata);
+/* status as from waitpid(2), or -1 when the process was not our child (adopted). */
+typedef void (*loop_exit_fn)(pid_t pid, int status, void *userdata);
+
+int loop_new(struct loop **ret);
+void loop_free(struct loop *loop);
+BG_DEFINE_UNREF(loop, struct loop *, loop_free)
+/* Runs until loop_exit; returns the code given there. */
+int loop_run(struct loop *loop);
+void loop_exit(struct loop *loop, int code);
+struct event_base *loop_base(struct loop *loop);
+
+/* name: a string literal, for the slow-callback log. All return 0 or -errno. */
+int loop_add_timer(struct loop *loop, const char *name, uint64_t usec, loop_timer_fn fn, void *userdata,
+	struct loop_source **ret);
+/* Again and again, every usec. */
+int loop_add_ticker(struct loop *loop, const char *name, uint64_t usec, loop_timer_fn fn, void *userdata,
+	struct loop_source **ret);
+/* As soon as control is back in the loop. */
+int loop_defer(struct loop *loop, const char *name, loop_timer_fn fn, void *userdata,
+	struct loop_source **ret);
+/* The fd stays the caller's. */
+int loop_add_fd(struct loop *loop, const char *name, int fd, unsigned events, loop_fd_fn fn, void *userdata,
+	struct loop_source **ret);
+int loop_source_set_events(struct loop_source *source, unsigned events);
+/* Watches pidfd (stays the caller's) and reaps a child. Called once. */
+int loop_add_exit(struct loop *loop, const char *name, pid_t pid, int pidfd, loop_exit_fn fn, void *userdata,
+	struct loop_source **ret);
+int loop_add_signal(struct loop *loop, const char *name, int signo, loop_signal_fn fn, void *userdata,
+	struct loop_source **ret);
+void loop_source_free(struct loop_source *source);
+BG_DEFINE_UNREF(loop_source, struct loop_source *, loop_source_free)
+
+/* Microseconds of CLOCK_MONOTONIC. */
+uint64_t loop_now_usec(void);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/* spawn.h: starts a program with exactly the descriptors named, without blocking the loop (posix_spawn). */
+#ifndef SPAWN_H
+#define SPAWN_H
+
+#include <sys/types.h>
+
+#include "common/base.h"
+#include "common/err.h"
+
+#define SPAWN_FDS_MAX 8
+
+struct spawn {
+	const char *path;	  /* absolute, or a name looked up in PATH */
+	const char *const *argv;  /* NULL-terminated */
+	const char *const *env;	  /* NULL: the caller's */
+	int fd[SPAWN_FDS_MAX];	  /* fd[i] becomes descriptor i of the program; -1 is /dev/null for 0-2, absent above */
+	unsigned n_fds;		  /* at least 3 */
+	bool new_session;	  /* setsid: outlives the terminal and its signals */
+};
+
+/* *ret_pidfd is the caller's. Signal mask and handlers of the program are the defaults. */
+int spawn_process(const struct spawn *spawn, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err);
+
+#endif
