@@ -46,7 +46,7 @@ enum priv_code {
 	PRIV_CODE_END_
 };
 /* The last code that a helper may send unasked, because it could not start. */
-#define PRIV_CODE_START_MAX PRIV_CODE_SANDBOX
+#define PRIV_CODE_START_MAX PRIV_CODE_FAILED
 
 enum priv_kind {
 #define PRIV_KIND(NAME, shape, check) PRIV_KIND_##NAME,
