@@ -24,6 +24,11 @@
 #define BG_STOP_TIMEOUT_S    60	   /* shutdown request to VMM exit, then it is killed */
 #define BG_KILL_TIMEOUT_S    10
 
+#define BG_SLOTS_MAX         64	   /* network slots a user can ever have: one bit each in a u64 */
+#define BG_PRIV_USERS_MAX    256   /* user indexes of the network helper: one /24 each in a /16 */
+#define BG_PRIV_FDS_MAX      4	   /* descriptors in one helper datagram */
+#define BG_PRIV_MSG_MAX      256   /* bytes of one helper datagram, head included */
+
 #define BG_PAGE_SIZE         4096
 
 #endif

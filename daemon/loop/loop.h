@@ -59,5 +59,7 @@ BG_DEFINE_UNREF(loop_source, struct loop_source *, loop_source_free)
 
 /* Microseconds of CLOCK_MONOTONIC. */
 uint64_t loop_now_usec(void);
+/* For callbacks that reach us by another way than a source (http): logs name when they took long. */
+void loop_note_slow(const char *name, uint64_t started_usec);
 
 #endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC */
+/* See storage.h. What all drivers share, and the choice between them. Blocks for opens and renames only. */
+#include "daemon/driver/storage.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "common/fd.h"
+#include "daemon/driver/storage_impl.h"
+
+static const struct storage_driver *const drivers[] = {&storage_reflink, &storage_copy, &storage_fake};
+
+const struct storage_driver *storage_driver_by_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		if (bg_streq(drivers[i]->name, name))
+			return drivers[i];
+	return NULL;
+}
+
+static int open_tmp(struct storage_call *call)
+{
+	if (unlink(call->tmp) < 0 && errno != ENOENT)
+		return -errno;
+	call->tmp_fd = open(call->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return call->tmp_fd < 0 ? -errno : 0;
+}
+
+static int open_source(struct storage_call *call, struct bg_err **err)
+{
+	struct stat st;
+
+	call->source_fd = open(call->source, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (call->source_fd < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", call->source);
+	if (fstat(call->source_fd, &st) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "look at %s", call->source);
+	if (!S_ISREG(st.st_mode))
+		return bg_err_set(err, BG_ERR_IO, EINVAL, "%s is not a regular file", call->source);
+	call->size = BG_MAX(call->size, (uint64_t)st.st_size);
+	return 0;
+}
+
+int storage_call_new(const char *source, const char *target, uint64_t size, storage_progress_fn progress,
+	storage_done_fn done, void *userdata, struct storage_call **ret, struct bg_err **err)
+{
+	_unref_(storage_call) struct storage_call *call = calloc(1, sizeof(*call));
+	int r;
+
+	if (!call)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	*call = (struct storage_call){.source_fd = -1, .tmp_fd = -1, .size = size, .progress = progress,
+		.done = done, .userdata = userdata};
+	call->source = strdup(source);
+	call->target = strdup(target);
+	if (!call->source || !call->target)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = open_source(call, err);
+	if (r < 0)
+		return r;
+	if (asprintf(&call->tmp, "%s.new", target) < 0) {
+		call->tmp = NULL;
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	r = open_tmp(call);
+	if (r < 0)
+		return storage_call_fail(call, -r, err);
+	*ret = TAKE_PTR(call);
+	return 0;
+}
+
+static uint64_t mib_up(uint64_t bytes)
+{
+	return (bytes + MIB - 1) / MIB;
+}
+
+static int no_space(const struct storage_call *call, int errnum, struct bg_err **err)
+{
+	struct statvfs vfs = {0};
+	struct stat st = {0};
+
+	(void)fstat(call->source_fd, &st);
+	(void)fstatvfs(call->tmp_fd, &vfs);
+	return bg_err_set(err, BG_ERR_NO_SPACE, errnum,
+		"no room for %s: a copy of %s needs %llu MiB, and %llu MiB are free", call->target, call->source,
+		(unsigned long long)mib_up((uint64_t)st.st_blocks * 512),
+		(unsigned long long)((uint64_t)vfs.f_bavail * vfs.f_frsize / MIB));
+}
+
+int storage_call_fail(const struct storage_call *call, int errnum, struct bg_err **err)
+{
+	if (errnum == ENOSPC || errnum == EDQUOT)
+		return no_space(call, errnum, err);
+	return bg_err_sys(err, BG_ERR_IO, errnum, "clone %s to %s", call->source, call->target);
+}
+
+int storage_call_commit(struct storage_call *call, struct bg_err **err)
+{
+	if (renameat2(AT_FDCWD, call->tmp, AT_FDCWD, call->target, RENAME_NOREPLACE) < 0)
+		return storage_call_fail(call, errno, err);
+	free(call->tmp);
+	call->tmp = NULL;
+	return 0;
+}
+
+void storage_call_finish(struct storage_call *call, struct bg_err *err)
+{
+	call->told = true;
+	call->done(err, call->userdata);
+}
+
+static void on_deferred(void *userdata)
+{
+	storage_call_finish(userdata, NULL);
+}
+
+int storage_call_defer(struct storage_call *call, struct loop *loop, struct bg_err **err)
+{
+	int r = loop_defer(loop, "storage done", on_deferred, call, &call->deferred);
+
+	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "clone %s", call->source) : 0;
+}
+
+void storage_call_free(struct storage_call *call)
+{
+	if (!call)
+		return;
+	job_free(call->job);
+	loop_source_free(call->deferred);
+	/* A worker that was just killed may write on into the file, which has no name any more. */
+	if (call->tmp && call->tmp_fd >= 0)
+		(void)unlink(call->tmp);
+	else if (call->tmp_fd >= 0 && !call->told)
+		(void)unlink(call->target);
+	bg_close(call->source_fd);
+	bg_close(call->tmp_fd);
+	free(call->source);
+	free(call->target);
+	free(call->tmp);
+	bg_err_free(call->err);
+	free(call);
+}
+
+/* One block in two files without names. */
+static int try_reflink(const char *dir)
+{
+	_close_ int a = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	_close_ int b = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	static const char block[4096] = {1};
+	int r;
+
+	if (a < 0 || b < 0)
+		return errno == EOPNOTSUPP || errno == EISDIR ? -EOPNOTSUPP : -errno;
+	r = bg_write_all(a, block, sizeof(block));
+	if (r < 0)
+		return r;
+	return ioctl(b, FICLONE, a) < 0 ? -errno : 0;
+}
+
+static bool is_unsupported(int r)
+{
+	return r == -EOPNOTSUPP || r == -ENOTTY || r == -EINVAL || r == -ENOSYS || r == -EXDEV;
+}
+
+const struct storage_driver *storage_choose(enum config_storage wanted, const char *dir, const char **ret_reason,
+	struct bg_err **err)
+{
+	int r;
+
+	if (wanted == CONFIG_STORAGE_COPY) {
+		*ret_reason = "copy: config.toml says so";
+		return &storage_copy;
+	}
+	r = try_reflink(dir);
+	if (r >= 0) {
+		*ret_reason = "reflink: the file system shares blocks between files, so that a disk costs no time";
+		return &storage_reflink;
+	}
+	if (!is_unsupported(r)) {
+		bg_err_sys(err, r == -ENOSPC ? BG_ERR_NO_SPACE : BG_ERR_IO, -r, "try storage in %s", dir);
+		return NULL;
+	}
+	if (wanted == CONFIG_STORAGE_REFLINK) {
+		bg_err_set(err, BG_ERR_CONFIG, -r,
+			"config.toml says storage = \"reflink\", and the file system of %s cannot share blocks", dir);
+		bg_err_hint(err, "say storage = \"auto\", or keep banger's state on btrfs or xfs");
+		return NULL;
+	}
+	*ret_reason = "copy: the file system cannot share blocks between files (btrfs and xfs can)";
+	return &storage_copy;
+}

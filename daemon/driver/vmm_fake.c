@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The VMM of the tests: a real child process, tests/lib/fake-vmm.c, that plays VMM and guest. Found
+ * through the environment only; vmm_probe chooses it when BANGER_FAKE_VMM is set.
+ */
+#include "daemon/driver/vmm_impl.h"
+
+#define AGENT_SOCKET "agent.sock"
+
+static int fake_spawn(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
+{
+	_argv_ struct argv argv = {0};
+	_free_ char *agent = NULL;
+	char tag[VMM_TAG_SIZE];
+	_close_ int log = -1;
+	int r = vmm_socket_path(spec->run_dir, AGENT_SOCKET, &agent, err);
+
+	if (r >= 0)
+		r = vmm_clear_socket(spec->run_dir, AGENT_SOCKET, err);
+	if (r < 0)
+		return r;
+	vmm_tag(spec->id, tag);
+	argv_add(&argv, "%s", spec->binary);
+	argv_add(&argv, "-name");
+	argv_add(&argv, "%s", tag);
+	argv_add(&argv, "%s", spec->name);
+	argv_add(&argv, "%s", agent);
+	argv_add(&argv, "%s", spec->serial_log);
+	if (!argv_finish(&argv))
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	log = vmm_open_log(spec->vmm_log, err);
+	if (log < 0)
+		return log;
+	return vmm_spawn(argv_finish(&argv), log, log, ret_pid, ret_pidfd, err);
+}
+
+static int fake_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
+	struct vmm_call **ret, struct bg_err **err)
+{
+	return vmm_call_defer(vmm_loop(vmm), done, userdata, ret, err);
+}
+
+const struct vmm_driver vmm_fake = {
+	.name = "fake",
+	.agent = "virtio",
+	.poweroff = "off",
+	.agent_socket = AGENT_SOCKET,
+	.dev_root = "vda",
+	.dev_work = "vdb",
+	.dev_modules = "vdc",
+	.spawn = fake_spawn,
+	.command = fake_command,
+};

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Firecracker, started whole from a configuration file, so that no API call is on the start path. The
+ * API socket is for pause and resume. Field names: Firecracker's swagger and docs/getting-started.md.
+ * The guest's console is Firecracker's standard output.
+ */
+#include <ctype.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "daemon/driver/vmm_impl.h"
+
+#define API_SOCKET   "api.sock"
+#define VSOCK_SOCKET "vsock.sock"
+#define CONFIG_FILE  "firecracker.json"
+
+/* Every guest has a host of its own to talk to: the number is never seen outside its process. */
+enum { GUEST_CID = 3 };
+
+/* reboot=k: Firecracker ends at the i8042 reset, its only way down; hence no probing of its other parts. */
+#define FC_CMDLINE                                                                                            \
+	"console=ttyS0 reboot=k panic=-1 loglevel=4 pci=off random.trust_cpu=on i8042.noaux i8042.nokbd "     \
+	"i8042.nopnp i8042.nomux i8042.dumbkbd"
+
+/* Steals nothing: the caller appends. is_root_device would put root= on the command line: our init mounts. */
+static int add_drive(json_t *drives, const char *id, const char *path, bool read_only)
+{
+	return json_array_append_new(drives,
+		json_pack("{s:s, s:o, s:b, s:b, s:s}", "drive_id", id, "path_on_host", bg_json_str(path),
+			"is_root_device", 0, "is_read_only", read_only, "cache_type", "Writeback"));
+}
+
+static json_t *make_drives(const struct vmm_spec *spec)
+{
+	_json_ json_t *drives = json_array();
+
+	if (!drives || add_drive(drives, "root", spec->disk_root, false) < 0)
+		return NULL;
+	if (spec->disk_work && add_drive(drives, "work", spec->disk_work, false) < 0)
+		return NULL;
+	if (spec->disk_modules && add_drive(drives, "modules", spec->disk_modules, true) < 0)
+		return NULL;
+	return TAKE_PTR(drives);
+}
+
+static json_t *make_nets(const struct vmm_spec *spec)
+{
+	_json_ json_t *nets = json_array();
+	const uint8_t *m = spec->mac;
+	char mac[18];
+
+	if (!nets || !spec->tap)
+		return TAKE_PTR(nets);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+	if (json_array_append_new(nets, json_pack("{s:s, s:s, s:s}", "iface_id", "eth0", "guest_mac", mac,
+						"host_dev_name", spec->tap)) < 0)
+		return NULL;
+	return TAKE_PTR(nets);
+}
+
+int vmm_firecracker_config(const struct vmm_spec *spec, char **ret, struct bg_err **err)
+{
+	_free_ char *vsock = NULL, *text = NULL;
+	_json_ json_t *config = NULL;
+	int r = vmm_socket_path(spec->run_dir, VSOCK_SOCKET, &vsock, err);
+
+	if (r < 0)
+		return r;
+	config = json_pack("{s:{s:o, s:o, s:s}, s:{s:i, s:I}, s:o, s:o, s:{s:i, s:o}, s:{}}", "boot-source",
+		"kernel_image_path", bg_json_str(spec->kernel), "initrd_path", bg_json_str(spec->initrd),
+		"boot_args", FC_CMDLINE, "machine-config", "vcpu_count", (int)spec->vcpus, "mem_size_mib",
+		(json_int_t)spec->memory_mib, "drives", make_drives(spec), "network-interfaces", make_nets(spec),
+		"vsock", "guest_cid", GUEST_CID, "uds_path", bg_json_str(vsock), "entropy");
+	text = config ? json_dumps(config, JSON_INDENT(2)) : NULL;
+	if (!text)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+static int write_config(const struct vmm_spec *spec, char **ret_path, struct bg_err **err)
+{
+	_free_ char *path = NULL, *text = NULL;
+	int r = vmm_firecracker_config(spec, &text, err);
+
+	if (r < 0)
+		return r;
+	if (asprintf(&path, "%s/" CONFIG_FILE, spec->run_dir) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = bg_write_file_at(AT_FDCWD, path, text, strlen(text), 0600);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "write %s", path);
+	*ret_path = TAKE_PTR(path);
+	return 0;
+}
+
+static int make_argv(const struct vmm_spec *spec, const char *config, struct argv *argv, struct bg_err **err)
+{
+	_free_ char *api = NULL;
+	char tag[VMM_TAG_SIZE];
+	int r = vmm_socket_path(spec->run_dir, API_SOCKET, &api, err);
+
+	if (r < 0)
+		return r;
+	vmm_tag(spec->id, tag);
+	argv_add(argv, "%s", spec->binary);
+	argv_add(argv, "--id");
+	argv_add(argv, "%s", tag);
+	argv_add(argv, "--api-sock");
+	argv_add(argv, "%s", api);
+	argv_add(argv, "--config-file");
+	argv_add(argv, "%s", config);
+	argv_add(argv, "--log-path");
+	argv_add(argv, "%s", spec->vmm_log);
+	argv_add(argv, "--level");
+	argv_add(argv, "Warn");
+	return argv_finish(argv) ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+}
+
+static int firecracker_spawn(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
+{
+	_argv_ struct argv argv = {0};
+	_close_ int log = -1, serial = -1;
+	_free_ char *config = NULL;
+	int r = write_config(spec, &config, err);
+
+	if (r >= 0)
+		r = make_argv(spec, config, &argv, err);
+	if (r >= 0)
+		r = vmm_clear_socket(spec->run_dir, API_SOCKET, err);
+	if (r >= 0)
+		r = vmm_clear_socket(spec->run_dir, VSOCK_SOCKET, err);
+	if (r < 0)
+		return r;
+	log = vmm_open_log(spec->vmm_log, err);
+	if (log < 0)
+		return log;
+	serial = vmm_open_log(spec->serial_log, err);
+	if (serial < 0)
+		return serial;
+	return vmm_spawn(argv_finish(&argv), serial, log, ret_pid, ret_pidfd, err);
+}
+
+/* The reason in {"fault_message": "…"}, or the status line. */
+static int api_refusal(const char *input, size_t len, const char *body, unsigned status, struct bg_err **err)
+{
+	_json_ json_t *msg = json_loadb(body, len - (size_t)(body - input), JSON_DISABLE_EOF_CHECK, NULL);
+	const char *text = "no reason given";
+
+	(void)bg_json_get_str(msg, "fault_message", &text);
+	return bg_err_set(err, BG_ERR_VMM_FAILED, EIO, "Firecracker refused a command (status %u): %s", status,
+		text);
+}
+
+/* Headers are enough for success (204); a refusal is waited for until its body, which names its length. */
+static int api_answer(struct vmm_call *call, const char *input, size_t len, size_t *ret_consumed,
+	struct bg_err **err)
+{
+	const char *end = memmem(input, len, "\r\n\r\n", 4), *body;
+	_free_ char *head = NULL;
+	const char *length;
+	unsigned status;
+
+	if (!end)
+		return 0;
+	body = end + 4;
+	head = strndup(input, (size_t)(body - input));
+	if (!head || sscanf(head, "HTTP/1.%*1d %3u", &status) != 1)
+		return bg_err_set(err, BG_ERR_VMM_FAILED, EPROTO, "Firecracker's control socket speaks no HTTP");
+	if (status >= 200 && status < 300)
+		return 1;
+	length = strcasestr(head, "\r\nContent-Length:");
+	if (length && strtoul(length + strlen("\r\nContent-Length:"), NULL, 10) > len - (size_t)(body - input))
+		return 0;
+	return api_refusal(input, len, body, status, err);
+}
+
+static const struct vmm_dialog api_dialog = {
+	.socket = API_SOCKET, .speaks_first = true, .answer = api_answer};
+
+static int firecracker_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
+	struct vmm_call **ret, struct bg_err **err)
+{
+	const char *body = command == VMM_PAUSE ? "{\"state\":\"Paused\"}" : "{\"state\":\"Resumed\"}";
+	char *request = NULL;
+
+	if (asprintf(&request,
+		    "PATCH /vm HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+		    "Accept: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+		    strlen(body), body) < 0)
+		request = NULL;
+	return vmm_call_start(vmm_loop(vmm), vmm_run_dir(vmm), &api_dialog, request, done, userdata, ret, err);
+}
+
+const struct vmm_driver vmm_firecracker = {
+	.name = "firecracker",
+	.agent = "vsock",
+	.poweroff = "reset",
+	.agent_socket = VSOCK_SOCKET,
+	.dev_root = "vda",
+	.dev_work = "vdb",
+	.dev_modules = "vdc",
+	.spawn = firecracker_spawn,
+	.command = firecracker_command,
+};

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vmm_impl.h: what the VMM drivers share with vmm.c and nobody else includes: the process
+ * start, and one request to a control socket (a connection of its own each, so that nothing of
+ * it needs to survive a restart of bangerd).
+ */
+#ifndef VMM_IMPL_H
+#define VMM_IMPL_H
+
+#include "daemon/driver/vmm.h"
+
+/* The argument that marks a process as the VMM of this VM, in its own place of the command line. */
+#define VMM_TAG_PREFIX "banger-"
+#define VMM_TAG_SIZE (sizeof(VMM_TAG_PREFIX) + BG_ID_LEN)
+void vmm_tag(const char *id, char ret[VMM_TAG_SIZE]);
+
+/* "dir/name"; BG_ERR_VMM_FAILED when it does not fit a socket address. */
+int vmm_socket_path(const char *run_dir, const char *name, char **ret, struct bg_err **err);
+/* Removes what a dead VMM left at that path. */
+int vmm_clear_socket(const char *run_dir, const char *name, struct bg_err **err);
+/* Opens a log for appending, mode 0600. */
+int vmm_open_log(const char *path, struct bg_err **err);
+/* Starts argv[0] in a session of its own; log_fd gets stderr, out_fd stdout. */
+int vmm_spawn(const char *const *argv, int out_fd, int log_fd, pid_t *ret_pid, int *ret_pidfd,
+	struct bg_err **err);
+
+/* Growing NULL-terminated argument list; a failed allocation shows in argv_finish. */
+struct argv {
+	char **v;
+	size_t n, room;
+	bool failed;
+};
+void argv_add(struct argv *argv, const char *fmt, ...) _printf_(2, 3);
+/* NULL when any allocation failed. Owned by argv. */
+const char *const *argv_finish(struct argv *argv);
+void argv_clear(struct argv *argv);
+#define _argv_ _cleanup_(argv_clear)
+
+enum {
+	VMM_CALL_USEC = 5 * 1000 * 1000,    /* one control request, connect included */
+	VMM_CALL_RETRY_USEC = 20 * 1000,    /* the socket is not there yet or its backlog is full */
+	VMM_CALL_INPUT_MAX = 64 * 1024,	    /* bytes of answer that are looked at */
+};
+
+/*
+ * What a driver says about its control protocol. answer sees all bytes that came since it last
+ * consumed some; it returns 1 when the request is done, 0 when more input is needed, -errno
+ * with *err on failure.
+ */
+struct vmm_dialog {
+	const char *socket; /* file name in run_dir */
+	bool speaks_first;  /* the request goes out as soon as connected, not when answer says so */
+	int (*answer)(struct vmm_call *call, const char *input, size_t len, size_t *ret_consumed,
+		struct bg_err **err);
+};
+/* request is taken. */
+int vmm_call_start(struct loop *loop, const char *run_dir, const struct vmm_dialog *dialog, char *request,
+	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err);
+/* From answer: queues the request text; only the first time. */
+int vmm_call_send_request(struct vmm_call *call);
+/* A call that succeeds in the next turn of the loop. */
+int vmm_call_defer(struct loop *loop, vmm_done_fn done, void *userdata, struct vmm_call **ret,
+	struct bg_err **err);
+
+/* The command lines and files, apart from starting them: golden tests. */
+int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err **err);
+int vmm_firecracker_config(const struct vmm_spec *spec, char **ret, struct bg_err **err);
+
+#endif

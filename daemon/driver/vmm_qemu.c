@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * QEMU's microvm machine: virtio-mmio devices, found by the guest through ACPI. The guest names
+ * disks by the order it finds them in, so that every device is given its transport explicitly.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+
+#include "common/agent_proto.h"
+#include "common/json.h"
+#include "daemon/driver/vmm_impl.h"
+
+#define QMP_SOCKET   "qmp.sock"
+#define AGENT_SOCKET "agent.sock"
+#define QMP_ID	     "banger"
+
+/*
+ * panic=-1 with -no-reboot: a guest that panics or reboots ends its VMM, so that a boot failure is
+ * seen at once. i8042: the machine has none, and probing for it takes a second.
+ */
+#define QEMU_CMDLINE                                                                                          \
+	"console=ttyS0 reboot=t panic=-1 loglevel=4 random.trust_cpu=on i8042.noaux i8042.nokbd i8042.nopnp " \
+	"i8042.nomux i8042.dumbkbd"
+
+/* Serial port, console chardev, disks and network cards: QEMU splits options at commas. */
+static void add_path(struct argv *argv, const char *head, const char *path, const char *tail)
+{
+	_free_ char *escaped = malloc(2 * strlen(path) + 1);
+	char *q = escaped;
+
+	if (!escaped) {
+		argv->failed = true;
+		return;
+	}
+	for (const char *p = path; *p; p++) {
+		if (*p == ',')
+			*q++ = ',';
+		*q++ = *p;
+	}
+	*q = '\0';
+	argv_add(argv, "%s%s%s", head, escaped, tail);
+}
+
+static void add_machine(struct argv *argv, const struct vmm_spec *spec)
+{
+	argv_add(argv, "-M");
+	argv_add(argv, "microvm,acpi=on,graphics=off,usb=off,x-option-roms=off,"
+		       "auto-kernel-cmdline=off");
+	argv_add(argv, "-accel");
+	argv_add(argv, spec->accel == VMM_ACCEL_KVM ? "kvm" : "tcg,thread=multi");
+	argv_add(argv, "-cpu");
+	argv_add(argv, spec->accel == VMM_ACCEL_KVM ? "host" : "max");
+	argv_add(argv, "-smp");
+	argv_add(argv, "%u", spec->vcpus);
+	argv_add(argv, "-m");
+	argv_add(argv, "%" PRIu64 "M", spec->memory_mib);
+}
+
+static void add_boot(struct argv *argv, const struct vmm_spec *spec)
+{
+	argv_add(argv, "-kernel");
+	argv_add(argv, "%s", spec->kernel);
+	argv_add(argv, "-initrd");
+	argv_add(argv, "%s", spec->initrd);
+	argv_add(argv, "-append");
+	argv_add(argv, "%s", QEMU_CMDLINE);
+}
+
+static void add_serial(struct argv *argv, const struct vmm_spec *spec)
+{
+	argv_add(argv, "-chardev");
+	add_path(argv, "file,id=console,append=on,path=", spec->serial_log, "");
+	argv_add(argv, "-serial");
+	argv_add(argv, "chardev:console");
+}
+
+/* As JSON: paths need no escaping of QEMU's own there. */
+static int add_disk(struct argv *argv, const char *node, const char *path, unsigned bus, bool read_only)
+{
+	_json_ json_t *dev = json_pack("{s:s, s:s, s:b, s:s, s:s, s:{s:s, s:o, s:s}}", "driver", "raw",
+		"node-name", node, "read-only", read_only, "discard", read_only ? "ignore" : "unmap",
+		"detect-zeroes", read_only ? "off" : "unmap", "file", "driver", "file", "filename",
+		bg_json_str(path), "locking", "on");
+	_free_ char *text = dev ? json_dumps(dev, JSON_COMPACT) : NULL;
+
+	if (!text)
+		return -ENOMEM;
+	argv_add(argv, "-blockdev");
+	argv_add(argv, "%s", text);
+	argv_add(argv, "-device");
+	argv_add(argv, "virtio-blk-device,drive=%s,serial=%s,bus=virtio-mmio-bus.%u", node, node, bus);
+	return 0;
+}
+
+/*
+ * The guest enumerates transports from the highest address down (QEMU writes its ACPI table in that order):
+ * bus 23 is found first.
+ */
+enum { BUS_ROOT = 23, BUS_WORK = 22, BUS_MODULES = 21, BUS_SERIAL = 20, BUS_RNG = 19, BUS_NET = 18 };
+
+static int add_disks(struct argv *argv, const struct vmm_spec *spec)
+{
+	int r = add_disk(argv, "root", spec->disk_root, BUS_ROOT, false);
+
+	if (r >= 0 && spec->disk_work)
+		r = add_disk(argv, "work", spec->disk_work, BUS_WORK, false);
+	if (r >= 0 && spec->disk_modules)
+		r = add_disk(argv, "modules", spec->disk_modules, BUS_MODULES, true);
+	return r;
+}
+
+static void add_net(struct argv *argv, const struct vmm_spec *spec)
+{
+	const uint8_t *m = spec->mac;
+
+	if (!spec->tap)
+		return;
+	argv_add(argv, "-netdev");
+	argv_add(argv, "tap,id=net0,ifname=%s,script=no,downscript=no", spec->tap);
+	argv_add(argv, "-device");
+	argv_add(argv, "virtio-net-device,netdev=net0,mac=%02x:%02x:%02x:%02x:%02x:%02x,bus=virtio-mmio-bus.%u",
+		m[0], m[1], m[2], m[3], m[4], m[5], (unsigned)BUS_NET);
+}
+
+static void add_agent(struct argv *argv, const char *agent, const char *qmp)
+{
+	argv_add(argv, "-chardev");
+	add_path(argv, "socket,id=agent,server=on,wait=off,path=", agent, "");
+	argv_add(argv, "-device");
+	argv_add(argv, "virtio-serial-device,id=serial0,max_ports=2,bus=virtio-mmio-bus.%u", (unsigned)BUS_SERIAL);
+	argv_add(argv, "-device");
+	argv_add(argv, "virtserialport,bus=serial0.0,chardev=agent,name=%s", BG_AGENT_PORT);
+	argv_add(argv, "-chardev");
+	add_path(argv, "socket,id=qmp,server=on,wait=off,path=", qmp, "");
+	argv_add(argv, "-mon");
+	argv_add(argv, "chardev=qmp,mode=control");
+	argv_add(argv, "-device");
+	argv_add(argv, "virtio-rng-device,bus=virtio-mmio-bus.%u", (unsigned)BUS_RNG);
+}
+
+int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err **err)
+{
+	_free_ char *agent = NULL, *qmp = NULL;
+	char tag[VMM_TAG_SIZE];
+	int r = vmm_socket_path(spec->run_dir, AGENT_SOCKET, &agent, err);
+
+	if (r >= 0)
+		r = vmm_socket_path(spec->run_dir, QMP_SOCKET, &qmp, err);
+	if (r < 0)
+		return r;
+	vmm_tag(spec->id, tag);
+	argv_add(argv, "%s", spec->binary);
+	argv_add(argv, "-name");
+	argv_add(argv, "%s", tag);
+	add_machine(argv, spec);
+	argv_add(argv, "-nodefaults");
+	argv_add(argv, "-no-user-config");
+	argv_add(argv, "-no-reboot");
+	argv_add(argv, "-display");
+	argv_add(argv, "none");
+	argv_add(argv, "-sandbox");
+	argv_add(argv, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	add_boot(argv, spec);
+	add_serial(argv, spec);
+	r = add_disks(argv, spec);
+	add_agent(argv, agent, qmp);
+	add_net(argv, spec);
+	if (r < 0 || !argv_finish(argv))
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return 0;
+}
+
+static int qemu_spawn(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
+{
+	_argv_ struct argv argv = {0};
+	_close_ int log = -1;
+	int r = vmm_qemu_argv(spec, &argv, err);
+
+	if (r >= 0)
+		r = vmm_clear_socket(spec->run_dir, AGENT_SOCKET, err);
+	if (r >= 0)
+		r = vmm_clear_socket(spec->run_dir, QMP_SOCKET, err);
+	if (r < 0)
+		return r;
+	log = vmm_open_log(spec->vmm_log, err);
+	if (log < 0)
+		return log;
+	return vmm_spawn(argv_finish(&argv), log, log, ret_pid, ret_pidfd, err);
+}
+
+/* One line of QMP. 1: our command is done; 0: another line; <0: *err. */
+static int qmp_line(struct vmm_call *call, const char *line, size_t len, struct bg_err **err)
+{
+	_json_ json_t *msg = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+	const json_t *error = json_object_get(msg, "error");
+	const char *text = "no reason given", *id = NULL;
+	int r;
+
+	if (!json_is_object(msg))
+		return bg_err_set(err, BG_ERR_VMM_FAILED, EPROTO, "QEMU's control socket speaks no QMP");
+	if (json_object_get(msg, "QMP")) {
+		r = vmm_call_send_request(call);
+		return r < 0 ? bg_err_sys(err, BG_ERR_VMM_FAILED, -r, "write to QEMU's control socket") : 0;
+	}
+	if (error) {
+		(void)bg_json_get_str(error, "desc", &text);
+		return bg_err_set(err, BG_ERR_VMM_FAILED, EIO, "QEMU refused a command: %s", text);
+	}
+	(void)bg_json_get_str(msg, "id", &id);
+	return json_object_get(msg, "return") && bg_streq(id, QMP_ID) ? 1 : 0;
+}
+
+static int qmp_answer(struct vmm_call *call, const char *input, size_t len, size_t *ret_consumed,
+	struct bg_err **err)
+{
+	size_t at = 0;
+
+	for (;;) {
+		const char *end = memchr(input + at, '\n', len - at);
+		int r;
+
+		if (!end)
+			break;
+		r = qmp_line(call, input + at, (size_t)(end - input) - at, err);
+		if (r != 0)
+			return r;
+		at = (size_t)(end - input) + 1;
+	}
+	*ret_consumed = at;
+	return 0;
+}
+
+static const struct vmm_dialog qmp_dialog = {.socket = QMP_SOCKET, .answer = qmp_answer};
+
+static int qemu_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
+	struct vmm_call **ret, struct bg_err **err)
+{
+	char *request = NULL;
+
+	if (asprintf(&request, "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"%s\",\"id\":\"%s\"}\n",
+		    command == VMM_PAUSE ? "stop" : "cont", QMP_ID) < 0)
+		request = NULL;
+	return vmm_call_start(vmm_loop(vmm), vmm_run_dir(vmm), &qmp_dialog, request, done, userdata, ret, err);
+}
+
+const struct vmm_driver vmm_qemu = {
+	.name = "qemu",
+	.agent = "virtio",
+	.poweroff = "off",
+	.agent_socket = AGENT_SOCKET,
+	.dev_root = "vda",
+	.dev_work = "vdb",
+	.dev_modules = "vdc",
+	.spawn = qemu_spawn,
+	.command = qemu_command,
+};

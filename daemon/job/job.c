@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * See job.h. A worker's life: queued, running, over. A job is over when its process has ended and
+ * its socket was read to the end, so that nothing of it works on the caller's descriptors any more when
+ * done comes. A job whose owner let go of it is killed and stays in the list until reaped.
+ */
+#include "daemon/job/job.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "daemon/loop/spawn.h"
+
+enum {
+	/* A worker that has answered or closed its socket has nothing left to do. */
+	GRACE_USEC = 5 * 1000 * 1000,
+	MESSAGES_PER_TURN = 32,
+};
+
+static const struct {
+	const char *name;
+	unsigned n_fds;
+	uint64_t deadline_s;
+} kinds[] = {
+#define X(sym, name_, n_fds_, deadline_) [JOB_##sym] = {name_, n_fds_, deadline_},
+#include "common/job_table.def"
+#undef X
+};
+static_assert(ARRAY_SIZE(kinds) == JOB_MAX_, "one row per job");
+
+TAILQ_HEAD(job_list, job);
+
+struct jobs {
+	struct loop *loop;
+	char *worker_path;
+	int worker_log;
+	struct job_list queued, running, failed; /* failed: to start; told in the next turn */
+	unsigned n_running;
+	uint8_t *buf; /* one datagram and a byte more, to see that it was longer */
+};
+
+struct job {
+	struct jobs *jobs; /* NULL once done, or when the runner is gone */
+	struct job_list *list;
+	TAILQ_ENTRY(job) link;
+	enum job_kind kind;
+	json_t *params;
+	int fds[BG_JOB_FDS_MAX];
+	unsigned n_fds;
+	int sock, pidfd;
+	pid_t pid;
+	struct loop_source *io, *exit, *timer;
+	bool abandoned; /* the owner is gone: no callbacks, freed when reaped */
+	bool overdue;	/* has answered, did not end, was killed for that: the answer counts */
+	json_t *result;
+	struct bg_err *err; /* the worker's own, or what is wrong with it */
+	job_progress_fn progress;
+	job_done_fn done;
+	void *userdata;
+};
+
+static void pump(struct jobs *jobs);
+
+static void close_fds(struct job *job)
+{
+	for (unsigned i = 0; i < job->n_fds; i++)
+		bg_close(job->fds[i]);
+	job->n_fds = 0;
+}
+
+static void leave_list(struct job *job)
+{
+	if (job->list)
+		TAILQ_REMOVE(job->list, job, link);
+	if (job->list && job->list == &job->jobs->running)
+		job->jobs->n_running--;
+	job->list = NULL;
+}
+
+static void enter_list(struct job *job, struct job_list *list)
+{
+	TAILQ_INSERT_TAIL(list, job, link);
+	job->list = list;
+	if (list == &job->jobs->running)
+		job->jobs->n_running++;
+}
+
+/* Everything that can call back goes; the answer stays. */
+static void quiet(struct job *job)
+{
+	loop_source_free(job->io);
+	loop_source_free(job->exit);
+	loop_source_free(job->timer);
+	job->io = job->exit = job->timer = NULL;
+	job->sock = bg_close(job->sock);
+	job->pidfd = bg_close(job->pidfd);
+	close_fds(job);
+	leave_list(job);
+}
+
+static void destroy(struct job *job)
+{
+	quiet(job);
+	json_decref(job->params);
+	json_decref(job->result);
+	bg_err_free(job->err);
+	free(job);
+}
+
+static void kill_worker(const struct job *job)
+{
+	if (job->pidfd >= 0)
+		(void)pidfd_send_signal(job->pidfd, SIGKILL, NULL, 0);
+}
+
+/* The path of the log, for messages; jobs has only its descriptor. */
+static void log_name(const struct jobs *jobs, char *ret, size_t size)
+{
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", jobs->worker_log);
+	n = readlink(link, ret, size - 1);
+	snprintf(ret + (n > 0 ? n : 0), n > 0 ? 1 : size, "%s", n > 0 ? "" : "the worker log");
+}
+
+/* The first thing that went wrong is what is told. */
+static void blame(struct job *job, enum bg_err_code code, int errnum, const char *what)
+{
+	char path[512];
+
+	if (job->err)
+		return;
+	json_decref(job->result);
+	job->result = NULL;
+	log_name(job->jobs, path, sizeof(path));
+	bg_err_set(&job->err, code, errnum, "banger-worker, job \"%s\": %s", kinds[job->kind].name, what);
+	bg_err_hint(&job->err, "its log is %s", path);
+}
+
+/* Tells the owner, who may free the job and the runner from inside. */
+static void deliver(struct job *job)
+{
+	struct jobs *jobs = job->jobs;
+
+	quiet(job);
+	job->jobs = NULL;
+	pump(jobs);
+	if (job->abandoned)
+		destroy(job);
+	else
+		job->done(job->result, job->err, job->userdata);
+}
+
+static void blame_status(struct job *job, int status)
+{
+	char what[80];
+
+	if (WIFSIGNALED(status))
+		snprintf(what, sizeof(what), "killed by signal %d", WTERMSIG(status));
+	else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		snprintf(what, sizeof(what), "ended with status %d", WEXITSTATUS(status));
+	else if (!job->result)
+		snprintf(what, sizeof(what), "ended without an answer");
+	else
+		return;
+	blame(job, BG_ERR_WORKER, EIO, what);
+}
+
+static int restart_timer(struct job *job, uint64_t usec);
+
+/* Nothing good comes any more: makes sure that the end comes soon. */
+static void end_soon(struct job *job, bool now)
+{
+	if (now)
+		kill_worker(job);
+	else if (restart_timer(job, GRACE_USEC) < 0)
+		kill_worker(job);
+}
+
+static void on_violation(struct job *job, const char *what)
+{
+	blame(job, BG_ERR_WORKER, EPROTO, what);
+	end_soon(job, true);
+}
+
+static void take_answer(struct job *job, const json_t *result, const json_t *error)
+{
+	if (job->result || job->err) {
+		on_violation(job, "answered twice");
+		return;
+	}
+	if (error)
+		(void)bg_err_from_json(error, &job->err);
+	else
+		job->result = json_incref((json_t *)(uintptr_t)result);
+	end_soon(job, false);
+}
+
+/* False when the owner freed the job in its progress callback. */
+static bool take_message(struct job *job, size_t len)
+{
+	_json_ json_t *msg = json_loadb((const char *)job->jobs->buf, len, JSON_REJECT_DUPLICATES, NULL);
+	const json_t *progress = NULL, *result = NULL, *error = NULL;
+
+	(void)bg_json_get_obj(msg, "progress", &progress);
+	(void)bg_json_get_obj(msg, "result", &result);
+	(void)bg_json_get_obj(msg, "error", &error);
+	if (!!progress + !!result + !!error != 1) {
+		on_violation(job, "sent a message that is none");
+		return true;
+	}
+	if (!progress) {
+		take_answer(job, result, error);
+		return true;
+	}
+	if (job->progress && !job->abandoned && !job->result && !job->err)
+		job->progress(progress, job->userdata);
+	return !job->abandoned;
+}
+
+/* 1 after a message, 0 at the end of them, -EAGAIN for none now. */
+static int read_message(struct job *job)
+{
+	ssize_t n = recv(job->sock, job->jobs->buf, BG_JOB_MSG_MAX + 1, MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? -EAGAIN : 0;
+	if (n == 0)
+		return 0;
+	if (n > BG_JOB_MSG_MAX)
+		on_violation(job, "sent a message that is too long");
+	else if (!take_message(job, (size_t)n))
+		return -ECANCELED;
+	return 1;
+}
+
+static void stop_reading(struct job *job)
+{
+	loop_source_free(job->io);
+	job->io = NULL;
+	if (!job->result && !job->err)
+		end_soon(job, false);
+}
+
+static void on_readable(int fd, unsigned events, void *userdata)
+{
+	struct job *job = userdata;
+	int r = 1;
+
+	for (unsigned i = 0; i < MESSAGES_PER_TURN && r == 1; i++)
+		r = read_message(job);
+	if (r == 0)
+		stop_reading(job);
+}
+
+/* What it said before it ended is still in the socket, and bounded by the socket's buffer. */
+static void on_exit_event(pid_t pid, int status, void *userdata)
+{
+	struct job *job = userdata;
+	int r = 1;
+
+	while (r == 1 && job->io)
+		r = read_message(job);
+	/* The worker's own error explains its exit status. */
+	if (!job->err && !job->overdue)
+		blame_status(job, status);
+	deliver(job);
+}
+
+static void on_timer(void *userdata)
+{
+	struct job *job = userdata;
+	char what[64];
+
+	snprintf(what, sizeof(what), "not done after %llu seconds",
+		(unsigned long long)kinds[job->kind].deadline_s);
+	if (job->result)
+		job->overdue = true;
+	else if (job->io)
+		blame(job, BG_ERR_TIMEOUT, ETIMEDOUT, what);
+	else
+		blame(job, BG_ERR_WORKER, EPROTO, "closed its socket without an answer");
+	kill_worker(job);
+}
+
+static int restart_timer(struct job *job, uint64_t usec)
+{
+	loop_source_free(job->timer);
+	job->timer = NULL;
+	return loop_add_timer(job->jobs->loop, "job deadline", usec, on_timer, job, &job->timer);
+}
+
+static int send_request(const struct job *job, int sock)
+{
+	_json_ json_t *request = json_deep_copy(job->params);
+	_free_ char *text = NULL;
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int) * BG_JOB_FDS_MAX)];
+	} control = {0};
+	struct iovec iov;
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (!request || json_object_set_new(request, "job", json_string(kinds[job->kind].name)) < 0)
+		return -ENOMEM;
+	text = json_dumps(request, JSON_COMPACT);
+	if (!text)
+		return -ENOMEM;
+	iov = (struct iovec){text, strlen(text)};
+	if (iov.iov_len > BG_JOB_MSG_MAX)
+		return -EMSGSIZE;
+	if (job->n_fds > 0) {
+		msg.msg_control = control.room;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int) * job->n_fds);
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(sizeof(int) * job->n_fds);
+		memcpy(CMSG_DATA(&control.align), job->fds, sizeof(int) * job->n_fds);
+	}
+	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+static int spawn_worker(struct job *job, int sock, struct bg_err **err)
+{
+	const char *const argv[] = {job->jobs->worker_path, kinds[job->kind].name, NULL};
+	const struct spawn spawn = {
+		.path = job->jobs->worker_path,
+		.argv = argv,
+		.fd = {-1, job->jobs->worker_log, job->jobs->worker_log, sock},
+		.n_fds = BG_JOB_FD + 1,
+		.new_session = true,
+	};
+
+	static_assert(BG_JOB_FD == 3, "the socket's place in spawn.fd");
+	return spawn_process(&spawn, &job->pid, &job->pidfd, err);
+}
+
+static int watch_worker(struct job *job)
+{
+	struct loop *loop = job->jobs->loop;
+	int r = loop_add_exit(loop, "job exit", job->pid, job->pidfd, on_exit_event, job, &job->exit);
+
+	if (r >= 0)
+		r = loop_add_fd(loop, "job", job->sock, LOOP_READ, on_readable, job, &job->io);
+	if (r >= 0)
+		r = restart_timer(job, kinds[job->kind].deadline_s * 1000 * 1000);
+	return r;
+}
+
+static int run(struct job *job, struct bg_err **err)
+{
+	_close_ int ours = -1, theirs = -1;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return bg_err_sys(err, BG_ERR_WORKER, errno, "start a worker");
+	ours = pair[0];
+	theirs = pair[1];
+	r = send_request(job, ours);
+	close_fds(job);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_WORKER, -r, "ask a worker to do job \"%s\"", kinds[job->kind].name);
+	r = spawn_worker(job, theirs, err);
+	if (r < 0)
+		return r;
+	job->sock = TAKE_FD(ours);
+	enter_list(job, &job->jobs->running);
+	r = watch_worker(job);
+	if (r >= 0)
+		return 0;
+	kill_worker(job);
+	(void)waitpid(job->pid, NULL, WNOHANG);
+	return bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch a worker");
+}
+
+static void on_start_failed(void *userdata)
+{
+	deliver(userdata);
+}
+
+/* Starts what waits, as far as there is room. A failure to start is told in the next turn of the loop. */
+static void pump(struct jobs *jobs)
+{
+	struct job *job;
+
+	while (jobs->n_running < JOBS_MAX && (job = TAILQ_FIRST(&jobs->queued))) {
+		leave_list(job);
+		if (run(job, &job->err) >= 0)
+			continue;
+		leave_list(job);
+		enter_list(job, &jobs->failed);
+		loop_source_free(job->timer);
+		job->timer = NULL;
+		if (loop_defer(jobs->loop, "job failed", on_start_failed, job, &job->timer) < 0)
+			log_err(LOG_ERROR, "job", "a job could not start, nor its owner be told", job->err);
+	}
+}
+
+int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct jobs **ret, struct bg_err **err)
+{
+	_unref_(jobs) struct jobs *jobs = calloc(1, sizeof(*jobs));
+
+	if (!jobs)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	TAILQ_INIT(&jobs->queued);
+	TAILQ_INIT(&jobs->running);
+	TAILQ_INIT(&jobs->failed);
+	jobs->loop = loop;
+	jobs->worker_log = worker_log;
+	jobs->worker_path = strdup(worker_path);
+	jobs->buf = malloc(BG_JOB_MSG_MAX + 1);
+	if (!jobs->worker_path || !jobs->buf)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	*ret = TAKE_PTR(jobs);
+	return 0;
+}
+
+/* The process is killed; its remains are init's when bangerd itself ends now. */
+static void orphan(struct job *job)
+{
+	kill_worker(job);
+	if (job->pidfd >= 0)
+		(void)waitpid(job->pid, NULL, WNOHANG);
+	quiet(job);
+	job->jobs = NULL;
+	if (job->abandoned)
+		destroy(job);
+}
+
+void jobs_free(struct jobs *jobs)
+{
+	struct job *job;
+
+	if (!jobs)
+		return;
+	while ((job = TAILQ_FIRST(&jobs->queued)))
+		orphan(job);
+	while ((job = TAILQ_FIRST(&jobs->running)))
+		orphan(job);
+	while ((job = TAILQ_FIRST(&jobs->failed)))
+		orphan(job);
+	free(jobs->worker_path);
+	free(jobs->buf);
+	free(jobs);
+}
+
+static int copy_fds(struct job *job, const int *fds, unsigned n_fds)
+{
+	for (unsigned i = 0; i < n_fds; i++) {
+		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0)
+			return -errno;
+		job->fds[job->n_fds++] = fd;
+	}
+	return 0;
+}
+
+int job_start(struct jobs *jobs, enum job_kind kind, json_t *params, const int *fds, unsigned n_fds,
+	job_progress_fn progress, job_done_fn done, void *userdata, struct job **ret, struct bg_err **err)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	int r;
+
+	assert((unsigned)kind < ARRAY_SIZE(kinds) && n_fds == kinds[kind].n_fds && n_fds <= BG_JOB_FDS_MAX);
+	if (!job || !params) {
+		free(job);
+		json_decref(params);
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	*job = (struct job){.jobs = jobs, .kind = kind, .params = params, .sock = -1, .pidfd = -1,
+		.progress = progress, .done = done, .userdata = userdata};
+	r = copy_fds(job, fds, n_fds);
+	if (r < 0) {
+		destroy(job);
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "start job \"%s\"", kinds[kind].name);
+	}
+	enter_list(job, &jobs->queued);
+	pump(jobs);
+	*ret = job;
+	return 0;
+}
+
+void job_free(struct job *job)
+{
+	if (!job)
+		return;
+	if (!job->jobs || job->pidfd < 0) {
+		destroy(job);
+		return;
+	}
+	/* Still running: dies now, and is reaped in the loop. */
+	job->abandoned = true;
+	close_fds(job);
+	kill_worker(job);
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/loop/loop.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <sys/queue.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "common/log.h"
+
+enum source_kind { SOURCE_TIMER, SOURCE_TICKER, SOURCE_DEFER, SOURCE_FD, SOURCE_EXIT, SOURCE_SIGNAL };
+
+TAILQ_HEAD(source_queue, loop_source);
+
+struct loop_source {
+	enum source_kind kind;
+	const char *name;
+	struct loop *loop;
+	struct event *event; /* NULL for SOURCE_DEFER, which waits in a queue */
+	struct source_queue *queue; /* NULL: in none */
+	TAILQ_ENTRY(loop_source) link;
+	union {
+		loop_timer_fn timer;
+		loop_fd_fn fd;
+		loop_exit_fn exit;
+		loop_signal_fn signal;
+	} fn;
+	void *userdata;
+	pid_t pid;
+};
+
+struct loop {
+	struct event_base *base;
+	/*
+	 * Deferred calls run in the order of their loop_defer. libevent's own ways do not
+	 * promise that (a heap of equal times) or starve the others (event_active).
+	 */
+	struct source_queue deferred, running;
+	struct event *kick;
+	int code;
+	unsigned n_sources;
+};
+
+uint64_t loop_now_usec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static struct timeval usec_to_tv(uint64_t usec)
+{
+	return (struct timeval){
+		.tv_sec = (time_t)(usec / 1000000), .tv_usec = (suseconds_t)(usec % 1000000)};
+}
+
+void loop_note_slow(const char *name, uint64_t started_usec)
+{
+#ifndef NDEBUG
+	uint64_t took = loop_now_usec() - started_usec;
+	char text[32];
+
+	if (took <= LOOP_SLOW_USEC)
+		return;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)took);
+	log_msg(LOG_INFO, "loop", "slow callback", "name", name, "usec", text, NULL);
+#else
+	(void)name;
+	(void)started_usec;
+#endif
+}
+
+static uint64_t watch_start(void)
+{
+#ifndef NDEBUG
+	return loop_now_usec();
+#else
+	return 0;
+#endif
+}
+
+static void run_timer(struct loop_source *source)
+{
+	/* The callback may free the source. */
+	const char *name = source->name;
+	uint64_t started = watch_start();
+
+	source->fn.timer(source->userdata);
+	loop_note_slow(name, started);
+}
+
+static void kick(struct loop *loop)
+{
+	struct timeval now = {0};
+
+	evtimer_add(loop->kick, &now);
+}
+
+/* Runs those queued before this turn; what they defer waits for the next. */
+static void on_kick(evutil_socket_t fd, short what, void *userdata)
+{
+	struct loop *loop = userdata;
+	struct loop_source *source;
+
+	TAILQ_CONCAT(&loop->running, &loop->deferred, link);
+	while ((source = TAILQ_FIRST(&loop->running))) {
+		TAILQ_REMOVE(&loop->running, source, link);
+		source->queue = NULL;
+		run_timer(source);
+	}
+	if (!TAILQ_EMPTY(&loop->deferred))
+		kick(loop);
+}
+
+int loop_new(struct loop **ret)
+{
+	_unref_(loop) struct loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return -ENOMEM;
+	TAILQ_INIT(&loop->deferred);
+	TAILQ_INIT(&loop->running);
+	loop->base = event_base_new();
+	if (!loop->base)
+		return -ENOMEM;
+	loop->kick = evtimer_new(loop->base, on_kick, loop);
+	if (!loop->kick)
+		return -ENOMEM;
+	*ret = TAKE_PTR(loop);
+	return 0;
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	assert(loop->n_sources == 0);
+	if (loop->kick)
+		event_free(loop->kick);
+	if (loop->base)
+		event_base_free(loop->base);
+	free(loop);
+}
+
+int loop_run(struct loop *loop)
+{
+	int r;
+
+	loop->code = 0;
+	r = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	return r < 0 ? -EIO : loop->code;
+}
+
+void loop_exit(struct loop *loop, int code)
+{
+	loop->code = code;
+	event_base_loopbreak(loop->base);
+}
+
+struct event_base *loop_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *userdata)
+{
+	run_timer(userdata);
+}
+
+static void on_fd(evutil_socket_t fd, short what, void *userdata)
+{
+	struct loop_source *source = userdata;
+	const char *name = source->name;
+	uint64_t started = watch_start();
+
+	source->fn.fd(fd, (what & EV_READ ? LOOP_READ : 0u) | (what & EV_WRITE ? LOOP_WRITE : 0u),
+		source->userdata);
+	loop_note_slow(name, started);
+}
+
+static void on_signal(evutil_socket_t signo, short what, void *userdata)
+{
+	struct loop_source *source = userdata;
+	const char *name = source->name;
+	uint64_t started = watch_start();
+
+	source->fn.signal(signo, source->userdata);
+	loop_note_slow(name, started);
+}
+
+/* As waitpid(2) codes it. */
+static int status_of(const siginfo_t *si)
+{
+	if (si->si_code == CLD_EXITED)
+		return (si->si_status & 0xff) << 8;
+	return (si->si_status & 0x7f) | (si->si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+static void on_exit_event(evutil_socket_t fd, short what, void *userdata)
+{
+	struct loop_source *source = userdata;
+	const char *name = source->name;
+	uint64_t started = watch_start();
+	siginfo_t si = {0};
+	int status = -1;
+
+	if (waitid(P_PIDFD, (id_t)fd, &si, WEXITED | WNOHANG) >= 0) {
+		if (si.si_pid == 0)
+			return; /* woken early: it still runs */
+		status = status_of(&si);
+	}
+	event_del(source->event);
+	source->fn.exit(source->pid, status, source->userdata);
+	loop_note_slow(name, started);
+}
+
+static int source_new(struct loop *loop, enum source_kind kind, const char *name, void *userdata,
+	struct loop_source **ret)
+{
+	struct loop_source *source = calloc(1, sizeof(*source));
+
+	if (!source)
+		return -ENOMEM;
+	source->kind = kind;
+	source->name = name;
+	source->loop = loop;
+	source->userdata = userdata;
+	loop->n_sources++;
+	*ret = source;
+	return 0;
+}
+
+/* Takes *source: it is handed out or freed. */
+static int source_arm(struct loop_source *source, evutil_socket_t fd, short what,
+	event_callback_fn fn, const struct timeval *tv, struct loop_source **ret)
+{
+	_unref_(loop_source) struct loop_source *owned = source;
+
+	owned->event = event_new(owned->loop->base, fd, what, fn, owned);
+	if (!owned->event)
+		return -ENOMEM;
+	if (what != 0 || tv)
+		if (event_add(owned->event, tv) < 0)
+			return errno > 0 ? -errno : -EINVAL;
+	*ret = TAKE_PTR(owned);
+	return 0;
+}
+
+static int add_timer(struct loop *loop, enum source_kind kind, const char *name, uint64_t usec,
+	loop_timer_fn fn, void *userdata, struct loop_source **ret)
+{
+	struct timeval tv = usec_to_tv(usec);
+	struct loop_source *source;
+	int r;
+
+	r = source_new(loop, kind, name, userdata, &source);
+	if (r < 0)
+		return r;
+	source->fn.timer = fn;
+	return source_arm(
+		source, -1, kind == SOURCE_TICKER ? EV_PERSIST : 0, on_timer, &tv, ret);
+}
+
+int loop_add_timer(struct loop *loop, const char *name, uint64_t usec, loop_timer_fn fn,
+	void *userdata, struct loop_source **ret)
+{
+	return add_timer(loop, SOURCE_TIMER, name, usec, fn, userdata, ret);
+}
+
+int loop_add_ticker(struct loop *loop, const char *name, uint64_t usec, loop_timer_fn fn,
+	void *userdata, struct loop_source **ret)
+{
+	return add_timer(loop, SOURCE_TICKER, name, usec, fn, userdata, ret);
+}
+
+int loop_defer(struct loop *loop, const char *name, loop_timer_fn fn, void *userdata,
+	struct loop_source **ret)
+{
+	struct loop_source *source;
+	int r;
+
+	r = source_new(loop, SOURCE_DEFER, name, userdata, &source);
+	if (r < 0)
+		return r;
+	source->fn.timer = fn;
+	source->queue = &loop->deferred;
+	if (TAILQ_EMPTY(&loop->deferred))
+		kick(loop);
+	TAILQ_INSERT_TAIL(&loop->deferred, source, link);
+	*ret = source;
+	return 0;
+}
+
+static short fd_events(unsigned events)
+{
+	return (short)(EV_PERSIST | (events & LOOP_READ ? EV_READ : 0) |
+		(events & LOOP_WRITE ? EV_WRITE : 0));
+}
+
+int loop_add_fd(struct loop *loop, const char *name, int fd, unsigned events, loop_fd_fn fn,
+	void *userdata, struct loop_source **ret)
+{
+	struct loop_source *source;
+	int r;
+
+	r = source_new(loop, SOURCE_FD, name, userdata, &source);
+	if (r < 0)
+		return r;
+	source->fn.fd = fn;
+	if (events == 0) /* made, and watched when loop_source_set_events says so */
+		return source_arm(source, fd, 0, on_fd, NULL, ret);
+	return source_arm(source, fd, fd_events(events), on_fd, NULL, ret);
+}
+
+int loop_source_set_events(struct loop_source *source, unsigned events)
+{
+	evutil_socket_t fd = event_get_fd(source->event);
+
+	assert(source->kind == SOURCE_FD);
+	event_del(source->event);
+	if (events == 0)
+		return 0;
+	if (event_assign(source->event, source->loop->base, fd, fd_events(events), on_fd, source) <
+			0 ||
+		event_add(source->event, NULL) < 0)
+		return -EINVAL;
+	return 0;
+}
+
+int loop_add_exit(struct loop *loop, const char *name, pid_t pid, int pidfd, loop_exit_fn fn,
+	void *userdata, struct loop_source **ret)
+{
+	struct loop_source *source;
+	int r;
+
+	r = source_new(loop, SOURCE_EXIT, name, userdata, &source);
+	if (r < 0)
+		return r;
+	source->fn.exit = fn;
+	source->pid = pid;
+	return source_arm(source, pidfd, EV_READ | EV_PERSIST, on_exit_event, NULL, ret);
+}
+
+int loop_add_signal(struct loop *loop, const char *name, int signo, loop_signal_fn fn,
+	void *userdata, struct loop_source **ret)
+{
+	struct loop_source *source;
+	int r;
+
+	r = source_new(loop, SOURCE_SIGNAL, name, userdata, &source);
+	if (r < 0)
+		return r;
+	source->fn.signal = fn;
+	return source_arm(source, signo, EV_SIGNAL | EV_PERSIST, on_signal, NULL, ret);
+}
+
+void loop_source_free(struct loop_source *source)
+{
+	if (!source)
+		return;
+	if (source->queue)
+		TAILQ_REMOVE(source->queue, source, link);
+	if (source->event)
+		event_free(source->event);
+	source->loop->n_sources--;
+	free(source);
+}

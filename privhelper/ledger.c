@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: ISC */
+#include "privhelper/ledger.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "privhelper/trusted.h"
+
+#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
+
+enum {
+	BLOCK_SIZE = 8192,
+	ROWS_AT = 4096, /* in a block */
+	ROW_SIZE = 64,
+	FILE_SIZE = BLOCK_SIZE * BG_PRIV_USERS_MAX,
+	USER_MAGIC = 0x31554742, /* "BGU1" */
+	ROW_MAGIC = 0x31524742,	 /* "BGR1" */
+};
+_Static_assert(ROWS_AT + ROW_SIZE * BG_SLOTS_MAX <= BLOCK_SIZE, "rows fit");
+
+/* Locks live beyond the end of the file, one byte per uid: see uid_lock(). */
+#define UID_LOCKS_AT ((off_t)1 << 40)
+
+struct disk_user {
+	uint32_t magic;
+	uint32_t uid;
+	uint32_t index;
+	uint8_t zero[48];
+	uint32_t crc;
+} __attribute__((packed));
+
+struct disk_row {
+	uint32_t magic;
+	uint8_t state;
+	uint8_t slot;
+	uint16_t index;
+	uint32_t uid;
+	uint32_t ifindex;
+	uint32_t guest;
+	uint64_t netns;
+	uint8_t boot_id[16];
+	uint8_t zero[16];
+	uint32_t crc;
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct disk_user) == ROW_SIZE, "file format");
+_Static_assert(sizeof(struct disk_row) == ROW_SIZE, "file format");
+
+static uint32_t crc32(const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+	uint32_t crc = ~0u;
+
+	while (len-- > 0) {
+		crc ^= *p++;
+		for (int i = 0; i < 8; i++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+	}
+	return ~crc;
+}
+
+static bool is_zero(const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+
+	for (size_t i = 0; i < len; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
+static int read_at(int fd, off_t at, void *buf)
+{
+	ssize_t n = pread(fd, buf, ROW_SIZE, at);
+
+	return n == ROW_SIZE ? 0 : n < 0 ? -errno : -EIO;
+}
+
+static int write_at(int fd, off_t at, const void *buf)
+{
+	ssize_t n = pwrite(fd, buf, ROW_SIZE, at);
+
+	return n == ROW_SIZE ? 0 : n < 0 ? -errno : -EIO;
+}
+
+/* One byte, never waited for: -EAGAIN when another holder has it. Locks end with the descriptor. */
+static int lock_byte(int fd, off_t at, short type)
+{
+	struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+
+	if (fcntl(fd, F_OFD_SETLK, &fl) < 0)
+		return errno == EACCES ? -EAGAIN : -errno;
+	return 0;
+}
+
+static int nibble(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int read_boot_id(uint8_t ret[16])
+{
+	_close_ int fd = open(BOOT_ID_PATH, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char text[64];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	size_t digits = 0;
+
+	if (n < 0)
+		return -errno;
+	for (ssize_t i = 0; i < n && digits < 32; i++) {
+		int v = nibble(text[i]);
+
+		if (v < 0)
+			continue;
+		ret[digits / 2] = (uint8_t)(digits % 2 ? ret[digits / 2] | v : v << 4);
+		digits++;
+	}
+	return digits == 32 ? 0 : -EIO;
+}
+
+int ledger_open(struct ledger *l, uid_t uid, uint64_t netns)
+{
+	struct stat st;
+	_close_ int fd = trusted_open(LEDGER_PATH, TRUSTED_FILE_UPDATE);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size != FILE_SIZE)
+		return -EPERM;
+	*l = (struct ledger){.fd = -1, .uid = uid, .netns = netns};
+	r = read_boot_id(l->boot_id);
+	if (r < 0)
+		return r;
+	l->fd = TAKE_FD(fd);
+	return 0;
+}
+
+enum owner { OWNER_NONE, OWNER_ME, OWNER_OTHER };
+
+static int read_owner(const struct ledger *l, unsigned index, enum owner *ret)
+{
+	struct disk_user u;
+	int r = read_at(l->fd, (off_t)index * BLOCK_SIZE, &u);
+
+	if (r < 0)
+		return r;
+	if (is_zero(&u, sizeof(u)))
+		*ret = OWNER_NONE;
+	else if (u.magic == USER_MAGIC && u.uid == l->uid && u.index == index &&
+		u.crc == crc32(&u, offsetof(struct disk_user, crc)))
+		*ret = OWNER_ME;
+	else /* a broken header too: nobody gets that block, so nobody gets its addresses */
+		*ret = OWNER_OTHER;
+	return 0;
+}
+
+static int write_owner(const struct ledger *l, unsigned index)
+{
+	struct disk_user u = {.magic = USER_MAGIC, .uid = l->uid, .index = index};
+	int r;
+
+	u.crc = crc32(&u, offsetof(struct disk_user, crc));
+	r = write_at(l->fd, (off_t)index * BLOCK_SIZE, &u);
+	if (r >= 0 && fdatasync(l->fd) < 0)
+		r = -errno;
+	return r;
+}
+
+/*
+ * Claims a free block, under that block's own lock. A block whose lock somebody holds is
+ * passed over: a helper that its user has stopped in here costs the others one index, not
+ * their service. Two helpers of one uid cannot be in here: they hold the uid's lock.
+ */
+static int claim(struct ledger *l, unsigned max_users)
+{
+	for (unsigned i = 0; i < max_users; i++) {
+		off_t at = (off_t)i * BLOCK_SIZE;
+		enum owner owner;
+		int r = read_owner(l, i, &owner);
+
+		if (r < 0)
+			return r;
+		if (owner != OWNER_NONE || lock_byte(l->fd, at, F_WRLCK) < 0)
+			continue;
+		r = read_owner(l, i, &owner);
+		if (r >= 0 && owner == OWNER_NONE)
+			r = write_owner(l, i);
+		(void)lock_byte(l->fd, at, F_UNLCK);
+		if (r < 0)
+			return r;
+		if (owner == OWNER_NONE) {
+			l->index = i;
+			return 0;
+		}
+	}
+	return -ENOSPC;
+}
+
+static int find(struct ledger *l)
+{
+	for (unsigned i = 0; i < BG_PRIV_USERS_MAX; i++) {
+		enum owner owner;
+		int r = read_owner(l, i, &owner);
+
+		if (r < 0)
+			return r;
+		if (owner == OWNER_ME) {
+			l->index = i;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int ledger_bind(struct ledger *l, unsigned max_users)
+{
+	int r = lock_byte(l->fd, UID_LOCKS_AT + (off_t)l->uid, F_WRLCK);
+
+	if (r == -EAGAIN)
+		return -EBUSY;
+	if (r < 0)
+		return r;
+	r = find(l);
+	if (r == -ENOENT)
+		r = claim(l, max_users);
+	l->bound = r >= 0;
+	return r;
+}
+
+static off_t row_at(const struct ledger *l, unsigned slot)
+{
+	assert(l->bound && slot < BG_SLOTS_MAX && l->index < BG_PRIV_USERS_MAX);
+	return (off_t)l->index * BLOCK_SIZE + ROWS_AT + (off_t)slot * ROW_SIZE;
+}
+
+/* Every column that is fixed by the row's place, and nothing beyond the format. */
+static bool row_valid(const struct ledger *l, unsigned slot, const struct disk_row *d)
+{
+	return d->magic == ROW_MAGIC && (d->state == LEDGER_INTENT || d->state == LEDGER_LIVE) &&
+	       d->slot == slot && d->index == l->index && d->uid == l->uid &&
+	       is_zero(d->zero, sizeof(d->zero)) && d->crc == crc32(d, offsetof(struct disk_row, crc));
+}
+
+int ledger_get(const struct ledger *l, unsigned slot, struct ledger_row *ret)
+{
+	struct disk_row d;
+	int r = read_at(l->fd, row_at(l, slot), &d);
+
+	if (r < 0)
+		return r;
+	*ret = (struct ledger_row){.state = LEDGER_FREE};
+	if (is_zero(&d, sizeof(d)))
+		return 0;
+	ret->state = LEDGER_BROKEN;
+	if (!row_valid(l, slot, &d))
+		return 0;
+	ret->state = LEDGER_STALE;
+	if (d.netns != l->netns || memcmp(d.boot_id, l->boot_id, sizeof(d.boot_id)) != 0)
+		return 0;
+	ret->state = (enum ledger_state)d.state;
+	ret->ifindex = d.ifindex;
+	ret->guest = d.guest;
+	return 0;
+}
+
+int ledger_put(const struct ledger *l, unsigned slot, const struct ledger_row *row, bool sync)
+{
+	struct disk_row d = {0};
+	int r;
+
+	assert(row->state <= LEDGER_LIVE);
+	if (row->state != LEDGER_FREE) {
+		d.magic = ROW_MAGIC;
+		d.state = (uint8_t)row->state;
+		d.slot = (uint8_t)slot;
+		d.index = (uint16_t)l->index;
+		d.uid = l->uid;
+		d.ifindex = row->ifindex;
+		d.guest = row->guest;
+		d.netns = l->netns;
+		memcpy(d.boot_id, l->boot_id, sizeof(d.boot_id));
+		d.crc = crc32(&d, offsetof(struct disk_row, crc));
+	}
+	r = write_at(l->fd, row_at(l, slot), &d);
+	if (r >= 0 && sync && fdatasync(l->fd) < 0)
+		r = -errno;
+	return r;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * netlink.h: the few rtnetlink requests that a tap needs, each answered before
+ * the call returns. Called by tap.c. Owns the socket and its one buffer. Must
+ * never take an interface by a name that the ledger does not vouch for: changes
+ * go by index.
+ */
+#ifndef BG_PRIVHELPER_NETLINK_H
+#define BG_PRIVHELPER_NETLINK_H
+
+#include <net/if.h>
+#include <sys/types.h>
+
+#include "common/base.h"
+
+struct netlink {
+	int fd;
+	uint32_t seq;
+	uint8_t buf[16384] __attribute__((aligned(8)));
+};
+
+struct netlink_link {
+	uint32_t ifindex;
+	char name[IFNAMSIZ];
+	bool is_tun;	 /* the tun driver's; the rest is only valid then */
+	bool is_tap;	 /* and not a tun, multi-queue, or with packet information */
+	bool persistent;
+	bool has_owner;
+	uid_t owner;
+};
+
+/* Opens the socket with the rights of this moment. 0 or -errno. */
+int netlink_open(struct netlink *nl);
+/* Cookie of the network namespace; 0 where the kernel has none (before 5.14). */
+uint64_t netlink_netns(const struct netlink *nl);
+/* By index, or by name when ifindex is 0. -ENODEV when there is none. */
+int netlink_link_get(struct netlink *nl, uint32_t ifindex, const char *name, struct netlink_link *ret);
+/* IPv4 settings of an interface that faces a guest, and its alias. */
+int netlink_link_setup(struct netlink *nl, uint32_t ifindex, const char *alias);
+int netlink_link_up(struct netlink *nl, uint32_t ifindex);
+/* -ENODEV when it is gone already. */
+int netlink_link_del(struct netlink *nl, uint32_t ifindex);
+/* address/32 on the interface; -EEXIST when it has it. Addresses are numbers. */
+int netlink_addr_add(struct netlink *nl, uint32_t ifindex, uint32_t address);
+/* Host route to guest through the interface, with this source. */
+int netlink_route_add(struct netlink *nl, uint32_t ifindex, uint32_t guest, uint32_t source);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: ISC */
+#include "privhelper/sandbox.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/if_tun.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/time.h>
+
+/* ---- inherit ---- */
+
+/* 0, 1 and 2 lead nowhere, whatever they were; only the socket stays open. */
+static bool reset_fds(int sock)
+{
+	struct stat st;
+	int null;
+
+	if (close_range((unsigned)sock + 1, ~0U, 0) < 0)
+		return false;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (null < 0 || fstat(null, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+		return false;
+	for (int fd = 0; fd < 3; fd++)
+		if (fd != null && dup2(null, fd) < 0)
+			return false;
+	if (null > 2)
+		bg_close(null);
+	else if (fcntl(null, F_SETFD, 0) < 0)
+		return false;
+	return fcntl(sock, F_SETFD, FD_CLOEXEC) >= 0;
+}
+
+static bool socket_option_is(int sock, int option, int value)
+{
+	socklen_t len = sizeof(int);
+	int v = -1;
+
+	return getsockopt(sock, SOL_SOCKET, option, &v, &len) == 0 && v == value;
+}
+
+static bool socket_ok(int sock)
+{
+	return socket_option_is(sock, SO_DOMAIN, AF_UNIX) &&
+	       socket_option_is(sock, SO_TYPE, SOCK_SEQPACKET) &&
+	       socket_option_is(sock, SO_ACCEPTCONN, 0);
+}
+
+/* A kept handler cannot exist after exec, but ignored and blocked signals and timers can. */
+static bool reset_signals(void)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL}, ign = {.sa_handler = SIG_IGN};
+	const struct itimerval off = {0};
+	sigset_t none;
+
+	for (int sig = 1; sig <= SIGRTMAX; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP && (sig < 32 || sig >= SIGRTMIN) &&
+			sigaction(sig, &dfl, NULL) < 0)
+			return false;
+	if (sigaction(SIGXFSZ, &ign, NULL) < 0)
+		return false;
+	if (setitimer(ITIMER_REAL, &off, NULL) < 0 || setitimer(ITIMER_VIRTUAL, &off, NULL) < 0 ||
+		setitimer(ITIMER_PROF, &off, NULL) < 0)
+		return false;
+	sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+}
+
+/* Soft limits go up to the hard ones; where those are too low for a whole verb, no verb begins. */
+static bool reset_limits(void)
+{
+	static const struct {
+		int resource;
+		rlim_t least;
+	} limits[] = {
+		{RLIMIT_FSIZE, 64 * MIB},
+		{RLIMIT_NOFILE, 32},
+		{RLIMIT_STACK, 256 * KIB},
+		{RLIMIT_CPU, 60},
+		{RLIMIT_AS, 64 * MIB},
+		{RLIMIT_DATA, 16 * MIB},
+	};
+	const struct rlimit none = {0, 0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct rlimit rl;
+
+		if (getrlimit((unsigned)limits[i].resource, &rl) < 0 ||
+			rl.rlim_max < limits[i].least)
+			return false;
+		rl.rlim_cur = rl.rlim_max;
+		if (setrlimit((unsigned)limits[i].resource, &rl) < 0)
+			return false;
+	}
+	return setrlimit(RLIMIT_CORE, &none) == 0;
+}
+
+enum priv_code sandbox_inherit(int sock)
+{
+	(void)umask(077);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || !socket_ok(sock) || !reset_fds(sock) ||
+		!reset_signals() || !reset_limits() || chdir("/") < 0)
+		return PRIV_CODE_ENVIRONMENT;
+	return PRIV_CODE_OK;
+}
+
+/* ---- drop ---- */
+
+#define NET_ADMIN (1ULL << CAP_NET_ADMIN)
+
+static int set_caps(uint64_t effective, uint64_t permitted)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {
+		{.effective = (uint32_t)effective, .permitted = (uint32_t)permitted},
+		{.effective = (uint32_t)(effective >> 32), .permitted = (uint32_t)(permitted >> 32)}};
+
+	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+static bool caps_are(uint64_t wanted)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &head, d) < 0)
+		return false;
+	return (d[0].effective | (uint64_t)d[1].effective << 32) == wanted &&
+	       (d[0].permitted | (uint64_t)d[1].permitted << 32) == wanted &&
+	       (d[0].inheritable | d[1].inheritable) == 0;
+}
+
+enum priv_code sandbox_raise(void)
+{
+	return set_caps(NET_ADMIN, NET_ADMIN) < 0 || !caps_are(NET_ADMIN) ? PRIV_CODE_NO_CAPABILITY
+									    : PRIV_CODE_OK;
+}
+
+static bool no_way_back(gid_t ledger_gid, const char *ledger_path)
+{
+	gid_t r, e, s;
+	int fd;
+
+	if (getresgid(&r, &e, &s) < 0 || r != e || r != s || r == ledger_gid)
+		return false;
+	if (setresgid((gid_t)-1, ledger_gid, (gid_t)-1) >= 0)
+		return false;
+	if (!caps_are(NET_ADMIN) || set_caps(~0ULL, ~0ULL) >= 0)
+		return false;
+	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (cap != CAP_NET_ADMIN && set_caps(1ULL << cap, NET_ADMIN | 1ULL << cap) >= 0)
+			return false;
+	fd = open(ledger_path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		bg_close(fd);
+	return fd < 0 && (errno == EACCES || errno == EPERM);
+}
+
+enum priv_code sandbox_drop(const char *ledger_path)
+{
+	gid_t real = getgid(), ledger_gid = getegid();
+
+	if (setresgid(real, real, real) < 0 || set_caps(NET_ADMIN, NET_ADMIN) < 0 ||
+		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return PRIV_CODE_SANDBOX;
+	return no_way_back(ledger_gid, ledger_path) ? PRIV_CODE_OK : PRIV_CODE_SANDBOX;
+}
+
+/* ---- seal ---- */
+
+enum rule {
+	RULE_ANY,
+	RULE_FD,	 /* first argument is this descriptor */
+	RULE_FD_FLAGS,	 /* and the third argument is exactly value */
+	RULE_FD_COMMAND, /* and the second argument is exactly value */
+	RULE_COMMAND,	 /* second argument is exactly value */
+	RULE_LENGTH,	 /* third argument is at most value */
+};
+
+struct seal_row {
+	int syscall;
+	enum rule rule;
+	int fd;
+	uint32_t value;
+	const char *reason;
+};
+
+static int add_rule(scmp_filter_ctx ctx, const struct seal_row *row)
+{
+	const uint32_t allow = SCMP_ACT_ALLOW, fd = (uint32_t)row->fd;
+
+	switch (row->rule) {
+	case RULE_ANY:
+		return seccomp_rule_add(ctx, allow, row->syscall, 0);
+	case RULE_FD:
+		return seccomp_rule_add(ctx, allow, row->syscall, 1, SCMP_A0_32(SCMP_CMP_EQ, fd));
+	case RULE_FD_FLAGS:
+		return seccomp_rule_add(ctx, allow, row->syscall, 2, SCMP_A0_32(SCMP_CMP_EQ, fd),
+			SCMP_A2_32(SCMP_CMP_EQ, row->value));
+	case RULE_FD_COMMAND:
+		return seccomp_rule_add(ctx, allow, row->syscall, 2, SCMP_A0_32(SCMP_CMP_EQ, fd),
+			SCMP_A1_32(SCMP_CMP_EQ, row->value));
+	case RULE_COMMAND:
+		return seccomp_rule_add(ctx, allow, row->syscall, 1,
+			SCMP_A1_32(SCMP_CMP_EQ, row->value));
+	case RULE_LENGTH:
+		return seccomp_rule_add(ctx, allow, row->syscall, 1,
+			SCMP_A2(SCMP_CMP_LE, (scmp_datum_t)row->value));
+	}
+	return -EINVAL;
+}
+
+enum priv_code sandbox_seal(const struct sandbox_fds *f)
+{
+	const struct seal_row rows[] = {
+		{SCMP_SYS(recvmsg), RULE_FD, f->sock, 0, "requests"},
+		{SCMP_SYS(sendmsg), RULE_FD, f->sock, 0, "replies"},
+		{SCMP_SYS(pread64), RULE_FD, f->ledger, 0, "ledger rows"},
+		{SCMP_SYS(pwrite64), RULE_FD, f->ledger, 0, "ledger rows"},
+		{SCMP_SYS(fdatasync), RULE_FD, f->ledger, 0, "intent before the device"},
+		{SCMP_SYS(fcntl), RULE_FD_COMMAND, f->ledger, F_OFD_SETLK, "the uid's lock"},
+		{SCMP_SYS(clock_nanosleep), RULE_ANY, 0, 0, "waiting for the uid's lock"},
+		{SCMP_SYS(restart_syscall), RULE_ANY, 0, 0, "that wait, after SIGSTOP and SIGCONT"},
+		{SCMP_SYS(sendto), RULE_FD, f->netlink, 0, "rtnetlink"},
+		{SCMP_SYS(recvfrom), RULE_FD, f->netlink, 0, "rtnetlink"},
+		{SCMP_SYS(openat), RULE_FD_FLAGS, f->tun_dir, O_RDWR | O_CLOEXEC, "/dev/net/tun"},
+		{SCMP_SYS(openat), RULE_FD_FLAGS, f->ipv6_dir, O_WRONLY | O_CLOEXEC,
+			"IPv6 settings of a tap; never matches when ipv6_dir is -1"},
+		{SCMP_SYS(write), RULE_LENGTH, 0, 1, "one digit into such a setting"},
+		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETIFF, "make a tap"},
+		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETOWNER, "give it to the user"},
+		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETPERSIST, "make it stay"},
+		{SCMP_SYS(close), RULE_ANY, 0, 0, "taps, settings, descriptors of a bad message"},
+		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
+	};
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r = ctx ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows) && r >= 0; i++)
+		r = add_rule(ctx, &rows[i]);
+	if (r >= 0)
+		r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r < 0 ? PRIV_CODE_SANDBOX : PRIV_CODE_OK;
+}

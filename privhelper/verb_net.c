@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * verb_net.c: the answers of the network helper, in the order of the table, over
+ * the three things that can happen to a slot: made, released, repaired. Each is
+ * a row of steps with the ledger written between them, so that a kill at any
+ * point leaves a row from which release() finds what there is to remove.
+ */
+#include <assert.h>
+#include <time.h>
+
+#include "privhelper/session.h"
+
+/* How long HELLO waits for an earlier helper of the same uid to end. */
+enum { LOCK_TRIES = 60, LOCK_PAUSE_MS = 50 };
+
+static struct tap tap_of(const struct session *s, unsigned slot)
+{
+	struct tap tap = {.uid = s->uid,
+		.slot = slot,
+		.gateway = policy_gateway(&s->policy, s->ledger.index),
+		.guest = policy_guest(&s->policy, s->ledger.index, slot)};
+
+	policy_tap_name(s->ledger.index, slot, tap.name);
+	return tap;
+}
+
+static int remove_device(struct session *s, unsigned slot, const struct ledger_row *row)
+{
+	const struct tap tap = tap_of(s, slot);
+
+	switch (row->state) {
+	case LEDGER_INTENT:
+	case LEDGER_LIVE:
+		return row->ifindex ? tap_remove(&s->nl, &tap, row->ifindex) : 0;
+	case LEDGER_BROKEN:
+		return tap_remove_by_name(&s->nl, &tap);
+	case LEDGER_FREE:
+	case LEDGER_STALE:
+		break;
+	}
+	return 0;
+}
+
+/* Brings a slot to FREE from any state. */
+static int release(struct session *s, unsigned slot, struct ledger_row row)
+{
+	static const struct ledger_row none = {.state = LEDGER_FREE};
+	int r = 0;
+
+	if (row.state == LEDGER_FREE)
+		return 0;
+	if (row.state == LEDGER_LIVE) {
+		row.state = LEDGER_INTENT;
+		r = ledger_put(&s->ledger, slot, &row, true);
+	}
+	if (r >= 0)
+		r = remove_device(s, slot, &row);
+	if (r >= 0)
+		r = ledger_put(&s->ledger, slot, &none, false);
+	return r;
+}
+
+static bool is_live(struct session *s, unsigned slot, const struct ledger_row *row)
+{
+	const struct tap tap = tap_of(s, slot);
+
+	return row->state == LEDGER_LIVE && row->guest == tap.guest &&
+	       tap_intact(&s->nl, &tap, row->ifindex);
+}
+
+/* Makes a FREE slot LIVE; on failure the row says what is left. */
+static int make(struct session *s, const struct tap *tap)
+{
+	struct ledger_row row = {.state = LEDGER_INTENT, .guest = tap->guest};
+	_close_ int fd = -1;
+	int r = ledger_put(&s->ledger, tap->slot, &row, true);
+
+	if (r < 0)
+		return r;
+	r = tap_create(&s->dirs, &s->nl, tap, &fd, &row.ifindex);
+	if (r < 0)
+		return r;
+	/* Before the device can stay: a row without an index means that nothing did. */
+	r = ledger_put(&s->ledger, tap->slot, &row, false);
+	if (r >= 0)
+		r = tap_keep(fd, tap->uid);
+	if (r >= 0)
+		r = tap_configure(&s->dirs, &s->nl, tap, row.ifindex);
+	if (r >= 0) {
+		row.state = LEDGER_LIVE;
+		r = ledger_put(&s->ledger, tap->slot, &row, false);
+	}
+	return r;
+}
+
+/* After an earlier helper of this uid, however it ended. Whole slots stay as they are. */
+static int repair(struct session *s)
+{
+	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
+		struct ledger_row row;
+		int r = ledger_get(&s->ledger, slot, &row);
+
+		if (r >= 0 && !is_live(s, slot, &row))
+			r = release(s, slot, row);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Waits for this uid only: no other uid's helper can hold this lock. */
+static int bind_ledger(struct session *s)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+	int r = -EBUSY;
+
+	for (int i = 0; i < LOCK_TRIES && r == -EBUSY; i++) {
+		if (i > 0)
+			(void)nanosleep(&pause, NULL);
+		r = ledger_bind(&s->ledger, s->policy.max_users);
+	}
+	return r;
+}
+
+enum priv_code answer_hello(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+{
+	int r;
+
+	if (req->hello.hash != priv_table_hash())
+		return PRIV_CODE_VERSION;
+	r = bind_ledger(s);
+	if (r < 0)
+		return r == -EBUSY   ? PRIV_CODE_BUSY
+		       : r == -ENOSPC ? PRIV_CODE_USERS
+				      : PRIV_CODE_LEDGER;
+	if (repair(s) < 0)
+		return PRIV_CODE_FAILED;
+	rep->hello.hash = priv_table_hash();
+	rep->hello.index = (uint8_t)s->ledger.index;
+	rep->hello.slots = (uint8_t)s->policy.slots_per_user;
+	rep->hello.gateway = policy_gateway(&s->policy, s->ledger.index);
+	rep->hello.abilities = PRIV_ABILITY_NET;
+	return PRIV_CODE_OK;
+}
+
+static enum priv_code make_code(int r)
+{
+	return r == -EEXIST ? PRIV_CODE_TAKEN : r == -ENODEV ? PRIV_CODE_NO_TUN : PRIV_CODE_FAILED;
+}
+
+static enum priv_code attach_fresh(struct session *s, const struct tap *tap)
+{
+	struct ledger_row left;
+	int r = make(s, tap);
+
+	if (r >= 0)
+		return PRIV_CODE_OK;
+	/* What cannot be released now is put right by the next helper. */
+	if (ledger_get(&s->ledger, tap->slot, &left) >= 0)
+		(void)release(s, tap->slot, left);
+	return make_code(r);
+}
+
+enum priv_code answer_net_attach(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+{
+	unsigned slot = req->net_attach.slot;
+	const struct tap tap = tap_of(s, slot);
+	struct ledger_row row;
+	enum priv_code code;
+
+	if (slot >= s->policy.slots_per_user)
+		return PRIV_CODE_SLOT_LIMIT;
+	if (ledger_get(&s->ledger, slot, &row) < 0)
+		return PRIV_CODE_LEDGER;
+	if (!is_live(s, slot, &row)) {
+		if (release(s, slot, row) < 0)
+			return PRIV_CODE_FAILED;
+		code = attach_fresh(s, &tap);
+		if (code != PRIV_CODE_OK)
+			return code;
+		rep->net_attach.fresh = 1;
+	}
+	memcpy(rep->net_attach.tap, tap.name, sizeof(rep->net_attach.tap));
+	rep->net_attach.guest = tap.guest;
+	rep->net_attach.gateway = tap.gateway;
+	policy_mac(s->ledger.index, slot, rep->net_attach.mac);
+	return PRIV_CODE_OK;
+}
+
+static enum priv_code detach(struct session *s, unsigned slot, bool *ret_existed)
+{
+	struct ledger_row row;
+
+	if (ledger_get(&s->ledger, slot, &row) < 0)
+		return PRIV_CODE_LEDGER;
+	*ret_existed = row.state == LEDGER_LIVE;
+	return release(s, slot, row) < 0 ? PRIV_CODE_FAILED : PRIV_CODE_OK;
+}
+
+enum priv_code answer_net_detach(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+{
+	bool existed;
+	enum priv_code code = detach(s, req->net_detach.slot, &existed);
+
+	if (code == PRIV_CODE_OK)
+		rep->net_detach.existed = existed;
+	return code;
+}
+
+enum priv_code answer_list(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+{
+	uint64_t attached = 0;
+
+	(void)req;
+	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
+		struct ledger_row row;
+
+		if (ledger_get(&s->ledger, slot, &row) < 0)
+			return PRIV_CODE_LEDGER;
+		if (is_live(s, slot, &row))
+			attached |= 1ULL << slot;
+	}
+	rep->list.attached = attached;
+	return PRIV_CODE_OK;
+}
+
+enum priv_code answer_cleanup(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+{
+	uint64_t removed = 0;
+
+	(void)req;
+	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
+		bool existed;
+		enum priv_code code = detach(s, slot, &existed);
+
+		if (code != PRIV_CODE_OK)
+			return code;
+		if (existed)
+			removed |= 1ULL << slot;
+	}
+	rep->cleanup.removed = removed;
+	return PRIV_CODE_OK;
+}

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: ISC
+"""A client of the network helper that shares no code with it: what a hostile bangerd could write."""
+import os
+import signal
+import socket
+import struct
+import subprocess
+
+HELPER = "/usr/libexec/banger/banger-privhelper"
+HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP = 1, 2, 3, 4, 5
+(OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
+ BUSY, USERS, SLOT_LIMIT, TAKEN) = range(15)
+HEAD = struct.Struct("<BBHIHB5s")
+
+
+class Refused(Exception):
+    def __init__(self, code):
+        super().__init__(f"helper code {code}")
+        self.code = code
+
+
+class Ended(Exception):
+    """The helper closed its end."""
+
+
+def message(verb, body=b"", rid=1, version=1, code=0, nfds=0, zero=bytes(5), length=None):
+    return HEAD.pack(version, verb, len(body) if length is None else length, rid, code, nfds, zero) + body
+
+
+def quad(number):
+    return socket.inet_ntoa(struct.pack(">I", number))
+
+
+class Helper:
+    """One helper process of a HostUser, with its socket at fd 3."""
+
+    def __init__(self, user, helper=HELPER, prepare=None, wrap=(), env=None):
+        ours, theirs = self._pair(user)
+        self.sock = ours
+        self.sock.settimeout(30)
+
+        def child():
+            fd = theirs.fileno()
+            if fd == 3:
+                os.set_inheritable(3, True)
+            else:
+                os.dup2(fd, 3)
+            user.become()
+            if prepare:
+                prepare()
+
+        argv = list(wrap) + [helper]
+        self.proc = subprocess.Popen(argv, preexec_fn=child, close_fds=False, env=env or {},
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL)
+        theirs.close()
+        self.pid = self.proc.pid
+        self.rid = 0
+
+    @staticmethod
+    def _pair(user):
+        """A socketpair that the user made, as bangerd would: SO_PEERCRED is the maker's."""
+        a, b = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                user.become()
+                pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                socket.send_fds(b, [b"x"], [s.fileno() for s in pair])
+            finally:
+                os._exit(0)
+        _, fds, _, _ = socket.recv_fds(a, 1, 2)
+        os.waitpid(pid, 0)
+        a.close()
+        b.close()
+        return tuple(socket.socket(fileno=fd) for fd in fds)
+
+    def raw(self, data, fds=()):
+        try:
+            if fds:
+                socket.send_fds(self.sock, [data], list(fds))
+            else:
+                self.sock.send(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def receive(self):
+        try:
+            data = self.sock.recv(4096)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise Ended()
+        version, verb, length, rid, code, nfds, zero = HEAD.unpack(data[:HEAD.size])
+        assert version == 1 and zero == bytes(5) and nfds == 0 and length == len(data) - HEAD.size
+        return verb, rid, code, data[HEAD.size:]
+
+    def call(self, verb, body=b""):
+        self.rid += 1
+        self.raw(message(verb, body, self.rid))
+        got, rid, code, rest = self.receive()
+        assert got == verb and rid in (0, self.rid)
+        if code != OK:
+            assert rest == b""
+            raise Refused(code)
+        return rest
+
+    def hello(self, table_hash=None):
+        h = self.table_hash() if table_hash is None else table_hash
+        got, index, slots, gateway, abilities = struct.unpack("<QBBII", self.call(HELLO, struct.pack("<Q", h)))
+        assert got == h
+        return {"index": index, "slots": slots, "gateway": quad(gateway), "abilities": abilities}
+
+    _hash = None
+
+    @classmethod
+    def table_hash(cls):
+        """Out of the built test program: the number cannot be known without the table."""
+        if cls._hash is None:
+            out = subprocess.run([os.environ["BANGER_PRIV_HASH"]], check=True, capture_output=True, text=True)
+            cls._hash = int(out.stdout, 16)
+        return cls._hash
+
+    def attach(self, slot):
+        fresh, tap, guest, gateway, mac = struct.unpack("<B16sII6s", self.call(NET_ATTACH, bytes([slot])))
+        return {"fresh": fresh, "tap": tap.rstrip(b"\0").decode(), "guest": quad(guest), "gateway": quad(gateway),
+                "mac": ":".join(f"{b:02x}" for b in mac)}
+
+    def detach(self, slot):
+        return struct.unpack("<B", self.call(NET_DETACH, bytes([slot])))[0]
+
+    def list(self):
+        return struct.unpack("<Q", self.call(LIST))[0]
+
+    def cleanup(self):
+        return struct.unpack("<Q", self.call(CLEANUP))[0]
+
+    def wait(self):
+        """The exit status, negative for a signal."""
+        return self.proc.wait(timeout=30)
+
+    def kill(self):
+        if self.proc.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+        self.sock.close()
+
+    def close(self):
+        self.sock.close()
+        return self.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.kill()

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: ISC */
+/* daemon/loop: order, freeing inside callbacks, children, signals. */
+#include "daemon/loop/loop.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#include "tests/lib/test.h"
+
+struct fixture {
+	struct loop *loop;
+	struct loop_source *a, *b, *c;
+	char order[32];
+	int n, status;
+};
+
+static struct fixture f;
+
+static void setup(void)
+{
+	CHECK_INT(loop_new(&f.loop), 0);
+}
+
+static void run(int want)
+{
+	CHECK_INT(loop_run(f.loop), want);
+	loop_source_free(f.a);
+	loop_source_free(f.b);
+	loop_source_free(f.c);
+	loop_free(f.loop);
+}
+
+static void note(char c)
+{
+	f.order[strlen(f.order)] = c;
+}
+
+static void fire_a(void *userdata)
+{
+	note('a');
+}
+
+static void fire_b(void *userdata)
+{
+	note('b');
+	loop_exit(f.loop, 7);
+}
+
+TEST(timers_fire_by_time)
+{
+	setup();
+	CHECK_INT(loop_add_timer(f.loop, "b", 20000, fire_b, NULL, &f.b), 0);
+	CHECK_INT(loop_add_timer(f.loop, "a", 1000, fire_a, NULL, &f.a), 0);
+	run(7);
+	CHECK_STR(f.order, "ab");
+}
+
+static void tick(void *userdata)
+{
+	if (++f.n == 3) {
+		loop_source_free(TAKE_PTR(f.a));
+		loop_exit(f.loop, 0);
+	}
+}
+
+TEST(ticker_repeats_and_may_free_itself)
+{
+	setup();
+	CHECK_INT(loop_add_ticker(f.loop, "tick", 1000, tick, NULL, &f.a), 0);
+	run(0);
+	CHECK_INT(f.n, 3);
+}
+
+static void third(void *userdata)
+{
+	note('3');
+	loop_exit(f.loop, 0);
+}
+
+static void first(void *userdata)
+{
+	note('1');
+	loop_source_free(TAKE_PTR(f.a));
+	CHECK_INT(loop_defer(f.loop, "third", third, NULL, &f.a), 0);
+	loop_source_free(TAKE_PTR(f.c)); /* queued behind us: must not come */
+}
+
+static void second(void *userdata)
+{
+	note('2');
+}
+
+static void never(void *userdata)
+{
+	note('!');
+}
+
+TEST(deferred_calls_keep_their_order)
+{
+	setup();
+	CHECK_INT(loop_defer(f.loop, "first", first, NULL, &f.a), 0);
+	CHECK_INT(loop_defer(f.loop, "second", second, NULL, &f.b), 0);
+	CHECK_INT(loop_defer(f.loop, "never", never, NULL, &f.c), 0);
+	run(0);
+	CHECK_STR(f.order, "123");
+}
+
+static int fds[2];
+
+static void readable(int fd, unsigned events, void *userdata)
+{
+	char c;
+
+	CHECK_INT(events, LOOP_READ);
+	CHECK_INT(read(fd, &c, 1), 1);
+	note(c);
+	if (c == 'y')
+		loop_exit(f.loop, 0);
+	else
+		CHECK_INT(loop_source_set_events(f.a, 0), 0);
+}
+
+static void rearm(void *userdata)
+{
+	CHECK_STR(f.order, "x"); /* 'y' waits while we do not watch */
+	CHECK_INT(loop_source_set_events(f.a, LOOP_READ), 0);
+}
+
+TEST(fd_can_be_paused)
+{
+	setup();
+	CHECK_INT(pipe2(fds, O_CLOEXEC), 0);
+	CHECK_INT(loop_add_fd(f.loop, "pipe", fds[0], LOOP_READ, readable, NULL, &f.a), 0);
+	CHECK_INT(write(fds[1], "xy", 2), 2);
+	CHECK_INT(loop_add_timer(f.loop, "rearm", 20000, rearm, NULL, &f.b), 0);
+	run(0);
+	CHECK_STR(f.order, "xy");
+}
+
+static void exited(pid_t pid, int status, void *userdata)
+{
+	CHECK_INT(pid, *(pid_t *)userdata);
+	f.status = status;
+	f.n++;
+	loop_exit(f.loop, 0);
+}
+
+static void watch_child(pid_t pid, bool reap_first)
+{
+	int pidfd = pidfd_open(pid, 0);
+
+	CHECK(pidfd >= 0);
+	if (reap_first)
+		CHECK_INT(waitpid(pid, NULL, 0), pid);
+	setup();
+	CHECK_INT(loop_add_exit(f.loop, "child", pid, pidfd, exited, &pid, &f.a), 0);
+	run(0);
+	bg_close(pidfd);
+	CHECK_INT(f.n, 1);
+}
+
+TEST(child_exit_status_is_reaped)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(42);
+	watch_child(pid, false);
+	CHECK(WIFEXITED(f.status));
+	CHECK_INT(WEXITSTATUS(f.status), 42);
+	CHECK_INT(waitpid(pid, NULL, WNOHANG), -1); /* no zombie left */
+}
+
+TEST(child_killed_by_signal)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	kill(pid, SIGKILL);
+	watch_child(pid, false);
+	CHECK(WIFSIGNALED(f.status));
+	CHECK_INT(WTERMSIG(f.status), SIGKILL);
+}
+
+TEST(process_that_is_not_ours_gives_minus_one)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	watch_child(pid, true);
+	CHECK_INT(f.status, -1);
+}
+
+static void signalled(int signo, void *userdata)
+{
+	CHECK_INT(signo, SIGUSR1);
+	loop_exit(f.loop, 3);
+}
+
+static void send_usr1(void *userdata)
+{
+	kill(getpid(), SIGUSR1);
+}
+
+TEST(signals_arrive_in_the_loop)
+{
+	setup();
+	CHECK_INT(loop_add_signal(f.loop, "usr1", SIGUSR1, signalled, NULL, &f.a), 0);
+	CHECK_INT(loop_defer(f.loop, "send", send_usr1, NULL, &f.b), 0);
+	run(3);
+}
