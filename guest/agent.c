@@ -24,7 +24,7 @@
 
 enum {
 	PORT_TIMEOUT_MS = 20000,
-	STALL_MS = 300, /* silence in the middle of a frame before it is looked into */
+	STALL_MS = 100, /* silence in the middle of a frame before it is looked into */
 };
 
 static struct agent {
@@ -43,8 +43,13 @@ static void watch_fd(int fd, uint32_t events)
 		(void)epoll_ctl(agent.epoll, EPOLL_CTL_ADD, fd, &e);
 }
 
+/* A port tells of a leaving host out of order with the bytes of the next one; a socket does not. */
 static void hangup(void)
 {
+	if (agent.link.kind == CONF_AGENT_VIRTIO) {
+		talk_host_left(&agent.talk);
+		return;
+	}
 	talk_reset(&agent.talk);
 	link_hangup(&agent.link);
 }
@@ -60,8 +65,10 @@ static void flush(void)
 			continue;
 		else if (n < 0 && errno == EAGAIN)
 			return;
-		else
+		else {
 			hangup();
+			return;
+		}
 	}
 }
 

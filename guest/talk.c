@@ -49,6 +49,7 @@ void talk_reset(struct talk *t)
 {
 	bg_agent_reader_init(&t->in, BG_AGENT_END_GUEST);
 	t->open = false;
+	t->suspect = false;
 	t->out_len = 0;
 }
 
@@ -57,7 +58,6 @@ void talk_boot(struct talk *t)
 	queue(t, BG_AGENT_BOOT, 0, NULL, 0);
 }
 
-/* What was queued for the earlier conversation goes, unless its frame is half sent. */
 static void on_hello(struct talk *t, const struct bg_agent_frame *f)
 {
 	struct bg_agent_welcome w = {.version = htole32(BG_AGENT_VERSION)};
@@ -65,6 +65,7 @@ static void on_hello(struct talk *t, const struct bg_agent_frame *f)
 	memcpy(w.nonce, f->payload, sizeof(w.nonce));
 	memcpy(w.vm_id, t->vm_id, sizeof(w.vm_id));
 	t->open = true;
+	t->suspect = false;
 	queue(t, BG_AGENT_WELCOME, 0, &w, sizeof(w));
 	queue_status(t);
 }
@@ -106,7 +107,7 @@ bool talk_wants_input(const struct talk *t)
 	return sizeof(t->out) - t->out_len >= TALK_ANSWER_MAX;
 }
 
-size_t talk_input(struct talk *t, const uint8_t *p, size_t n)
+static size_t take_frames(struct talk *t, const uint8_t *p, size_t n)
 {
 	const uint8_t *start = p;
 	struct bg_agent_frame f;
@@ -124,6 +125,15 @@ size_t talk_input(struct talk *t, const uint8_t *p, size_t n)
 	return (size_t)(p - start);
 }
 
+size_t talk_input(struct talk *t, const uint8_t *p, size_t n)
+{
+	size_t taken = take_frames(t, p, n);
+
+	if (t->suspect && talk_partial(t))
+		talk_stalled(t);
+	return taken;
+}
+
 bool talk_partial(const struct talk *t)
 {
 	return bg_agent_reader_partial(&t->in);
@@ -132,7 +142,15 @@ bool talk_partial(const struct talk *t)
 void talk_stalled(struct talk *t)
 {
 	if (bg_agent_reader_rescan(&t->in))
-		(void)talk_input(t, NULL, 0);
+		(void)take_frames(t, NULL, 0);
+}
+
+void talk_host_left(struct talk *t)
+{
+	if (!talk_partial(t))
+		return;
+	t->suspect = true;
+	talk_stalled(t);
 }
 
 void talk_add_flags(struct talk *t, uint32_t flags)

@@ -13,7 +13,8 @@ enum { TALK_OUT_MAX = 16 * 1024, TALK_ANSWER_MAX = 256 };
 
 struct talk {
 	struct bg_agent_reader in;
-	bool open; /* HELLO was answered */
+	bool open;    /* HELLO was answered */
+	bool suspect; /* the host was away: a frame that is half here may never end */
 	uint8_t vm_id[16];
 	uint32_t flags;
 	bool shutdown; /* asked for, and answered */
@@ -25,13 +26,18 @@ struct talk {
 void talk_init(struct talk *t, const uint8_t vm_id[16], uint32_t flags);
 /* Queues BOOT: once, when the agent starts. */
 void talk_boot(struct talk *t);
-/* The carrier lost its host: nothing of this conversation is of use to the next one. */
+/* A new carrier: nothing of the earlier conversation is of use to this one. */
 void talk_reset(struct talk *t);
+/*
+ * The host left a carrier that stays. It may be back already, with bytes that were read
+ * before this was seen, so nothing is dropped: the next HELLO does that.
+ */
+void talk_host_left(struct talk *t);
 /* False while output is so full that input must wait. */
 bool talk_wants_input(const struct talk *t);
 /* Handles all of the bytes; answers are queued. Returns how many were taken. */
 size_t talk_input(struct talk *t, const uint8_t *p, size_t n);
-/* Nothing came for a while in the middle of a frame: perhaps its host is gone. */
+/* Part of a frame is here. When nothing more comes for a while, perhaps its host is gone. */
 bool talk_partial(const struct talk *t);
 void talk_stalled(struct talk *t);
 /* Adds flags; a change is told to the host. */
