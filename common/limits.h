@@ -16,6 +16,7 @@
 
 #define BG_HTTP_BODY_MAX     (1024 * 1024)	/* bytes of an API request body */
 #define BG_HTTP_HEADER_MAX   (16 * 1024)
+#define BG_HTTP_REPLY_MAX    (16 * 1024 * 1024) /* bytes of an answer that a client reads whole */
 #define BG_JOB_MSG_MAX       (64 * 1024)	/* bytes of one worker datagram */
 #define BG_JOB_FDS_MAX       8
 #define BG_JOB_MEMORY_MAX    (1024ULL * 1024 * 1024) /* bytes of address space of a worker: xz and zstd windows plus two million names */

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: ISC */
+#include "cli/cmd_vm_io.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "cli/client.h"
+#include "common/fd.h"
+#include "common/json.h"
+
+enum { SSH_ARGS_MAX = 32, EXIT_NO_EXEC = 127 };
+
+enum console_state { CONSOLE_TEXT, CONSOLE_ESC, CONSOLE_CSI, CONSOLE_STRING, CONSOLE_STRING_ESC };
+
+/* Where an escape sequence has got to after c; CONSOLE_TEXT: c was its last byte. */
+static int escape_next(int state, unsigned char c)
+{
+	switch ((enum console_state)state) {
+	case CONSOLE_ESC:
+		if (c == '[')
+			return CONSOLE_CSI;
+		/* OSC, DCS, SOS, PM, APC: a string until BEL or ESC \. */
+		return c && strchr("]PX^_", c) ? CONSOLE_STRING
+		       : c >= 0x20 && c < 0x30 ? CONSOLE_ESC
+					       : CONSOLE_TEXT;
+	case CONSOLE_CSI:
+		return c >= 0x40 && c < 0x7f ? CONSOLE_TEXT : CONSOLE_CSI;
+	case CONSOLE_STRING:
+		return c == 0x07 ? CONSOLE_TEXT : c == 0x1b ? CONSOLE_STRING_ESC : CONSOLE_STRING;
+	case CONSOLE_STRING_ESC:
+		return c == '\\' ? CONSOLE_TEXT : CONSOLE_STRING;
+	case CONSOLE_TEXT:
+		break;
+	}
+	return CONSOLE_TEXT;
+}
+
+/* The length of a color sequence (ESC [ digits and ; m) at text; 0 when it is none. */
+static size_t color_length(const char *text, size_t len)
+{
+	size_t n = 2;
+
+	if (len < 3 || text[0] != '\033' || text[1] != '[')
+		return 0;
+	while (n < len && n < 24 && ((text[n] >= '0' && text[n] <= '9') || text[n] == ';'))
+		n++;
+	return n < len && text[n] == 'm' ? n + 1 : 0;
+}
+
+size_t console_clean(char *text, size_t len, int *state)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+		size_t color = *state == CONSOLE_TEXT ? color_length(text + i, len - i) : 0;
+
+		if (color) {
+			memmove(text + out, text + i, color);
+			out += color;
+			i += color - 1;
+		} else if (*state != CONSOLE_TEXT) {
+			*state = escape_next(*state, c);
+		} else if (c == 0x1b) {
+			*state = CONSOLE_ESC;
+		} else if (c == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] < 0xa0) {
+			i++; /* C1 controls in UTF-8 */
+		} else if (c >= 0x20 ? c != 0x7f : c == '\n' || c == '\t' || c == '\r') {
+			text[out++] = (char)c;
+		}
+	}
+	return out;
+}
+
+static int copy_out(struct cli *cli, const char *data, size_t len, int *state)
+{
+	_free_ char *clean = NULL;
+
+	if (!cli->out.tty)
+		return bg_write_all(STDOUT_FILENO, data, len);
+	clean = malloc(len);
+	if (!clean)
+		return -ENOMEM;
+	memcpy(clean, data, len);
+	return bg_write_all(STDOUT_FILENO, clean, console_clean(clean, len, state));
+}
+
+int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_unref_(bg_http) struct bg_http *h = NULL;
+	const char *data = NULL;
+	char query[64];
+	size_t len = 0;
+	int r, state = CONSOLE_TEXT;
+
+	snprintf(query, sizeof(query), "log=%s%s", args_has(args, "--vmm") ? "vmm" : "serial",
+		args_has(args, "--follow") ? "&follow=1" : "");
+	r = client_stream(cli, ROUTE_VM_LOGS, args->positional[0], query, &h, err);
+	while (r >= 0) {
+		r = bg_http_next_raw(h, &data, &len, err);
+		if (r < 0 || len == 0)
+			break;
+		r = copy_out(cli, data, len, &state);
+		if (r < 0)
+			return bg_err_sys(err, BG_ERR_IO, -r, "write to the terminal");
+	}
+	if (r >= 0 && cli->out.color)
+		fputs(term_plain(&cli->out), stdout);
+	return r < 0 ? r : BG_EXIT_OK;
+}
+
+/* ssh expands % in the file names of its options. */
+static void put_path(FILE *f, const char *path)
+{
+	for (; *path; path++) {
+		if (*path == '%')
+			fputc('%', f);
+		fputc(*path, f);
+	}
+}
+
+/* key="path with blanks" as -o wants it; NULL when out of memory. */
+static char *path_option(const char *key, const char *path)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	fprintf(f, "%s=\"", key);
+	put_path(f, path);
+	fputc('"', f);
+	fclose(f);
+	return text;
+}
+
+/* The shell over there gets one text: quote the words, so that they arrive as they are here. */
+static char *remote_command(char **words)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if (!words[1])
+		return strdup(words[0]);
+	f = open_memstream(&text, &len);
+	if (!f)
+		return NULL;
+	for (char **w = words; *w; w++) {
+		fputs(w == words ? "'" : " '", f);
+		for (const char *c = *w; *c; c++)
+			fputs(*c == '\'' ? "'\\''" : (char[]){*c, '\0'}, f);
+		fputc('\'', f);
+	}
+	fclose(f);
+	return text;
+}
+
+static int not_running(const char *name, const json_t *vm, struct bg_err **err)
+{
+	const char *state = render_text(vm, "state");
+	int r = bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "%s is %s", name, state);
+
+	if (bg_streq(state, "stopped"))
+		bg_err_hint(err, "start it first: `banger vm start %s`", name);
+	else
+		bg_err_hint(err, "wait until it runs: `banger vm show %s`", name);
+	return r;
+}
+
+static int check_reachable(const char *name, const json_t *vm, struct bg_err **err)
+{
+	const json_t *ssh = json_object_get(vm, "ssh");
+	bool sshd = true, ready = false;
+	int r;
+
+	(void)bg_json_get_bool(ssh, "sshd", &sshd);
+	(void)bg_json_get_bool(vm, "ready", &ready);
+	if (!bg_streq(render_text(vm, "state"), "running"))
+		return not_running(name, vm, err);
+	if (!sshd) {
+		r = bg_err_set(err, BG_ERR_VM_NO_SSH, ENOTSUP, "%s has no ssh server", name);
+		bg_err_hint(err, "build its image with the package openssh-server");
+		return r;
+	}
+	if (!ready) {
+		r = bg_err_set(
+			err, BG_ERR_VM_NOT_READY, EAGAIN, "%s runs but is not ready yet", name);
+		bg_err_hint(err, "see how far it got: `banger vm logs %s`", name);
+		return r;
+	}
+	if (!*render_text(vm, "address") || !*render_text(ssh, "key") ||
+		!*render_text(ssh, "known_hosts"))
+		return bg_err_set(err, BG_ERR_INTERNAL, EPROTO,
+			"the daemon did not say how to reach %s", name);
+	return 0;
+}
+
+struct ssh_call {
+	char *argv[SSH_ARGS_MAX];
+	size_t count;
+	char *owned[8]; /* what of argv is to be freed */
+	size_t owned_count;
+};
+
+static void add(struct ssh_call *c, const char *word)
+{
+	c->argv[c->count++] = (char *)word;
+	c->argv[c->count] = NULL;
+}
+
+static void add_owned(struct ssh_call *c, char *word)
+{
+	if (!word)
+		abort();
+	c->owned[c->owned_count++] = word;
+	add(c, word);
+}
+
+static char *formatted(const char *fmt, ...) _printf_(1, 2);
+static char *formatted(const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	return text;
+}
+
+static void build_call(struct ssh_call *c, const char *name, const json_t *vm, char **rest)
+{
+	static const char *const options[] = {"StrictHostKeyChecking=yes", "IdentitiesOnly=yes",
+		"PasswordAuthentication=no", "KbdInteractiveAuthentication=no",
+		"GlobalKnownHostsFile=/dev/null"};
+	const json_t *ssh = json_object_get(vm, "ssh");
+	const char *user = render_text(ssh, "user");
+	int64_t port = render_int(ssh, "port");
+
+	add(c, "ssh");
+	add(c, "-o");
+	add_owned(c, path_option("IdentityFile", render_text(ssh, "key")));
+	add(c, "-o");
+	add_owned(c, path_option("UserKnownHostsFile", render_text(ssh, "known_hosts")));
+	add(c, "-o");
+	add_owned(c, formatted("HostKeyAlias=%s", name));
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		add(c, "-o");
+		add(c, options[i]);
+	}
+	add(c, "-p");
+	add_owned(c, formatted("%d", port > 0 && port < 65536 ? (int)port : 22));
+	add(c, "-l");
+	add_owned(c, strdup(*user ? user : "root"));
+	add(c, "--");
+	add_owned(c, strdup(render_text(vm, "address")));
+	if (rest && rest[0])
+		add_owned(c, remote_command(rest));
+}
+
+static void free_call(struct ssh_call *c)
+{
+	for (size_t i = 0; i < c->owned_count; i++)
+		free(c->owned[i]);
+}
+
+static int no_ssh(struct bg_err **err)
+{
+	int r = bg_err_sys(err, BG_ERR_TOOL_MISSING, errno, "run ssh");
+
+	bg_err_hint(err, "install it: `sudo apt install openssh-client`");
+	return r;
+}
+
+static int exit_status(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Runs ssh and waits. The terminal's signals are meant for what runs inside. */
+static int run_call(const struct ssh_call *c, struct bg_err **err)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, old_int, old_quit;
+	int status = 0;
+	pid_t pid;
+
+	sigaction(SIGINT, &ignore, &old_int);
+	sigaction(SIGQUIT, &ignore, &old_quit);
+	pid = fork();
+	if (pid == 0) {
+		sigaction(SIGINT, &old_int, NULL);
+		sigaction(SIGQUIT, &old_quit, NULL);
+		execvp(c->argv[0], c->argv);
+		_exit(EXIT_NO_EXEC);
+	}
+	if (pid < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "start ssh");
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	sigaction(SIGINT, &old_int, NULL);
+	sigaction(SIGQUIT, &old_quit, NULL);
+	return exit_status(status);
+}
+
+static void remind(struct cli *cli, const char *name)
+{
+	_json_ json_t *vm = NULL;
+
+	if (client_call(cli, CLIENT_NO_START, ROUTE_VM_SHOW, name, NULL, &vm, NULL) < 0 ||
+		!bg_streq(render_text(vm, "state"), "running"))
+		return;
+	fprintf(cli->err.file, "%s still runs; `banger vm stop %s` stops it\n", name, name);
+}
+
+int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *name = args->positional[0];
+	bool interactive = !args->rest || !args->rest[0];
+	struct ssh_call call = {.count = 0};
+	_json_ json_t *vm = NULL;
+	int r;
+
+	r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, name, NULL, &vm, err);
+	if (r >= 0)
+		r = check_reachable(name, vm, err);
+	if (r < 0)
+		return r;
+	build_call(&call, name, vm, args->rest);
+	if (!interactive) {
+		execvp(call.argv[0], call.argv);
+		r = no_ssh(err);
+	} else {
+		r = run_call(&call, err);
+		if (r == EXIT_NO_EXEC && access("/usr/bin/ssh", X_OK) < 0)
+			r = no_ssh(err);
+		else if (r >= 0)
+			remind(cli, name);
+	}
+	free_call(&call);
+	return r;
+}

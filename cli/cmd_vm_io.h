@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd_vm_io.h: the commands that carry a VM's bytes to the terminal; rows in cmd_vm.c. */
+#ifndef BG_CLI_CMD_VM_IO_H
+#define BG_CLI_CMD_VM_IO_H
+
+#include "cli/cli.h"
+
+int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err);
+
+/*
+ * Takes from text what a terminal would obey, other than colors and line ends: a guest's console
+ * must not type, rename or repaint. In place, returns the new length; *state carries an escape
+ * sequence over the end of a piece and starts at 0.
+ */
+size_t console_clean(char *text, size_t len, int *state);
+
+#endif
