@@ -46,6 +46,24 @@ struct engine {
 	struct images *images;
 	struct vms *vms;
 	bool stopping;
+	struct loop_source *stop_timer;
 };
+
+/* What main.c and the monitor hand the engine; descriptors are taken, the rest is borrowed. */
+struct engine_boot {
+	const struct bg_paths *paths;
+	const struct config *config;
+	int listen_fd;
+	int helper_sock;  /* -1: the helper could not be started */
+	int monitor_sock;
+	int ready_fd;	  /* -1: no one waits; "ok\n" goes there once it serves */
+	const char *helper_path;
+	pid_t monitor_pid;
+};
+
+/* Returns at the end of the engine: 0, or -errno with *err when it could not start. */
+int engine_run(const struct engine_boot *boot, struct bg_err **err);
+/* A clean end, soon: VMs keep running. */
+void engine_stop(struct engine *engine);
 
 #endif
