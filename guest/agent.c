@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * See agent.h. One epoll loop over the carrier, the vsock listener and inotify. The
+ * stream is watched edge-triggered: a virtio-serial port without a host reports
+ * POLLHUP all the time, and the agent must sleep meanwhile. So every wake-up reads
+ * until the kernel has no more.
+ */
+#include "guest/agent.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+
+#include "common/agent_proto.h"
+#include "common/fd.h"
+#include "guest/link.h"
+#include "guest/log.h"
+#include "guest/mounts.h"
+#include "guest/shutdown.h"
+#include "guest/talk.h"
+#include "guest/watch.h"
+
+enum {
+	PORT_TIMEOUT_MS = 20000,
+	STALL_MS = 100, /* silence in the middle of a frame before it is looked into */
+};
+
+static struct agent {
+	const struct agent_setup *setup;
+	struct talk talk;
+	struct link link;
+	struct watch watch;
+	int epoll;
+} agent;
+
+static void watch_fd(int fd, uint32_t events)
+{
+	struct epoll_event e = {.events = events, .data.fd = fd};
+
+	if (fd >= 0)
+		(void)epoll_ctl(agent.epoll, EPOLL_CTL_ADD, fd, &e);
+}
+
+/* A port tells of a leaving host out of order with the bytes of the next one; a socket does not. */
+static void hangup(void)
+{
+	if (agent.link.kind == CONF_AGENT_VIRTIO) {
+		talk_host_left(&agent.talk);
+		return;
+	}
+	talk_reset(&agent.talk);
+	link_hangup(&agent.link);
+}
+
+static void flush(void)
+{
+	while (agent.link.fd >= 0 && agent.talk.out_len > 0) {
+		ssize_t n = write(agent.link.fd, agent.talk.out, agent.talk.out_len);
+
+		if (n > 0)
+			talk_sent(&agent.talk, (size_t)n);
+		else if (n < 0 && errno == EINTR)
+			continue;
+		else if (n < 0 && errno == EAGAIN)
+			return;
+		else {
+			hangup();
+			return;
+		}
+	}
+}
+
+/* Input that talk did not take stays here until there is room for its answers. */
+static struct {
+	uint8_t bytes[16 * 1024];
+	size_t at, len;
+} input;
+
+/* False when the carrier has nothing more for now. */
+static bool fill(void)
+{
+	ssize_t n;
+
+	if (input.at < input.len)
+		return true;
+	input.at = input.len = 0;
+	n = read(agent.link.fd, input.bytes, sizeof(input.bytes));
+	if (n > 0) {
+		input.len = (size_t)n;
+		return true;
+	}
+	if (n < 0 && errno == EINTR)
+		return fill();
+	if (n == 0 || errno != EAGAIN)
+		hangup();
+	return false;
+}
+
+static void pump(void)
+{
+	flush();
+	while (agent.link.fd >= 0 && talk_wants_input(&agent.talk) && fill()) {
+		input.at += talk_input(&agent.talk, input.bytes + input.at, input.len - input.at);
+		flush();
+	}
+}
+
+static void on_connect(void)
+{
+	if (link_accept(&agent.link) < 0)
+		return;
+	talk_reset(&agent.talk);
+	input.at = input.len = 0;
+	watch_fd(agent.link.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+static void on_event(int fd)
+{
+	if (fd == agent.watch.fd)
+		watch_event(&agent.watch);
+	else if (fd == agent.link.listen)
+		on_connect();
+	pump();
+}
+
+/* The timeout that is due first; the stall only once per silence. */
+static int timeout_ms(bool stalled)
+{
+	int watch = watch_timeout(&agent.watch);
+
+	if (stalled || !talk_partial(&agent.talk))
+		return watch;
+	return watch < 0 ? STALL_MS : BG_MIN(watch, STALL_MS);
+}
+
+static void check_sshd(void)
+{
+	if (!agent.watch.found && watch_check(&agent.watch)) {
+		log_line("ssh server listens");
+		talk_add_flags(&agent.talk, BG_AGENT_F_SSHD);
+		flush();
+	}
+}
+
+static _noreturn_ void loop(void)
+{
+	struct epoll_event events[8];
+	bool stalled = false;
+
+	for (;;) {
+		int n = epoll_wait(agent.epoll, events, ARRAY_SIZE(events), timeout_ms(stalled));
+
+		for (int i = 0; i < n; i++)
+			on_event(events[i].data.fd);
+		if (n == 0 && talk_partial(&agent.talk) && !stalled) {
+			talk_stalled(&agent.talk);
+			pump();
+			stalled = true;
+		} else if (n > 0) {
+			stalled = false;
+		}
+		check_sshd();
+		if (agent.talk.shutdown) {
+			agent.talk.shutdown = false;
+			shutdown_request(agent.setup, agent.talk.how);
+		}
+	}
+}
+
+/*
+ * systemd spares processes whose command line starts with '@' when it ends all
+ * others; every init's SIGTERM is ignored, so that the agent answers to the end.
+ */
+static void rename_self(char **argv)
+{
+	static const char name[] = "@banger-agent";
+	char *end = argv[0] + strlen(argv[0]) + 1;
+
+	for (int i = 1; argv[i]; i++)
+		end = argv[i] + strlen(argv[i]) + 1;
+	for (int i = 0; environ[i]; i++)
+		end = environ[i] + strlen(environ[i]) + 1;
+	if ((size_t)(end - argv[0]) <= sizeof(name))
+		return;
+	memset(argv[0], 0, (size_t)(end - argv[0]));
+	memcpy(argv[0], name, sizeof(name));
+	environ[0] = NULL;
+	(void)prctl(PR_SET_NAME, "banger-agent");
+}
+
+static void become_agent(char **argv)
+{
+	static const int ignored[] = {SIGTERM, SIGHUP, SIGINT, SIGPIPE, SIGUSR1, SIGUSR2};
+	_close_ int oom = -1;
+	sigset_t none;
+	int null;
+
+	(void)setsid();
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		(void)signal(ignored[i], SIG_IGN);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	rename_self(argv);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		(void)dup2(null, fd);
+	if (null > 2)
+		(void)close(null);
+	oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (oom >= 0)
+		(void)bg_write_all(oom, "-1000", 5);
+}
+
+static _noreturn_ void agent_main(const struct agent_setup *setup)
+{
+	_err_ struct bg_err *err = NULL;
+	int events = mounts_watch_devices();
+
+	become_agent(setup->argv);
+	log_open();
+	agent.setup = setup;
+	agent.epoll = epoll_create1(EPOLL_CLOEXEC);
+	talk_init(&agent.talk, setup->conf->id, setup->flags);
+	watch_init(&agent.watch, setup->sshd);
+	if (link_open(&agent.link, setup->conf->agent, events, PORT_TIMEOUT_MS, &err) < 0)
+		log_line("agent: %s", err->message);
+	else
+		log_line("agent ready");
+	bg_close(events);
+	watch_fd(agent.link.fd, EPOLLIN | EPOLLOUT | EPOLLET);
+	watch_fd(agent.link.listen, EPOLLIN);
+	watch_fd(agent.watch.fd, EPOLLIN);
+	talk_boot(&agent.talk);
+	pump();
+	loop();
+}
+
+int agent_start(const struct agent_setup *setup)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		agent_main(setup);
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * agent.h: the part of banger-init that stays and answers the host. A child of PID 1 in a
+ * session of its own, forked before the image's init runs.
+ */
+#ifndef BANGER_GUEST_AGENT_H
+#define BANGER_GUEST_AGENT_H
+
+#include "guest/conf.h"
+
+struct agent_setup {
+	const struct conf *conf;
+	uint32_t flags;	       /* enum bg_agent_flag, as far as known at the fork */
+	bool own_init;	       /* PID 1 is ours, not the image's */
+	const char *sshd;      /* NULL: the image has none */
+	char **argv;	       /* main's: renamed so that shutdowns spare the agent */
+};
+
+/* Forks the agent; in the child it does not return. 0 or -errno. */
+int agent_start(const struct agent_setup *setup);
+
+#endif

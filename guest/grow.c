@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+/* See grow.h. Layout and request number: the kernel's Documentation/filesystems/ext4. */
+#include "guest/grow.h"
+
+#include <endian.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "guest/log.h"
+
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
+
+enum {
+	SB_OFFSET = 1024,
+	SB_BLOCKS_LO = 0x04,
+	SB_LOG_BLOCK = 0x18,
+	SB_MAGIC = 0x38,
+	SB_INCOMPAT = 0x60,
+	SB_BLOCKS_HI = 0x150,
+	INCOMPAT_64BIT = 0x80,
+	MAGIC = 0xef53,
+	LOG_BLOCK_MAX = 6, /* 64 KiB */
+};
+
+static uint32_t le32_at(const uint8_t *sb, size_t at)
+{
+	uint32_t v;
+
+	memcpy(&v, sb + at, sizeof(v));
+	return le32toh(v);
+}
+
+static int read_size(int dev_fd, uint64_t *ret_blocks, uint32_t *ret_block_size)
+{
+	uint8_t sb[1024];
+	uint16_t magic;
+	ssize_t n = pread(dev_fd, sb, sizeof(sb), SB_OFFSET);
+
+	if (n != (ssize_t)sizeof(sb))
+		return n < 0 ? -errno : -EIO;
+	memcpy(&magic, sb + SB_MAGIC, sizeof(magic));
+	if (le16toh(magic) != MAGIC || le32_at(sb, SB_LOG_BLOCK) > LOG_BLOCK_MAX)
+		return -EMEDIUMTYPE;
+	*ret_block_size = 1024u << le32_at(sb, SB_LOG_BLOCK);
+	*ret_blocks = le32_at(sb, SB_BLOCKS_LO);
+	if (le32_at(sb, SB_INCOMPAT) & INCOMPAT_64BIT)
+		*ret_blocks |= (uint64_t)le32_at(sb, SB_BLOCKS_HI) << 32;
+	return 0;
+}
+
+int grow_ext4(const char *dev, const char *where)
+{
+	uint64_t bytes = 0, have = 0, want;
+	uint32_t block_size = 0;
+	_close_ int dev_fd = open(dev, O_RDONLY | O_CLOEXEC);
+	_close_ int fs_fd = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (dev_fd < 0 || fs_fd < 0)
+		return -errno;
+	if (ioctl(dev_fd, BLKGETSIZE64, &bytes) < 0)
+		return -errno;
+	r = read_size(dev_fd, &have, &block_size);
+	if (r < 0)
+		return r;
+	want = bytes / block_size;
+	if (want <= have)
+		return 0;
+	if (ioctl(fs_fd, EXT4_IOC_RESIZE_FS, &want) < 0)
+		return -errno;
+	log_line("%s grown from %llu to %llu MiB", dev,
+		(unsigned long long)(have * block_size / MIB), (unsigned long long)(bytes / MIB));
+	return 0;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: ISC */
+/* modules.h: loads the kernel modules that the initramfs carries, in its order. */
+#ifndef BANGER_GUEST_MODULES_H
+#define BANGER_GUEST_MODULES_H
+
+#include "common/err.h"
+
+/*
+ * Loads every line of BG_GUEST_MODULES; *ret_count is how many went in. A module that
+ * is there already, or has no such file or device to drive, is passed over; the first other
+ * failure is told in err but does not stop the rest. No list is no error.
+ */
+int modules_load(unsigned *ret_count, struct bg_err **err);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * shutdown.h: how the machine ends. The agent asks whatever init runs; our own init, and
+ * a boot that failed, end it themselves.
+ */
+#ifndef BANGER_GUEST_SHUTDOWN_H
+#define BANGER_GUEST_SHUTDOWN_H
+
+#include "common/agent_proto.h"
+#include "guest/agent.h"
+
+/*
+ * From the agent: asks PID 1 in its own way to go down, once. Falls back to
+ * shutdown_machine when there is no way to ask. Returns while the guest goes down.
+ */
+void shutdown_request(const struct agent_setup *setup, enum bg_agent_shutdown how);
+/*
+ * Ends every process, makes the file systems clean and the machine stop or start anew.
+ * reset: a VMM that only a reset ends.
+ */
+_noreturn_ void shutdown_machine(enum bg_agent_shutdown how, bool reset);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * talk.h: the guest's side of the conversation (common/agent_proto.h), without any
+ * carrier: bytes in, bytes out. agent.c owns one and moves the bytes; tests drive it alone.
+ */
+#ifndef BANGER_GUEST_TALK_H
+#define BANGER_GUEST_TALK_H
+
+#include "common/agent_frame.h"
+
+/* Room for what may be unsent. Input is not read while an answer might not fit. */
+enum { TALK_OUT_MAX = 16 * 1024, TALK_ANSWER_MAX = 256 };
+
+struct talk {
+	struct bg_agent_reader in;
+	bool open;    /* HELLO was answered */
+	bool suspect; /* the host was away: a frame that is half here may never end */
+	uint8_t vm_id[16];
+	uint32_t flags;
+	bool shutdown; /* asked for, and answered */
+	enum bg_agent_shutdown how;
+	size_t out_len;
+	uint8_t out[TALK_OUT_MAX];
+};
+
+void talk_init(struct talk *t, const uint8_t vm_id[16], uint32_t flags);
+/* Queues BOOT: once, when the agent starts. */
+void talk_boot(struct talk *t);
+/* A new carrier: nothing of the earlier conversation is of use to this one. */
+void talk_reset(struct talk *t);
+/*
+ * The host left a carrier that stays. It may be back already, with bytes that were read
+ * before this was seen, so nothing is dropped: the next HELLO does that.
+ */
+void talk_host_left(struct talk *t);
+/* False while output is so full that input must wait. */
+bool talk_wants_input(const struct talk *t);
+/* Handles all of the bytes; answers are queued. Returns how many were taken. */
+size_t talk_input(struct talk *t, const uint8_t *p, size_t n);
+/* Part of a frame is here. When nothing more comes for a while, perhaps its host is gone. */
+bool talk_partial(const struct talk *t);
+void talk_stalled(struct talk *t);
+/* Adds flags; a change is told to the host. */
+void talk_add_flags(struct talk *t, uint32_t flags);
+/* The first n queued bytes were sent. */
+void talk_sent(struct talk *t, size_t n);
+
+#endif
