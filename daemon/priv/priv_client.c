@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/priv/priv_client.h"
+
+#include <stdio.h>
+
+/* What each refusal is to the user. The text comes from the table; no hint: the code's own. */
+static const struct {
+	enum bg_err_code err;
+	int errnum;
+	const char *hint;
+} codes[] = {
+	[PRIV_CODE_OK] = {BG_ERR_INTERNAL, EINVAL, NULL},
+	[PRIV_CODE_ENVIRONMENT] = {BG_ERR_HELPER_REFUSED, EPERM,
+		"raise the hard limits that bangerd runs under (`ulimit -Ha`)"},
+	[PRIV_CODE_IDENTITY] = {BG_ERR_HELPER_REFUSED, EPERM, "run banger as an ordinary user"},
+	[PRIV_CODE_NOT_MEMBER] = {BG_ERR_HELPER_NOT_MEMBER, EPERM, NULL},
+	[PRIV_CODE_NO_CAPABILITY] = {BG_ERR_HELPER_NO_CAP, EPERM, NULL},
+	[PRIV_CODE_CONFIG] = {BG_ERR_HELPER_REFUSED, EINVAL,
+		"let the administrator mend /etc/banger/privhelper.conf"},
+	[PRIV_CODE_LEDGER] = {BG_ERR_HELPER_REFUSED, EIO,
+		"install it again: `sudo scripts/install-helper`"},
+	[PRIV_CODE_SANDBOX] = {BG_ERR_HELPER_REFUSED, EPERM,
+		"install it again: `sudo scripts/install-helper`; nobody may be in group banger-ledger"},
+	[PRIV_CODE_NO_TUN] = {BG_ERR_HELPER_REFUSED, ENODEV,
+		"`sudo modprobe tun && sudo chmod 0666 /dev/net/tun`"},
+	[PRIV_CODE_FAILED] = {BG_ERR_HELPER_FAILED, EIO, NULL},
+	[PRIV_CODE_VERSION] = {BG_ERR_HELPER_REFUSED, EPROTO,
+		"install the helper of this build: `sudo scripts/install-helper`"},
+	[PRIV_CODE_BUSY] = {BG_ERR_HELPER_REFUSED, EBUSY,
+		"end the other bangerd of this user: `banger daemon stop`"},
+	[PRIV_CODE_USERS] = {BG_ERR_HELPER_LIMIT, ENOSPC,
+		"let the administrator raise max_users in /etc/banger/privhelper.conf"},
+	[PRIV_CODE_SLOT_LIMIT] = {BG_ERR_HELPER_LIMIT, ENOSPC, NULL},
+	[PRIV_CODE_TAKEN] = {BG_ERR_HELPER_REFUSED, EEXIST,
+		"let the administrator remove that device: `ip link show | grep bgr`"},
+};
+_Static_assert(ARRAY_SIZE(codes) == PRIV_CODE_END_, "one row per code");
+
+static int refusal(const struct priv_rep *rep, struct bg_err **err)
+{
+	int r = bg_err_set(err, codes[rep->code].err, codes[rep->code].errnum,
+		"the network helper refused %s: %s", priv_row(rep->verb)->name,
+		priv_code_text(rep->code));
+
+	if (codes[rep->code].hint)
+		bg_err_hint(err, "%s", codes[rep->code].hint);
+	return r;
+}
+
+static int decode(const struct priv_msg *msg, enum priv_verb verb, struct priv_rep *ret,
+	struct bg_err **err)
+{
+	if (priv_rep_decode(msg, ret) < 0 || ret->verb != verb)
+		return bg_err_set(err, BG_ERR_HELPER_FAILED, EBADMSG,
+			"the network helper's reply to %s makes no sense", priv_row(verb)->name);
+	return ret->code == PRIV_CODE_OK ? 0 : refusal(ret, err);
+}
+
+static void print_ipv4(uint32_t a, char ret[16])
+{
+	(void)snprintf(ret, 16, "%u.%u.%u.%u", a >> 24, a >> 16 & 0xff, a >> 8 & 0xff, a & 0xff);
+}
+
+static void print_mac(const uint8_t m[6], char ret[18])
+{
+	(void)snprintf(ret, 18, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+}
+
+int priv_encode_hello(uint32_t id, struct priv_msg *ret)
+{
+	const struct priv_req req = {.verb = PRIV_HELLO, .id = id, .hello = {.hash = priv_table_hash()}};
+
+	return priv_req_encode(&req, ret);
+}
+
+int priv_encode_net_attach(uint32_t id, unsigned slot, struct priv_msg *ret)
+{
+	const struct priv_req req = {
+		.verb = PRIV_NET_ATTACH, .id = id, .net_attach = {.slot = (uint8_t)slot}};
+
+	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
+int priv_encode_net_detach(uint32_t id, unsigned slot, struct priv_msg *ret)
+{
+	const struct priv_req req = {
+		.verb = PRIV_NET_DETACH, .id = id, .net_detach = {.slot = (uint8_t)slot}};
+
+	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
+int priv_encode_list(uint32_t id, struct priv_msg *ret)
+{
+	const struct priv_req req = {.verb = PRIV_LIST, .id = id};
+
+	return priv_req_encode(&req, ret);
+}
+
+int priv_encode_cleanup(uint32_t id, struct priv_msg *ret)
+{
+	const struct priv_req req = {.verb = PRIV_CLEANUP, .id = id};
+
+	return priv_req_encode(&req, ret);
+}
+
+int priv_decode_hello(const struct priv_msg *msg, struct priv_hello *ret, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_HELLO, &rep, err);
+
+	if (r < 0)
+		return r;
+	if (rep.hello.hash != priv_table_hash()) {
+		rep.code = PRIV_CODE_VERSION;
+		return refusal(&rep, err);
+	}
+	*ret = (struct priv_hello){.index = rep.hello.index,
+		.slots = rep.hello.slots,
+		.abilities = rep.hello.abilities};
+	print_ipv4(rep.hello.gateway, ret->gateway);
+	return 0;
+}
+
+int priv_decode_net_attach(const struct priv_msg *msg, struct priv_net *ret, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_NET_ATTACH, &rep, err);
+
+	if (r < 0)
+		return r;
+	*ret = (struct priv_net){.fresh = rep.net_attach.fresh};
+	memcpy(ret->tap, rep.net_attach.tap, sizeof(ret->tap));
+	print_ipv4(rep.net_attach.guest, ret->guest);
+	print_ipv4(rep.net_attach.gateway, ret->gateway);
+	print_mac(rep.net_attach.mac, ret->mac);
+	return 0;
+}
+
+int priv_decode_net_detach(const struct priv_msg *msg, bool *ret_existed, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_NET_DETACH, &rep, err);
+
+	if (r >= 0)
+		*ret_existed = rep.net_detach.existed;
+	return r;
+}
+
+int priv_decode_list(const struct priv_msg *msg, uint64_t *ret_slots, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_LIST, &rep, err);
+
+	if (r >= 0)
+		*ret_slots = rep.list.attached;
+	return r;
+}
+
+int priv_decode_cleanup(const struct priv_msg *msg, uint64_t *ret_slots, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_CLEANUP, &rep, err);
+
+	if (r >= 0)
+		*ret_slots = rep.cleanup.removed;
+	return r;
+}
+
+int priv_reply_id(const struct priv_msg *msg, uint32_t *ret)
+{
+	struct priv_rep rep;
+	int r = priv_rep_decode(msg, &rep);
+
+	if (r >= 0)
+		*ret = rep.id;
+	return r;
+}

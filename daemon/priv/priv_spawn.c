@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * priv_spawn.c: starting the network helper, and saying why it cannot be
+ * started. Declared in priv_client.h; the only part of it that makes processes.
+ */
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#include "daemon/priv/priv_client.h"
+
+enum { HELPER_FD = 3 };
+
+/* Default signals, an empty environment, the socket; everything else is close-on-exec. */
+static int spawn(const char *path, int sock, pid_t *ret)
+{
+	char *const argv[] = {(char *)(uintptr_t) "banger-privhelper", NULL}, *const envp[] = {NULL};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t all, none;
+	int r;
+
+	sigfillset(&all);
+	sigemptyset(&none);
+	r = posix_spawnattr_init(&attr);
+	if (r != 0)
+		return -r;
+	r = posix_spawn_file_actions_init(&actions);
+	if (r != 0)
+		goto out_attr;
+	r = posix_spawn_file_actions_adddup2(&actions, sock, HELPER_FD);
+	if (r == 0)
+		r = posix_spawnattr_setsigdefault(&attr, &all);
+	if (r == 0)
+		r = posix_spawnattr_setsigmask(&attr, &none);
+	if (r == 0)
+		r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	if (r == 0)
+		r = posix_spawn(ret, path, &actions, &attr, argv, envp);
+	posix_spawn_file_actions_destroy(&actions);
+out_attr:
+	posix_spawnattr_destroy(&attr);
+	return -r;
+}
+
+int priv_spawn_helper(const char *path, int *ret_sock, pid_t *ret_pid)
+{
+	_close_ int ours = -1, theirs = -1;
+	int pair[2], r;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	ours = pair[0];
+	theirs = pair[1];
+	r = spawn(path, theirs, &pid);
+	if (r < 0)
+		return r;
+	*ret_sock = TAKE_FD(ours);
+	*ret_pid = pid;
+	return 0;
+}
+
+/* The folder's group is who may use it: everybody else cannot even look inside. */
+static int not_member(const char *path, struct bg_err **err)
+{
+	const struct passwd *pw = getpwuid(getuid());
+	const char *user = pw ? pw->pw_name : "this user", *slash = strrchr(path, '/');
+	_free_ char *dir = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+	const struct group *gr = NULL;
+	struct stat st;
+
+	if (dir && stat(dir, &st) == 0)
+		gr = getgrgid(st.st_gid);
+	bg_err_set(err, BG_ERR_HELPER_NOT_MEMBER, EACCES,
+		"%s may not use the network helper: not in group %s", user,
+		gr ? gr->gr_name : "banger");
+	bg_err_hint(err, "`sudo usermod -aG %s %s`, then log in again", gr ? gr->gr_name : "banger",
+		user);
+	return -EACCES;
+}
+
+static bool has_net_admin(const char *path)
+{
+	struct vfs_ns_cap_data cap = {0};
+	ssize_t n = getxattr(path, "security.capability", &cap, sizeof(cap));
+
+	return n >= (ssize_t)XATTR_CAPS_SZ_2 &&
+	       (cap.data[0].permitted & (1U << CAP_NET_ADMIN)) != 0;
+}
+
+/* NULL, or what takes the helper's rights away. */
+static const char *no_rights(const char *path, const struct stat *st)
+{
+	struct statvfs fs;
+
+	if (!S_ISREG(st->st_mode) || st->st_uid != 0)
+		return "it does not belong to root";
+	if (!has_net_admin(path))
+		return "it lacks the file capability cap_net_admin";
+	if (!(st->st_mode & S_ISGID))
+		return "it lacks its setgid bit";
+	if (statvfs(path, &fs) == 0 && (fs.f_flag & ST_NOSUID))
+		return "its file system is mounted nosuid";
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+		return "bangerd runs under no_new_privs, where nothing can gain rights";
+	return NULL;
+}
+
+int priv_helper_check(const char *path, struct bg_err **err)
+{
+	const char *why;
+	struct stat st;
+
+	if (stat(path, &st) < 0 || access(path, X_OK) < 0)
+		return errno == EACCES ? not_member(path, err)
+				       : bg_err_sys(err, BG_ERR_HELPER_MISSING, errno,
+						 "the network helper %s", path);
+	why = no_rights(path, &st);
+	if (why)
+		return bg_err_set(err, BG_ERR_HELPER_NO_CAP, EPERM,
+			"the network helper %s has no rights: %s", path, why);
+	return 0;
+}
