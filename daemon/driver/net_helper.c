@@ -207,7 +207,7 @@ static void on_reply(struct net *net, const struct priv_msg *msg)
 	struct bg_err *err = NULL;
 	uint32_t id;
 
-	if (priv_reply_id(msg, &id) < 0 || !call || (id != 0 && id != call->id)) {
+	if (priv_reply_id(msg, &id) < 0 || (id != 0 && (!call || id != call->id))) {
 		die_of(net, EBADMSG, "breaks the protocol");
 		return;
 	}

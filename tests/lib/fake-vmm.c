@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * fake-vmm: plays a VMM with a guest in it, for tests that want neither QEMU nor a kernel. Started by
+ * daemon/driver/vmm_fake.c as
+ *
+ *     fake-vmm -name banger-<id> NAME AGENT_SOCKET SERIAL_LOG
+ *
+ * It listens on AGENT_SOCKET and speaks the guest's side of common/agent_proto.h. BANGER_FAKE_BEHAVIOUR
+ * is a list of words, each for all VMs or, as NAME:word, for one; the last one counts:
+ *
+ *     ready=MS         everything is up MS milliseconds after the start (default 0)
+ *     never-ready      root and network come up, sshd does not
+ *     no-sshd          says that the image has no sshd
+ *     die=MS           exits with status 1 after MS
+ *     reboot=MS        the guest boots anew after MS
+ *     no-socket        there is no agent socket at all
+ *     deaf             the socket takes everything and answers nothing
+ *     wrong-id         the guest says that it is another VM
+ *     ignore-shutdown  says that it goes down, and stays
+ *     ignore-term      SIGTERM does nothing
+ */
+#include <endian.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "common/agent_frame.h"
+#include "common/fd.h"
+
+enum { ALL_UP = BG_AGENT_F_ROOT | BG_AGENT_F_NET | BG_AGENT_F_SSHD, NEVER = -1 };
+
+struct fake {
+	const char *name;
+	uint8_t id[16];
+	int listener, client;
+	int64_t started;
+	int64_t ready_ms, die_ms, reboot_ms; /* NEVER */
+	bool never_ready, no_sshd, no_socket, deaf, wrong_id, ignore_shutdown, ignore_term;
+	uint32_t flags;
+	bool open;
+	struct bg_agent_reader reader;
+};
+
+static struct fake fake;
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void apply_word(const char *word)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {
+		{"never-ready", &fake.never_ready},
+		{"no-sshd", &fake.no_sshd},
+		{"no-socket", &fake.no_socket},
+		{"deaf", &fake.deaf},
+		{"wrong-id", &fake.wrong_id},
+		{"ignore-shutdown", &fake.ignore_shutdown},
+		{"ignore-term", &fake.ignore_term},
+	};
+	long ms;
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (bg_streq(flags[i].name, word)) {
+			*flags[i].flag = true;
+			return;
+		}
+	if (sscanf(word, "ready=%ld", &ms) == 1)
+		fake.ready_ms = ms;
+	else if (sscanf(word, "die=%ld", &ms) == 1)
+		fake.die_ms = ms;
+	else if (sscanf(word, "reboot=%ld", &ms) == 1)
+		fake.reboot_ms = ms;
+	else {
+		fprintf(stderr, "fake-vmm: behaviour \"%s\" is none\n", word);
+		exit(2);
+	}
+}
+
+static void read_behaviour(void)
+{
+	const char *env = getenv("BANGER_FAKE_BEHAVIOUR");
+	_free_ char *words = strdup(env ? env : "");
+	char *rest = words;
+
+	fake.die_ms = fake.reboot_ms = NEVER;
+	for (char *word; (word = strsep(&rest, " "));) {
+		char *colon = strchr(word, ':');
+
+		if (colon) {
+			*colon = '\0';
+			if (!bg_streq(word, fake.name))
+				continue;
+			word = colon + 1;
+		}
+		if (*word)
+			apply_word(word);
+	}
+}
+
+static void send_frame(enum bg_agent_type type, const void *payload, size_t len)
+{
+	uint8_t buf[sizeof(struct bg_agent_head) + 64];
+	struct bg_agent_head head;
+
+	bg_agent_head_init(&head, type, 0, 0, len);
+	memcpy(buf, &head, sizeof(head));
+	if (len > 0)
+		memcpy(buf + sizeof(head), payload, len);
+	if (fake.client >= 0 && send(fake.client, buf, sizeof(head) + len, MSG_NOSIGNAL) < 0)
+		fake.client = bg_close(fake.client);
+}
+
+static void send_status(void)
+{
+	const struct bg_agent_status status = {
+		.flags = htole32(fake.flags), .uptime_ms = htole32((uint32_t)(now_ms() - fake.started))};
+
+	send_frame(BG_AGENT_STATUS, &status, sizeof(status));
+}
+
+static void on_hello(const struct bg_agent_frame *frame)
+{
+	struct bg_agent_welcome welcome = {.version = htole32(BG_AGENT_VERSION)};
+
+	memcpy(welcome.nonce, frame->payload, sizeof(welcome.nonce));
+	memcpy(welcome.vm_id, fake.id, sizeof(welcome.vm_id));
+	if (fake.wrong_id)
+		welcome.vm_id[0] ^= 0xff;
+	send_frame(BG_AGENT_WELCOME, &welcome, sizeof(welcome));
+	fake.open = true;
+	send_status();
+}
+
+static void on_shutdown(void)
+{
+	const struct bg_agent_done done = {0};
+
+	send_frame(BG_AGENT_DONE, &done, sizeof(done));
+	if (!fake.ignore_shutdown)
+		exit(0);
+}
+
+static void on_frame(const struct bg_agent_frame *frame)
+{
+	if (fake.deaf)
+		return;
+	if (frame->type == BG_AGENT_HELLO)
+		on_hello(frame);
+	else if (frame->type == BG_AGENT_PING)
+		send_frame(BG_AGENT_PONG, frame->payload, frame->len);
+	else if (frame->type == BG_AGENT_SHUTDOWN)
+		on_shutdown();
+}
+
+static void on_client(void)
+{
+	uint8_t buf[4096];
+	ssize_t len = read(fake.client, buf, sizeof(buf));
+	const uint8_t *p = buf;
+	size_t n = len > 0 ? (size_t)len : 0;
+	struct bg_agent_frame frame;
+
+	if (len <= 0) {
+		fake.client = bg_close(fake.client);
+		return;
+	}
+	while (fake.client >= 0 && bg_agent_next(&fake.reader, &p, &n, &frame) > 0)
+		on_frame(&frame);
+}
+
+static void on_listener(void)
+{
+	int fd = accept4(fake.listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	bg_close(fake.client);
+	fake.client = fd;
+	fake.open = false;
+	bg_agent_reader_init(&fake.reader, BG_AGENT_END_GUEST);
+}
+
+static void on_ready(void)
+{
+	fake.ready_ms = NEVER;
+	fake.flags = fake.never_ready ? BG_AGENT_F_ROOT | BG_AGENT_F_NET
+		     : fake.no_sshd   ? BG_AGENT_F_ROOT | BG_AGENT_F_NET | BG_AGENT_F_NO_SSHD
+				      : ALL_UP;
+	if (fake.open)
+		send_status();
+}
+
+static void on_reboot(void)
+{
+	fake.reboot_ms = NEVER;
+	fake.open = false;
+	bg_agent_reader_init(&fake.reader, BG_AGENT_END_GUEST);
+	send_frame(BG_AGENT_BOOT, NULL, 0);
+}
+
+/* Does what is due; returns how long to wait for the next. */
+static int run_timers(void)
+{
+	const struct {
+		int64_t *at;
+		void (*fn)(void);
+	} timers[] = {{&fake.ready_ms, on_ready}, {&fake.reboot_ms, on_reboot}};
+	int64_t age = now_ms() - fake.started, wait = -1;
+
+	if (fake.die_ms != NEVER && age >= fake.die_ms)
+		exit(1);
+	for (size_t i = 0; i < ARRAY_SIZE(timers); i++)
+		if (*timers[i].at != NEVER && age >= *timers[i].at)
+			timers[i].fn();
+	for (size_t i = 0; i < ARRAY_SIZE(timers); i++)
+		if (*timers[i].at != NEVER)
+			wait = wait < 0 ? *timers[i].at - age : BG_MIN(wait, *timers[i].at - age);
+	if (fake.die_ms != NEVER)
+		wait = wait < 0 ? fake.die_ms - age : BG_MIN(wait, fake.die_ms - age);
+	return (int)wait;
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || strlen(path) >= sizeof(sa.sun_path))
+		return -1;
+	strcpy(sa.sun_path, path);
+	if (bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 4) < 0)
+		return bg_close(fd);
+	return fd;
+}
+
+static bool parse_id(const char *tag)
+{
+	const char *hex = strchr(tag, '-');
+
+	for (size_t i = 0; i < sizeof(fake.id); i++) {
+		unsigned byte;
+
+		if (!hex || sscanf(hex + 1 + 2 * i, "%2x", &byte) != 1)
+			return false;
+		fake.id[i] = (uint8_t)byte;
+	}
+	return true;
+}
+
+static int append_serial(const char *path)
+{
+	_close_ int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : bg_write_all(fd, "fake-vmm: booting\n", 18);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 6 || !parse_id(argv[2]) || append_serial(argv[5]) < 0) {
+		fprintf(stderr, "usage: fake-vmm -name banger-ID NAME AGENT_SOCKET SERIAL_LOG\n");
+		return 2;
+	}
+	fake.name = argv[3];
+	fake.client = fake.listener = -1;
+	fake.started = now_ms();
+	read_behaviour();
+	if (fake.ignore_term)
+		signal(SIGTERM, SIG_IGN);
+	if (!fake.no_socket && (fake.listener = listen_at(argv[4])) < 0) {
+		perror("fake-vmm: listen");
+		return 1;
+	}
+	for (;;) {
+		int wait = run_timers();
+		struct pollfd fds[] = {{.fd = fake.listener, .events = POLLIN}, {.fd = fake.client, .events = POLLIN}};
+
+		if (poll(fds, ARRAY_SIZE(fds), wait) < 0 && errno != EINTR)
+			return 1;
+		if (fds[1].revents)
+			on_client();
+		if (fds[0].revents)
+			on_listener();
+	}
+}
