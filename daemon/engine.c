@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "common/fd.h"
@@ -177,6 +178,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	kernels_free(engine->kernels);
 	keys_free(engine->keys);
 	vmm_probe_free(engine->probe);
+	net_call_free(engine->net_boot);
 	net_free(engine->net);
 	monitor_client_free(engine->monitor);
 	jobs_free(engine->jobs);

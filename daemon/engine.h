@@ -34,6 +34,7 @@ struct engine {
 	struct jobs *jobs;
 	struct monitor_client *monitor;
 	struct net *net;
+	struct net_call *net_boot; /* waits for the helper's HELLO after the start */
 	struct vmm_probe *probe;
 	const struct storage_driver *storage;
 	const char *storage_reason;

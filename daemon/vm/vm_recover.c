@@ -130,9 +130,14 @@ static void release_slots(struct bg_err *err, void *userdata)
 	struct engine *engine = userdata;
 	uint64_t stray = err ? 0 : net_held(engine->net) & ~slots_in_use(engine->vms);
 
-	for (unsigned i = 0; i < 64; i++)
+	net_call_free(TAKE_PTR(engine->net_boot));
+	for (unsigned i = 0; i < 64; i++) {
+		struct net_call *call = NULL;
+
 		if (stray & UINT64_C(1) << i)
-			(void)net_detach(engine->net, i, NULL, NULL, NULL, NULL);
+			(void)net_detach(engine->net, i, NULL, NULL, &call, NULL);
+		net_call_free(call); /* it is carried out all the same */
+	}
 }
 
 static int fail_op(int64_t id, const char *kind, const char *target, void *userdata)
@@ -154,5 +159,5 @@ void vms_recover(struct engine *engine)
 		recover_one(vm);
 	}
 	(void)keys_write_known_hosts(engine->keys, engine->vms, NULL);
-	(void)net_when_ready(engine->net, release_slots, engine, NULL, NULL);
+	(void)net_when_ready(engine->net, release_slots, engine, &engine->net_boot, NULL);
 }
