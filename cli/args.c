@@ -187,27 +187,41 @@ static bool is_help(const char *word)
 	return bg_streq(word, "--help") || bg_streq(word, "-h");
 }
 
+/* One word or flag at argv[0]; returns how many words it used. */
+static int take_word(struct args *args, int argc, char **argv, bool *no_flags, struct bg_err **err)
+{
+	int r;
+
+	if (!*no_flags && bg_streq(argv[0], "--")) {
+		*no_flags = true;
+		return 1;
+	}
+	if (!*no_flags && argv[0][0] == '-' && argv[0][1])
+		return take_flag(args, argc, argv, err);
+	r = take_positional(args, argv[0], err);
+	return r < 0 ? r : 1;
+}
+
 int args_parse(
 	const struct command *c, int argc, char **argv, struct args *args, struct bg_err **err)
 {
+	bool no_flags = false;
+
 	*args = (struct args){.command = c};
 	for (int i = 0; i < argc;) {
-		int used = 1, r = 0;
+		int used;
 
 		if (c->takes_rest && bg_streq(argv[i], "--")) {
 			args->rest = argv + i + 1;
 			break;
 		}
-		if (is_help(argv[i])) {
+		if (!no_flags && is_help(argv[i])) {
 			args->help = true;
 			return 0;
 		}
-		if (argv[i][0] == '-' && argv[i][1])
-			r = used = take_flag(args, argc - i, argv + i, err);
-		else
-			r = take_positional(args, argv[i], err);
-		if (r < 0)
-			return r;
+		used = take_word(args, argc - i, argv + i, &no_flags, err);
+		if (used < 0)
+			return used;
 		i += used;
 	}
 	if (args->count < c->min_args)

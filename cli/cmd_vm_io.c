@@ -1,88 +1,28 @@
 /* SPDX-License-Identifier: ISC */
 #include "cli/cmd_vm_io.h"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
 #include "cli/client.h"
+#include "cli/console.h"
 #include "common/fd.h"
 #include "common/json.h"
 
 enum { SSH_ARGS_MAX = 32, EXIT_NO_EXEC = 127 };
 
-enum console_state { CONSOLE_TEXT, CONSOLE_ESC, CONSOLE_CSI, CONSOLE_STRING, CONSOLE_STRING_ESC };
-
-/* Where an escape sequence has got to after c; CONSOLE_TEXT: c was its last byte. */
-static int escape_next(int state, unsigned char c)
-{
-	switch ((enum console_state)state) {
-	case CONSOLE_ESC:
-		if (c == '[')
-			return CONSOLE_CSI;
-		/* OSC, DCS, SOS, PM, APC: a string until BEL or ESC \. */
-		return c && strchr("]PX^_", c) ? CONSOLE_STRING
-		       : c >= 0x20 && c < 0x30 ? CONSOLE_ESC
-					       : CONSOLE_TEXT;
-	case CONSOLE_CSI:
-		return c >= 0x40 && c < 0x7f ? CONSOLE_TEXT : CONSOLE_CSI;
-	case CONSOLE_STRING:
-		return c == 0x07 ? CONSOLE_TEXT : c == 0x1b ? CONSOLE_STRING_ESC : CONSOLE_STRING;
-	case CONSOLE_STRING_ESC:
-		return c == '\\' ? CONSOLE_TEXT : CONSOLE_STRING;
-	case CONSOLE_TEXT:
-		break;
-	}
-	return CONSOLE_TEXT;
-}
-
-/* The length of a color sequence (ESC [ digits and ; m) at text; 0 when it is none. */
-static size_t color_length(const char *text, size_t len)
-{
-	size_t n = 2;
-
-	if (len < 3 || text[0] != '\033' || text[1] != '[')
-		return 0;
-	while (n < len && n < 24 && ((text[n] >= '0' && text[n] <= '9') || text[n] == ';'))
-		n++;
-	return n < len && text[n] == 'm' ? n + 1 : 0;
-}
-
-size_t console_clean(char *text, size_t len, int *state)
-{
-	size_t out = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
-		size_t color = *state == CONSOLE_TEXT ? color_length(text + i, len - i) : 0;
-
-		if (color) {
-			memmove(text + out, text + i, color);
-			out += color;
-			i += color - 1;
-		} else if (*state != CONSOLE_TEXT) {
-			*state = escape_next(*state, c);
-		} else if (c == 0x1b) {
-			*state = CONSOLE_ESC;
-		} else if (c == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] < 0xa0) {
-			i++; /* C1 controls in UTF-8 */
-		} else if (c >= 0x20 ? c != 0x7f : c == '\n' || c == '\t' || c == '\r') {
-			text[out++] = (char)c;
-		}
-	}
-	return out;
-}
-
-static int copy_out(struct cli *cli, const char *data, size_t len, int *state)
+static int copy_out(struct cli *cli, const char *data, size_t len, struct console *console)
 {
 	_free_ char *clean = NULL;
 
 	if (!cli->out.tty)
 		return bg_write_all(STDOUT_FILENO, data, len);
-	clean = malloc(len);
+	clean = malloc(len + CONSOLE_HELD);
 	if (!clean)
 		return -ENOMEM;
-	memcpy(clean, data, len);
-	return bg_write_all(STDOUT_FILENO, clean, console_clean(clean, len, state));
+	return bg_write_all(STDOUT_FILENO, clean, console_clean(console, data, len, clean));
 }
 
 int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -91,7 +31,8 @@ int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err)
 	const char *data = NULL;
 	char query[64];
 	size_t len = 0;
-	int r, state = CONSOLE_TEXT;
+	struct console console = {.state = CONSOLE_TEXT};
+	int r;
 
 	snprintf(query, sizeof(query), "log=%s%s", args_has(args, "--vmm") ? "vmm" : "serial",
 		args_has(args, "--follow") ? "&follow=1" : "");
@@ -100,7 +41,7 @@ int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err)
 		r = bg_http_next_raw(h, &data, &len, err);
 		if (r < 0 || len == 0)
 			break;
-		r = copy_out(cli, data, len, &state);
+		r = copy_out(cli, data, len, &console);
 		if (r < 0)
 			return bg_err_sys(err, BG_ERR_IO, -r, "write to the terminal");
 	}
@@ -169,6 +110,13 @@ static int not_running(const char *name, const json_t *vm, struct bg_err **err)
 	return r;
 }
 
+static bool is_address(const char *text)
+{
+	unsigned char raw[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, text, raw) == 1 || inet_pton(AF_INET6, text, raw) == 1;
+}
+
 static int check_reachable(const char *name, const json_t *vm, struct bg_err **err)
 {
 	const json_t *ssh = json_object_get(vm, "ssh");
@@ -190,7 +138,7 @@ static int check_reachable(const char *name, const json_t *vm, struct bg_err **e
 		bg_err_hint(err, "see how far it got: `banger vm logs %s`", name);
 		return r;
 	}
-	if (!*render_text(vm, "address") || !*render_text(ssh, "key") ||
+	if (!is_address(render_text(vm, "address")) || !*render_text(ssh, "key") ||
 		!*render_text(ssh, "known_hosts"))
 		return bg_err_set(err, BG_ERR_INTERNAL, EPROTO,
 			"the daemon did not say how to reach %s", name);
@@ -267,16 +215,31 @@ static void free_call(struct ssh_call *c)
 		free(c->owned[i]);
 }
 
-static int no_ssh(struct bg_err **err)
+static int no_ssh(int errnum, struct bg_err **err)
 {
-	int r = bg_err_sys(err, BG_ERR_TOOL_MISSING, errno, "run ssh");
+	int r = bg_err_sys(err, BG_ERR_TOOL_MISSING, errnum, "run ssh");
 
 	bg_err_hint(err, "install it: `sudo apt install openssh-client`");
 	return r;
 }
 
-static int exit_status(int status)
+/* In the child: does not return. errno goes over the pipe, which a good exec closes. */
+_noreturn_ static void exec_call(const struct ssh_call *c, int failed)
 {
+	execvp(c->argv[0], c->argv);
+	(void)bg_write_all(failed, &errno, sizeof(errno));
+	_exit(EXIT_NO_EXEC);
+}
+
+static int wait_call(pid_t pid, int failed, struct bg_err **err)
+{
+	int status = 0, errnum = 0;
+	bool no_exec = bg_read_exact(failed, &errnum, sizeof(errnum)) >= 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (no_exec)
+		return no_ssh(errnum, err);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -284,25 +247,29 @@ static int exit_status(int status)
 static int run_call(const struct ssh_call *c, struct bg_err **err)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, old_int, old_quit;
-	int status = 0;
+	_close_ int failed = -1, theirs = -1;
+	int fds[2], r;
 	pid_t pid;
 
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "start ssh");
+	failed = fds[0];
+	theirs = fds[1];
 	sigaction(SIGINT, &ignore, &old_int);
 	sigaction(SIGQUIT, &ignore, &old_quit);
 	pid = fork();
 	if (pid == 0) {
 		sigaction(SIGINT, &old_int, NULL);
 		sigaction(SIGQUIT, &old_quit, NULL);
-		execvp(c->argv[0], c->argv);
-		_exit(EXIT_NO_EXEC);
+		exec_call(c, theirs);
 	}
-	if (pid < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "start ssh");
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	r = pid < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "start ssh") : 0;
+	theirs = bg_close(theirs);
+	if (r >= 0)
+		r = wait_call(pid, failed, err);
 	sigaction(SIGINT, &old_int, NULL);
 	sigaction(SIGQUIT, &old_quit, NULL);
-	return exit_status(status);
+	return r;
 }
 
 static void remind(struct cli *cli, const char *name)
@@ -331,12 +298,10 @@ int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
 	build_call(&call, name, vm, args->rest);
 	if (!interactive) {
 		execvp(call.argv[0], call.argv);
-		r = no_ssh(err);
+		r = no_ssh(errno, err);
 	} else {
 		r = run_call(&call, err);
-		if (r == EXIT_NO_EXEC && access("/usr/bin/ssh", X_OK) < 0)
-			r = no_ssh(err);
-		else if (r >= 0)
+		if (r >= 0)
 			remind(cli, name);
 	}
 	free_call(&call);

@@ -8,11 +8,4 @@
 int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err);
 
-/*
- * Takes from text what a terminal would obey, other than colors and line ends: a guest's console
- * must not type, rename or repaint. In place, returns the new length; *state carries an escape
- * sequence over the end of a piece and starts at 0.
- */
-size_t console_clean(char *text, size_t len, int *state);
-
 #endif

@@ -24,6 +24,22 @@ static bool over(const struct job *job)
 	return job->state == JOB_DONE || job->state == JOB_FAILED;
 }
 
+static bool word_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+}
+
+/* Whether the text has the name as a word of its own. */
+static bool mentions(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *p = text; (p = strstr(p, name)); p++)
+		if ((p == text || !word_char(p[-1])) && !word_char(p[len]))
+			return true;
+	return false;
+}
+
 static void job_failed(struct run *run, struct job *job)
 {
 	struct term *t = &run->cli->err;
@@ -32,7 +48,7 @@ static void job_failed(struct run *run, struct job *job)
 	job->state = JOB_FAILED;
 	progress_end(run->progress, (size_t)(job - run->jobs));
 	progress_clear(run->progress);
-	if (run->count > 1 && !strstr(job->err->message, job->name))
+	if (run->count > 1 && !mentions(job->err->message, job->name))
 		bg_err_context(&job->err, "%s %s", run->verb, job->name);
 	fflush(run->cli->out.file);
 	render_error(t, job->err);
