@@ -164,7 +164,7 @@ static int make_all(struct engine *engine, const struct engine_boot *boot, struc
 	if (r < 0)
 		return r;
 	vms_recover(engine);
-	return http_new(engine, boot->listen_fd, &engine->http, err);
+	return http_new(engine->loop, engine, boot->listen_fd, &engine->http, err);
 }
 
 /* Opposite order. Operations go first: what they wait for belongs to the parts below. */

@@ -174,7 +174,7 @@ static int pick_log(const struct vm *vm, const char *log, const char **ret, stru
 void api_vm_logs(struct http_call *call, struct engine *engine)
 {
 	struct bg_err *err = NULL;
-	const char *path;
+	const char *path = NULL;
 	struct vm *vm;
 
 	if (vms_get(engine->vms, http_call_arg(call), &vm, &err) < 0 ||

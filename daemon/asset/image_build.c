@@ -135,18 +135,20 @@ static void take_result(struct image_row *row, const json_t *result)
 static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct build_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
 
-	job_free(TAKE_PTR(task->job));
-	if (err && task->bootstrap) {
-		/* mmdebstrap's own end tells more than its broken stream; a full disk is ours to tell */
-		if (err->code != BG_ERR_NO_SPACE)
-			return;
-	}
-	if (err) {
-		fail(task, bg_err_copy(err));
+	if (!err)
+		take_result(images_find(task->engine->images, task->name), result);
+	job_free(TAKE_PTR(task->job)); /* err and result go with it */
+	/* mmdebstrap's own end tells more than its broken stream; a full disk is ours to tell */
+	if (failed && task->bootstrap && failed->code != BG_ERR_NO_SPACE) {
+		bg_err_free(failed);
 		return;
 	}
-	take_result(images_find(task->engine->images, task->name), result);
+	if (failed) {
+		fail(task, failed);
+		return;
+	}
 	task->unpacked = true;
 	complete(task);
 }

@@ -36,11 +36,11 @@ static void on_made(const json_t *result, struct bg_err *err, void *userdata)
 	struct bg_err *failed = NULL;
 
 	(void)result;
-	job_free(TAKE_PTR(task->job));
 	if (err)
 		failed = bg_err_copy(err);
 	else
 		(void)images_complete(task->engine->images, row, &failed);
+	job_free(TAKE_PTR(task->job)); /* err goes with it */
 	if (failed)
 		op_step_failed(task->op, failed);
 	else
@@ -187,7 +187,7 @@ int image_register(struct engine *engine, const struct image_register_request *r
 {
 	struct register_task *task;
 	struct image_row *row;
-	uint64_t size;
+	uint64_t size = 0;
 	int r = check_request(engine, request, &size, err);
 
 	if (r < 0)

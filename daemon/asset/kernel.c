@@ -257,13 +257,13 @@ static void on_imported(const json_t *result, struct bg_err *err, void *userdata
 	struct kernel_row *row = find(task->engine->kernels, task->name);
 	struct bg_err *failed = NULL;
 
-	job_free(TAKE_PTR(task->job));
 	if (err)
 		failed = bg_err_copy(err);
 	else if (take_result(row, result) < 0)
 		bg_err_set(&failed, BG_ERR_WORKER, EPROTO, "the worker's result of the import makes no sense");
 	else
 		(void)store_kernel_save(task->engine->store, row, &failed);
+	job_free(TAKE_PTR(task->job)); /* err and result go with it */
 	if (failed)
 		op_step_failed(task->op, failed);
 	else

@@ -171,10 +171,11 @@ static void on_clone_progress(uint64_t done, uint64_t total, void *userdata)
 static void on_cloned(struct bg_err *err, void *userdata)
 {
 	struct vm_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
 
-	vm_task_forget(task);
-	if (err)
-		op_step_failed(task->op, bg_err_copy(err));
+	vm_task_forget(task); /* err goes with the call */
+	if (failed)
+		op_step_failed(task->op, failed);
 	else
 		op_step_done(task->op);
 }

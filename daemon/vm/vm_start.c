@@ -62,16 +62,17 @@ int vm_step_probe(struct op *op, void *ctx, struct bg_err **err)
 static void on_attached(const struct net_card *card, struct bg_err *err, void *userdata)
 {
 	struct vm_task *task = userdata;
-	struct vm *vm = task->vm;
+	struct bg_err *failed = bg_err_copy(err);
 
-	vm_task_forget(task);
-	if (err) {
-		op_step_failed(task->op, bg_err_copy(err));
+	if (card)
+		task->card = *card;
+	vm_task_forget(task); /* card and err go with the call */
+	if (failed) {
+		op_step_failed(task->op, failed);
 		return;
 	}
-	(void)put_string(&vm->row->address, card->address);
-	task->card = *card;
-	vm_save(vm);
+	(void)put_string(&task->vm->row->address, task->card.address);
+	vm_save(task->vm);
 	op_step_done(task->op);
 }
 
@@ -128,10 +129,10 @@ static void on_detached(struct bg_err *err, void *userdata)
 {
 	struct vm_task *task = userdata;
 
-	vm_task_forget(task);
 	/* The slot is ours no longer either way: the engine's next start detaches what no VM holds. */
 	if (err)
 		log_err(LOG_ERROR, "vm", task->vm->row->name, err);
+	vm_task_forget(task);
 	detached(task);
 	op_step_done(task->op);
 }

@@ -37,7 +37,6 @@ static void on_shutdown_begun(const struct bg_err *err, void *userdata)
 {
 	struct vm_task *task = userdata;
 
-	guest_call_free(TAKE_PTR(task->guest_call));
 	if (!err)
 		return; /* now its exit is waited for */
 	log_err(LOG_WARN, "vm", task->vm->row->name, err);

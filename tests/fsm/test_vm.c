@@ -265,33 +265,15 @@ TEST(busy_while_an_operation_runs)
 	world_check_empty(&w);
 }
 
-static bool stage_is(struct world *world, void *userdata)
-{
-	struct op *op = vm("a") ? vm("a")->op : NULL;
-	_json_ json_t *record = op ? op_to_json(op) : NULL;
-	const json_t *stages = NULL, *stage;
-	const char *name = NULL;
-
-	if (!op)
-		return true;
-	if (bg_json_get_array(record, "stages", &stages) < 0 || json_array_size(stages) == 0)
-		return false;
-	stage = json_array_get(stages, json_array_size(stages) - 1);
-	return bg_json_get_str(stage, "name", &name) >= 0 && bg_streq(name, userdata);
-}
-
 /* Ctrl-C in the middle of a create takes everything back, whatever it had come to. */
 static void cancel_create_at(const char *stage)
 {
 	struct vm_request request = {.name = "a", .vcpus = 1, .start = true};
-	char wanted[16];
 	struct op *op;
 
 	world_open(&w, bg_streq(stage, "ssh") ? "never-ready" : "no-socket");
-	snprintf(wanted, sizeof(wanted), "%s", stage);
+	w.cancel_at = stage;
 	CHECK_INT(vm_create(&w.engine, &request, &op, NULL), 0);
-	world_run(&w, stage_is, wanted);
-	CHECK_INT(op_cancel(op), 0);
 	CHECK_INT(world_wait(&w, op), OP_CANCELLED);
 	CHECK_STR(world_last_code(), "cancelled");
 	world_check_empty(&w);
@@ -323,9 +305,8 @@ TEST(start_cancelled_leaves_it_stopped)
 
 	world_open(&w, "no-socket");
 	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	w.cancel_at = "boot";
 	CHECK_INT(vm_ask(vm("a"), VM_EV_START, &(struct vm_options){0}, &op, NULL), 0);
-	world_run(&w, stage_is, (void *)(uintptr_t)"boot");
-	CHECK_INT(op_cancel(op), 0);
 	CHECK_INT(world_wait(&w, op), OP_CANCELLED);
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
 	CHECK_INT(net_fake_attached(w.engine.net), 0);

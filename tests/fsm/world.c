@@ -84,6 +84,25 @@ static void on_probed(const struct vmm_choice *choice, void *userdata)
 {
 }
 
+static void cancel_now(void *userdata)
+{
+	CHECK_INT(op_cancel(userdata), 0);
+}
+
+/* Cancels from the loop, as a client would, as soon as the stage has begun. */
+static void on_changed(struct op *op, void *userdata)
+{
+	struct world *w = userdata;
+	_json_ json_t *record = op_to_json(op);
+	const json_t *stages = json_object_get(record, "stages");
+	const json_t *stage = json_array_get(stages, json_array_size(stages) - 1);
+
+	if (!w->cancel_at || !bg_streq(json_string_value(json_object_get(stage, "name")), w->cancel_at))
+		return;
+	w->cancel_at = NULL;
+	CHECK_INT(loop_defer(w->engine.loop, "test-cancel", cancel_now, op, &w->cancel), 0);
+}
+
 static void open_engine(struct world *w, bool fresh)
 {
 	_free_ char *db = path_of("state/banger.db");
@@ -97,7 +116,7 @@ static void open_engine(struct world *w, bool fresh)
 	CHECK_INT(store_open(db, &e->store, &err), 0);
 	if (fresh)
 		make_assets(w);
-	CHECK_INT(ops_new(e->loop, e->store, NULL, NULL, &e->ops), 0);
+	CHECK_INT(ops_new(e->loop, e->store, on_changed, w, &e->ops), 0);
 	CHECK_INT(net_new_fake(e->loop, &e->net), 0);
 	CHECK_INT(vmm_probe_start(e->loop, w->config, on_probed, NULL, &e->probe, &err), 0);
 	world_run(w, probed, NULL);
@@ -141,6 +160,7 @@ void world_close(struct world *w)
 {
 	struct engine *e = &w->engine;
 
+	loop_source_free(TAKE_PTR(w->cancel));
 	ops_free(e->ops);
 	vms_free(e->vms);
 	images_free(e->images);

@@ -13,6 +13,8 @@ struct world {
 	struct bg_paths paths;
 	struct config *config;
 	char *init_path;
+	const char *cancel_at; /* stage: the next operation to reach it is cancelled */
+	struct loop_source *cancel;
 };
 
 /* behaviour: BANGER_FAKE_BEHAVIOUR for the VMs to come; NULL for a guest that is ready at once. */
