@@ -53,6 +53,23 @@ def poke(index, slot, data, at=0):
         f.write(data)
 
 
+def indexes(uid):
+    """The blocks that name a uid: one at most, or the ledger is broken."""
+    with open(LEDGER, "rb") as f:
+        data = f.read()
+    return [i for i in range(256) if data[i * 8192:i * 8192 + 4] == b"BGU1"
+            and int.from_bytes(data[i * 8192 + 4:i * 8192 + 8], "little") == uid]
+
+
+def forget(uid):
+    """Takes a user that has nothing out of the ledger, so that tests leave it as they found it."""
+    with open(LEDGER, "r+b") as f:
+        for i in indexes(uid):
+            assert not rows(i)
+            f.seek(i * 8192)
+            f.write(bytes(64))
+
+
 def links(index):
     return sorted(n for n in os.listdir("/sys/class/net") if n.startswith(f"bgr{index}-"))
 
@@ -82,6 +99,7 @@ def alice():
     with HostUser("bgt-alice", ["banger"]) as user:
         yield user
         leave_nothing(user)
+        forget(user.uid)
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +107,7 @@ def bob():
     with HostUser("bgt-bob", ["banger"]) as user:
         yield user
         leave_nothing(user)
+        forget(user.uid)
 
 
 @pytest.fixture(scope="session")

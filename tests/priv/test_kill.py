@@ -1,21 +1,36 @@
 # SPDX-License-Identifier: ISC
 """kill -9 of the helper before each system call of each verb, counted: the next connection finds it all put right."""
+import os
 import struct
+import time
 
 import pytest
 
-from conftest import Traces, links
+from conftest import Traces, forget, indexes, links
+from hostuser import HostUser
 from privclient import NET_ATTACH, NET_DETACH, CLEANUP, HELLO, Helper, message
 from trace import Tracer
 
-RECVMSG = 47  # x86-64; the call in which an idle helper sleeps
+RECVMSG = {"x86_64": 47, "aarch64": 212}[os.uname().machine]  # in which an idle helper sleeps
 LIMIT = 2000
+
+
+def wait_idle(helper):
+    """Until it sleeps in the call that waits for a request: it starts for some ms."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with open(f"/proc/{helper.pid}/syscall") as f:
+            if f.read().split()[0] == str(RECVMSG):
+                return
+        time.sleep(0.001)
+    raise AssertionError("the helper does not wait for requests")
 
 
 def drive(helper, data, stop_at):
     """Sends data; lets the helper make stop_at system calls of the answer, then kills it before the next.
 
     Returns the number of calls of a whole answer when it got so far, else None."""
+    wait_idle(helper)
     tracer = Tracer(helper.pid)
     assert tracer.run_to_entry() == RECVMSG  # the interrupted sleep begins anew
     helper.raw(data)
@@ -30,13 +45,12 @@ def drive(helper, data, stop_at):
     raise AssertionError("the answer does not end")
 
 
-def kill_everywhere(user, index, prepare, verb, body=b"", greet=True):
+def kill_everywhere(user, index, prepare, verb, body=b""):
     """Kills at 0, 1, 2... calls into the verb until one run is a whole answer. Returns how many kills there were."""
     for stop_at in range(LIMIT):
         helper = Helper(user)
         try:
-            if greet:
-                helper.hello()
+            helper.hello()
             prepare(helper)
             whole = drive(helper, message(verb, body), stop_at)
         finally:
@@ -113,23 +127,25 @@ def test_repair_itself(alice, index):
     assert stop_at > 64
 
 
-def test_new_user(index):
-    """Killed while the ledger gives a new user an index: the user gets exactly one in the end."""
-    from hostuser import HostUser
+def test_new_user(alice, index):
+    """Killed anywhere while the ledger gives a new user an index: never two, and one in the end."""
     hello = message(HELLO, struct.pack("<Q", Helper.table_hash()))
     with HostUser("bgt-new", ["banger"]) as user:
-        done, stop_at, seen = None, 0, set()
+        done, stop_at, without = None, 0, 0
         while done is None:
+            forget(user.uid)
             helper = Helper(user)
             try:
                 done = drive(helper, hello, stop_at)
             finally:
                 helper.kill()
+            assert len(indexes(user.uid)) <= 1
+            without += not indexes(user.uid)
+            with Helper(user) as again:
+                assert [again.hello()["index"]] == indexes(user.uid)
             stop_at += 1
-            if stop_at % 20 == 0 or done is not None:
-                with Helper(user) as again:
-                    seen.add(again.hello()["index"])
-        assert len(seen) == 1
+        forget(user.uid)
+        assert 256 < without < stop_at  # killed both before and after the claim
 
 
 @pytest.mark.parametrize("slot", [0, 31, 63])

@@ -146,3 +146,17 @@ TEST(empty_and_end)
 	CHECK_INT(receive(8, 4, fds, &n), -EPIPE);
 	CHECK_INT(bg_frame_send(b, "x", 1, NULL, 0), -EPIPE);
 }
+
+/* The last words of a peer that did not read ours. */
+TEST(last_words)
+{
+	int fds[4];
+	size_t n;
+
+	pair();
+	CHECK_INT(bg_frame_send(b, "request", 7, NULL, 0), 0);
+	CHECK_INT(bg_frame_send(a, "refusal", 7, NULL, 0), 0);
+	CHECK_INT(close(a), 0);
+	CHECK_INT(receive(8, 4, fds, &n), 0);
+	CHECK_INT(receive(8, 4, fds, &n), -EPIPE);
+}
