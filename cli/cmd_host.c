@@ -45,7 +45,7 @@ static void show_running(const struct term *t, const json_t *d)
 	char up[DURATION_TEXT] = "", rss[BG_SIZE_TEXT];
 
 	if (seconds >= 0)
-		render_duration((uint64_t)seconds * 1000, up);
+		render_age(seconds, up);
 	render_field(t, "daemon", STYLE_GREEN, "running%s%s", *up && seconds ? " for " : "",
 		seconds ? up : "");
 	render_field(t, "version", STYLE_PLAIN, "%s%s%s", render_text(d, "version"),
@@ -146,15 +146,19 @@ static int open_monitor(const json_t *d)
 static int stop_and_wait(struct cli *cli, int pidfd, struct bg_err **err)
 {
 	_json_ json_t *d = NULL;
+	_err_ struct bg_err *e = NULL;
 	int r;
 
-	r = client_call(cli, CLIENT_NO_START, ROUTE_DAEMON_STOP, NULL, NULL, &d, err);
+	r = client_call(cli, CLIENT_NO_START, ROUTE_DAEMON_STOP, NULL, NULL, &d, &e);
+	/* It may be gone before its answer is out: then its end is what counts. */
+	if (r < 0 && e->code != BG_ERR_DAEMON_UNREACHABLE) {
+		*err = TAKE_PTR(e);
+		return r;
+	}
+	if (pidfd >= 0)
+		return launch_wait_gone(pidfd, STOP_TIMEOUT_S, err);
 	/* -ESRCH: it was gone before we looked. */
-	if (r >= 0 && pidfd >= 0)
-		r = launch_wait_gone(pidfd, STOP_TIMEOUT_S, err);
-	else if (r >= 0 && pidfd != -ESRCH)
-		r = bg_err_sys(err, BG_ERR_IO, -pidfd, "watch the daemon end");
-	return r;
+	return pidfd == -ESRCH ? 0 : bg_err_sys(err, BG_ERR_IO, -pidfd, "watch the daemon end");
 }
 
 static int daemon_stop(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -179,12 +183,11 @@ static int daemon_stop(struct cli *cli, const struct args *args, struct bg_err *
 	bg_close(pidfd);
 	if (r < 0)
 		return r;
-	fprintf(cli->out.file, "the daemon stopped%s\n",
-		running == 0   ? ""
-		: running == 1 ? "; 1 VM runs on"
-			       : "");
-	if (running > 1)
-		fprintf(cli->out.file, "%lld VMs run on\n", running);
+	if (running)
+		fprintf(cli->out.file, "the daemon stopped; %lld VM%s on\n", running,
+			running == 1 ? " runs" : "s run");
+	else
+		fprintf(cli->out.file, "the daemon stopped\n");
 	return BG_EXIT_OK;
 }
 

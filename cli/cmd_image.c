@@ -185,7 +185,7 @@ static void list_row(struct table *t, const json_t *image)
 
 static int image_list(struct cli *cli, const struct args *args, struct bg_err **err)
 {
-	static const struct column columns[] = {{.title = "NAME", .min = 12},
+	static const struct column columns[] = {{.title = "NAME", .min = 20},
 		{.title = "OS", .min = 12, .drop = 3}, {.title = "KERNEL", .min = 12, .drop = 2},
 		{.title = "SIZE", .right = true, .drop = 4},
 		{.title = "ON DISK", .right = true, .drop = 1}, {.title = "SOURCE", .drop = 5},
@@ -255,7 +255,7 @@ static int image_show(struct cli *cli, const struct args *args, struct bg_err **
 	render_field(t, "source", STYLE_PLAIN, "%s%s", render_text(image, "source"),
 		managed ? "" : ", used where it lies");
 	render_field(t, "used by", STYLE_PLAIN, "%s", used_by ? used_by : "");
-	render_field(t, "created", STYLE_PLAIN, "%s", render_text(image, "created_at"));
+	render_time(t, "created", render_text(image, "created_at"));
 	show_paths(t, image);
 	return BG_EXIT_OK;
 }

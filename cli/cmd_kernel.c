@@ -77,7 +77,7 @@ static void list_row(struct table *t, const json_t *kernel)
 
 static int kernel_list(struct cli *cli, const struct args *args, struct bg_err **err)
 {
-	static const struct column columns[] = {{.title = "NAME", .min = 12},
+	static const struct column columns[] = {{.title = "NAME", .min = 20},
 		{.title = "RELEASE", .min = 12, .drop = 1}, {.title = "FORMAT", .drop = 4},
 		{.title = "SIZE", .right = true, .drop = 3},
 		{.title = "MODULES", .right = true, .drop = 2},
@@ -130,7 +130,7 @@ static int kernel_show(struct cli *cli, const struct args *args, struct bg_err *
 		bg_size_print((uint64_t)render_int(kernel, "size_bytes"), size));
 	render_field(t, "modules", STYLE_PLAIN, "%lld", (long long)render_int(kernel, "modules"));
 	render_field(t, "used by", STYLE_PLAIN, "%s", used_by ? used_by : "");
-	render_field(t, "created", STYLE_PLAIN, "%s", render_text(kernel, "created_at"));
+	render_time(t, "created", render_text(kernel, "created_at"));
 	render_field(t, "path", STYLE_PLAIN, "%s", render_text(kernel, "path"));
 	return BG_EXIT_OK;
 }

@@ -241,8 +241,7 @@ static const char *uptime(const json_t *vm, char out[DURATION_TEXT])
 
 	if (seconds < 0 || !bg_streq(render_text(vm, "state"), "running"))
 		return "";
-	return seconds < 60 ? (snprintf(out, DURATION_TEXT, "%d s", (int)seconds), out)
-			    : render_duration((uint64_t)seconds * 1000, out);
+	return render_age(seconds, out);
 }
 
 static void list_row(struct table *t, const json_t *vm)
@@ -265,7 +264,7 @@ static void list_row(struct table *t, const json_t *vm)
 
 static int vm_list(struct cli *cli, const struct args *args, struct bg_err **err)
 {
-	static const struct column columns[] = {{.title = "NAME", .min = 12}, {.title = "STATE"},
+	static const struct column columns[] = {{.title = "NAME", .min = 20}, {.title = "STATE"},
 		{.title = "IMAGE", .min = 8, .drop = 3}, {.title = "CPU", .right = true, .drop = 5},
 		{.title = "MEMORY", .right = true, .drop = 4},
 		{.title = "DISK", .right = true, .drop = 6}, {.title = "ADDRESS", .drop = 1},
@@ -367,7 +366,7 @@ static int vm_show(struct cli *cli, const struct args *args, struct bg_err **err
 	show_sizes(t, vm);
 	render_field(t, "nat", STYLE_PLAIN, "%s", nat ? "on" : "off");
 	show_vmm(t, vm);
-	render_field(t, "created", STYLE_PLAIN, "%s", render_text(vm, "created_at"));
+	render_time(t, "created", render_text(vm, "created_at"));
 	render_field(t, "operation", STYLE_YELLOW, "%s", render_text(vm, "operation"));
 	show_paths(t, vm);
 	render_field(t, "id", STYLE_PLAIN, "%s", render_text(vm, "id"));

@@ -91,8 +91,16 @@ static void put_duration(FILE *f, uint64_t ms)
 {
 	char text[DURATION_TEXT];
 
-	/* Below ten milliseconds nobody waits: the column stays calm. */
 	fprintf(f, "%*s  ", TIME_WIDTH, render_duration(ms, text));
+}
+
+/* The time of what runs counts in tenths: milliseconds would flicker. */
+static void put_elapsed(FILE *f, uint64_t ms)
+{
+	if (ms < 1000)
+		fprintf(f, "%*s0.%d s  ", TIME_WIDTH - 5, "", (int)(ms / 100));
+	else
+		put_duration(f, ms);
 }
 
 /* A stage that ended, for good, above the block. */
@@ -215,11 +223,13 @@ static void draw_line(const struct progress *p, const struct line *line)
 		text = NULL;
 	clean = term_clean(text);
 	if (p->name_width) {
-		fprintf(t->file, "%-*s  ", p->name_width, line->name);
-		room -= p->name_width + 2;
+		int width = BG_MIN(p->name_width, t->width / 3);
+
+		fprintf(t->file, "%*s", width + 2 - term_put(t->file, line->name, width), "");
+		room -= width + 2;
 	}
 	fputs(term_style(t, STYLE_CYAN), t->file);
-	put_duration(t->file, present >= 0 ? now_ms() - line->seen_at : 0);
+	put_elapsed(t->file, present >= 0 ? now_ms() - line->seen_at : 0);
 	fputs(term_plain(t), t->file);
 	term_put(t->file, clean ? clean : "", BG_MAX(room - TIME_WIDTH - 2, 1));
 	fputs("\033[K\n", t->file);

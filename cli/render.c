@@ -168,16 +168,14 @@ static void natural_widths(struct table *t)
 	}
 }
 
-/* The widest column that may still give one column away; -1 when none. */
-static int widest_elastic(const struct table *t)
+/* The column that gives one column of its width away; -1 when none can. Names stand left, and
+ * are what is typed next: what is right of them gives way first. */
+static int next_elastic(const struct table *t)
 {
-	int best = -1;
-
-	for (int c = 0; c < (int)t->count; c++)
-		if (t->columns[c].min && t->width[c] > t->columns[c].min &&
-			(best < 0 || t->width[c] > t->width[best]))
-			best = c;
-	return best;
+	for (int c = (int)t->count - 1; c >= 0; c--)
+		if (t->columns[c].min && t->width[c] > t->columns[c].min)
+			return c;
+	return -1;
 }
 
 static int next_dropped(const struct table *t)
@@ -191,12 +189,12 @@ static int next_dropped(const struct table *t)
 	return best;
 }
 
-/* Cuts long names first, then leaves columns out. */
+/* Cuts long texts first, then leaves columns out. */
 static void fit(struct table *t, int width)
 {
 	natural_widths(t);
 	while (width && total_width(t) > width) {
-		int c = widest_elastic(t);
+		int c = next_elastic(t);
 
 		if (c >= 0) {
 			t->width[c]--;
@@ -296,6 +294,14 @@ char *render_duration(uint64_t ms, char out[DURATION_TEXT])
 	return out;
 }
 
+char *render_age(int64_t seconds, char out[DURATION_TEXT])
+{
+	if (seconds >= 60)
+		return render_duration((uint64_t)seconds * 1000, out);
+	snprintf(out, DURATION_TEXT, "%d s", (int)seconds);
+	return out;
+}
+
 int64_t render_seconds_since(const char *rfc3339)
 {
 	struct tm tm = {0};
@@ -306,6 +312,18 @@ int64_t render_seconds_since(const char *rfc3339)
 		return -1;
 	then = timegm(&tm);
 	return then > now ? 0 : (int64_t)(now - then);
+}
+
+void render_time(const struct term *t, const char *label, const char *rfc3339)
+{
+	int64_t seconds = render_seconds_since(rfc3339);
+	char ago[DURATION_TEXT];
+
+	if (seconds < 0)
+		render_field(t, label, STYLE_PLAIN, "%s", rfc3339);
+	else
+		render_field(
+			t, label, STYLE_PLAIN, "%s ago (%s)", render_age(seconds, ago), rfc3339);
 }
 
 const char *render_text(const json_t *record, const char *key)

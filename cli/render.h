@@ -53,6 +53,8 @@ BG_DEFINE_UNREF(table, struct table *, table_free)
 /* "label   value", for show commands; nothing when the text is empty. */
 void render_field(const struct term *t, const char *label, enum style style, const char *fmt, ...)
 	_printf_(4, 5);
+/* "created  3h 12m ago (2026-01-02T03:04:05Z)"; nothing when the text is empty. */
+void render_time(const struct term *t, const char *label, const char *rfc3339);
 /* The record, indented. */
 void render_json(const struct term *t, const json_t *record);
 /* "banger: message" and "  hint" on t. */
@@ -61,6 +63,8 @@ void render_error(const struct term *t, const struct bg_err *err);
 #define DURATION_TEXT 32
 /* "12 ms", "3.4 s", "2m 05s", "3h 12m", "4d 7h". Returns out. */
 char *render_duration(uint64_t ms, char out[DURATION_TEXT]);
+/* The same for whole seconds: "45 s", "2m 05s". */
+char *render_age(int64_t seconds, char out[DURATION_TEXT]);
 /* Seconds since an RFC 3339 UTC time; -1 when it is none. */
 int64_t render_seconds_since(const char *rfc3339);
 /* The string at key, borrowed; "" for anything else. The number at key; 0 for anything else. */

@@ -70,22 +70,30 @@ TEST(letters)
 
 TEST(rest_after_dashes)
 {
+	char **argv = ARGV("web", "--", "ls", "--json", "--", "-h");
 	struct args args;
 
-	CHECK_INT(parse("vm ssh", ARGV("web", "--", "ls", "--json", "--", "-h"), &args, NULL), 0);
-	CHECK_STR(args.rest[0], "ls");
+	CHECK_INT(parse("vm ssh", argv, &args, NULL), 0);
+	CHECK(args.rest == argv + 2);
 	CHECK_STR(args.rest[3], "-h");
 	CHECK(!args.rest[4]);
 	CHECK(!args.help);
+}
+
+TEST(no_rest)
+{
+	struct args args;
+
 	CHECK_INT(parse("vm ssh", ARGV("web"), &args, NULL), 0);
 	CHECK(!args.rest);
 }
 
 TEST(dashes_end_the_flags_elsewhere)
 {
+	char **argv = ARGV("--", "--help");
 	struct args args;
 
-	CHECK_INT(parse("kernel import", ARGV("--", "--help"), &args, NULL), 0);
+	CHECK_INT(parse("kernel import", argv, &args, NULL), 0);
 	CHECK(!args.help);
 	CHECK_STR(args.positional[0], "--help");
 }

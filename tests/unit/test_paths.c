@@ -6,8 +6,6 @@
 
 #include "tests/lib/test.h"
 
-BG_DEFINE_UNREF(bg_paths, struct bg_paths *, bg_paths_done)
-
 static void set_home(void)
 {
 	setenv("HOME", test_tmpdir(), 1);
@@ -27,8 +25,7 @@ static void check_below(const char *path, const char *dir, const char *rest)
 
 TEST(defaults_are_below_home)
 {
-	struct bg_paths p;
-	_unref_(bg_paths) struct bg_paths *owner = &p;
+	_cleanup_(bg_paths_done) struct bg_paths p = {0};
 
 	set_home();
 	CHECK_INT(bg_paths_init(&p, NULL), 0);
@@ -42,8 +39,7 @@ TEST(defaults_are_below_home)
 
 TEST(environment_wins)
 {
-	struct bg_paths p;
-	_unref_(bg_paths) struct bg_paths *owner = &p;
+	_cleanup_(bg_paths_done) struct bg_paths p = {0};
 
 	set_home();
 	setenv("XDG_CONFIG_HOME", "/c", 1);
@@ -59,8 +55,7 @@ TEST(environment_wins)
 
 TEST(relative_values_are_ignored)
 {
-	struct bg_paths p;
-	_unref_(bg_paths) struct bg_paths *owner = &p;
+	_cleanup_(bg_paths_done) struct bg_paths p = {0};
 
 	set_home();
 	setenv("XDG_CONFIG_HOME", "c", 1);
@@ -72,8 +67,7 @@ TEST(relative_values_are_ignored)
 
 TEST(socket_path_limit)
 {
-	struct bg_paths p, q;
-	_unref_(bg_paths) struct bg_paths *owner = &p, *owner2 = &q;
+	_cleanup_(bg_paths_done) struct bg_paths p = {0}, q = {0};
 	_err_ struct bg_err *err = NULL;
 	char dir[200];
 	size_t fits = 107 - strlen("/banger/bangerd.sock");
@@ -95,8 +89,7 @@ TEST(socket_path_limit)
 
 TEST(creates_private_directories)
 {
-	struct bg_paths p;
-	_unref_(bg_paths) struct bg_paths *owner = &p;
+	_cleanup_(bg_paths_done) struct bg_paths p = {0};
 	struct stat st;
 
 	set_home();

@@ -69,6 +69,15 @@ TEST(durations)
 	CHECK_STR(render_duration(49 * 3600000ULL, s), "2d 1h");
 }
 
+TEST(ages)
+{
+	char s[DURATION_TEXT];
+
+	CHECK_STR(render_age(0, s), "0 s");
+	CHECK_STR(render_age(59, s), "59 s");
+	CHECK_STR(render_age(60, s), "1m 00s");
+}
+
 TEST(times)
 {
 	char text[64];

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: ISC
 """What the commands that only read print, on a pipe and on terminals of 80 and 200 columns."""
 import json
+import subprocess
 
 import pytest
 
+from conftest import BANGER
 from fake_daemon import daemon, image, kernel, running, vm
 
 LONG = "a-name-as-long-as-any-name-is-allowed-to"
@@ -96,6 +98,7 @@ def test_vm_show(home, fake):
     assert f["disk"] == "8G of /, 4G of /root, made by reflink"
     assert f["vmm"] == "qemu, tcg, pid 4711 (no KVM here)"
     assert f["serial log"] == "/s/vms/alpha/serial.log"
+    assert f["created"].endswith(" ago (2026-01-02T03:04:05Z)")
 
 
 def test_vm_show_says_why_it_died(home, fake):
@@ -182,3 +185,13 @@ def test_a_log_that_is_followed_comes_as_it_is_written(home, fake):
     t.wait_for("first")
     t.interrupt()
     assert t.finish().status == -2
+
+
+def test_it_starts_quickly_because_it_links_little():
+    """A library more is milliseconds more for each command; what a sanitizer adds is let pass."""
+    lines = subprocess.run(["readelf", "-d", BANGER], capture_output=True, text=True, check=True)
+    needed = {line.split("[")[1].split(".so")[0] for line in lines.stdout.splitlines()
+              if "(NEEDED)" in line}
+    assert "libjansson" in needed
+    assert needed <= {"libjansson", "libc", "libasan", "libubsan", "libm", "libgcc_s", "libpthread",
+                      "librt", "libdl", "libresolv"}
