@@ -22,7 +22,7 @@ enum { GUEST_CID = 3 };
 
 /* reboot=k: Firecracker ends at the i8042 reset, its only way down; hence no probing of its other parts. */
 #define FC_CMDLINE                                                                                            \
-	"console=ttyS0 reboot=k panic=-1 loglevel=4 pci=off random.trust_cpu=on i8042.noaux i8042.nokbd "     \
+	"console=ttyS0 reboot=k panic=-1 quiet pci=off random.trust_cpu=on i8042.noaux i8042.nokbd "     \
 	"i8042.nopnp i8042.nomux i8042.dumbkbd"
 
 /* Steals nothing: the caller appends. is_root_device would put root= on the command line: our init mounts. */

@@ -21,7 +21,7 @@
  * seen at once. i8042: the machine has none, and probing for it takes a second.
  */
 #define QEMU_CMDLINE                                                                                          \
-	"console=ttyS0 reboot=t panic=-1 loglevel=4 random.trust_cpu=on i8042.noaux i8042.nokbd i8042.nopnp " \
+	"console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on i8042.noaux i8042.nokbd i8042.nopnp " \
 	"i8042.nomux i8042.dumbkbd"
 
 /* Serial port, console chardev, disks and network cards: QEMU splits options at commas. */
@@ -46,8 +46,10 @@ static void add_path(struct argv *argv, const char *head, const char *path, cons
 static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 {
 	argv_add(argv, "-M");
-	argv_add(argv, "microvm,acpi=on,graphics=off,usb=off,x-option-roms=off,"
-		       "auto-kernel-cmdline=off");
+	/* The timers (pit) stay: software emulation has no others, and without them the kernel hangs. */
+	argv_add(argv, "microvm,acpi=on,rtc=on,graphics=off,usb=off,x-option-roms=off,auto-kernel-cmdline=off");
+	argv_add(argv, "-global");
+	argv_add(argv, "virtio-mmio.force-legacy=false");
 	argv_add(argv, "-accel");
 	argv_add(argv, spec->accel == VMM_ACCEL_KVM ? "kvm" : "tcg,thread=multi");
 	argv_add(argv, "-cpu");

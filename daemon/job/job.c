@@ -45,6 +45,7 @@ struct jobs {
 	int worker_log;
 	struct job_list queued, running, failed; /* failed: to start; told in the next turn */
 	unsigned n_running;
+	uint64_t deadline_usec; /* 0: the table's */
 	uint8_t *buf; /* one datagram and a byte more, to see that it was longer */
 };
 
@@ -176,6 +177,11 @@ static void blame_status(struct job *job, int status)
 	blame(job, BG_ERR_WORKER, EIO, what);
 }
 
+static uint64_t deadline_of(const struct job *job)
+{
+	return job->jobs->deadline_usec ? job->jobs->deadline_usec : kinds[job->kind].deadline_s * 1000 * 1000;
+}
+
 static int restart_timer(struct job *job, uint64_t usec);
 
 /* Nothing good comes any more: makes sure that the end comes soon. */
@@ -183,7 +189,7 @@ static void end_soon(struct job *job, bool now)
 {
 	if (now)
 		kill_worker(job);
-	else if (restart_timer(job, GRACE_USEC) < 0)
+	else if (restart_timer(job, BG_MIN(deadline_of(job), (uint64_t)GRACE_USEC)) < 0)
 		kill_worker(job);
 }
 
@@ -283,7 +289,7 @@ static void on_timer(void *userdata)
 	char what[64];
 
 	snprintf(what, sizeof(what), "not done after %llu seconds",
-		(unsigned long long)kinds[job->kind].deadline_s);
+		(unsigned long long)deadline_of(job) / 1000000);
 	if (job->result)
 		job->overdue = true;
 	else if (job->io)
@@ -353,7 +359,7 @@ static int watch_worker(struct job *job)
 	if (r >= 0)
 		r = loop_add_fd(loop, "job", job->sock, LOOP_READ, on_readable, job, &job->io);
 	if (r >= 0)
-		r = restart_timer(job, kinds[job->kind].deadline_s * 1000 * 1000);
+		r = restart_timer(job, deadline_of(job));
 	return r;
 }
 
@@ -452,6 +458,11 @@ void jobs_free(struct jobs *jobs)
 	free(jobs->worker_path);
 	free(jobs->buf);
 	free(jobs);
+}
+
+void jobs_set_deadline(struct jobs *jobs, uint64_t usec)
+{
+	jobs->deadline_usec = usec;
 }
 
 static int copy_fds(struct job *job, const int *fds, unsigned n_fds)

@@ -33,6 +33,8 @@ typedef void (*job_done_fn)(const json_t *result, struct bg_err *err, void *user
 int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct jobs **ret, struct bg_err **err);
 void jobs_free(struct jobs *jobs);
 BG_DEFINE_UNREF(jobs, struct jobs *, jobs_free)
+/* Tests: every deadline of jobs started from now, instead of the table's. */
+void jobs_set_deadline(struct jobs *jobs, uint64_t usec);
 
 /* params is taken; fds are duplicated. progress may be NULL. */
 int job_start(struct jobs *jobs, enum job_kind kind, json_t *params, const int *fds, unsigned n_fds,

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+#include "tests/driver/spin.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum { TURN_USEC = 2000 };
+
+static void on_turn(void *userdata)
+{
+	loop_exit(userdata, 0);
+}
+
+void spin_for(struct loop *loop, uint64_t usec)
+{
+	struct loop_source *timer;
+
+	CHECK_INT(loop_add_timer(loop, "spin", usec, on_turn, loop, &timer), 0);
+	CHECK_INT(loop_run(loop), 0);
+	loop_source_free(timer);
+}
+
+void spin_turn(struct loop *loop)
+{
+	spin_for(loop, TURN_USEC);
+}
+
+bool spin_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+int spin_listen(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK(fd >= 0 && strlen(path) < sizeof(sa.sun_path));
+	strcpy(sa.sun_path, path);
+	CHECK_INT(bind(fd, (const struct sockaddr *)&sa, sizeof(sa)), 0);
+	CHECK_INT(listen(fd, 8), 0);
+	return fd;
+}

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * daemon/driver/vmm*.c: command lines and files as golden text; identity, adoption and exit with the fake VMM; control
+ * sockets against scripted peers and real QEMU.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common/fd.h"
+#include "daemon/driver/vmm_impl.h"
+#include "tests/driver/spin.h"
+
+static const char vm_id[] = "00112233445566778899aabbccddeeff";
+
+static struct fixture {
+	struct loop *loop;
+	struct vmm *vmm;
+	struct vmm_call *call;
+	char run_dir[100], binary[300], serial[150], log[150], kernel[150];
+	unsigned exits, completed;
+	int status;
+	bool ok;
+	char message[400];
+} f;
+
+static void on_exit_fn(struct vmm *vmm, int status, void *userdata)
+{
+	f.exits++;
+	f.status = status;
+}
+
+static void on_done(const struct bg_err *err, void *userdata)
+{
+	f.completed++;
+	f.ok = !err;
+	snprintf(f.message, sizeof(f.message), "%s", err ? err->message : "");
+}
+
+static void setup(void)
+{
+	snprintf(f.run_dir, sizeof(f.run_dir), "%s", test_tmpdir());
+	snprintf(f.binary, sizeof(f.binary), "%s/tests/lib/fake-vmm", test_build_dir());
+	snprintf(f.serial, sizeof(f.serial), "%s/serial.log", f.run_dir);
+	snprintf(f.log, sizeof(f.log), "%s/vmm.log", f.run_dir);
+	snprintf(f.kernel, sizeof(f.kernel), "%s/kernel", f.run_dir);
+	CHECK_INT(loop_new(&f.loop), 0);
+}
+
+static struct vmm_spec make_spec(void)
+{
+	return (struct vmm_spec){
+		.id = vm_id,
+		.name = "test",
+		.vcpus = 2,
+		.memory_mib = 256,
+		.accel = VMM_ACCEL_TCG,
+		.binary = f.binary,
+		.kernel = f.kernel,
+		.initrd = f.kernel,
+		.disk_root = f.kernel,
+		.run_dir = f.run_dir,
+		.serial_log = f.serial,
+		.vmm_log = f.log,
+	};
+}
+
+static void start_as(const struct vmm_driver *driver)
+{
+	_err_ struct bg_err *err = NULL;
+	struct vmm_spec spec = make_spec();
+
+	if (vmm_start(f.loop, driver, &spec, on_exit_fn, NULL, &f.vmm, &err) < 0)
+		test_fail(__FILE__, __LINE__, "%s", err->message);
+}
+
+static void start_fake(const char *behaviour)
+{
+	setenv("BANGER_FAKE_BEHAVIOUR", behaviour, 1);
+	setup();
+	start_as(&vmm_fake);
+}
+
+static void teardown(void)
+{
+	vmm_call_free(f.call);
+	vmm_free(f.vmm);
+	loop_free(f.loop);
+}
+
+static void kill_and_wait(void)
+{
+	CHECK_INT(vmm_signal(f.vmm, SIGKILL), 0);
+	SPIN(f.loop, f.exits == 1);
+}
+
+TEST(exit_status_comes_once)
+{
+	start_fake("die=0");
+	SPIN(f.loop, f.exits == 1);
+	CHECK(WIFEXITED(f.status) && WEXITSTATUS(f.status) == 1);
+	spin_for(f.loop, 10 * 1000);
+	CHECK_INT(f.exits, 1);
+	CHECK_INT(vmm_signal(f.vmm, SIGTERM), -ESRCH);
+	teardown();
+}
+
+TEST(signal_reaches_it)
+{
+	start_fake("");
+	CHECK_INT(vmm_signal(f.vmm, SIGTERM), 0);
+	SPIN(f.loop, f.exits == 1);
+	CHECK(WIFSIGNALED(f.status) && WTERMSIG(f.status) == SIGTERM);
+	teardown();
+}
+
+TEST(session_of_its_own)
+{
+	start_fake("");
+	CHECK_INT(getsid(vmm_pid(f.vmm)), vmm_pid(f.vmm));
+	kill_and_wait();
+	teardown();
+}
+
+TEST(found_by_id_only)
+{
+	uint64_t start;
+	pid_t pid;
+
+	start_fake("");
+	CHECK_INT(vmm_find(vm_id, &pid, &start), 0);
+	CHECK_INT(pid, vmm_pid(f.vmm));
+	CHECK_INT(start, vmm_pid_start(f.vmm));
+	CHECK_INT(vmm_find("ffffffffffffffffffffffffffffffff", &pid, &start), -ESRCH);
+	kill_and_wait();
+	CHECK_INT(vmm_find(vm_id, &pid, &start), -ESRCH);
+	teardown();
+}
+
+TEST(adopted_again)
+{
+	uint64_t start;
+	pid_t pid;
+
+	start_fake("");
+	pid = vmm_pid(f.vmm);
+	start = vmm_pid_start(f.vmm);
+	vmm_free(f.vmm);
+	f.vmm = NULL;
+	CHECK_INT(kill(pid, 0), 0);
+	CHECK_INT(vmm_adopt(f.loop, &vmm_fake, vm_id, f.run_dir, pid, start, on_exit_fn, NULL, &f.vmm), 0);
+	CHECK_INT(vmm_pid(f.vmm), pid);
+	CHECK_STR(vmm_run_dir(f.vmm), f.run_dir);
+	CHECK(vmm_driver_of(f.vmm) == &vmm_fake);
+	kill_and_wait();
+	teardown();
+}
+
+static void write_pid(int out, const struct vmm_spec *spec)
+{
+	struct vmm *vmm;
+	uint64_t what[2];
+
+	if (vmm_start(f.loop, &vmm_fake, spec, on_exit_fn, NULL, &vmm, NULL) < 0)
+		_exit(1);
+	what[0] = (uint64_t)vmm_pid(vmm);
+	what[1] = vmm_pid_start(vmm);
+	_exit(write(out, what, sizeof(what)) == sizeof(what) ? 0 : 1);
+}
+
+TEST(adopted_from_another_daemon)
+{
+	struct vmm_spec spec;
+	uint64_t what[2];
+	int ends[2];
+	pid_t pid;
+
+	setenv("BANGER_FAKE_BEHAVIOUR", "", 1);
+	setup();
+	spec = make_spec();
+	CHECK_INT(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0)
+		write_pid(ends[1], &spec);
+	CHECK_INT(read(ends[0], what, sizeof(what)), sizeof(what));
+	CHECK_INT(waitpid(pid, NULL, 0), pid);
+	CHECK_INT(vmm_adopt(f.loop, &vmm_fake, vm_id, f.run_dir, (pid_t)what[0], what[1], on_exit_fn, NULL, &f.vmm), 0);
+	kill_and_wait();
+	CHECK_INT(f.status, -1); /* not our child */
+	teardown();
+}
+
+static int try_adopt(const char *id, pid_t pid, uint64_t start)
+{
+	struct vmm *vmm = NULL;
+	int r = vmm_adopt(f.loop, &vmm_fake, id, f.run_dir, pid, start, on_exit_fn, NULL, &vmm);
+
+	CHECK((r < 0) == !vmm);
+	vmm_free(vmm);
+	return r;
+}
+
+TEST(another_process_is_not_adopted)
+{
+	uint64_t start;
+	pid_t pid;
+
+	start_fake("");
+	pid = vmm_pid(f.vmm);
+	start = vmm_pid_start(f.vmm);
+	CHECK_INT(try_adopt(vm_id, pid, start + 1), -ESRCH);
+	CHECK_INT(try_adopt("ffffffffffffffffffffffffffffffff", pid, start), -ESRCH);
+	CHECK_INT(try_adopt(vm_id, getpid(), start), -ESRCH);
+	CHECK_INT(try_adopt(vm_id, 0, 0), -ESRCH);
+	kill_and_wait();
+	CHECK_INT(try_adopt(vm_id, pid, start), -ESRCH);
+	teardown();
+}
+
+TEST(missing_binary)
+{
+	_err_ struct bg_err *err = NULL;
+	struct vmm_spec spec;
+
+	setup();
+	spec = make_spec();
+	spec.binary = "/nonexistent/vmm";
+	CHECK(vmm_start(f.loop, &vmm_fake, &spec, on_exit_fn, NULL, &f.vmm, &err) < 0);
+	CHECK(strstr(err->message, "\"test\"") && strstr(err->message, "/nonexistent/vmm"));
+	teardown();
+}
+
+TEST(long_run_dir_is_refused)
+{
+	_err_ struct bg_err *err = NULL;
+	struct vmm_spec spec;
+	char dir[130];
+
+	setup();
+	memset(dir, 'd', sizeof(dir) - 1);
+	dir[0] = '/';
+	dir[sizeof(dir) - 1] = '\0';
+	spec = make_spec();
+	spec.run_dir = dir;
+	CHECK_INT(vmm_start(f.loop, &vmm_qemu, &spec, on_exit_fn, NULL, &f.vmm, &err), -ENAMETOOLONG);
+	CHECK(strstr(err->message, "socket path"));
+	teardown();
+}
+
+TEST(fake_command_completes)
+{
+	start_fake("");
+	CHECK_INT(vmm_send_command(f.vmm, VMM_PAUSE, on_done, NULL, &f.call, NULL), 0);
+	CHECK_INT(f.completed, 0);
+	SPIN(f.loop, f.completed == 1);
+	CHECK(f.ok);
+	kill_and_wait();
+	teardown();
+}
+
+TEST(names)
+{
+	enum vmm_accel accel;
+
+	CHECK(vmm_driver_by_name("qemu") == &vmm_qemu);
+	CHECK(vmm_driver_by_name("firecracker") == &vmm_firecracker);
+	CHECK(!vmm_driver_by_name("xen"));
+	CHECK_INT(vmm_accel_parse("tcg", &accel), 0);
+	CHECK_INT(accel, VMM_ACCEL_TCG);
+	CHECK_INT(vmm_accel_parse("hvf", &accel), -EINVAL);
+}
+
+static const struct vmm_spec golden_spec = {
+	.id = vm_id,
+	.name = "golden",
+	.vcpus = 3,
+	.memory_mib = 1536,
+	.accel = VMM_ACCEL_KVM,
+	.binary = "/usr/bin/vmm",
+	.kernel = "/k/vmlinux",
+	.initrd = "/k/initrd",
+	.disk_root = "/d/root,1.img",
+	.disk_work = "/d/work \"2\".img",
+	.disk_modules = "/d/modules.img",
+	.tap = "bgr3-1",
+	.mac = {0x02, 0x62, 0x67, 0x00, 0x03, 0x01},
+	.run_dir = "/run/vm",
+	.serial_log = "/l/serial,x.log",
+	.vmm_log = "/l/vmm.log",
+};
+
+static void check_golden(const char *text, const char *name)
+{
+	_free_ char *want = NULL, *path = NULL;
+
+	CHECK(asprintf(&path, "%s/tests/driver/golden/%s", test_source_dir(), name) > 0);
+	CHECK_INT(bg_read_file_at(AT_FDCWD, path, 64 * 1024, &want, NULL), 0);
+	if (strcmp(text, want) == 0)
+		return;
+	printf("# got:\n");
+	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
+		printf("# %.*s\n", (int)strcspn(p, "\n"), p);
+	test_fail(__FILE__, __LINE__, "not as %s", path);
+}
+
+TEST(firecracker_config_golden)
+{
+	_free_ char *text = NULL, *line = NULL;
+
+	CHECK_INT(vmm_firecracker_config(&golden_spec, &text, NULL), 0);
+	CHECK(asprintf(&line, "%s\n", text) > 0);
+	check_golden(line, "firecracker.json");
+}
+
+TEST(firecracker_config_without_options)
+{
+	struct vmm_spec spec = golden_spec;
+	_free_ char *text = NULL;
+
+	spec.disk_work = spec.disk_modules = spec.tap = NULL;
+	CHECK_INT(vmm_firecracker_config(&spec, &text, NULL), 0);
+	CHECK(strstr(text, "\"network-interfaces\": []"));
+	CHECK(!strstr(text, "work") && !strstr(text, "modules"));
+}
+
+static char *join_argv(const struct vmm_spec *spec)
+{
+	_argv_ struct argv argv = {0};
+	char *text = strdup("");
+
+	CHECK_INT(vmm_qemu_argv(spec, &argv, NULL), 0);
+	for (size_t i = 0; i < argv.n; i++) {
+		char *longer;
+
+		CHECK(asprintf(&longer, "%s%s\n", text, argv.v[i]) > 0);
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+TEST(qemu_command_line_golden)
+{
+	_free_ char *text = join_argv(&golden_spec);
+
+	check_golden(text, "qemu.argv");
+}
+
+TEST(qemu_command_line_in_software)
+{
+	struct vmm_spec spec = golden_spec;
+	_free_ char *text = NULL;
+
+	spec.accel = VMM_ACCEL_TCG;
+	spec.disk_work = spec.disk_modules = spec.tap = NULL;
+	text = join_argv(&spec);
+	CHECK(strstr(text, "-accel\ntcg,thread=multi\n-cpu\nmax\n"));
+	CHECK(!strstr(text, "virtio-net") && !strstr(text, "node-name\":\"work"));
+}
+
+/* A file of one sector, bootable by nothing. */
+static void make_kernel(void)
+{
+	static char bytes[1024 * 1024];
+
+	CHECK_INT(bg_write_file_at(AT_FDCWD, f.kernel, bytes, sizeof(bytes), 0600), 0);
+}
+
+static void setup_qemu(void)
+{
+	setup();
+	snprintf(f.binary, sizeof(f.binary), "/usr/bin/qemu-system-x86_64");
+	if (access(f.binary, X_OK) < 0)
+		test_skip("%s is not installed", f.binary);
+	make_kernel();
+}
+
+TEST(qemu_refuses_a_dummy_kernel)
+{
+	_free_ char *text = NULL;
+
+	setup_qemu();
+	CHECK_INT(unlink(f.kernel), 0);
+	start_as(&vmm_qemu);
+	SPIN(f.loop, f.exits == 1);
+	CHECK(WIFEXITED(f.status) && WEXITSTATUS(f.status) == 1);
+	CHECK_INT(bg_read_file_at(AT_FDCWD, f.log, 64 * 1024, &text, NULL), 0);
+	CHECK(strstr(text, f.kernel)); /* the log says what it missed */
+	teardown();
+}
+
+/* A boot sector signature and a setup header that is enough for QEMU to start; the guest then runs zeros. */
+static void make_bzimage(void)
+{
+	static char bytes[64 * 1024];
+
+	bytes[0x1f1] = 1;		  /* setup sectors */
+	memcpy(bytes + 0x1fe, "\x55\xaa", 2);
+	memcpy(bytes + 0x202, "HdrS\x0c\x02", 6); /* boot protocol 2.12 */
+	bytes[0x211] = 1;		  /* loaded high */
+	CHECK_INT(bg_write_file_at(AT_FDCWD, f.kernel, bytes, sizeof(bytes), 0600), 0);
+}
+
+static void send_and_wait(enum vmm_command command)
+{
+	unsigned before = f.completed;
+
+	CHECK_INT(vmm_send_command(f.vmm, command, on_done, NULL, &f.call, NULL), 0);
+	SPIN(f.loop, f.completed == before + 1);
+	if (!f.ok)
+		test_fail(__FILE__, __LINE__, "%s", f.message);
+	vmm_call_free(f.call);
+	f.call = NULL;
+}
+
+/* The whole command line with sandbox, disks, sockets; pause and resume over QMP; adoption; kill. */
+TEST(qemu_runs_pauses_and_is_adopted)
+{
+	uint64_t start;
+	char agent[150];
+	pid_t pid;
+
+	setup_qemu();
+	make_bzimage();
+	start_as(&vmm_qemu);
+	send_and_wait(VMM_PAUSE);
+	send_and_wait(VMM_RESUME);
+	snprintf(agent, sizeof(agent), "%s/%s", f.run_dir, vmm_qemu.agent_socket);
+	CHECK_INT(access(agent, F_OK), 0);
+	CHECK_INT(access(f.serial, F_OK), 0);
+	CHECK_INT(vmm_find(vm_id, &pid, &start), 0);
+	vmm_free(f.vmm);
+	f.vmm = NULL;
+	CHECK_INT(vmm_adopt(f.loop, &vmm_qemu, vm_id, f.run_dir, pid, start, on_exit_fn, NULL, &f.vmm), 0);
+	send_and_wait(VMM_PAUSE);
+	CHECK_INT(f.exits, 0);
+	kill_and_wait();
+	teardown();
+}
+
+TEST(qemu_takes_all_devices)
+{
+	struct vmm_spec spec;
+	char work[150], modules[150];
+	static char disk[65536];
+
+	setup_qemu();
+	make_bzimage();
+	snprintf(work, sizeof(work), "%s/work,1.img", f.run_dir);
+	snprintf(modules, sizeof(modules), "%s/modules.img", f.run_dir);
+	CHECK_INT(bg_write_file_at(AT_FDCWD, work, disk, sizeof(disk), 0600), 0);
+	CHECK_INT(bg_write_file_at(AT_FDCWD, modules, disk, sizeof(disk), 0400), 0);
+	spec = make_spec();
+	spec.disk_work = work;
+	spec.disk_modules = modules;
+	CHECK_INT(vmm_start(f.loop, &vmm_qemu, &spec, on_exit_fn, NULL, &f.vmm, NULL), 0);
+	send_and_wait(VMM_PAUSE);
+	kill_and_wait();
+	teardown();
+}
+
+/* Two VMs on one disk: QEMU's lock says no. */
+TEST(qemu_locks_disks)
+{
+	_free_ char *text = NULL;
+	struct vmm *first;
+
+	setup_qemu();
+	make_bzimage();
+	start_as(&vmm_qemu);
+	send_and_wait(VMM_PAUSE);
+	first = f.vmm;
+	CHECK_INT(mkdir("/tmp", 0777) < 0 && errno == EEXIST, 1);
+	start_as(&vmm_qemu);
+	SPIN(f.loop, f.exits == 1);
+	CHECK(WIFEXITED(f.status) && WEXITSTATUS(f.status) == 1);
+	CHECK_INT(bg_read_file_at(AT_FDCWD, f.log, 64 * 1024, &text, NULL), 0);
+	CHECK(strstr(text, "lock"));
+	vmm_free(f.vmm);
+	f.vmm = first;
+	f.exits = 0;
+	kill_and_wait();
+	teardown();
+}
+
+/* A Firecracker whose API is played here: the fake VMM's process lends its pid. */
+static int api_listener(void)
+{
+	char path[150];
+
+	snprintf(path, sizeof(path), "%s/api.sock", f.run_dir);
+	return spin_listen(path);
+}
+
+static void start_as_firecracker(void)
+{
+	uint64_t start;
+	pid_t pid;
+
+	start_fake("");
+	pid = vmm_pid(f.vmm);
+	start = vmm_pid_start(f.vmm);
+	vmm_free(f.vmm);
+	CHECK_INT(vmm_adopt(f.loop, &vmm_firecracker, vm_id, f.run_dir, pid, start, on_exit_fn, NULL, &f.vmm), 0);
+}
+
+static void answer_api(const char *expect, const char *reply)
+{
+	_close_ int listener = api_listener();
+	_close_ int peer = -1;
+	char text[1024];
+	ssize_t n;
+
+	SPIN(f.loop, spin_readable(listener));
+	peer = accept(listener, NULL, NULL);
+	SPIN(f.loop, spin_readable(peer));
+	n = read(peer, text, sizeof(text) - 1);
+	CHECK(n > 0);
+	text[n] = '\0';
+	CHECK(strstr(text, "PATCH /vm HTTP/1.1\r\n") == text);
+	CHECK(strstr(text, expect));
+	/* In two pieces: the answer is waited for until it is whole. */
+	CHECK_INT(write(peer, reply, 20), 20);
+	spin_for(f.loop, 10 * 1000);
+	CHECK_INT(f.completed, 0);
+	CHECK(write(peer, reply + 20, strlen(reply) - 20) > 0);
+	SPIN(f.loop, f.completed == 1);
+}
+
+TEST(firecracker_api_success)
+{
+	start_as_firecracker();
+	CHECK_INT(vmm_send_command(f.vmm, VMM_PAUSE, on_done, NULL, &f.call, NULL), 0);
+	answer_api("{\"state\":\"Paused\"}",
+		"HTTP/1.1 204 \r\nServer: Firecracker API\r\nConnection: keep-alive\r\n\r\n");
+	CHECK(f.ok);
+	kill_and_wait();
+	teardown();
+}
+
+TEST(firecracker_api_refusal)
+{
+	start_as_firecracker();
+	CHECK_INT(vmm_send_command(f.vmm, VMM_RESUME, on_done, NULL, &f.call, NULL), 0);
+	answer_api("{\"state\":\"Resumed\"}",
+		"HTTP/1.1 400 \r\nContent-Type: application/json\r\nContent-Length: 33\r\n\r\n{\"fault_message\": \"no such state\"}");
+	CHECK(!f.ok);
+	CHECK(strstr(f.message, "no such state"));
+	kill_and_wait();
+	teardown();
+}
+
+TEST(control_socket_that_never_comes)
+{
+	start_as_firecracker();
+	CHECK_INT(vmm_send_command(f.vmm, VMM_PAUSE, on_done, NULL, &f.call, NULL), 0);
+	SPIN(f.loop, f.completed == 1); /* after VMM_CALL_USEC */
+	CHECK(!f.ok);
+	CHECK(strstr(f.message, "api.sock"));
+	kill_and_wait();
+	teardown();
+}
+
+TEST(command_freed_in_flight)
+{
+	start_as_firecracker();
+	CHECK_INT(vmm_send_command(f.vmm, VMM_PAUSE, on_done, NULL, &f.call, NULL), 0);
+	spin_for(f.loop, 30 * 1000);
+	vmm_call_free(f.call);
+	f.call = NULL;
+	CHECK_INT(f.completed, 0);
+	kill_and_wait();
+	teardown();
+}
