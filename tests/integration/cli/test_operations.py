@@ -192,12 +192,14 @@ def test_second_ctrl_c_leaves_at_once(home, fake):
     forever = threading.Event()
     ident = fake.operation("POST", "/v1/vms/a/start", "vm.start", "a",
                            lambda conn, record: (conn.line(record()), forever.wait(30)))
-    fake.on("DELETE", f"/v1/operations/{ident}", lambda c: c.json({"operation": {}}, 202))
+    # not even the answer to the cancel is waited for
+    fake.on("DELETE", f"/v1/operations/{ident}", lambda c: forever.wait(30))
     t = home.terminal("vm", "start", "a")
     t.wait_for("waiting")
     fake.wait_asked("GET", f"/v1/operations/{ident}/events")
     t.interrupt()
     t.wait_for("cancelling")
+    fake.wait_asked("DELETE", f"/v1/operations/{ident}")
     t.interrupt()
     r = t.finish()
     forever.set()
