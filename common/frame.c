@@ -64,6 +64,26 @@ static int check(const struct msghdr *msg, ssize_t n, size_t nfds, size_t max_fd
 	return n == 0 ? -EPIPE : 0;
 }
 
+/*
+ * A peer that closes with our message unread makes one ECONNRESET here, ahead of what it
+ * sent before: that is still to be read.
+ */
+static ssize_t receive(int sock, struct msghdr *msg)
+{
+	bool reset = false;
+
+	for (;;) {
+		ssize_t n = recvmsg(sock, msg, MSG_CMSG_CLOEXEC);
+
+		if (n >= 0)
+			return n;
+		if (errno == ECONNRESET && !reset)
+			reset = true;
+		else if (errno != EINTR)
+			return errno == ECONNRESET ? -EPIPE : -errno;
+	}
+}
+
 int bg_frame_recv(int sock, void *buf, size_t size, size_t *ret_len, int *fds, size_t max_fds,
 	size_t *ret_nfds)
 {
@@ -79,11 +99,9 @@ int bg_frame_recv(int sock, void *buf, size_t size, size_t *ret_len, int *fds, s
 	int r;
 
 	assert(max_fds <= BG_FRAME_FDS_MAX);
-	do
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	n = receive(sock, &msg);
 	if (n < 0)
-		return errno == ECONNRESET ? -EPIPE : -errno;
+		return (int)n;
 	r = take_fds(&msg, all, &nfds);
 	if (r >= 0)
 		r = check(&msg, n, nfds, max_fds);

@@ -14,7 +14,8 @@
 
 /*
  * Sends one datagram; fds stay the caller's. 0 or -errno; -EAGAIN on a full
- * non-blocking socket, -EPIPE when the peer is gone (never SIGPIPE).
+ * non-blocking socket, -EPIPE when the peer is gone (never SIGPIPE): what it sent before
+ * can still be received.
  */
 int bg_frame_send(int sock, const void *buf, size_t len, const int *fds, size_t nfds);
 /*

@@ -16,8 +16,15 @@
 
 #define BG_HTTP_BODY_MAX     (1024 * 1024)	/* bytes of an API request body */
 #define BG_HTTP_HEADER_MAX   (16 * 1024)
+#define BG_HTTP_REPLY_MAX    (16 * 1024 * 1024) /* bytes of an answer that a client reads whole */
 #define BG_JOB_MSG_MAX       (64 * 1024)	/* bytes of one worker datagram */
 #define BG_JOB_FDS_MAX       8
+#define BG_JOB_MEMORY_MAX    (1024ULL * 1024 * 1024) /* bytes of address space of a worker: xz and zstd windows plus two million names */
+#define BG_MODULE_MAX	     (64 * 1024 * 1024)	/* bytes of one unpacked kernel module */
+#define BG_KERNEL_MAX	     (512ULL * 1024 * 1024) /* bytes of a kernel image, packed or not */
+#define BG_MODULES_MAX	     (8ULL * 1024 * 1024 * 1024) /* bytes of a module tree */
+#define BG_IMAGE_ENTRIES_MAX 2000000 /* files of one image */
+#define BG_IMAGE_MAX	     (64ULL * 1024 * 1024 * 1024) /* bytes of content of an image whose size was not given */
 #define BG_CONFIG_MAX        (256 * 1024)	/* bytes of config.toml */
 
 #define BG_BOOT_TIMEOUT_S    180   /* VMM start to guest ready; software emulation on a busy machine needs most of it */

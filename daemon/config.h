@@ -25,9 +25,13 @@ struct config {
 	uint64_t default_memory_mib; /* 1024; written as "1G" or a number of MiB */
 	uint64_t default_disk_mib;   /* 8G */
 	uint64_t default_work_mib;   /* 8G */
+	unsigned boot_timeout_s;     /* VMM start to guest ready; BG_BOOT_TIMEOUT_S */
 };
 
-/* A missing file gives the defaults. */
+/* text as if read from path, which only names it in errors. The environment is left aside. */
+int config_parse(const char *path, const char *text, size_t len, struct config **ret,
+	struct bg_err **err);
+/* A missing file gives the defaults; BANGER_LOG_LEVEL in the environment wins over log_level. */
 int config_load(const char *path, struct config **ret, struct bg_err **err);
 void config_free(struct config *config);
 BG_DEFINE_UNREF(config, struct config *, config_free)

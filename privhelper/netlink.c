@@ -35,10 +35,26 @@ uint64_t netlink_netns(const struct netlink *nl)
 	return cookie;
 }
 
+/* The buffer, and all in it, is aligned: the compiler cannot see that through bytes. */
+static struct nlmsghdr *head_of(struct netlink *nl)
+{
+	return (struct nlmsghdr *)(void *)nl->buf;
+}
+
+static const struct rtattr *next_attr(const struct rtattr *a)
+{
+	return (const void *)((const uint8_t *)a + RTA_ALIGN(a->rta_len));
+}
+
+/* Each attribute of a list of len bytes; what does not fit into the list ends it. */
+#define FOR_ATTR(a, first, len)                                                                    \
+	for (const struct rtattr *a = (const void *)(first); RTA_OK(a, len);                       \
+		(len) -= BG_MIN((size_t)RTA_ALIGN(a->rta_len), len), a = next_attr(a))
+
 static struct nlmsghdr *begin(struct netlink *nl, uint16_t type, uint16_t flags, const void *body,
 	size_t len)
 {
-	struct nlmsghdr *h = (struct nlmsghdr *)nl->buf;
+	struct nlmsghdr *h = head_of(nl);
 
 	memset(nl->buf, 0, NLMSG_SPACE(len));
 	h->nlmsg_len = (uint32_t)NLMSG_LENGTH(len);
@@ -52,7 +68,7 @@ static struct nlmsghdr *begin(struct netlink *nl, uint16_t type, uint16_t flags,
 /* Messages are small and built here from fixed parts: too little room is our bug. */
 static struct rtattr *put(struct nlmsghdr *h, uint16_t type, const void *data, size_t len)
 {
-	struct rtattr *a = (struct rtattr *)((uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len));
+	struct rtattr *a = (void *)((uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len));
 
 	assert(NLMSG_ALIGN(h->nlmsg_len) + RTA_SPACE(len) <= sizeof(((struct netlink *)0)->buf));
 	memset(a, 0, RTA_SPACE(len));
@@ -81,7 +97,7 @@ static void nest_end(const struct nlmsghdr *h, struct rtattr *a)
 
 static int send_request(struct netlink *nl)
 {
-	const struct nlmsghdr *h = (const struct nlmsghdr *)nl->buf;
+	const struct nlmsghdr *h = head_of(nl);
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	ssize_t n;
 
@@ -118,7 +134,7 @@ static int talk(struct netlink *nl, uint16_t type, const struct nlmsghdr **ret)
 
 	while (r >= 0) {
 		ssize_t n = receive(nl);
-		const struct nlmsghdr *h = (const struct nlmsghdr *)nl->buf;
+		const struct nlmsghdr *h = head_of(nl);
 
 		if (n < 0)
 			return (int)n;
@@ -157,9 +173,6 @@ static bool is_text(const struct rtattr *a, const char *text)
 {
 	return RTA_PAYLOAD(a) == strlen(text) + 1 && memcmp(RTA_DATA(a), text, strlen(text)) == 0;
 }
-
-#define FOR_ATTR(a, first, len)                                                                    \
-	for (const struct rtattr *a = (first); RTA_OK(a, len); a = RTA_NEXT(a, len))
 
 static void parse_tun(const struct rtattr *data, struct netlink_link *ret)
 {
@@ -210,7 +223,7 @@ static void parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
 	size_t len = IFLA_PAYLOAD(h);
 
 	*ret = (struct netlink_link){.ifindex = (uint32_t)ifi->ifi_index};
-	FOR_ATTR (a, IFLA_RTA(ifi), len) {
+	FOR_ATTR (a, (const uint8_t *)ifi + NLMSG_ALIGN(sizeof(*ifi)), len) {
 		unsigned type = a->rta_type & NLA_TYPE_MASK;
 
 		if (type == IFLA_IFNAME)

@@ -13,16 +13,24 @@
 #include "common/err.h"
 
 struct engine;
+struct loop;
 struct http;
 struct http_call;   /* one request; the handler ends it by exactly one reply, now or later */
 struct http_stream; /* a reply that goes on */
 
 typedef void (*http_handler)(struct http_call *call, struct engine *engine);
 
-/* listen_fd is taken. */
-int http_new(struct engine *engine, int listen_fd, struct http **ret, struct bg_err **err);
+/* listen_fd is taken: bound and listening. SIGPIPE is ignored from here on. */
+int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct http **ret,
+	struct bg_err **err);
+/*
+ * Drops every connection (on_gone of the streams comes from in here). Calls not yet answered stay
+ * valid: their handler ends them as ever, and nothing is sent.
+ */
 void http_free(struct http *http);
 BG_DEFINE_UNREF(http, struct http *, http_free)
+/* Calls not yet answered, or whose answer is not yet written; streams do not count. For a clean stop. */
+unsigned http_busy(const struct http *http);
 
 /* {name} or {id} of the path, decoded; NULL when the route has none. Borrowed from the call. */
 const char *http_call_arg(const struct http_call *call);
@@ -31,14 +39,21 @@ const char *http_call_query(const struct http_call *call, const char *name);
 /* The body as a JSON object, borrowed; an empty object when there was none. */
 json_t *http_call_body(const struct http_call *call);
 
-/* Each ends the call. body is taken. */
+/* {"code", "message", "hint", "exit"}: the error object of the API; also for an operation's record. */
+json_t *http_error_json(const struct bg_err *err);
+/* Each ends the call; a client that has left meanwhile is no error. body is taken. */
 void http_reply(struct http_call *call, int status, json_t *body);
 /* err is taken. */
 void http_reply_error(struct http_call *call, struct bg_err *err);
 
+/* Queued bytes at which a stream's reader is given up (as if it had left): it does not read. */
+#define HTTP_STREAM_MAX (8 * 1024 * 1024)
+
 /*
- * Starts a chunked reply. on_gone is called once when the client leaves first (the stream is
- * freed then). text: "application/x-ndjson" or "text/plain".
+ * Starts a chunked reply. type: "application/x-ndjson" or "text/plain". on_gone is called once when
+ * the client leaves first; the stream is freed after it, it may not be used in there. It always comes
+ * from the loop (or http_free), never from inside a call on the stream. NULL: the client has
+ * left already, or memory ran out; on_gone does not come, the call is ended.
  */
 struct http_stream *http_reply_stream(struct http_call *call, const char *type,
 	void (*on_gone)(struct http_stream *stream, void *userdata), void *userdata);
@@ -46,6 +61,10 @@ void http_stream_json(struct http_stream *stream, const json_t *line);
 void http_stream_bytes(struct http_stream *stream, const void *buf, size_t len);
 /* Bytes queued and not yet taken by the client: writers of bulk data wait below a bound. */
 size_t http_stream_pending(const struct http_stream *stream);
+/* fn comes each time all of the queue was taken: the moment for a bulk writer's next piece. */
+void http_stream_on_drain(struct http_stream *stream,
+	void (*fn)(struct http_stream *stream, void *userdata));
+/* Frees the stream; what is queued still goes out. */
 void http_stream_end(struct http_stream *stream);
 
 #endif

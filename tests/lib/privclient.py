@@ -87,8 +87,8 @@ class Helper:
     def receive(self):
         try:
             data = self.sock.recv(4096)
-        except ConnectionResetError:
-            data = b""
+        except ConnectionResetError:  # once, when it ended without reading all; its last words come after
+            data = self.sock.recv(4096)
         if not data:
             raise Ended()
         version, verb, length, rid, code, nfds, zero = HEAD.unpack(data[:HEAD.size])

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: ISC */
+#include "cli/args.h"
+
+#include <stdio.h>
+
+#include "common/name.h"
+#include "common/size.h"
+
+enum { WORD_MAX_ = 64, PATH_WORDS_MAX = 3 };
+
+/* How many words of argv spell path; 0 when they do not. */
+static int match_path(const char *path, int argc, char **argv)
+{
+	int words = 0;
+
+	for (; *path; words++) {
+		size_t len = strcspn(path, " ");
+
+		if (words == argc || strlen(argv[words]) != len ||
+			strncmp(argv[words], path, len) != 0)
+			return 0;
+		path += len;
+		path += strspn(path, " ");
+	}
+	return words;
+}
+
+const struct command *args_find(const struct command *const *rows, int argc, char **argv, int *used)
+{
+	for (; *rows; rows++) {
+		for (const struct command *c = *rows; c->path; c++) {
+			int words = match_path(c->path, argc, argv);
+
+			if (!words && c->alias)
+				words = match_path(c->alias, argc, argv);
+			if (words) {
+				*used = words;
+				return c;
+			}
+		}
+	}
+	return NULL;
+}
+
+unsigned args_distance(const char *a, const char *b)
+{
+	unsigned d[3][WORD_MAX_ + 1];
+	size_t la = strlen(a), lb = strlen(b);
+
+	if (la > WORD_MAX_ || lb > WORD_MAX_)
+		return WORD_MAX_;
+	for (size_t j = 0; j <= lb; j++)
+		d[0][j] = (unsigned)j;
+	for (size_t i = 1; i <= la; i++) {
+		unsigned *now = d[i % 3], *last = d[(i + 2) % 3], *before = d[(i + 1) % 3];
+
+		now[0] = (unsigned)i;
+		for (size_t j = 1; j <= lb; j++) {
+			now[j] = last[j - 1] + (a[i - 1] != b[j - 1]);
+			now[j] = BG_MIN(now[j], BG_MIN(last[j], now[j - 1]) + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				now[j] = BG_MIN(now[j], before[j - 2] + 1);
+		}
+	}
+	return d[la % 3][lb];
+}
+
+/* A guess is worth showing when less than about a third of it is wrong. */
+static bool near_enough(const char *word, unsigned distance)
+{
+	return distance <= BG_MAX(1U, (unsigned)strlen(word) / 3);
+}
+
+static const char *nearest_flag(const struct command *c, const char *word)
+{
+	const char *best = NULL;
+	unsigned best_d = WORD_MAX_;
+
+	for (const struct flag *f = c->flags; f->name; f++) {
+		unsigned d = args_distance(word, f->name);
+
+		if (d < best_d) {
+			best_d = d;
+			best = f->name;
+		}
+	}
+	return best && near_enough(word, best_d) ? best : NULL;
+}
+
+static int usage_error(const struct command *c, int r, struct bg_err **err)
+{
+	bg_err_hint(err, "`banger %s --help` shows how", c->path);
+	return r;
+}
+
+static int unknown_flag(const struct command *c, const char *word, struct bg_err **err)
+{
+	const char *near = nearest_flag(c, word);
+	int r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "banger %s has no flag %s", c->path, word);
+
+	if (near)
+		bg_err_hint(err, "did you mean %s?", near);
+	else
+		return usage_error(c, r, err);
+	return r;
+}
+
+/* "--name", "--name=value", "-f". */
+static const struct flag *find_flag(const struct command *c, const char *word, size_t len)
+{
+	for (const struct flag *f = c->flags; f->name; f++) {
+		if (strlen(f->name) == len && strncmp(f->name, word, len) == 0)
+			return f;
+		if (f->letter && len == 2 && word[0] == '-' && word[1] == f->letter)
+			return f;
+	}
+	return NULL;
+}
+
+/* Takes one flag at argv[0]; returns how many words it used. */
+static int take_flag(struct args *args, int argc, char **argv, struct bg_err **err)
+{
+	const struct command *c = args->command;
+	size_t len = strcspn(argv[0], "=");
+	const char *value = argv[0][len] ? argv[0] + len + 1 : NULL;
+	_free_ char *word = strndup(argv[0], len);
+	const struct flag *f = find_flag(c, argv[0], len);
+	int used = 1;
+
+	if (!f)
+		return unknown_flag(c, word ? word : argv[0], err);
+	if (!f->value && value)
+		return usage_error(c,
+			bg_err_set(err, BG_ERR_USAGE, EINVAL, "%s takes no value", f->name), err);
+	if (f->value && !value) {
+		if (argc < 2)
+			return usage_error(c,
+				bg_err_set(err, BG_ERR_USAGE, EINVAL, "%s needs a value: %s %s",
+					f->name, f->name, f->value),
+				err);
+		value = argv[1];
+		used = 2;
+	}
+	args->values[f - c->flags] = f->value ? value : f->name;
+	return used;
+}
+
+static int take_positional(struct args *args, char *word, struct bg_err **err)
+{
+	const struct command *c = args->command;
+
+	if (args->count < c->max_args) {
+		args->positional[args->count++] = word;
+		return 0;
+	}
+	if (c->takes_rest) {
+		int r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "what is \"%.60s\" for?", word);
+
+		bg_err_hint(
+			err, "put -- before the command to run: `banger %s %s`", c->path, c->usage);
+		return r;
+	}
+	return usage_error(c,
+		bg_err_set(err, BG_ERR_USAGE, EINVAL,
+			c->max_args ? "\"%.60s\" is one argument too many"
+				    : "\"%.60s\": this command takes no arguments",
+			word),
+		err);
+}
+
+static int check_names(const struct args *args, struct bg_err **err)
+{
+	static const char *const kinds[] = {
+		[ARG_VM] = "VM", [ARG_IMAGE] = "image", [ARG_KERNEL] = "kernel", [ARG_NEW] = "VM"};
+	enum arg_kind kind = args->command->kind;
+	int r = 0;
+
+	if (kind != ARG_VM && kind != ARG_IMAGE && kind != ARG_KERNEL && kind != ARG_NEW)
+		return 0;
+	for (size_t i = 0; i < args->count && r >= 0; i++)
+		r = bg_name_check(kinds[kind], args->positional[i], err);
+	return r;
+}
+
+static bool is_help(const char *word)
+{
+	return bg_streq(word, "--help") || bg_streq(word, "-h");
+}
+
+/* One word or flag at argv[0]; returns how many words it used. */
+static int take_word(struct args *args, int argc, char **argv, bool *no_flags, struct bg_err **err)
+{
+	int r;
+
+	if (!*no_flags && bg_streq(argv[0], "--")) {
+		*no_flags = true;
+		return 1;
+	}
+	if (!*no_flags && argv[0][0] == '-' && argv[0][1])
+		return take_flag(args, argc, argv, err);
+	r = take_positional(args, argv[0], err);
+	return r < 0 ? r : 1;
+}
+
+int args_parse(
+	const struct command *c, int argc, char **argv, struct args *args, struct bg_err **err)
+{
+	bool no_flags = false;
+
+	*args = (struct args){.command = c};
+	for (int i = 0; i < argc;) {
+		int used;
+
+		if (c->takes_rest && bg_streq(argv[i], "--")) {
+			args->rest = argv + i + 1;
+			break;
+		}
+		if (!no_flags && is_help(argv[i])) {
+			args->help = true;
+			return 0;
+		}
+		used = take_word(args, argc - i, argv + i, &no_flags, err);
+		if (used < 0)
+			return used;
+		i += used;
+	}
+	if (args->count < c->min_args)
+		return usage_error(c,
+			bg_err_set(err, BG_ERR_USAGE, EINVAL, "something is missing: banger %s %s",
+				c->path, c->usage),
+			err);
+	return check_names(args, err);
+}
+
+static void join_words(char *out, size_t size, int argc, char **argv, int words)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (int i = 0; i < argc && i < words && argv[i][0] != '-' && len < size; i++)
+		len += (size_t)snprintf(out + len, size - len, "%s%s", i ? " " : "", argv[i]);
+}
+
+/* Compares as many words of what was typed as the row has. */
+static const char *nearest_command(const struct command *const *rows, int argc, char **argv)
+{
+	char typed[WORD_MAX_];
+	const char *best = NULL;
+	unsigned best_d = WORD_MAX_;
+
+	for (; *rows; rows++) {
+		for (const struct command *c = *rows; c->path; c++) {
+			unsigned d;
+
+			join_words(typed, sizeof(typed), argc, argv, strchr(c->path, ' ') ? 2 : 1);
+			d = args_distance(typed, c->path);
+			if (d < best_d && near_enough(typed, d)) {
+				best_d = d;
+				best = c->path;
+			}
+		}
+	}
+	return best;
+}
+
+/* "lst" alone: any command whose last word is near. */
+static const char *nearest_last_word(const struct command *const *rows, const char *word)
+{
+	for (; *rows; rows++)
+		for (const struct command *c = *rows; c->path; c++) {
+			const char *last = strrchr(c->path, ' ');
+
+			if (last && near_enough(word, args_distance(word, last + 1)))
+				return c->path;
+		}
+	return NULL;
+}
+
+int args_unknown(const struct command *const *rows, int argc, char **argv, struct bg_err **err)
+{
+	const char *near = nearest_command(rows, argc, argv);
+	char typed[WORD_MAX_];
+	int r;
+
+	if (!near && argc > 0)
+		near = nearest_last_word(rows, argv[0]);
+	join_words(typed, sizeof(typed), argc, argv, 2);
+	r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "\"%s\" is not a command",
+		*typed || argc == 0 ? typed : argv[0]);
+	if (near)
+		bg_err_hint(err, "did you mean `banger %s`?", near);
+	else
+		bg_err_hint(err, "`banger help` lists them");
+	return r;
+}
+
+const char *args_value(const struct args *args, const char *flag)
+{
+	const struct flag *flags = args->command->flags;
+
+	for (size_t i = 0; flags[i].name; i++)
+		if (bg_streq(flags[i].name, flag))
+			return args->values[i];
+	return NULL;
+}
+
+bool args_has(const struct args *args, const char *flag)
+{
+	return args_value(args, flag) != NULL;
+}
+
+int args_size_mib(const struct args *args, const char *flag, uint64_t min, uint64_t max,
+	uint64_t *ret, struct bg_err **err)
+{
+	const char *text = args_value(args, flag);
+
+	return text ? bg_size_parse_mib(flag, text, min, max, ret, err) : 0;
+}
+
+int args_number(const struct args *args, const char *flag, uint64_t min, uint64_t max,
+	uint64_t *ret, struct bg_err **err)
+{
+	const char *text = args_value(args, flag);
+	uint64_t n = 0;
+	size_t len;
+
+	if (!text)
+		return 0;
+	len = strspn(text, "0123456789");
+	if (len == 0 || text[len] || len > 18)
+		return bg_err_set(
+			err, BG_ERR_USAGE, EINVAL, "%s: \"%.40s\" is not a number", flag, text);
+	n = strtoull(text, NULL, 10);
+	if (n < min || n > max)
+		return bg_err_set(err, BG_ERR_USAGE, ERANGE, "%s: %s is not between %llu and %llu",
+			flag, text, (unsigned long long)min, (unsigned long long)max);
+	*ret = n;
+	return 0;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * args.h: commands are rows, and everything that reads a command line or tells
+ * about one is derived from them: the parser here, help.c, shell completion.
+ * Rows live in cmd_<noun>.c. The parser owns no strings: all point into argv.
+ */
+#ifndef BG_CLI_ARGS_H
+#define BG_CLI_ARGS_H
+
+#include "common/err.h"
+
+struct cli;
+struct args;
+
+/* What a value is: its check by the parser, and what a shell completes it with. */
+enum arg_kind {
+	ARG_NONE, /* a switch, or no arguments at all */
+	ARG_TEXT,
+	ARG_NEW, /* a name that is to be given */
+	ARG_VM,
+	ARG_IMAGE,
+	ARG_KERNEL,
+	ARG_FILE,
+	ARG_SIZE,
+	ARG_NUMBER,
+	ARG_SIGNAL
+};
+
+struct flag {
+	const char *name;  /* "--memory" */
+	const char *value; /* "SIZE"; NULL for a switch */
+	enum arg_kind kind;
+	const char *help;
+	char letter; /* 'f' for -f, 0 for none */
+};
+
+#define FLAG_JSON                                                                                  \
+	{                                                                                          \
+		"--json", NULL, ARG_NONE, "print the API's record as JSON"                         \
+	}
+#define FLAG_TIMING                                                                                \
+	{                                                                                          \
+		"--timing", NULL, ARG_NONE, "say how long each stage took"                         \
+	}
+#define FLAG_END                                                                                   \
+	{                                                                                          \
+		NULL, NULL, ARG_NONE, NULL                                                         \
+	}
+
+enum { ARGS_MANY = 256 }; /* max_args of "NAME..." */
+
+struct command {
+	const char *path;  /* "vm create" */
+	const char *alias; /* "vm ls", or NULL */
+	enum arg_kind kind;
+	unsigned min_args, max_args;
+	bool takes_rest;	  /* whatever follows "--" */
+	const struct flag *flags; /* ends with FLAG_END */
+	const char *usage;	  /* what follows the path: "NAME [-- CMD...]" */
+	const char *summary;
+	const char *details; /* a paragraph for --help, or NULL */
+	const char *example;
+	/* The exit status, or -errno with *err set. */
+	int (*run)(struct cli *cli, const struct args *args, struct bg_err **err);
+};
+
+enum { ARGS_FLAGS_MAX = 16 };
+
+struct args {
+	const struct command *command;
+	char *positional[ARGS_MANY];
+	size_t count;
+	char **rest;			    /* ends with NULL; itself NULL when there was no "--" */
+	const char *values[ARGS_FLAGS_MAX]; /* by the row's flags; a switch holds its name */
+	bool help;
+};
+
+/* The row whose path or alias are the first words of argv; *used counts the words. NULL: none. */
+const struct command *args_find(
+	const struct command *const *rows, int argc, char **argv, int *used);
+/* Fills args from what follows the path. USAGE errors name the nearest flag. */
+int args_parse(const struct command *command, int argc, char **argv, struct args *args,
+	struct bg_err **err);
+/* USAGE for words that are no command; its hint names the nearest one. */
+int args_unknown(const struct command *const *rows, int argc, char **argv, struct bg_err **err);
+
+/* The value of a flag of this row, NULL when it was not given. */
+const char *args_value(const struct args *args, const char *flag);
+bool args_has(const struct args *args, const char *flag);
+/* *ret stays as it is when the flag was not given. */
+int args_size_mib(const struct args *args, const char *flag, uint64_t min, uint64_t max,
+	uint64_t *ret, struct bg_err **err);
+int args_number(const struct args *args, const char *flag, uint64_t min, uint64_t max,
+	uint64_t *ret, struct bg_err **err);
+
+/* Edits (insert, delete, replace, swap) between two words. */
+unsigned args_distance(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: ISC */
+#include "cli/client.h"
+
+#include <assert.h>
+
+#include "cli/launch.h"
+
+static const struct {
+	const char *method, *path;
+} routes[] = {
+#define X(symbol, method_, path_, query, body, reply, summary) [ROUTE_##symbol] = {#method_, path_},
+#include "common/http_routes.def"
+#undef X
+};
+static_assert(ARRAY_SIZE(routes) == ROUTE_MAX_, "one row per route");
+
+static bool unreserved(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       strchr("-._~", c);
+}
+
+/* Percent-encodes; names never need it, but what a peer sent back (ids) is not trusted to. */
+static void put_escaped(FILE *f, const char *s)
+{
+	for (; *s; s++)
+		if (unreserved(*s))
+			fputc(*s, f);
+		else
+			fprintf(f, "%%%02X", (unsigned char)*s);
+}
+
+/* The route's path with {name} or {id} filled in; NULL when out of memory. */
+static char *make_path(enum route route, const char *arg, const char *query)
+{
+	const char *path = routes[route].path, *open = strchr(path, '{');
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	fwrite(path, 1, open ? (size_t)(open - path) : strlen(path), f);
+	if (open) {
+		assert(arg);
+		put_escaped(f, arg);
+		fputs(strchr(open, '}') + 1, f);
+	}
+	if (query)
+		fprintf(f, "?%s", query);
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static bool not_there(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED;
+}
+
+static int connect_daemon(
+	struct cli *cli, enum client_start start, struct bg_http **ret, struct bg_err **err)
+{
+	_err_ struct bg_err *first = NULL;
+	int r = bg_http_connect(cli->paths.socket, ret, &first);
+
+	if (r < 0 && not_there(r) && start == CLIENT_START) {
+		r = launch_daemon(cli, err);
+		return r < 0 ? r : bg_http_connect(cli->paths.socket, ret, err);
+	}
+	if (r < 0 && not_there(r)) {
+		r = bg_err_set(err, BG_ERR_DAEMON_UNREACHABLE, -r, "the daemon is not running");
+		bg_err_hint(err, "any other command starts it, so does `banger daemon start`");
+		return r;
+	}
+	if (r < 0 && err)
+		*err = TAKE_PTR(first);
+	return r;
+}
+
+int client_wake(struct cli *cli, struct bg_err **err)
+{
+	_unref_(bg_http) struct bg_http *h = NULL;
+
+	return connect_daemon(cli, CLIENT_START, &h, err);
+}
+
+int client_send(struct cli *cli, enum client_start start, enum route route, const char *arg,
+	const char *query, const json_t *body, struct bg_http **ret, struct bg_err **err)
+{
+	_unref_(bg_http) struct bg_http *h = NULL;
+	_free_ char *path = make_path(route, arg, query);
+	int r;
+
+	if (!path)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = connect_daemon(cli, start, &h, err);
+	if (r >= 0)
+		r = bg_http_send(h, routes[route].method, path, body, err);
+	if (r >= 0)
+		*ret = TAKE_PTR(h);
+	return r;
+}
+
+static int read_error(struct bg_http *h, int status, struct bg_err **err)
+{
+	json_t *body = NULL;
+	int r;
+
+	(void)bg_http_next_json(h, &body, NULL);
+	r = bg_http_error(status, body, err);
+	json_decref(body);
+	return r;
+}
+
+int client_call(struct cli *cli, enum client_start start, enum route route, const char *arg,
+	const json_t *body, json_t **ret, struct bg_err **err)
+{
+	_unref_(bg_http) struct bg_http *h = NULL;
+	int status = 0, r;
+
+	r = client_send(cli, start, route, arg, NULL, body, &h, err);
+	if (r < 0)
+		return r;
+	bg_http_set_timeout(h, CLIENT_TIMEOUT_S * 1000);
+	r = bg_http_next_status(h, &status, err);
+	if (r >= 0 && status >= 300)
+		r = read_error(h, status, err);
+	return r < 0 ? r : bg_http_next_json(h, ret, err);
+}
+
+int client_stream(struct cli *cli, enum route route, const char *arg, const char *query,
+	struct bg_http **ret, struct bg_err **err)
+{
+	_unref_(bg_http) struct bg_http *h = NULL;
+	int status = 0, r;
+
+	r = client_send(cli, CLIENT_START, route, arg, query, NULL, &h, err);
+	if (r >= 0)
+		r = bg_http_next_status(h, &status, err);
+	if (r >= 0 && status >= 300)
+		r = read_error(h, status, err);
+	if (r >= 0)
+		*ret = TAKE_PTR(h);
+	return r;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd_image.c: the commands about images. */
+#include <fcntl.h>
+#include <limits.h>
+
+#include "cli/jobs.h"
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/name.h"
+#include "common/size.h"
+
+enum { PACKAGES_FILE_MAX = 256 * 1024 };
+
+static void report_made(struct cli *cli, const struct job *job)
+{
+	const json_t *image = json_object_get(job->op, "result");
+	char took[DURATION_TEXT], size[BG_SIZE_TEXT];
+	const struct term *t = &cli->out;
+
+	fprintf(t->file, "%s%s%s is made in %s, %s on disk\n", term_style(t, STYLE_BOLD), job->name,
+		term_plain(t), render_duration((uint64_t)render_int(job->op, "elapsed_ms"), took),
+		bg_size_print((uint64_t)render_int(image, "real_bytes"), size));
+	if (t->tty)
+		fprintf(t->file, "%s  banger vm create --image %s%s\n", term_style(t, STYLE_DIM),
+			job->name, term_plain(t));
+}
+
+static void report_deleted(struct cli *cli, const struct job *job)
+{
+	const struct term *t = &cli->out;
+
+	fprintf(t->file, "%s%s%s deleted\n", term_style(t, STYLE_BOLD), job->name, term_plain(t));
+}
+
+/* As the Debian policy has it: lower case letters, digits, + - . and at least two of them. */
+static bool package_valid(const char *s)
+{
+	size_t len = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
+
+	return len >= 2 && s[len] == '\0' && s[0] != '-' && s[0] != '+' && s[0] != '.';
+}
+
+static int parse_packages(const char *file, char *text, json_t *list, struct bg_err **err)
+{
+	char *save_line = NULL, *save_word = NULL;
+	int number = 0;
+
+	/* strtok_r would skip empty lines, and with them the count. */
+	for (char *line = text; line; line = save_line) {
+		number++;
+		save_line = strchr(line, '\n');
+		if (save_line)
+			*save_line++ = '\0';
+		line[strcspn(line, "#")] = '\0';
+		for (char *w = strtok_r(line, " \t\r", &save_word); w;
+			w = strtok_r(NULL, " \t\r", &save_word)) {
+			if (!package_valid(w))
+				return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+					"%s:%d: \"%.60s\" is not the name of a Debian package",
+					file, number, w);
+			json_array_append_new(list, json_string(w));
+		}
+	}
+	return 0;
+}
+
+static int read_packages(const char *file, json_t *body, struct bg_err **err)
+{
+	_json_ json_t *list = json_array();
+	_free_ char *text = NULL;
+	int r;
+
+	if (!file)
+		return 0;
+	if (bg_streq(file, "-"))
+		r = bg_read_fd(STDIN_FILENO, PACKAGES_FILE_MAX, &text, NULL);
+	else
+		r = bg_read_file_at(AT_FDCWD, file, PACKAGES_FILE_MAX, &text, NULL);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_USAGE, -r, "--packages: %s", file);
+	r = parse_packages(file, text, list, err);
+	if (r >= 0)
+		json_object_set(body, "packages", list);
+	return r;
+}
+
+static int need_name(const struct args *args, const char **ret, struct bg_err **err)
+{
+	*ret = args_value(args, "--name");
+	if (!*ret)
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "name the image: --name NAME");
+	return bg_name_check("image", *ret, err);
+}
+
+static void set_text(json_t *body, const char *key, const char *value)
+{
+	if (value)
+		json_object_set_new(body, key, bg_json_str(value));
+}
+
+static int image_build(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_json_ json_t *body = json_object();
+	const char *name = NULL;
+	uint64_t size = 0;
+	int r;
+
+	r = need_name(args, &name, err);
+	if (r >= 0)
+		r = args_size_mib(args, "--size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &size, err);
+	if (r >= 0)
+		r = read_packages(args_value(args, "--packages"), body, err);
+	if (r < 0)
+		return r;
+	set_text(body, "name", name);
+	set_text(body, "kernel", args_value(args, "--kernel"));
+	set_text(body, "suite", args_value(args, "--suite"));
+	set_text(body, "mirror", args_value(args, "--mirror"));
+	if (size)
+		json_object_set_new(body, "size_mib", json_integer((json_int_t)size));
+	return job_run_one(
+		cli, "build image", name, ROUTE_IMAGE_BUILD, TAKE_PTR(body), report_made);
+}
+
+/* The daemon runs elsewhere: it needs the whole path. */
+static int set_path(const struct args *args, const char *flag, json_t *body, const char *key,
+	struct bg_err **err)
+{
+	const char *path = args_value(args, flag);
+	char full[PATH_MAX];
+
+	if (!path)
+		return 0;
+	if (!realpath(path, full))
+		return bg_err_sys(err, BG_ERR_USAGE, errno, "%s: %s", flag, path);
+	set_text(body, key, full);
+	return 0;
+}
+
+static int image_register(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_json_ json_t *body = json_object();
+	const char *name = NULL;
+	int r;
+
+	r = need_name(args, &name, err);
+	if (r >= 0 && !args_has(args, "--rootfs"))
+		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "say where it is: --rootfs FILE");
+	if (r >= 0)
+		r = set_path(args, "--rootfs", body, "rootfs", err);
+	if (r >= 0)
+		r = set_path(args, "--kernel", body, "kernel", err);
+	if (r >= 0)
+		r = set_path(args, "--initrd", body, "initrd", err);
+	if (r >= 0)
+		r = set_path(args, "--modules", body, "modules", err);
+	if (r < 0)
+		return r;
+	set_text(body, "name", name);
+	return job_run_one(
+		cli, "register image", name, ROUTE_IMAGE_REGISTER, TAKE_PTR(body), report_made);
+}
+
+static int image_delete(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	return job_run_one(
+		cli, "delete image", args->positional[0], ROUTE_IMAGE_DELETE, NULL, report_deleted);
+}
+
+static void list_row(struct table *t, const json_t *image)
+{
+	char real[BG_SIZE_TEXT], size[BG_SIZE_TEXT];
+
+	table_cell(t, STYLE_BOLD, "%s", render_text(image, "name"));
+	table_cell(t, STYLE_PLAIN, "%s", render_text(image, "os"));
+	table_cell(t, STYLE_PLAIN, "%s", render_text(image, "kernel"));
+	table_cell(t, STYLE_PLAIN, "%s",
+		bg_size_print((uint64_t)render_int(image, "size_bytes"), size));
+	table_cell(t, STYLE_PLAIN, "%s",
+		bg_size_print((uint64_t)render_int(image, "real_bytes"), real));
+	table_cell(t, STYLE_PLAIN, "%s", render_text(image, "source"));
+	table_cell(t, STYLE_PLAIN, "%zu", json_array_size(json_object_get(image, "used_by")));
+}
+
+static int image_list(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	static const struct column columns[] = {{.title = "NAME", .min = 20},
+		{.title = "OS", .min = 12, .drop = 3}, {.title = "KERNEL", .min = 12, .drop = 2},
+		{.title = "SIZE", .right = true, .drop = 4},
+		{.title = "ON DISK", .right = true, .drop = 1}, {.title = "SOURCE", .drop = 5},
+		{.title = "VMS", .right = true, .drop = 6}};
+	_unref_(table) struct table *t = table_new(columns, ARRAY_SIZE(columns));
+	_json_ json_t *reply = NULL;
+	const json_t *images, *image;
+	size_t i;
+	int r;
+
+	r = client_call(cli, CLIENT_START, ROUTE_IMAGE_LIST, NULL, NULL, &reply, err);
+	if (r < 0)
+		return r;
+	images = json_object_get(reply, "images");
+	if (cli->json) {
+		render_json(&cli->out, images);
+		return BG_EXIT_OK;
+	}
+	json_array_foreach (images, i, image)
+		list_row(t, image);
+	if (json_array_size(images) > 0)
+		table_print(t, &cli->out);
+	else
+		fprintf(cli->err.file,
+			"There are no images yet. Build one: `banger image build --name debian`\n");
+	return BG_EXIT_OK;
+}
+
+static void show_paths(const struct term *t, const json_t *image)
+{
+	const json_t *paths = json_object_get(image, "paths");
+
+	render_field(t, "rootfs", STYLE_PLAIN, "%s", render_text(paths, "rootfs"));
+	render_field(t, "work seed", STYLE_PLAIN, "%s", render_text(paths, "work_seed"));
+	render_field(t, "initrd", STYLE_PLAIN, "%s", render_text(paths, "initrd"));
+	render_field(t, "modules", STYLE_PLAIN, "%s", render_text(paths, "modules"));
+	render_field(t, "build log", STYLE_PLAIN, "%s", render_text(paths, "build_log"));
+}
+
+static int image_show(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const struct term *t = &cli->out;
+	_json_ json_t *image = NULL;
+	_free_ char *used_by = NULL;
+	char size[BG_SIZE_TEXT], real[BG_SIZE_TEXT];
+	bool managed = false, sshd = false;
+	int r;
+
+	r = client_call(
+		cli, CLIENT_START, ROUTE_IMAGE_SHOW, args->positional[0], NULL, &image, err);
+	if (r < 0)
+		return r;
+	if (cli->json) {
+		render_json(t, image);
+		return BG_EXIT_OK;
+	}
+	(void)bg_json_get_bool(image, "managed", &managed);
+	(void)bg_json_get_bool(image, "has_sshd", &sshd);
+	used_by = render_list(json_object_get(image, "used_by"));
+	render_field(t, "name", STYLE_BOLD, "%s", render_text(image, "name"));
+	render_field(t, "os", STYLE_PLAIN, "%s", render_text(image, "os"));
+	render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(image, "kernel"));
+	render_field(t, "size", STYLE_PLAIN, "%s, %s on disk",
+		bg_size_print((uint64_t)render_int(image, "size_bytes"), size),
+		bg_size_print((uint64_t)render_int(image, "real_bytes"), real));
+	render_field(t, "ssh server", STYLE_PLAIN, "%s", sshd ? "yes" : "no");
+	render_field(t, "source", STYLE_PLAIN, "%s%s", render_text(image, "source"),
+		managed ? "" : ", used where it lies");
+	render_field(t, "used by", STYLE_PLAIN, "%s", used_by ? used_by : "");
+	render_time(t, "created", render_text(image, "created_at"));
+	show_paths(t, image);
+	return BG_EXIT_OK;
+}
+
+static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
+static const struct flag delete_flags[] = {FLAG_TIMING, FLAG_END};
+static const struct flag build_flags[] = {
+	{"--name", "NAME", ARG_NEW, "the image's name"},
+	{"--packages", "FILE", ARG_FILE,
+		"Debian packages to install too, as words; # starts a comment, - reads stdin"},
+	{"--kernel", "NAME", ARG_KERNEL, "the kernel its VMs boot"},
+	{"--size", "SIZE", ARG_SIZE, "of the file system; VMs may have larger ones"},
+	{"--suite", "NAME", ARG_TEXT, "the Debian release"},
+	{"--mirror", "URL", ARG_TEXT, "where packages come from"},
+	FLAG_JSON,
+	FLAG_TIMING,
+	FLAG_END,
+};
+static const struct flag register_flags[] = {
+	{"--name", "NAME", ARG_NEW, "the image's name"},
+	{"--rootfs", "FILE", ARG_FILE, "an ext4 file system"},
+	{"--kernel", "FILE", ARG_FILE, "a vmlinux or bzImage"},
+	{"--initrd", "FILE", ARG_FILE, "an initrd to boot with"},
+	{"--modules", "DIR", ARG_FILE, "the kernel's modules"},
+	FLAG_JSON,
+	FLAG_TIMING,
+	FLAG_END,
+};
+
+const struct command image_commands[] = {
+	{.path = "image build",
+		.flags = build_flags,
+		.usage = "--name NAME",
+		.summary = "make a Debian image, with your packages",
+		.details =
+			"Shows what is done meanwhile. Ctrl-C cancels and leaves nothing behind.",
+		.example = "banger image build --name debian\n"
+			   "echo git tmux build-essential | "
+			   "banger image build --name dev --packages -",
+		.run = image_build},
+	{.path = "image register",
+		.flags = register_flags,
+		.usage = "--name NAME --rootfs FILE",
+		.summary = "use a root file system where it lies",
+		.details =
+			"The file stays yours: banger reads it, and neither moves nor removes it.",
+		.example = "banger image register --name mine --rootfs ./rootfs.ext4 --kernel "
+			   "./vmlinux",
+		.run = image_register},
+	{.path = "image list",
+		.alias = "image ls",
+		.flags = print_flags,
+		.usage = "",
+		.summary = "list the images",
+		.example = "banger image list",
+		.run = image_list},
+	{.path = "image show",
+		.kind = ARG_IMAGE,
+		.min_args = 1,
+		.max_args = 1,
+		.flags = print_flags,
+		.usage = "NAME",
+		.summary = "tell all about an image",
+		.example = "banger image show debian",
+		.run = image_show},
+	{.path = "image delete",
+		.alias = "image rm",
+		.kind = ARG_IMAGE,
+		.min_args = 1,
+		.max_args = 1,
+		.flags = delete_flags,
+		.usage = "NAME",
+		.summary = "remove an image that no VM uses",
+		.example = "banger image delete debian",
+		.run = image_delete},
+	{NULL},
+};

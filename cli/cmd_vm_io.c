@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: ISC */
+#include "cli/cmd_vm_io.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "cli/client.h"
+#include "cli/console.h"
+#include "common/fd.h"
+#include "common/json.h"
+
+enum { SSH_ARGS_MAX = 32, EXIT_NO_EXEC = 127 };
+
+static int copy_out(struct cli *cli, const char *data, size_t len, struct console *console)
+{
+	_free_ char *clean = NULL;
+
+	if (!cli->out.tty)
+		return bg_write_all(STDOUT_FILENO, data, len);
+	clean = malloc(len + CONSOLE_HELD);
+	if (!clean)
+		return -ENOMEM;
+	return bg_write_all(STDOUT_FILENO, clean, console_clean(console, data, len, clean));
+}
+
+int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_unref_(bg_http) struct bg_http *h = NULL;
+	const char *data = NULL;
+	char query[64];
+	size_t len = 0;
+	struct console console = {.state = CONSOLE_TEXT};
+	int r;
+
+	snprintf(query, sizeof(query), "log=%s%s", args_has(args, "--vmm") ? "vmm" : "serial",
+		args_has(args, "--follow") ? "&follow=1" : "");
+	r = client_stream(cli, ROUTE_VM_LOGS, args->positional[0], query, &h, err);
+	while (r >= 0) {
+		r = bg_http_next_raw(h, &data, &len, err);
+		if (r < 0 || len == 0)
+			break;
+		r = copy_out(cli, data, len, &console);
+		if (r < 0)
+			return bg_err_sys(err, BG_ERR_IO, -r, "write to the terminal");
+	}
+	if (r >= 0 && cli->out.color)
+		fputs(term_plain(&cli->out), stdout);
+	return r < 0 ? r : BG_EXIT_OK;
+}
+
+/* ssh expands % in the file names of its options. */
+static void put_path(FILE *f, const char *path)
+{
+	for (; *path; path++) {
+		if (*path == '%')
+			fputc('%', f);
+		fputc(*path, f);
+	}
+}
+
+/* key="path with blanks" as -o wants it; NULL when out of memory. */
+static char *path_option(const char *key, const char *path)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	fprintf(f, "%s=\"", key);
+	put_path(f, path);
+	fputc('"', f);
+	fclose(f);
+	return text;
+}
+
+/* The shell over there gets one text: quote the words, so that they arrive as they are here. */
+static char *remote_command(char **words)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if (!words[1])
+		return strdup(words[0]);
+	f = open_memstream(&text, &len);
+	if (!f)
+		return NULL;
+	for (char **w = words; *w; w++) {
+		fputs(w == words ? "'" : " '", f);
+		for (const char *c = *w; *c; c++)
+			fputs(*c == '\'' ? "'\\''" : (char[]){*c, '\0'}, f);
+		fputc('\'', f);
+	}
+	fclose(f);
+	return text;
+}
+
+static int not_running(const char *name, const json_t *vm, struct bg_err **err)
+{
+	const char *state = render_text(vm, "state");
+	int r = bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "%s is %s", name, state);
+
+	if (bg_streq(state, "stopped"))
+		bg_err_hint(err, "start it first: `banger vm start %s`", name);
+	else
+		bg_err_hint(err, "wait until it runs: `banger vm show %s`", name);
+	return r;
+}
+
+static bool is_address(const char *text)
+{
+	unsigned char raw[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, text, raw) == 1 || inet_pton(AF_INET6, text, raw) == 1;
+}
+
+static int check_reachable(const char *name, const json_t *vm, struct bg_err **err)
+{
+	const json_t *ssh = json_object_get(vm, "ssh");
+	bool sshd = true, ready = false;
+	int r;
+
+	(void)bg_json_get_bool(ssh, "sshd", &sshd);
+	(void)bg_json_get_bool(vm, "ready", &ready);
+	if (!bg_streq(render_text(vm, "state"), "running"))
+		return not_running(name, vm, err);
+	if (!sshd) {
+		r = bg_err_set(err, BG_ERR_VM_NO_SSH, ENOTSUP, "%s has no ssh server", name);
+		bg_err_hint(err, "build its image with the package openssh-server");
+		return r;
+	}
+	if (!ready) {
+		r = bg_err_set(
+			err, BG_ERR_VM_NOT_READY, EAGAIN, "%s runs but is not ready yet", name);
+		bg_err_hint(err, "see how far it got: `banger vm logs %s`", name);
+		return r;
+	}
+	if (!is_address(render_text(vm, "address")) || !*render_text(ssh, "key") ||
+		!*render_text(ssh, "known_hosts"))
+		return bg_err_set(err, BG_ERR_INTERNAL, EPROTO,
+			"the daemon did not say how to reach %s", name);
+	return 0;
+}
+
+struct ssh_call {
+	char *argv[SSH_ARGS_MAX];
+	size_t count;
+	char *owned[8]; /* what of argv is to be freed */
+	size_t owned_count;
+};
+
+static void add(struct ssh_call *c, const char *word)
+{
+	c->argv[c->count++] = (char *)word;
+	c->argv[c->count] = NULL;
+}
+
+static void add_owned(struct ssh_call *c, char *word)
+{
+	if (!word)
+		abort();
+	c->owned[c->owned_count++] = word;
+	add(c, word);
+}
+
+static char *formatted(const char *fmt, ...) _printf_(1, 2);
+static char *formatted(const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	return text;
+}
+
+static void build_call(struct ssh_call *c, const char *name, const json_t *vm, char **rest)
+{
+	static const char *const options[] = {"StrictHostKeyChecking=yes", "IdentitiesOnly=yes",
+		"PasswordAuthentication=no", "KbdInteractiveAuthentication=no",
+		"GlobalKnownHostsFile=/dev/null"};
+	const json_t *ssh = json_object_get(vm, "ssh");
+	const char *user = render_text(ssh, "user");
+	int64_t port = render_int(ssh, "port");
+
+	add(c, "ssh");
+	add(c, "-o");
+	add_owned(c, path_option("IdentityFile", render_text(ssh, "key")));
+	add(c, "-o");
+	add_owned(c, path_option("UserKnownHostsFile", render_text(ssh, "known_hosts")));
+	add(c, "-o");
+	add_owned(c, formatted("HostKeyAlias=%s", name));
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		add(c, "-o");
+		add(c, options[i]);
+	}
+	add(c, "-p");
+	add_owned(c, formatted("%d", port > 0 && port < 65536 ? (int)port : 22));
+	add(c, "-l");
+	add_owned(c, strdup(*user ? user : "root"));
+	add(c, "--");
+	add_owned(c, strdup(render_text(vm, "address")));
+	if (rest && rest[0])
+		add_owned(c, remote_command(rest));
+}
+
+static void free_call(struct ssh_call *c)
+{
+	for (size_t i = 0; i < c->owned_count; i++)
+		free(c->owned[i]);
+}
+
+static int no_ssh(int errnum, struct bg_err **err)
+{
+	int r = bg_err_sys(err, BG_ERR_TOOL_MISSING, errnum, "run ssh");
+
+	bg_err_hint(err, "install it: `sudo apt install openssh-client`");
+	return r;
+}
+
+/* In the child: does not return. errno goes over the pipe, which a good exec closes. */
+_noreturn_ static void exec_call(const struct ssh_call *c, int failed)
+{
+	execvp(c->argv[0], c->argv);
+	(void)bg_write_all(failed, &errno, sizeof(errno));
+	_exit(EXIT_NO_EXEC);
+}
+
+static int wait_call(pid_t pid, int failed, struct bg_err **err)
+{
+	int status = 0, errnum = 0;
+	bool no_exec = bg_read_exact(failed, &errnum, sizeof(errnum)) >= 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (no_exec)
+		return no_ssh(errnum, err);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Runs ssh and waits. The terminal's signals are meant for what runs inside. */
+static int run_call(const struct ssh_call *c, struct bg_err **err)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, old_int, old_quit;
+	_close_ int failed = -1, theirs = -1;
+	int fds[2], r;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "start ssh");
+	failed = fds[0];
+	theirs = fds[1];
+	sigaction(SIGINT, &ignore, &old_int);
+	sigaction(SIGQUIT, &ignore, &old_quit);
+	pid = fork();
+	if (pid == 0) {
+		sigaction(SIGINT, &old_int, NULL);
+		sigaction(SIGQUIT, &old_quit, NULL);
+		exec_call(c, theirs);
+	}
+	r = pid < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "start ssh") : 0;
+	theirs = bg_close(theirs);
+	if (r >= 0)
+		r = wait_call(pid, failed, err);
+	sigaction(SIGINT, &old_int, NULL);
+	sigaction(SIGQUIT, &old_quit, NULL);
+	return r;
+}
+
+static void remind(struct cli *cli, const char *name)
+{
+	_json_ json_t *vm = NULL;
+
+	if (client_call(cli, CLIENT_NO_START, ROUTE_VM_SHOW, name, NULL, &vm, NULL) < 0 ||
+		!bg_streq(render_text(vm, "state"), "running"))
+		return;
+	fprintf(cli->err.file, "%s still runs; `banger vm stop %s` stops it\n", name, name);
+}
+
+int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *name = args->positional[0];
+	bool interactive = !args->rest || !args->rest[0];
+	struct ssh_call call = {.count = 0};
+	_json_ json_t *vm = NULL;
+	int r;
+
+	r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, name, NULL, &vm, err);
+	if (r >= 0)
+		r = check_reachable(name, vm, err);
+	if (r < 0)
+		return r;
+	build_call(&call, name, vm, args->rest);
+	if (!interactive) {
+		execvp(call.argv[0], call.argv);
+		r = no_ssh(errno, err);
+	} else {
+		r = run_call(&call, err);
+		if (r >= 0)
+			remind(cli, name);
+	}
+	free_call(&call);
+	return r;
+}

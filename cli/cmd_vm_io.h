@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd_vm_io.h: the commands that carry a VM's bytes to the terminal; rows in cmd_vm.c. */
+#ifndef BG_CLI_CMD_VM_IO_H
+#define BG_CLI_CMD_VM_IO_H
+
+#include "cli/cli.h"
+
+int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err);
+
+#endif

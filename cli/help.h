@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC */
+/* help.h: help texts, made of the rows of args.h alone. Prints to t; never fails. */
+#ifndef BG_CLI_HELP_H
+#define BG_CLI_HELP_H
+
+#include "cli/cli.h"
+
+/* Every command by group, and the exit statuses. */
+void help_all(const struct term *t);
+/* The commands whose path begins with this word; false when there are none. */
+bool help_group(const struct term *t, const char *word);
+void help_command(const struct term *t, const struct command *c);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * jobs.h: runs operations: all requests are sent at once, then all are followed
+ * together until each has ended. Ctrl-C cancels what runs and waits until it is
+ * undone; a second one leaves at once. Prints progress and errors; how success
+ * is told is the command's.
+ */
+#ifndef BG_CLI_JOBS_H
+#define BG_CLI_JOBS_H
+
+#include "cli/client.h"
+
+enum job_state {
+	JOB_IDLE,      /* nothing is sent yet */
+	JOB_ASKED,     /* the request is sent; http waits for the 202 */
+	JOB_FOLLOWING, /* op is known; http streams its records */
+	JOB_DONE,      /* op says done */
+	JOB_FAILED     /* err says why; op may be known */
+};
+
+struct job {
+	const char *name; /* of what it works on; borrowed */
+	enum route route;
+	json_t *body; /* of the request; NULL for none */
+	/* filled in by jobs_run */
+	enum job_state state;
+	struct bg_http *http;
+	json_t *op; /* its newest record */
+	struct bg_err *err;
+	bool cancelled; /* the cancel request is sent */
+};
+
+/* Prints one line on stdout for a job that is done. */
+typedef void job_report(struct cli *cli, const struct job *job);
+
+/*
+ * Runs all; verb ("start") opens the error of a job when there are several. With --json the
+ * records made or changed are printed at the end: one as it is, several as a list. Returns the
+ * exit status: of the first that failed, 130 after Ctrl-C.
+ */
+int jobs_run(struct cli *cli, const char *verb, struct job *jobs, size_t count, job_report *report);
+/* Releases what jobs_run and the caller put into the jobs (body, op, err), not the array. */
+void jobs_done(struct job *jobs, size_t count);
+/* For one operation. Takes body. */
+int job_run_one(struct cli *cli, const char *verb, const char *name, enum route route, json_t *body,
+	job_report *report);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: ISC */
+#include "cli/progress.h"
+
+#include <time.h>
+
+#include "common/json.h"
+#include "common/size.h"
+
+enum { REDRAW_MS = 100, TIME_WIDTH = 8, LINES_MAX = 20 };
+
+struct line {
+	const char *name;
+	const json_t *op;  /* borrowed; NULL before the first record and after the end */
+	size_t printed;	   /* stages that are already told for good */
+	uint64_t seen_at;  /* our clock when the present stage was first seen, ms */
+	size_t seen_stage; /* 1 + its number; 0: none yet */
+	bool over;
+};
+
+struct progress {
+	struct term *term;
+	struct line *lines;
+	size_t count;
+	int drawn;	/* lines of the block on the screen */
+	int name_width; /* 0: one operation only, it needs no label */
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+struct progress *progress_new(struct term *err, const char *const *names, size_t count)
+{
+	struct progress *p = calloc(1, sizeof(*p));
+
+	if (p)
+		p->lines = calloc(count, sizeof(*p->lines));
+	if (!p || !p->lines)
+		abort();
+	p->term = err;
+	p->count = count;
+	for (size_t i = 0; i < count; i++) {
+		p->lines[i].name = names[i];
+		p->name_width = BG_MAX(p->name_width, term_columns(names[i]));
+	}
+	if (count < 2 && err->tty)
+		p->name_width = 0;
+	return p;
+}
+
+void progress_free(struct progress *p)
+{
+	if (!p)
+		return;
+	progress_clear(p);
+	free(p->lines);
+	free(p);
+}
+
+static const char *stage_text(const json_t *stage)
+{
+	const char *text = render_text(stage, "text");
+
+	return *text ? text : render_text(stage, "name");
+}
+
+static const json_t *stages_of(const json_t *op)
+{
+	const json_t *stages = NULL;
+
+	(void)bg_json_get_array(op, "stages", &stages);
+	return stages;
+}
+
+/* The number of the last running stage; -1 when none runs. */
+static int present_stage(const json_t *op)
+{
+	const json_t *stages = stages_of(op);
+
+	for (int i = (int)json_array_size(stages) - 1; i >= 0; i--)
+		if (bg_streq(render_text(json_array_get(stages, (size_t)i), "state"), "running"))
+			return i;
+	return -1;
+}
+
+static void put_duration(FILE *f, uint64_t ms)
+{
+	char text[DURATION_TEXT];
+
+	fprintf(f, "%*s  ", TIME_WIDTH, render_duration(ms, text));
+}
+
+/* The time of what runs counts in tenths: milliseconds would flicker. */
+static void put_elapsed(FILE *f, uint64_t ms)
+{
+	if (ms < 1000)
+		fprintf(f, "%*s0.%d s  ", TIME_WIDTH - 5, "", (int)(ms / 100));
+	else
+		put_duration(f, ms);
+}
+
+/* A stage that ended, for good, above the block. */
+static void print_stage(const struct progress *p, const json_t *stage)
+{
+	const struct term *t = p->term;
+	const char *state = render_text(stage, "state");
+	_free_ char *text = term_clean(stage_text(stage));
+	bool failed = bg_streq(state, "failed"), undone = bg_streq(state, "undone");
+
+	fputs(term_style(t, failed ? STYLE_RED : STYLE_DIM), t->file);
+	put_duration(t->file, (uint64_t)render_int(stage, "ms"));
+	fputs(failed ? "" : term_plain(t), t->file);
+	term_put(t->file, text ? text : "", t->width - TIME_WIDTH - 12);
+	fprintf(t->file, "%s%s\n", failed ? ": failed" : undone ? ": undone" : "", term_plain(t));
+}
+
+/* Without a terminal: a line when a stage begins. */
+static void plain_stages(struct progress *p, struct line *line)
+{
+	const json_t *stages = stages_of(line->op);
+
+	for (; line->printed < json_array_size(stages); line->printed++) {
+		_free_ char *text = term_clean(stage_text(json_array_get(stages, line->printed)));
+
+		fprintf(p->term->file, "%s: %s\n", line->name, text ? text : "");
+	}
+	fflush(p->term->file);
+}
+
+static void finished_stages(struct progress *p, struct line *line)
+{
+	const json_t *stages = stages_of(line->op);
+
+	for (; line->printed < json_array_size(stages); line->printed++) {
+		const json_t *stage = json_array_get(stages, line->printed);
+
+		if (bg_streq(render_text(stage, "state"), "running"))
+			return;
+		progress_clear(p);
+		print_stage(p, stage);
+	}
+}
+
+void progress_update(struct progress *p, size_t i, const json_t *op)
+{
+	struct line *line = &p->lines[i];
+	int present = present_stage(op);
+
+	line->op = op;
+	if (!p->term->tty) {
+		plain_stages(p, line);
+		return;
+	}
+	if (p->count == 1)
+		finished_stages(p, line);
+	if (present >= 0 && line->seen_stage != (size_t)present + 1) {
+		line->seen_stage = (size_t)present + 1;
+		line->seen_at = now_ms();
+	}
+}
+
+void progress_end(struct progress *p, size_t i)
+{
+	p->lines[i].over = true;
+	p->lines[i].op = NULL;
+}
+
+void progress_clear(struct progress *p)
+{
+	if (p->drawn > 0)
+		fprintf(p->term->file, "\r\033[%dA\033[J", p->drawn);
+	fflush(p->term->file);
+	p->drawn = 0;
+}
+
+/* "142/300 packages: unpacking bash", "1.2G/3G", "87 packages". */
+static void progress_text(const json_t *op, char *out, size_t size)
+{
+	char a[BG_SIZE_TEXT], b[BG_SIZE_TEXT];
+	const json_t *progress = NULL;
+	const char *unit, *text;
+	int64_t done, total;
+	int n;
+
+	out[0] = '\0';
+	if (bg_json_get_obj(op, "progress", &progress) < 0)
+		return;
+	unit = render_text(progress, "unit");
+	text = render_text(progress, "text");
+	done = render_int(progress, "done");
+	total = render_int(progress, "total");
+	snprintf(a, sizeof(a), "%lld", (long long)done);
+	snprintf(b, sizeof(b), "%lld", (long long)total);
+	if (bg_streq(unit, "bytes")) {
+		bg_size_print((uint64_t)done, a);
+		bg_size_print((uint64_t)total, b);
+		unit = "";
+	}
+	n = done || total ? snprintf(out, size, "%s%s%s%s%s", a, total ? "/" : "", total ? b : "",
+				    *unit ? " " : "", unit)
+			  : 0;
+	if (*text && n >= 0 && (size_t)n < size)
+		snprintf(out + n, size - (size_t)n, "%s%s", n ? ": " : "", text);
+}
+
+static void draw_line(const struct progress *p, const struct line *line)
+{
+	const struct term *t = p->term;
+	int present = line->op ? present_stage(line->op) : -1, room = t->width - 1;
+	char extra[256] = "";
+	_free_ char *text = NULL, *clean = NULL;
+
+	if (present >= 0)
+		progress_text(line->op, extra, sizeof(extra));
+	if (asprintf(&text, "%s%s%s%s",
+		    present >= 0 ? stage_text(json_array_get(stages_of(line->op), (size_t)present))
+				 : "waiting",
+		    *extra ? "  (" : "", extra, *extra ? ")" : "") < 0)
+		text = NULL;
+	clean = term_clean(text);
+	if (p->name_width) {
+		int width = BG_MIN(p->name_width, t->width / 3);
+
+		fprintf(t->file, "%*s", width + 2 - term_put(t->file, line->name, width), "");
+		room -= width + 2;
+	}
+	fputs(term_style(t, STYLE_CYAN), t->file);
+	put_elapsed(t->file, present >= 0 ? now_ms() - line->seen_at : 0);
+	fputs(term_plain(t), t->file);
+	term_put(t->file, clean ? clean : "", BG_MAX(room - TIME_WIDTH - 2, 1));
+	fputs("\033[K\n", t->file);
+}
+
+void progress_draw(struct progress *p)
+{
+	int lines = 0;
+
+	if (!p->term->tty)
+		return;
+	term_resize(p->term);
+	if (p->drawn > 0)
+		fprintf(p->term->file, "\r\033[%dA", p->drawn);
+	for (size_t i = 0; i < p->count; i++) {
+		/* A block higher than the screen could not be taken back. */
+		if (p->lines[i].over || lines == LINES_MAX)
+			continue;
+		draw_line(p, &p->lines[i]);
+		lines++;
+	}
+	if (lines < p->drawn)
+		fputs("\033[J", p->term->file);
+	fflush(p->term->file);
+	p->drawn = lines;
+}
+
+int progress_interval_ms(const struct progress *p)
+{
+	return p->term->tty ? REDRAW_MS : -1;
+}
+
+void progress_timing(const struct term *t, const char *name, const json_t *op)
+{
+	const json_t *stages = stages_of(op), *stage;
+	size_t i;
+
+	fprintf(t->file, "%s %s\n", name, render_text(op, "kind"));
+	json_array_foreach (stages, i, stage) {
+		_free_ char *text = term_clean(stage_text(stage));
+		const char *state = render_text(stage, "state");
+
+		fprintf(t->file, "%8lld ms  %-14s  %s%s%s\n", (long long)render_int(stage, "ms"),
+			render_text(stage, "name"), text ? text : "",
+			bg_streq(state, "done") ? "" : ": ", bg_streq(state, "done") ? "" : state);
+	}
+	fprintf(t->file, "%8lld ms  total\n", (long long)render_int(op, "elapsed_ms"));
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: ISC */
+/* The routes under /v1/daemon. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/json.h"
+#include "common/timefmt.h"
+#include "daemon/api/api.h"
+#include "daemon/engine.h"
+
+/* Resident memory of this process in KiB: second field of statm, in pages (proc(5)). */
+static json_int_t rss_kib(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	long pages = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%*s %ld", &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return (json_int_t)pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static json_t *vms_json(const struct engine *engine)
+{
+	unsigned total = 0;
+
+	for (int state = 0; state < VM_STATE_MAX_; state++)
+		total += vms_count(engine->vms, (enum vm_state)state);
+	return json_pack("{s:i, s:i}", "total", (int)total, "running", (int)vms_count(engine->vms, VM_RUNNING));
+}
+
+static json_t *helper_json(const struct engine *engine)
+{
+	const struct bg_err *err = net_error(engine->net);
+
+	return json_pack("{s:b, s:s, s:i, s:o}", "ok", !err, "path", engine->helper_path, "slots",
+		(int)net_slots(engine->net), "error", err ? bg_err_to_json(err) : json_null());
+}
+
+static json_t *vmm_json(const struct engine *engine)
+{
+	const struct vmm_choice *choice = vmm_probe_choice(engine->probe);
+
+	if (!choice)
+		return json_null();
+	return json_pack("{s:s?, s:s, s:s?, s:s?, s:s?, s:o}", "name", choice->driver ? choice->driver->name : NULL,
+		"accel", vmm_accel_str(choice->accel), "path", choice->binary, "version", choice->version, "reason",
+		choice->reason, "error", choice->err ? bg_err_to_json(choice->err) : json_null());
+}
+
+static json_t *status_json(const struct engine *engine)
+{
+	const struct bg_paths *paths = engine->paths;
+	char text[BG_TIME_TEXT];
+
+	return json_pack(
+		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:{s:s, s:s}}", "version", BG_VERSION,
+		"pid", (int)getpid(), "monitor_pid", (int)engine->monitor_pid, "socket", paths->socket, "log",
+		paths->log_file, "config", paths->config_file, "state_dir", paths->state_dir, "cache_dir",
+		paths->cache_dir, "started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
+		vms_json(engine), "helper", helper_json(engine), "vmm", vmm_json(engine), "storage", "driver",
+		engine->storage->name, "reason", engine->storage_reason);
+}
+
+void api_daemon_status(struct http_call *call, struct engine *engine)
+{
+	http_reply(call, 200, status_json(engine));
+}
+
+void api_daemon_stop(struct http_call *call, struct engine *engine)
+{
+	http_reply(call, 200, status_json(engine));
+	engine_stop(engine);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/asset/asset.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "common/json.h"
+#include "daemon/engine.h"
+
+enum { NAMES_SHOWN = 4 };
+
+int asset_output(const char *dir, const char *name, char **ret_path, int *ret_fd, struct bg_err **err)
+{
+	_free_ char *path = NULL;
+	int fd;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "make %s", path);
+	*ret_path = TAKE_PTR(path);
+	*ret_fd = fd;
+	return 0;
+}
+
+void asset_drop_empty(char **path)
+{
+	struct stat st;
+
+	if (!*path || (stat(*path, &st) == 0 && st.st_size > 0))
+		return;
+	(void)unlink(*path);
+	free(TAKE_PTR(*path));
+}
+
+uint64_t asset_real_bytes(const char *path)
+{
+	struct stat st;
+
+	return path && stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+void asset_vms_using(const struct engine *engine, const char *image, const char *kernel, json_t *out)
+{
+	for (const struct vm *vm = vms_first(engine->vms); vm; vm = vm->next)
+		if (image ? bg_streq(vm->row->image, image) : bg_streq(vm->row->kernel, kernel))
+			json_array_append_new(out, bg_json_str(vm->row->name));
+}
+
+char *asset_name_list(const json_t *names)
+{
+	size_t n = json_array_size(names), len = 0;
+	char *text = NULL;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	for (size_t i = 0; i < n && i < NAMES_SHOWN; i++)
+		fprintf(f, "%s%s", i ? ", " : "", json_string_value(json_array_get(names, i)));
+	if (n > NAMES_SHOWN)
+		fprintf(f, " and %zu more", n - NAMES_SHOWN);
+	return fclose(f) == 0 ? text : NULL;
+}
+
+int asset_open_source(const char *path, enum bg_err_code code, int *ret, struct bg_err **err)
+{
+	_close_ int fd = -1;
+	struct stat st;
+
+	if (path[0] != '/')
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"%s\" is not an absolute path", path);
+	/* O_NONBLOCK: a fifo must not hold the loop */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return bg_err_sys(err, code, errno, "open %s", path);
+	if (fstat(fd, &st) < 0)
+		return bg_err_sys(err, code, errno, "look at %s", path);
+	if (!S_ISREG(st.st_mode))
+		return bg_err_set(err, code, EINVAL, "%s is not a regular file", path);
+	*ret = TAKE_FD(fd);
+	return 0;
+}

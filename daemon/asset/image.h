@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * image.h: the images that VMs are made from: a root file system, a work seed (cloned for /root) and the
+ * kernel they boot with. Managed ones lie in <state>/images/<name>/ and are never changed;
+ * registered ones stay where the user has them, only their work seed is ours.
+ */
+#ifndef IMAGE_H
+#define IMAGE_H
+
+#include <jansson.h>
+
+#include "common/err.h"
+#include "daemon/store/store.h"
+
+struct engine;
+struct images;
+struct op;
+
+#define IMAGE_PACKAGES_MAX 512
+
+int images_new(struct engine *engine, struct images **ret, struct bg_err **err);
+void images_free(struct images *images);
+BG_DEFINE_UNREF(images, struct images *, images_free)
+
+/* A complete image, borrowed; IMAGE_NOT_FOUND. */
+int images_get(const struct images *images, const char *name, const struct image_row **ret, struct bg_err **err);
+/* Names of images with this kernel go to out (json array of strings). */
+void images_using_kernel(const struct images *images, const char *kernel, json_t *out);
+json_t *image_to_json(const struct images *images, const struct image_row *row);
+/* {images: [...]} */
+json_t *images_to_json(const struct images *images);
+
+/* NULL, 0 where the default is wanted. packages: come on top of those that every image has. */
+struct image_build_request {
+	const char *name;
+	const char *kernel; /* NULL: the only kernel there is */
+	const char *suite;
+	const char *mirror;
+	const char *packages[IMAGE_PACKAGES_MAX];
+	unsigned n_packages;
+	uint64_t size_mib;
+};
+int image_build(struct engine *engine, const struct image_build_request *request, struct op **ret,
+	struct bg_err **err);
+
+/* Paths are absolute. */
+struct image_register_request {
+	const char *name;
+	const char *rootfs;
+	const char *kernel;
+	const char *initrd;
+	const char *modules;
+};
+int image_register(struct engine *engine, const struct image_register_request *request, struct op **ret,
+	struct bg_err **err);
+
+int image_delete(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);
+
+/* For image_build.c and image_register.c: the list. row is taken, also on failure. */
+int images_add(struct images *images, struct image_row *row, struct bg_err **err);
+/* Marks it complete and tells followers. */
+int images_complete(struct images *images, struct image_row *row, struct bg_err **err);
+/* Row, directory and entry. */
+int images_drop(struct images *images, const char *name, struct bg_err **err);
+struct image_row *images_find(const struct images *images, const char *name);
+/* Makes <state>/images/<name>; *ret is its path. */
+int image_make_dir(struct engine *engine, const char *name, char **ret, struct bg_err **err);
+
+#endif

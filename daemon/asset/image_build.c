@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * image build: mmdebstrap, run for us by the monitor, writes a tar stream into a pipe; a worker turns it into
+ * an ext4 root file system and a work seed as it comes. Nothing is unpacked on the host.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/name.h"
+#include "daemon/asset/asset.h"
+#include "daemon/engine.h"
+
+enum { SEED_MIB = 64, LOG_TAIL = 4096 };
+
+struct build_task {
+	struct engine *engine;
+	struct op *op;
+	char *name;
+	char *log_path;
+	char *suite;
+	char *mirror;
+	char *packages[IMAGE_PACKAGES_MAX];
+	unsigned n_packages;
+	uint64_t size_mib;
+	struct bootstrap *bootstrap;
+	struct job *job;
+	bool unpacked;
+	bool bootstrapped;
+};
+
+static void task_drop_waits(struct build_task *task)
+{
+	job_free(TAKE_PTR(task->job));
+	bootstrap_free(TAKE_PTR(task->bootstrap));
+}
+
+static void task_free(void *userdata)
+{
+	struct build_task *task = userdata;
+
+	task_drop_waits(task);
+	for (unsigned i = 0; i < task->n_packages; i++)
+		free(task->packages[i]);
+	free(task->name);
+	free(task->log_path);
+	free(task->suite);
+	free(task->mirror);
+	free(task);
+}
+
+/* The last line of the log that says what went wrong; the caller's, NULL when there is none. */
+static char *last_error_line(const char *path)
+{
+	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_free_ char *text = NULL;
+	char *line = NULL, *state = NULL;
+
+	if (fd < 0)
+		return NULL;
+	if (lseek(fd, -LOG_TAIL, SEEK_END) < 0)
+		(void)lseek(fd, 0, SEEK_SET);
+	if (bg_read_fd(fd, LOG_TAIL, &text, NULL) < 0)
+		return NULL;
+	for (char *l = strtok_r(text, "\n", &state); l; l = strtok_r(NULL, "\n", &state))
+		if (strncmp(l, "E: ", 3) == 0)
+			line = l + 3;
+	return line ? strdup(line) : NULL;
+}
+
+static void fail(struct build_task *task, struct bg_err *err)
+{
+	task_drop_waits(task);
+	op_step_failed(task->op, err);
+}
+
+static void fail_bootstrap(struct build_task *task, int status)
+{
+	_free_ char *line = last_error_line(task->log_path);
+	struct bg_err *err = NULL;
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+		bg_err_set(&err, BG_ERR_TOOL_MISSING, ENOENT, "mmdebstrap is not installed");
+		bg_err_hint(&err, "`sudo apt install mmdebstrap uidmap`");
+	} else {
+		bg_err_set(&err, BG_ERR_IMAGE_BUILD, EIO, "mmdebstrap could not make image \"%s\"%s%s", task->name,
+			line ? ": " : "", line ? line : "");
+		bg_err_hint(&err, "its output is in %s", task->log_path);
+	}
+	fail(task, err);
+}
+
+static void complete(struct build_task *task)
+{
+	struct image_row *row = images_find(task->engine->images, task->name);
+	struct bg_err *err = NULL;
+
+	if (!task->unpacked || !task->bootstrapped)
+		return;
+	if (images_complete(task->engine->images, row, &err) < 0)
+		fail(task, err);
+	else
+		op_step_done(task->op);
+}
+
+static void on_bootstrapped(int status, void *userdata)
+{
+	struct build_task *task = userdata;
+
+	bootstrap_free(TAKE_PTR(task->bootstrap));
+	if (status != 0) {
+		fail_bootstrap(task, status);
+		return;
+	}
+	task->bootstrapped = true;
+	complete(task);
+}
+
+static void take_result(struct image_row *row, const json_t *result)
+{
+	const json_t *os = NULL;
+	const char *pretty = NULL;
+	int64_t size = 0;
+
+	(void)bg_json_get_int(result, "size", 0, INT64_MAX, &size);
+	(void)bg_json_get_bool(result, "has_sshd", &row->has_sshd);
+	if (bg_json_get_obj(result, "os_release", &os) >= 0 && bg_json_get_str(os, "PRETTY_NAME", &pretty) >= 0)
+		row->os = strdup(pretty);
+	row->size_bytes = (uint64_t)size;
+}
+
+static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct build_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	if (!err)
+		take_result(images_find(task->engine->images, task->name), result);
+	job_free(TAKE_PTR(task->job)); /* err and result go with it */
+	/* mmdebstrap's own end tells more than its broken stream; a full disk is ours to tell */
+	if (failed && task->bootstrap && failed->code != BG_ERR_NO_SPACE) {
+		bg_err_free(failed);
+		return;
+	}
+	if (failed) {
+		fail(task, failed);
+		return;
+	}
+	task->unpacked = true;
+	complete(task);
+}
+
+static void on_progress(const json_t *progress, void *userdata)
+{
+	struct build_task *task = userdata;
+	const char *unit = NULL;
+	int64_t done = 0;
+
+	if (bg_json_get_int(progress, "done", 0, INT64_MAX, &done) < 0 || done == 0)
+		return;
+	(void)bg_json_get_str(progress, "unit", &unit);
+	op_set_text(task->op, "packing the root file system");
+	op_set_progress(task->op, (uint64_t)done, 0, bg_streq(unit, "entries") ? "entries" : "bytes");
+}
+
+static int start_unpack(struct build_task *task, int tar_fd, const char *dir, struct bg_err **err)
+{
+	struct image_row *row = images_find(task->engine->images, task->name);
+	_close_ int rootfs = -1, seed = -1;
+	int r = asset_output(dir, "rootfs.ext4", &row->rootfs, &rootfs, err);
+
+	if (r >= 0)
+		r = asset_output(dir, "work-seed.ext4", &row->work_seed, &seed, err);
+	if (r < 0)
+		return r;
+	return job_start(task->engine->jobs, JOB_UNPACK,
+		json_pack("{s:I, s:I}", "size", (json_int_t)(task->size_mib * MIB), "seed_size",
+			(json_int_t)(SEED_MIB * MIB)),
+		(int[]){tar_fd, rootfs, seed}, 3, on_progress, on_unpacked, task, &task->job, err);
+}
+
+/* The log outlives a build that failed: its error names it. */
+static int open_log(struct build_task *task, int *ret, struct bg_err **err)
+{
+	char name[BG_NAME_MAX + 32];
+	int r;
+
+	snprintf(name, sizeof(name), "image-build-%s.log", task->name);
+	r = asset_output(task->engine->paths->state_dir, name, &task->log_path, ret, err);
+	if (r >= 0)
+		op_set_log(task->op, task->log_path);
+	return r;
+}
+
+static int start_bootstrap(struct build_task *task, int tar_fd, struct bg_err **err)
+{
+	struct bootstrap_spec spec = {
+		.suite = task->suite,
+		.mirror = task->mirror,
+		.packages = (const char *const *)task->packages,
+		.n_packages = task->n_packages,
+		.out_fd = tar_fd,
+	};
+	_close_ int log = -1;
+	int r = open_log(task, &log, err);
+
+	if (r < 0)
+		return r;
+	spec.log_fd = log;
+	return monitor_bootstrap_start(task->engine->monitor, &spec, on_bootstrapped, task, &task->bootstrap, err);
+}
+
+static int step_build(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct build_task *task = ctx;
+	_close_ int read_end = -1, write_end = -1;
+	_free_ char *dir = NULL;
+	int fds[2], r;
+
+	task->op = op;
+	r = image_make_dir(task->engine, task->name, &dir, err);
+	if (r < 0)
+		return r;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return bg_err_sys(err, BG_ERR_INTERNAL, errno, "make a pipe");
+	read_end = fds[0];
+	write_end = fds[1];
+	r = start_unpack(task, read_end, dir, err);
+	if (r >= 0)
+		r = start_bootstrap(task, write_end, err);
+	if (r < 0) {
+		task_drop_waits(task);
+		return r;
+	}
+	return OP_WAIT;
+}
+
+static void step_cancel(struct op *op, void *ctx)
+{
+	(void)op;
+	task_drop_waits(ctx);
+}
+
+static int undo_build(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct build_task *task = ctx;
+
+	(void)op;
+	return images_drop(task->engine->images, task->name, err);
+}
+
+static void finish(struct op *op, void *ctx, const struct bg_err *err)
+{
+	struct build_task *task = ctx;
+	const struct image_row *row = images_find(task->engine->images, task->name);
+
+	if (!err && row)
+		op_set_result(op, image_to_json(task->engine->images, row));
+}
+
+static const struct op_step steps[] = {
+	{"packages", "fetching and installing packages", false, step_build, step_cancel, undo_build},
+};
+
+static const struct op_plan plan = {
+	.kind = "image.build",
+	.steps = steps,
+	.n_steps = ARRAY_SIZE(steps),
+	.finish = finish,
+	.ctx_free = task_free,
+};
+
+static int pick_kernel(struct engine *engine, const struct image_build_request *request, const char **ret,
+	struct bg_err **err)
+{
+	const struct kernel_row *kernel;
+
+	*ret = request->kernel ? request->kernel : kernels_only(engine->kernels);
+	if (*ret)
+		return kernels_get(engine->kernels, *ret, &kernel, err);
+	bg_err_set(err, BG_ERR_KERNEL_NOT_FOUND, ENOENT, "which kernel should image \"%s\" boot with?", request->name);
+	bg_err_hint(err, "name it with --kernel; `banger kernel list` shows what there is, `banger kernel import` adds one");
+	return -ENOENT;
+}
+
+static int check_packages(const struct image_build_request *request, struct bg_err **err)
+{
+	for (unsigned i = 0; i < request->n_packages; i++) {
+		const char *p = request->packages[i];
+
+		if (!*p || strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != strlen(p) || *p == '-')
+			return bg_err_set(err, BG_ERR_USAGE, EINVAL, "\"%s\" is not a Debian package name", p);
+	}
+	return 0;
+}
+
+static int insert_row(struct engine *engine, const char *name, const char *kernel, struct bg_err **err)
+{
+	struct image_row *row = calloc(1, sizeof(*row));
+
+	if (!row)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	row->name = strdup(name);
+	row->kernel = strdup(kernel);
+	row->source = strdup("build");
+	row->managed = true;
+	row->created_at = time(NULL);
+	if (!row->name || !row->kernel || !row->source) {
+		image_row_free(row);
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	return images_add(engine->images, row, err);
+}
+
+static int task_new(struct engine *engine, const struct image_build_request *request, struct build_task **ret)
+{
+	struct build_task *task = calloc(1, sizeof(*task));
+
+	if (!task)
+		return -ENOMEM;
+	task->engine = engine;
+	task->size_mib = request->size_mib;
+	task->name = strdup(request->name);
+	task->suite = strdup(request->suite ? request->suite : "bookworm");
+	task->mirror = request->mirror ? strdup(request->mirror) : NULL;
+	if (!task->name || !task->suite)
+		goto fail;
+	for (; task->n_packages < request->n_packages; task->n_packages++) {
+		task->packages[task->n_packages] = strdup(request->packages[task->n_packages]);
+		if (!task->packages[task->n_packages])
+			goto fail;
+	}
+	*ret = task;
+	return 0;
+fail:
+	task_free(task);
+	return -ENOMEM;
+}
+
+int image_build(struct engine *engine, const struct image_build_request *request, struct op **ret,
+	struct bg_err **err)
+{
+	struct build_task *task;
+	const char *kernel;
+	int r = bg_name_check("image", request->name, err);
+
+	if (r < 0)
+		return r;
+	if (images_find(engine->images, request->name))
+		return bg_err_set(err, BG_ERR_IMAGE_NAME_TAKEN, EEXIST, "there is an image named \"%s\" already",
+			request->name);
+	r = pick_kernel(engine, request, &kernel, err);
+	if (r >= 0)
+		r = check_packages(request, err);
+	if (r < 0)
+		return r;
+	if (task_new(engine, request, &task) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = insert_row(engine, request->name, kernel, err);
+	if (r < 0) {
+		task_free(task);
+		return r;
+	}
+	return op_start(engine->ops, &plan, request->name, task, ret, err);
+}

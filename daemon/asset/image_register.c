@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: ISC */
+/* image register: an ext4 file stays where the user has it; a blank work seed is made beside our other images. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "common/json.h"
+#include "common/name.h"
+#include "daemon/asset/asset.h"
+#include "daemon/engine.h"
+
+/* Where ext2, 3 and 4 keep their magic number: superblock at 1024, s_magic at 56 in it (linux/fs/ext4/ext4.h). */
+enum { EXT_MAGIC_OFFSET = 1024 + 56, EXT_MAGIC = 0xef53 };
+enum { SEED_MIB = 64, SEED_ROOT_MODE = 0700 };
+
+struct register_task {
+	struct engine *engine;
+	struct op *op;
+	struct job *job;
+	char *name;
+};
+
+static void task_free(void *userdata)
+{
+	struct register_task *task = userdata;
+
+	job_free(task->job);
+	free(task->name);
+	free(task);
+}
+
+static void on_made(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct register_task *task = userdata;
+	struct image_row *row = images_find(task->engine->images, task->name);
+	struct bg_err *failed = NULL;
+
+	(void)result;
+	if (err)
+		failed = bg_err_copy(err);
+	else
+		(void)images_complete(task->engine->images, row, &failed);
+	job_free(TAKE_PTR(task->job)); /* err goes with it */
+	if (failed)
+		op_step_failed(task->op, failed);
+	else
+		op_step_done(task->op);
+}
+
+static int step_seed(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+	struct image_row *row = images_find(task->engine->images, task->name);
+	_free_ char *dir = NULL;
+	_close_ int fd = -1;
+	int r = image_make_dir(task->engine, task->name, &dir, err);
+
+	task->op = op;
+	if (r >= 0)
+		r = asset_output(dir, "work-seed.ext4", &row->work_seed, &fd, err);
+	if (r < 0)
+		return r;
+	r = job_start(task->engine->jobs, JOB_MKFS,
+		json_pack("{s:I, s:s, s:i}", "size", (json_int_t)(SEED_MIB * MIB), "label", "work", "root_mode",
+			SEED_ROOT_MODE),
+		&fd, 1, NULL, on_made, task, &task->job, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+static void step_cancel(struct op *op, void *ctx)
+{
+	struct register_task *task = ctx;
+
+	(void)op;
+	job_free(TAKE_PTR(task->job));
+}
+
+static int undo_seed(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+
+	(void)op;
+	return images_drop(task->engine->images, task->name, err);
+}
+
+static void finish(struct op *op, void *ctx, const struct bg_err *err)
+{
+	struct register_task *task = ctx;
+	const struct image_row *row = images_find(task->engine->images, task->name);
+
+	if (!err && row)
+		op_set_result(op, image_to_json(task->engine->images, row));
+}
+
+static const struct op_step steps[] = {
+	{"seed", "making a blank work disk", false, step_seed, step_cancel, undo_seed},
+};
+
+static const struct op_plan plan = {
+	.kind = "image.register",
+	.steps = steps,
+	.n_steps = ARRAY_SIZE(steps),
+	.finish = finish,
+	.ctx_free = task_free,
+};
+
+static int check_rootfs(const char *path, uint64_t *ret_size, struct bg_err **err)
+{
+	_close_ int fd = -1;
+	uint8_t magic[2];
+	struct stat st;
+	int r = asset_open_source(path, BG_ERR_IMAGE_INVALID, &fd, err);
+
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return bg_err_sys(err, BG_ERR_IMAGE_INVALID, errno, "look at %s", path);
+	if (pread(fd, magic, sizeof(magic), EXT_MAGIC_OFFSET) != sizeof(magic) ||
+		(magic[0] | magic[1] << 8) != EXT_MAGIC) {
+		bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL, "%s is not an ext4 file system image", path);
+		bg_err_hint(err, "`mkfs.ext4 -d DIR FILE SIZE` makes one of a tree");
+		return -EINVAL;
+	}
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int check_optional(const char *path, struct bg_err **err)
+{
+	_close_ int fd = -1;
+
+	return path ? asset_open_source(path, BG_ERR_IMAGE_INVALID, &fd, err) : 0;
+}
+
+static int check_request(struct engine *engine, const struct image_register_request *request, uint64_t *ret_size,
+	struct bg_err **err)
+{
+	const struct kernel_row *kernel;
+	int r = bg_name_check("image", request->name, err);
+
+	if (r < 0)
+		return r;
+	if (images_find(engine->images, request->name))
+		return bg_err_set(err, BG_ERR_IMAGE_NAME_TAKEN, EEXIST, "there is an image named \"%s\" already",
+			request->name);
+	if (request->kernel) {
+		r = kernels_get(engine->kernels, request->kernel, &kernel, err);
+		if (r < 0)
+			return r;
+	}
+	r = check_rootfs(request->rootfs, ret_size, err);
+	if (r >= 0)
+		r = check_optional(request->initrd, err);
+	if (r >= 0)
+		r = check_optional(request->modules, err);
+	return r;
+}
+
+static char *copy_or_null(const char *s)
+{
+	return s ? strdup(s) : NULL;
+}
+
+static int fill_row(const struct image_register_request *request, uint64_t size, struct image_row **ret)
+{
+	_unref_(image_row) struct image_row *row = calloc(1, sizeof(*row));
+
+	if (!row)
+		return -ENOMEM;
+	row->name = strdup(request->name);
+	row->rootfs = strdup(request->rootfs);
+	row->source = strdup("register");
+	row->kernel = copy_or_null(request->kernel);
+	row->initrd = copy_or_null(request->initrd);
+	row->modules = copy_or_null(request->modules);
+	row->size_bytes = size;
+	row->has_sshd = true; /* not known before it boots: the agent tells */
+	row->created_at = time(NULL);
+	if (!row->name || !row->rootfs || !row->source)
+		return -ENOMEM;
+	*ret = TAKE_PTR(row);
+	return 0;
+}
+
+int image_register(struct engine *engine, const struct image_register_request *request, struct op **ret,
+	struct bg_err **err)
+{
+	struct register_task *task;
+	struct image_row *row;
+	uint64_t size = 0;
+	int r = check_request(engine, request, &size, err);
+
+	if (r < 0)
+		return r;
+	task = calloc(1, sizeof(*task));
+	if (!task || !(task->name = strdup(request->name)) || fill_row(request, size, &row) < 0) {
+		if (task)
+			task_free(task);
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	task->engine = engine;
+	r = images_add(engine->images, row, err);
+	if (r < 0) {
+		task_free(task);
+		return r;
+	}
+	return op_start(engine->ops, &plan, request->name, task, ret, err);
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/config.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "common/fd.h"
+#include "common/limits.h"
+#include "common/name.h"
+#include "common/size.h"
+#include "daemon/config_toml.h"
+
+enum kind { KIND_LEVEL, KIND_VMM, KIND_STORAGE, KIND_PROGRAM, KIND_PATH, KIND_NAME, KIND_VCPUS, KIND_MEMORY, KIND_DISK };
+
+struct key {
+	const char *name;
+	enum kind kind;
+	size_t offset;
+	const char *standard;
+};
+
+static const struct key keys[] = {
+#define X(key, kind, field, standard, help) {#key, KIND_##kind, offsetof(struct config, field), standard},
+#include "daemon/config_keys.def"
+#undef X
+};
+
+static const char *const vmm_words[] = {"auto", "qemu", "firecracker"};
+static const char *const storage_words[] = {"auto", "reflink", "copy"};
+
+struct load {
+	struct config *config;
+	const char *path;
+	unsigned seen_at[ARRAY_SIZE(keys)]; /* line, 0: not yet */
+	struct bg_err **err;
+};
+
+/* "PATH:LINE: KEY …" and a hint that says what would do. */
+_printf_(4, 5) static int bad(const struct load *l, unsigned line, const char *hint, const char *fmt, ...)
+{
+	_free_ char *text = NULL;
+	va_list ap;
+	int n, r;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = bg_err_set(l->err, BG_ERR_CONFIG, EINVAL, "%s:%u: %s", l->path, line, text);
+	if (hint)
+		bg_err_hint(l->err, "%s", hint);
+	return r;
+}
+
+static int set_word(const struct load *l, const struct key *key, const char *text, unsigned line,
+	const char *const *words, size_t n, const char *hint)
+{
+	for (size_t i = 0; i < n; i++)
+		if (bg_streq(words[i], text)) {
+			/* Every enum of struct config has the size of an int; asserted below. */
+			*(int *)((char *)l->config + key->offset) = (int)i;
+			return 0;
+		}
+	return bad(l, line, hint, "%s: \"%.60s\" is none of its words", key->name, text);
+}
+static_assert(sizeof(enum config_vmm) == sizeof(int) && sizeof(enum config_storage) == sizeof(int) &&
+		sizeof(enum log_level) == sizeof(int),
+	"set_word");
+
+static int set_level(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	if (log_level_parse(text, (enum log_level *)((char *)l->config + key->offset)) >= 0)
+		return 0;
+	return bad(l, line, "use error, warn, info or debug", "%s: \"%.60s\" is no level", key->name,
+		text);
+}
+
+static int set_string(const struct load *l, const struct key *key, const char *text)
+{
+	char **field = (char **)((char *)l->config + key->offset);
+	char *copy = strdup(text);
+
+	if (!copy)
+		return bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static int set_path(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	const char *home = getenv("HOME");
+	_free_ char *full = NULL;
+
+	if (text[0] == '/')
+		return set_string(l, key, text);
+	if (strncmp(text, "~/", 2) != 0 || !home || home[0] != '/')
+		return bad(l, line, "write a path that starts with / or ~/",
+			"%s: \"%.200s\" is no absolute path", key->name, text);
+	if (asprintf(&full, "%s/%s", home, text + 2) < 0)
+		return bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return set_string(l, key, full);
+}
+
+static int set_program(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	if (!text[0] || (strchr(text, '/') && text[0] != '/'))
+		return bad(l, line, "write a name that is in PATH, or an absolute path",
+			"%s: \"%.200s\" is no program", key->name, text);
+	return set_string(l, key, text);
+}
+
+static int set_name(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	_err_ struct bg_err *err = NULL;
+
+	if (bg_name_check("image", text, &err) < 0)
+		return bad(l, line, err->hint, "%s: %s", key->name, err->message);
+	return set_string(l, key, text);
+}
+
+static int set_vcpus(const struct load *l, const struct key *key, int64_t n, unsigned line)
+{
+	if (n < BG_VCPU_MIN || n > BG_VCPU_MAX)
+		return bad(l, line, NULL, "%s: %lld is not between %d and %d", key->name,
+			(long long)n, BG_VCPU_MIN, BG_VCPU_MAX);
+	*(unsigned *)((char *)l->config + key->offset) = (unsigned)n;
+	return 0;
+}
+
+static int set_size(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	bool memory = key->kind == KIND_MEMORY;
+	_err_ struct bg_err *err = NULL;
+
+	if (bg_size_parse_mib(key->name, text, memory ? BG_MEMORY_MIB_MIN : BG_DISK_MIB_MIN,
+		    memory ? BG_MEMORY_MIB_MAX : BG_DISK_MIB_MAX,
+		    (uint64_t *)((char *)l->config + key->offset), &err) < 0)
+		return bad(l, line, err->hint, "%s", err->message);
+	return 0;
+}
+
+/* text is never NULL; for a number it is its digits. */
+static int set_value(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	switch (key->kind) {
+	case KIND_LEVEL:
+		return set_level(l, key, text, line);
+	case KIND_VMM:
+		return set_word(l, key, text, line, vmm_words, ARRAY_SIZE(vmm_words),
+			"use auto, qemu or firecracker");
+	case KIND_STORAGE:
+		return set_word(l, key, text, line, storage_words, ARRAY_SIZE(storage_words),
+			"use auto, reflink or copy");
+	case KIND_PROGRAM:
+		return set_program(l, key, text, line);
+	case KIND_PATH:
+		return set_path(l, key, text, line);
+	case KIND_NAME:
+		return set_name(l, key, text, line);
+	case KIND_VCPUS:
+		return set_vcpus(l, key, strtoll(text, NULL, 10), line);
+	case KIND_MEMORY:
+	case KIND_DISK:
+		return set_size(l, key, text, line);
+	}
+	return -EINVAL;
+}
+
+static bool type_fits(enum kind kind, enum toml_type type)
+{
+	if (kind == KIND_VCPUS)
+		return type == TOML_INTEGER;
+	if (kind == KIND_MEMORY || kind == KIND_DISK)
+		return type == TOML_INTEGER || type == TOML_STRING;
+	return type == TOML_STRING;
+}
+
+static const char *type_wanted(enum kind kind)
+{
+	if (kind == KIND_VCPUS)
+		return "a whole number";
+	return kind == KIND_MEMORY || kind == KIND_DISK ? "a size such as \"2G\"" : "a \"text\"";
+}
+
+static int on_key(const char *name, const struct toml_value *v, unsigned line, void *userdata)
+{
+	struct load *l = userdata;
+	const struct key *key = NULL;
+	char number[24];
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (bg_streq(keys[i].name, name))
+			key = &keys[i];
+	if (!key)
+		return bad(l, line, "remove it, or look for a slip in its spelling",
+			"there is no key \"%s\"", name);
+	if (l->seen_at[key - keys])
+		return bad(l, line, "remove one of the two", "%s was set in line %u already", name,
+			l->seen_at[key - keys]);
+	l->seen_at[key - keys] = line;
+	if (!type_fits(key->kind, v->type))
+		return bad(l, line, NULL, "%s is to be %s", name, type_wanted(key->kind));
+	snprintf(number, sizeof(number), "%lld", (long long)v->integer);
+	return set_value(l, key, v->type == TOML_STRING ? v->string : number, line);
+}
+
+static int set_defaults(const struct load *l)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys) && r >= 0; i++)
+		if (keys[i].standard)
+			r = set_value(l, &keys[i], keys[i].standard, 0);
+	return r;
+}
+
+int config_parse(const char *path, const char *text, size_t len, struct config **ret, struct bg_err **err)
+{
+	_unref_(config) struct config *config = calloc(1, sizeof(*config));
+	struct load l = {.config = config, .path = path, .err = err};
+	struct toml_error e = {0};
+	int r;
+
+	if (!config)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = set_defaults(&l);
+	if (r < 0)
+		return r;
+	r = toml_parse(text, len, on_key, &l, &e);
+	if (r < 0 && e.what)
+		return bad(&l, e.line, NULL, "%s", e.what);
+	if (r == -ENOMEM && err && !*err)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(config);
+	return 0;
+}
+
+static int apply_env(struct config *config, struct bg_err **err)
+{
+	const char *level = getenv("BANGER_LOG_LEVEL");
+	int r;
+
+	if (bg_isempty(level) || log_level_parse(level, &config->log_level) >= 0)
+		return 0;
+	r = bg_err_set(err, BG_ERR_CONFIG, EINVAL, "BANGER_LOG_LEVEL: \"%.60s\" is no level", level);
+	bg_err_hint(err, "use error, warn, info or debug");
+	return r;
+}
+
+int config_load(const char *path, struct config **ret, struct bg_err **err)
+{
+	_unref_(config) struct config *config = NULL;
+	_free_ char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	r = bg_read_file_at(-1, path, BG_CONFIG_MAX, &text, &len);
+	if (r < 0 && r != -ENOENT)
+		return bg_err_sys(err, BG_ERR_CONFIG, -r, "read %s", path);
+	r = config_parse(path, text ? text : "", len, &config, err);
+	if (r >= 0)
+		r = apply_env(config, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(config);
+	return 0;
+}
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	free(config->firecracker_bin);
+	free(config->qemu_bin);
+	free(config->ssh_key_path);
+	free(config->default_image_name);
+	free(config);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The engine: makes its parts in the order in which they need each other, puts right what the
+ * last daemon left, serves, and takes the parts down again. Called by main.c in the sealed child.
+ */
+#include "daemon/engine.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "daemon/companion.h"
+
+struct parts {
+	struct loop_source *sigterm, *sigint, *stop;
+	char *worker_path, *init_path;
+	int worker_log;
+};
+
+static void on_op_changed(struct op *op, void *userdata)
+{
+	struct engine *engine = userdata;
+
+	events_publish_op(engine->events, op);
+}
+
+static void on_stop(void *userdata)
+{
+	struct engine *engine = userdata;
+
+	loop_exit(engine->loop, 0);
+}
+
+void engine_stop(struct engine *engine)
+{
+	if (engine->stopping)
+		return;
+	engine->stopping = true;
+	log_msg(LOG_INFO, "engine", "stopping; VMs keep running", NULL);
+	/* a moment for the reply to leave */
+	(void)loop_add_timer(engine->loop, "stop", 50000, on_stop, engine, &engine->stop_timer);
+}
+
+static void on_signal(int signo, void *userdata)
+{
+	(void)signo;
+	engine_stop(userdata);
+}
+
+static void on_probed(const struct vmm_choice *choice, void *userdata)
+{
+	(void)userdata;
+	if (choice->driver)
+		log_msg(LOG_INFO, "vmm", choice->reason, "name", choice->driver->name, "version",
+			choice->version ? choice->version : "unknown", NULL);
+	else
+		log_err(LOG_WARN, "vmm", "no VMM is usable", choice->err);
+}
+
+static int open_worker_log(const struct engine *engine, int *ret, struct bg_err **err)
+{
+	_free_ char *path = NULL;
+
+	if (asprintf(&path, "%s/worker.log", engine->paths->state_dir) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	*ret = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	return *ret < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "open %s", path) : 0;
+}
+
+static int make_store(struct engine *engine, struct bg_err **err)
+{
+	_free_ char *path = NULL;
+
+	if (asprintf(&path, "%s/banger.db", engine->paths->state_dir) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return store_open(path, &engine->store, err);
+}
+
+static int make_workers(struct engine *engine, struct parts *parts, struct bg_err **err)
+{
+	int r = companion_find("worker", "banger-worker", &parts->worker_path, err);
+
+	if (r >= 0)
+		r = companion_find("guest", "banger-init", &parts->init_path, err);
+	if (r >= 0)
+		r = open_worker_log(engine, &parts->worker_log, err);
+	if (r < 0)
+		return r;
+	engine->init_path = parts->init_path;
+	return jobs_new(engine->loop, parts->worker_path, parts->worker_log, &engine->jobs, err);
+}
+
+/* What the rest needs and what may fail for reasons the user should see. */
+static int make_base(struct engine *engine, const struct engine_boot *boot, struct parts *parts, struct bg_err **err)
+{
+	int r;
+
+	if (sodium_init() < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, EIO, "libsodium does not start");
+	r = loop_new(&engine->loop);
+	if (r >= 0)
+		r = events_new(&engine->events);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "make the event loop");
+	r = make_store(engine, err);
+	if (r >= 0)
+		r = make_workers(engine, parts, err);
+	if (r >= 0)
+		r = monitor_client_new(engine->loop, boot->monitor_sock, &engine->monitor, err);
+	if (r >= 0)
+		r = ops_new(engine->loop, engine->store, on_op_changed, engine, &engine->ops);
+	return r;
+}
+
+static int make_drivers(struct engine *engine, const struct engine_boot *boot, struct bg_err **err)
+{
+	int r = net_new(engine->loop, boot->helper_sock, engine->helper_path, &engine->net, err);
+
+	if (r < 0)
+		return r;
+	engine->storage = storage_choose(engine->config->storage, engine->paths->state_dir, &engine->storage_reason, err);
+	if (!engine->storage)
+		return -ENOTSUP;
+	return vmm_probe_start(engine->loop, engine->config, on_probed, engine, &engine->probe, err);
+}
+
+static int make_nouns(struct engine *engine, struct bg_err **err)
+{
+	int r = keys_open(engine->paths->ssh_dir, engine->config->ssh_key_path, &engine->keys, err);
+
+	if (r >= 0)
+		r = kernels_new(engine, &engine->kernels, err);
+	if (r >= 0)
+		r = images_new(engine, &engine->images, err);
+	if (r >= 0)
+		r = vms_new(engine, &engine->vms, err);
+	return r;
+}
+
+static int make_signals(struct engine *engine, struct parts *parts, struct bg_err **err)
+{
+	int r = loop_add_signal(engine->loop, "sigterm", SIGTERM, on_signal, engine, &parts->sigterm);
+
+	if (r >= 0)
+		r = loop_add_signal(engine->loop, "sigint", SIGINT, on_signal, engine, &parts->sigint);
+	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch signals") : 0;
+}
+
+static int make_all(struct engine *engine, const struct engine_boot *boot, struct parts *parts, struct bg_err **err)
+{
+	int r = make_base(engine, boot, parts, err);
+
+	if (r >= 0)
+		r = make_drivers(engine, boot, err);
+	if (r >= 0)
+		r = make_nouns(engine, err);
+	if (r >= 0)
+		r = make_signals(engine, parts, err);
+	if (r < 0)
+		return r;
+	vms_recover(engine);
+	return http_new(engine->loop, engine, boot->listen_fd, &engine->http, err);
+}
+
+/* Opposite order. Operations go first: what they wait for belongs to the parts below. */
+static void unmake(struct engine *engine, struct parts *parts)
+{
+	events_free(TAKE_PTR(engine->events));
+	ops_free(engine->ops);
+	http_free(engine->http);
+	vms_free(engine->vms);
+	images_free(engine->images);
+	kernels_free(engine->kernels);
+	keys_free(engine->keys);
+	vmm_probe_free(engine->probe);
+	net_call_free(engine->net_boot);
+	net_free(engine->net);
+	monitor_client_free(engine->monitor);
+	jobs_free(engine->jobs);
+	store_close(engine->store);
+	loop_source_free(parts->sigterm);
+	loop_source_free(parts->sigint);
+	loop_source_free(engine->stop_timer);
+	loop_free(engine->loop);
+	free(parts->worker_path);
+	free(parts->init_path);
+	bg_close(parts->worker_log);
+}
+
+static void tell_ready(int fd)
+{
+	if (fd < 0)
+		return;
+	(void)bg_write_all(fd, "ok\n", 3);
+	bg_close(fd);
+}
+
+int engine_run(const struct engine_boot *boot, struct bg_err **err)
+{
+	struct engine engine = {
+		.paths = boot->paths,
+		.config = boot->config,
+		.helper_path = boot->helper_path,
+		.monitor_pid = boot->monitor_pid,
+		.started_at = time(NULL),
+	};
+	struct parts parts = {.worker_log = -1};
+	int r = make_all(&engine, boot, &parts, err);
+
+	if (r >= 0) {
+		log_msg(LOG_INFO, "engine", "serving", "socket", boot->paths->socket, "version", BG_VERSION, NULL);
+		tell_ready(boot->ready_fd);
+		r = loop_run(engine.loop);
+	}
+	unmake(&engine, &parts);
+	return r;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * engine.h: the engine's parts, made once by engine_run and handed to whoever needs them. The
+ * engine is one process, one loop: no locks, and nothing in here is global.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include "common/paths.h"
+#include "daemon/asset/image.h"
+#include "daemon/asset/kernel.h"
+#include "daemon/config.h"
+#include "daemon/driver/net.h"
+#include "daemon/driver/storage.h"
+#include "daemon/driver/vmm.h"
+#include "daemon/event.h"
+#include "daemon/http/http.h"
+#include "daemon/job/job.h"
+#include "daemon/loop/loop.h"
+#include "daemon/monitor_client.h"
+#include "daemon/op/op.h"
+#include "daemon/store/store.h"
+#include "daemon/vm/keys.h"
+#include "daemon/vm/vm.h"
+
+struct engine {
+	struct loop *loop;
+	const struct bg_paths *paths;
+	const struct config *config;
+	struct store *store;
+	struct http *http;
+	struct events *events;
+	struct ops *ops;
+	struct jobs *jobs;
+	struct monitor_client *monitor;
+	struct net *net;
+	struct net_call *net_boot; /* waits for the helper's HELLO after the start */
+	struct vmm_probe *probe;
+	const struct storage_driver *storage;
+	const char *storage_reason;
+	const char *init_path; /* banger-init, absolute */
+	const char *helper_path;
+	pid_t monitor_pid;
+	int64_t started_at;
+	struct keys *keys;
+	struct kernels *kernels;
+	struct images *images;
+	struct vms *vms;
+	bool stopping;
+	struct loop_source *stop_timer;
+};
+
+/* What main.c and the monitor hand the engine; descriptors are taken, the rest is borrowed. */
+struct engine_boot {
+	const struct bg_paths *paths;
+	const struct config *config;
+	int listen_fd;
+	int helper_sock;  /* -1: the helper could not be started */
+	int monitor_sock;
+	int ready_fd;	  /* -1: no one waits; "ok\n" goes there once it serves */
+	const char *helper_path;
+	pid_t monitor_pid;
+};
+
+/* Returns at the end of the engine: 0, or -errno with *err when it could not start. */
+int engine_run(const struct engine_boot *boot, struct bg_err **err);
+/* A clean end, soon: VMs keep running. */
+void engine_stop(struct engine *engine);
+
+#endif

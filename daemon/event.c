@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/event.h"
+
+#include <sys/queue.h>
+
+#include "daemon/op/op.h"
+
+struct follower {
+	LIST_ENTRY(follower) link;
+	struct http_stream *stream;
+	int64_t op_id; /* 0: everything */
+};
+
+LIST_HEAD(follower_list, follower);
+
+struct events {
+	struct follower_list followers;
+};
+
+/* A client that stops reading is let go rather than remembered without bound. */
+enum { PENDING_MAX = 4 * 1024 * 1024 };
+
+int events_new(struct events **ret)
+{
+	struct events *events = calloc(1, sizeof(*events));
+
+	if (!events)
+		return -ENOMEM;
+	LIST_INIT(&events->followers);
+	*ret = events;
+	return 0;
+}
+
+static void follower_drop(struct follower *follower)
+{
+	LIST_REMOVE(follower, link);
+	free(follower);
+}
+
+static void follower_end(struct follower *follower)
+{
+	http_stream_end(follower->stream);
+	follower_drop(follower);
+}
+
+void events_free(struct events *events)
+{
+	if (!events)
+		return;
+	while (!LIST_EMPTY(&events->followers))
+		follower_end(LIST_FIRST(&events->followers));
+	free(events);
+}
+
+static void on_gone(struct http_stream *stream, void *userdata)
+{
+	(void)stream;
+	follower_drop(userdata);
+}
+
+static void send_all(struct events *events, int64_t op_id, const json_t *line)
+{
+	struct follower *follower, *next;
+
+	for (follower = LIST_FIRST(&events->followers); follower; follower = next) {
+		next = LIST_NEXT(follower, link);
+		if (follower->op_id != op_id)
+			continue;
+		if (http_stream_pending(follower->stream) > PENDING_MAX)
+			follower_end(follower);
+		else
+			http_stream_json(follower->stream, line);
+	}
+}
+
+void events_publish(struct events *events, const char *type, const char *action, const char *name,
+	json_t *record)
+{
+	json_t *line = json_pack("{s:s, s:s, s:s, s:o}", "type", type, "action", action, "name", name,
+		"record", record);
+
+	if (!line)
+		return;
+	send_all(events, 0, line);
+	json_decref(line);
+}
+
+static void end_followers_of(struct events *events, int64_t op_id)
+{
+	struct follower *follower, *next;
+
+	for (follower = LIST_FIRST(&events->followers); follower; follower = next) {
+		next = LIST_NEXT(follower, link);
+		if (follower->op_id == op_id)
+			follower_end(follower);
+	}
+}
+
+void events_publish_op(struct events *events, struct op *op)
+{
+	json_t *record;
+
+	if (LIST_EMPTY(&events->followers))
+		return;
+	record = op_to_json(op);
+	send_all(events, op_id(op), record);
+	events_publish(events, "operation", "changed", op_target(op), record);
+	if (op_state(op) != OP_RUNNING)
+		end_followers_of(events, op_id(op));
+}
+
+/* NULL when the call was ended with an error. */
+static struct http_stream *follow(struct events *events, struct http_call *call, int64_t op_id)
+{
+	struct follower *follower = calloc(1, sizeof(*follower));
+	struct bg_err *err = NULL;
+
+	if (!follower) {
+		bg_err_set(&err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+		http_reply_error(call, err);
+		return NULL;
+	}
+	follower->op_id = op_id;
+	LIST_INSERT_HEAD(&events->followers, follower, link);
+	follower->stream = http_reply_stream(call, "application/x-ndjson", on_gone, follower);
+	return follower->stream;
+}
+
+void events_follow(struct events *events, struct http_call *call)
+{
+	(void)follow(events, call, 0);
+}
+
+void events_follow_op(struct events *events, struct http_call *call, struct op *op)
+{
+	bool running = op_state(op) == OP_RUNNING;
+	struct http_stream *stream = running ? follow(events, call, op_id(op)) :
+		http_reply_stream(call, "application/x-ndjson", NULL, NULL);
+	json_t *record = op_to_json(op);
+
+	if (stream)
+		http_stream_json(stream, record);
+	if (stream && !running)
+		http_stream_end(stream);
+	json_decref(record);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * event.h: tells every follower what changed: GET /v1/events, and GET /v1/operations/{id}/events,
+ * which sees one operation only and ends with it.
+ */
+#ifndef EVENT_H
+#define EVENT_H
+
+#include <jansson.h>
+
+#include "common/base.h"
+#include "daemon/http/http.h"
+
+struct events;
+struct op;
+
+int events_new(struct events **ret);
+/* Ends every stream. */
+void events_free(struct events *events);
+BG_DEFINE_UNREF(events, struct events *, events_free)
+
+/* record is taken. type: "vm", "image", "kernel"; action: "changed", "deleted". */
+void events_publish(struct events *events, const char *type, const char *action, const char *name,
+	json_t *record);
+/* The operation changed; at its end its own followers' streams end. */
+void events_publish_op(struct events *events, struct op *op);
+
+/* Each ends the call with a stream. */
+void events_follow(struct events *events, struct http_call *call);
+void events_follow_op(struct events *events, struct http_call *call, struct op *op);
+
+#endif

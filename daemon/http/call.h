@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/* call.h: what http.c (server, calls) and stream.c share. */
+#ifndef HTTP_CALL_H
+#define HTTP_CALL_H
+
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <sys/queue.h>
+
+#include "daemon/http/route.h"
+
+/*
+ * Life of a call:
+ *   open    made for a request; its handler has it. req set, sent false.
+ *   sent    answered; evhttp writes and then frees the request. req set, sent true.
+ *   gone    the client left before the answer: req NULL; only the handler's answer frees it.
+ * The request is the connection's until then: see on_close for the one case in which it becomes ours.
+ */
+struct http_call {
+	struct http *http; /* NULL once gone */
+	struct evhttp_request *req;
+	bool sent;
+	struct http_stream *stream; /* set by http_reply_stream */
+	struct route_match match;
+	struct evkeyvalq query;
+	json_t *body;
+	LIST_ENTRY(http_call) link;
+};
+
+struct evhttp_connection *call_connection(const struct http_call *call);
+/* Frees what the handler needed, keeps the call until its answer is written. */
+void call_set_sent(struct http_call *call);
+struct event_base *call_base(const struct http_call *call);
+void call_free(struct http_call *call);
+/* Called by on_close: tells the owner, and frees. */
+void stream_gone(struct http_stream *stream);
+
+#endif

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: ISC */
+/* See op.h. This file owns every struct op; the stages' bookkeeping is in op_stage.c. */
+#include "daemon/op/op.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <sys/queue.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "daemon/op/op_stage.h"
+
+enum { ENDED_KEPT = 64 };
+
+enum phase {
+	PHASE_RUN,  /* step `at` runs or waits */
+	PHASE_UNDO, /* the undo of step `at` runs or waits */
+	PHASE_END,
+};
+
+struct op {
+	TAILQ_ENTRY(op) link;
+	struct ops *ops;
+	const struct op_plan *plan;
+	void *ctx;
+	char *target;
+	char *log_path;
+	int64_t id;
+	enum op_state state;
+	enum phase phase;
+	unsigned at;	    /* index into plan->steps */
+	unsigned undo_stop; /* steps below this one are kept */
+	bool waiting;	    /* the present run or undo returned OP_WAIT */
+	bool cancelled;
+	struct bg_err *err;
+	json_t *result;
+	struct op_stages stages;
+	struct loop_source *next; /* deferred call of advance() */
+};
+
+TAILQ_HEAD(op_list, op);
+
+struct ops {
+	struct loop *loop;
+	struct store *store;
+	void (*changed)(struct op *op, void *userdata);
+	void *userdata;
+	struct op_list list; /* newest first */
+	unsigned n_ended;
+};
+
+static const char *const state_names[] = {
+	[OP_RUNNING] = "running",
+	[OP_DONE] = "done",
+	[OP_FAILED] = "failed",
+	[OP_CANCELLED] = "cancelled",
+};
+static_assert(ARRAY_SIZE(state_names) == OP_STATE_MAX_, "one name per state");
+
+static void op_free(struct op *op)
+{
+	TAILQ_REMOVE(&op->ops->list, op, link);
+	loop_source_free(op->next);
+	if (op->plan->ctx_free && op->ctx)
+		op->plan->ctx_free(op->ctx);
+	op_stages_clear(&op->stages);
+	bg_err_free(op->err);
+	json_decref(op->result);
+	free(op->target);
+	free(op->log_path);
+	free(op);
+}
+
+static void op_changed(struct op *op)
+{
+	if (op->ops->changed)
+		op->ops->changed(op, op->ops->userdata);
+}
+
+/* The oldest ended operations go; those that run are never touched. */
+static void forget_old(struct ops *ops)
+{
+	struct op *op = TAILQ_LAST(&ops->list, op_list), *newer;
+
+	for (; op && ops->n_ended > ENDED_KEPT; op = newer) {
+		newer = TAILQ_PREV(op, op_list, link);
+		if (op->phase != PHASE_END)
+			continue;
+		ops->n_ended--;
+		op_free(op);
+	}
+}
+
+static void record_end(struct op *op)
+{
+	_err_ struct bg_err *err = NULL;
+	_json_ json_t *json = op->err ? bg_err_to_json(op->err) : NULL;
+	_free_ char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	if (store_op_end(op->ops->store, op->id, state_names[op->state], text, &err) < 0)
+		log_err(LOG_ERROR, "op", "cannot record the end of an operation", err);
+}
+
+static void op_end(struct op *op)
+{
+	op->phase = PHASE_END;
+	op->state = !op->err ? OP_DONE : op->cancelled ? OP_CANCELLED : OP_FAILED;
+	op_stages_end(&op->stages, op->state == OP_DONE);
+	record_end(op);
+	if (op->plan->finish)
+		op->plan->finish(op, op->ctx, op->err);
+	if (op->plan->ctx_free && op->ctx)
+		op->plan->ctx_free(op->ctx);
+	op->ctx = NULL;
+	if (op->err)
+		log_err(op->cancelled ? LOG_INFO : LOG_WARN, "op", op->plan->kind, op->err);
+	else
+		log_msg(LOG_INFO, "op", op->plan->kind, "target", op->target, "state", "done", NULL);
+	op_changed(op);
+	op->ops->n_ended++;
+	forget_old(op->ops);
+}
+
+static void advance(void *userdata);
+
+static void advance_soon(struct op *op)
+{
+	loop_source_free(TAKE_PTR(op->next));
+	if (loop_defer(op->ops->loop, "op", advance, op, &op->next) < 0)
+		advance(op); /* no memory for the detour: take the short way */
+}
+
+/* First step to be kept when a failure undoes: everything up to the last `keep` that completed. */
+static unsigned keep_below(const struct op *op, unsigned failed)
+{
+	if (op->cancelled)
+		return 0;
+	for (unsigned i = failed; i > 0; i--)
+		if (op->plan->steps[i - 1].keep)
+			return i;
+	return 0;
+}
+
+/* Begins undoing at the step that failed itself, which may have half done its work. */
+static void begin_undo(struct op *op, struct bg_err *err)
+{
+	assert(!op->err);
+	op->err = err;
+	op->phase = PHASE_UNDO;
+	op->undo_stop = keep_below(op, op->at);
+	op_stages_fail(&op->stages);
+	op_changed(op);
+	advance_soon(op);
+}
+
+static struct bg_err *cancelled_error(const struct op *op)
+{
+	struct bg_err *err = NULL;
+
+	bg_err_set(&err, BG_ERR_CANCELLED, ECANCELED, "%s of \"%s\" was cancelled", op->plan->kind,
+		op->target);
+	return err;
+}
+
+static void run_step(struct op *op)
+{
+	const struct op_step *step = &op->plan->steps[op->at];
+	struct bg_err *err = NULL;
+	int r;
+
+	if (op_stages_enter(&op->stages, step->name, step->text))
+		op_changed(op);
+	r = step->run(op, op->ctx, &err);
+	if (r == OP_WAIT) {
+		op->waiting = true;
+		return;
+	}
+	if (r < 0) {
+		begin_undo(op, err);
+		return;
+	}
+	op->at++;
+	advance_soon(op);
+}
+
+/* Errors of an undo are logged: the operation's own error is what the user needs. */
+static void undo_step(struct op *op)
+{
+	const struct op_step *step = &op->plan->steps[op->at];
+	_err_ struct bg_err *err = NULL;
+	int r = step->undo ? step->undo(op, op->ctx, &err) : 0;
+
+	if (r == OP_WAIT) {
+		op->waiting = true;
+		return;
+	}
+	if (r < 0)
+		log_err(LOG_ERROR, "op", "undo failed", err);
+	if (op->at == 0) {
+		op_end(op);
+		return;
+	}
+	op->at--;
+	advance_soon(op);
+}
+
+static void advance(void *userdata)
+{
+	struct op *op = userdata;
+
+	loop_source_free(TAKE_PTR(op->next));
+	if (op->phase == PHASE_RUN && op->at == op->plan->n_steps) {
+		op_end(op);
+	} else if (op->phase == PHASE_RUN && op->cancelled) {
+		begin_undo(op, cancelled_error(op));
+	} else if (op->phase == PHASE_RUN) {
+		run_step(op);
+	} else if (op->phase == PHASE_UNDO) {
+		if (op->at < op->undo_stop)
+			op_end(op);
+		else
+			undo_step(op);
+	}
+}
+
+void op_step_done(struct op *op)
+{
+	assert(op->waiting);
+	op->waiting = false;
+	if (op->phase == PHASE_RUN) {
+		op->at++;
+	} else if (op->at == 0) {
+		op_end(op);
+		return;
+	} else {
+		op->at--;
+	}
+	advance_soon(op);
+}
+
+void op_step_failed(struct op *op, struct bg_err *err)
+{
+	assert(op->waiting);
+	if (op->phase == PHASE_UNDO) {
+		log_err(LOG_ERROR, "op", "undo failed", err);
+		bg_err_free(err);
+		op_step_done(op);
+		return;
+	}
+	op->waiting = false;
+	begin_undo(op, err);
+}
+
+int op_cancel(struct op *op)
+{
+	if (op->phase == PHASE_END)
+		return -EALREADY;
+	if (op->cancelled || op->phase == PHASE_UNDO)
+		return 0;
+	op->cancelled = true;
+	if (op->waiting && op->plan->steps[op->at].cancel) {
+		op->plan->steps[op->at].cancel(op, op->ctx);
+		op->waiting = false;
+		begin_undo(op, cancelled_error(op));
+	}
+	return 0;
+}
+
+bool op_cancelled(const struct op *op)
+{
+	return op->cancelled;
+}
+
+static struct op *op_alloc(struct ops *ops, const struct op_plan *plan, const char *target, void *ctx)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	if (op)
+		op->target = strdup(target);
+	if (!op || !op->target) {
+		free(op);
+		return NULL;
+	}
+	op->ops = ops;
+	op->plan = plan;
+	op->ctx = ctx;
+	TAILQ_INSERT_HEAD(&ops->list, op, link);
+	return op;
+}
+
+int op_start(struct ops *ops, const struct op_plan *plan, const char *target, void *ctx, struct op **ret,
+	struct bg_err **err)
+{
+	struct op *op = op_alloc(ops, plan, target, ctx);
+	int r;
+
+	if (!op) {
+		if (plan->ctx_free)
+			plan->ctx_free(ctx);
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	r = store_op_begin(ops->store, plan->kind, target, &op->id, err);
+	if (r < 0) {
+		op_free(op);
+		return r;
+	}
+	advance_soon(op);
+	*ret = op;
+	return 0;
+}
+
+void op_set_text(struct op *op, const char *text)
+{
+	op_stages_text(&op->stages, text);
+	op_changed(op);
+}
+
+void op_set_progress(struct op *op, uint64_t done, uint64_t total, const char *unit)
+{
+	op_stages_progress(&op->stages, done, total, unit);
+	op_changed(op);
+}
+
+void op_set_result(struct op *op, json_t *result)
+{
+	json_decref(op->result);
+	op->result = result;
+}
+
+void op_set_log(struct op *op, const char *path)
+{
+	free(op->log_path);
+	op->log_path = path ? strdup(path) : NULL;
+}
+
+int64_t op_id(const struct op *op)
+{
+	return op->id;
+}
+
+enum op_state op_state(const struct op *op)
+{
+	return op->state;
+}
+
+const char *op_target(const struct op *op)
+{
+	return op->target;
+}
+
+static json_t *error_json(const struct bg_err *err)
+{
+	json_t *json;
+
+	if (!err)
+		return json_null();
+	json = bg_err_to_json(err);
+	json_object_set_new(json, "exit", json_integer(bg_err_code_exit(err->code)));
+	return json;
+}
+
+json_t *op_to_json(const struct op *op)
+{
+	char id[24];
+	json_t *json = json_object();
+
+	snprintf(id, sizeof(id), "%lld", (long long)op->id);
+	json_object_set_new(json, "id", json_string(id));
+	json_object_set_new(json, "kind", json_string(op->plan->kind));
+	json_object_set_new(json, "target", bg_json_str(op->target));
+	json_object_set_new(json, "state", json_string(state_names[op->state]));
+	op_stages_to_json(&op->stages, json);
+	json_object_set_new(json, "error", error_json(op->phase == PHASE_END ? op->err : NULL));
+	json_object_set_new(json, "result", op->result ? json_incref(op->result) : json_null());
+	json_object_set_new(json, "log", bg_json_str(op->log_path));
+	return json;
+}
+
+struct op *op_find(struct ops *ops, int64_t id)
+{
+	struct op *op;
+
+	TAILQ_FOREACH(op, &ops->list, link)
+		if (op->id == id)
+			return op;
+	return NULL;
+}
+
+json_t *ops_to_json(const struct ops *ops)
+{
+	json_t *array = json_array(), *json = json_object();
+	const struct op *op;
+
+	TAILQ_FOREACH(op, &ops->list, link)
+		json_array_append_new(array, op_to_json(op));
+	json_object_set_new(json, "operations", array);
+	return json;
+}
+
+unsigned ops_running(const struct ops *ops)
+{
+	const struct op *op;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(op, &ops->list, link)
+		n += op->phase != PHASE_END;
+	return n;
+}
+
+int ops_new(struct loop *loop, struct store *store, void (*changed)(struct op *op, void *userdata),
+	void *userdata, struct ops **ret)
+{
+	struct ops *ops = calloc(1, sizeof(*ops));
+
+	if (!ops)
+		return -ENOMEM;
+	ops->loop = loop;
+	ops->store = store;
+	ops->changed = changed;
+	ops->userdata = userdata;
+	TAILQ_INIT(&ops->list);
+	*ret = ops;
+	return 0;
+}
+
+void ops_free(struct ops *ops)
+{
+	struct op *op;
+
+	if (!ops)
+		return;
+	while ((op = TAILQ_FIRST(&ops->list))) {
+		/* The daemon ends: what waits is dropped, and put right at the next start. */
+		if (op->waiting && op->phase == PHASE_RUN && op->plan->steps[op->at].cancel)
+			op->plan->steps[op->at].cancel(op, op->ctx);
+		op_free(op);
+	}
+	free(ops);
+}

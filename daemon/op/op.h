@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * op.h: an operation is long work that a client asked for: a plan of steps, each with do
+ * and undo, run one after the other in the loop. Its intent is in the store before the first
+ * step. It can be read, followed and cancelled; it ends exactly once.
+ *
+ * When a step fails, the steps before it are undone, newest first, back to the last step
+ * marked `keep`: what that one made is worth keeping (a VM whose boot failed). A
+ * cancelled operation is undone whole. Ended operations stay readable for a while.
+ */
+#ifndef OP_H
+#define OP_H
+
+#include <jansson.h>
+
+#include "common/err.h"
+#include "daemon/loop/loop.h"
+#include "daemon/store/store.h"
+
+struct op;
+struct ops;
+
+enum op_state { OP_RUNNING, OP_DONE, OP_FAILED, OP_CANCELLED, OP_STATE_MAX_ };
+
+/* What run and undo return when they will call op_step_done or op_step_failed later. */
+enum { OP_WAIT = 1 };
+
+struct op_step {
+	const char *name; /* the stage that clients see; steps of the same name in a row are one stage */
+	const char *text; /* what is being done, for people */
+	bool keep;	  /* see above */
+	/* 0: done; OP_WAIT; or -errno with *err set. */
+	int (*run)(struct op *op, void *ctx, struct bg_err **err);
+	/* Drops what run waits for; no completion may come after it. NULL: the step is waited for. */
+	void (*cancel)(struct op *op, void *ctx);
+	/* As run; takes back what run did, or as much of it as there is. NULL: nothing to take back. */
+	int (*undo)(struct op *op, void *ctx, struct bg_err **err);
+};
+
+struct op_plan {
+	const char *kind; /* "vm.create" */
+	const struct op_step *steps;
+	unsigned n_steps;
+	/* After the last step or undo, before clients hear of the end; err is borrowed, NULL on success. */
+	void (*finish)(struct op *op, void *ctx, const struct bg_err *err);
+	void (*ctx_free)(void *ctx);
+};
+
+/* changed: called after every change of an operation that a client may see. */
+int ops_new(struct loop *loop, struct store *store, void (*changed)(struct op *op, void *userdata),
+	void *userdata, struct ops **ret);
+void ops_free(struct ops *ops);
+BG_DEFINE_UNREF(ops, struct ops *, ops_free)
+
+/*
+ * Records the operation and starts it from the loop. ctx is taken in every case. plan and
+ * what it points to outlive the operation (they are constants); target is copied.
+ */
+int op_start(struct ops *ops, const struct op_plan *plan, const char *target, void *ctx, struct op **ret,
+	struct bg_err **err);
+
+/* Completion of the step that returned OP_WAIT: exactly one of the two. err is taken. */
+void op_step_done(struct op *op);
+void op_step_failed(struct op *op, struct bg_err *err);
+
+/* Asks for the end; what was done is undone. -EALREADY when it has ended. */
+int op_cancel(struct op *op);
+bool op_cancelled(const struct op *op);
+
+/* What clients see of the present stage. text is copied; NULL leaves it. */
+void op_set_text(struct op *op, const char *text);
+void op_set_progress(struct op *op, uint64_t done, uint64_t total, const char *unit);
+/* Taken; NULL is allowed. */
+void op_set_result(struct op *op, json_t *result);
+void op_set_log(struct op *op, const char *path);
+
+int64_t op_id(const struct op *op);
+enum op_state op_state(const struct op *op);
+const char *op_target(const struct op *op);
+json_t *op_to_json(const struct op *op);
+
+struct op *op_find(struct ops *ops, int64_t id);
+/* All that are known, newest first: {operations: [...]}. */
+json_t *ops_to_json(const struct ops *ops);
+unsigned ops_running(const struct ops *ops);
+
+#endif

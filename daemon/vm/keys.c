@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/vm/keys.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "common/fd.h"
+#include "daemon/vm/identity.h"
+#include "daemon/vm/vm.h"
+
+enum { PUBLIC_KEY_MAX = 64 * 1024 };
+
+struct keys {
+	char *private_path;
+	char *known_hosts_path;
+	char *authorized;
+};
+
+void keys_free(struct keys *keys)
+{
+	if (!keys)
+		return;
+	free(keys->private_path);
+	free(keys->known_hosts_path);
+	free(keys->authorized);
+	free(keys);
+}
+
+/* The public half lies beside the private one; a first use makes both. */
+static int make_own(const struct keys *keys, const char *public_path, struct bg_err **err)
+{
+	_free_ char *private = NULL, *public = NULL, *line = NULL;
+	int r = identity_make_key("banger", &private, &public, err);
+
+	if (r < 0)
+		return r;
+	if (asprintf(&line, "%s\n", public) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = bg_write_file_at(AT_FDCWD, keys->private_path, private, strlen(private), 0600);
+	if (r >= 0)
+		r = bg_write_file_at(AT_FDCWD, public_path, line, strlen(line), 0644);
+	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "write %s", keys->private_path) : 0;
+}
+
+static int load_public(struct keys *keys, bool own, struct bg_err **err)
+{
+	_free_ char *path = NULL;
+	int r;
+
+	if (asprintf(&path, "%s.pub", keys->private_path) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (own && access(keys->private_path, F_OK) < 0) {
+		r = make_own(keys, path, err);
+		if (r < 0)
+			return r;
+	}
+	r = bg_read_file_at(AT_FDCWD, path, PUBLIC_KEY_MAX, &keys->authorized, NULL);
+	if (r < 0) {
+		bg_err_sys(err, BG_ERR_CONFIG, -r, "read the public ssh key %s", path);
+		bg_err_hint(err, "`ssh-keygen -y -f %s > %s` makes it", keys->private_path, path);
+	}
+	return r;
+}
+
+int keys_open(const char *ssh_dir, const char *key_path, struct keys **ret, struct bg_err **err)
+{
+	_unref_(keys) struct keys *keys = calloc(1, sizeof(*keys));
+	int r;
+
+	if (!keys)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (key_path)
+		keys->private_path = strdup(key_path);
+	else if (asprintf(&keys->private_path, "%s/id_ed25519", ssh_dir) < 0)
+		keys->private_path = NULL;
+	if (asprintf(&keys->known_hosts_path, "%s/known_hosts", ssh_dir) < 0)
+		keys->known_hosts_path = NULL;
+	if (!keys->private_path || !keys->known_hosts_path)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = load_public(keys, !key_path, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(keys);
+	return 0;
+}
+
+const char *keys_private_path(const struct keys *keys)
+{
+	return keys->private_path;
+}
+
+const char *keys_known_hosts_path(const struct keys *keys)
+{
+	return keys->known_hosts_path;
+}
+
+const char *keys_authorized(const struct keys *keys)
+{
+	return keys->authorized;
+}
+
+int keys_write_known_hosts(const struct keys *keys, const struct vms *vms, struct bg_err **err)
+{
+	_free_ char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int r;
+
+	if (!f)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	for (const struct vm *vm = vms_first(vms); vm; vm = vm->next)
+		if (vm->row->host_key_public)
+			fprintf(f, "%s %s\n", vm->row->name, vm->row->host_key_public);
+	if (fclose(f) != 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = bg_write_file_at(AT_FDCWD, keys->known_hosts_path, text, len, 0600);
+	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "write %s", keys->known_hosts_path) : 0;
+}

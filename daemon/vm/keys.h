@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * keys.h: the user's ssh key (made on first use, or the one that config's ssh_key_path names), and the
+ * known_hosts file that lists every VM's host key, so that ssh neither asks nor trusts blindly.
+ */
+#ifndef KEYS_H
+#define KEYS_H
+
+#include "common/err.h"
+
+struct keys;
+struct vms;
+
+/* ssh_dir: <config>/ssh; key_path: NULL for banger's own. */
+int keys_open(const char *ssh_dir, const char *key_path, struct keys **ret, struct bg_err **err);
+void keys_free(struct keys *keys);
+BG_DEFINE_UNREF(keys, struct keys *, keys_free)
+
+const char *keys_private_path(const struct keys *keys);
+const char *keys_known_hosts_path(const struct keys *keys);
+/* Text for the guest's authorized_keys, ends with a newline. */
+const char *keys_authorized(const struct keys *keys);
+/* Writes known_hosts anew from all VMs; each is known by its name. */
+int keys_write_known_hosts(const struct keys *keys, const struct vms *vms, struct bg_err **err);
+
+#endif

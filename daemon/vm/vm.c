@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: ISC */
+/* See vm.h: the list of VMs, the one place where a state changes, and what comes from process and agent. */
+#include "daemon/vm/vm.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "daemon/driver/guest.h"
+#include "daemon/driver/vmm.h"
+#include "daemon/engine.h"
+#include "daemon/vm/vm_plan.h"
+
+struct vms {
+	struct engine *engine;
+	struct vm *first; /* ordered by name */
+};
+
+enum { RUN_DIR_ID_LEN = 12 }; /* digits of the id in a socket's path, which must stay short */
+
+static void paths_clear(struct vm_paths *paths)
+{
+	free(paths->dir);
+	free(paths->disk_root);
+	free(paths->disk_work);
+	free(paths->initrd);
+	free(paths->host_key);
+	free(paths->serial_log);
+	free(paths->vmm_log);
+	free(paths->run_dir);
+}
+
+static char *join(const char *dir, const char *name)
+{
+	char *path = NULL;
+
+	return dir && asprintf(&path, "%s/%s", dir, name) >= 0 ? path : NULL;
+}
+
+static int paths_fill(struct vm *vm)
+{
+	const struct bg_paths *paths = vm->engine->paths;
+	struct vm_paths *p = &vm->paths;
+
+	if (asprintf(&p->dir, "%s/vms/%s", paths->state_dir, vm->row->id) < 0)
+		p->dir = NULL;
+	if (asprintf(&p->run_dir, "%s/vm/%.*s", paths->run_dir, RUN_DIR_ID_LEN, vm->row->id) < 0)
+		p->run_dir = NULL;
+	p->disk_root = join(p->dir, "root.img");
+	p->disk_work = join(p->dir, "work.img");
+	p->initrd = join(p->dir, "initrd");
+	p->host_key = join(p->dir, "ssh_host_ed25519_key");
+	p->serial_log = join(p->dir, "serial.log");
+	p->vmm_log = join(p->dir, "vmm.log");
+	return p->dir && p->run_dir && p->disk_root && p->disk_work && p->initrd && p->host_key && p->serial_log &&
+			p->vmm_log ? 0 : -ENOMEM;
+}
+
+static void vm_free(struct vm *vm)
+{
+	if (!vm)
+		return;
+	guest_free(vm->guest);
+	vmm_free(vm->vmm);
+	bg_err_free(vm->error);
+	paths_clear(&vm->paths);
+	vm_row_free(vm->row);
+	free(vm);
+}
+
+static void load_error(struct vm *vm)
+{
+	_json_ json_t *json = vm->row->error_json ? json_loads(vm->row->error_json, 0, NULL) : NULL;
+
+	if (json)
+		(void)bg_err_from_json(json, &vm->error);
+}
+
+int vm_add(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err **err)
+{
+	struct vm *vm = calloc(1, sizeof(*vm)), **at = &vms->first;
+
+	if (!vm) {
+		vm_row_free(row);
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	vm->engine = vms->engine;
+	vm->row = row;
+	if (paths_fill(vm) < 0) {
+		vm_free(vm);
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	load_error(vm);
+	while (*at && strcmp((*at)->row->name, row->name) < 0)
+		at = &(*at)->next;
+	vm->next = *at;
+	*at = vm;
+	if (ret)
+		*ret = vm;
+	return 0;
+}
+
+void vm_remove(struct vm *vm)
+{
+	struct engine *engine = vm->engine;
+	struct vm **at = &engine->vms->first;
+	_free_ char *name = strdup(vm->row->name);
+
+	while (*at && *at != vm)
+		at = &(*at)->next;
+	assert(*at);
+	*at = vm->next;
+	vm_free(vm);
+	if (name)
+		events_publish(engine->events, "vm", "deleted", name, json_null());
+}
+
+static int load_row(struct vm_row *row, void *userdata)
+{
+	return vm_add(userdata, row, NULL, NULL);
+}
+
+int vms_new(struct engine *engine, struct vms **ret, struct bg_err **err)
+{
+	_unref_(vms) struct vms *vms = calloc(1, sizeof(*vms));
+	int r;
+
+	if (!vms)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	vms->engine = engine;
+	r = store_vm_each(engine->store, load_row, vms, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(vms);
+	return 0;
+}
+
+void vms_free(struct vms *vms)
+{
+	struct vm *vm;
+
+	if (!vms)
+		return;
+	while ((vm = vms->first)) {
+		vms->first = vm->next;
+		vm_free(vm);
+	}
+	free(vms);
+}
+
+struct vm *vms_first(const struct vms *vms)
+{
+	return vms->first;
+}
+
+struct vm *vms_find(const struct vms *vms, const char *name)
+{
+	struct vm *vm = vms->first;
+
+	while (vm && !bg_streq(vm->row->name, name))
+		vm = vm->next;
+	return vm;
+}
+
+int vms_get(const struct vms *vms, const char *name, struct vm **ret, struct bg_err **err)
+{
+	*ret = vms_find(vms, name);
+	if (!*ret)
+		return bg_err_set(err, BG_ERR_VM_NOT_FOUND, ENOENT, "there is no VM named \"%s\"", name);
+	return 0;
+}
+
+unsigned vms_count(const struct vms *vms, enum vm_state state)
+{
+	unsigned n = 0;
+
+	for (const struct vm *vm = vms->first; vm; vm = vm->next)
+		n += vm->row->state == (int)state;
+	return n;
+}
+
+int vms_free_slot(const struct vms *vms, unsigned n_slots)
+{
+	uint64_t held = 0;
+
+	for (const struct vm *vm = vms->first; vm; vm = vm->next)
+		if (vm->row->slot >= 0)
+			held |= UINT64_C(1) << vm->row->slot;
+	for (unsigned i = 0; i < n_slots; i++)
+		if (!(held & UINT64_C(1) << i))
+			return (int)i;
+	return -ENOSPC;
+}
+
+void vm_save(struct vm *vm)
+{
+	_err_ struct bg_err *err = NULL;
+
+	if (store_vm_save(vm->engine->store, vm->row, &err) < 0)
+		log_err(LOG_ERROR, "vm", vm->row->name, err);
+	events_publish(vm->engine->events, "vm", "changed", vm->row->name, vm_to_json(vm));
+}
+
+void vm_move(struct vm *vm, enum vm_event event)
+{
+	const struct vm_transition *t = vm_transition_find((enum vm_state)vm->row->state, event);
+
+	assert(t);
+	log_msg(LOG_DEBUG, "vm", vm_event_str(event), "vm", vm->row->name, "from",
+		vm_state_str((enum vm_state)vm->row->state), "to", vm_state_str(t->next), NULL);
+	vm->row->state = t->next;
+	vm_save(vm);
+}
+
+void vm_set_error(struct vm *vm, const struct bg_err *err)
+{
+	_json_ json_t *json = err ? bg_err_to_json(err) : NULL;
+	struct bg_err *copy = bg_err_copy(err); /* err may be vm->error itself */
+
+	bg_err_free(vm->error);
+	vm->error = copy;
+	free(vm->row->error_json);
+	vm->row->error_json = json ? json_dumps(json, JSON_COMPACT) : NULL;
+}
+
+void vm_exit_error(const struct vm *vm, int status, struct bg_err **ret)
+{
+	const char *name = vm->row->vmm ? vm->row->vmm : "VMM";
+
+	if (status == -1)
+		bg_err_set(ret, BG_ERR_VMM_DIED, ESRCH, "%s of VM \"%s\" is gone", name, vm->row->name);
+	else if (WIFSIGNALED(status))
+		bg_err_set(ret, BG_ERR_VMM_DIED, ESRCH, "%s of VM \"%s\" was killed by signal %d (%s)", name,
+			vm->row->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		bg_err_set(ret, BG_ERR_VMM_DIED, ESRCH, "%s of VM \"%s\" ended with status %d", name,
+			vm->row->name, WEXITSTATUS(status));
+	bg_err_hint(ret, "see `banger vm logs --vmm %s` and `banger vm logs %s`", vm->row->name, vm->row->name);
+}
+
+/* Nobody asked for it: the guest powered off (status 0), or the VMM crashed. */
+static void went_down_by_itself(struct vm *vm, int status)
+{
+	_err_ struct bg_err *err = NULL;
+
+	if (status != -1 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
+		vm_exit_error(vm, status, &err);
+		log_err(LOG_WARN, "vm", vm->row->name, err);
+		vm_set_error(vm, err);
+	}
+	if (vm_transition_find((enum vm_state)vm->row->state, VM_EV_DOWN))
+		vm_move(vm, VM_EV_DOWN);
+	vm_settle(vm);
+}
+
+void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata)
+{
+	struct vm *vm = userdata;
+
+	(void)vmm;
+	guest_free(TAKE_PTR(vm->guest));
+	vmm_free(TAKE_PTR(vm->vmm));
+	vm->ready = false;
+	vm->exit_status = status;
+	vm->row->pid = 0;
+	vm->row->pid_start = 0;
+	if (vm->on_exit)
+		vm->on_exit(vm, status, vm->on_exit_data);
+	else if (!vm->op)
+		went_down_by_itself(vm, status);
+	/* else: the operation finds the process gone at its next step */
+}
+
+static bool flags_ready(uint32_t flags)
+{
+	return (flags & BG_AGENT_F_ROOT) && (flags & (BG_AGENT_F_SSHD | BG_AGENT_F_NO_SSHD));
+}
+
+static void on_guest_status(struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms,
+	void *userdata)
+{
+	struct vm *vm = userdata;
+	bool was_ready = vm->ready;
+
+	(void)guest;
+	(void)uptime_ms;
+	vm->ready = connected && flags_ready(flags);
+	if (vm->ready) {
+		vm->row->has_sshd = (flags & BG_AGENT_F_SSHD) != 0;
+		if (vm->error && !vm->op)
+			vm_set_error(vm, NULL); /* it was late, not broken */
+	}
+	if (vm->ready != was_ready)
+		vm_save(vm);
+	if (vm->on_guest)
+		vm->on_guest(vm, vm->on_guest_data);
+}
+
+void vm_hold(struct vm *vm, struct vmm *vmm)
+{
+	const struct vmm_driver *driver = vmm_driver_of(vmm);
+	_free_ char *socket = join(vm->paths.run_dir, driver->agent_socket);
+	struct guest_target target = {
+		.carrier = driver->agent,
+		.socket_path = socket,
+		.vm_id = vm->row->id,
+	};
+	_err_ struct bg_err *err = NULL;
+
+	assert(!vm->vmm);
+	vm->vmm = vmm;
+	if (!socket || guest_open(vm->engine->loop, &target, on_guest_status, vm, &vm->guest, &err) < 0)
+		log_err(LOG_ERROR, "vm", vm->row->name, err);
+}
+
+/* What a refused request should do instead. */
+static int refuse(struct vm *vm, enum vm_event event, struct bg_err **err)
+{
+	enum vm_state state = (enum vm_state)vm->row->state;
+
+	bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is %s: it cannot %s", vm->row->name,
+		vm_state_str(state), vm_event_str(event));
+	if (state == VM_STOPPED)
+		bg_err_hint(err, "start it first: `banger vm start %s`", vm->row->name);
+	return -EINVAL;
+}
+
+static int refuse_busy(const struct vm *vm, enum vm_event event, struct bg_err **err)
+{
+	bg_err_set(err, BG_ERR_VM_BUSY, EBUSY, "VM \"%s\" is %s: it cannot %s before operation %lld has ended",
+		vm->row->name, vm_state_str((enum vm_state)vm->row->state), vm_event_str(event),
+		(long long)op_id(vm->op));
+	bg_err_hint(err, "wait for it, or press Ctrl-C where it was started; `banger vm show %s` tells its state",
+		vm->row->name);
+	return -EBUSY;
+}
+
+int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options, struct op **ret,
+	struct bg_err **err)
+{
+	const struct vm_transition *t;
+	struct vm_task *task;
+	int r;
+
+	if (vm->op)
+		return refuse_busy(vm, event, err);
+	t = vm_transition_find((enum vm_state)vm->row->state, event);
+	if (!t)
+		return refuse(vm, event, err);
+	task = vm_task_new(vm->engine, vm);
+	if (!task)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	task->stop_timeout_s = options->stop_timeout_s ? options->stop_timeout_s : BG_STOP_TIMEOUT_S;
+	task->signo = options->signo ? options->signo : SIGKILL;
+	r = vm_task_start(task, t->plan, ret, err);
+	if (r < 0)
+		return r;
+	if (t->plan != &vm_plan_nothing) {
+		vm_set_error(vm, NULL);
+		vm_move(vm, event);
+	}
+	return 0;
+}

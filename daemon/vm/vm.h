@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vm.h: the VMs of this user: one struct vm per row of the store, from engine start to deletion. What may
+ * happen to one is vm_table.h; the work is in the vm_*.c files of the plans. State changes go
+ * through vm_move alone.
+ */
+#ifndef VM_H
+#define VM_H
+
+#include <jansson.h>
+
+#include "common/err.h"
+#include "daemon/store/store.h"
+#include "daemon/vm/vm_table.h"
+
+struct engine;
+struct guest;
+struct op;
+struct vm;
+struct vmm;
+struct vms;
+
+struct vm_paths {
+	char *dir;	  /* <state>/vms/<id> */
+	char *disk_root;  /* root.img */
+	char *disk_work;  /* work.img */
+	char *initrd;
+	char *host_key;	  /* ssh_host_ed25519_key: private, 0600 */
+	char *serial_log;
+	char *vmm_log;
+	char *run_dir;	  /* <run>/vm/<first 12 digits of id> */
+};
+
+struct vm {
+	struct engine *engine;
+	struct vm *next;
+	struct vm_row *row; /* row->state is changed by vm_move alone */
+	struct vm_paths paths;
+	struct vmm *vmm;     /* NULL: no process */
+	struct guest *guest; /* NULL: no process */
+	struct op *op;	     /* the operation under way on it */
+	bool ready;
+	int exit_status;     /* of the last process, as from waitpid; -1 unknown */
+	struct bg_err *error; /* why it went down or did not get ready */
+	/* Who wants to know of the next exit of the process; else it is a crash or the guest's own wish. */
+	void (*on_exit)(struct vm *vm, int status, void *userdata);
+	void *on_exit_data;
+	/* Who wants to know of agent changes. */
+	void (*on_guest)(struct vm *vm, void *userdata);
+	void *on_guest_data;
+};
+
+/* Loads all rows; adopts nothing yet (vms_recover). */
+int vms_new(struct engine *engine, struct vms **ret, struct bg_err **err);
+void vms_free(struct vms *vms);
+BG_DEFINE_UNREF(vms, struct vms *, vms_free)
+/* Puts every VM right after whatever ended the last daemon: adopts, stops, removes. */
+void vms_recover(struct engine *engine);
+struct vm *vms_first(const struct vms *vms);
+struct vm *vms_find(const struct vms *vms, const char *name);
+/* As vms_find with the error VM_NOT_FOUND that names it and what is near. */
+int vms_get(const struct vms *vms, const char *name, struct vm **ret, struct bg_err **err);
+unsigned vms_count(const struct vms *vms, enum vm_state state);
+/* Lowest slot that no VM holds; -ENOSPC. */
+int vms_free_slot(const struct vms *vms, unsigned n_slots);
+
+/* What POST /v1/vms asks for; NULL, 0 or -1 where the default is wanted. */
+struct vm_request {
+	const char *name;
+	const char *image;
+	const char *kernel;
+	unsigned vcpus;
+	uint64_t memory_mib;
+	uint64_t disk_mib;
+	uint64_t work_mib;
+	bool nat;
+	bool start;
+};
+int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret, struct bg_err **err);
+
+struct vm_options {
+	unsigned stop_timeout_s; /* 0: BG_STOP_TIMEOUT_S */
+	int signo;		 /* 0: SIGKILL */
+};
+/* Asks for START, STOP, RESTART, KILL or DELETE; refused with VM_BUSY or VM_STATE by the table. */
+int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options, struct op **ret,
+	struct bg_err **err);
+
+json_t *vm_to_json(const struct vm *vm);
+
+/* For the plans. */
+/* row is taken; the VM enters the list. */
+int vm_add(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err **err);
+/* Out of the list and freed; the row must be gone already. */
+void vm_remove(struct vm *vm);
+/* The table's step: state, row, event to followers. An event that the table does not allow is our bug. */
+void vm_move(struct vm *vm, enum vm_event event);
+/* Row to the store, record to followers. Failure is logged: the next save has everything. */
+void vm_save(struct vm *vm);
+/* err is borrowed; NULL clears. */
+void vm_set_error(struct vm *vm, const struct bg_err *err);
+/* Hooks the process and its agent up; vmm is taken. */
+void vm_hold(struct vm *vm, struct vmm *vmm);
+void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata);
+/* The words for a wait status: "was killed by signal 9 (Killed)". *ret is filled. */
+void vm_exit_error(const struct vm *vm, int status, struct bg_err **ret);
+
+#endif

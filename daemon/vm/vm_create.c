@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Making a VM: the request is checked and the row written at once (so that a wrong request is a plain
+ * error, not a failed operation); disks and identity follow as steps.
+ */
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "common/name.h"
+#include "common/size.h"
+#include "daemon/engine.h"
+#include "daemon/vm/identity.h"
+#include "daemon/vm/vm_plan.h"
+
+enum { HOST_KEY_MAX = 4096, NAME_TRIES = 64 };
+
+static int pick_name(struct engine *engine, const char *wanted, char out[BG_NAME_MAX + 1], struct bg_err **err)
+{
+	if (wanted) {
+		int r = bg_name_check("VM", wanted, err);
+
+		if (r < 0)
+			return r;
+		strcpy(out, wanted);
+		if (vms_find(engine->vms, out))
+			return bg_err_set(err, BG_ERR_VM_NAME_TAKEN, EEXIST, "there is a VM named \"%s\" already", out);
+		return 0;
+	}
+	for (int i = 0; i < NAME_TRIES; i++) {
+		bg_name_random(out);
+		if (!vms_find(engine->vms, out))
+			return 0;
+	}
+	return bg_err_set(err, BG_ERR_VM_NAME_TAKEN, EEXIST, "every name that came to mind is taken");
+}
+
+static int check_limits(const struct vm_row *row, const struct image_row *image, struct bg_err **err)
+{
+	uint64_t image_mib = (image->size_bytes + MIB - 1) / MIB;
+	char text[BG_SIZE_TEXT];
+
+	if (row->vcpus < BG_VCPU_MIN || row->vcpus > BG_VCPU_MAX)
+		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL, "a VM has %d to %d virtual CPUs, not %u", BG_VCPU_MIN,
+			BG_VCPU_MAX, row->vcpus);
+	if (row->memory_mib < BG_MEMORY_MIB_MIN || row->memory_mib > BG_MEMORY_MIB_MAX)
+		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL, "a VM has %d to %d MiB of memory, not %llu",
+			BG_MEMORY_MIB_MIN, BG_MEMORY_MIB_MAX, (unsigned long long)row->memory_mib);
+	if (row->disk_mib < image_mib) {
+		bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL,
+			"a disk of %llu MiB is smaller than image \"%s\", which has %llu MiB",
+			(unsigned long long)row->disk_mib, image->name, (unsigned long long)image_mib);
+		bg_err_hint(err, "give --disk-size %s or more", bg_size_print_mib(image_mib, text));
+		return -EINVAL;
+	}
+	if (row->disk_mib > BG_DISK_MIB_MAX || row->work_mib > BG_DISK_MIB_MAX || row->work_mib < BG_DISK_MIB_MIN)
+		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL, "a disk has %d MiB to 16 TiB", BG_DISK_MIB_MIN);
+	return 0;
+}
+
+static void make_id(char id[BG_ID_LEN + 1])
+{
+	uint8_t raw[BG_ID_LEN / 2];
+
+	randombytes_buf(raw, sizeof(raw));
+	sodium_bin2hex(id, BG_ID_LEN + 1, raw, sizeof(raw));
+}
+
+/* Sizes: what was asked for, else the config's default, which grows to hold the image. */
+static void fill_sizes(struct vm_row *row, const struct config *config, const struct vm_request *request,
+	const struct image_row *image)
+{
+	row->vcpus = request->vcpus != UINT_MAX ? request->vcpus : config->default_vcpus;
+	row->memory_mib = request->memory_mib ? request->memory_mib : config->default_memory_mib;
+	row->disk_mib = request->disk_mib ? request->disk_mib :
+		BG_MAX(config->default_disk_mib, (image->size_bytes + MIB - 1) / MIB);
+	row->work_mib = request->work_mib ? request->work_mib : config->default_work_mib;
+}
+
+static int fill_row(struct engine *engine, const struct vm_request *request, const struct image_row *image,
+	const char *kernel, struct vm_row *row, struct bg_err **err)
+{
+	char name[BG_NAME_MAX + 1];
+	int r = pick_name(engine, request->name, name, err);
+
+	if (r < 0)
+		return r;
+	make_id(row->id);
+	fill_sizes(row, engine->config, request, image);
+	row->state = VM_CREATING;
+	row->slot = -1;
+	row->nat = request->nat;
+	row->has_sshd = image->has_sshd;
+	row->created_at = time(NULL);
+	row->name = strdup(name);
+	row->image = strdup(image->name);
+	row->kernel = strdup(kernel);
+	row->storage = strdup(engine->storage->name);
+	if (!row->name || !row->image || !row->kernel || !row->storage)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return check_limits(row, image, err);
+}
+
+static int pick_assets(struct engine *engine, const struct vm_request *request, const struct image_row **ret_image,
+	const char **ret_kernel, struct bg_err **err)
+{
+	const char *image_name = request->image ? request->image : engine->config->default_image_name;
+	const struct kernel_row *kernel;
+	int r = images_get(engine->images, image_name, ret_image, err);
+
+	if (r < 0) {
+		if (!request->image)
+			bg_err_hint(err, "make one: `banger image build --name %s`, or name another with --image",
+				image_name);
+		return r;
+	}
+	*ret_kernel = request->kernel ? request->kernel : (*ret_image)->kernel;
+	if (!*ret_kernel)
+		return bg_err_set(err, BG_ERR_IMAGE_NO_KERNEL, EINVAL, "image \"%s\" has no kernel of its own",
+			image_name);
+	return kernels_get(engine->kernels, *ret_kernel, &kernel, err);
+}
+
+int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret, struct bg_err **err)
+{
+	_unref_(vm_row) struct vm_row *row = calloc(1, sizeof(*row));
+	const struct image_row *image;
+	const char *kernel;
+	struct vm_task *task;
+	struct vm *vm;
+	int r;
+
+	if (!row)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = pick_assets(engine, request, &image, &kernel, err);
+	if (r < 0)
+		return r;
+	r = fill_row(engine, request, image, kernel, row, err);
+	if (r < 0)
+		return r;
+	r = store_vm_insert(engine->store, row, err);
+	if (r < 0)
+		return r;
+	r = vm_add(engine->vms, TAKE_PTR(row), &vm, err);
+	if (r < 0)
+		return r;
+	task = vm_task_new(engine, vm);
+	if (!task)
+		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	else
+		r = vm_task_start(task, request->start ? &vm_plan_create_boot : &vm_plan_create, ret, err);
+	if (r < 0) {
+		(void)store_vm_delete(engine->store, vm->row->id, NULL);
+		vm_remove(vm);
+		return r;
+	}
+	vm_save(vm);
+	return 0;
+}
+
+static void on_clone_progress(uint64_t done, uint64_t total, void *userdata)
+{
+	struct vm_task *task = userdata;
+
+	op_set_progress(task->op, done, total, "bytes");
+}
+
+static void on_cloned(struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	vm_task_forget(task); /* err goes with the call */
+	if (failed)
+		op_step_failed(task->op, failed);
+	else
+		op_step_done(task->op);
+}
+
+static int clone_disk(struct vm_task *task, const char *source, const char *target, uint64_t mib,
+	struct bg_err **err)
+{
+	struct engine *engine = task->engine;
+	int r = engine->storage->clone(engine->loop, engine->jobs, source, target, mib * MIB, on_clone_progress,
+		on_cloned, task, &task->clone, err);
+
+	return r < 0 ? r : OP_WAIT;
+}
+
+static int step_root(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	const struct image_row *image;
+	int r;
+
+	(void)op;
+	r = images_get(task->engine->images, vm->row->image, &image, err);
+	if (r < 0)
+		return r;
+	r = bg_paths_private_dir(vm->paths.dir, err);
+	if (r < 0)
+		return r;
+	return clone_disk(task, image->rootfs, vm->paths.disk_root, vm->row->disk_mib, err);
+}
+
+static int step_work(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	const struct image_row *image;
+	int r = images_get(task->engine->images, vm->row->image, &image, err);
+
+	(void)op;
+	if (r < 0)
+		return r;
+	return clone_disk(task, image->work_seed, vm->paths.disk_work, vm->row->work_mib, err);
+}
+
+int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err)
+{
+	int r = bg_read_file_at(AT_FDCWD, vm->paths.host_key, HOST_KEY_MAX, ret, NULL);
+
+	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "read %s", vm->paths.host_key) : 0;
+}
+
+static int step_identity(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	_free_ char *private = NULL;
+	int r;
+
+	(void)op;
+	r = identity_make_key(vm->row->name, &private, &vm->row->host_key_public, err);
+	if (r < 0)
+		return r;
+	r = bg_write_file_at(AT_FDCWD, vm->paths.host_key, private, strlen(private), 0600);
+	sodium_memzero(private, strlen(private));
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "write %s", vm->paths.host_key);
+	vm_save(vm);
+	return keys_write_known_hosts(task->engine->keys, task->engine->vms, err);
+}
+
+/* The row goes last: until then a crash leaves something that the next start removes. */
+static int undo_create(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	(void)op;
+	vm_task_forget(task);
+	return vm_erase(task, err);
+}
+
+int vm_erase(struct vm_task *task, struct bg_err **err)
+{
+	struct engine *engine = task->engine;
+	struct vm *vm = task->vm;
+	int r;
+
+	if (!vm)
+		return 0;
+	r = bg_rm_rf_at(AT_FDCWD, vm->paths.dir);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "remove %s", vm->paths.dir);
+	(void)bg_rm_rf_at(AT_FDCWD, vm->paths.run_dir);
+	r = store_vm_delete(engine->store, vm->row->id, err);
+	if (r < 0)
+		return r;
+	vm_remove(vm);
+	task->vm = NULL;
+	return keys_write_known_hosts(engine->keys, engine->vms, err);
+}
+
+static int step_made(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	(void)op;
+	(void)err;
+	vm_move(task->vm, VM_EV_MADE);
+	return 0;
+}
+
+static int step_boot(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	(void)op;
+	(void)err;
+	vm_move(task->vm, VM_EV_BOOT);
+	return 0;
+}
+
+/* A create that was cancelled while it booted: what is left goes the way of a deletion. */
+static int undo_boot(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	(void)op;
+	(void)err;
+	if (op_cancelled(op) && vm_transition_find((enum vm_state)task->vm->row->state, VM_EV_UNMAKE))
+		vm_move(task->vm, VM_EV_UNMAKE);
+	return 0;
+}
+
+#define STEPS_MAKE                                                                                 \
+	{"disks", "cloning the root disk", false, step_root, vm_step_cancel, undo_create},         \
+		{"disks", "cloning the work disk", false, step_work, vm_step_cancel, NULL},        \
+	{                                                                                          \
+		"identity", "making the host key", false, step_identity, NULL, NULL                \
+	}
+
+static const struct op_step create_steps[] = {
+	STEPS_MAKE,
+	{"identity", "making the host key", true, step_made, NULL, NULL},
+};
+
+static const struct op_step create_boot_steps[] = {
+	STEPS_MAKE,
+	{"identity", "making the host key", true, step_boot, NULL, undo_boot},
+	VM_STEPS_START,
+};
+
+const struct op_plan vm_plan_create = {
+	.kind = "vm.create",
+	.steps = create_steps,
+	.n_steps = ARRAY_SIZE(create_steps),
+	.finish = vm_finish_boot,
+	.ctx_free = vm_task_free,
+};
+
+const struct op_plan vm_plan_create_boot = {
+	.kind = "vm.create",
+	.steps = create_boot_steps,
+	.n_steps = ARRAY_SIZE(create_boot_steps),
+	.finish = vm_finish_boot,
+	.ctx_free = vm_task_free,
+};

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+/* The record of a VM as docs/api.md describes it. */
+#include <stdio.h>
+
+#include "common/json.h"
+#include "common/timefmt.h"
+#include "daemon/driver/vmm.h"
+#include "daemon/engine.h"
+#include "daemon/vm/vm.h"
+
+static json_t *time_json(int64_t seconds)
+{
+	char text[BG_TIME_TEXT];
+
+	return seconds ? json_string(bg_time_print(seconds, text)) : json_null();
+}
+
+static json_t *error_json(const struct bg_err *err)
+{
+	return err ? bg_err_to_json(err) : json_null();
+}
+
+static json_t *op_json(const struct vm *vm)
+{
+	char id[24];
+
+	if (!vm->op)
+		return json_null();
+	snprintf(id, sizeof(id), "%lld", (long long)op_id(vm->op));
+	return json_string(id);
+}
+
+static json_t *paths_json(const struct vm *vm)
+{
+	const struct vm_paths *p = &vm->paths;
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "dir", p->dir, "disk", p->disk_root, "work", p->disk_work,
+		"serial_log", p->serial_log, "vmm_log", p->vmm_log);
+}
+
+static json_t *ssh_json(const struct vm *vm)
+{
+	const struct keys *keys = vm->engine->keys;
+
+	return json_pack("{s:s, s:i, s:s?, s:s?, s:b}", "user", "root", "port", 22, "key",
+		keys ? keys_private_path(keys) : NULL, "known_hosts", keys ? keys_known_hosts_path(keys) : NULL,
+		"sshd", vm->row->has_sshd);
+}
+
+static void put(json_t *json, const char *key, json_t *value)
+{
+	json_object_set_new(json, key, value);
+}
+
+static void put_sizes(json_t *json, const struct vm_row *row)
+{
+	put(json, "vcpus", json_integer(row->vcpus));
+	put(json, "memory_mib", json_integer((json_int_t)row->memory_mib));
+	put(json, "disk_mib", json_integer((json_int_t)row->disk_mib));
+	put(json, "work_mib", json_integer((json_int_t)row->work_mib));
+}
+
+json_t *vm_to_json(const struct vm *vm)
+{
+	const struct vm_row *row = vm->row;
+	json_t *json = json_object();
+
+	put(json, "name", bg_json_str(row->name));
+	put(json, "id", bg_json_str(row->id));
+	put(json, "state", json_string(vm_state_str((enum vm_state)row->state)));
+	put(json, "ready", json_boolean(vm->ready));
+	put(json, "image", bg_json_str(row->image));
+	put(json, "kernel", bg_json_str(row->kernel));
+	put_sizes(json, row);
+	put(json, "nat", json_boolean(row->nat));
+	put(json, "vmm", bg_json_str(row->vmm));
+	put(json, "accel", bg_json_str(row->accel));
+	put(json, "vmm_reason", bg_json_str(row->vmm_reason));
+	put(json, "storage", bg_json_str(row->storage));
+	put(json, "address", bg_json_str(row->address));
+	put(json, "pid", row->pid ? json_integer(row->pid) : json_null());
+	put(json, "created_at", time_json(row->created_at));
+	put(json, "started_at", time_json(row->started_at));
+	put(json, "error", error_json(vm->error));
+	put(json, "operation", op_json(vm));
+	put(json, "paths", paths_json(vm));
+	put(json, "ssh", ssh_json(vm));
+	return json;
+}

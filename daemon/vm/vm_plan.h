@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vm_plan.h: what the files of the plans share (create, start, stop, delete). A task is the
+ * context of one operation on one VM: the VM, the parameters of the request, and the one thing
+ * that its present step waits for.
+ */
+#ifndef VM_PLAN_H
+#define VM_PLAN_H
+
+#include "daemon/driver/guest.h"
+#include "daemon/driver/net.h"
+#include "daemon/driver/storage.h"
+#include "daemon/op/op.h"
+#include "daemon/vm/vm.h"
+
+struct vm_task {
+	struct engine *engine;
+	struct vm *vm; /* NULL once it was removed */
+	struct op *op;
+	unsigned stop_timeout_s;
+	int signo;
+	uint64_t deadline_usec; /* of the boot */
+	uint32_t wanted_flags;	/* enum bg_agent_flag: any of them ends the wait */
+	struct net_card card;	/* of this start */
+	struct bg_err *failed;	/* what the step will fail with, once its tap is gone */
+	/* waits; freed by vm_task_forget */
+	struct loop_source *timer;
+	struct net_call *net_call;
+	struct guest_call *guest_call;
+	struct storage_call *clone;
+};
+
+extern const struct op_plan vm_plan_create;	 /* made and left stopped */
+extern const struct op_plan vm_plan_create_boot; /* made and started */
+extern const struct op_plan vm_plan_start;
+extern const struct op_plan vm_plan_stop;
+extern const struct op_plan vm_plan_restart;
+extern const struct op_plan vm_plan_kill;
+extern const struct op_plan vm_plan_delete;
+extern const struct op_plan vm_plan_down;    /* after a process that ended by itself */
+extern const struct op_plan vm_plan_nothing; /* it is so already */
+
+struct vm_task *vm_task_new(struct engine *engine, struct vm *vm);
+void vm_task_free(void *task);
+/* Frees whatever the present step waits for, and takes the exit hook back. */
+void vm_task_forget(struct vm_task *task);
+
+/* The end of an operation for its VM: nothing is waited for, it is free for the next, its error is err (NULL clears). */
+void vm_task_release(struct vm_task *task, const struct bg_err *err);
+/* A VM without a process keeps no slot: gives it back where its operation could not. */
+void vm_settle(struct vm *vm);
+
+/*
+ * vm_ask without the table: starts plan on vm and binds the two. The task is taken.
+ */
+int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **ret, struct bg_err **err);
+
+/* Steps that several plans use; see the files that define them. */
+#define VM_STEPS_START                                                                             \
+	{"network", "attaching the network", false, vm_step_probe, vm_step_cancel, NULL},          \
+		{"network", "attaching the network", false, vm_step_attach, vm_step_cancel,        \
+			vm_step_detach},                                                           \
+		{"boot", "starting the VMM", false, vm_step_initrd, NULL, NULL},                   \
+		{"boot", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},             \
+		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
+	{                                                                                          \
+		"ssh", "waiting for ssh", false, vm_step_wait_ssh, vm_step_cancel, NULL            \
+	}
+
+/* Private host key of this VM, text in OpenSSH form; *ret is the caller's. */
+int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err);
+
+/* Files, row and known_hosts entry of the task's VM, which is gone afterwards (task->vm is NULL). */
+int vm_erase(struct vm_task *task, struct bg_err **err);
+
+int vm_step_probe(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_attach(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_detach(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_kill(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_wait_agent(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_wait_ssh(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_shutdown(struct op *op, void *ctx, struct bg_err **err);
+void vm_step_cancel(struct op *op, void *ctx);
+/* Puts the VM into the state that its process says it is in, and publishes the record as result. */
+void vm_finish_boot(struct op *op, void *ctx, const struct bg_err *err);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * After the end of an earlier daemon, however it came: every VM is brought back to a state of
+ * the table by what the host really has. Rows say what was meant, /proc says what is.
+ */
+#include <fcntl.h>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "daemon/driver/vmm.h"
+#include "daemon/engine.h"
+#include "daemon/vm/vm_plan.h"
+
+/* The process as recorded, else (a crash before the record) as /proc has it. */
+static int adopt_process(struct vm *vm)
+{
+	const struct vmm_driver *driver = vmm_driver_by_name(vm->row->vmm ? vm->row->vmm : "");
+	pid_t pid = (pid_t)vm->row->pid;
+	uint64_t start = vm->row->pid_start;
+	struct vmm *vmm;
+	int r;
+
+	if (!driver)
+		return -ESRCH;
+	r = pid ? vmm_adopt(vm->engine->loop, driver, vm->row->id, vm->paths.run_dir, pid, start, vm_on_vmm_exit, vm,
+			  &vmm)
+		: -ESRCH;
+	if (r < 0) {
+		r = vmm_find(vm->row->id, &pid, &start);
+		if (r >= 0)
+			r = vmm_adopt(vm->engine->loop, driver, vm->row->id, vm->paths.run_dir, pid, start,
+				vm_on_vmm_exit, vm, &vmm);
+	}
+	if (r < 0)
+		return r;
+	vm->row->pid = vmm_pid(vmm);
+	vm->row->pid_start = vmm_pid_start(vmm);
+	vm_hold(vm, vmm);
+	return 0;
+}
+
+/* Its process is gone: the slot and sockets of it go too. The slot's tap goes with vms_release_slots. */
+static void went_away(struct vm *vm)
+{
+	vm->row->pid = 0;
+	vm->row->pid_start = 0;
+	vm->row->slot = -1;
+	free(TAKE_PTR(vm->row->address));
+	(void)bg_rm_rf_at(AT_FDCWD, vm->paths.run_dir);
+}
+
+static void interrupted_start(struct vm *vm)
+{
+	_err_ struct bg_err *err = NULL;
+
+	bg_err_set(&err, BG_ERR_DAEMON_STOPPING, ECANCELED, "the daemon ended while VM \"%s\" was starting",
+		vm->row->name);
+	bg_err_hint(&err, "start it again: `banger vm start %s`", vm->row->name);
+	vm_set_error(vm, err);
+}
+
+static void recover_live(struct vm *vm)
+{
+	bool was_starting = vm->row->state == VM_STARTING;
+	int r = adopt_process(vm);
+
+	log_msg(LOG_INFO, "vm", r < 0 ? "is stopped" : "adopted", "vm", vm->row->name, NULL);
+	if (r < 0) {
+		went_away(vm);
+		if (was_starting)
+			interrupted_start(vm);
+	}
+	/* not vm_move: what the row says is not where the VM was left, but where its daemon was */
+	vm->row->state = r < 0 ? VM_STOPPED : VM_RUNNING;
+	vm_save(vm);
+}
+
+static void go_on_deleting(struct vm *vm)
+{
+	struct vm_task *task;
+	struct op *op;
+
+	if (adopt_process(vm) < 0)
+		went_away(vm);
+	task = vm_task_new(vm->engine, vm);
+	if (task)
+		(void)vm_task_start(task, &vm_plan_delete, &op, NULL);
+}
+
+static void recover_one(struct vm *vm)
+{
+	switch ((enum vm_state)vm->row->state) {
+	case VM_CREATING:
+		vm->row->state = VM_DELETING;
+		vm_save(vm);
+		go_on_deleting(vm);
+		break;
+	case VM_DELETING:
+		go_on_deleting(vm);
+		break;
+	case VM_STARTING:
+	case VM_RUNNING:
+	case VM_STOPPING:
+		recover_live(vm);
+		break;
+	case VM_STOPPED:
+		if (vm->row->slot >= 0) {
+			went_away(vm);
+			vm_save(vm);
+		}
+		break;
+	case VM_STATE_MAX_:
+		break;
+	}
+}
+
+static uint64_t slots_in_use(const struct vms *vms)
+{
+	uint64_t slots = 0;
+
+	for (const struct vm *vm = vms_first(vms); vm; vm = vm->next)
+		if (vm->row->slot >= 0)
+			slots |= UINT64_C(1) << vm->row->slot;
+	return slots;
+}
+
+/* Slots that the ledger has for us and no VM holds: what a crash left. */
+static void release_slots(struct bg_err *err, void *userdata)
+{
+	struct engine *engine = userdata;
+	uint64_t stray = err ? 0 : net_held(engine->net) & ~slots_in_use(engine->vms);
+
+	net_call_free(TAKE_PTR(engine->net_boot));
+	for (unsigned i = 0; i < 64; i++) {
+		struct net_call *call = NULL;
+
+		if (stray & UINT64_C(1) << i)
+			(void)net_detach(engine->net, i, NULL, NULL, &call, NULL);
+		net_call_free(call); /* it is carried out all the same */
+	}
+}
+
+static int fail_op(int64_t id, const char *kind, const char *target, void *userdata)
+{
+	struct engine *engine = userdata;
+
+	log_msg(LOG_WARN, "op", "was interrupted by the end of the daemon", "kind", kind, "target", target, NULL);
+	return store_op_end(engine->store, id, "failed", "{\"code\":\"daemon.stopping\",\"message\":\"the daemon ended\"}",
+		NULL);
+}
+
+void vms_recover(struct engine *engine)
+{
+	struct vm *next;
+
+	(void)store_op_each_unfinished(engine->store, fail_op, engine, NULL);
+	for (struct vm *vm = vms_first(engine->vms); vm; vm = next) {
+		next = vm->next;
+		recover_one(vm);
+	}
+	(void)keys_write_known_hosts(engine->keys, engine->vms, NULL);
+	(void)net_when_ready(engine->net, release_slots, engine, &engine->net_boot, NULL);
+}

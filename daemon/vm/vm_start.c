@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The steps that take a VM from stopped to ready, used by start, create and restart:
+ * VMM choice, network card, initramfs, process, agent, ssh.
+ */
+#include <assert.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "daemon/driver/vmm.h"
+#include "daemon/engine.h"
+#include "daemon/vm/initrd.h"
+#include "daemon/vm/vm_plan.h"
+
+enum { PROBE_POLL_USEC = 10000 };
+
+static int put_string(char **at, const char *value)
+{
+	char *copy = value ? strdup(value) : NULL;
+
+	if (value && !copy)
+		return -ENOMEM;
+	free(*at);
+	*at = copy;
+	return 0;
+}
+
+void vm_step_cancel(struct op *op, void *ctx)
+{
+	(void)op;
+	vm_task_forget(ctx);
+}
+
+/* The probe was started with the engine; only a VM started in its first moments waits here. */
+static void on_probe_poll(void *userdata)
+{
+	struct vm_task *task = userdata;
+
+	if (!vmm_probe_choice(task->engine->probe))
+		return;
+	vm_task_forget(task);
+	op_step_done(task->op);
+}
+
+int vm_step_probe(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	int r;
+
+	(void)op;
+	if (vmm_probe_choice(task->engine->probe))
+		return 0;
+	r = loop_add_ticker(task->engine->loop, "vm-probe", PROBE_POLL_USEC, on_probe_poll, task, &task->timer);
+	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "wait for the VMM probe") : OP_WAIT;
+}
+
+static void on_attached(const struct net_card *card, struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	if (card)
+		task->card = *card;
+	vm_task_forget(task); /* card and err go with the call */
+	if (failed) {
+		op_step_failed(task->op, failed);
+		return;
+	}
+	(void)put_string(&task->vm->row->address, task->card.address);
+	vm_save(task->vm);
+	op_step_done(task->op);
+}
+
+static int attach_now(struct vm_task *task, struct bg_err **err)
+{
+	struct engine *engine = task->engine;
+	int slot = vms_free_slot(engine->vms, net_slots(engine->net));
+	int r;
+
+	if (net_error(engine->net))
+		slot = 0; /* the attach itself gives the helper's error */
+	if (slot < 0)
+		return bg_err_set(err, BG_ERR_HELPER_LIMIT, ENOSPC,
+			"all %u network slots that this user may have are taken", net_slots(engine->net));
+	task->vm->row->slot = slot; /* intent: recorded before the helper acts */
+	vm_save(task->vm);
+	r = net_attach(engine->net, (unsigned)slot, on_attached, task, &task->net_call, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+static void on_net_ready(struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = NULL;
+
+	(void)err; /* attach_now asks net_error itself */
+	vm_task_forget(task);
+	if (attach_now(task, &failed) != OP_WAIT)
+		op_step_failed(task->op, failed);
+}
+
+int vm_step_attach(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	int r;
+
+	(void)op;
+	if (net_slots(task->engine->net) || net_error(task->engine->net))
+		return attach_now(task, err);
+	r = net_when_ready(task->engine->net, on_net_ready, task, &task->net_call, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+static void detached(struct vm_task *task)
+{
+	struct vm *vm = task->vm;
+
+	vm->row->slot = -1;
+	(void)put_string(&vm->row->address, NULL);
+	vm_save(vm);
+}
+
+static void on_detached(struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+
+	/* The slot is ours no longer either way: the engine's next start detaches what no VM holds. */
+	if (err)
+		log_err(LOG_ERROR, "vm", task->vm->row->name, err);
+	vm_task_forget(task);
+	detached(task);
+	op_step_done(task->op);
+}
+
+int vm_step_detach(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	int r;
+
+	(void)op;
+	vm_task_forget(task);
+	(void)bg_rm_rf_at(AT_FDCWD, vm->paths.run_dir);
+	if (vm->row->slot < 0)
+		return 0;
+	if (net_error(task->engine->net)) {
+		detached(task);
+		return 0;
+	}
+	r = net_detach(task->engine->net, (unsigned)vm->row->slot, on_detached, task, &task->net_call, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+/* The machine's part of vm.conf; the pointers live as long as the task's VM. */
+static void fill_conf(const struct vm_task *task, const struct vmm_driver *driver, struct guest_conf *conf)
+{
+	const struct vm *vm = task->vm;
+
+	*conf = (struct guest_conf){
+		.id = vm->row->id,
+		.hostname = vm->row->name,
+		.root = driver->dev_root,
+		.work = driver->dev_work,
+		.addr = task->card.address,
+		.gateway = task->card.gateway,
+		.dns = task->card.gateway,
+		.agent = driver->agent,
+		.poweroff = driver->poweroff,
+		.time = time(NULL),
+		.authorized_keys = keys_authorized(task->engine->keys),
+	};
+}
+
+static int write_initrd(const struct vm_task *task, const struct kernel_row *kernel, struct bg_err **err)
+{
+	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
+	const struct vm *vm = task->vm;
+	_close_ int out = -1, init = -1, modules = -1;
+	_free_ char *host_key = NULL;
+	struct guest_conf conf;
+	int r;
+
+	fill_conf(task, choice->driver, &conf);
+	if (kernel->modules_disk)
+		conf.modules = choice->driver->dev_modules;
+	r = vm_host_key(vm, &host_key, err);
+	if (r < 0)
+		return r;
+	conf.host_key = host_key;
+	init = open(task->engine->init_path, O_RDONLY | O_CLOEXEC);
+	if (init < 0)
+		return bg_err_sys(err, BG_ERR_TOOL_MISSING, errno, "open the guest's init %s",
+			task->engine->init_path);
+	if (kernel->modules_cpio)
+		modules = open(kernel->modules_cpio, O_RDONLY | O_CLOEXEC);
+	if (kernel->modules_cpio && modules < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", kernel->modules_cpio);
+	out = open(vm->paths.initrd, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (out < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", vm->paths.initrd);
+	return initrd_write(out, init, modules, &conf, err);
+}
+
+int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
+	const struct kernel_row *kernel;
+	int r;
+
+	(void)op;
+	if (!choice->driver) {
+		*err = bg_err_copy(choice->err);
+		return -ENOENT;
+	}
+	r = kernels_get(task->engine->kernels, task->vm->row->kernel, &kernel, err);
+	if (r < 0)
+		return r;
+	return write_initrd(task, kernel, err);
+}
+
+static int record_choice(struct vm_row *row, const struct vmm_choice *choice)
+{
+	if (put_string(&row->vmm, choice->driver->name) < 0 ||
+		put_string(&row->accel, vmm_accel_str(choice->accel)) < 0 ||
+		put_string(&row->vmm_reason, choice->reason) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static void fill_spec(const struct vm_task *task, const struct kernel_row *kernel, struct vmm_spec *spec)
+{
+	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
+	const struct vm *vm = task->vm;
+
+	*spec = (struct vmm_spec){
+		.id = vm->row->id,
+		.name = vm->row->name,
+		.vcpus = vm->row->vcpus,
+		.memory_mib = vm->row->memory_mib,
+		.accel = choice->accel,
+		.binary = choice->binary,
+		.kernel = kernel->path,
+		.initrd = vm->paths.initrd,
+		.disk_root = vm->paths.disk_root,
+		.disk_work = vm->paths.disk_work,
+		.disk_modules = kernel->modules_disk,
+		.tap = task->card.tap,
+		.run_dir = vm->paths.run_dir,
+		.serial_log = vm->paths.serial_log,
+		.vmm_log = vm->paths.vmm_log,
+	};
+	memcpy(spec->mac, task->card.mac, sizeof(spec->mac));
+}
+
+int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
+	const struct kernel_row *kernel;
+	struct vmm_spec spec;
+	struct vmm *vmm;
+	int r;
+
+	(void)op;
+	r = kernels_get(task->engine->kernels, vm->row->kernel, &kernel, err);
+	if (r < 0)
+		return r;
+	if (record_choice(vm->row, choice) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = bg_paths_private_dir(vm->paths.run_dir, err);
+	if (r < 0)
+		return r;
+	fill_spec(task, kernel, &spec);
+	r = vmm_start(task->engine->loop, choice->driver, &spec, vm_on_vmm_exit, vm, &vmm, err);
+	if (r < 0)
+		return r;
+	vm->row->pid = vmm_pid(vmm);
+	vm->row->pid_start = vmm_pid_start(vmm);
+	vm->row->started_at = time(NULL);
+	vm_hold(vm, vmm);
+	vm_save(vm);
+	task->deadline_usec = loop_now_usec() + task->engine->config->boot_timeout_s * UINT64_C(1000000);
+	return 0;
+}
+
+static void on_killed(struct vm *vm, int status, void *userdata)
+{
+	struct vm_task *task = userdata;
+
+	(void)vm;
+	(void)status;
+	vm_task_forget(task);
+	op_step_done(task->op);
+}
+
+static void on_kill_late(void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *err = NULL;
+
+	vm_task_forget(task);
+	bg_err_set(&err, BG_ERR_TIMEOUT, ETIMEDOUT, "process %lld of VM \"%s\" did not end %d s after SIGKILL",
+		(long long)task->vm->row->pid, task->vm->row->name, BG_KILL_TIMEOUT_S);
+	op_step_failed(task->op, err);
+}
+
+/* SIGKILL and wait. Also the undo of the spawn. */
+int vm_step_kill(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	int r;
+
+	(void)op;
+	vm_task_forget(task);
+	if (!task->vm || !task->vm->vmm)
+		return 0;
+	r = loop_add_timer(task->engine->loop, "vm-kill", BG_KILL_TIMEOUT_S * UINT64_C(1000000), on_kill_late, task,
+		&task->timer);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "timer");
+	task->vm->on_exit = on_killed;
+	task->vm->on_exit_data = task;
+	(void)vmm_signal(task->vm->vmm, SIGKILL); /* ESRCH: its exit is on its way to us */
+	return OP_WAIT;
+}
+
+/* The process ended while we waited for the guest: its tap goes first, then the operation fails. */
+static void fail_after_detach(struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = TAKE_PTR(task->failed);
+
+	(void)err;
+	vm_task_forget(task);
+	detached(task);
+	op_step_failed(task->op, failed);
+}
+
+static void on_boot_exit(struct vm *vm, int status, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *err = NULL;
+
+	vm_task_forget(task);
+	vm_exit_error(vm, status, &err);
+	bg_err_context(&err, "VM \"%s\" went down while it booted", vm->row->name);
+	(void)bg_rm_rf_at(AT_FDCWD, vm->paths.run_dir);
+	task->failed = err;
+	if (vm->row->slot >= 0 && !net_error(task->engine->net) &&
+		net_detach(task->engine->net, (unsigned)vm->row->slot, fail_after_detach, task, &task->net_call,
+			NULL) >= 0)
+		return;
+	fail_after_detach(NULL, task);
+}
+
+static void on_boot_late(void *userdata)
+{
+	struct vm_task *task = userdata;
+	const struct vm *vm = task->vm;
+	struct bg_err *err = NULL;
+
+	bg_err_set(&err, BG_ERR_VM_NOT_READY, ETIMEDOUT, "VM \"%s\" runs, but %s within %u s", vm->row->name,
+		task->wanted_flags & BG_AGENT_F_SSHD ? "its ssh server did not come up" :
+						       "its agent did not answer",
+		task->engine->config->boot_timeout_s);
+	bg_err_hint(&err, "see `banger vm logs %s` (%s)", vm->row->name, vm->paths.serial_log);
+	vm_task_forget(task);
+	op_step_failed(task->op, err);
+}
+
+static void on_gone_already(void *userdata)
+{
+	struct vm_task *task = userdata;
+
+	on_boot_exit(task->vm, task->vm->exit_status, task);
+}
+
+/* It ended between two steps, with no one listening: the same way out, from the loop. */
+static int fail_soon(struct vm_task *task, struct bg_err **err)
+{
+	int r = loop_defer(task->engine->loop, "vm-gone", on_gone_already, task, &task->timer);
+
+	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "timer") : OP_WAIT;
+}
+
+static bool wait_is_over(const struct vm_task *task)
+{
+	return task->vm->guest && (guest_flags(task->vm->guest) & task->wanted_flags);
+}
+
+static void on_guest(struct vm *vm, void *userdata)
+{
+	struct vm_task *task = userdata;
+
+	(void)vm;
+	if (!wait_is_over(task))
+		return;
+	vm_task_forget(task);
+	op_step_done(task->op);
+}
+
+static int wait_for_flags(struct vm_task *task, uint32_t flags, struct bg_err **err)
+{
+	uint64_t now = loop_now_usec();
+	uint64_t left = task->deadline_usec > now ? task->deadline_usec - now : 1;
+	int r;
+
+	task->wanted_flags = flags;
+	if (!task->vm->vmm)
+		return fail_soon(task, err);
+	if (wait_is_over(task))
+		return 0;
+	r = loop_add_timer(task->engine->loop, "vm-boot", left, on_boot_late, task, &task->timer);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "timer");
+	task->vm->on_exit = on_boot_exit;
+	task->vm->on_exit_data = task;
+	task->vm->on_guest = on_guest;
+	task->vm->on_guest_data = task;
+	return OP_WAIT;
+}
+
+int vm_step_wait_agent(struct op *op, void *ctx, struct bg_err **err)
+{
+	op_set_text(op, "waiting for the guest");
+	return wait_for_flags(ctx, BG_AGENT_F_ROOT, err);
+}
+
+int vm_step_wait_ssh(struct op *op, void *ctx, struct bg_err **err)
+{
+	(void)op;
+	return wait_for_flags(ctx, BG_AGENT_F_SSHD | BG_AGENT_F_NO_SSHD, err);
+}
+
+void vm_finish_boot(struct op *op, void *ctx, const struct bg_err *err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+
+	if (!vm)
+		return;
+	vm_task_release(task, err);
+	if (vm->row->state == VM_STARTING)
+		vm_move(vm, vm->vmm ? VM_EV_UP : VM_EV_DOWN);
+	else
+		vm_save(vm);
+	if (!err)
+		op_set_result(op, vm_to_json(vm));
+	vm_settle(vm);
+}
+
+static const struct op_step start_steps[] = {VM_STEPS_START};
+
+const struct op_plan vm_plan_start = {
+	.kind = "vm.start",
+	.steps = start_steps,
+	.n_steps = ARRAY_SIZE(start_steps),
+	.finish = vm_finish_boot,
+	.ctx_free = vm_task_free,
+};

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/vm/vm_table.h"
+
+#include <assert.h>
+
+#include "daemon/vm/vm_plan.h"
+
+static const struct vm_transition table[] = {
+	{VM_CREATING, VM_EV_MADE, VM_STOPPED, NULL},
+	{VM_CREATING, VM_EV_BOOT, VM_STARTING, NULL},
+	{VM_CREATING, VM_EV_UNMAKE, VM_DELETING, NULL},
+
+	{VM_STOPPED, VM_EV_START, VM_STARTING, &vm_plan_start},
+	{VM_STOPPED, VM_EV_STOP, VM_STOPPED, &vm_plan_nothing},
+	{VM_STOPPED, VM_EV_RESTART, VM_STARTING, &vm_plan_start},
+	{VM_STOPPED, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
+	{VM_STOPPED, VM_EV_BOOT, VM_STARTING, NULL},
+
+	{VM_STARTING, VM_EV_UP, VM_RUNNING, NULL},
+	{VM_STARTING, VM_EV_DOWN, VM_STOPPED, NULL},
+	{VM_STARTING, VM_EV_UNMAKE, VM_DELETING, NULL},
+
+	{VM_RUNNING, VM_EV_START, VM_RUNNING, &vm_plan_nothing},
+	{VM_RUNNING, VM_EV_STOP, VM_STOPPING, &vm_plan_stop},
+	{VM_RUNNING, VM_EV_RESTART, VM_STOPPING, &vm_plan_restart},
+	{VM_RUNNING, VM_EV_KILL, VM_STOPPING, &vm_plan_kill},
+	{VM_RUNNING, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
+	{VM_RUNNING, VM_EV_DOWN, VM_STOPPED, NULL},
+
+	{VM_STOPPING, VM_EV_DOWN, VM_STOPPED, NULL},
+	{VM_STOPPING, VM_EV_STILL_UP, VM_RUNNING, NULL},
+
+	{VM_DELETING, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
+	{VM_DELETING, VM_EV_DOWN, VM_DELETING, NULL},
+};
+
+static const char *const state_names[] = {
+	[VM_CREATING] = "creating",
+	[VM_STOPPED] = "stopped",
+	[VM_STARTING] = "starting",
+	[VM_RUNNING] = "running",
+	[VM_STOPPING] = "stopping",
+	[VM_DELETING] = "deleting",
+};
+static_assert(ARRAY_SIZE(state_names) == VM_STATE_MAX_, "one name per state");
+
+static const char *const event_names[] = {
+	[VM_EV_START] = "start",
+	[VM_EV_STOP] = "stop",
+	[VM_EV_RESTART] = "restart",
+	[VM_EV_KILL] = "kill",
+	[VM_EV_DELETE] = "delete",
+	[VM_EV_MADE] = "made",
+	[VM_EV_BOOT] = "boot",
+	[VM_EV_UP] = "up",
+	[VM_EV_DOWN] = "down",
+	[VM_EV_STILL_UP] = "still-up",
+	[VM_EV_UNMAKE] = "unmake",
+};
+static_assert(ARRAY_SIZE(event_names) == VM_EVENT_MAX_, "one name per event");
+
+const char *vm_state_str(enum vm_state state)
+{
+	assert((unsigned)state < VM_STATE_MAX_);
+	return state_names[state];
+}
+
+const char *vm_event_str(enum vm_event event)
+{
+	assert((unsigned)event < VM_EVENT_MAX_);
+	return event_names[event];
+}
+
+const struct vm_transition *vm_transition_find(enum vm_state state, enum vm_event event)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].state == state && table[i].event == event)
+			return &table[i];
+	return NULL;
+}

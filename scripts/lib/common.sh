@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: ISC
+# common.sh: what quickstart, check and as-user share. Sourced; sets root (the checkout) and build.
+set -euo pipefail
+export LC_ALL=C.UTF-8
+PATH=$PATH:/usr/sbin:/sbin
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=${BANGER_BUILD_DIR:-$root/build}
+
+build_packages=(build-essential meson ninja-build pkg-config libevent-dev libjansson-dev libsqlite3-dev
+	libcap-ng-dev libseccomp-dev libarchive-dev libcurl4-openssl-dev libext2fs-dev libncurses-dev libsodium-dev
+	libcap2-bin ca-certificates)
+run_packages=(qemu-system-x86 mmdebstrap uidmap openssh-client iproute2 sudo)
+test_packages=(clang libclang-rt-14-dev clang-format python3 python3-pytest e2fsprogs btrfs-progs kmod cpio
+	busybox-static strace sqlite3 tmux binutils xz-utils zstd curl git openssl)
+
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+note() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# apt-get update runs only when something is missing: a repeated run asks no mirror.
+need_packages() {
+	local missing=() p
+	for p in "$@"; do
+		dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	note "installing ${missing[*]}"
+	as_root apt-get -qq update
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}" \
+		</dev/null >"${TMPDIR:-/tmp}/banger-apt.$$.log" 2>&1 || {
+		tail -20 "${TMPDIR:-/tmp}/banger-apt.$$.log" >&2
+		die "apt-get could not install ${missing[*]}"
+	}
+	rm -f "${TMPDIR:-/tmp}/banger-apt.$$.log"
+}
+
+compile() { # BUILD_DIR [meson options]
+	local dir=$1
+	shift
+	[ -f "$dir/build.ninja" ] || meson setup "$@" "$dir" "$root" >"$dir.setup.log" 2>&1 || {
+		cat "$dir.setup.log" >&2
+		die "meson setup failed"
+	}
+	rm -f "$dir.setup.log"
+	ninja -C "$dir" >"$dir/ninja.log" 2>&1 || { grep -v '^\[' "$dir/ninja.log" | tail -40 >&2; die "the build failed: $dir/ninja.log"; }
+}
+
+# The installed helper is made anew only when the built one differs.
+need_helper() {
+	local built=$build/privhelper/banger-privhelper installed=/usr/libexec/banger/banger-privhelper
+	if as_root cmp -s "$built" "$installed" && [ -n "$(as_root getcap "$installed")" ] && [ -w /dev/net/tun ]; then
+		return 0
+	fi
+	note "installing the network helper"
+	as_root "$root/scripts/install-helper" "$build"
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The whole life of a VM over fakes: every state with every event, a failure at every step, a cancel at
+ * every stage, a daemon that ends at every state; after each, nothing may be left that the table does not say.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "tests/fsm/world.h"
+#include "tests/lib/test.h"
+
+extern void storage_fake_fail(unsigned nth);
+
+static struct world w;
+
+static struct vm *vm(const char *name)
+{
+	return vms_find(w.engine.vms, name);
+}
+
+/* The requests that each state takes; all others are refused. Written out, so that the table cannot drift by itself. */
+TEST(every_state_with_every_request)
+{
+	static const char *const allowed[VM_STATE_MAX_] = {
+		[VM_CREATING] = "",
+		[VM_STOPPED] = "start stop restart delete ",
+		[VM_STARTING] = "",
+		[VM_RUNNING] = "start stop restart kill delete ",
+		[VM_STOPPING] = "",
+		[VM_DELETING] = "delete ",
+	};
+
+	for (int s = 0; s < VM_STATE_MAX_; s++) {
+		char got[128] = "";
+
+		for (int e = VM_EV_START; e <= VM_EV_DELETE; e++) {
+			const struct vm_transition *t = vm_transition_find((enum vm_state)s, (enum vm_event)e);
+
+			if (!t)
+				continue;
+			CHECK(t->plan);
+			strcat(strcat(got, vm_event_str((enum vm_event)e)), " ");
+		}
+		CHECK_STR(got, allowed[s]);
+	}
+}
+
+TEST(every_live_state_can_go_down)
+{
+	static const enum vm_state live[] = {VM_STARTING, VM_RUNNING, VM_STOPPING, VM_DELETING};
+
+	for (size_t i = 0; i < ARRAY_SIZE(live); i++)
+		CHECK(vm_transition_find(live[i], VM_EV_DOWN));
+	CHECK(!vm_transition_find(VM_STOPPED, VM_EV_DOWN));
+}
+
+TEST(whole_life)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK(vm("a")->ready);
+	CHECK(vm("a")->row->pid > 0);
+	CHECK_STR(vm("a")->row->address, "10.209.0.2");
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE); /* it runs already */
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(vm("a")->row->slot, -1);
+	CHECK_INT(net_fake_attached(w.engine.net), 0);
+	CHECK_INT(world_children(), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE); /* it is stopped already */
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_RESTART), OP_DONE);
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK_INT(world_ask(&w, "a", VM_EV_KILL), OP_DONE);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK(!vm("a")->error);
+	CHECK_INT(world_ask(&w, "a", VM_EV_RESTART), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(created_and_not_started)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(world_children(), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(bad_requests_leave_nothing)
+{
+	struct vm_request request = {.name = "Bad_Name", .vcpus = UINT32_MAX};
+	_err_ struct bg_err *err = NULL, *err2 = NULL, *err3 = NULL, *err4 = NULL;
+	struct op *op;
+
+	world_open(&w, NULL);
+	CHECK(vm_create(&w.engine, &request, &op, &err) < 0);
+	CHECK_STR(bg_err_code_str(err->code), "name.invalid");
+	request.name = "a";
+	request.image = "nope";
+	CHECK(vm_create(&w.engine, &request, &op, &err2) < 0);
+	CHECK_STR(bg_err_code_str(err2->code), "image.not_found");
+	request.image = NULL;
+	request.vcpus = 0;
+	CHECK(vm_create(&w.engine, &request, &op, &err3) < 0);
+	CHECK_STR(bg_err_code_str(err3->code), "vm.limits");
+	request.vcpus = 1;
+	request.kernel = "nope";
+	CHECK(vm_create(&w.engine, &request, &op, &err4) < 0);
+	CHECK_STR(bg_err_code_str(err4->code), "kernel.not_found");
+	world_check_empty(&w);
+}
+
+TEST(taken_name)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK_INT(world_create(&w, "a", false), OP_FAILED);
+	CHECK_STR(world_last_code(), "vm.name_taken");
+	CHECK_INT(vms_count(w.engine.vms, VM_STOPPED), 1);
+}
+
+TEST(root_disk_clone_fails)
+{
+	world_open(&w, NULL);
+	storage_fake_fail(1);
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "disk.full");
+	world_check_empty(&w);
+}
+
+TEST(work_disk_clone_fails)
+{
+	world_open(&w, NULL);
+	storage_fake_fail(2);
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "disk.full");
+	world_check_empty(&w);
+}
+
+TEST(network_fails_and_the_vm_is_kept)
+{
+	world_open(&w, NULL);
+	net_fake_fail(w.engine.net, 1);
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "helper.failed");
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_STR(bg_err_code_str(vm("a")->error->code), "helper.failed");
+	CHECK_INT(vm("a")->row->slot, -1);
+	CHECK_INT(world_children(), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK(!vm("a")->error);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(initrd_fails_and_the_vm_is_kept)
+{
+	world_open(&w, NULL);
+	CHECK_INT(unlink(w.init_path), 0);
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "host.tool_missing");
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(net_fake_attached(w.engine.net), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(vmm_dies_at_once)
+{
+	world_open(&w, "die=0");
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "vmm.died");
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK(strstr(vm("a")->error->hint, "banger vm logs"));
+	CHECK_INT(vm("a")->row->slot, -1);
+	CHECK_INT(net_fake_attached(w.engine.net), 0);
+	world_set_behaviour(NULL);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(guest_never_ready)
+{
+	world_open(&w, "never-ready");
+	w.config->boot_timeout_s = 1;
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "vm.not_ready");
+	CHECK_INT(vm("a")->row->state, VM_RUNNING); /* kept, for a look */
+	CHECK(!vm("a")->ready);
+	CHECK(strstr(vm("a")->error->hint, "banger vm logs a"));
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(agent_never_answers)
+{
+	world_open(&w, "no-socket");
+	w.config->boot_timeout_s = 1;
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "vm.not_ready");
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE); /* without an agent: killed */
+	CHECK_INT(world_children(), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(image_without_sshd_is_ready)
+{
+	world_open(&w, "no-sshd");
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK(vm("a")->ready);
+	CHECK(!vm("a")->row->has_sshd);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(guest_ignores_the_shutdown)
+{
+	world_open(&w, "ignore-shutdown");
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(world_children(), 0);
+}
+
+static bool is_down(struct world *world, void *userdata)
+{
+	return vm("a")->row->state == VM_STOPPED && vm("a")->row->slot < 0 && !vm("a")->op;
+}
+
+TEST(vmm_killed_from_outside)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGKILL), 0);
+	world_run(&w, is_down, NULL);
+	CHECK_STR(bg_err_code_str(vm("a")->error->code), "vmm.died");
+	CHECK_INT(net_fake_attached(w.engine.net), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(busy_while_an_operation_runs)
+{
+	struct vm_request request = {.name = "a", .vcpus = 1, .start = true};
+	_err_ struct bg_err *err = NULL;
+	struct op *op, *second;
+
+	world_open(&w, NULL);
+	CHECK_INT(vm_create(&w.engine, &request, &op, NULL), 0);
+	CHECK(vm_ask(vm("a"), VM_EV_DELETE, &(struct vm_options){0}, &second, &err) < 0);
+	CHECK_STR(bg_err_code_str(err->code), "vm.busy");
+	CHECK_INT(world_wait(&w, op), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+/* Ctrl-C in the middle of a create takes everything back, whatever it had come to. */
+static void cancel_create_at(const char *stage)
+{
+	struct vm_request request = {.name = "a", .vcpus = 1, .start = true};
+	struct op *op;
+
+	world_open(&w, bg_streq(stage, "ssh") ? "never-ready" : "no-socket");
+	w.cancel_at = stage;
+	CHECK_INT(vm_create(&w.engine, &request, &op, NULL), 0);
+	CHECK_INT(world_wait(&w, op), OP_CANCELLED);
+	CHECK_STR(world_last_code(), "cancelled");
+	world_check_empty(&w);
+}
+
+TEST(create_cancelled_at_disks)
+{
+	cancel_create_at("disks");
+}
+
+TEST(create_cancelled_at_network)
+{
+	cancel_create_at("network");
+}
+
+TEST(create_cancelled_at_boot)
+{
+	cancel_create_at("boot");
+}
+
+TEST(create_cancelled_at_ssh)
+{
+	cancel_create_at("ssh");
+}
+
+TEST(start_cancelled_leaves_it_stopped)
+{
+	struct op *op;
+
+	world_open(&w, "no-socket");
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	w.cancel_at = "boot";
+	CHECK_INT(vm_ask(vm("a"), VM_EV_START, &(struct vm_options){0}, &op, NULL), 0);
+	CHECK_INT(world_wait(&w, op), OP_CANCELLED);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(net_fake_attached(w.engine.net), 0);
+	CHECK_INT(world_children(), 0);
+}
+
+TEST(adopted_by_the_next_daemon)
+{
+	int64_t pid;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	pid = vm("a")->row->pid;
+	world_reopen(&w);
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK_INT(vm("a")->row->pid, pid);
+	CHECK_INT(vm("a")->row->slot, 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+static bool is_ready(struct world *world, void *userdata)
+{
+	return vm("a")->ready;
+}
+
+TEST(adopted_vm_gets_ready_again)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	world_reopen(&w);
+	world_run(&w, is_ready, NULL);
+}
+
+TEST(process_found_although_the_record_was_not_written)
+{
+	int64_t pid;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	pid = vm("a")->row->pid;
+	vm("a")->row->pid = 0;
+	vm("a")->row->state = VM_STARTING;
+	CHECK_INT(store_vm_save(w.engine.store, vm("a")->row, NULL), 0);
+	world_reopen(&w);
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK_INT(vm("a")->row->pid, pid);
+}
+
+/* What the next daemon makes of each state when the process is gone. */
+static void restart_daemon_in(enum vm_state state)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	vm("a")->row->state = (int)state;
+	vm("a")->row->slot = 3;
+	vm("a")->row->pid = 1;
+	vm("a")->row->pid_start = 1;
+	CHECK_INT(store_vm_save(w.engine.store, vm("a")->row, NULL), 0);
+	world_reopen(&w);
+}
+
+static bool is_gone(struct world *world, void *userdata)
+{
+	return !vm("a") && ops_running(world->engine.ops) == 0;
+}
+
+TEST(daemon_ended_while_creating)
+{
+	restart_daemon_in(VM_CREATING);
+	world_run(&w, is_gone, NULL);
+	world_check_empty(&w);
+}
+
+TEST(daemon_ended_while_deleting)
+{
+	restart_daemon_in(VM_DELETING);
+	world_run(&w, is_gone, NULL);
+	world_check_empty(&w);
+}
+
+TEST(daemon_ended_while_starting)
+{
+	restart_daemon_in(VM_STARTING);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(vm("a")->row->slot, -1);
+	CHECK(vm("a")->error);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+}
+
+TEST(host_rebooted)
+{
+	restart_daemon_in(VM_RUNNING);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(vm("a")->row->slot, -1);
+	CHECK_INT(vm("a")->row->pid, 0);
+	CHECK(!vm("a")->error);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+}
+
+TEST(slots_are_used_again)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(world_create(&w, "b", true), OP_DONE);
+	CHECK_STR(vm("b")->row->address, "10.209.0.3");
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
+	CHECK_INT(world_create(&w, "c", true), OP_DONE);
+	CHECK_STR(vm("c")->row->address, "10.209.0.2");
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_STR(vm("a")->row->address, "10.209.0.4");
+}
+
+TEST(known_hosts_follows_the_vms)
+{
+	_free_ char *before = NULL, *after = NULL;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK_INT(bg_read_file_at(AT_FDCWD, keys_known_hosts_path(w.engine.keys), 4096, &before, NULL), 0);
+	CHECK(strncmp(before, "a ssh-ed25519 ", 14) == 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	CHECK_INT(bg_read_file_at(AT_FDCWD, keys_known_hosts_path(w.engine.keys), 4096, &after, NULL), 0);
+	CHECK_STR(after, "");
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: ISC */
+#include "tests/fsm/world.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "tests/lib/test.h"
+
+enum { WAIT_USEC = 20000000, POLL_USEC = 2000 };
+
+static char last_code[64];
+
+const char *world_last_code(void)
+{
+	return last_code;
+}
+
+static void set_code(const char *code)
+{
+	snprintf(last_code, sizeof(last_code), "%s", code ? code : "");
+}
+
+static char *path_of(const char *name)
+{
+	char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", test_tmpdir(), name) < 0)
+		abort();
+	return path;
+}
+
+static void put_file(const char *path)
+{
+	CHECK_INT(bg_write_file_at(AT_FDCWD, path, "x", 1, 0600), 0);
+}
+
+static void make_paths(struct world *w)
+{
+	struct bg_err *err = NULL;
+
+	w->paths = (struct bg_paths){
+		.home = path_of("home"),
+		.config_dir = path_of("config"),
+		.config_file = path_of("config/config.toml"),
+		.ssh_dir = path_of("config/ssh"),
+		.state_dir = path_of("state"),
+		.log_file = path_of("state/bangerd.log"),
+		.cache_dir = path_of("cache"),
+		.run_dir = path_of("run"),
+		.socket = path_of("run/bangerd.sock"),
+	};
+	w->init_path = path_of("init");
+	CHECK_INT(bg_paths_create(&w->paths, &err), 0);
+	put_file(w->init_path);
+}
+
+/* Rows as an import and a build would leave them. */
+static void make_assets(struct world *w)
+{
+	_free_ char *kernel = path_of("vmlinuz"), *rootfs = path_of("rootfs"), *seed = path_of("seed");
+	struct kernel_row k = {.name = (char *)"k", .ready = true, .format = (char *)"elf", .path = kernel};
+	struct image_row i = {.name = (char *)"img", .managed = true, .ready = true, .kernel = (char *)"k",
+		.source = (char *)"build", .rootfs = rootfs, .work_seed = seed, .has_sshd = true, .size_bytes = MIB};
+
+	put_file(kernel);
+	put_file(rootfs);
+	put_file(seed);
+	CHECK_INT(store_kernel_insert(w->engine.store, &k, NULL), 0);
+	CHECK_INT(store_image_insert(w->engine.store, &i, NULL), 0);
+}
+
+static bool probed(struct world *w, void *userdata)
+{
+	return vmm_probe_choice(w->engine.probe) != NULL;
+}
+
+static void on_probed(const struct vmm_choice *choice, void *userdata)
+{
+}
+
+static void cancel_now(void *userdata)
+{
+	CHECK_INT(op_cancel(userdata), 0);
+}
+
+/* Cancels from the loop, as a client would, as soon as the stage has begun. */
+static void on_changed(struct op *op, void *userdata)
+{
+	struct world *w = userdata;
+	_json_ json_t *record = op_to_json(op);
+	const json_t *stages = json_object_get(record, "stages");
+	const json_t *stage = json_array_get(stages, json_array_size(stages) - 1);
+
+	if (!w->cancel_at || !bg_streq(json_string_value(json_object_get(stage, "name")), w->cancel_at))
+		return;
+	w->cancel_at = NULL;
+	CHECK_INT(loop_defer(w->engine.loop, "test-cancel", cancel_now, op, &w->cancel), 0);
+}
+
+static void open_engine(struct world *w, bool fresh)
+{
+	_free_ char *db = path_of("state/banger.db");
+	struct engine *e = &w->engine;
+	struct bg_err *err = NULL;
+
+	*e = (struct engine){.paths = &w->paths, .config = w->config, .init_path = w->init_path, .helper_path = "/fake",
+		.started_at = time(NULL), .storage = &storage_fake, .storage_reason = "a test"};
+	CHECK_INT(loop_new(&e->loop), 0);
+	CHECK_INT(events_new(&e->events), 0);
+	CHECK_INT(store_open(db, &e->store, &err), 0);
+	if (fresh)
+		make_assets(w);
+	CHECK_INT(ops_new(e->loop, e->store, on_changed, w, &e->ops), 0);
+	CHECK_INT(net_new_fake(e->loop, &e->net), 0);
+	CHECK_INT(vmm_probe_start(e->loop, w->config, on_probed, NULL, &e->probe, &err), 0);
+	world_run(w, probed, NULL);
+	CHECK(vmm_probe_choice(e->probe)->driver == &vmm_fake);
+	CHECK_INT(keys_open(w->paths.ssh_dir, NULL, &e->keys, &err), 0);
+	CHECK_INT(kernels_new(e, &e->kernels, &err), 0);
+	CHECK_INT(images_new(e, &e->images, &err), 0);
+	CHECK_INT(vms_new(e, &e->vms, &err), 0);
+	vms_recover(e);
+}
+
+void world_set_behaviour(const char *behaviour)
+{
+	setenv("BANGER_FAKE_BEHAVIOUR", behaviour ? behaviour : "ready=0", 1);
+}
+
+void world_open(struct world *w, const char *behaviour)
+{
+	_free_ char *fake = NULL, *none = path_of("no-config");
+
+	*w = (struct world){0};
+	CHECK(sodium_init() >= 0);
+	CHECK(asprintf(&fake, "%s/tests/lib/fake-vmm", test_build_dir()) > 0);
+	if (access(fake, X_OK) < 0) {
+		free(fake);
+		CHECK(asprintf(&fake, "%s/tests/fake-vmm", test_build_dir()) > 0);
+	}
+	setenv("BANGER_FAKE_VMM", fake, 1);
+	world_set_behaviour(behaviour);
+	make_paths(w);
+	CHECK_INT(config_load(none, &w->config, NULL), 0);
+	free(w->config->default_image_name);
+	w->config->default_image_name = strdup("img");
+	w->config->default_disk_mib = 16;
+	w->config->default_work_mib = 16;
+	w->config->boot_timeout_s = 10;
+	open_engine(w, true);
+}
+
+void world_close(struct world *w)
+{
+	struct engine *e = &w->engine;
+
+	loop_source_free(TAKE_PTR(w->cancel));
+	ops_free(e->ops);
+	vms_free(e->vms);
+	images_free(e->images);
+	kernels_free(e->kernels);
+	keys_free(e->keys);
+	vmm_probe_free(e->probe);
+	net_call_free(e->net_boot);
+	net_free(e->net);
+	events_free(e->events);
+	store_close(e->store);
+	loop_free(e->loop);
+}
+
+void world_reopen(struct world *w)
+{
+	world_close(w);
+	open_engine(w, false);
+}
+
+struct wait {
+	struct world *w;
+	bool (*cond)(struct world *w, void *userdata);
+	void *userdata;
+	uint64_t deadline;
+	bool late;
+};
+
+static void on_poll(void *userdata)
+{
+	struct wait *wait = userdata;
+
+	wait->late = loop_now_usec() > wait->deadline;
+	if (wait->late || wait->cond(wait->w, wait->userdata))
+		loop_exit(wait->w->engine.loop, 0);
+}
+
+void world_run(struct world *w, bool (*cond)(struct world *w, void *userdata), void *userdata)
+{
+	struct wait wait = {.w = w, .cond = cond, .userdata = userdata, .deadline = loop_now_usec() + WAIT_USEC};
+	struct loop_source *ticker = NULL;
+
+	CHECK_INT(loop_add_ticker(w->engine.loop, "test-wait", POLL_USEC, on_poll, &wait, &ticker), 0);
+	loop_run(w->engine.loop);
+	loop_source_free(ticker);
+	CHECK(!wait.late);
+}
+
+static bool op_ended(struct world *w, void *userdata)
+{
+	return op_state(userdata) != OP_RUNNING;
+}
+
+enum op_state world_wait(struct world *w, struct op *op)
+{
+	const json_t *error = NULL;
+	const char *code = NULL;
+	json_t *record;
+
+	world_run(w, op_ended, op);
+	record = op_to_json(op);
+	if (bg_json_get_obj(record, "error", &error) >= 0)
+		(void)bg_json_get_str(error, "code", &code);
+	set_code(code);
+	json_decref(record);
+	return op_state(op);
+}
+
+enum op_state world_create(struct world *w, const char *name, bool start)
+{
+	struct vm_request request = {.name = name, .vcpus = UINT32_MAX, .start = start};
+	_err_ struct bg_err *err = NULL;
+	struct op *op;
+
+	if (vm_create(&w->engine, &request, &op, &err) < 0) {
+		set_code(bg_err_code_str(err->code));
+		return OP_FAILED;
+	}
+	return world_wait(w, op);
+}
+
+enum op_state world_ask(struct world *w, const char *name, enum vm_event event)
+{
+	_err_ struct bg_err *err = NULL;
+	struct op *op;
+
+	if (vm_ask(vms_find(w->engine.vms, name), event, &(struct vm_options){.stop_timeout_s = 2}, &op, &err) < 0)
+		test_fail(__FILE__, __LINE__, "%s refused: %s", vm_event_str(event), err->message);
+	return world_wait(w, op);
+}
+
+static unsigned entries_in(const char *dir)
+{
+	DIR *d = opendir(dir);
+	unsigned n = 0;
+
+	if (!d)
+		return 0;
+	for (const struct dirent *de; (de = readdir(d));)
+		n += de->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+unsigned world_children(void)
+{
+	_free_ char *text = NULL;
+	char path[64];
+	unsigned n = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	if (bg_read_file_at(AT_FDCWD, path, 65536, &text, NULL) < 0)
+		return 0;
+	for (const char *p = text; *p; p++)
+		n += *p == ' ';
+	return n;
+}
+
+static int count_row(struct vm_row *row, void *userdata)
+{
+	++*(unsigned *)userdata;
+	vm_row_free(row);
+	return 0;
+}
+
+void world_check_empty(struct world *w)
+{
+	_free_ char *vms = path_of("state/vms"), *run = path_of("run/vm");
+	unsigned rows = 0;
+
+	CHECK(!vms_first(w->engine.vms));
+	CHECK_INT(store_vm_each(w->engine.store, count_row, &rows, NULL), 0);
+	CHECK_INT(rows, 0);
+	CHECK_INT(entries_in(vms), 0);
+	CHECK_INT(entries_in(run), 0);
+	CHECK_INT(net_fake_attached(w->engine.net), 0);
+	CHECK_INT(world_children(), 0);
+	CHECK_INT(ops_running(w->engine.ops), 0);
+}

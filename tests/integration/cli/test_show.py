@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: ISC
+"""What the commands that only read print, on a pipe and on terminals of 80 and 200 columns."""
+import json
+import subprocess
+
+import pytest
+
+from conftest import BANGER
+from fake_daemon import daemon, image, kernel, running, vm
+
+LONG = "a-name-as-long-as-any-name-is-allowed-to"
+assert len(LONG) == 40
+
+
+def fill(fake):
+    fake.on("GET", "/v1/vms", {"vms": [
+        running("alpha"), vm("beta"), running(LONG, ready=False, image=LONG),
+        vm("gamma", error={"code": "vmm.died", "message": "QEMU died", "hint": None})]})
+
+
+def test_list_on_a_pipe_is_never_cut(home, fake):
+    fill(fake)
+    r = home.run("vm", "list")
+    assert r.status == 0 and r.err == ""
+    lines = r.out.splitlines()
+    assert lines[0].split() == ["NAME", "STATE", "IMAGE", "CPU", "MEMORY", "DISK", "ADDRESS",
+                                "UPTIME"]
+    assert lines[1].split()[:7] == ["alpha", "running", "debian", "2", "1G", "8G", "10.209.1.2"]
+    assert lines[2].split() == ["beta", "stopped", "debian", "2", "1G", "8G", "-", "-"]
+    assert lines[3].split()[:3] == [LONG, "not", "ready"] and LONG in lines[3][41:]
+    assert lines[4].split()[1] == "failed"
+    assert "\033" not in r.out
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+def test_list_fits_the_terminal(home, fake, columns):
+    fill(fake)
+    r = home.on_terminal("vm", "list", columns=columns, env={"NO_COLOR": "1"})
+    assert r.status == 0
+    assert "alpha" in r.out and "running" in r.out
+    if columns > 20:
+        assert max(map(len, r.out.splitlines())) <= columns
+    if columns == 200:
+        assert LONG in r.out
+    if columns == 80:
+        assert "ADDRESS" in r.out and "UPTIME" in r.out and "..." in r.out
+
+
+def test_color_only_on_a_terminal_that_wants_it(home, fake):
+    fill(fake)
+    assert "\033[32mrunning" in home.on_terminal("vm", "list").out
+    assert "\033" not in home.on_terminal("vm", "list", env={"NO_COLOR": "1"}).out
+    assert "\033" not in home.on_terminal("vm", "list", env={"TERM": "dumb"}).out
+
+
+def test_alias(home, fake):
+    fill(fake)
+    assert home.run("vm", "ls").out == home.run("vm", "list").out
+
+
+@pytest.mark.parametrize("noun,path,key", [("vm", "/v1/vms", "vms"),
+                                           ("image", "/v1/images", "images"),
+                                           ("kernel", "/v1/kernels", "kernels")])
+def test_empty_lists_say_what_to_type(home, fake, noun, path, key):
+    fake.on("GET", path, {key: []})
+    r = home.run(noun, "list")
+    assert r.status == 0 and r.out == ""
+    assert f"`banger {noun} " in r.err
+    r = home.run(noun, "list", "--json")
+    assert json.loads(r.out) == [] and r.err == ""
+
+
+def test_json_is_the_record(home, fake):
+    records = [running("alpha"), vm("beta", extra={"from": ["a", "newer", "daemon"]})]
+    fake.on("GET", "/v1/vms", {"vms": records})
+    fake.on("GET", "/v1/vms/alpha", records[0])
+    fake.on("GET", "/v1/daemon", daemon())
+    fake.on("GET", "/v1/images/debian", image("debian"))
+    fake.on("GET", "/v1/kernels/cloud", kernel("cloud"))
+    assert json.loads(home.run("vm", "list", "--json").out) == records
+    assert json.loads(home.run("vm", "show", "alpha", "--json").out) == records[0]
+    assert json.loads(home.run("daemon", "status", "--json").out) == daemon()
+    assert json.loads(home.run("image", "show", "--json", "debian").out) == image("debian")
+    assert json.loads(home.run("kernel", "show", "cloud", "--json").out) == kernel("cloud")
+
+
+def fields(text):
+    return {line[:12].strip(): line[12:] for line in text.splitlines()}
+
+
+def test_vm_show(home, fake):
+    fake.on("GET", "/v1/vms/alpha", running("alpha"))
+    f = fields(home.run("vm", "show", "alpha").out)
+    assert f["name"] == "alpha"
+    assert f["state"].startswith("running for ")
+    assert f["address"] == "10.209.1.2"
+    assert f["cpu"] == "2" and f["memory"] == "1G"
+    assert f["disk"] == "8G of /, 4G of /root, made by reflink"
+    assert f["vmm"] == "qemu, tcg, pid 4711 (no KVM here)"
+    assert f["serial log"] == "/s/vms/alpha/serial.log"
+    assert f["created"].endswith(" ago (2026-01-02T03:04:05Z)")
+
+
+def test_vm_show_says_why_it_died(home, fake):
+    error = {"code": "vmm.died", "message": "QEMU died: out of memory", "hint": "see its log"}
+    fake.on("GET", "/v1/vms/beta", vm("beta", error=error))
+    r = home.run("vm", "show", "beta")
+    f = fields(r.out)
+    assert f["state"] == "failed" and f["error"] == "QEMU died: out of memory"
+    assert "see its log" in r.out and "vmm  " not in r.out and "address" not in r.out
+
+
+def test_image_and_kernel_tables(home, fake):
+    fake.on("GET", "/v1/images", {"images": [image("debian"), image("bare", os=None, kernel=None)]})
+    fake.on("GET", "/v1/kernels", {"kernels": [kernel("cloud", used_by=[])]})
+    lines = home.run("image", "list").out.splitlines()
+    assert "Debian GNU/Linux 12 (bookworm)" in lines[1] and "700M" in lines[1]
+    assert lines[2].split()[:3] == ["bare", "-", "-"]
+    assert home.run("kernel", "list").out.splitlines()[1].split() == [
+        "cloud", "6.1.0-18-cloud-amd64", "bzimage", "7M", "342", "0"]
+    for columns in (80, 200):
+        for noun in ("image", "kernel"):
+            r = home.on_terminal(noun, "list", columns=columns, env={"NO_COLOR": "1"})
+            assert max(map(len, r.out.splitlines())) <= columns
+
+
+def test_image_and_kernel_show(home, fake):
+    fake.on("GET", "/v1/images/debian", image("debian", used_by=["web", "db"]))
+    fake.on("GET", "/v1/kernels/cloud", kernel("cloud"))
+    f = fields(home.run("image", "show", "debian").out)
+    assert f["used by"] == "web, db" and f["size"] == "2G, 700M on disk"
+    assert f["build log"] == "/s/images/debian/build.log" and "initrd" not in f
+    f = fields(home.run("kernel", "show", "cloud").out)
+    assert f["release"] == "6.1.0-18-cloud-amd64" and f["used by"] == "debian"
+
+
+def test_daemon_status(home, fake):
+    fake.on("GET", "/v1/daemon", daemon())
+    f = fields(home.run("daemon", "status").out)
+    assert f["daemon"].startswith("running for ") and f["pid"] == "4712, monitor 4711"
+    assert f["memory"] == "5M" and f["vms"] == "3, 1 running"
+    assert f["vmm"] == "qemu 7.2.9, tcg (KVM does not run guests here)"
+    helper = {"ok": False, "path": None, "error": {"code": "helper.missing", "message": "no helper",
+                                                   "hint": "install it"}}
+    fake.on("GET", "/v1/daemon", daemon(helper=helper, version="9.9.9"))
+    r = home.run("daemon", "status")
+    assert fields(r.out)["helper"] == "no helper" and "install it" in r.out
+    assert "9.9.9; this is banger 0.1.0" in r.out
+
+
+def test_records_cannot_drive_the_terminal(home, fake):
+    fake.on("GET", "/v1/images", {"images": [image("debian", os="x\033]0;owned\007\u009b31m\ny")]})
+    r = home.on_terminal("image", "list", columns=200, env={"NO_COLOR": "1"})
+    assert "\033" not in r.out and "\007" not in r.out and "\u009b" not in r.out
+    assert len(r.out.splitlines()) == 2
+
+
+def test_logs_are_bytes_on_a_pipe_and_harmless_on_a_terminal(home, fake):
+    text = b"boot\r\n\033[32mok\033[0m \033]0;owned\007 \033[2Jx\033[6n\r\n"
+
+    def logs(conn):
+        conn.stream()
+        for i in range(0, len(text), 3):
+            conn.chunk(text[i:i + 3])
+        conn.end()
+
+    fake.on("GET", "/v1/vms/alpha/logs", logs)
+    r = home.run("vm", "logs", "alpha")
+    assert r.status == 0 and r.out.encode() == text.replace(b"\r\n", b"\n")
+    assert fake.requests[-1][2] == "log=serial"
+    r = home.on_terminal("vm", "logs", "--vmm", "-f", "alpha")
+    assert fake.requests[-1][2] == "log=vmm&follow=1"
+    assert "boot" in r.out and "owned" not in r.out and "[2J" not in r.out and "[6n" not in r.out
+    assert "\033[32mok" in r.out
+
+
+def test_a_log_that_is_followed_comes_as_it_is_written(home, fake):
+    def logs(conn):
+        conn.stream()
+        conn.chunk(b"first\n")
+        assert conn.sock.recv(1) == b""  # until the reader leaves
+
+    fake.on("GET", "/v1/vms/alpha/logs", logs)
+    t = home.terminal("vm", "logs", "--follow", "alpha")
+    t.wait_for("first")
+    t.interrupt()
+    assert t.finish().status == -2
+
+
+def test_it_starts_quickly_because_it_links_little():
+    """A library more is milliseconds more for each command; what a sanitizer adds is let pass."""
+    lines = subprocess.run(["readelf", "-d", BANGER], capture_output=True, text=True, check=True)
+    needed = {line.split("[")[1].split(".so")[0] for line in lines.stdout.splitlines()
+              if "(NEEDED)" in line}
+    assert "libjansson" in needed
+    assert needed <= {"libjansson", "libc", "libasan", "libubsan", "libm", "libgcc_s", "libpthread",
+                      "librt", "libdl", "libresolv"}

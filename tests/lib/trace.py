@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: ISC
+"""Stops a process at each of its system calls: enough of ptrace to kill it between any two. Root only."""
+import ctypes
+import os
+import signal
+
+PTRACE_SYSCALL, PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 24, 17, 0x4206, 0x4207
+PTRACE_GET_SYSCALL_INFO = 0x420e
+O_TRACESYSGOOD, O_EXITKILL = 1, 0x100000
+WALL = 0x40000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.ptrace.restype = ctypes.c_long
+
+
+def _ptrace(request, pid, addr=0, data=0):
+    r = _libc.ptrace(request, pid, addr, data)
+    if r < 0:
+        err = ctypes.get_errno()
+        raise OSError(err, os.strerror(err))
+    return r
+
+
+class Tracer:
+    """Follows one process that is asleep in a system call, from that call on."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.calls = []
+        _ptrace(PTRACE_SEIZE, pid, 0, O_TRACESYSGOOD | O_EXITKILL)
+        _ptrace(PTRACE_INTERRUPT, pid)
+        self._wait()
+
+    def _wait(self):
+        _, status = os.waitpid(self.pid, WALL)
+        assert os.WIFSTOPPED(status), f"traced process ended: {status:#x}"
+        return os.WSTOPSIG(status)
+
+    def _info(self):
+        """(1 at entry or 2 at exit, number)"""
+        buf = ctypes.create_string_buffer(88)
+        _ptrace(PTRACE_GET_SYSCALL_INFO, self.pid, len(buf), ctypes.addressof(buf))
+        return buf.raw[0], int.from_bytes(buf.raw[24:32], "little")
+
+    def run_to_entry(self):
+        """Up to the entry of the next system call, which has not happened yet; returns its number."""
+        while True:
+            _ptrace(PTRACE_SYSCALL, self.pid)
+            if self._wait() != (signal.SIGTRAP | 0x80):
+                continue
+            op, number = self._info()
+            if op == 1:
+                self.calls.append(number)
+                return number
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, WALL)
+
+    def detach(self):
+        _ptrace(PTRACE_DETACH, self.pid)

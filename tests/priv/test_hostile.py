@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: ISC
+"""A hostile bangerd, a user outside the group, a helper without rights, a caller that tampers with the start."""
+import ctypes
+import os
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+
+import pytest
+
+from conftest import CONF, HELPER, LEDGER, Traces
+from privclient import (CLEANUP, CONFIG, ENVIRONMENT, HELLO, IDENTITY, LIST, NET_ATTACH, NO_CAPABILITY, NOT_MEMBER,
+                        Ended, Helper, Refused, message)
+from hostuser import HostUser
+
+PROTOCOL = 1  # exit status of a helper whose peer broke the protocol
+
+
+def hello_body():
+    return struct.pack("<Q", Helper.table_hash())
+
+
+GARBAGE = {
+    "one byte": b"\0",
+    "text": b"GET / HTTP/1.1\r\n\r\n",
+    "zeros": bytes(16),
+    "ones": b"\xff" * 24,
+    "head cut short": message(LIST)[:15],
+    "body missing": message(NET_ATTACH, b"")[:16],
+    "body too long": message(NET_ATTACH, b"\0\0"),
+    "length lies": message(NET_ATTACH, b"\0", length=2),
+    "longer than any": message(LIST) + bytes(5000),
+    "version": message(LIST, version=2),
+    "id zero": message(LIST, rid=0),
+    "code in a request": message(LIST, code=1),
+    "reserved bits": message(LIST, zero=b"\0\0\0\0\1"),
+    "claims a descriptor": message(LIST, nfds=1),
+    "verb zero": message(0),
+    "unknown verb": message(77),
+    "slot 64": message(NET_ATTACH, b"\x40"),
+    "slot 255": message(NET_ATTACH, b"\xff"),
+    "second hello": None,
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_ends_it(alice, index, name):
+    with Helper(alice) as h:
+        h.hello()
+        h.raw(GARBAGE[name] or message(HELLO, hello_body()))
+        with pytest.raises(Ended):
+            h.receive()
+        assert h.wait() == PROTOCOL
+
+
+@pytest.mark.parametrize("verb", [NET_ATTACH, LIST, CLEANUP])
+def test_out_of_turn(alice, verb):
+    with Helper(alice) as h:
+        h.raw(message(verb, b"\0" if verb == NET_ATTACH else b""))
+        with pytest.raises(Ended):
+            h.receive()
+        assert h.wait() == PROTOCOL
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 64])
+def test_descriptors_nobody_asked_for(alice, count):
+    with Helper(alice) as h, open("/dev/null") as null:
+        h.hello()
+        h.raw(message(LIST), [null.fileno()] * count)
+        with pytest.raises(Ended):
+            h.receive()
+        assert h.wait() == PROTOCOL
+
+
+def test_claimed_and_sent_descriptor(alice):
+    with Helper(alice) as h, open("/dev/null") as null:
+        h.hello()
+        h.raw(message(LIST, nfds=1), [null.fileno()])
+        with pytest.raises(Ended):
+            h.receive()
+
+
+def code_of(helper):
+    with pytest.raises(Refused) as e:
+        helper.hello()
+    helper.kill()
+    return e.value.code
+
+
+def test_not_in_the_group(mallory):
+    with pytest.raises(PermissionError):
+        Helper(mallory)
+
+
+def test_not_in_the_group_though_it_runs(mallory, tmp_path):
+    """A folder left open by a bad package: the helper itself still refuses."""
+    mode = os.stat(os.path.dirname(HELPER)).st_mode & 0o7777
+    os.chmod(os.path.dirname(HELPER), 0o755)
+    try:
+        assert code_of(Helper(mallory)) == NOT_MEMBER
+    finally:
+        os.chmod(os.path.dirname(HELPER), mode)
+
+
+@pytest.fixture
+def bare_helper():
+    """A copy without capability or setgid bit, where users can run it."""
+    path = "/usr/local/bin/bgt-bare-helper"
+    shutil.copy(HELPER, path)
+    os.chmod(path, 0o755)
+    yield path
+    os.unlink(path)
+
+
+def test_no_capability(alice, bare_helper):
+    assert code_of(Helper(alice, helper=bare_helper)) == NO_CAPABILITY
+
+
+def test_no_new_privs(alice):
+    assert code_of(Helper(alice, wrap=["/usr/bin/setpriv", "--no-new-privs", "--"])) == NO_CAPABILITY
+
+
+def test_user_namespace(alice):
+    h = Helper(alice, wrap=["/usr/bin/unshare", "--user", "--map-root-user", "--net", "--"])
+    if h.proc.poll() == 1:
+        pytest.skip("this kernel gives users no user namespaces")
+    assert code_of(h) in (NO_CAPABILITY, IDENTITY)
+
+
+def test_root():
+    class Root(HostUser):
+        def __init__(self):
+            self.uid = self.gid = 0
+
+        def become(self):
+            pass
+
+    assert code_of(Helper(Root())) == IDENTITY
+
+
+def test_socket_of_another_user(alice, bob):
+    class Borrower(HostUser):
+        """The socketpair is Bob's, the process Alice's."""
+        def __init__(self):
+            self.users = [bob, alice]
+
+        def become(self):
+            self.users[0 if socketpair_maker(os.getpid()) else 1].become()
+
+    maker = {"done": False}
+
+    def socketpair_maker(_pid):
+        return not maker["done"]
+
+    borrower = Borrower()
+    pair = Helper._pair(borrower)
+    maker["done"] = True
+
+    class Given(Helper):
+        @staticmethod
+        def _pair(_user):
+            return pair
+
+    assert code_of(Given(borrower)) == IDENTITY
+
+
+def test_stream_socket(alice):
+    class Stream(Helper):
+        @staticmethod
+        def _pair(_user):
+            return socket.socketpair()
+
+    with Stream(alice) as h:
+        assert h.receive()[2] == ENVIRONMENT
+
+
+def test_no_socket(alice):
+    p = subprocess.run([HELPER], preexec_fn=alice.become, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    assert p.returncode == 64 + ENVIRONMENT
+    assert p.stdout == b"" and p.stderr == b""
+
+
+@pytest.mark.parametrize("limit", [(resource.RLIMIT_FSIZE, 4096), (resource.RLIMIT_NOFILE, 8),
+                                   (resource.RLIMIT_CPU, 1)])
+def test_low_limits(alice, limit):
+    def prepare():
+        resource.setrlimit(limit[0], (limit[1], limit[1]))
+
+    assert code_of(Helper(alice, prepare=prepare)) == ENVIRONMENT
+
+
+def test_soft_limits_are_lifted(alice, index):
+    def prepare():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    with Helper(alice, prepare=prepare) as h:
+        h.hello()
+        h.attach(0)
+
+
+def test_signals_and_timers_are_reset(alice, index):
+    def prepare():
+        for sig in range(1, 32):
+            if sig not in (signal.SIGKILL, signal.SIGSTOP):
+                signal.signal(sig, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        os.umask(0)
+        os.chdir("/tmp")
+
+    with Helper(alice, prepare=prepare) as h:
+        h.hello()
+        status = open(f"/proc/{h.pid}/status").read()
+        assert "SigBlk:\t0000000000000000" in status
+        # only SIGXFSZ, which a limit could raise in the middle of a ledger write
+        assert f"SigIgn:\t{1 << (signal.SIGXFSZ - 1):016x}" in status
+        assert os.readlink(f"/proc/{h.pid}/cwd") == "/"
+        assert "Umask:\t0077" in status
+        with pytest.raises(socket.timeout):
+            h.sock.settimeout(1)
+            h.receive()  # the timer would have ended it by now
+        h.sock.settimeout(30)
+        assert h.list() == 0
+
+
+def test_what_it_keeps(alice):
+    def prepare():
+        for fd in range(10, 20):
+            os.dup2(3, fd)
+
+    with Helper(alice, prepare=prepare, env={"LD_PRELOAD": "/tmp/x.so", "LD_LIBRARY_PATH": "/tmp"}) as h:
+        h.hello()
+        status = open(f"/proc/{h.pid}/status").read()
+        for line in ("CapInh:\t0000000000000000", "CapPrm:\t0000000000001000", "CapEff:\t0000000000001000",
+                     "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
+            assert line in status
+        assert f"Gid:\t{alice.gid}\t{alice.gid}\t{alice.gid}\t{alice.gid}" in status
+        fds = {os.readlink(f"/proc/{h.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{h.pid}/fd")}
+        files = {f for f in fds if not f.startswith("socket:")}
+        assert files == {"/dev/null", "/dev/net", LEDGER, "/proc/sys/net/ipv6/conf"}
+        assert len(fds) == 6  # and the two sockets
+
+
+def test_user_cannot_look_inside(alice):
+    """Not dumpable: its user can neither trace it nor take its descriptors."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Helper(alice) as h:
+        h.hello()
+        pid = os.fork()
+        if pid == 0:
+            alice.become()
+            bad = 0
+            bad |= libc.ptrace(0x4206, h.pid, 0, 0) == 0
+            bad |= os.access(f"/proc/{h.pid}/fd/6", os.F_OK)
+            pidfd = os.pidfd_open(h.pid)
+            bad |= libc.syscall(438, pidfd, 6, 0) >= 0
+            os._exit(bad)
+        assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.parametrize("path", [LEDGER, HELPER, CONF])
+def test_user_cannot_write(alice, path):
+    p = alice.run(["/usr/bin/test", "-w", path])
+    assert p.returncode != 0
+
+
+def test_user_cannot_read_ledger(alice):
+    assert alice.run(["/usr/bin/test", "-r", LEDGER]).returncode != 0
+
+
+@pytest.mark.parametrize("text", ["nonsense\n", "pool = 10.0.0.0/8\n", "slots_per_user = 65\n", "x" * 5000])
+def test_bad_configuration(alice, conf, text):
+    conf(text)
+    assert code_of(Helper(alice)) == CONFIG
+
+
+def test_configuration_others_can_write(alice, conf):
+    os.chmod(CONF, 0o666)
+    assert code_of(Helper(alice)) == CONFIG
+
+
+def test_configuration_behind_a_link(alice, tmp_path):
+    os.rename(CONF, CONF + ".kept")
+    try:
+        os.symlink(CONF + ".kept", CONF)
+        assert code_of(Helper(alice)) == CONFIG
+    finally:
+        os.unlink(CONF)
+        os.rename(CONF + ".kept", CONF)
+
+
+def test_no_configuration(alice, index):
+    os.rename(CONF, CONF + ".kept")
+    try:
+        with Helper(alice) as h:
+            assert h.hello()["slots"] == 64
+    finally:
+        os.rename(CONF + ".kept", CONF)
+
+
+def test_random_messages(alice, index):
+    """Anything: a refusal, an answer or the end, never a tap that a row does not know."""
+    import random
+    rng = random.Random(1)
+    for _ in range(60):
+        with Helper(alice) as h:
+            h.hello()
+            base = bytearray(message(rng.randrange(8), bytes(rng.randrange(64) for _ in range(rng.randrange(3)))))
+            for _ in range(rng.randrange(3)):
+                base[rng.randrange(len(base))] = rng.randrange(256)
+            h.raw(bytes(base))
+            try:
+                h.receive()
+            except (Ended, AssertionError):
+                pass
+    now = Traces(index)
+    assert len(now.links) == len(now.rows)

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: ISC
+"""The network verbs as an ordinary user sees them, and what they leave on the machine."""
+import fcntl
+import os
+import re
+import struct
+import subprocess
+import time
+
+import pytest
+
+from conftest import Traces, ip, links, poke, rows
+from privclient import SLOT_LIMIT, TAKEN, VERSION, Ended, Helper, Refused
+
+TUNSETIFF, TUNSETPERSIST, TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC
+IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x0100
+
+
+def open_tap(name, flags=IFF_TAP | IFF_NO_PI | IFF_VNET_HDR):
+    fd = os.open("/dev/net/tun", os.O_RDWR)
+    try:
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def as_user(user, f):
+    """Whether f() works for the user: in a process of its own."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            user.become()
+            f()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def test_attach(alice, index):
+    with Helper(alice) as h:
+        hello = h.hello()
+        net = h.attach(3)
+        assert net == {"fresh": 1, "tap": f"bgr{index}-3", "guest": f"10.209.{index}.5",
+                       "gateway": hello["gateway"], "mac": f"02:62:67:00:{index:02x}:03"}
+        show = ip("-d", "link", "show", net["tap"])
+        assert "tun type tap pi off vnet_hdr on persist on user bgt-alice" in show
+        assert "multi_queue" not in show and ",UP" in show
+        assert f"alias banger uid {alice.uid} slot 3" in show
+        assert f"inet {net['gateway']}/32" in ip("addr", "show", net["tap"])
+        assert "inet6" not in ip("addr", "show", net["tap"])
+        route = ip("route", "show", net["guest"])
+        assert f"dev {net['tap']}" in route and f"src {net['gateway']}" in route
+        assert h.list() == 1 << 3
+        assert h.detach(3) == 1
+        assert h.list() == 0
+    assert Traces(index).empty()
+
+
+@pytest.mark.parametrize("key,value", [
+    ("ipv4/conf/{}/rp_filter", "1"), ("ipv4/conf/{}/arp_ignore", "1"), ("ipv4/conf/{}/arp_announce", "2"),
+    ("ipv4/conf/{}/accept_redirects", "0"), ("ipv4/conf/{}/send_redirects", "0"),
+    ("ipv4/conf/{}/accept_source_route", "0"), ("ipv4/conf/{}/route_localnet", "0"),
+    ("ipv4/conf/{}/proxy_arp", "0"), ("ipv6/conf/{}/disable_ipv6", "1"), ("ipv6/conf/{}/accept_ra", "0"),
+])
+def test_settings(alice, index, key, value):
+    with Helper(alice) as h:
+        h.hello()
+        path = "/proc/sys/net/" + key.format(h.attach(0)["tap"])
+        with open(path) as f:
+            assert f.read().strip() == value
+
+
+def test_idempotent(alice, index):
+    with Helper(alice) as h:
+        h.hello()
+        first = h.attach(0)
+        before = Traces(index)
+        again = h.attach(0)
+        assert (first.pop("fresh"), again.pop("fresh")) == (1, 0)
+        assert first == again and Traces(index) == before
+        assert (h.detach(0), h.detach(0), h.detach(9)) == (1, 0, 0)
+
+
+def test_survives_helper(alice, index):
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(1)
+        assert h.close() == 0
+    with Helper(alice) as h:
+        h.hello()
+        assert h.list() == 1 << 1
+        assert h.attach(1)["fresh"] == 0
+
+
+def test_all_slots_and_cleanup(alice, index):
+    with Helper(alice) as h:
+        h.hello()
+        for slot in range(64):
+            h.attach(slot)
+        assert h.list() == 2**64 - 1
+        assert len(links(index)) == 64 and len(rows(index)) == 64
+        assert h.cleanup() == 2**64 - 1
+        assert h.cleanup() == 0
+    assert Traces(index).empty()
+
+
+def test_slot_limit(alice, index, conf):
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(2)
+    conf("slots_per_user = 2\n")
+    with Helper(alice) as h:
+        assert h.hello()["slots"] == 2
+        h.attach(1)
+        with pytest.raises(Refused) as e:
+            h.attach(2)
+        assert e.value.code == SLOT_LIMIT
+        assert h.detach(2) == 1  # what was granted before can always be given back
+
+
+def test_pool_moves(alice, index, conf):
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(0)
+    conf("pool = 10.77.0.0/16\n")
+    with Helper(alice) as h:
+        assert h.hello()["gateway"] == f"10.77.{index}.1"
+        assert h.attach(0)["guest"] == f"10.77.{index}.2"
+    assert "10.209." not in " ".join(Traces(index).routes + Traces(index).addresses)
+
+
+def test_other_build(alice):
+    with Helper(alice) as h:
+        with pytest.raises(Refused) as e:
+            h.hello(table_hash=12345)
+        assert e.value.code == VERSION
+        assert h.wait() == 0
+
+
+def test_owner_can_use_it_and_bob_cannot(alice, bob, index):
+    with Helper(alice) as h:
+        h.hello()
+        tap = h.attach(0)["tap"]
+    assert as_user(alice, lambda: open_tap(tap))
+    assert not as_user(bob, lambda: open_tap(tap))
+    assert not as_user(alice, lambda: open_tap(tap, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE))
+
+
+def test_users_do_not_meet(alice, bob, index):
+    with Helper(alice) as a, Helper(bob) as b:
+        ha, hb = a.hello(), b.hello()
+        assert ha["index"] != hb["index"] and ha["gateway"] != hb["gateway"]
+        mine = a.attach(0)
+        before = Traces(index)
+        assert b.list() == 0
+        assert b.detach(0) == 0
+        assert b.cleanup() == 0
+        theirs = b.attach(0)
+        assert not {mine["tap"], mine["guest"], mine["mac"]} & {theirs["tap"], theirs["guest"], theirs["mac"]}
+        assert Traces(index) == before
+        assert a.list() == 1
+
+
+def unpersist(tap):
+    fcntl.ioctl(open_tap(tap), TUNSETPERSIST, 0)
+
+
+def test_owner_unpersists(alice, index):
+    with Helper(alice) as h:
+        h.hello()
+        tap = h.attach(0)["tap"]
+        assert as_user(alice, lambda: unpersist(tap))
+        assert links(index) == []
+        assert h.list() == 0
+        assert h.attach(0)["fresh"] == 1
+
+
+def test_owner_gives_it_away(alice, bob, index):
+    """The owner of a tap may re-own it; it stays Alice's slot, and goes when she says so."""
+    def give():
+        fcntl.ioctl(open_tap(f"bgr{index}-0"), TUNSETOWNER, bob.uid)
+
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(0)
+        assert as_user(alice, give)
+        assert h.list() == 0
+        assert h.attach(0)["fresh"] == 1
+        assert "user bgt-alice" in ip("-d", "link", "show", f"bgr{index}-0")
+        assert as_user(alice, give)
+        assert h.detach(0) == 1
+    assert Traces(index).empty()
+
+
+def test_device_of_the_administrator(alice, index):
+    """A device with a slot's name that no row knows: not taken over, not removed."""
+    name = f"bgr{index}-4"
+    ip("tuntap", "add", "dev", name, "mode", "tap", "user", "bgt-alice")
+    try:
+        with Helper(alice) as h:
+            h.hello()
+            with pytest.raises(Refused) as e:
+                h.attach(4)
+            assert e.value.code == TAKEN
+            assert (h.detach(4), h.cleanup()) == (0, 0)
+        assert links(index) == [name] and not rows(index)
+    finally:
+        ip("link", "delete", name)
+
+
+def test_replaced_device(alice, index):
+    """A row whose device was removed and made anew by the administrator: by name it is ours, by index not."""
+    name = f"bgr{index}-4"
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(4)
+        ip("link", "delete", name)
+        ip("tuntap", "add", "dev", name, "mode", "tap", "user", "bgt-alice")
+        try:
+            assert h.detach(4) == 1
+            assert links(index) == [name] and not rows(index)
+        finally:
+            ip("link", "delete", name)
+
+
+@pytest.mark.parametrize("at", range(0, 64))
+def test_damaged_row(alice, index, at):
+    """Each byte of a row damaged in turn: at the next connection neither row nor tap is left."""
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(7)
+        h.close()
+    poke(index, 7, bytes([rows(index)[7][at] ^ 0x10]), at)
+    with Helper(alice) as h:
+        h.hello()
+        assert Traces(index).empty()
+
+
+def test_row_of_another_boot(alice, index):
+    """A complete, valid row whose tap went with the reboot: simulated with a foreign boot id and checksum."""
+    import zlib
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(7)
+        h.close()
+    row = bytearray(rows(index)[7])
+    row[32] ^= 0xff
+    row[60:64] = struct.pack("<I", zlib.crc32(bytes(row[:60])))
+    poke(index, 7, bytes(row))
+    ip("link", "delete", f"bgr{index}-7")
+    with Helper(alice) as h:
+        h.hello()
+        assert Traces(index).empty()
+
+
+def test_stopped_helper_stalls_only_its_own(alice, bob, index):
+    with Helper(alice) as a:
+        a.hello()
+        assert as_user(alice, lambda: os.kill(a.pid, 19))
+        with Helper(bob) as b:
+            b.hello()
+            b.attach(0)
+            b.cleanup()
+        with Helper(alice) as again:
+            with pytest.raises(Refused):
+                again.hello()
+
+
+def test_next_helper_waits_for_the_last(alice, index):
+    """bangerd that comes back while its old helper still ends is not turned away."""
+    first = Helper(alice)
+    first.hello()
+    with Helper(alice) as second:
+        second.raw(__import__("privclient").message(1, struct.pack("<Q", Helper.table_hash())))
+        deadline = time.monotonic() + 10
+        while "nanosleep" not in wchan(second.pid) and time.monotonic() < deadline:
+            pass
+        first.kill()
+        assert second.receive()[2] == 0
+
+
+def wchan(pid):
+    with open(f"/proc/{pid}/wchan") as f:
+        return f.read()
+
+
+def test_max_users(alice, bob, conf, index):
+    """A bound on new users takes nothing from old ones."""
+    conf("max_users = 1\n")
+    for user in (alice, bob):
+        with Helper(user) as h:
+            assert re.match(r"10\.209\.\d+\.1$", h.hello()["gateway"])
+
+
+def test_source_addresses(alice, index):
+    """A frame with another sender's address, put into the tap by its owner, goes nowhere."""
+    script = f"""
+import fcntl, os, struct, sys
+fd = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(fd, {TUNSETIFF}, struct.pack("16sH22x", sys.argv[1].encode(), {IFF_TAP | IFF_NO_PI}))
+def checksum(b):
+    s = sum(struct.unpack(">%dH" % (len(b) // 2), b))
+    while s >> 16: s = (s & 0xffff) + (s >> 16)
+    return ~s & 0xffff
+def icmp(src, dst):
+    body = struct.pack(">BBHHH", 8, 0, 0, 7, 7)
+    body = struct.pack(">BBHHH", 8, 0, checksum(body), 7, 7)
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 1, 0) + src + dst
+    return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + body
+mac = bytes.fromhex(open("/sys/class/net/%s/address" % sys.argv[1]).read().strip().replace(":", ""))
+quad = lambda t: bytes(map(int, t.split(".")))
+for source in sys.argv[3:]:
+    os.write(fd, mac + bytes.fromhex("026267000000") + b"\\x08\\x00" + icmp(quad(source), quad(sys.argv[2])))
+os.set_blocking(fd, False)
+seen = set()
+import select
+while select.select([fd], [], [], 1)[0]:
+    frame = os.read(fd, 2048)
+    if frame[12:14] == b"\\x08\\x06":   # ARP request of the host for the guest: answer it
+        sha, spa, tpa = frame[22:28], frame[28:32], frame[38:42]
+        os.write(fd, sha + bytes.fromhex("026267000000") + b"\\x08\\x06" + frame[14:20] + b"\\0\\x02"
+                 + bytes.fromhex("026267000000") + tpa + sha + spa)
+    elif frame[12:14] == b"\\x08\\x00" and frame[23] == 1 and frame[34] == 0:
+        seen.add(".".join(map(str, frame[30:34])))
+print(" ".join(sorted(seen)))
+"""
+    with Helper(alice) as h:
+        h.hello()
+        net = h.attach(0)
+        if open("/proc/sys/net/ipv4/conf/all/rp_filter").read().strip() == "2":
+            pytest.skip("net.ipv4.conf.all.rp_filter is 2 (loose) on this machine, which outweighs the tap's own")
+        got = subprocess.run(alice.command(["/usr/bin/python3", "-c", script, net["tap"], net["gateway"],
+                             f"10.209.{index}.77", "192.0.2.1", net["guest"]]),
+                             capture_output=True, text=True, timeout=60)
+        assert got.stdout.split() == [net["guest"]], got.stderr
+
+
+def test_end_without_a_word(alice):
+    h = Helper(alice)
+    assert h.close() == 0
+    with pytest.raises((Ended, OSError)):
+        h.receive()

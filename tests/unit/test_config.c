@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: ISC */
+/* daemon/config: what is read, and that every error names file and line. */
+#include "daemon/config.h"
+
+#include <stdio.h>
+
+#include "tests/lib/test.h"
+
+static struct config *parse(const char *text)
+{
+	_err_ struct bg_err *err = NULL;
+	struct config *config = NULL;
+
+	if (config_parse("c.toml", text, strlen(text), &config, &err) < 0)
+		test_fail(__FILE__, __LINE__, "%s", err->message);
+	return config;
+}
+
+TEST(defaults)
+{
+	_unref_(config) struct config *c = parse("");
+
+	CHECK_INT(c->log_level, LOG_INFO);
+	CHECK_INT(c->vmm, CONFIG_VMM_AUTO);
+	CHECK_INT(c->storage, CONFIG_STORAGE_AUTO);
+	CHECK_STR(c->firecracker_bin, "firecracker");
+	CHECK_STR(c->qemu_bin, "qemu-system-x86_64");
+	CHECK(!c->ssh_key_path);
+	CHECK_STR(c->default_image_name, "default");
+	CHECK_INT(c->default_vcpus, 2);
+	CHECK_INT(c->default_memory_mib, 1024);
+	CHECK_INT(c->default_disk_mib, 8192);
+	CHECK_INT(c->default_work_mib, 8192);
+}
+
+TEST(every_key)
+{
+	_unref_(config) struct config *c = NULL;
+
+	setenv("HOME", "/home/u", 1);
+	c = parse("# a comment\r\n"
+		  "log_level = \"debug\" # at the end\n"
+		  "  vmm\t=\t'qemu'\n"
+		  "storage=\"copy\"\n"
+		  "firecracker_bin = \"/opt/fc\"\n"
+		  "qemu_bin = \"qemu-kvm\"\n"
+		  "ssh_key_path = \"~/.ssh/id\"\n"
+		  "default_image_name = \"d\\u0065b\\U00000069an\"\n"
+		  "default_vcpus = +4\n"
+		  "default_memory = \"1.5G\"\n"
+		  "default_disk = 4096\n"
+		  "\n"
+		  "default_work = \"1T\"");
+	CHECK_INT(c->log_level, LOG_DEBUG);
+	CHECK_INT(c->vmm, CONFIG_VMM_QEMU);
+	CHECK_INT(c->storage, CONFIG_STORAGE_COPY);
+	CHECK_STR(c->firecracker_bin, "/opt/fc");
+	CHECK_STR(c->qemu_bin, "qemu-kvm");
+	CHECK_STR(c->ssh_key_path, "/home/u/.ssh/id");
+	CHECK_STR(c->default_image_name, "debian");
+	CHECK_INT(c->default_vcpus, 4);
+	CHECK_INT(c->default_memory_mib, 1536);
+	CHECK_INT(c->default_disk_mib, 4096);
+	CHECK_INT(c->default_work_mib, 1048576);
+}
+
+TEST(strings_keep_their_escapes)
+{
+	_unref_(config) struct config *c = parse("qemu_bin = \"/a\\\"\\\\\\tb\\u20ac\"\nfirecracker_bin = '/a\\b'\n");
+
+	CHECK_STR(c->qemu_bin, "/a\"\\\tb\xe2\x82\xac");
+	CHECK_STR(c->firecracker_bin, "/a\\b");
+}
+
+TEST(errors_name_file_and_line)
+{
+	static const struct {
+		const char *text, *words;
+	} rows[] = {
+		{"vm = \"qemu\"", "c.toml:1: there is no key \"vm\""},
+		{"\n\nvmm = \"xen\"", "c.toml:3: vmm: \"xen\" is none of its words"},
+		{"vmm = 3", "c.toml:1: vmm is to be a \"text\""},
+		{"log_level = \"loud\"", "c.toml:1: log_level: \"loud\" is no level"},
+		{"default_vcpus = \"2\"", "c.toml:1: default_vcpus is to be a whole number"},
+		{"default_vcpus = 0", "is not between 1 and 32"},
+		{"default_vcpus = 33", "is not between 1 and 32"},
+		{"default_vcpus = -1", "is not between 1 and 32"},
+		{"default_memory = \"lots\"", "c.toml:1: default_memory: \"lots\" is not a size"},
+		{"default_memory = 1", "c.toml:1: default_memory: 1 is not between 128M and"},
+		{"default_disk = true", "default_disk is to be a size"},
+		{"default_image_name = \"No\"", "c.toml:1: default_image_name: \"No\" cannot be"},
+		{"ssh_key_path = \"key\"", "is no absolute path"},
+		{"qemu_bin = \"./qemu\"", "is no program"},
+		{"qemu_bin = \"\"", "is no program"},
+		{"vmm = \"qemu\"\n\nvmm = \"auto\"", "c.toml:3: vmm was set in line 1 already"},
+		{"[vm]\n", "c.toml:1: tables"},
+		{"vmm", "c.toml:1: \"=\" was expected"},
+		{"vmm.x = 1", "dotted keys"},
+		{"\"vmm\" = 1", "without quotes"},
+		{"= 1", "a key was expected"},
+		{"vmm = ", "a value was expected"},
+		{"vmm = [1]", "lists and tables"},
+		{"vmm = {}", "lists and tables"},
+		{"vmm = \"qemu\nx = 1", "c.toml:1: a string has no end on its line"},
+		{"vmm = \"qemu", "a string has no end"},
+		{"vmm = \"\"\"qemu\"\"\"", "multi-line"},
+		{"vmm = \"qemu\" \"x\"", "c.toml:1: more than one value"},
+		{"vmm = \"\\q\"", "unknown escape"},
+		{"vmm = \"\\u12\"", "bad \\u escape"},
+		{"vmm = \"\\u0000\"", "no character"},
+		{"vmm = \"\\ud800\"", "no character"},
+		{"vmm = \"\\U00110000\"", "no character"},
+		{"vmm = \"a\x01\"", "control character"},
+		{"# a\x01", "control character in a comment"},
+		{"default_vcpus = 1.5", "only whole decimal numbers"},
+		{"default_vcpus = 0x10", "only whole decimal numbers"},
+		{"default_vcpus = 1_000", "only whole decimal numbers"},
+		{"default_vcpus = 012", "starts with 0"},
+		{"default_vcpus = 99999999999999999999", "too large"},
+		{"default_vcpus = truely", "a value was expected"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_err_ struct bg_err *err = NULL;
+		struct config *config = NULL;
+
+		CHECK_INT(config_parse("c.toml", rows[i].text, strlen(rows[i].text), &config, &err), -EINVAL);
+		CHECK(!config && err->code == BG_ERR_CONFIG);
+		if (!strstr(err->message, rows[i].words) || strncmp(err->message, "c.toml:", 7) != 0)
+			test_fail(__FILE__, __LINE__, "%s: %s", rows[i].text, err->message);
+	}
+}
+
+TEST(a_nul_byte_is_refused)
+{
+	static const char text[] = "vmm = \"qe\0mu\"\n";
+	struct config *config = NULL;
+
+	CHECK_INT(config_parse("c.toml", text, sizeof(text) - 1, &config, NULL), -EINVAL);
+	CHECK_INT(config_parse("c.toml", "\0", 1, &config, NULL), -EINVAL);
+	CHECK(!config);
+}
+
+static void write_file(char *path, size_t size, const char *text)
+{
+	FILE *f;
+
+	snprintf(path, size, "%s/config.toml", test_tmpdir());
+	f = fopen(path, "w");
+	CHECK(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+TEST(files_and_the_environment)
+{
+	_unref_(config) struct config *none = NULL, *some = NULL;
+	_err_ struct bg_err *err = NULL, *err2 = NULL;
+	struct config *bad = NULL;
+	char path[128];
+
+	unsetenv("BANGER_LOG_LEVEL");
+	CHECK_INT(config_load("/nowhere/config.toml", &none, NULL), 0);
+	CHECK_INT(none->log_level, LOG_INFO);
+	write_file(path, sizeof(path), "log_level = \"warn\"\n");
+	setenv("BANGER_LOG_LEVEL", "debug", 1);
+	CHECK_INT(config_load(path, &some, NULL), 0);
+	CHECK_INT(some->log_level, LOG_DEBUG);
+	setenv("BANGER_LOG_LEVEL", "loud", 1);
+	CHECK_INT(config_load(path, &bad, &err), -EINVAL);
+	CHECK(strstr(err->message, "BANGER_LOG_LEVEL"));
+	CHECK_INT(config_load(test_tmpdir(), &bad, &err2), -EISDIR);
+	CHECK(strstr(err2->message, test_tmpdir()));
+}

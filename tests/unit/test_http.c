@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: ISC */
+/* daemon/http over a real socket: a server with fake handlers in a child, a plain client here. */
+#include "daemon/http/http.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "daemon/api/api.h"
+#include "daemon/loop/loop.h"
+#include "tests/lib/test.h"
+
+/* ---- the server's side ---- */
+
+struct engine {
+	struct loop *loop;
+	struct http *http;
+	struct loop_source *later, *stop;
+	struct http_call *pending;
+	struct http_stream *events, *logs;
+	int report; /* the test reads here what happened in the server */
+	size_t left;
+	unsigned overruns;
+};
+
+static void report(struct engine *e, const char *what)
+{
+	CHECK_INT(bg_write_all(e->report, what, strlen(what)), 0);
+}
+
+static void check_stop(void *userdata)
+{
+	struct engine *e = userdata;
+
+	if (http_busy(e->http) == 0)
+		loop_exit(e->loop, 0);
+}
+
+static void reply_pending(struct engine *e)
+{
+	report(e, "replied;");
+	http_reply(TAKE_PTR(e->pending), 202, json_pack("{s:s}", "late", "yes"));
+}
+
+static void on_later(void *userdata)
+{
+	struct engine *e = userdata;
+
+	loop_source_free(TAKE_PTR(e->later));
+	reply_pending(e);
+}
+
+static void on_gone(struct http_stream *stream, void *userdata)
+{
+	struct engine *e = userdata;
+
+	if (stream == e->events)
+		e->events = NULL;
+	if (stream == e->logs)
+		e->logs = NULL;
+	report(e, "gone;");
+}
+
+static void fill(struct http_stream *stream, void *userdata)
+{
+	struct engine *e = userdata;
+	static char block[65536];
+
+	memset(block, 'x', sizeof(block));
+	while (e->left > 0 && http_stream_pending(stream) < 256 * 1024) {
+		size_t n = BG_MIN(e->left, sizeof(block));
+
+		http_stream_bytes(stream, block, n);
+		e->left -= n;
+	}
+	if (e->left == 0)
+		http_stream_end(TAKE_PTR(e->logs));
+}
+
+static void start_logs(struct engine *e, struct http_call *call)
+{
+	const char *tail = http_call_query(call, "tail");
+
+	e->left = tail ? strtoul(tail, NULL, 10) : 10;
+	e->logs = http_reply_stream(call, "text/plain", on_gone, e);
+	http_stream_on_drain(e->logs, fill);
+	fill(e->logs, e);
+}
+
+static void start_events(struct engine *e, struct http_call *call)
+{
+	json_t *line = json_pack("{s:s}", "type", "vm");
+
+	e->events = http_reply_stream(call, "application/x-ndjson", on_gone, e);
+	http_stream_json(e->events, line);
+	json_decref(line);
+}
+
+/* Writes without looking: the reader must be dropped, and only from the loop. */
+static void start_overrun(struct engine *e, struct http_call *call)
+{
+	static char block[1024 * 1024];
+
+	e->logs = http_reply_stream(call, "text/plain", on_gone, e);
+	for (int i = 0; i < 64; i++)
+		http_stream_bytes(e->logs, block, sizeof(block));
+	report(e, e->logs ? "written;" : "early;");
+}
+
+static void echo(struct http_call *call, const char *symbol)
+{
+	http_reply(call, 200,
+		json_pack("{s:s, s:o, s:O}", "symbol", symbol, "arg",
+			bg_json_str(http_call_arg(call)), "body", http_call_body(call)));
+}
+
+static void fake(struct http_call *call, struct engine *e, const char *symbol)
+{
+	struct bg_err *err = NULL;
+
+	if (bg_streq(symbol, "DAEMON_STOP")) {
+		echo(call, symbol);
+		CHECK_INT(loop_add_ticker(e->loop, "stop", 1000, check_stop, e, &e->stop), 0);
+	} else if (bg_streq(symbol, "VM_START")) {
+		e->pending = call;
+		CHECK_INT(loop_add_timer(e->loop, "later", 10000, on_later, e, &e->later), 0);
+	} else if (bg_streq(symbol, "VM_STOP")) {
+		e->pending = call;
+		report(e, "pending;");
+	} else if (bg_streq(symbol, "VM_LOGS")) {
+		start_logs(e, call);
+	} else if (bg_streq(symbol, "OP_FOLLOW")) {
+		start_overrun(e, call);
+	} else if (bg_streq(symbol, "EVENTS")) {
+		start_events(e, call);
+	} else if (bg_streq(symbol, "OP_LIST")) {
+		json_t *line = json_pack("{s:s}", "type", "image");
+
+		http_stream_json(e->events, line);
+		json_decref(line);
+		echo(call, symbol);
+	} else if (bg_streq(symbol, "VM_DELETE")) {
+		bg_err_set(&err, BG_ERR_VM_NOT_FOUND, ENOENT, "no VM \"%s\"", http_call_arg(call));
+		http_reply_error(call, err);
+	} else {
+		echo(call, symbol);
+	}
+}
+
+#define X(sym, method, path, query, body, reply, summary)                                          \
+	void api_##sym(struct http_call *call, struct engine *engine)                              \
+	{                                                                                          \
+		fake(call, engine, #sym);                                                          \
+	}
+#include "common/http_routes.def"
+#undef X
+
+static struct sockaddr_un addr = {.sun_family = AF_UNIX};
+static int reports = -1;
+static pid_t server;
+
+static void on_usr1(int signo, void *userdata)
+{
+	reply_pending(userdata);
+}
+
+static void on_term(int signo, void *userdata)
+{
+	loop_exit(((struct engine *)userdata)->loop, 0);
+}
+
+_noreturn_ static void serve(int listen_fd, int report_fd)
+{
+	struct engine e = {.report = report_fd};
+	struct loop_source *usr1, *term;
+
+	CHECK_INT(loop_new(&e.loop), 0);
+	CHECK_INT(http_new(e.loop, &e, listen_fd, &e.http, NULL), 0);
+	CHECK_INT(loop_add_signal(e.loop, "usr1", SIGUSR1, on_usr1, &e, &usr1), 0);
+	CHECK_INT(loop_add_signal(e.loop, "term", SIGTERM, on_term, &e, &term), 0);
+	CHECK_INT(loop_run(e.loop), 0);
+	http_free(e.http);
+	if (e.pending)
+		reply_pending(&e); /* its connection is long gone */
+	loop_source_free(e.stop);
+	loop_source_free(usr1);
+	loop_source_free(term);
+	loop_free(e.loop);
+	exit(0);
+}
+
+static void start_server(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), p[2];
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/sock", test_tmpdir());
+	CHECK(fd >= 0);
+	CHECK_INT(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	CHECK_INT(chmod(addr.sun_path, 0666), 0);
+	CHECK_INT(listen(fd, 16), 0);
+	CHECK_INT(pipe(p), 0);
+	server = fork();
+	CHECK(server >= 0);
+	if (server == 0) {
+		close(p[0]);
+		serve(fd, p[1]);
+	}
+	close(fd);
+	close(p[1]);
+	reports = p[0];
+}
+
+/* ---- the client's side ---- */
+
+static int dial(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK(fd >= 0);
+	CHECK_INT(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+	CHECK_INT(bg_write_all(fd, text, strlen(text)), 0);
+}
+
+struct answer {
+	int status;
+	char head[4096];
+	char body[8192];
+};
+
+static void read_head(int fd, struct answer *a)
+{
+	size_t n = 0;
+
+	while (n < 4 || memcmp(a->head + n - 4, "\r\n\r\n", 4) != 0) {
+		CHECK(n < sizeof(a->head) - 1);
+		CHECK_INT(read(fd, a->head + n, 1), 1);
+		a->head[++n] = '\0';
+	}
+	CHECK_INT(sscanf(a->head, "HTTP/1.1 %d", &a->status), 1);
+}
+
+static struct answer read_answer(int fd)
+{
+	static struct answer a;
+	const char *p;
+	size_t len;
+
+	read_head(fd, &a);
+	p = strcasestr(a.head, "Content-Length: ");
+	CHECK(p);
+	len = strtoul(p + 16, NULL, 10);
+	CHECK(len < sizeof(a.body));
+	CHECK_INT(bg_read_exact(fd, a.body, len), 0);
+	a.body[len] = '\0';
+	return a;
+}
+
+static struct answer ask(int fd, const char *method, const char *path, const char *body)
+{
+	char text[4096];
+
+	snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: banger\r\nContent-Length: %zu\r\n\r\n%s",
+		method, path, strlen(body), body);
+	send_text(fd, text);
+	return read_answer(fd);
+}
+
+static void expect(const char *method, const char *path, const char *body, int status, const char *words)
+{
+	int fd = dial();
+	struct answer a = ask(fd, method, path, body);
+	json_t *j = json_loads(a.body, 0, NULL);
+
+	if (a.status != status || !strstr(a.body, words))
+		test_fail(__FILE__, __LINE__, "%s %s %s: %d %s", method, path, body, a.status, a.body);
+	CHECK(j);
+	CHECK(strstr(a.head, "Content-Type: application/json"));
+	json_decref(j);
+	close(fd);
+}
+
+static void expect_report(const char *want)
+{
+	char got[64] = "";
+
+	CHECK(strlen(want) < sizeof(got));
+	CHECK_INT(bg_read_exact(reports, got, strlen(want)), 0);
+	CHECK_STR(got, want);
+}
+
+static void stop_server(void)
+{
+	int status;
+
+	expect("POST", "/v1/daemon/stop", "", 200, "DAEMON_STOP");
+	CHECK_INT(waitpid(server, &status, 0), server);
+	CHECK_INT(status, 0);
+}
+
+TEST(routes_find_their_handlers)
+{
+	start_server();
+	expect("GET", "/v1/daemon", "", 200, "{\"symbol\":\"DAEMON_STATUS\",\"arg\":null,\"body\":{}}");
+	expect("GET", "/v1/vms", "", 200, "\"VM_LIST\"");
+	expect("POST", "/v1/vms", "{\"name\":\"a\"}", 200, "\"VM_CREATE\",\"arg\":null,\"body\":{\"name\":\"a\"}");
+	expect("GET", "/v1/vms/alpha", "", 200, "\"VM_SHOW\",\"arg\":\"alpha\"");
+	expect("GET", "/v1/vms/%61lph%61", "", 200, "\"arg\":\"alpha\"");
+	expect("POST", "/v1/images/build", "{}", 200, "\"IMAGE_BUILD\"");
+	expect("GET", "/v1/images/build", "", 200, "\"IMAGE_SHOW\",\"arg\":\"build\"");
+	expect("DELETE", "/v1/operations/17", "", 200, "\"OP_CANCEL\",\"arg\":\"17\"");
+	stop_server();
+}
+
+TEST(errors_are_objects)
+{
+	start_server();
+	expect("DELETE", "/v1/vms/alpha", "", 404,
+		"{\"error\":{\"code\":\"vm.not_found\",\"message\":\"no VM \\\"alpha\\\"\",\"hint\":\"`banger");
+	expect("DELETE", "/v1/vms/alpha", "", 404, "\"exit\":3}}");
+	stop_server();
+}
+
+TEST(wrong_requests_are_refused)
+{
+	static const struct {
+		const char *method, *path, *body;
+		int status;
+		const char *words;
+	} rows[] = {
+		{"GET", "/", "", 404, "request.no_route"},
+		{"GET", "/v1/vms/", "", 400, "name.invalid"},
+		{"GET", "/v1/vms/a/b", "", 404, "request.no_route"},
+		{"GET", "/v2/vms", "", 404, "there is no /v2/vms"},
+		{"PUT", "/v1/vms", "", 405, "/v1/vms takes GET, POST"},
+		{"DELETE", "/v1/daemon", "", 405, "request.method"},
+		{"GET", "/v1/vms/UPPER", "", 400, "name.invalid"},
+		{"GET", "/v1/vms/..%2f..", "", 400, "name.invalid"},
+		{"GET", "/v1/vms/a%00b", "", 400, "%-escape"},
+		{"GET", "/v1/vms/a%4", "", 400, "%-escape"},
+		{"GET", "/v1/vms/a%zz", "", 400, "%-escape"},
+		{"GET", "/v1/vms/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "", 400, "name.invalid"},
+		{"GET", "/v1/operations/x", "", 404, "operation.not_found"},
+		{"GET", "/v1/operations/1234567890123456789", "", 404, "operation.not_found"},
+		{"GET", "/v1/vms?x=1", "", 400, "no query parameter"},
+		{"GET", "/v1/vms/a/logs?log=vmm&tail=1&log=vmm", "", 400, "given twice"},
+		{"GET", "/v1/vms/a/logs?tail", "", 400, "malformed"},
+		{"POST", "/v1/vms", "[1]", 400, "not a JSON object"},
+		{"POST", "/v1/vms", "{\"a\":1,\"a\":2}", 400, "not JSON: line 1"},
+		{"POST", "/v1/vms", "{", 400, "not JSON"},
+		{"POST", "/v1/vms/a/start", "{\"x\":1}", 400, "takes no body"},
+	};
+
+	start_server();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		expect(rows[i].method, rows[i].path, rows[i].body, rows[i].status, rows[i].words);
+	stop_server();
+}
+
+TEST(method_not_allowed_names_those_that_are)
+{
+	struct answer a;
+	int fd;
+
+	start_server();
+	fd = dial();
+	a = ask(fd, "PATCH", "/v1/vms/a", "");
+	CHECK_INT(a.status, 405);
+	CHECK(strstr(a.head, "Allow: GET, DELETE\r\n"));
+	close(fd);
+	stop_server();
+}
+
+static int ask_big(size_t len)
+{
+	_free_ char *body = malloc(len + 1);
+	struct answer a;
+	char head[128];
+	int fd = dial();
+
+	CHECK(body);
+	memset(body, ' ', len);
+	body[0] = '{';
+	body[len - 1] = '}';
+	snprintf(head, sizeof(head), "POST /v1/vms HTTP/1.1\r\nHost: b\r\nContent-Length: %zu\r\n\r\n", len);
+	send_text(fd, head);
+	signal(SIGPIPE, SIG_IGN);
+	(void)bg_write_all(fd, body, len);
+	read_head(fd, &a);
+	close(fd);
+	return a.status;
+}
+
+TEST(body_has_a_bound)
+{
+	start_server();
+	CHECK_INT(ask_big(BG_HTTP_BODY_MAX), 200);
+	CHECK_INT(ask_big(BG_HTTP_BODY_MAX + 1), 400);
+	stop_server();
+}
+
+TEST(garbage_ends_the_connection_and_not_the_server)
+{
+	static const char *const texts[] = {"\r\n\r\n\r\n", "GET\r\n\r\n", "\xff\xfe\x00 / HTTP/1.1\r\n\r\n",
+		"GET / HTTP/9.9\r\n\r\n", "POST /v1/vms HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+		"POST /v1/vms HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"};
+
+	start_server();
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		char sink[4096];
+		int fd = dial();
+
+		send_text(fd, texts[i]);
+		CHECK_INT(shutdown(fd, SHUT_WR), 0);
+		while (read(fd, sink, sizeof(sink)) > 0)
+			;
+		close(fd);
+	}
+	stop_server();
+}
+
+TEST(connections_are_kept_alive)
+{
+	int fd;
+
+	start_server();
+	fd = dial();
+	for (int i = 0; i < 50; i++)
+		CHECK_INT(ask(fd, "GET", "/v1/vms/alpha", "").status, 200);
+	CHECK_INT(ask(fd, "GET", "/nothing", "").status, 404);
+	CHECK_INT(ask(fd, "GET", "/v1/vms", "").status, 200);
+	close(fd);
+	stop_server();
+}
+
+TEST(pipelined_requests_are_answered_in_order)
+{
+	int fd;
+
+	start_server();
+	fd = dial();
+	send_text(fd, "POST /v1/vms/a/start HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n"
+		      "GET /v1/vms/second HTTP/1.1\r\nHost: b\r\n\r\n");
+	CHECK(strstr(read_answer(fd).body, "late"));
+	CHECK(strstr(read_answer(fd).body, "second"));
+	close(fd);
+	stop_server();
+}
+
+TEST(calls_may_be_answered_later)
+{
+	start_server();
+	expect("POST", "/v1/vms/a/start", "", 202, "{\"late\":\"yes\"}");
+	stop_server();
+}
+
+TEST(late_answer_to_a_client_that_left)
+{
+	int fd;
+
+	start_server();
+	fd = dial();
+	send_text(fd, "POST /v1/vms/a/stop HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n");
+	expect_report("pending;");
+	close(fd);
+	kill(server, SIGUSR1);
+	expect_report("replied;");
+	expect("GET", "/v1/vms", "", 200, "VM_LIST");
+	stop_server();
+}
+
+TEST(answer_after_the_server_is_gone)
+{
+	char c;
+	int fd, status;
+
+	start_server();
+	fd = dial();
+	send_text(fd, "POST /v1/vms/a/stop HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n");
+	expect_report("pending;");
+	kill(server, SIGTERM);
+	expect_report("replied;");
+	CHECK_INT(read(fd, &c, 1), 0);
+	CHECK_INT(waitpid(server, &status, 0), server);
+	CHECK_INT(status, 0);
+	close(fd);
+}
+
+static void read_until(int fd, const char *words)
+{
+	char got[8192] = "";
+	size_t n = 0;
+
+	while (!strstr(got, words)) {
+		ssize_t r = read(fd, got + n, sizeof(got) - 1 - n);
+
+		CHECK(r > 0);
+		n += (size_t)r;
+		got[n] = '\0';
+	}
+}
+
+TEST(stream_sends_lines_and_sees_the_client_leave)
+{
+	int fd;
+
+	start_server();
+	fd = dial();
+	send_text(fd, "GET /v1/events HTTP/1.1\r\nHost: b\r\n\r\n");
+	read_until(fd, "{\"type\":\"vm\"}\n");
+	expect("GET", "/v1/operations", "", 200, "OP_LIST");
+	read_until(fd, "{\"type\":\"image\"}\n");
+	close(fd);
+	expect_report("gone;");
+	stop_server();
+}
+
+TEST(client_that_leaves_with_bytes_unread)
+{
+	int fd;
+
+	start_server();
+	fd = dial();
+	send_text(fd, "GET /v1/events HTTP/1.1\r\nHost: b\r\n\r\n");
+	read_until(fd, "HTTP/1.1 200");
+	expect("GET", "/v1/operations", "", 200, "OP_LIST");
+	close(fd);
+	expect_report("gone;");
+	stop_server();
+}
+
+static size_t read_chunks(int fd)
+{
+	size_t total = 0;
+
+	for (;;) {
+		char line[32] = "", *block;
+		size_t n = 0, len;
+
+		while (!strchr(line, '\n'))
+			CHECK(n < sizeof(line) - 1 && read(fd, line + n++, 1) == 1);
+		len = strtoul(line, NULL, 16);
+		block = malloc(len + 2);
+		CHECK(block);
+		CHECK_INT(bg_read_exact(fd, block, len + 2), 0);
+		free(block);
+		if (len == 0)
+			return total;
+		total += len;
+	}
+}
+
+TEST(bulk_stream_waits_for_its_reader_and_ends)
+{
+	struct answer a;
+	int fd;
+
+	start_server();
+	fd = dial();
+	send_text(fd, "GET /v1/vms/a/logs?tail=20000000 HTTP/1.1\r\nHost: b\r\n\r\n");
+	read_head(fd, &a);
+	CHECK_INT(a.status, 200);
+	CHECK(strstr(a.head, "Content-Type: text/plain\r\n"));
+	CHECK_INT(read_chunks(fd), 20000000);
+	CHECK_INT(ask(fd, "GET", "/v1/vms", "").status, 200); /* and the connection lives on */
+	close(fd);
+	stop_server();
+}
+
+TEST(request_sent_ahead_of_a_stream_is_served_after_it)
+{
+	struct answer a;
+	int fd;
+
+	start_server();
+	fd = dial();
+	send_text(fd, "GET /v1/vms/a/logs?tail=5000000 HTTP/1.1\r\nHost: b\r\n\r\n");
+	send_text(fd, "GET /v1/vms/second HTTP/1.1\r\nHost: b\r\n\r\n");
+	read_head(fd, &a);
+	CHECK_INT(read_chunks(fd), 5000000);
+	CHECK(strstr(read_answer(fd).body, "second"));
+	close(fd);
+	stop_server();
+}
+
+TEST(reader_that_does_not_read_is_dropped)
+{
+	int fd;
+
+	start_server();
+	fd = dial();
+	send_text(fd, "GET /v1/operations/1/events HTTP/1.1\r\nHost: b\r\n\r\n");
+	expect_report("written;gone;");
+	close(fd);
+	stop_server();
+}
+
+TEST(stop_with_an_open_stream)
+{
+	int fd;
+
+	start_server();
+	fd = dial();
+	send_text(fd, "GET /v1/events HTTP/1.1\r\nHost: b\r\n\r\n");
+	read_until(fd, "{\"type\":\"vm\"}\n");
+	stop_server();
+	expect_report("gone;");
+	close(fd);
+}
+
+TEST(other_users_are_refused)
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		test_skip("needs root to become another user");
+	start_server();
+	CHECK_INT(chmod(test_tmpdir(), 0755), 0);
+	pid = fork();
+	if (pid == 0) {
+		CHECK_INT(setresuid(65534, 65534, 65534), 0);
+		expect("GET", "/v1/daemon", "", 403, "request.forbidden");
+		_exit(0);
+	}
+	CHECK_INT(waitpid(pid, &status, 0), pid);
+	CHECK_INT(status, 0);
+	stop_server();
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The copy job: a disk image to a new file, holes kept. A reflink where the file system can,
+ * else the data ranges inside the kernel, else through a buffer that drops blocks of zeros.
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "worker/job.h"
+
+#define CHUNK (1024 * 1024)
+
+struct copy {
+	struct job *job;
+	int from, to;
+	off_t size, done;
+	bool by_buffer; /* copy_file_range is of no use between these two */
+	uint8_t *buf;
+};
+
+static bool is_zero(const uint8_t *p, size_t len)
+{
+	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+}
+
+static int write_block(int fd, const uint8_t *p, size_t len, off_t at)
+{
+	while (len > 0) {
+		ssize_t n = pwrite(fd, p, len, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Bytes gone past, 0 at the end, -errno. */
+static ssize_t by_buffer(struct copy *c, off_t at, size_t len)
+{
+	ssize_t n = pread(c->from, c->buf, BG_MIN(len, (size_t)CHUNK), at);
+
+	if (n < 0)
+		return -errno;
+	for (ssize_t i = 0; i < n; i += BG_PAGE_SIZE) {
+		size_t part = BG_MIN((size_t)(n - i), (size_t)BG_PAGE_SIZE);
+		int r = is_zero(c->buf + i, part) ? 0 : write_block(c->to, c->buf + i, part, at + i);
+
+		if (r < 0)
+			return r;
+	}
+	return n;
+}
+
+static ssize_t in_kernel(struct copy *c, off_t at, size_t len)
+{
+	off_t out = at;
+	ssize_t n = copy_file_range(c->from, &at, c->to, &out, BG_MIN(len, (size_t)CHUNK * 16), 0);
+
+	if (n >= 0)
+		return n;
+	if (errno == ENOSPC || errno == EDQUOT || errno == EIO)
+		return -errno;
+	c->by_buffer = true;
+	return by_buffer(c, at, len);
+}
+
+static int copy_range(struct copy *c, off_t at, off_t end, struct bg_err **err)
+{
+	while (at < end) {
+		size_t len = (size_t)(end - at);
+		ssize_t n = c->by_buffer ? by_buffer(c, at, len) : in_kernel(c, at, len);
+		int r;
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return job_write_err((int)n, err, "copy a disk of %lld MiB",
+				(long long)(c->size >> 20));
+		if (n == 0)
+			return bg_err_set(err, BG_ERR_WORKER, EIO,
+				"the disk to copy became shorter meanwhile");
+		at += n;
+		c->done += n;
+		r = job_tick(c->job, (uint64_t)at, NULL, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int copy_data(struct copy *c, struct bg_err **err)
+{
+	off_t at = 0;
+
+	while (at < c->size) {
+		off_t data = lseek(c->from, at, SEEK_DATA), hole;
+		int r;
+
+		if (data < 0 && errno == ENXIO)
+			return 0; /* nothing but a hole is left */
+		hole = data < 0 ? c->size : lseek(c->from, data, SEEK_HOLE);
+		data = BG_MAX(data, at);
+		hole = hole < 0 ? c->size : BG_MIN(hole, c->size);
+		r = copy_range(c, data, hole, err);
+		if (r < 0)
+			return r;
+		at = hole;
+	}
+	return 0;
+}
+
+static int copy_all(struct copy *c, struct bg_err **err)
+{
+	_free_ uint8_t *buf = NULL;
+
+	if (ioctl(c->to, FICLONE, c->from) == 0)
+		return 0;
+	buf = malloc(CHUNK);
+	if (!buf)
+		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "copy");
+	c->buf = buf;
+	return copy_data(c, err);
+}
+
+int job_copy(struct job *job, json_t **ret, struct bg_err **err)
+{
+	struct copy c = {.job = job, .from = job->fd[0], .to = job->fd[1]};
+	int64_t size = 0;
+	struct stat st;
+	int r = bg_json_or_int(job->params, "size", BG_ERR_WORKER, 0,
+		(int64_t)BG_DISK_MIB_MAX << 20, &size, err);
+
+	if (r < 0)
+		return r;
+	if (fstat(c.from, &st) < 0 || !S_ISREG(st.st_mode))
+		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "the source to copy is no plain file");
+	if (size != 0 && size < st.st_size)
+		return bg_err_set(err, BG_ERR_WORKER, EINVAL,
+			"a copy of %lld bytes cannot be smaller than its source of %lld",
+			(long long)size, (long long)st.st_size);
+	c.size = st.st_size;
+	job->unit = "bytes";
+	job->total = (uint64_t)st.st_size;
+	if (ftruncate(c.to, 0) < 0)
+		return job_write_err(-errno, err, "empty the copy");
+	r = copy_all(&c, err);
+	if (r < 0)
+		return r;
+	if (ftruncate(c.to, size ? size : st.st_size) < 0)
+		return job_write_err(-errno, err, "set the size of the copy");
+	*ret = json_pack("{s:I}", "bytes", (json_int_t)c.done);
+	return 0;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: ISC */
+/* ext4_int.h: what the files of the ext4 writer share; nobody else includes it. */
+#ifndef BG_WORKER_EXT4_INT_H
+#define BG_WORKER_EXT4_INT_H
+
+#include <ext2fs/ext2fs.h>
+#include <sys/stat.h>
+
+#include "worker/ext4.h"
+
+#define EXT4_LINK_DEPTH	 40	    /* links followed for one path, as Linux does */
+#define EXT4_LINK_MAX_	 65000	    /* links of one file or directory: EXT4_LINK_MAX of Linux */
+#define EXT4_FILE_BUFFER (256 * 1024) /* bytes gathered before blocks are chosen */
+#define EXT4_RUN_MAX	 32768	    /* blocks of one initialised extent */
+#define EXT4_TREE_INLINE 4	    /* extents that fit into the inode */
+
+/*
+ * A name. Names that were replaced stay in memory, marked dead, until ext4_free.
+ * An inode number may stand in several nodes: those are hard links.
+ */
+struct ext4_node {
+	struct ext4_node *parent, *hash_next, *sibling;
+	union {
+		struct ext4_node *children; /* directory: its newest child */
+		char *target;		    /* symbolic link: owned */
+	};
+	uint32_t ino;
+	uint16_t type; /* S_IFMT value */
+	uint8_t len;
+	bool dead;
+	char name[];
+};
+
+struct ext4_run {
+	uint64_t logical, physical, count; /* blocks */
+};
+
+struct ext4_runs {
+	struct ext4_run *v;
+	size_t n, room;
+	uint64_t blocks;
+};
+
+/* The one regular file that is being written. */
+struct ext4_file {
+	bool open;
+	struct ext4_node *node;
+	struct ext4_attr attr;
+	struct ext4_runs runs;
+	uint8_t *buf;	   /* EXT4_FILE_BUFFER bytes, zero beyond used */
+	uint64_t buf_off;  /* logical offset of buf, a multiple of the block size */
+	size_t used;
+};
+
+struct ext4 {
+	ext2_filsys fs;
+	int fd;
+	struct ext4_opts opts;
+	blk64_t next_block; /* where the search for a free block starts */
+	ext2_ino_t next_ino;
+	struct ext4_node *root;
+	struct ext4_node **hash;
+	size_t hash_size, names;
+	uint64_t hash_seed;
+	struct ext4_file file;
+};
+
+/* ext4.c */
+int ext4_errno(errcode_t e);
+int ext4_new_inode(struct ext4 *e, mode_t type, ext2_ino_t *ret);
+/* Fills everything but blocks and size. */
+void ext4_fill_inode(struct ext2_inode_large *ino, mode_t type, const struct ext4_attr *a);
+int ext4_write_inode(struct ext4 *e, ext2_ino_t ino, struct ext2_inode_large *inode);
+int ext4_read_inode(struct ext4 *e, ext2_ino_t ino, struct ext2_inode_large *inode);
+/* Drops one link of the inode behind a node that goes away; frees it with the last one. */
+int ext4_drop_inode(struct ext4 *e, const struct ext4_node *node);
+
+/* ext4_data.c */
+int ext4_pwrite(struct ext4 *e, const void *buf, size_t len, uint64_t offset);
+int ext4_alloc(struct ext4 *e, uint64_t want, struct ext4_run *ret);
+int ext4_runs_add(struct ext4_runs *runs, const struct ext4_run *run);
+/* Writes the inode with these blocks mapped; more than EXT4_TREE_INLINE make a tree. */
+int ext4_map_runs(struct ext4 *e, ext2_ino_t ino, struct ext2_inode_large *inode,
+	const struct ext4_runs *runs);
+void ext4_file_reset(struct ext4_file *f);
+
+/* ext4_tree.c */
+int ext4_tree_init(struct ext4 *e);
+void ext4_tree_free(struct ext4 *e);
+/* Makes way for a new entry of this type at path and adds its node, which has no inode yet. */
+int ext4_tree_place(struct ext4 *e, const char *path, mode_t type, struct ext4_node **ret);
+/* Resolves path; follow says whether a link as last component is followed. */
+int ext4_tree_find(struct ext4 *e, const char *path, bool follow, struct ext4_node **ret);
+
+/* ext4_dir.c */
+int ext4_write_dirs(struct ext4 *e);
+
+#endif

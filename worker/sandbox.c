@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: ISC */
+/* See sandbox.h. */
+#include "worker/sandbox.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/landlock.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "common/job_proto.h"
+#include "common/limits.h"
+
+/* Sanitizers map terabytes and read /proc: under them only the parts they survive are on. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+enum rule { ALLOW, FIRST_ARG_IS, SECOND_ARG_IS, THIRD_ARG_NOT_EXEC };
+
+/* Everything the jobs need after the seal; the rest kills the process. */
+static const struct {
+	int nr;
+	enum rule rule;
+	uint64_t value;
+	const char *reason;
+} calls[] = {
+	{SCMP_SYS(read), ALLOW, 0, "input"},
+	{SCMP_SYS(pread64), ALLOW, 0, "input, libext2fs"},
+	{SCMP_SYS(readv), ALLOW, 0, "stdio"},
+	{SCMP_SYS(write), ALLOW, 0, "output, log"},
+	{SCMP_SYS(pwrite64), ALLOW, 0, "output, libext2fs"},
+	{SCMP_SYS(writev), ALLOW, 0, "stdio, abort messages"},
+	{SCMP_SYS(lseek), ALLOW, 0, "SEEK_DATA and SEEK_HOLE of sparse sources"},
+	{SCMP_SYS(ftruncate), ALLOW, 0, "size of outputs"},
+	{SCMP_SYS(fallocate), ALLOW, 0, "libext2fs discards"},
+	{SCMP_SYS(copy_file_range), ALLOW, 0, "copy inside the kernel"},
+	{SCMP_SYS(fsync), ALLOW, 0, "libext2fs flush"},
+	{SCMP_SYS(fdatasync), ALLOW, 0, "libext2fs flush"},
+	{SCMP_SYS(fstat), ALLOW, 0, "sizes"},
+	{SCMP_SYS(newfstatat), ALLOW, 0, "fstat of newer glibc; paths are Landlock's and end there"},
+	{SCMP_SYS(fcntl), ALLOW, 0, "flags and duplicates of own descriptors"},
+	{SCMP_SYS(fadvise64), ALLOW, 0, "libext2fs, libarchive"},
+	{SCMP_SYS(close), ALLOW, 0, "own descriptors"},
+	{SCMP_SYS(poll), ALLOW, 0, "cancellation"},
+	{SCMP_SYS(ppoll), ALLOW, 0, "poll of newer glibc"},
+	{SCMP_SYS(sendto), ALLOW, 0, "answers on the job socket"},
+	{SCMP_SYS(ioctl), SECOND_ARG_IS, FICLONE, "copy by reflink"},
+	{SCMP_SYS(mmap), THIRD_ARG_NOT_EXEC, 0, "memory"},
+	{SCMP_SYS(mprotect), THIRD_ARG_NOT_EXEC, 0, "malloc arenas"},
+	{SCMP_SYS(munmap), ALLOW, 0, "memory"},
+	{SCMP_SYS(mremap), ALLOW, 0, "memory"},
+	{SCMP_SYS(madvise), ALLOW, 0, "memory"},
+	{SCMP_SYS(brk), ALLOW, 0, "memory"},
+	{SCMP_SYS(getrandom), ALLOW, 0, "file system ids, hash seeds"},
+	{SCMP_SYS(clock_gettime), ALLOW, 0, "progress where the vdso has no clock"},
+	{SCMP_SYS(gettimeofday), ALLOW, 0, "libext2fs, as above"},
+	{SCMP_SYS(time), ALLOW, 0, "libext2fs, as above"},
+	{SCMP_SYS(uname), ALLOW, 0, "libext2fs looks at the kernel's version"},
+	{SCMP_SYS(getrlimit), ALLOW, 0, "libext2fs looks at RLIMIT_FSIZE"},
+	{SCMP_SYS(sysinfo), ALLOW, 0, "qsort asks for the size of memory"},
+	{SCMP_SYS(getpid), ALLOW, 0, "abort"},
+	{SCMP_SYS(gettid), ALLOW, 0, "abort"},
+	{SCMP_SYS(getuid), ALLOW, 0, "libext2fs asks whether the environment may be trusted"},
+	{SCMP_SYS(geteuid), ALLOW, 0, "as above"},
+	{SCMP_SYS(getgid), ALLOW, 0, "as above"},
+	{SCMP_SYS(getegid), ALLOW, 0, "as above"},
+	{SCMP_SYS(prctl), FIRST_ARG_IS, PR_GET_DUMPABLE, "as above"},
+	{SCMP_SYS(futex), ALLOW, 0, "locks of libc"},
+	{SCMP_SYS(rt_sigaction), ALLOW, 0, "abort"},
+	{SCMP_SYS(rt_sigprocmask), ALLOW, 0, "abort"},
+	{SCMP_SYS(rt_sigreturn), ALLOW, 0, "return of a signal handler"},
+	{SCMP_SYS(restart_syscall), ALLOW, 0, "poll after a stop"},
+	{SCMP_SYS(exit), ALLOW, 0, "end"},
+	{SCMP_SYS(exit_group), ALLOW, 0, "end"},
+};
+
+static int set_limit(int what, const char *name, rlim_t value, struct bg_err **err)
+{
+	struct rlimit rl = {value, value};
+
+	/* prlimit with another's lower hard limit: take that. */
+	if (setrlimit((__rlimit_resource_t)what, &rl) < 0 &&
+		(getrlimit((__rlimit_resource_t)what, &rl) < 0 || rl.rlim_cur > value))
+		return bg_err_sys(err, BG_ERR_WORKER, errno, "limit %s of the worker", name);
+	return 0;
+}
+
+int sandbox_enter(struct bg_err **err)
+{
+	int r;
+
+	if (close_range(BG_JOB_FD + 1, ~0U, 0) < 0)
+		return bg_err_sys(err, BG_ERR_WORKER, errno, "close inherited descriptors");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		prctl(PR_SET_DUMPABLE, SANITIZED, 0, 0, 0) < 0)
+		return bg_err_sys(err, BG_ERR_WORKER, errno, "seal the worker");
+	r = set_limit(RLIMIT_CORE, "core size", 0, err);
+	if (r >= 0)
+		r = set_limit(RLIMIT_NOFILE, "descriptors", 32, err);
+	if (r >= 0 && !SANITIZED)
+		r = set_limit(RLIMIT_AS, "memory", BG_JOB_MEMORY_MAX, err);
+	return r;
+}
+
+/* Denies every path by handling all rights and granting none. */
+static int landlock(struct bg_err **err)
+{
+	struct landlock_ruleset_attr attr = {};
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	_close_ int fd = -1;
+
+	if (abi < 1)
+		return 0; /* no Landlock in this kernel: seccomp alone */
+	attr.handled_access_fs = abi >= 3 ? 0x7fff : abi == 2 ? 0x3fff : 0x1fff;
+	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		return bg_err_sys(err, BG_ERR_WORKER, errno, "seal the worker with Landlock");
+	return 0;
+}
+
+static int add_rule(scmp_filter_ctx ctx, size_t i)
+{
+	switch (calls[i].rule) {
+	case ALLOW:
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].nr, 0);
+	case FIRST_ARG_IS:
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].nr, 1,
+			SCMP_A0(SCMP_CMP_EQ, calls[i].value));
+	case SECOND_ARG_IS:
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].nr, 1,
+			SCMP_A1(SCMP_CMP_EQ, calls[i].value));
+	case THIRD_ARG_NOT_EXEC:
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].nr, 1,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, 4 /* PROT_EXEC */, 0));
+	}
+	return -EINVAL;
+}
+
+static int filter(struct bg_err **err)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r = ctx ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(calls); i++)
+		r = add_rule(ctx, i);
+	/* Opening is refused, not fatal: libraries try to and live without. */
+	if (r >= 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
+	if (r >= 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(open), 0);
+	/* libext2fs asks any file whether it is a block device. */
+	if (r >= 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl), 1,
+			SCMP_A1(SCMP_CMP_NE, FICLONE));
+	if (r >= 0)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_WORKER, -r, "seal the worker with seccomp");
+	return 0;
+}
+
+int sandbox_seal(int deadline_s, struct bg_err **err)
+{
+	int r = set_limit(RLIMIT_CPU, "CPU time", (rlim_t)deadline_s, err);
+
+	if (r >= 0)
+		r = landlock(err);
+	if (r >= 0 && !SANITIZED)
+		r = filter(err);
+	return r;
+}

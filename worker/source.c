@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: ISC */
+/* See source.h. */
+#include "worker/source.h"
+
+#include <sys/stat.h>
+
+#define CHUNK (256 * 1024)
+
+struct source {
+	struct job *job;
+	struct archive *a;
+	enum bg_err_code code;
+	struct bg_err *failure; /* what our own callback met: it counts more than libarchive's words */
+	/* one of these is read */
+	int fd;
+	struct source *outer;
+	uint64_t done;
+	uint8_t *buf;
+};
+
+void source_set_code(struct source *s, enum bg_err_code code)
+{
+	s->code = code;
+}
+
+static la_ssize_t callback_failed(struct source *s)
+{
+	archive_set_error(s->a, s->failure ? s->failure->errnum : EIO, "input failed");
+	return -1;
+}
+
+static la_ssize_t read_fd(struct archive *a, void *data, const void **buf)
+{
+	struct source *s = data;
+	ssize_t n;
+
+	if (job_wait_readable(s->job, s->fd, &s->failure) < 0 ||
+		job_tick(s->job, s->done, NULL, &s->failure) < 0)
+		return callback_failed(s);
+	do {
+		n = read(s->fd, s->buf, CHUNK);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		bg_err_sys(&s->failure, BG_ERR_WORKER, errno, "read the input");
+		return callback_failed(s);
+	}
+	s->done += (uint64_t)n;
+	*buf = s->buf;
+	return n;
+}
+
+static la_ssize_t read_outer(struct archive *a, void *data, const void **buf)
+{
+	struct source *s = data;
+	la_ssize_t n = archive_read_data(s->outer->a, s->buf, CHUNK);
+
+	*buf = s->buf;
+	if (n >= 0)
+		return n;
+	if (s->outer->failure) {
+		s->failure = TAKE_PTR(s->outer->failure);
+		return callback_failed(s);
+	}
+	archive_set_error(a, archive_errno(s->outer->a), "%s",
+		archive_error_string(s->outer->a) ? archive_error_string(s->outer->a)
+						  : "damaged archive");
+	return -1;
+}
+
+/* Never archive_read_support_filter_all: that one runs programs for what it lacks. */
+static int choose_formats(struct archive *a, enum source_kind kind)
+{
+	int r = 0;
+
+	if (kind != SOURCE_AR) {
+		r |= archive_read_support_filter_gzip(a);
+		r |= archive_read_support_filter_xz(a);
+		r |= archive_read_support_filter_lzma(a);
+		r |= archive_read_support_filter_zstd(a);
+		r |= archive_read_support_filter_bzip2(a);
+		r |= archive_read_support_filter_lz4(a);
+	}
+	switch (kind) {
+	case SOURCE_TAR:
+		r |= archive_read_support_format_tar(a);
+		break;
+	case SOURCE_AR:
+		r |= archive_read_support_format_ar(a);
+		break;
+	case SOURCE_RAW:
+		r |= archive_read_support_format_raw(a);
+		break;
+	}
+	return r == ARCHIVE_OK ? 0 : -EOPNOTSUPP;
+}
+
+static int source_new(struct job *job, enum source_kind kind, struct source **ret,
+	struct bg_err **err)
+{
+	_unref_(source) struct source *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "open the archive");
+	s->job = job;
+	s->fd = -1;
+	s->code = BG_ERR_IMAGE_INVALID;
+	s->a = archive_read_new();
+	s->buf = malloc(CHUNK);
+	if (!s->a || !s->buf)
+		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "open the archive");
+	if (choose_formats(s->a, kind) < 0)
+		return bg_err_set(err, BG_ERR_WORKER, EOPNOTSUPP,
+			"this libarchive lacks a compression: %s", archive_error_string(s->a));
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+static int damaged(struct source *s, struct bg_err **err)
+{
+	const char *why = archive_error_string(s->a);
+
+	if (s->failure) {
+		int r = s->failure->errnum ? -s->failure->errnum : -EIO;
+
+		if (err)
+			*err = TAKE_PTR(s->failure);
+		return r;
+	}
+	return bg_err_set(err, s->code, EBADMSG, "damaged archive: %s", why ? why : "no reason told");
+}
+
+int source_open_fd(struct job *job, int fd, enum source_kind kind, struct source **ret,
+	struct bg_err **err)
+{
+	_unref_(source) struct source *s = NULL;
+	struct stat st;
+	int r = source_new(job, kind, &s, err);
+
+	if (r < 0)
+		return r;
+	s->fd = fd;
+	job->unit = "bytes";
+	job->total = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	if (archive_read_open(s->a, s, NULL, read_fd, NULL) != ARCHIVE_OK)
+		return damaged(s, err);
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int source_open_entry(struct job *job, struct source *outer, enum source_kind kind,
+	struct source **ret, struct bg_err **err)
+{
+	_unref_(source) struct source *s = NULL;
+	int r = source_new(job, kind, &s, err);
+
+	if (r < 0)
+		return r;
+	s->outer = outer;
+	s->code = outer->code;
+	if (archive_read_open(s->a, s, NULL, read_outer, NULL) != ARCHIVE_OK)
+		return damaged(s, err);
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int source_open_memory(struct job *job, const void *p, size_t len, enum source_kind kind,
+	struct source **ret, struct bg_err **err)
+{
+	_unref_(source) struct source *s = NULL;
+	int r = source_new(job, kind, &s, err);
+
+	if (r < 0)
+		return r;
+	if (archive_read_open_memory(s->a, p, len) != ARCHIVE_OK)
+		return damaged(s, err);
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+void source_free(struct source *s)
+{
+	if (!s)
+		return;
+	if (s->a)
+		(void)archive_read_free(s->a);
+	bg_err_free(s->failure);
+	free(s->buf);
+	free(s);
+}
+
+int source_next(struct source *s, struct archive_entry **ret, struct bg_err **err)
+{
+	int r = archive_read_next_header(s->a, ret);
+
+	if (r == ARCHIVE_EOF)
+		return s->failure ? damaged(s, err) : 0;
+	/* A warning is about a name or time that could not be kept exactly; the entry is there. */
+	if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
+		return damaged(s, err);
+	return 1;
+}
+
+int source_block(struct source *s, const void **buf, size_t *len, int64_t *offset,
+	struct bg_err **err)
+{
+	int r = archive_read_data_block(s->a, buf, len, offset);
+
+	if (r == ARCHIVE_EOF)
+		return 0;
+	if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
+		return damaged(s, err);
+	return 1;
+}
+
+int source_slurp(struct source *s, size_t max, char **ret, size_t *ret_len, struct bg_err **err)
+{
+	_free_ char *buf = NULL;
+	size_t len = 0, room = 0;
+
+	for (;;) {
+		la_ssize_t n;
+
+		if (room - len < 2) {
+			size_t next = BG_MIN(room ? room * 2 : 64 * 1024, max + 2);
+			char *p = next > room ? realloc(buf, next) : NULL;
+
+			if (!p && next > room)
+				return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "read a file");
+			if (!p)
+				return bg_err_set(err, s->code, EFBIG,
+					"a file in the archive is over %zu bytes", max);
+			buf = p;
+			room = next;
+		}
+		n = archive_read_data(s->a, buf + len, room - len - 1);
+		if (n < 0)
+			return damaged(s, err);
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	buf[len] = '\0';
+	*ret = TAKE_PTR(buf);
+	*ret_len = len;
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * source.h: a foreign archive as a job reads it: libarchive over a descriptor, or over the
+ * current entry of another archive (a .deb holds tars). Reports progress, notices cancellation
+ * while it waits for input. Only formats and filters that live inside libarchive: it never
+ * starts a program.
+ */
+#ifndef BG_WORKER_SOURCE_H
+#define BG_WORKER_SOURCE_H
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "worker/job.h"
+
+enum source_kind {
+	SOURCE_TAR, /* tar under any compression */
+	SOURCE_AR,  /* the outer layer of a .deb */
+	SOURCE_RAW, /* one compressed stream, no names */
+};
+
+struct source;
+
+/* fd is borrowed and read from its current offset. */
+int source_open_fd(struct job *job, int fd, enum source_kind kind, struct source **ret,
+	struct bg_err **err);
+/* Reads the current entry's data of outer, which must outlive the new one. */
+int source_open_entry(struct job *job, struct source *outer, enum source_kind kind,
+	struct source **ret, struct bg_err **err);
+/* Reads memory, which must outlive the new one. */
+int source_open_memory(struct job *job, const void *p, size_t len, enum source_kind kind,
+	struct source **ret, struct bg_err **err);
+void source_free(struct source *s);
+BG_DEFINE_UNREF(source, struct source *, source_free)
+
+/* 1 and *ret (borrowed until the next call) for an entry, 0 at the end, -errno. */
+int source_next(struct source *s, struct archive_entry **ret, struct bg_err **err);
+/* 1 and a piece of the entry's data, 0 at its end, -errno. Offsets never go back. */
+int source_block(struct source *s, const void **buf, size_t *len, int64_t *offset,
+	struct bg_err **err);
+/* The whole entry in memory, at most max bytes. *ret is the caller's, NUL-terminated. */
+int source_slurp(struct source *s, size_t max, char **ret, size_t *ret_len, struct bg_err **err);
+/* Which error code broken input gets; BG_ERR_IMAGE_INVALID unless said. */
+void source_set_code(struct source *s, enum bg_err_code code);
+
+#endif
