@@ -59,8 +59,10 @@ static int copy(int64_t size)
 			size_t want = BG_MIN(sizeof(buf), (size_t)(end - at));
 			ssize_t n = pread(fds[0], buf, want, at);
 
-			if (n <= 0 || pwrite(fds[1], buf, (size_t)n, at) != n)
-				return n < 0 || errno ? -errno : -EIO;
+			if (n > 0)
+				n = pwrite(fds[1], buf, (size_t)n, at); /* a short one leads to the error */
+			if (n <= 0)
+				return n < 0 ? -errno : -EIO;
 			at += n;
 		}
 	}

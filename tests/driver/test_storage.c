@@ -284,7 +284,7 @@ static void mount_btrfs(char *ret, size_t size)
 	snprintf(ret, size, "%s/btrfs", test_tmpdir());
 	/* autoclear: the loop device goes with its mount, which goes with this process. */
 	snprintf(command, sizeof(command),
-		"d=%s; mkdir $d/btrfs && truncate -s 256M $d/disk && mkfs.btrfs -q $d/disk && mount -o loop $d/disk $d/btrfs",
+		"d=%s; mkdir $d/btrfs && truncate -s 256M $d/disk && mkfs.btrfs -q $d/disk >/dev/null && mount -o loop $d/disk $d/btrfs",
 		test_tmpdir());
 	if (system(command) != 0)
 		test_skip("btrfs cannot be mounted here");

@@ -31,7 +31,7 @@
 #include "common/agent_frame.h"
 #include "common/fd.h"
 
-enum { ALL_UP = BG_AGENT_F_ROOT | BG_AGENT_F_NET | BG_AGENT_F_SSHD, NEVER = -1 };
+enum { ALL_UP = BG_AGENT_F_ROOT | BG_AGENT_F_NET | BG_AGENT_F_SSHD, NEVER = -1, LOOK_MS = 2000 };
 
 struct fake {
 	const char *name;
@@ -229,7 +229,15 @@ static int run_timers(void)
 			wait = wait < 0 ? *timers[i].at - age : BG_MIN(wait, *timers[i].at - age);
 	if (fake.die_ms != NEVER)
 		wait = wait < 0 ? fake.die_ms - age : BG_MIN(wait, fake.die_ms - age);
-	return (int)wait;
+	return (int)(wait < 0 ? LOOK_MS : BG_MIN(wait, (int64_t)LOOK_MS));
+}
+
+/* Its run directory is gone: the test that started it is over, however it ended. */
+static bool is_left_behind(const char *socket_path)
+{
+	_free_ char *dir = strndup(socket_path, (size_t)(strrchr(socket_path, '/') - socket_path));
+
+	return dir && access(dir, F_OK) < 0;
 }
 
 static int listen_at(const char *path)
@@ -268,7 +276,8 @@ static int append_serial(const char *path)
 
 int main(int argc, char **argv)
 {
-	if (argc != 6 || !parse_id(argv[2]) || append_serial(argv[5]) < 0) {
+	if (argc != 6 || !parse_id(argv[2]) || !strchr(argv[4], '/') ||
+		append_serial(argv[5]) < 0) {
 		fprintf(stderr, "usage: fake-vmm -name banger-ID NAME AGENT_SOCKET SERIAL_LOG\n");
 		return 2;
 	}
@@ -288,6 +297,8 @@ int main(int argc, char **argv)
 
 		if (poll(fds, ARRAY_SIZE(fds), wait) < 0 && errno != EINTR)
 			return 1;
+		if (is_left_behind(argv[4]))
+			return 0;
 		if (fds[1].revents)
 			on_client();
 		if (fds[0].revents)
