@@ -85,6 +85,19 @@ def test_idempotent(alice, index):
         assert (h.detach(0), h.detach(0), h.detach(9)) == (1, 0, 0)
 
 
+def test_settings_are_put_right(alice, index):
+    """As when Docker starts: ip_forward turned on turns forwarding on for every interface there is."""
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(0)
+        path = f"/proc/sys/net/ipv4/conf/bgr{index}-0/forwarding"
+        with open(path, "w") as f:
+            f.write("1")
+        assert h.attach(0)["fresh"] == 0
+        with open(path) as f:
+            assert f.read() == "0\n"
+
+
 def test_survives_helper(alice, index):
     with Helper(alice) as h:
         h.hello()
@@ -163,6 +176,7 @@ def test_users_do_not_meet(alice, bob, index):
         assert not {mine["tap"], mine["guest"], mine["mac"]} & {theirs["tap"], theirs["guest"], theirs["mac"]}
         assert Traces(index) == before
         assert a.list() == 1
+        b.cleanup()
 
 
 def unpersist(tap):
