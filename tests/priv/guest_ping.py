@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
-"""Plays a guest at a tap: guest_ping.py TAP GATEWAY ADDRESS FALSE_ADDRESS... run as the tap's owner.
+"""Plays two guests: guest_ping.py GATEWAY TAP ADDRESS OTHER_TAP OTHER_ADDRESS, run as the taps' owner.
 
-Pings the gateway from each address at once, again until the true one is answered, and prints the addresses that the
-host answered."""
+Pings the gateway from both until both are answered; then from the first with the other's address and with its own.
+Prints the addresses that the host answered, at either tap, before and after."""
 import fcntl
 import os
 import select
@@ -39,31 +39,44 @@ def arp_reply(request):
     return sha + GUEST_MAC + ARP + request[14:20] + b"\0\x02" + GUEST_MAC + tpa + sha + spa
 
 
-def main(tap, gateway, true, *false):
+def open_tap(name):
     fd = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", tap.encode(), IFF_TAP | IFF_NO_PI))
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+    return fd
+
+
+def main(gateway, tap, true, other_tap, other):
+    sender = open_tap(tap)
+    fds = [sender, open_tap(other_tap)]
     with open(f"/sys/class/net/{tap}/address") as f:
         host = bytes.fromhex(f.read().strip().replace(":", ""))
     seen = set()
 
     def listen(seconds):
-        while select.select([fd], [], [], seconds)[0]:
-            frame = os.read(fd, 2048)
+        while ready := select.select(fds, [], [], seconds)[0]:
+            frame = os.read(ready[0], 2048)
             if frame[12:14] == ARP and frame[20:22] == b"\0\x01":
-                os.write(fd, arp_reply(frame))
+                os.write(ready[0], arp_reply(frame))
             elif frame[12:14] == IPV4 and frame[23] == 1 and frame[34] == 0:
                 seen.add(".".join(map(str, frame[30:34])))
 
-    # The kernel lets nothing out until it has noticed that the tap is in use.
+    def ping(tap_fd, source, mac):
+        os.write(tap_fd, mac + GUEST_MAC + IPV4 + echo_request(quad(source), quad(gateway)))
+
+    # The kernel lets nothing out until it has noticed that a tap is in use: both must be heard first.
+    with open(f"/sys/class/net/{other_tap}/address") as f:
+        other_host = bytes.fromhex(f.read().strip().replace(":", ""))
     deadline = time.monotonic() + 20
-    while true not in seen and time.monotonic() < deadline:
-        for source in (true, *false):
-            os.write(fd, host + GUEST_MAC + IPV4 + echo_request(quad(source), quad(gateway)))
+    while seen != {true, other} and time.monotonic() < deadline:
+        ping(sender, true, host)
+        ping(fds[1], other, other_host)
         listen(0.2)
-    for source in (true, *false):
-        os.write(fd, host + GUEST_MAC + IPV4 + echo_request(quad(source), quad(gateway)))
+    print("before:", *sorted(seen))
+    seen.clear()
+    ping(sender, other, host)
+    ping(sender, true, host)
     listen(1)
-    print(" ".join(sorted(seen)))
+    print("after:", *sorted(seen))
 
 
 main(*sys.argv[1:])

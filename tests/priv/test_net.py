@@ -404,18 +404,18 @@ def test_max_users(alice, bob, conf, index):
 
 
 def test_source_addresses(alice, index):
-    """A frame with another sender's address, put into the tap by its owner, goes nowhere."""
+    """A frame with another guest's address as sender, put into the tap by its owner, is not answered."""
     with open("/proc/sys/net/ipv4/conf/all/rp_filter") as f:
         if f.read().strip() == "2":
             pytest.skip("net.ipv4.conf.all.rp_filter is 2 (loose) on this machine, which outweighs the tap's own")
     with Helper(alice) as h:
         h.hello()
-        net = h.attach(0)
-        guest = os.path.join(os.path.dirname(__file__), "guest_ping.py")
-        got = subprocess.run(alice.command(["/usr/bin/python3", "-", net["tap"], net["gateway"], net["guest"],
-                                            f"10.209.{index}.77", "192.0.2.1"]),
-                             stdin=open(guest), capture_output=True, text=True, timeout=60)
-        assert got.stdout.split() == [net["guest"]], got.stderr
+        one, two = h.attach(0), h.attach(1)
+        with open(os.path.join(os.path.dirname(__file__), "guest_ping.py")) as script:
+            got = subprocess.run(alice.command(["/usr/bin/python3", "-", one["gateway"], one["tap"], one["guest"],
+                                                two["tap"], two["guest"]]),
+                                 stdin=script, capture_output=True, text=True, timeout=60)
+        assert got.stdout.splitlines() == [f"before: {one['guest']} {two['guest']}", f"after: {one['guest']}"], got
 
 
 def test_end_without_a_word(alice):
