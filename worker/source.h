@@ -24,6 +24,9 @@ struct source;
 /* fd is borrowed and read from its current offset. */
 int source_open_fd(struct job *job, int fd, enum source_kind kind, struct source **ret,
 	struct bg_err **err);
+/* The same for at most max bytes. */
+int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind kind,
+	struct source **ret, struct bg_err **err);
 /* Reads the current entry's data of outer, which must outlive the new one. */
 int source_open_entry(struct job *job, struct source *outer, enum source_kind kind,
 	struct source **ret, struct bg_err **err);
