@@ -176,7 +176,7 @@ int sandbox_seal(int deadline_s, struct bg_err **err)
 {
 	int r = set_limit(RLIMIT_CPU, "CPU time", (rlim_t)deadline_s, err);
 
-	if (r >= 0)
+	if (r >= 0 && !SANITIZED)
 		r = landlock(err);
 	if (r >= 0 && !SANITIZED)
 		r = filter(err);
