@@ -56,8 +56,8 @@ static int file_name(const struct depmod_module *m, char *ret, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-static int put_module(struct cpio *c, struct ext4 *e, const struct depmod_module *m,
-	struct buf *order)
+static int put_module(
+	struct cpio *c, struct ext4 *e, const struct depmod_module *m, struct buf *order)
 {
 	char name[256], path[300];
 	_free_ char *data = NULL;

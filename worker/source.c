@@ -10,7 +10,8 @@ struct source {
 	struct job *job;
 	struct archive *a;
 	enum bg_err_code code;
-	struct bg_err *failure; /* what our own callback met: it counts more than libarchive's words */
+	struct bg_err
+		*failure; /* what our own callback met: it counts more than libarchive's words */
 	/* one of these is read */
 	int fd;
 	uint64_t left; /* bytes of fd that may be read yet */
@@ -96,8 +97,8 @@ static int choose_formats(struct archive *a, enum source_kind kind)
 	return r == ARCHIVE_OK ? 0 : -EOPNOTSUPP;
 }
 
-static int source_new(struct job *job, enum source_kind kind, struct source **ret,
-	struct bg_err **err)
+static int source_new(
+	struct job *job, enum source_kind kind, struct source **ret, struct bg_err **err)
 {
 	_unref_(source) struct source *s = calloc(1, sizeof(*s));
 
@@ -128,7 +129,8 @@ static int damaged(struct source *s, struct bg_err **err)
 			*err = TAKE_PTR(s->failure);
 		return r;
 	}
-	return bg_err_set(err, s->code, EBADMSG, "damaged archive: %s", why ? why : "no reason told");
+	return bg_err_set(
+		err, s->code, EBADMSG, "damaged archive: %s", why ? why : "no reason told");
 }
 
 int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind kind,
@@ -150,8 +152,8 @@ int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind ki
 	return 0;
 }
 
-int source_open_fd(struct job *job, int fd, enum source_kind kind, struct source **ret,
-	struct bg_err **err)
+int source_open_fd(
+	struct job *job, int fd, enum source_kind kind, struct source **ret, struct bg_err **err)
 {
 	return source_open_range(job, fd, UINT64_MAX, kind, ret, err);
 }
@@ -209,8 +211,8 @@ int source_next(struct source *s, struct archive_entry **ret, struct bg_err **er
 	return 1;
 }
 
-int source_block(struct source *s, const void **buf, size_t *len, int64_t *offset,
-	struct bg_err **err)
+int source_block(
+	struct source *s, const void **buf, size_t *len, int64_t *offset, struct bg_err **err)
 {
 	int r = archive_read_data_block(s->a, buf, len, offset);
 

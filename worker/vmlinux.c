@@ -16,7 +16,8 @@ struct vmlinux {
 
 static int damaged(struct bg_err **err, const char *why)
 {
-	return bg_err_set(err, BG_ERR_KERNEL_INVALID, EBADMSG, "the bzImage cannot be unpacked: %s", why);
+	return bg_err_set(
+		err, BG_ERR_KERNEL_INVALID, EBADMSG, "the bzImage cannot be unpacked: %s", why);
 }
 
 static int find_payload(struct vmlinux *v, struct bg_err **err)
@@ -40,8 +41,8 @@ static int find_payload(struct vmlinux *v, struct bg_err **err)
 	if (magic[0] != 0x1f || magic[1] != 0x8b)
 		v->size -= sizeof(end);
 	return lseek(fd, (off_t)v->offset, SEEK_SET) < 0
-		? bg_err_sys(err, BG_ERR_WORKER, errno, "seek in the bzImage")
-		: 0;
+		       ? bg_err_sys(err, BG_ERR_WORKER, errno, "seek in the bzImage")
+		       : 0;
 }
 
 static int put(struct vmlinux *v, const uint8_t *p, size_t len, struct bg_err **err)
@@ -75,12 +76,13 @@ static int unpack(struct vmlinux *v, struct source *s, struct bg_err **err)
 	}
 	if (r < 0) {
 		bg_err_hint(err, "its compression may be one that banger does not know (gzip, xz, "
-			"lzma, zstd, lz4, bzip2 are)");
+				 "lzma, zstd, lz4, bzip2 are)");
 		return r;
 	}
 	if (v->done < v->want)
 		return damaged(err, "the payload ends early");
-	return elf_is_x86_64(v->head, sizeof(v->head)) ? 0 : damaged(err, "no x86-64 ELF file inside");
+	return elf_is_x86_64(v->head, sizeof(v->head)) ? 0
+						       : damaged(err, "no x86-64 ELF file inside");
 }
 
 int job_vmlinux(struct job *job, json_t **ret, struct bg_err **err)

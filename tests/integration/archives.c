@@ -92,8 +92,13 @@ size_t make_module(uint8_t *out, size_t room, const char *info, size_t info_len)
 {
 	static const char names[] = "\0.modinfo\0.shstrtab";
 	Elf64_Shdr sh[3] = {{0}};
-	Elf64_Ehdr eh = {.e_type = ET_REL, .e_machine = EM_X86_64, .e_version = 1,
-		.e_ehsize = sizeof(eh), .e_shentsize = sizeof(sh[0]), .e_shnum = 3, .e_shstrndx = 2};
+	Elf64_Ehdr eh = {.e_type = ET_REL,
+		.e_machine = EM_X86_64,
+		.e_version = 1,
+		.e_ehsize = sizeof(eh),
+		.e_shentsize = sizeof(sh[0]),
+		.e_shnum = 3,
+		.e_shstrndx = 2};
 	size_t at = sizeof(eh);
 
 	CHECK(at + info_len + sizeof(names) + sizeof(sh) <= room);
@@ -101,12 +106,12 @@ size_t make_module(uint8_t *out, size_t room, const char *info, size_t info_len)
 	eh.e_ident[EI_CLASS] = ELFCLASS64;
 	eh.e_ident[EI_DATA] = ELFDATA2LSB;
 	eh.e_ident[EI_VERSION] = EV_CURRENT;
-	sh[1] = (Elf64_Shdr){.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = at,
-		.sh_size = info_len};
+	sh[1] = (Elf64_Shdr){
+		.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = at, .sh_size = info_len};
 	memcpy(out + at, info, info_len);
 	at += info_len;
-	sh[2] = (Elf64_Shdr){.sh_name = 10, .sh_type = SHT_STRTAB, .sh_offset = at,
-		.sh_size = sizeof(names)};
+	sh[2] = (Elf64_Shdr){
+		.sh_name = 10, .sh_type = SHT_STRTAB, .sh_offset = at, .sh_size = sizeof(names)};
 	memcpy(out + at, names, sizeof(names));
 	at += sizeof(names);
 	eh.e_shoff = at;
@@ -119,7 +124,8 @@ static void ar_member(int fd, const char *name, const void *data, size_t len)
 {
 	char head[61];
 
-	snprintf(head, sizeof(head), "%-16s%-12d%-6d%-6d%-8o%-10zu`\n", name, 0, 0, 0, 0100644, len);
+	snprintf(
+		head, sizeof(head), "%-16s%-12d%-6d%-6d%-8o%-10zu`\n", name, 0, 0, 0, 0100644, len);
 	CHECK_INT(bg_write_all(fd, head, 60), 0);
 	CHECK_INT(bg_write_all(fd, data, len), 0);
 	if (len % 2)

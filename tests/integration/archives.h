@@ -15,7 +15,8 @@ void tar_link(struct archive *a, const char *name, const char *target, int hard)
 void tar_end(struct archive *a, int fd);
 
 /* A bzImage that says this release; its payload is `payload`. Returns its size. */
-size_t make_bzimage(uint8_t *out, size_t room, const char *release, const void *payload, size_t len);
+size_t make_bzimage(
+	uint8_t *out, size_t room, const char *release, const void *payload, size_t len);
 /* A module: a 64-bit ELF file with nothing but .modinfo. Returns its size. */
 size_t make_module(uint8_t *out, size_t room, const char *info, size_t info_len);
 /* A Debian package around data.tar, into fd. */

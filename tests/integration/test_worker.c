@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The real banger-worker over its socket: copy, mkfs, unpack; requests that are wrong; cancellation. */
+/* The real banger-worker over its socket: copy, mkfs, unpack; requests that are wrong;
+ * cancellation. */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -94,7 +95,8 @@ TEST(mkfs_makes_a_clean_file_system)
 		int fd = worker_file("fs");
 		struct worker_answer a;
 
-		snprintf(rq, sizeof(rq), "{\"job\":\"mkfs\",\"size\":%s,\"label\":\"work\",\"root_mode\":448}",
+		snprintf(rq, sizeof(rq),
+			"{\"job\":\"mkfs\",\"size\":%s,\"label\":\"work\",\"root_mode\":448}",
 			sizes[i]);
 		a = worker_run(rq, &fd, 1);
 		CHECK(a.result);

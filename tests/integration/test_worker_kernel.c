@@ -13,7 +13,7 @@
 #include "tests/lib/test.h"
 
 #define RELEASE "6.1.0-test"
-#define TREE	"./lib/modules/" RELEASE "/"
+#define TREE "./lib/modules/" RELEASE "/"
 
 static void expect_error(struct worker_answer *a, const char *code, const char *words)
 {
@@ -28,8 +28,8 @@ static void expect_error(struct worker_answer *a, const char *code, const char *
 	worker_answer_clear(a);
 }
 
-static void expect_result(struct worker_answer *a, const char *format, const char *release,
-	int modules, int boot)
+static void expect_result(
+	struct worker_answer *a, const char *format, const char *release, int modules, int boot)
 {
 	if (a->error)
 		test_fail(__FILE__, __LINE__, "failed: %s",
@@ -86,11 +86,13 @@ static void add_module(struct archive *t, const char *name, const char *info, si
 
 static void add_modules(struct archive *t)
 {
-	add_module(t, "virtio_blk.ko", INFO("alias=virtio:d00000002v*\0depends=virtio,virtio_ring"));
+	add_module(
+		t, "virtio_blk.ko", INFO("alias=virtio:d00000002v*\0depends=virtio,virtio_ring"));
 	add_module(t, "virtio-rng.ko", INFO("depends=virtio"));
 	add_module(t, "virtio.ko", INFO("depends="));
 	add_module(t, "virtio_ring.ko", INFO("depends=virtio"));
-	add_module(t, "other.ko", INFO("alias=char-major-10-200\0alias=devname:net/other\0softdep=pre: a"));
+	add_module(t, "other.ko",
+		INFO("alias=char-major-10-200\0alias=devname:net/other\0softdep=pre: a"));
 	add_bytes(t, TREE "modules.builtin", "kernel/fs/ext4/ext4.ko\n", 23);
 	add_bytes(t, TREE "modules.builtin.modinfo", "ext4.alias=fs-ext4", 19);
 	tar_link(t, TREE "build", "/usr/src/x", 0);
@@ -340,7 +342,8 @@ static const char *debian_kernel(void)
 	char cmd[1200];
 
 	snprintf(cmd, sizeof(cmd),
-		"cd %s && command -v apt-get >/dev/null && p=$(apt-cache depends linux-image-cloud-amd64 "
+		"cd %s && command -v apt-get >/dev/null && p=$(apt-cache depends "
+		"linux-image-cloud-amd64 "
 		"2>/dev/null | awk '/Depends:/{print $2; exit}') && [ -n \"$p\" ] && "
 		"timeout 100 apt-get download $p >apt.log 2>&1",
 		test_tmpdir());
@@ -364,12 +367,15 @@ TEST(debian_kernel_package)
 	worker_fsck("tree");
 	/* modprobe must find what it needs in the tree as a guest would see it. */
 	snprintf(cmd, sizeof(cmd),
-		"PATH=/usr/sbin:/sbin:$PATH; cd %s && mkdir -p x/lib/modules && command -v modprobe debugfs "
-		">/dev/null || exit 99; debugfs -R 'rdump / x/lib/modules' tree >/dev/null 2>&1; r=%s; "
+		"PATH=/usr/sbin:/sbin:$PATH; cd %s && mkdir -p x/lib/modules && command -v "
+		"modprobe debugfs "
+		">/dev/null || exit 99; debugfs -R 'rdump / x/lib/modules' tree >/dev/null 2>&1; "
+		"r=%s; "
 		"modprobe -d x -S $r -n -v overlay | grep -q overlay.ko && "
 		"modprobe -d x -S $r -n -v fs-overlay | grep -q overlay.ko && "
 		"[ $(modprobe -d x -S $r -n -v virtio_net | wc -l) -ge 4 ] && "
-		"modprobe -d x -S $r -n ext4 && ! modprobe -d x -S $r -n no_such_module 2>/dev/null",
+		"modprobe -d x -S $r -n ext4 && ! modprobe -d x -S $r -n no_such_module "
+		"2>/dev/null",
 		test_tmpdir(), json_string_value(json_object_get(a.result, "release")));
 	if (WEXITSTATUS(system(cmd)) == 99)
 		test_skip("no modprobe or debugfs on this machine");
