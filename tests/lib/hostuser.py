@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: ISC
+"""Ordinary users of the test machine, made and removed by the tests; needs root.
+
+with HostUser("bgt-a", groups=["banger"]) as user:
+    user.run(["id"])
+"""
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+
+
+def is_root():
+    return os.geteuid() == 0
+
+
+class HostUser:
+    """An ordinary user with a home of its own, gone again after the with block."""
+
+    def __init__(self, name, groups=()):
+        self.name = name
+        self.groups = list(groups)
+
+    def __enter__(self):
+        self._delete()
+        self.home = tempfile.mkdtemp(prefix=self.name + "-home-")
+        cmd = ["useradd", "--no-create-home", "--home-dir", self.home, "--shell", "/bin/bash", self.name]
+        if self.groups:
+            cmd += ["--groups", ",".join(self.groups)]
+        subprocess.run(cmd, check=True, capture_output=True)
+        entry = pwd.getpwnam(self.name)
+        self.uid, self.gid = entry.pw_uid, entry.pw_gid
+        os.chown(self.home, self.uid, self.gid)
+        return self
+
+    def __exit__(self, *exc):
+        self._delete()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _delete(self):
+        subprocess.run(["userdel", "--force", self.name], capture_output=True)
+
+    def command(self, argv):
+        """argv as this user with its groups. The same pid: setpriv only execs."""
+        return ["setpriv", "--reuid", str(self.uid), "--regid", str(self.gid), "--init-groups", "--"] + list(argv)
+
+    def env(self, **more):
+        return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": "/bin/bash",
+                "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **more}
+
+    def popen(self, argv, **kw):
+        kw.setdefault("env", self.env())
+        return subprocess.Popen(self.command(argv), **kw)
+
+    def run(self, argv, **kw):
+        kw.setdefault("env", self.env())
+        kw.setdefault("timeout", 120)
+        return subprocess.run(self.command(argv), **kw)
+
+    def become(self):
+        """For a preexec_fn or a forked child: this process becomes the user for good."""
+        os.initgroups(self.name, self.gid)
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)
