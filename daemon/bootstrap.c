@@ -21,6 +21,7 @@
 	"systemd-sysv,udev,dbus,libpam-systemd,openssh-server,iproute2,iputils-ping,netbase,"       \
 	"ca-certificates,less,vim-tiny,sudo,git,curl,wget,rsync,procps,psmisc,kmod,file,xz-utils,"  \
 	"zstd,tmux,bash-completion"
+#define MULTI_USER "/lib/systemd/system/multi-user.target"
 #define MASKED                                                                                     \
 	"apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "           \
 	"e2scrub_reap.service fstrim.timer getty@tty1.service systemd-pstore.service "              \
@@ -43,8 +44,7 @@ static const char *const fixed_args[] = {
 	"--customize-hook=rm -f \"$1\"/etc/resolv.conf \"$1\"/etc/hostname; : > \"$1\"/etc/resolv.conf",
 	"--customize-hook=find \"$1\"/var/log -type f -delete",
 	"--customize-hook=for u in " MASKED "; do ln -sf /dev/null \"$1\"/etc/systemd/system/$u; done",
-	"--customize-hook=ln -sf /lib/systemd/system/multi-user.target "
-	"\"$1\"/etc/systemd/system/default.target",
+	"--customize-hook=ln -sf " MULTI_USER " \"$1\"/etc/systemd/system/default.target",
 };
 
 static char tmpdir[] = "/var/tmp/banger-build.XXXXXX";

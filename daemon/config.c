@@ -53,13 +53,19 @@ _printf_(4, 5) static int bad(const struct load *l, unsigned line, const char *h
 	return r;
 }
 
+/* Where the key's value lives; its type goes with the kind. */
+static void *field(const struct load *l, const struct key *key)
+{
+	return (char *)l->config + key->offset;
+}
+
 static int set_word(const struct load *l, const struct key *key, const char *text, unsigned line,
 	const char *const *words, size_t n, const char *hint)
 {
 	for (size_t i = 0; i < n; i++)
 		if (bg_streq(words[i], text)) {
 			/* Every enum of struct config has the size of an int; asserted below. */
-			*(int *)((char *)l->config + key->offset) = (int)i;
+			*(int *)field(l, key) = (int)i;
 			return 0;
 		}
 	return bad(l, line, hint, "%s: \"%.60s\" is none of its words", key->name, text);
@@ -70,7 +76,7 @@ static_assert(sizeof(enum config_vmm) == sizeof(int) && sizeof(enum config_stora
 
 static int set_level(const struct load *l, const struct key *key, const char *text, unsigned line)
 {
-	if (log_level_parse(text, (enum log_level *)((char *)l->config + key->offset)) >= 0)
+	if (log_level_parse(text, field(l, key)) >= 0)
 		return 0;
 	return bad(l, line, "use error, warn, info or debug", "%s: \"%.60s\" is no level", key->name,
 		text);
@@ -78,13 +84,13 @@ static int set_level(const struct load *l, const struct key *key, const char *te
 
 static int set_string(const struct load *l, const struct key *key, const char *text)
 {
-	char **field = (char **)((char *)l->config + key->offset);
+	char **value = field(l, key);
 	char *copy = strdup(text);
 
 	if (!copy)
 		return bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	free(*field);
-	*field = copy;
+	free(*value);
+	*value = copy;
 	return 0;
 }
 
@@ -125,7 +131,7 @@ static int set_vcpus(const struct load *l, const struct key *key, int64_t n, uns
 	if (n < BG_VCPU_MIN || n > BG_VCPU_MAX)
 		return bad(l, line, NULL, "%s: %lld is not between %d and %d", key->name,
 			(long long)n, BG_VCPU_MIN, BG_VCPU_MAX);
-	*(unsigned *)((char *)l->config + key->offset) = (unsigned)n;
+	*(unsigned *)field(l, key) = (unsigned)n;
 	return 0;
 }
 
@@ -136,7 +142,7 @@ static int set_size(const struct load *l, const struct key *key, const char *tex
 
 	if (bg_size_parse_mib(key->name, text, memory ? BG_MEMORY_MIB_MIN : BG_DISK_MIB_MIN,
 		    memory ? BG_MEMORY_MIB_MAX : BG_DISK_MIB_MAX,
-		    (uint64_t *)((char *)l->config + key->offset), &err) < 0)
+		    field(l, key), &err) < 0)
 		return bad(l, line, err->hint, "%s", err->message);
 	return 0;
 }

@@ -254,7 +254,7 @@ void table_row_free(enum table_id id, void *row)
 		return;
 	for (unsigned i = 0; i < t->n_columns; i++)
 		if (t->columns[i].kind == COLUMN_STR)
-			free(*(char **)((char *)row + t->columns[i].offset));
+			free(*(char **)(void *)((char *)row + t->columns[i].offset));
 	free(row);
 }
 
