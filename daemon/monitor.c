@@ -191,6 +191,18 @@ static void report_early_death(struct monitor *m, const char *how)
 	boot_failed(&m->ready_fd, err);
 }
 
+/* Its exit may be seen before its last words: that it had served decides what follows. */
+static void hear_last_words(struct monitor *m)
+{
+	static struct monitor_packet packet;
+
+	while (m->sock_source && monitor_recv(m->sock, &packet) >= 0) {
+		if (packet.msg.verb == MONITOR_READY)
+			on_ready(m);
+		monitor_packet_done(&packet);
+	}
+}
+
 static void on_engine_exit(pid_t pid, int status, void *userdata)
 {
 	bool clean = WIFEXITED(status) && WEXITSTATUS(status) == ENGINE_EXIT_OK;
@@ -200,6 +212,7 @@ static void on_engine_exit(pid_t pid, int status, void *userdata)
 
 	describe(status, how, sizeof(how));
 	child_done(&m->engine);
+	hear_last_words(m);
 	loop_source_free(TAKE_PTR(m->sock_source));
 	m->sock = bg_close(m->sock);
 	bootstraps_abandon(m->bootstraps);
