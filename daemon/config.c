@@ -10,7 +10,17 @@
 #include "common/size.h"
 #include "daemon/config_toml.h"
 
-enum kind { KIND_LEVEL, KIND_VMM, KIND_STORAGE, KIND_PROGRAM, KIND_PATH, KIND_NAME, KIND_VCPUS, KIND_MEMORY, KIND_DISK };
+enum kind {
+	KIND_LEVEL,
+	KIND_VMM,
+	KIND_STORAGE,
+	KIND_PROGRAM,
+	KIND_PATH,
+	KIND_NAME,
+	KIND_VCPUS,
+	KIND_MEMORY,
+	KIND_DISK
+};
 
 struct key {
 	const char *name;
@@ -20,7 +30,8 @@ struct key {
 };
 
 static const struct key keys[] = {
-#define X(key, kind, field, standard, help) {#key, KIND_##kind, offsetof(struct config, field), standard},
+#define X(key, kind, field, standard, help)                                                        \
+	{#key, KIND_##kind, offsetof(struct config, field), standard},
 #include "daemon/config_keys.def"
 #undef X
 };
@@ -36,7 +47,8 @@ struct load {
 };
 
 /* "PATH:LINE: KEY …" and a hint that says what would do. */
-_printf_(4, 5) static int bad(const struct load *l, unsigned line, const char *hint, const char *fmt, ...)
+_printf_(4, 5) static int bad(
+	const struct load *l, unsigned line, const char *hint, const char *fmt, ...)
 {
 	_free_ char *text = NULL;
 	va_list ap;
@@ -70,16 +82,17 @@ static int set_word(const struct load *l, const struct key *key, const char *tex
 		}
 	return bad(l, line, hint, "%s: \"%.60s\" is none of its words", key->name, text);
 }
-static_assert(sizeof(enum config_vmm) == sizeof(int) && sizeof(enum config_storage) == sizeof(int) &&
-		sizeof(enum log_level) == sizeof(int),
+static_assert(sizeof(enum config_vmm) == sizeof(int) &&
+		      sizeof(enum config_storage) == sizeof(int) &&
+		      sizeof(enum log_level) == sizeof(int),
 	"set_word");
 
 static int set_level(const struct load *l, const struct key *key, const char *text, unsigned line)
 {
 	if (log_level_parse(text, field(l, key)) >= 0)
 		return 0;
-	return bad(l, line, "use error, warn, info or debug", "%s: \"%.60s\" is no level", key->name,
-		text);
+	return bad(l, line, "use error, warn, info or debug", "%s: \"%.60s\" is no level",
+		key->name, text);
 }
 
 static int set_string(const struct load *l, const struct key *key, const char *text)
@@ -141,8 +154,7 @@ static int set_size(const struct load *l, const struct key *key, const char *tex
 	_err_ struct bg_err *err = NULL;
 
 	if (bg_size_parse_mib(key->name, text, memory ? BG_MEMORY_MIB_MIN : BG_DISK_MIB_MIN,
-		    memory ? BG_MEMORY_MIB_MAX : BG_DISK_MIB_MAX,
-		    field(l, key), &err) < 0)
+		    memory ? BG_MEMORY_MIB_MAX : BG_DISK_MIB_MAX, field(l, key), &err) < 0)
 		return bad(l, line, err->hint, "%s", err->message);
 	return 0;
 }
@@ -222,7 +234,8 @@ static int set_defaults(const struct load *l)
 	return r;
 }
 
-int config_parse(const char *path, const char *text, size_t len, struct config **ret, struct bg_err **err)
+int config_parse(
+	const char *path, const char *text, size_t len, struct config **ret, struct bg_err **err)
 {
 	_unref_(config) struct config *config = calloc(1, sizeof(*config));
 	struct load l = {.config = config, .path = path, .err = err};
@@ -252,7 +265,8 @@ static int apply_env(struct config *config, struct bg_err **err)
 
 	if (bg_isempty(level) || log_level_parse(level, &config->log_level) >= 0)
 		return 0;
-	r = bg_err_set(err, BG_ERR_CONFIG, EINVAL, "BANGER_LOG_LEVEL: \"%.60s\" is no level", level);
+	r = bg_err_set(
+		err, BG_ERR_CONFIG, EINVAL, "BANGER_LOG_LEVEL: \"%.60s\" is no level", level);
 	bg_err_hint(err, "use error, warn, info or debug");
 	return r;
 }

@@ -12,7 +12,7 @@
 #include "daemon/store/store.h"
 
 #define DRAIN_STEP_USEC 5000
-#define DRAIN_STEPS	400
+#define DRAIN_STEPS 400
 
 struct engine {
 	struct engine_boot *boot;
@@ -82,10 +82,29 @@ static void no_such(struct http_call *call, const char *symbol)
 }
 
 #define REST(X)                                                                                    \
-	X(VM_LIST) X(VM_CREATE) X(VM_SHOW) X(VM_DELETE) X(VM_START) X(VM_STOP) X(VM_RESTART)       \
-	X(VM_KILL) X(VM_LOGS) X(IMAGE_LIST) X(IMAGE_BUILD) X(IMAGE_REGISTER) X(IMAGE_SHOW)         \
-	X(IMAGE_DELETE) X(KERNEL_LIST) X(KERNEL_IMPORT) X(KERNEL_SHOW) X(KERNEL_DELETE) X(OP_LIST) \
-	X(OP_SHOW) X(OP_FOLLOW) X(OP_CANCEL) X(EVENTS)
+	X(VM_LIST)                                                                                 \
+	X(VM_CREATE)                                                                               \
+	X(VM_SHOW)                                                                                 \
+	X(VM_DELETE)                                                                               \
+	X(VM_START)                                                                                \
+	X(VM_STOP)                                                                                 \
+	X(VM_RESTART)                                                                              \
+	X(VM_KILL)                                                                                 \
+	X(VM_LOGS)                                                                                 \
+	X(IMAGE_LIST)                                                                              \
+	X(IMAGE_BUILD)                                                                             \
+	X(IMAGE_REGISTER)                                                                          \
+	X(IMAGE_SHOW)                                                                              \
+	X(IMAGE_DELETE)                                                                            \
+	X(KERNEL_LIST)                                                                             \
+	X(KERNEL_IMPORT)                                                                           \
+	X(KERNEL_SHOW)                                                                             \
+	X(KERNEL_DELETE)                                                                           \
+	X(OP_LIST)                                                                                 \
+	X(OP_SHOW)                                                                                 \
+	X(OP_FOLLOW)                                                                               \
+	X(OP_CANCEL)                                                                               \
+	X(EVENTS)
 #define X(sym)                                                                                     \
 	void api_##sym(struct http_call *call, struct engine *engine)                              \
 	{                                                                                          \

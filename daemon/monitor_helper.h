@@ -5,7 +5,8 @@
 
 #include <sys/types.h>
 
-/* *ret_sock: our end of the SEQPACKET pair whose other end is the helper's fd 3. The caller reaps the pid. */
+/* *ret_sock: our end of the SEQPACKET pair whose other end is the helper's fd 3. The caller reaps
+ * the pid. */
 int priv_spawn_helper(const char *path, int *ret_sock, pid_t *ret_pid);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The main of a fuzzer in a build without libFuzzer: runs each file of the corpus named, every prefix of
- * it, and it with each byte changed once. TAP on stdout.
+ * The main of a fuzzer in a build without libFuzzer: runs each file of the corpus named, every
+ * prefix of it, and it with each byte changed once. TAP on stdout.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -11,7 +11,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define WHOLE_MAX 4096 /* larger inputs run as they are only: prefixes cost the square of the size */
+#define WHOLE_MAX                                                                                  \
+	4096 /* larger inputs run as they are only: prefixes cost the square of the size */
 
 /* A copy of exactly this size, so that the sanitizer sees a read beyond it. */
 static void run_copy(const char *text, size_t size)

@@ -74,7 +74,8 @@ static void start_build(bool cancel)
 	_err_ struct bg_err *err = NULL;
 	int out = open(getenv("TEST_OUT"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	int log = open(getenv("TEST_LOG"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	struct bootstrap_spec spec = {"bookworm", "http://127.0.0.1:1/debian", packages, 2, out, log};
+	struct bootstrap_spec spec = {
+		"bookworm", "http://127.0.0.1:1/debian", packages, 2, out, log};
 
 	if (monitor_bootstrap_start(client, &spec, on_done, NULL, &build, &err) < 0)
 		say(err->message);
@@ -93,7 +94,7 @@ static void become_engine(const char *role)
 	if (bg_streq(role, "crash-early"))
 		abort();
 	if (bg_streq(role, "refuse"))
-		exit(ENGINE_EXIT_START);
+		exit(ENGINE_EXIT_START + BG_EXIT_USAGE);
 	if (loop_new(&loop) < 0 ||
 		monitor_client_new(loop, ENGINE_FD_MONITOR, on_gone, NULL, &client, NULL) < 0)
 		exit(9);
@@ -151,8 +152,8 @@ static int ready;
 
 static void start_monitor(const char *role)
 {
-	struct bg_paths paths = {.run_dir = in_tmp("run"), .log_file = in_tmp("log"),
-		.socket = in_tmp("run/sock")};
+	struct bg_paths paths = {
+		.run_dir = in_tmp("run"), .log_file = in_tmp("log"), .socket = in_tmp("run/sock")};
 	int lock, sock, p[2];
 
 	CHECK_INT(mkdir(paths.run_dir, 0700), 0);
@@ -233,7 +234,7 @@ TEST(refused_start_is_not_tried_again)
 {
 	start_monitor("refuse");
 	expect_ready("");
-	expect_end(BG_EXIT_DAEMON, "engine;");
+	expect_end(BG_EXIT_USAGE, "engine;");
 }
 
 TEST(crash_before_it_served_is_reported)
@@ -293,8 +294,9 @@ TEST(bootstrap_runs_the_tool_and_tells_its_end)
 {
 	_free_ char *out = NULL, *log = NULL;
 
-	fake_mmdebstrap("#!/bin/sh\nfor a; do echo \"arg:$a\"; done; echo \"env:$SECRET\"; echo words >&2\n"
-			"test -d \"$TMPDIR\" && touch \"$TMPDIR/left\"; exit 3\n");
+	fake_mmdebstrap(
+		"#!/bin/sh\nfor a; do echo \"arg:$a\"; done; echo \"env:$SECRET\"; echo words >&2\n"
+		"test -d \"$TMPDIR\" && touch \"$TMPDIR/left\"; exit 3\n");
 	start_monitor("build");
 	expect_end(0, "engine;status=300;clean;");
 	out = content("out");
@@ -335,9 +337,10 @@ TEST(cancel_leaves_no_process_behind)
 TEST(words_that_are_refused)
 {
 	static const char *const suites[] = {"", "-x", "Book", "a b", "a/b"};
-	static const char *const mirrors[] = {"deb http://x y main", "ftp://x", "http://", "http://x y",
-		"/etc/passwd", "http://x;y", "-"};
-	static const char *const packages[] = {"", "-x", "x-", "X", "a b", "./x.deb", "?x", "~x", "a/b", "a=1", "a,b"};
+	static const char *const mirrors[] = {"deb http://x y main", "ftp://x", "http://",
+		"http://x y", "/etc/passwd", "http://x;y", "-"};
+	static const char *const packages[] = {
+		"", "-x", "x-", "X", "a b", "./x.deb", "?x", "~x", "a/b", "a=1", "a,b"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(suites); i++)
 		CHECK(!bootstrap_suite_valid(suites[i]));
@@ -346,7 +349,8 @@ TEST(words_that_are_refused)
 	for (size_t i = 0; i < ARRAY_SIZE(packages); i++)
 		CHECK(!bootstrap_package_valid(packages[i]));
 	CHECK(bootstrap_suite_valid("bookworm") && bootstrap_suite_valid("trixie-updates"));
-	CHECK(bootstrap_mirror_valid("") && bootstrap_mirror_valid("http://deb.example.org/debian"));
+	CHECK(bootstrap_mirror_valid("") &&
+		bootstrap_mirror_valid("http://deb.example.org/debian"));
 	CHECK(bootstrap_package_valid("g++") && bootstrap_package_valid("libc6.1-dev") &&
 		bootstrap_package_valid("0ad"));
 }
@@ -361,7 +365,7 @@ TEST(payloads_are_checked_whole)
 		{"bookworm\0\0jq\0", 13, 0},
 		{"bookworm\0\0", 10, 0},
 		{"bookworm\0\0jq", 12, -EINVAL}, /* no end */
-		{"bookworm\0", 9, -EINVAL},	  /* no mirror */
+		{"bookworm\0", 9, -EINVAL},	 /* no mirror */
 		{"\0\0jq\0", 5, -EINVAL},
 		{"bookworm\0\0-x\0", 13, -EINVAL},
 		{"bookworm\0\0jq\0\0", 14, -EINVAL},

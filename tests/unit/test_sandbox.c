@@ -117,8 +117,8 @@ TEST(threads_and_children_work)
 TEST(qemu_starts_with_a_sandbox_of_its_own)
 {
 	const char *const argv[] = {"qemu-system-x86_64", "-sandbox",
-		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "-M", "none",
-		"-nodefaults", "-display", "none", "-qmp", "stdio", NULL};
+		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "-M",
+		"none", "-nodefaults", "-display", "none", "-qmp", "stdio", NULL};
 	static const char talk[] = "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"quit\"}\n";
 	_err_ struct bg_err *err = NULL;
 	int in[2], out[2], status, pidfd;
@@ -145,7 +145,8 @@ TEST(file_capabilities_and_setuid_give_nothing)
 	int status, pidfd;
 	pid_t pid;
 
-	if (geteuid() == 0 && (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
+	if (geteuid() == 0 &&
+		(setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
 		test_fail(__FILE__, __LINE__, "become nobody");
 	seal();
 	if (spawn_process(&s, &pid, &pidfd, NULL) < 0)

@@ -152,7 +152,7 @@ def test_config_errors_name_file_and_line(daemon):
     err = json.loads(line)
     assert err["code"] == "config.invalid"
     assert err["message"].endswith('/.config/banger/config.toml:3: there is no key "vnm"')
-    assert p.wait(60) != 0
+    assert p.wait(60) == 2
     assert not os.path.exists(daemon.socket)
 
 
@@ -179,7 +179,7 @@ def test_without_a_ready_fd_errors_are_words(daemon):
     daemon.config("vmm = 3\n")
     for args in ([], ["--foreground"]):
         r = daemon.user.run([daemon.exe] + args, env=daemon.env, capture_output=True, text=True)
-        assert r.returncode != 0
+        assert r.returncode == 2
         assert "config.toml:1: vmm is to be" in r.stderr, args
 
 
