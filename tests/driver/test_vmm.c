@@ -340,7 +340,7 @@ static void check_golden(const char *text, const char *name)
 	if (strcmp(text, want) == 0)
 		return;
 	printf("# got:\n");
-	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
+	for (const char *p = text; p && *p; p += strcspn(p, "\n"), p += *p == '\n')
 		printf("# %.*s\n", (int)strcspn(p, "\n"), p);
 	test_fail(__FILE__, __LINE__, "not as %s", path);
 }
