@@ -397,7 +397,20 @@ TEST(qemu_command_line_in_software)
 	spec.disk_work = spec.disk_modules = spec.tap = NULL;
 	text = join_argv(&spec);
 	CHECK(strstr(text, "-accel\ntcg,thread=multi\n-cpu\nmax\n"));
+	CHECK(strstr(text, " tsc=reliable tsc_early_khz="));
 	CHECK(!strstr(text, "virtio-net") && !strstr(text, "node-name\":\"work"));
+}
+
+TEST(time_stamp_counter_is_measured)
+{
+	unsigned a = vmm_tsc_khz(), b;
+
+	usleep(30 * 1000); /* a longer measure must agree with the short one */
+	b = vmm_tsc_khz();
+	printf("# %u kHz, then %u kHz\n", a, b);
+	CHECK(a > 100000 && b > 100000);
+	CHECK(a < b + b / 50 && b < a + a / 50);
+	CHECK_INT(vmm_tsc_khz(), b);
 }
 
 /* A file of one sector, bootable by nothing. */
