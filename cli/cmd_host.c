@@ -8,33 +8,46 @@
 
 enum { STOP_TIMEOUT_S = 30 };
 
-static void show_parts(const struct term *t, const json_t *d)
+/* error is an error object or a text. */
+static void show_error(const struct term *t, const char *label, const json_t *error)
 {
-	const json_t *helper = json_object_get(d, "helper"), *vmm = json_object_get(d, "vmm");
-	const json_t *storage = json_object_get(d, "storage");
-	const char *reason = render_text(vmm, "reason");
-	bool ok = false;
+	const char *message = render_text(error, "message");
 
-	(void)bg_json_get_bool(helper, "ok", &ok);
+	render_field(t, label, STYLE_RED, "%s",
+		json_is_string(error) ? json_string_value(error) : message);
+	render_field(t, "", STYLE_PLAIN, "%s", render_text(error, "hint"));
+}
+
+static void show_vmm(const struct term *t, const json_t *vmm)
+{
+	const json_t *error = json_object_get(vmm, "error");
+	const char *reason = render_text(vmm, "reason");
+
 	if (*render_text(vmm, "name"))
 		render_field(t, "vmm", STYLE_PLAIN, "%s %s, %s%s%s%s", render_text(vmm, "name"),
 			render_text(vmm, "version"), render_text(vmm, "accel"), *reason ? " (" : "",
 			reason, *reason ? ")" : "");
+	else if (json_is_object(error))
+		show_error(t, "vmm", error);
 	else
-		render_field(t, "vmm", STYLE_RED, "none%s%s", *reason ? ": " : "", reason);
-	reason = render_text(storage, "reason");
+		render_field(t, "vmm", STYLE_YELLOW, "%s", *reason ? reason : "not known yet");
+}
+
+static void show_parts(const struct term *t, const json_t *d)
+{
+	const json_t *helper = json_object_get(d, "helper");
+	const json_t *storage = json_object_get(d, "storage");
+	const char *reason = render_text(storage, "reason");
+	bool ok = false;
+
+	(void)bg_json_get_bool(helper, "ok", &ok);
+	show_vmm(t, json_object_get(d, "vmm"));
 	render_field(t, "storage", STYLE_PLAIN, "%s%s%s%s", render_text(storage, "driver"),
 		*reason ? " (" : "", reason, *reason ? ")" : "");
-	if (ok) {
+	if (ok)
 		render_field(t, "helper", STYLE_PLAIN, "%s", render_text(helper, "path"));
-	} else {
-		const json_t *error = json_object_get(helper, "error");
-		const char *text = render_text(helper, "error");
-
-		render_field(
-			t, "helper", STYLE_RED, "%s", *text ? text : render_text(error, "message"));
-		render_field(t, "", STYLE_PLAIN, "%s", render_text(error, "hint"));
-	}
+	else
+		show_error(t, "helper", json_object_get(helper, "error"));
 }
 
 static void show_running(const struct term *t, const json_t *d)

@@ -406,6 +406,7 @@ static const struct flag kill_flags[] = {
 };
 static const struct flag logs_flags[] = {
 	{"--follow", NULL, ARG_NONE, "go on printing what comes, until Ctrl-C", 'f'},
+	{"--tail", "LINES", ARG_NUMBER, "only the last ones of what is there", 'n'},
 	{"--vmm", NULL, ARG_NONE, "what the VMM said, instead of the guest's console"},
 	FLAG_END,
 };
@@ -491,7 +492,7 @@ const struct command vm_commands[] = {
 		.flags = logs_flags,
 		.usage = "NAME",
 		.summary = "print the console of a VM",
-		.example = "banger vm logs -f web",
+		.example = "banger vm logs web\nbanger vm logs -f -n 20 web",
 		.run = vm_logs},
 	{.path = "vm ssh",
 		.kind = ARG_VM,

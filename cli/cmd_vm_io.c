@@ -25,25 +25,38 @@ static int copy_out(struct cli *cli, const char *data, size_t len, struct consol
 	return bg_write_all(STDOUT_FILENO, clean, console_clean(console, data, len, clean));
 }
 
+static int logs_query(const struct args *args, char *out, size_t size, struct bg_err **err)
+{
+	uint64_t lines = 0;
+	char tail[32] = "";
+	int r = args_number(args, "--tail", 1, 1000 * 1000, &lines, err);
+
+	if (lines)
+		snprintf(tail, sizeof(tail), "&tail=%llu", (unsigned long long)lines);
+	snprintf(out, size, "log=%s%s%s", args_has(args, "--vmm") ? "vmm" : "serial",
+		args_has(args, "--follow") ? "&follow=1" : "", tail);
+	return r;
+}
+
 int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err)
 {
+	struct console console = {.state = CONSOLE_TEXT};
 	_unref_(bg_http) struct bg_http *h = NULL;
 	const char *data = NULL;
-	char query[64];
+	char query[96];
 	size_t len = 0;
-	struct console console = {.state = CONSOLE_TEXT};
 	int r;
 
-	snprintf(query, sizeof(query), "log=%s%s", args_has(args, "--vmm") ? "vmm" : "serial",
-		args_has(args, "--follow") ? "&follow=1" : "");
-	r = client_stream(cli, ROUTE_VM_LOGS, args->positional[0], query, &h, err);
+	r = logs_query(args, query, sizeof(query), err);
+	if (r >= 0)
+		r = client_stream(cli, ROUTE_VM_LOGS, args->positional[0], query, &h, err);
 	while (r >= 0) {
 		r = bg_http_next_raw(h, &data, &len, err);
 		if (r < 0 || len == 0)
 			break;
 		r = copy_out(cli, data, len, &console);
 		if (r < 0)
-			return bg_err_sys(err, BG_ERR_IO, -r, "write to the terminal");
+			return bg_err_sys(err, BG_ERR_IO, -r, "write the output");
 	}
 	if (r >= 0 && cli->out.color)
 		fputs(term_plain(&cli->out), stdout);

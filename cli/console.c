@@ -51,7 +51,7 @@ static enum console_state after_escape(unsigned char byte)
 		return CONSOLE_CSI;
 	if (byte && strchr("]PX^_", byte))
 		return CONSOLE_STRING;
-	return byte >= 0x20 && byte < 0x30 ? CONSOLE_ESC : CONSOLE_TEXT;
+	return byte >= 0x20 && byte < 0x30 ? CONSOLE_ESC_MORE : CONSOLE_TEXT;
 }
 
 /* Only "ESC [ digits and ; m" is let through: it changes colors and nothing else. */
@@ -81,8 +81,36 @@ static size_t c2_byte(struct console *c, unsigned char byte, char *out)
 	return 0;
 }
 
+/* A string ends with BEL or ESC \; any other escape sequence ends it too and begins anew. */
+static void string_byte(struct console *c, unsigned char byte)
+{
+	if (byte == 0x1b)
+		c->state = CONSOLE_STRING_ESC;
+	else if (byte == 0x07)
+		c->state = CONSOLE_TEXT;
+}
+
+static void string_escape_byte(struct console *c, unsigned char byte)
+{
+	if (byte == '\\') {
+		c->state = CONSOLE_TEXT;
+		return;
+	}
+	begin(c, CONSOLE_ESC, 0x1b);
+	hold(c, byte);
+	c->state = after_escape(byte);
+}
+
+/* A line end ends whatever was begun: a sequence that was cut off must not hide what follows. */
+static bool ends_all(const struct console *c, unsigned char byte)
+{
+	return byte == '\n' && c->state != CONSOLE_TEXT;
+}
+
 static size_t one_byte(struct console *c, unsigned char byte, char *out)
 {
+	if (ends_all(c, byte))
+		c->state = CONSOLE_TEXT;
 	switch (c->state) {
 	case CONSOLE_TEXT:
 		return text_byte(c, byte, out);
@@ -90,14 +118,17 @@ static size_t one_byte(struct console *c, unsigned char byte, char *out)
 		hold(c, byte);
 		c->state = after_escape(byte);
 		return 0;
+	case CONSOLE_ESC_MORE:
+		if (byte < 0x20 || byte >= 0x30)
+			c->state = CONSOLE_TEXT;
+		return 0;
 	case CONSOLE_CSI:
 		return csi_byte(c, byte, out);
 	case CONSOLE_STRING:
-		if (byte == 0x07 || byte == 0x1b)
-			c->state = byte == 0x07 ? CONSOLE_TEXT : CONSOLE_STRING_ESC;
+		string_byte(c, byte);
 		return 0;
 	case CONSOLE_STRING_ESC:
-		c->state = byte == '\\' ? CONSOLE_TEXT : CONSOLE_STRING;
+		string_escape_byte(c, byte);
 		return 0;
 	case CONSOLE_C2:
 		return c2_byte(c, byte, out);

@@ -11,9 +11,10 @@
 
 enum console_state {
 	CONSOLE_TEXT,
-	CONSOLE_ESC,	/* after ESC */
-	CONSOLE_CSI,	/* after ESC [ */
-	CONSOLE_STRING, /* in OSC, DCS, SOS, PM or APC: until BEL or ESC \ */
+	CONSOLE_ESC,	  /* after ESC */
+	CONSOLE_ESC_MORE, /* after ESC and intermediate bytes: one more ends it */
+	CONSOLE_CSI,	  /* after ESC [ */
+	CONSOLE_STRING,	  /* in OSC, DCS, SOS, PM or APC: until BEL or ESC \ */
 	CONSOLE_STRING_ESC,
 	CONSOLE_C2 /* after the byte that begins C1 controls in UTF-8 */
 };

@@ -95,17 +95,10 @@ static bool op_ended(const json_t *op)
 /* Its answer does not matter: the stream tells how the operation ends. */
 static void cancel(struct run *run, struct job *job)
 {
-	_unref_(bg_http) struct bg_http *h = NULL;
-	int status = 0;
-
-	if (job->cancelled || job->state != JOB_FOLLOWING)
+	if (job->cancel || job->state != JOB_FOLLOWING)
 		return;
-	job->cancelled = true;
-	if (client_send(run->cli, CLIENT_NO_START, ROUTE_OP_CANCEL, render_text(job->op, "id"),
-		    NULL, NULL, &h, NULL) < 0)
-		return;
-	bg_http_set_timeout(h, CLIENT_TIMEOUT_S * 1000);
-	(void)bg_http_next_status(h, &status, NULL);
+	(void)client_send(run->cli, CLIENT_NO_START, ROUTE_OP_CANCEL, render_text(job->op, "id"),
+		NULL, NULL, &job->cancel, NULL);
 }
 
 static int follow(struct run *run, struct job *job)
@@ -334,6 +327,7 @@ void jobs_done(struct job *jobs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		bg_http_free(jobs[i].http);
+		bg_http_free(jobs[i].cancel);
 		json_decref(jobs[i].body);
 		json_decref(jobs[i].op);
 		bg_err_free(jobs[i].err);

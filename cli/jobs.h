@@ -27,7 +27,8 @@ struct job {
 	struct bg_http *http;
 	json_t *op; /* its newest record */
 	struct bg_err *err;
-	bool cancelled; /* the cancel request is sent */
+	struct bg_http
+		*cancel; /* the cancel request, once it is sent; its answer is not waited for */
 };
 
 /* Prints one line on stdout for a job that is done. */

@@ -6,7 +6,7 @@
 #include "common/json.h"
 #include "common/size.h"
 
-enum { REDRAW_MS = 100, TIME_WIDTH = 8, LINES_MAX = 20 };
+enum { REDRAW_MS = 100, TIME_WIDTH = 8, LINES_MAX = 20, STAGES_MAX = 32 };
 
 struct line {
 	const char *name;
@@ -15,6 +15,8 @@ struct line {
 	uint64_t seen_at;  /* our clock when the present stage was first seen, ms */
 	size_t seen_stage; /* 1 + its number; 0: none yet */
 	bool over;
+	char *titles[STAGES_MAX]; /* each stage's text when first seen: it changes as work goes on
+				   */
 };
 
 struct progress {
@@ -57,6 +59,9 @@ void progress_free(struct progress *p)
 	if (!p)
 		return;
 	progress_clear(p);
+	for (size_t i = 0; i < p->count; i++)
+		for (size_t s = 0; s < STAGES_MAX; s++)
+			free(p->lines[i].titles[s]);
 	free(p->lines);
 	free(p);
 }
@@ -66,6 +71,20 @@ static const char *stage_text(const json_t *stage)
 	const char *text = render_text(stage, "text");
 
 	return *text ? text : render_text(stage, "name");
+}
+
+static void remember_titles(struct line *line, const json_t *stages)
+{
+	size_t n = BG_MIN(json_array_size(stages), (size_t)STAGES_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (!line->titles[i])
+			line->titles[i] = term_clean(stage_text(json_array_get(stages, i)));
+}
+
+static const char *title(const struct line *line, size_t stage)
+{
+	return stage < STAGES_MAX && line->titles[stage] ? line->titles[stage] : "";
 }
 
 static const json_t *stages_of(const json_t *op)
@@ -104,30 +123,27 @@ static void put_elapsed(FILE *f, uint64_t ms)
 }
 
 /* A stage that ended, for good, above the block. */
-static void print_stage(const struct progress *p, const json_t *stage)
+static void print_stage(const struct progress *p, const struct line *line, size_t i)
 {
 	const struct term *t = p->term;
+	const json_t *stage = json_array_get(stages_of(line->op), i);
 	const char *state = render_text(stage, "state");
-	_free_ char *text = term_clean(stage_text(stage));
 	bool failed = bg_streq(state, "failed"), undone = bg_streq(state, "undone");
 
 	fputs(term_style(t, failed ? STYLE_RED : STYLE_DIM), t->file);
 	put_duration(t->file, (uint64_t)render_int(stage, "ms"));
 	fputs(failed ? "" : term_plain(t), t->file);
-	term_put(t->file, text ? text : "", t->width - TIME_WIDTH - 12);
+	term_put(t->file, title(line, i), BG_MAX(t->width - TIME_WIDTH - 12, 8));
 	fprintf(t->file, "%s%s\n", failed ? ": failed" : undone ? ": undone" : "", term_plain(t));
 }
 
 /* Without a terminal: a line when a stage begins. */
 static void plain_stages(struct progress *p, struct line *line)
 {
-	const json_t *stages = stages_of(line->op);
+	size_t count = json_array_size(stages_of(line->op));
 
-	for (; line->printed < json_array_size(stages); line->printed++) {
-		_free_ char *text = term_clean(stage_text(json_array_get(stages, line->printed)));
-
-		fprintf(p->term->file, "%s: %s\n", line->name, text ? text : "");
-	}
+	for (; line->printed < count; line->printed++)
+		fprintf(p->term->file, "%s: %s\n", line->name, title(line, line->printed));
 	fflush(p->term->file);
 }
 
@@ -141,7 +157,7 @@ static void finished_stages(struct progress *p, struct line *line)
 		if (bg_streq(render_text(stage, "state"), "running"))
 			return;
 		progress_clear(p);
-		print_stage(p, stage);
+		print_stage(p, line, line->printed);
 	}
 }
 
@@ -151,6 +167,7 @@ void progress_update(struct progress *p, size_t i, const json_t *op)
 	int present = present_stage(op);
 
 	line->op = op;
+	remember_titles(line, stages_of(op));
 	if (!p->term->tty) {
 		plain_stages(p, line);
 		return;
@@ -177,51 +194,50 @@ void progress_clear(struct progress *p)
 	p->drawn = 0;
 }
 
-/* "142/300 packages: unpacking bash", "1.2G/3G", "87 packages". */
-static void progress_text(const json_t *op, char *out, size_t size)
+/* "142/300 packages", "1.2G/3G", "87 packages", "". */
+static void amounts(const json_t *progress, char *out, size_t size)
 {
-	char a[BG_SIZE_TEXT], b[BG_SIZE_TEXT];
-	const json_t *progress = NULL;
-	const char *unit, *text;
-	int64_t done, total;
-	int n;
+	char done_text[BG_SIZE_TEXT], total_text[BG_SIZE_TEXT];
+	const char *unit = render_text(progress, "unit");
+	int64_t done = render_int(progress, "done"), total = render_int(progress, "total");
 
-	out[0] = '\0';
-	if (bg_json_get_obj(op, "progress", &progress) < 0)
-		return;
-	unit = render_text(progress, "unit");
-	text = render_text(progress, "text");
-	done = render_int(progress, "done");
-	total = render_int(progress, "total");
-	snprintf(a, sizeof(a), "%lld", (long long)done);
-	snprintf(b, sizeof(b), "%lld", (long long)total);
+	snprintf(done_text, sizeof(done_text), "%lld", (long long)done);
+	snprintf(total_text, sizeof(total_text), "%lld", (long long)total);
 	if (bg_streq(unit, "bytes")) {
-		bg_size_print((uint64_t)done, a);
-		bg_size_print((uint64_t)total, b);
+		bg_size_print((uint64_t)done, done_text);
+		bg_size_print((uint64_t)total, total_text);
 		unit = "";
 	}
-	n = done || total ? snprintf(out, size, "%s%s%s%s%s", a, total ? "/" : "", total ? b : "",
-				    *unit ? " " : "", unit)
-			  : 0;
-	if (*text && n >= 0 && (size_t)n < size)
-		snprintf(out + n, size - (size_t)n, "%s%s", n ? ": " : "", text);
+	out[0] = '\0';
+	if (done || total)
+		snprintf(out, size, "%s%s%s%s%s", done_text, total ? "/" : "",
+			total ? total_text : "", *unit ? " " : "", unit);
+}
+
+/* "make the image  142/300 packages, unpacking bash": title, amounts, present text. */
+static char *present_text(const struct line *line, size_t stage)
+{
+	const json_t *progress = json_object_get(line->op, "progress");
+	const char *now = stage_text(json_array_get(stages_of(line->op), stage));
+	const char *more = render_text(progress, "text");
+	_free_ char *text = NULL;
+	char amount[128];
+
+	amounts(progress, amount, sizeof(amount));
+	if (!*more && !bg_streq(now, title(line, stage)))
+		more = now;
+	if (asprintf(&text, "%s%s%s%s%s", title(line, stage), *amount || *more ? "  " : "", amount,
+		    *amount && *more ? ", " : "", more) < 0)
+		text = NULL;
+	return term_clean(text);
 }
 
 static void draw_line(const struct progress *p, const struct line *line)
 {
 	const struct term *t = p->term;
 	int present = line->op ? present_stage(line->op) : -1, room = t->width - 1;
-	char extra[256] = "";
-	_free_ char *text = NULL, *clean = NULL;
+	_free_ char *text = present >= 0 ? present_text(line, (size_t)present) : strdup("waiting");
 
-	if (present >= 0)
-		progress_text(line->op, extra, sizeof(extra));
-	if (asprintf(&text, "%s%s%s%s",
-		    present >= 0 ? stage_text(json_array_get(stages_of(line->op), (size_t)present))
-				 : "waiting",
-		    *extra ? "  (" : "", extra, *extra ? ")" : "") < 0)
-		text = NULL;
-	clean = term_clean(text);
 	if (p->name_width) {
 		int width = BG_MIN(p->name_width, t->width / 3);
 
@@ -231,7 +247,7 @@ static void draw_line(const struct progress *p, const struct line *line)
 	fputs(term_style(t, STYLE_CYAN), t->file);
 	put_elapsed(t->file, present >= 0 ? now_ms() - line->seen_at : 0);
 	fputs(term_plain(t), t->file);
-	term_put(t->file, clean ? clean : "", BG_MAX(room - TIME_WIDTH - 2, 1));
+	term_put(t->file, text ? text : "", BG_MAX(room - TIME_WIDTH - 2, 1));
 	fputs("\033[K\n", t->file);
 }
 

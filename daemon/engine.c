@@ -14,10 +14,13 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "daemon/boot.h"
 #include "daemon/companion.h"
 
+enum { DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400 };
+
 struct parts {
-	struct loop_source *sigterm, *sigint, *stop;
+	struct loop_source *sigterm, *sigint;
 	char *worker_path, *init_path;
 	int worker_log;
 };
@@ -29,11 +32,13 @@ static void on_op_changed(struct op *op, void *userdata)
 	events_publish_op(engine->events, op);
 }
 
-static void on_stop(void *userdata)
+/* Replies under way are still written, within a bound. */
+static void on_drain(void *userdata)
 {
 	struct engine *engine = userdata;
 
-	loop_exit(engine->loop, 0);
+	if (http_busy(engine->http) == 0 || ++engine->drain_steps > DRAIN_STEPS)
+		loop_exit(engine->loop, 0);
 }
 
 void engine_stop(struct engine *engine)
@@ -42,8 +47,14 @@ void engine_stop(struct engine *engine)
 		return;
 	engine->stopping = true;
 	log_msg(LOG_INFO, "engine", "stopping; VMs keep running", NULL);
-	/* a moment for the reply to leave */
-	(void)loop_add_timer(engine->loop, "stop", 50000, on_stop, engine, &engine->stop_timer);
+	events_end(engine->events);
+	if (loop_add_ticker(engine->loop, "drain", DRAIN_STEP_USEC, on_drain, engine, &engine->drain) < 0)
+		loop_exit(engine->loop, 0);
+}
+
+static void on_monitor_gone(void *userdata)
+{
+	engine_stop(userdata);
 }
 
 static void on_signal(int signo, void *userdata)
@@ -96,7 +107,7 @@ static int make_workers(struct engine *engine, struct parts *parts, struct bg_er
 }
 
 /* What the rest needs and what may fail for reasons the user should see. */
-static int make_base(struct engine *engine, const struct engine_boot *boot, struct parts *parts, struct bg_err **err)
+static int make_base(struct engine *engine, struct engine_boot *boot, struct parts *parts, struct bg_err **err)
 {
 	int r;
 
@@ -111,15 +122,15 @@ static int make_base(struct engine *engine, const struct engine_boot *boot, stru
 	if (r >= 0)
 		r = make_workers(engine, parts, err);
 	if (r >= 0)
-		r = monitor_client_new(engine->loop, boot->monitor_sock, &engine->monitor, err);
+		r = monitor_client_new(engine->loop, TAKE_FD(boot->monitor_sock), on_monitor_gone, engine, &engine->monitor, err);
 	if (r >= 0)
 		r = ops_new(engine->loop, engine->store, on_op_changed, engine, &engine->ops);
 	return r;
 }
 
-static int make_drivers(struct engine *engine, const struct engine_boot *boot, struct bg_err **err)
+static int make_drivers(struct engine *engine, struct engine_boot *boot, struct bg_err **err)
 {
-	int r = net_new(engine->loop, boot->helper_sock, engine->helper_path, &engine->net, err);
+	int r = net_new(engine->loop, TAKE_FD(boot->helper_sock), engine->helper_path, &engine->net, err);
 
 	if (r < 0)
 		return r;
@@ -151,7 +162,7 @@ static int make_signals(struct engine *engine, struct parts *parts, struct bg_er
 	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch signals") : 0;
 }
 
-static int make_all(struct engine *engine, const struct engine_boot *boot, struct parts *parts, struct bg_err **err)
+static int make_all(struct engine *engine, struct engine_boot *boot, struct parts *parts, struct bg_err **err)
 {
 	int r = make_base(engine, boot, parts, err);
 
@@ -164,7 +175,7 @@ static int make_all(struct engine *engine, const struct engine_boot *boot, struc
 	if (r < 0)
 		return r;
 	vms_recover(engine);
-	return http_new(engine->loop, engine, boot->listen_fd, &engine->http, err);
+	return http_new(engine->loop, engine, TAKE_FD(boot->listen_fd), &engine->http, err);
 }
 
 /* Opposite order. Operations go first: what they wait for belongs to the parts below. */
@@ -185,22 +196,14 @@ static void unmake(struct engine *engine, struct parts *parts)
 	store_close(engine->store);
 	loop_source_free(parts->sigterm);
 	loop_source_free(parts->sigint);
-	loop_source_free(engine->stop_timer);
+	loop_source_free(engine->drain);
 	loop_free(engine->loop);
 	free(parts->worker_path);
 	free(parts->init_path);
 	bg_close(parts->worker_log);
 }
 
-static void tell_ready(int fd)
-{
-	if (fd < 0)
-		return;
-	(void)bg_write_all(fd, "ok\n", 3);
-	bg_close(fd);
-}
-
-int engine_run(const struct engine_boot *boot, struct bg_err **err)
+int engine_run(struct engine_boot *boot, struct bg_err **err)
 {
 	struct engine engine = {
 		.paths = boot->paths,
@@ -214,7 +217,8 @@ int engine_run(const struct engine_boot *boot, struct bg_err **err)
 
 	if (r >= 0) {
 		log_msg(LOG_INFO, "engine", "serving", "socket", boot->paths->socket, "version", BG_VERSION, NULL);
-		tell_ready(boot->ready_fd);
+		boot_ready(&boot->ready_fd);
+		(void)monitor_client_ready(engine.monitor);
 		r = loop_run(engine.loop);
 	}
 	unmake(&engine, &parts);

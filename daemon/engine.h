@@ -47,23 +47,27 @@ struct engine {
 	struct images *images;
 	struct vms *vms;
 	bool stopping;
-	struct loop_source *stop_timer;
+	struct loop_source *drain; /* ticks while replies under way are still written */
+	unsigned drain_steps;
 };
 
-/* What main.c and the monitor hand the engine; descriptors are taken, the rest is borrowed. */
+/* What main.c has for the engine. Everything is borrowed but the descriptors, which engine_run takes. */
 struct engine_boot {
 	const struct bg_paths *paths;
 	const struct config *config;
-	int listen_fd;
-	int helper_sock;  /* -1: the helper could not be started */
-	int monitor_sock;
-	int ready_fd;	  /* -1: no one waits; "ok\n" goes there once it serves */
-	const char *helper_path;
+	int listen_fd;	  /* for http_new */
+	int monitor_sock; /* for monitor_client_new */
+	int helper_sock;  /* for net_new; -1 when the monitor could not start the helper */
+	int ready_fd;	  /* boot_ready(&fd) once it serves; -1 when started again */
 	pid_t monitor_pid;
+	const char *helper_path; /* for priv_helper_check */
 };
 
-/* Returns at the end of the engine: 0, or -errno with *err when it could not start. */
-int engine_run(const struct engine_boot *boot, struct bg_err **err);
+/*
+ * Runs until SIGTERM, SIGINT, POST /v1/daemon/stop or the monitor's end. 0 after a clean stop. An error
+ * before it served is returned, not reported: main does that.
+ */
+int engine_run(struct engine_boot *boot, struct bg_err **err);
 /* A clean end, soon: VMs keep running. */
 void engine_stop(struct engine *engine);
 

@@ -43,12 +43,17 @@ static void follower_end(struct follower *follower)
 	follower_drop(follower);
 }
 
+void events_end(struct events *events)
+{
+	while (!LIST_EMPTY(&events->followers))
+		follower_end(LIST_FIRST(&events->followers));
+}
+
 void events_free(struct events *events)
 {
 	if (!events)
 		return;
-	while (!LIST_EMPTY(&events->followers))
-		follower_end(LIST_FIRST(&events->followers));
+	events_end(events);
 	free(events);
 }
 

@@ -15,10 +15,11 @@ struct events;
 struct op;
 
 int events_new(struct events **ret);
-/* Ends every stream. */
 void events_free(struct events *events);
 BG_DEFINE_UNREF(events, struct events *, events_free)
 
+/* Ends every stream that is there now. */
+void events_end(struct events *events);
 /* record is taken. type: "vm", "image", "kernel"; action: "changed", "deleted". */
 void events_publish(struct events *events, const char *type, const char *action, const char *name,
 	json_t *record);

@@ -8,7 +8,7 @@
  * never write outside this uid's block (but for claiming a free one), and never
  * wait for a lock that another uid can hold: users cannot stall each other.
  *
- * A file of zeros is an empty ledger. Rows are written in one piece and carry
+ * An empty file, or one of zeros, is an empty ledger. Rows are written in one piece and carry
  * a checksum. Everything that a row describes lives in the kernel's memory, so a
  * row of another boot describes nothing: that is why only the claim of an index
  * needs more than one fdatasync to be safe against a power cut.

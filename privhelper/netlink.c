@@ -254,12 +254,14 @@ int netlink_link_get(struct netlink *nl, uint32_t ifindex, const char *name, str
 /*
  * What an interface to an untrusted guest needs: sources are checked against the
  * one route through it; ARP answers for and speaks of this interface's address
- * only; no redirects, source routes, loopback addresses or proxying.
+ * only; no redirects, source routes, loopback addresses or proxying; what comes in
+ * is for this host or dropped, until a verb lets it further.
  */
 static const struct {
 	uint16_t id;
 	uint32_t value;
 } inet_conf[] = {
+	{IPV4_DEVCONF_FORWARDING, 0},
 	{IPV4_DEVCONF_RP_FILTER, 1},
 	{IPV4_DEVCONF_ARP_IGNORE, 1},
 	{IPV4_DEVCONF_ARP_ANNOUNCE, 2},

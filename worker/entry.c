@@ -185,7 +185,9 @@ static int write_acl(struct ext4 *e, const struct ext4_node *node, struct archiv
 	while (archive_entry_acl_next(entry, which, &type, &perms, &tag, &id, &who) == ARCHIVE_OK) {
 		if (n == ACL_MAX)
 			return -E2BIG;
-		if (!acl_tag(tag, &v->e[n].tag))
+		/* A name without a number: nobody here could say who that is, so it gets nothing. */
+		if (!acl_tag(tag, &v->e[n].tag) ||
+			(id < 0 && (tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP)))
 			continue;
 		v->e[n].perm = (uint16_t)(perms & 7);
 		v->e[n].id = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP

@@ -6,8 +6,6 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -15,57 +13,25 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
+#include "daemon/loop/spawn.h"
 #include "daemon/priv/priv_client.h"
-
-enum { HELPER_FD = 3 };
-
-/* Default signals, an empty environment, the socket; everything else is close-on-exec. */
-static int spawn(const char *path, int sock, pid_t *ret)
-{
-	char *const argv[] = {(char *)(uintptr_t) "banger-privhelper", NULL}, *const envp[] = {NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t all, none;
-	int r;
-
-	sigfillset(&all);
-	sigemptyset(&none);
-	r = posix_spawnattr_init(&attr);
-	if (r != 0)
-		return -r;
-	r = posix_spawn_file_actions_init(&actions);
-	if (r != 0)
-		goto out_attr;
-	r = posix_spawn_file_actions_adddup2(&actions, sock, HELPER_FD);
-	if (r == 0)
-		r = posix_spawnattr_setsigdefault(&attr, &all);
-	if (r == 0)
-		r = posix_spawnattr_setsigmask(&attr, &none);
-	if (r == 0)
-		r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-	if (r == 0)
-		r = posix_spawn(ret, path, &actions, &attr, argv, envp);
-	posix_spawn_file_actions_destroy(&actions);
-out_attr:
-	posix_spawnattr_destroy(&attr);
-	return -r;
-}
 
 int priv_spawn_helper(const char *path, int *ret_sock, pid_t *ret_pid)
 {
-	_close_ int ours = -1, theirs = -1;
+	static const char *const argv[] = {"banger-privhelper", NULL}, *const env[] = {NULL};
+	struct spawn spawn = {.path = path, .argv = argv, .env = env, .fd = {-1, -1, -1}, .n_fds = 4};
+	_close_ int ours = -1, theirs = -1, pidfd = -1;
 	int pair[2], r;
-	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	ours = pair[0];
 	theirs = pair[1];
-	r = spawn(path, theirs, &pid);
+	spawn.fd[3] = theirs;
+	r = spawn_process(&spawn, ret_pid, &pidfd, NULL);
 	if (r < 0)
 		return r;
 	*ret_sock = TAKE_FD(ours);
-	*ret_pid = pid;
 	return 0;
 }
 

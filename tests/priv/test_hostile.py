@@ -13,7 +13,7 @@ import pytest
 
 from conftest import CONF, HELPER, LEDGER, Traces
 from privclient import (CLEANUP, CONFIG, ENVIRONMENT, HELLO, IDENTITY, LIST, NET_ATTACH, NO_CAPABILITY, NOT_MEMBER,
-                        Ended, Helper, Refused, message)
+                        SANDBOX,                        Ended, Helper, Refused, message)
 from hostuser import HostUser
 
 PROTOCOL = 1  # exit status of a helper whose peer broke the protocol
@@ -269,6 +269,12 @@ def test_user_cannot_write(alice, path):
 
 def test_user_cannot_read_ledger(alice):
     assert alice.run(["/usr/bin/test", "-r", LEDGER]).returncode != 0
+
+
+def test_member_of_the_ledger_group():
+    """Somebody put a user into the group that must have no members: the drop cannot be proved."""
+    with HostUser("bgt-clerk", ["banger", "banger-ledger"]) as clerk:
+        assert code_of(Helper(clerk)) == SANDBOX
 
 
 @pytest.mark.parametrize("text", ["nonsense\n", "pool = 10.0.0.0/8\n", "slots_per_user = 65\n", "x" * 5000])

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from conftest import Traces, ip, links, poke, rows
-from privclient import SLOT_LIMIT, TAKEN, VERSION, Ended, Helper, Refused
+from conftest import LEDGER, Traces, ip, leave_nothing, links, poke, rows
+from privclient import BUSY, HELLO, SLOT_LIMIT, TAKEN, VERSION, Ended, Helper, Refused, message
+from privclient import LEDGER as LEDGER_CODE
 
 TUNSETIFF, TUNSETPERSIST, TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x0100
@@ -63,7 +64,7 @@ def test_attach(alice, index):
     ("ipv4/conf/{}/rp_filter", "1"), ("ipv4/conf/{}/arp_ignore", "1"), ("ipv4/conf/{}/arp_announce", "2"),
     ("ipv4/conf/{}/accept_redirects", "0"), ("ipv4/conf/{}/send_redirects", "0"),
     ("ipv4/conf/{}/accept_source_route", "0"), ("ipv4/conf/{}/route_localnet", "0"),
-    ("ipv4/conf/{}/proxy_arp", "0"), ("ipv6/conf/{}/disable_ipv6", "1"), ("ipv6/conf/{}/accept_ra", "0"),
+    ("ipv4/conf/{}/proxy_arp", "0"), ("ipv4/conf/{}/forwarding", "0"), ("ipv6/conf/{}/disable_ipv6", "1"), ("ipv6/conf/{}/accept_ra", "0"),
 ])
 def test_settings(alice, index, key, value):
     with Helper(alice) as h:
@@ -168,6 +169,34 @@ def unpersist(tap):
     fcntl.ioctl(open_tap(tap), TUNSETPERSIST, 0)
 
 
+def routed(source, target):
+    """Whether the kernel would pass on what comes in at one tap for the guest of the other."""
+    return subprocess.run(["ip", "route", "get", target["guest"], "from", source["guest"], "iif", source["tap"]],
+                          capture_output=True).returncode == 0
+
+
+def test_no_way_from_guest_to_guest(alice, bob, index):
+    """Also where the machine forwards: a new tap does not."""
+    with open("/proc/sys/net/ipv4/ip_forward") as f:
+        old = f.read()
+    with open("/proc/sys/net/ipv4/ip_forward", "w") as f:
+        f.write("1")
+    try:
+        with Helper(alice) as a, Helper(bob) as b:
+            a.hello()
+            b.hello()
+            mine, theirs = a.attach(0), b.attach(0)
+            for source, target in (mine, theirs), (theirs, mine):
+                assert not routed(source, target)
+                with open(f"/proc/sys/net/ipv4/conf/{source['tap']}/forwarding", "w") as f:
+                    f.write("1")
+                assert routed(source, target)  # so it was that setting
+    finally:
+        with open("/proc/sys/net/ipv4/ip_forward", "w") as f:
+            f.write(old)
+        leave_nothing(bob)
+
+
 def test_owner_unpersists(alice, index):
     with Helper(alice) as h:
         h.hello()
@@ -220,7 +249,11 @@ def test_replaced_device(alice, index):
         ip("link", "delete", name)
         ip("tuntap", "add", "dev", name, "mode", "tap", "user", "bgt-alice")
         try:
-            assert h.detach(4) == 1
+            assert h.list() == 0
+            with pytest.raises(Refused) as e:
+                h.attach(4)
+            assert e.value.code == TAKEN
+            assert h.detach(4) == 0
             assert links(index) == [name] and not rows(index)
         finally:
             ip("link", "delete", name)
@@ -265,8 +298,9 @@ def test_stopped_helper_stalls_only_its_own(alice, bob, index):
             b.attach(0)
             b.cleanup()
         with Helper(alice) as again:
-            with pytest.raises(Refused):
+            with pytest.raises(Refused) as e:
                 again.hello()
+            assert e.value.code == BUSY
 
 
 def test_next_helper_waits_for_the_last(alice, index):
@@ -274,7 +308,7 @@ def test_next_helper_waits_for_the_last(alice, index):
     first = Helper(alice)
     first.hello()
     with Helper(alice) as second:
-        second.raw(__import__("privclient").message(1, struct.pack("<Q", Helper.table_hash())))
+        second.raw(message(HELLO, struct.pack("<Q", Helper.table_hash())))
         deadline = time.monotonic() + 10
         while "nanosleep" not in wchan(second.pid) and time.monotonic() < deadline:
             pass
@@ -285,6 +319,48 @@ def test_next_helper_waits_for_the_last(alice, index):
 def wchan(pid):
     with open(f"/proc/{pid}/wchan") as f:
         return f.read()
+
+
+def test_empty_ledger_grows(alice):
+    """What a package's tmpfiles.d leaves: an empty file with the right owner and mode."""
+    with Helper(alice) as h:
+        h.hello()
+    with open(LEDGER, "rb") as f:
+        old = f.read()
+    os.truncate(LEDGER, 0)
+    try:
+        with Helper(alice) as h:
+            assert h.hello()["index"] == 0
+        assert os.path.getsize(LEDGER) == len(old)
+    finally:
+        with open(LEDGER, "r+b") as f:
+            f.write(old)
+
+
+@pytest.mark.parametrize("size", [1, 4096, 2097151, 2097153])
+def test_ledger_of_another_size(alice, size):
+    with open(LEDGER, "rb") as f:
+        old = f.read()
+    os.truncate(LEDGER, size)
+    try:
+        with Helper(alice) as h, pytest.raises(Refused) as e:
+            h.hello()
+        assert e.value.code == LEDGER_CODE
+    finally:
+        os.truncate(LEDGER, len(old))
+        with open(LEDGER, "r+b") as f:
+            f.write(old)
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o662])
+def test_ledger_others_can_touch(alice, mode):
+    os.chmod(LEDGER, mode)
+    try:
+        with Helper(alice) as h, pytest.raises(Refused) as e:
+            h.hello()
+        assert e.value.code == LEDGER_CODE
+    finally:
+        os.chmod(LEDGER, 0o660)
 
 
 def test_max_users(alice, bob, conf, index):

@@ -48,4 +48,14 @@ TEST(what_is_cut_off_does_not_hide_the_rest)
 	check("\xc2"
 	      "abc",
 		"abc");
+	check("a\033]0;title\nb", "a\nb");
+	check("a\033[12\nb", "a\nb");
+	check("a\033]0;title\033[31mb", "a\033[31mb");
+	check("a\033]0;title\033Pdcs\033\\b", "ab");
+}
+
+TEST(a_color_in_disguise_goes)
+{
+	check("a\033.[0mb", "a0mb");
+	check("a\033[?0mb\033[0 mc", "abc");
 }

@@ -113,22 +113,44 @@ def test_failure_is_told_once_with_its_hint(home, fake):
 
 
 def test_stages_on_a_terminal(home, fake):
-    gate = threading.Event()
+    gates = [threading.Event() for _ in range(3)]
+
+    def boot(text):
+        return [STAGES[0], stage("boot", text, 0, "running")]
 
     def records(conn, record):
-        conn.line(record(stages=[STAGES[0], stage("boot", "boot the guest", 0, "running")],
-                         progress={"done": 3, "total": 10, "unit": "steps", "text": "agent"}))
-        assert gate.wait(20)
-        conn.line(record(**done(running("web"))))
+        conn.line(record(stages=boot("boot the guest")))
+        assert gates[0].wait(20)
+        conn.line(record(stages=boot("load modules")))
+        assert gates[1].wait(20)
+        conn.line(record(stages=boot("x"), progress={"done": 3 << 20, "total": 1 << 30,
+                                                     "unit": "bytes", "text": "agent"}))
+        assert gates[2].wait(20)
+        conn.line(record(**done(running("web"), stages=[STAGES[0], stage("boot", "y", 3200)])))
 
     fake.operation("POST", "/v1/vms", "vm.create", "web", records)
-    t = home.terminal("vm", "create", "web")
-    t.wait_for("boot the guest  (3/10 steps: agent)")
-    gate.set()
+    t = home.terminal("vm", "create", "web", env={"NO_COLOR": "1"})
+    t.wait_for("  boot the guest\033[K")
+    gates[0].set()
+    t.wait_for("boot the guest  load modules\033[K")
+    gates[1].set()
+    t.wait_for("boot the guest  3M/1G, agent\033[K")
+    gates[2].set()
     r = t.finish()
     assert r.status == 0
-    assert "12 ms" in r.out and "make disks" in r.out and "3.2 s" in r.out
-    assert "is ready in 3.2 s" in r.out and "banger vm ssh web" in r.out
+    # what stays: each stage by its first text, then the report
+    assert "   12 ms  make disks\n" in r.out
+    assert "   3.2 s  boot the guest\n" in r.out
+    assert "web is ready in 3.2 s, at 10.209.1.2\n  banger vm ssh web\n" in r.out
+
+
+def test_a_failed_stage_on_a_terminal(home, fake):
+    stages = [STAGES[0], stage("boot", "boot the guest", 100, "failed")]
+    fake.operation("POST", "/v1/vms", "vm.create", "web",
+                   [{**failed("vmm.died", "QEMU died", "see its log"), "stages": stages}])
+    r = home.on_terminal("vm", "create", "web", env={"NO_COLOR": "1"})
+    assert r.status == 1
+    assert "  100 ms  boot the guest: failed\nbanger: QEMU died\n  see its log\n" in r.out
 
 
 def cancellable(fake, name, ended):
@@ -170,12 +192,14 @@ def test_second_ctrl_c_leaves_at_once(home, fake):
     forever = threading.Event()
     ident = fake.operation("POST", "/v1/vms/a/start", "vm.start", "a",
                            lambda conn, record: (conn.line(record()), forever.wait(30)))
-    fake.on("DELETE", f"/v1/operations/{ident}", lambda c: c.json({"operation": {}}, 202))
+    # not even the answer to the cancel is waited for
+    fake.on("DELETE", f"/v1/operations/{ident}", lambda c: forever.wait(30))
     t = home.terminal("vm", "start", "a")
     t.wait_for("waiting")
     fake.wait_asked("GET", f"/v1/operations/{ident}/events")
     t.interrupt()
     t.wait_for("cancelling")
+    fake.wait_asked("DELETE", f"/v1/operations/{ident}")
     t.interrupt()
     r = t.finish()
     forever.set()

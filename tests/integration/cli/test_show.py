@@ -146,6 +146,12 @@ def test_daemon_status(home, fake):
     r = home.run("daemon", "status")
     assert fields(r.out)["helper"] == "no helper" and "install it" in r.out
     assert "9.9.9; this is banger 0.1.0" in r.out
+    fake.on("GET", "/v1/daemon", daemon(vmm=None))
+    assert fields(home.run("daemon", "status").out)["vmm"] == "not known yet"
+    fake.on("GET", "/v1/daemon", daemon(vmm={"name": None, "error": {
+        "code": "vmm.missing", "message": "there is no QEMU", "hint": "install QEMU"}}))
+    r = home.run("daemon", "status")
+    assert fields(r.out)["vmm"] == "there is no QEMU" and "install QEMU" in r.out
 
 
 def test_records_cannot_drive_the_terminal(home, fake):
@@ -168,8 +174,8 @@ def test_logs_are_bytes_on_a_pipe_and_harmless_on_a_terminal(home, fake):
     r = home.run("vm", "logs", "alpha")
     assert r.status == 0 and r.out.encode() == text.replace(b"\r\n", b"\n")
     assert fake.requests[-1][2] == "log=serial"
-    r = home.on_terminal("vm", "logs", "--vmm", "-f", "alpha")
-    assert fake.requests[-1][2] == "log=vmm&follow=1"
+    r = home.on_terminal("vm", "logs", "--vmm", "-f", "-n", "20", "alpha")
+    assert fake.requests[-1][2] == "log=vmm&follow=1&tail=20"
     assert "boot" in r.out and "owned" not in r.out and "[2J" not in r.out and "[6n" not in r.out
     assert "\033[32mok" in r.out
 

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * bangerd [--foreground] [--ready-fd N]: the user's daemon. One executable, four ways in:
+ *   monitor    as started: takes lock, socket and log, then supervises (monitor.h)
+ *   --engine   by the monitor: seals itself, then serves (engine.h); its descriptors are ENGINE_FD_*
+ *   --bootstrap by the monitor: one mmdebstrap (bootstrap.h)
+ *   neither --foreground nor --ready-fd: goes to the background first, and waits until it serves
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "daemon/boot.h"
+#include "daemon/bootstrap.h"
+#include "daemon/engine.h"
+#include "daemon/monitor.h"
+#include "daemon/sandbox.h"
+
+struct options {
+	bool foreground;
+	int ready_fd;
+};
+
+static int usage(const char *what)
+{
+	fprintf(stderr, "bangerd: %s\nusage: bangerd [--foreground] [--ready-fd N] | --version\n", what);
+	return BG_EXIT_USAGE;
+}
+
+static int parse_fd(const char *text, int *ret)
+{
+	char *end;
+	long n = text ? strtol(text, &end, 10) : -1;
+
+	if (n <= STDERR_FILENO || n > 1 << 20 || *end || bg_set_cloexec((int)n, true) < 0)
+		return -EINVAL;
+	*ret = (int)n;
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct options *o)
+{
+	for (int i = 1; i < argc; i++) {
+		if (bg_streq(argv[i], "--foreground"))
+			o->foreground = true;
+		else if (bg_streq(argv[i], "--ready-fd") && parse_fd(argv[i + 1], &o->ready_fd) >= 0)
+			i++;
+		else
+			return usage(argv[i]);
+	}
+	return BG_EXIT_OK;
+}
+
+static int refuse_root(struct bg_err **err)
+{
+	if (getuid() != 0 && geteuid() != 0)
+		return 0;
+	return bg_err_set(err, BG_ERR_ROOT, EPERM, "bangerd does not run as root");
+}
+
+static int prepare(struct bg_paths *paths, int *lock, int *sock, struct bg_err **err)
+{
+	int r;
+
+	r = refuse_root(err);
+	if (r >= 0 && chdir("/") < 0)
+		r = bg_err_sys(err, BG_ERR_IO, errno, "enter /");
+	if (r >= 0)
+		r = bg_paths_init(paths, err);
+	if (r >= 0)
+		r = bg_paths_create(paths, err);
+	if (r >= 0)
+		r = boot_lock(paths, lock, err);
+	if (r >= 0)
+		r = boot_log(paths, -1, err);
+	if (r >= 0)
+		r = boot_listen(paths, sock, err);
+	return r;
+}
+
+static int run_monitor(int argc, char **argv, int ready_fd)
+{
+	_cleanup_(bg_paths_done) struct bg_paths paths = {0};
+	_err_ struct bg_err *err = NULL;
+	int lock = -1, sock = -1;
+
+	umask(077);
+	if (prepare(&paths, &lock, &sock, &err) < 0) {
+		boot_failed(&ready_fd, err);
+		bg_close(lock);
+		return (int)bg_err_code_exit(err->code);
+	}
+	boot_title(argc, argv, "bangerd: monitor", "bangerd-monitor");
+	return monitor_run(&paths, lock, sock, ready_fd);
+}
+
+static int seal(const struct bg_paths *paths, const struct config *config, struct bg_err **err)
+{
+	int r;
+
+	r = boot_log(paths, (int)config->log_level, err);
+	if (r >= 0)
+		r = sandbox_drop(err);
+	if (r >= 0)
+		r = sandbox_seal(err);
+	return r;
+}
+
+static int open_fd(int fd)
+{
+	return fcntl(fd, F_GETFD) < 0 ? -1 : fd;
+}
+
+static int run_engine(struct engine_boot *boot, struct bg_err **err)
+{
+	_cleanup_(bg_paths_done) struct bg_paths paths = {0};
+	_unref_(config) struct config *config = NULL;
+	int r;
+
+	r = sandbox_inherit(err);
+	if (r >= 0)
+		r = refuse_root(err);
+	if (r >= 0)
+		r = bg_paths_init(&paths, err);
+	if (r >= 0)
+		r = config_load(paths.config_file, &config, err);
+	if (r >= 0)
+		r = seal(&paths, config, err);
+	if (r < 0)
+		return r;
+	boot->paths = &paths;
+	boot->config = config;
+	return engine_run(boot, err);
+}
+
+static int engine_main(int argc, char **argv)
+{
+	struct engine_boot boot = {.listen_fd = open_fd(ENGINE_FD_LISTEN),
+		.monitor_sock = open_fd(ENGINE_FD_MONITOR),
+		.helper_sock = open_fd(ENGINE_FD_HELPER),
+		.ready_fd = open_fd(ENGINE_FD_READY),
+		.monitor_pid = getppid(),
+		.helper_path = boot_helper_path()};
+	_err_ struct bg_err *err = NULL;
+
+	if (boot.listen_fd < 0 || boot.monitor_sock < 0)
+		return usage("--engine is for bangerd itself");
+	boot_title(argc, argv, "bangerd: engine", "bangerd-engine");
+	umask(077);
+	if (run_engine(&boot, &err) >= 0)
+		return ENGINE_EXIT_OK;
+	log_err(LOG_ERROR, "engine", "cannot start", err);
+	boot_failed(&boot.ready_fd, err);
+	return ENGINE_EXIT_START;
+}
+
+/* The parent's half of going to the background: shows what the child said on its ready fd. */
+static int wait_ready(int fd)
+{
+	_err_ struct bg_err *err = NULL;
+	_free_ char *text = NULL;
+	_json_ json_t *j = NULL;
+	int none = -1;
+
+	if (bg_read_fd(fd, 65536, &text, NULL) >= 0 && bg_streq(text, "ok\n"))
+		return BG_EXIT_OK;
+	j = text ? json_loads(text, 0, NULL) : NULL;
+	bg_err_from_json(j, &err);
+	boot_failed(&none, err);
+	return (int)bg_err_code_exit(err->code);
+}
+
+static int run_background(int argc, char **argv)
+{
+	_close_ int ours = -1;
+	int pair[2], null;
+	pid_t pid;
+
+	if (pipe2(pair, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+		fprintf(stderr, "bangerd: %s\n", strerror(errno));
+		return BG_EXIT_DAEMON;
+	}
+	if (pid > 0) {
+		ours = pair[0];
+		bg_close(pair[1]);
+		return wait_ready(ours);
+	}
+	bg_close(pair[0]);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || setsid() < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+		_exit(BG_EXIT_DAEMON);
+	bg_close(null);
+	return run_monitor(argc, argv, pair[1]);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.ready_fd = -1};
+	int code;
+
+	if (argc == 2 && bg_streq(argv[1], "--version")) {
+		printf("bangerd %s\n", BG_VERSION);
+		return BG_EXIT_OK;
+	}
+	if (argc == 2 && bg_streq(argv[1], "--engine"))
+		return engine_main(argc, argv);
+	if (argc >= 4 && bg_streq(argv[1], "--bootstrap"))
+		return bootstrap_main(argc - 2, argv + 2);
+	code = parse(argc, argv, &o);
+	if (code != BG_EXIT_OK)
+		return code;
+	if (o.foreground || o.ready_fd >= 0)
+		return run_monitor(argc, argv, o.ready_fd);
+	return run_background(argc, argv);
+}

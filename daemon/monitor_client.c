@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/monitor_client.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <sys/queue.h>
+
+#include "common/log.h"
+#include "daemon/monitor_proto.h"
+
+struct bootstrap {
+	struct monitor_client *client;
+	uint32_t id;
+	bool ended;
+	bootstrap_done_fn done;
+	void *userdata;
+	LIST_ENTRY(bootstrap) link;
+};
+
+struct monitor_client {
+	int sock;
+	struct loop_source *source;
+	void (*gone)(void *userdata);
+	void *userdata;
+	uint32_t last_id;
+	LIST_HEAD(, bootstrap) list;
+};
+
+static void lost(struct monitor_client *client)
+{
+	loop_source_free(TAKE_PTR(client->source));
+	client->gone(client->userdata);
+}
+
+/* An id that is not in the list was freed meanwhile. */
+static void on_exited(struct monitor_client *client, const struct monitor_msg *msg)
+{
+	struct bootstrap *b;
+
+	LIST_FOREACH(b, &client->list, link) {
+		if (b->id != msg->id || b->ended)
+			continue;
+		b->ended = true;
+		b->done(msg->status, b->userdata);
+		return;
+	}
+}
+
+static void on_sock(int fd, unsigned events, void *userdata)
+{
+	static struct monitor_packet packet;
+	struct monitor_client *client = userdata;
+	int r;
+
+	r = monitor_recv(fd, &packet);
+	if (r == -EAGAIN)
+		return;
+	if (r >= 0 && packet.msg.verb == MONITOR_EXITED) {
+		on_exited(client, &packet.msg);
+		return;
+	}
+	if (r >= 0)
+		monitor_packet_done(&packet);
+	log_msg(LOG_ERROR, "engine", "the monitor is gone", NULL);
+	lost(client);
+}
+
+int monitor_client_new(struct loop *loop, int sock, void (*gone)(void *userdata), void *userdata,
+	struct monitor_client **ret, struct bg_err **err)
+{
+	struct monitor_client *client = calloc(1, sizeof(*client));
+	int r = client ? 0 : -ENOMEM;
+
+	if (client) {
+		client->sock = sock;
+		client->gone = gone;
+		client->userdata = userdata;
+		LIST_INIT(&client->list);
+		r = loop_add_fd(loop, "monitor", sock, LOOP_READ, on_sock, client, &client->source);
+	}
+	if (r < 0) {
+		free(client);
+		bg_close(sock);
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch the monitor");
+	}
+	*ret = client;
+	return 0;
+}
+
+void monitor_client_free(struct monitor_client *client)
+{
+	if (!client)
+		return;
+	assert(LIST_EMPTY(&client->list));
+	loop_source_free(client->source);
+	bg_close(client->sock);
+	free(client);
+}
+
+int monitor_client_ready(struct monitor_client *client)
+{
+	struct monitor_msg msg = {.verb = MONITOR_READY};
+
+	return monitor_send(client->sock, &msg, NULL, NULL, 0);
+}
+
+static int check_spec(const struct bootstrap_spec *spec, struct bg_err **err)
+{
+	if (!bootstrap_suite_valid(spec->suite))
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
+			"\"%.80s\" is no Debian suite", spec->suite);
+	if (spec->mirror && !bootstrap_mirror_valid(spec->mirror))
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
+			"\"%.200s\" is no URL of a mirror", spec->mirror);
+	if (spec->n_packages > MONITOR_PACKAGES_MAX)
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
+			"%u packages are more than %d", spec->n_packages, MONITOR_PACKAGES_MAX);
+	for (unsigned i = 0; i < spec->n_packages; i++)
+		if (!bootstrap_package_valid(spec->packages[i]))
+			return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
+				"\"%.120s\" is no Debian package name", spec->packages[i]);
+	return 0;
+}
+
+static bool in_path(const char *program)
+{
+	const char *p = getenv("PATH");
+
+	for (p = p ? p : "/usr/bin:/bin"; *p;) {
+		size_t n = strcspn(p, ":");
+		_free_ char *path = NULL;
+
+		if (n > 0 && asprintf(&path, "%.*s/%s", (int)n, p, program) >= 0 &&
+			access(path, X_OK) == 0)
+			return true;
+		p += n + (p[n] == ':');
+	}
+	return false;
+}
+
+static int check_tools(struct bg_err **err)
+{
+	static const struct {
+		const char *program, *package;
+	} tools[] = {{"mmdebstrap", "mmdebstrap"}, {"newuidmap", "uidmap"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
+		int r;
+
+		if (in_path(tools[i].program))
+			continue;
+		r = bg_err_set(err, BG_ERR_TOOL_MISSING, ENOENT,
+			"%s is not in PATH: images are built with it", tools[i].program);
+		bg_err_hint(err, "`sudo apt install %s`", tools[i].package);
+		return r;
+	}
+	return 0;
+}
+
+static char *make_payload(const struct bootstrap_spec *spec, size_t *ret_len)
+{
+	char *text = NULL;
+	FILE *f = open_memstream(&text, ret_len);
+
+	if (!f)
+		return NULL;
+	fprintf(f, "%s%c%s%c", spec->suite, 0, spec->mirror ? spec->mirror : "", 0);
+	for (unsigned i = 0; i < spec->n_packages; i++)
+		fprintf(f, "%s%c", spec->packages[i], 0);
+	return fclose(f) == 0 ? text : NULL;
+}
+
+static int send_request(struct monitor_client *client, const struct bootstrap_spec *spec, uint32_t id,
+	struct bg_err **err)
+{
+	const int fds[] = {spec->out_fd, spec->log_fd};
+	_free_ char *payload = NULL;
+	size_t len = 0;
+	struct monitor_msg msg = {.verb = MONITOR_BOOTSTRAP, .id = id};
+	int r;
+
+	payload = make_payload(spec, &len);
+	if (!payload)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (len > MONITOR_PAYLOAD_MAX)
+		return bg_err_set(
+			err, BG_ERR_IMAGE_INVALID, E2BIG, "the list of packages is too long");
+	msg.length = (uint32_t)len;
+	r = monitor_send(client->sock, &msg, payload, fds, 2);
+	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "ask the monitor") : 0;
+}
+
+int monitor_bootstrap_start(struct monitor_client *client, const struct bootstrap_spec *spec,
+	bootstrap_done_fn done, void *userdata, struct bootstrap **ret, struct bg_err **err)
+{
+	_free_ struct bootstrap *b = NULL;
+	int r;
+
+	r = check_spec(spec, err);
+	if (r >= 0)
+		r = check_tools(err);
+	if (r < 0)
+		return r;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	b->client = client;
+	b->id = ++client->last_id;
+	b->done = done;
+	b->userdata = userdata;
+	r = send_request(client, spec, b->id, err);
+	if (r < 0)
+		return r;
+	LIST_INSERT_HEAD(&client->list, b, link);
+	*ret = TAKE_PTR(b);
+	return 0;
+}
+
+void bootstrap_free(struct bootstrap *b)
+{
+	struct monitor_msg msg = {.verb = MONITOR_CANCEL};
+
+	if (!b)
+		return;
+	msg.id = b->id;
+	if (!b->ended)
+		(void)monitor_send(b->client->sock, &msg, NULL, NULL, 0);
+	LIST_REMOVE(b, link);
+	free(b);
+}

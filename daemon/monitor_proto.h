@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * monitor_proto.h: datagrams on the SEQPACKET socketpair between the monitor and its engine. Both are
+ * one executable, so there is no version; lengths and fd counts are exact all the same, because the
+ * engine is the part that may have been taken over.
+ *
+ *   engine -> monitor   READY                  it serves
+ *                       BOOTSTRAP id, payload  runs mmdebstrap: fds {tar output, log}; payload is
+ *                                              NUL-ended strings: suite, mirror (may be empty), packages...
+ *                       CANCEL id              ends it; EXITED comes all the same
+ *   monitor -> engine   EXITED id, status      as from waitpid(2); always one per BOOTSTRAP
+ *
+ * The monitor ends the engine for a message that is malformed.
+ */
+#ifndef MONITOR_PROTO_H
+#define MONITOR_PROTO_H
+
+#include <sys/types.h>
+
+#include "common/base.h"
+
+enum monitor_verb { MONITOR_READY = 1, MONITOR_BOOTSTRAP, MONITOR_CANCEL, MONITOR_EXITED };
+
+#define MONITOR_PAYLOAD_MAX  (32 * 1024)
+#define MONITOR_FDS_MAX	     2
+#define MONITOR_PACKAGES_MAX 1024
+#define MONITOR_BOOTSTRAPS_MAX 4 /* at once; the engine's own queue keeps below */
+
+struct monitor_msg {
+	uint32_t verb;
+	uint32_t id;
+	int32_t status;
+	uint32_t length; /* of the payload */
+};
+
+struct monitor_packet {
+	struct monitor_msg msg;
+	char payload[MONITOR_PAYLOAD_MAX];
+	int fds[MONITOR_FDS_MAX]; /* close-on-exec; -1 beyond n_fds; the receiver's */
+	unsigned n_fds;
+};
+
+/* 0; -EAGAIN; -EPIPE at the other's end; -EBADMSG (nothing is left open then). Never blocks. */
+int monitor_send(int sock, const struct monitor_msg *msg, const char *payload, const int *fds, unsigned n_fds);
+int monitor_recv(int sock, struct monitor_packet *ret);
+void monitor_packet_done(struct monitor_packet *packet);
+
+/* What a bootstrap may be asked for; pointers into the payload. */
+struct bootstrap_args {
+	const char *suite;
+	const char *mirror; /* empty: the tool's own choice */
+	const char *packages[MONITOR_PACKAGES_MAX];
+	unsigned n_packages;
+};
+
+/* -EINVAL for anything but a plain suite, URL and package names. */
+int bootstrap_args_parse(const char *payload, size_t len, struct bootstrap_args *ret);
+bool bootstrap_suite_valid(const char *suite);
+bool bootstrap_mirror_valid(const char *mirror);
+bool bootstrap_package_valid(const char *package);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The engine stays dumpable on purpose: whoever has its uid can talk on its socket and read its files
+ * anyway, so hiding its memory protects nothing and takes gdb, perf and core dumps from its user. What
+ * comes from inside (a VMM that a guest took over) is kept out by the ptrace rows below.
+ */
+#include "daemon/sandbox.h"
+
+#include <cap-ng.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "common/fd.h"
+#include "daemon/boot.h"
+
+#define NOFILE_WANTED 8192
+
+/* AddressSanitizer's leak checker is a ptrace user of its own process. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/* A row with a mask applies when argument arg has all bits of it; without, always. */
+struct rule {
+	int syscall;
+	int errnum;
+	unsigned arg;
+	uint64_t mask;
+	const char *reason;
+};
+
+static const struct rule rules[] = {
+	{SCMP_SYS(process_vm_readv), EPERM, 0, 0, "memory of the user's other processes"},
+	{SCMP_SYS(process_vm_writev), EPERM, 0, 0, "the same, to take them over"},
+	{SCMP_SYS(process_madvise), EPERM, 0, 0, "the same, to slow them"},
+	{SCMP_SYS(kcmp), EPERM, 0, 0, "kernel pointers by comparison"},
+	{SCMP_SYS(mount), EPERM, 0, 0, "no part of the daemon mounts; guests do, behind the VMM"},
+	{SCMP_SYS(umount2), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(pivot_root), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(chroot), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(move_mount), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(open_tree), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(fsopen), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(fsconfig), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(fsmount), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(fspick), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(mount_setattr), EPERM, 0, 0, "mount family"},
+	{SCMP_SYS(setns), EPERM, 0, 0, "other namespaces"},
+	{SCMP_SYS(unshare), EPERM, 0, CLONE_NEWUSER, "a user namespace opens most of the kernel"},
+	{SCMP_SYS(unshare), EPERM, 0, CLONE_NEWNS, "mount family"},
+	{SCMP_SYS(unshare), EPERM, 0, CLONE_NEWNET, "needs a user namespace"},
+	{SCMP_SYS(clone), EPERM, 0, CLONE_NEWUSER, "as unshare"},
+	{SCMP_SYS(clone3), ENOSYS, 0, 0, "its flags are in memory; libc falls back to clone"},
+	{SCMP_SYS(bpf), EPERM, 0, 0, "verifier bugs"},
+	{SCMP_SYS(perf_event_open), EPERM, 0, 0, "a history of kernel bugs"},
+	{SCMP_SYS(userfaultfd), EPERM, 0, 0, "stops the kernel in the middle of a copy, for exploits"},
+	{SCMP_SYS(io_uring_setup), ENOSYS, 0, 0, "does calls behind the filter's back"},
+	{SCMP_SYS(io_uring_enter), ENOSYS, 0, 0, "as io_uring_setup"},
+	{SCMP_SYS(io_uring_register), ENOSYS, 0, 0, "as io_uring_setup"},
+	{SCMP_SYS(open_by_handle_at), EPERM, 0, 0, "files around their directories"},
+	{SCMP_SYS(name_to_handle_at), EPERM, 0, 0, "as open_by_handle_at"},
+	{SCMP_SYS(add_key), EPERM, 0, 0, "the user's keyrings"},
+	{SCMP_SYS(request_key), EPERM, 0, 0, "the user's keyrings"},
+	{SCMP_SYS(keyctl), EPERM, 0, 0, "the user's keyrings"},
+	{SCMP_SYS(kexec_load), EPERM, 0, 0, "the host's kernel"},
+	{SCMP_SYS(kexec_file_load), EPERM, 0, 0, "the host's kernel"},
+	{SCMP_SYS(init_module), EPERM, 0, 0, "the host's kernel"},
+	{SCMP_SYS(finit_module), EPERM, 0, 0, "the host's kernel"},
+	{SCMP_SYS(delete_module), EPERM, 0, 0, "the host's kernel"},
+	{SCMP_SYS(reboot), EPERM, 0, 0, "the host"},
+	{SCMP_SYS(swapon), EPERM, 0, 0, "the host"},
+	{SCMP_SYS(swapoff), EPERM, 0, 0, "the host"},
+	{SCMP_SYS(acct), EPERM, 0, 0, "the host"},
+	{SCMP_SYS(quotactl), EPERM, 0, 0, "the host"},
+	{SCMP_SYS(settimeofday), EPERM, 0, 0, "the host's clock"},
+	{SCMP_SYS(clock_settime), EPERM, 0, 0, "the host's clock"},
+	{SCMP_SYS(clock_adjtime), EPERM, 0, 0, "the host's clock"},
+	{SCMP_SYS(syslog), EPERM, 0, 0, "kernel addresses in its log"},
+	{SCMP_SYS(lookup_dcookie), EPERM, 0, 0, "old and unused"},
+	{SCMP_SYS(vmsplice), EPERM, 0, 0, "pages shared with pipes: a history of kernel bugs"},
+};
+
+static int oops(struct bg_err **err, int errnum, const char *what)
+{
+	return bg_err_sys(err, BG_ERR_INTERNAL, errnum, "sandbox: %s", what);
+}
+
+int sandbox_inherit(struct bg_err **err)
+{
+	struct rlimit nofile;
+	int r;
+
+	for (int fd = ENGINE_FD_LISTEN; fd < ENGINE_FD_MAX_; fd++) {
+		r = bg_set_cloexec(fd, true);
+		if (r < 0 && r != -EBADF)
+			return oops(err, -r, "descriptors");
+	}
+	/* A connection, a pidfd, an agent socket and a tap for each VM. */
+	if (getrlimit(RLIMIT_NOFILE, &nofile) >= 0 && nofile.rlim_cur < NOFILE_WANTED) {
+		nofile.rlim_cur = BG_MIN(nofile.rlim_max, (rlim_t)NOFILE_WANTED);
+		(void)setrlimit(RLIMIT_NOFILE, &nofile);
+	}
+	/* The monitor's end is ours; its socket tells too, this is for an engine that is stuck. */
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0)
+		return oops(err, errno, "parent-death signal");
+	return 0;
+}
+
+int sandbox_drop(struct bg_err **err)
+{
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	capng_clear(CAPNG_SELECT_CAPS);
+	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
+		return oops(err, EPERM, "drop capabilities");
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (capng_get_caps_process() < 0 || capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
+		return oops(err, EPERM, "capabilities are still there");
+	return 0;
+}
+
+static int add_rule(scmp_filter_ctx ctx, const struct rule *rule)
+{
+	uint32_t action = SCMP_ACT_ERRNO((unsigned)rule->errnum);
+
+	if (!rule->mask)
+		return seccomp_rule_add(ctx, action, rule->syscall, 0);
+	return seccomp_rule_add(ctx, action, rule->syscall, 1,
+		SCMP_CMP(rule->arg, SCMP_CMP_MASKED_EQ, rule->mask, rule->mask));
+}
+
+static int fill(scmp_filter_ctx ctx)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules) && r >= 0; i++)
+		r = add_rule(ctx, &rules[i]);
+	/* ptrace of the user's other processes would undo all of this. */
+	if (r >= 0 && !SANITIZED)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ptrace), 0);
+	/* Typing into the terminal that bangerd was started from; also with high bits set. */
+	if (r >= 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI));
+	return r;
+}
+
+int sandbox_seal(struct bg_err **err)
+{
+	scmp_filter_ctx ctx;
+	int r;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return oops(err, errno, "no_new_privs");
+	ctx = seccomp_init(SCMP_ACT_ALLOW);
+	if (!ctx)
+		return oops(err, ENOMEM, "filter");
+	/* A program of another architecture (i386 on x86-64) would count other numbers. */
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+	if (r >= 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (r >= 0)
+		r = fill(ctx);
+	if (r >= 0)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r < 0 ? oops(err, -r, "filter") : 0;
+}
