@@ -27,7 +27,8 @@
 #define BG_IMAGE_MAX	     (64ULL * 1024 * 1024 * 1024) /* bytes of content of an image whose size was not given */
 #define BG_CONFIG_MAX        (256 * 1024)	/* bytes of config.toml */
 
-#define BG_BOOT_TIMEOUT_S    180   /* VMM start to guest ready; software emulation on a busy machine needs most of it */
+#define BG_BOOT_TIMEOUT_MAX_S 3600
+/* default of boot_timeout (daemon/config_keys.def) is 180 s: VMM start to guest ready; software emulation on a busy machine needs most of it */
 #define BG_STOP_TIMEOUT_S    60	   /* shutdown request to VMM exit, then it is killed */
 #define BG_KILL_TIMEOUT_S    10
 

@@ -10,7 +10,7 @@
 #include "common/size.h"
 #include "daemon/config_toml.h"
 
-enum kind { KIND_LEVEL, KIND_VMM, KIND_STORAGE, KIND_PROGRAM, KIND_PATH, KIND_NAME, KIND_VCPUS, KIND_MEMORY, KIND_DISK };
+enum kind { KIND_LEVEL, KIND_VMM, KIND_STORAGE, KIND_PROGRAM, KIND_PATH, KIND_NAME, KIND_VCPUS, KIND_SECONDS, KIND_MEMORY, KIND_DISK };
 
 struct key {
 	const char *name;
@@ -120,11 +120,19 @@ static int set_name(const struct load *l, const struct key *key, const char *tex
 	return set_string(l, key, text);
 }
 
-static int set_vcpus(const struct load *l, const struct key *key, int64_t n, unsigned line)
+static bool is_number(enum kind kind)
 {
-	if (n < BG_VCPU_MIN || n > BG_VCPU_MAX)
+	return kind == KIND_VCPUS || kind == KIND_SECONDS;
+}
+
+static int set_number(const struct load *l, const struct key *key, int64_t n, unsigned line)
+{
+	int min = key->kind == KIND_VCPUS ? BG_VCPU_MIN : 1;
+	int max = key->kind == KIND_VCPUS ? BG_VCPU_MAX : BG_BOOT_TIMEOUT_MAX_S;
+
+	if (n < min || n > max)
 		return bad(l, line, NULL, "%s: %lld is not between %d and %d", key->name,
-			(long long)n, BG_VCPU_MIN, BG_VCPU_MAX);
+			(long long)n, min, max);
 	*(unsigned *)((char *)l->config + key->offset) = (unsigned)n;
 	return 0;
 }
@@ -160,7 +168,8 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 	case KIND_NAME:
 		return set_name(l, key, text, line);
 	case KIND_VCPUS:
-		return set_vcpus(l, key, strtoll(text, NULL, 10), line);
+	case KIND_SECONDS:
+		return set_number(l, key, strtoll(text, NULL, 10), line);
 	case KIND_MEMORY:
 	case KIND_DISK:
 		return set_size(l, key, text, line);
@@ -170,7 +179,7 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 
 static bool type_fits(enum kind kind, enum toml_type type)
 {
-	if (kind == KIND_VCPUS)
+	if (is_number(kind))
 		return type == TOML_INTEGER;
 	if (kind == KIND_MEMORY || kind == KIND_DISK)
 		return type == TOML_INTEGER || type == TOML_STRING;
@@ -179,7 +188,7 @@ static bool type_fits(enum kind kind, enum toml_type type)
 
 static const char *type_wanted(enum kind kind)
 {
-	if (kind == KIND_VCPUS)
+	if (is_number(kind))
 		return "a whole number";
 	return kind == KIND_MEMORY || kind == KIND_DISK ? "a size such as \"2G\"" : "a \"text\"";
 }

@@ -25,7 +25,7 @@ struct config {
 	uint64_t default_memory_mib; /* 1024; written as "1G" or a number of MiB */
 	uint64_t default_disk_mib;   /* 8G */
 	uint64_t default_work_mib;   /* 8G */
-	unsigned boot_timeout_s;     /* VMM start to guest ready; BG_BOOT_TIMEOUT_S */
+	unsigned boot_timeout_s;     /* VMM start to guest ready */
 };
 
 /* text as if read from path, which only names it in errors. The environment is left aside. */

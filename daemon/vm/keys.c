@@ -29,7 +29,8 @@ void keys_free(struct keys *keys)
 /* The public half lies beside the private one; a first use makes both. */
 static int make_own(const struct keys *keys, const char *public_path, struct bg_err **err)
 {
-	_free_ char *private = NULL, *public = NULL, *line = NULL;
+	_pem_ char *private = NULL;
+	_free_ char *public = NULL, *line = NULL;
 	int r = identity_make_key("banger", &private, &public, err);
 
 	if (r < 0)

@@ -231,7 +231,7 @@ static int step_identity(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
 	struct vm *vm = task->vm;
-	_free_ char *private = NULL;
+	_pem_ char *private = NULL;
 	int r;
 
 	(void)op;
@@ -239,7 +239,6 @@ static int step_identity(struct op *op, void *ctx, struct bg_err **err)
 	if (r < 0)
 		return r;
 	r = bg_write_file_at(AT_FDCWD, vm->paths.host_key, private, strlen(private), 0600);
-	sodium_memzero(private, strlen(private));
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "write %s", vm->paths.host_key);
 	vm_save(vm);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Frames, read by both ends and by the guest's conversation. The first byte chooses the
+ * split; whatever the split, the same bytes give the same frames.
+ */
+#include "common/agent_frame.h"
+#include "guest/talk.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct bg_agent_reader reader;
+static struct talk talk;
+
+/* A number that differs when any frame or error differs. */
+static uint64_t digest(enum bg_agent_end end, const uint8_t *data, size_t size, size_t piece)
+{
+	uint64_t sum = 14695981039346656037u;
+
+	bg_agent_reader_init(&reader, end);
+	for (size_t at = 0; at < size; at += piece) {
+		const uint8_t *p = data + at;
+		size_t n = BG_MIN(piece, size - at);
+		struct bg_agent_frame f;
+		int r;
+
+		while ((r = bg_agent_next(&reader, &p, &n, &f)) != 0) {
+			sum = (sum ^ (r > 0 ? f.type : 0x10000u)) * 1099511628211u;
+			if (r < 0)
+				continue;
+			if (f.len > BG_AGENT_PAYLOAD_MAX)
+				abort();
+			for (uint32_t i = 0; i < f.len; i++)
+				sum = (sum ^ f.payload[i]) * 1099511628211u;
+		}
+		if (n != 0)
+			abort();
+	}
+	return sum;
+}
+
+static void converse(const uint8_t *data, size_t size, size_t piece)
+{
+	static const uint8_t id[16];
+
+	talk_init(&talk, id, 0);
+	for (size_t at = 0; at < size; at += piece) {
+		size_t n = BG_MIN(piece, size - at);
+
+		if (talk_input(&talk, data + at, n) != n && talk_wants_input(&talk))
+			abort();
+		if (at % 3 == 0)
+			talk_host_left(&talk);
+		if (at % 5 == 0)
+			talk_stalled(&talk);
+		talk_sent(&talk, talk.out_len);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	size_t piece;
+
+	if (size < 2)
+		return 0;
+	piece = (size_t)data[0] + 1;
+	data++;
+	size--;
+	if (digest(BG_AGENT_END_GUEST, data, size, piece) !=
+			digest(BG_AGENT_END_GUEST, data, size, size) ||
+		digest(BG_AGENT_END_HOST, data, size, piece) !=
+			digest(BG_AGENT_END_HOST, data, size, size))
+		abort();
+	converse(data, size, piece);
+	return 0;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: ISC */
+#include <endian.h>
+
+#include "guest/talk.h"
+#include "tests/lib/test.h"
+
+static const uint8_t vm_id[16] = "vm id of a test";
+static struct talk talk;
+static struct bg_agent_reader host;
+
+static void send_frame(enum bg_agent_type type, uint32_t stream, const void *p, size_t n)
+{
+	uint8_t buf[1024];
+	struct bg_agent_head h;
+
+	bg_agent_head_init(&h, type, stream, 0, n);
+	memcpy(buf, &h, sizeof(h));
+	memcpy(buf + sizeof(h), p, n);
+	CHECK_INT(talk_input(&talk, buf, sizeof(h) + n), sizeof(h) + n);
+}
+
+/* The next answer, as the host reads it; 0 when there is none. */
+static int answer(struct bg_agent_frame *f)
+{
+	const uint8_t *p = talk.out;
+	size_t n = talk.out_len;
+	int r = bg_agent_next(&host, &p, &n, f);
+
+	talk_sent(&talk, (size_t)(p - talk.out));
+	CHECK(r >= 0);
+	return r ? f->type : 0;
+}
+
+static void hello(const char *text)
+{
+	uint8_t nonce[BG_AGENT_NONCE] = {0};
+
+	memcpy(nonce, text, strlen(text));
+	bg_agent_reader_expect(&host, nonce);
+	send_frame(BG_AGENT_HELLO, 0, nonce, sizeof(nonce));
+}
+
+static void open_talk(void)
+{
+	struct bg_agent_frame f;
+
+	talk_init(&talk, vm_id, BG_AGENT_F_ROOT);
+	hello("first");
+	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
+	CHECK_INT(answer(&f), BG_AGENT_STATUS);
+}
+
+TEST(hello_gets_welcome_and_status)
+{
+	struct bg_agent_welcome w;
+	struct bg_agent_status s;
+	struct bg_agent_frame f;
+
+	talk_init(&talk, vm_id, BG_AGENT_F_ROOT | BG_AGENT_F_NET);
+	talk_boot(&talk);
+	hello("a nonce");
+	CHECK_INT(answer(&f), BG_AGENT_BOOT);
+	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
+	memcpy(&w, f.payload, sizeof(w));
+	CHECK(memcmp(w.vm_id, vm_id, 16) == 0);
+	CHECK_INT(le32toh(w.version), BG_AGENT_VERSION);
+	CHECK_INT(answer(&f), BG_AGENT_STATUS);
+	memcpy(&s, f.payload, sizeof(s));
+	CHECK_INT(le32toh(s.flags), BG_AGENT_F_ROOT | BG_AGENT_F_NET);
+	CHECK_INT(answer(&f), 0);
+}
+
+TEST(nothing_is_answered_before_hello)
+{
+	talk_init(&talk, vm_id, 0);
+	send_frame(BG_AGENT_PING, 0, "12345678", 8);
+	send_frame(BG_AGENT_SHUTDOWN, 0, "", 1);
+	talk_add_flags(&talk, BG_AGENT_F_SSHD);
+	CHECK_INT(talk.out_len, 0);
+	CHECK(!talk.shutdown);
+}
+
+TEST(ping_pong)
+{
+	struct bg_agent_frame f;
+
+	open_talk();
+	send_frame(BG_AGENT_PING, 0, "12345678", 8);
+	CHECK_INT(answer(&f), BG_AGENT_PONG);
+	CHECK(memcmp(f.payload, "12345678", 8) == 0);
+}
+
+TEST(flags_are_told_once)
+{
+	struct bg_agent_frame f;
+
+	open_talk();
+	talk_add_flags(&talk, BG_AGENT_F_SSHD);
+	CHECK_INT(answer(&f), BG_AGENT_STATUS);
+	talk_add_flags(&talk, BG_AGENT_F_SSHD);
+	CHECK_INT(answer(&f), 0);
+}
+
+TEST(shutdown_is_answered_first)
+{
+	struct bg_agent_frame f;
+
+	open_talk();
+	send_frame(BG_AGENT_SHUTDOWN, 0, "\1", 1);
+	CHECK(talk.shutdown);
+	CHECK_INT(talk.how, BG_AGENT_REBOOT);
+	CHECK_INT(answer(&f), BG_AGENT_DONE);
+	CHECK_INT(f.payload[0], 0);
+}
+
+TEST(unknown_shutdown_is_refused)
+{
+	struct bg_agent_frame f;
+
+	open_talk();
+	send_frame(BG_AGENT_SHUTDOWN, 0, "\2", 1);
+	CHECK(!talk.shutdown);
+	CHECK_INT(answer(&f), BG_AGENT_DONE);
+	CHECK_INT(f.payload[0], EINVAL);
+}
+
+TEST(streams_that_are_not_here)
+{
+	struct bg_agent_frame f;
+
+	open_talk();
+	send_frame(BG_AGENT_DATA, 9, "x", 1);
+	send_frame(BG_AGENT_EOF, 9, "", 0);
+	send_frame(BG_AGENT_CREDIT, 9, "\1\0\0\0", 4);
+	send_frame(BG_AGENT_CANCEL, 9, "", 0);
+	CHECK_INT(answer(&f), 0);
+	send_frame((enum bg_agent_type)20, 9, "", 0);
+	CHECK_INT(answer(&f), BG_AGENT_DONE);
+	CHECK_INT(f.stream, 9);
+	CHECK_INT(f.payload[0], ENOSYS);
+}
+
+static void half_frame(void)
+{
+	uint8_t buf[100] = {0};
+	struct bg_agent_head h;
+
+	bg_agent_head_init(&h, BG_AGENT_DATA, 1, 0, 60000);
+	memcpy(buf, &h, sizeof(h));
+	CHECK_INT(talk_input(&talk, buf, sizeof(buf)), sizeof(buf));
+	CHECK(talk_partial(&talk));
+}
+
+TEST(a_host_that_left_in_a_frame_does_not_hurt_the_next)
+{
+	struct bg_agent_frame f;
+
+	open_talk();
+	half_frame();
+	talk_host_left(&talk);
+	hello("second");
+	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
+}
+
+TEST(the_leaving_is_seen_after_the_next_hello)
+{
+	struct bg_agent_frame f;
+
+	open_talk();
+	half_frame();
+	hello("second");
+	CHECK_INT(talk.out_len, 0);
+	talk_host_left(&talk);
+	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
+	talk_host_left(&talk);
+	CHECK_INT(answer(&f), BG_AGENT_STATUS);
+	send_frame(BG_AGENT_PING, 0, "12345678", 8);
+	CHECK_INT(answer(&f), BG_AGENT_PONG);
+}
+
+TEST(the_leaving_is_not_seen_at_all)
+{
+	struct bg_agent_frame f;
+
+	open_talk();
+	half_frame();
+	hello("second");
+	talk_stalled(&talk);
+	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
+}
+
+TEST(a_host_that_never_reads_stops_the_input)
+{
+	uint8_t buf[24];
+	struct bg_agent_head h;
+	int pings = 0;
+
+	open_talk();
+	bg_agent_head_init(&h, BG_AGENT_PING, 0, 0, 8);
+	memcpy(buf, &h, sizeof(h));
+	memset(buf + sizeof(h), 7, 8);
+	while (talk_input(&talk, buf, sizeof(buf)) == sizeof(buf)) {
+		CHECK(++pings < TALK_OUT_MAX);
+		CHECK(talk.out_len <= TALK_OUT_MAX);
+	}
+	CHECK(!talk_wants_input(&talk));
+	CHECK_INT(talk.out_len, pings * 24);
+}
