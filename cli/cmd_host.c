@@ -33,17 +33,27 @@ static void show_vmm(const struct term *t, const json_t *vmm)
 		render_field(t, "vmm", STYLE_YELLOW, "%s", *reason ? reason : "not known yet");
 }
 
+/* "copy (why)", also when the reason opens with the driver's own name. */
+static void show_storage(const struct term *t, const json_t *storage)
+{
+	const char *driver = render_text(storage, "driver"),
+		   *reason = render_text(storage, "reason");
+	size_t len = strlen(driver);
+
+	if (len && strncmp(reason, driver, len) == 0 && strncmp(reason + len, ": ", 2) == 0)
+		reason += len + 2;
+	render_field(t, "storage", STYLE_PLAIN, "%s%s%s%s", driver, *reason ? " (" : "", reason,
+		*reason ? ")" : "");
+}
+
 static void show_parts(const struct term *t, const json_t *d)
 {
 	const json_t *helper = json_object_get(d, "helper");
-	const json_t *storage = json_object_get(d, "storage");
-	const char *reason = render_text(storage, "reason");
 	bool ok = false;
 
 	(void)bg_json_get_bool(helper, "ok", &ok);
 	show_vmm(t, json_object_get(d, "vmm"));
-	render_field(t, "storage", STYLE_PLAIN, "%s%s%s%s", render_text(storage, "driver"),
-		*reason ? " (" : "", reason, *reason ? ")" : "");
+	show_storage(t, json_object_get(d, "storage"));
 	if (ok)
 		render_field(t, "helper", STYLE_PLAIN, "%s", render_text(helper, "path"));
 	else

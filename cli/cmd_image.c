@@ -225,26 +225,14 @@ static void show_paths(const struct term *t, const json_t *image)
 	render_field(t, "build log", STYLE_PLAIN, "%s", render_text(paths, "build_log"));
 }
 
-static int image_show(struct cli *cli, const struct args *args, struct bg_err **err)
+static void show_all(const struct term *t, const json_t *image)
 {
-	const struct term *t = &cli->out;
-	_json_ json_t *image = NULL;
-	_free_ char *used_by = NULL;
+	_free_ char *used_by = render_list(json_object_get(image, "used_by"));
 	char size[BG_SIZE_TEXT], real[BG_SIZE_TEXT];
 	bool managed = false, sshd = false;
-	int r;
 
-	r = client_call(
-		cli, CLIENT_START, ROUTE_IMAGE_SHOW, args->positional[0], NULL, &image, err);
-	if (r < 0)
-		return r;
-	if (cli->json) {
-		render_json(t, image);
-		return BG_EXIT_OK;
-	}
 	(void)bg_json_get_bool(image, "managed", &managed);
 	(void)bg_json_get_bool(image, "has_sshd", &sshd);
-	used_by = render_list(json_object_get(image, "used_by"));
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(image, "name"));
 	render_field(t, "os", STYLE_PLAIN, "%s", render_text(image, "os"));
 	render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(image, "kernel"));
@@ -257,6 +245,21 @@ static int image_show(struct cli *cli, const struct args *args, struct bg_err **
 	render_field(t, "used by", STYLE_PLAIN, "%s", used_by ? used_by : "");
 	render_time(t, "created", render_text(image, "created_at"));
 	show_paths(t, image);
+}
+
+static int image_show(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *name = args->positional[0];
+	_json_ json_t *image = NULL;
+	int r;
+
+	r = client_call(cli, CLIENT_START, ROUTE_IMAGE_SHOW, name, NULL, &image, err);
+	if (r < 0)
+		return r;
+	if (cli->json)
+		render_json(&cli->out, image);
+	else
+		show_all(&cli->out, image);
 	return BG_EXIT_OK;
 }
 

@@ -106,23 +106,11 @@ static int kernel_list(struct cli *cli, const struct args *args, struct bg_err *
 	return BG_EXIT_OK;
 }
 
-static int kernel_show(struct cli *cli, const struct args *args, struct bg_err **err)
+static void show_all(const struct term *t, const json_t *kernel)
 {
-	const struct term *t = &cli->out;
-	_json_ json_t *kernel = NULL;
-	_free_ char *used_by = NULL;
+	_free_ char *used_by = render_list(json_object_get(kernel, "used_by"));
 	char size[BG_SIZE_TEXT];
-	int r;
 
-	r = client_call(
-		cli, CLIENT_START, ROUTE_KERNEL_SHOW, args->positional[0], NULL, &kernel, err);
-	if (r < 0)
-		return r;
-	if (cli->json) {
-		render_json(t, kernel);
-		return BG_EXIT_OK;
-	}
-	used_by = render_list(json_object_get(kernel, "used_by"));
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(kernel, "name"));
 	render_field(t, "release", STYLE_PLAIN, "%s", render_text(kernel, "release"));
 	render_field(t, "format", STYLE_PLAIN, "%s", render_text(kernel, "format"));
@@ -132,6 +120,21 @@ static int kernel_show(struct cli *cli, const struct args *args, struct bg_err *
 	render_field(t, "used by", STYLE_PLAIN, "%s", used_by ? used_by : "");
 	render_time(t, "created", render_text(kernel, "created_at"));
 	render_field(t, "path", STYLE_PLAIN, "%s", render_text(kernel, "path"));
+}
+
+static int kernel_show(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *name = args->positional[0];
+	_json_ json_t *kernel = NULL;
+	int r;
+
+	r = client_call(cli, CLIENT_START, ROUTE_KERNEL_SHOW, name, NULL, &kernel, err);
+	if (r < 0)
+		return r;
+	if (cli->json)
+		render_json(&cli->out, kernel);
+	else
+		show_all(&cli->out, kernel);
 	return BG_EXIT_OK;
 }
 

@@ -337,25 +337,13 @@ static void show_paths(const struct term *t, const json_t *vm)
 	render_field(t, "vmm log", STYLE_PLAIN, "%s", render_text(paths, "vmm_log"));
 }
 
-static int vm_show(struct cli *cli, const struct args *args, struct bg_err **err)
+static void show_all(const struct term *t, const json_t *vm)
 {
-	const struct term *t = &cli->out;
-	_json_ json_t *vm = NULL;
 	char up[DURATION_TEXT];
-	bool nat = false;
 	enum style style;
-	const char *state, *since;
-	int r;
+	const char *state = state_word(vm, &style), *since = uptime(vm, up);
+	bool nat = false;
 
-	r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, args->positional[0], NULL, &vm, err);
-	if (r < 0)
-		return r;
-	if (cli->json) {
-		render_json(t, vm);
-		return BG_EXIT_OK;
-	}
-	state = state_word(vm, &style);
-	since = uptime(vm, up);
 	(void)bg_json_get_bool(vm, "nat", &nat);
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(vm, "name"));
 	render_field(t, "state", style, "%s%s%s", state, *since ? " for " : "", since);
@@ -370,6 +358,20 @@ static int vm_show(struct cli *cli, const struct args *args, struct bg_err **err
 	render_field(t, "operation", STYLE_YELLOW, "%s", render_text(vm, "operation"));
 	show_paths(t, vm);
 	render_field(t, "id", STYLE_PLAIN, "%s", render_text(vm, "id"));
+}
+
+static int vm_show(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_json_ json_t *vm = NULL;
+	int r;
+
+	r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, args->positional[0], NULL, &vm, err);
+	if (r < 0)
+		return r;
+	if (cli->json)
+		render_json(&cli->out, vm);
+	else
+		show_all(&cli->out, vm);
 	return BG_EXIT_OK;
 }
 

@@ -14,7 +14,7 @@
 #include "common/http_client.h"
 #include "common/json.h"
 
-enum { READY_FD = 3, READY_TIMEOUT_S = 60, MESSAGE_MAX = 16 * 1024 };
+enum { READY_FD = 3, READY_TIMEOUT_S = 60, END_TIMEOUT_S = 2, MESSAGE_MAX = 16 * 1024 };
 
 static char *find_in(const char *dir, const char *rest)
 {
@@ -110,22 +110,32 @@ static char *last_words(int fd)
 	return *line ? strdup(line) : NULL;
 }
 
+/*
+ * The wait status of a daemon that closed the ready fd; -1 when it lives on. Its fds are closed
+ * a moment before it can be waited for.
+ */
+static int wait_status(pid_t pid)
+{
+	_close_ int pidfd = launch_pidfd(pid);
+	int status = 0;
+
+	if (pidfd >= 0)
+		(void)launch_wait_gone(pidfd, END_TIMEOUT_S, NULL);
+	return waitpid(pid, &status, WNOHANG) == pid ? status : -1;
+}
+
 static int died_silently(
 	const struct cli *cli, const char *path, int words, pid_t pid, struct bg_err **err)
 {
+	int status = wait_status(pid), r;
 	_free_ char *said = last_words(words);
-	int status = 0, r;
 
-	/* The pipe is closed, so it has ended or is about to; a daemon that lives on is not waited
-	 * for. */
-	if (waitpid(pid, &status, WNOHANG) != pid)
-		status = 0;
 	if (said)
 		r = bg_err_set(
 			err, BG_ERR_DAEMON_UNREACHABLE, ECHILD, "%s did not start: %s", path, said);
-	else if (WIFSIGNALED(status))
+	else if (status >= 0 && WIFSIGNALED(status))
 		r = bg_err_set(err, BG_ERR_DAEMON_UNREACHABLE, ECHILD,
-			"%s did not start: killed by signal %d", path, WTERMSIG(status));
+			"%s did not start: it was killed by signal %d", path, WTERMSIG(status));
 	else
 		r = bg_err_set(err, BG_ERR_DAEMON_UNREACHABLE, ECHILD,
 			"%s did not start and did not say why", path);

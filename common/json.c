@@ -81,8 +81,8 @@ int bg_json_get_array(const json_t *obj, const char *key, const json_t **ret)
 	return 0;
 }
 
-static int complain(int r, const char *key, enum bg_err_code code, const char *want,
-	struct bg_err **err)
+static int complain(
+	int r, const char *key, enum bg_err_code code, const char *want, struct bg_err **err)
 {
 	if (r >= 0)
 		return 0;
@@ -113,8 +113,8 @@ int bg_json_need_int(const json_t *obj, const char *key, enum bg_err_code code, 
 	return complain_int(bg_json_get_int(obj, key, min, max, ret), key, code, min, max, err);
 }
 
-int bg_json_need_bool(const json_t *obj, const char *key, enum bg_err_code code, bool *ret,
-	struct bg_err **err)
+int bg_json_need_bool(
+	const json_t *obj, const char *key, enum bg_err_code code, bool *ret, struct bg_err **err)
 {
 	return complain(bg_json_get_bool(obj, key, ret), key, code, "true or false", err);
 }
@@ -135,8 +135,8 @@ int bg_json_or_int(const json_t *obj, const char *key, enum bg_err_code code, in
 	return r == -ENOENT ? 0 : complain_int(r, key, code, min, max, err);
 }
 
-int bg_json_or_bool(const json_t *obj, const char *key, enum bg_err_code code, bool *ret,
-	struct bg_err **err)
+int bg_json_or_bool(
+	const json_t *obj, const char *key, enum bg_err_code code, bool *ret, struct bg_err **err)
 {
 	int r = bg_json_get_bool(obj, key, ret);
 
@@ -176,7 +176,8 @@ int bg_err_from_json(const json_t *obj, struct bg_err **err)
 
 	if (bg_json_get_str(obj, "code", &code) < 0 ||
 		bg_json_get_str(obj, "message", &message) < 0)
-		return bg_err_set(err, BG_ERR_INTERNAL, EPROTO, "a malformed error object came back");
+		return bg_err_set(
+			err, BG_ERR_INTERNAL, EPROTO, "a malformed error object came back");
 	(void)bg_json_get_str(obj, "hint", &hint);
 	(void)bg_json_get_int(obj, "errno", 0, 4095, &errnum);
 	r = bg_err_set(err, bg_err_code_parse(code), (int)errnum, "%s", message);

@@ -39,14 +39,14 @@ int bg_json_need_str(const json_t *obj, const char *key, enum bg_err_code code, 
 	struct bg_err **err);
 int bg_json_need_int(const json_t *obj, const char *key, enum bg_err_code code, int64_t min,
 	int64_t max, int64_t *ret, struct bg_err **err);
-int bg_json_need_bool(const json_t *obj, const char *key, enum bg_err_code code, bool *ret,
-	struct bg_err **err);
+int bg_json_need_bool(
+	const json_t *obj, const char *key, enum bg_err_code code, bool *ret, struct bg_err **err);
 int bg_json_or_str(const json_t *obj, const char *key, enum bg_err_code code, const char **ret,
 	struct bg_err **err);
 int bg_json_or_int(const json_t *obj, const char *key, enum bg_err_code code, int64_t min,
 	int64_t max, int64_t *ret, struct bg_err **err);
-int bg_json_or_bool(const json_t *obj, const char *key, enum bg_err_code code, bool *ret,
-	struct bg_err **err);
+int bg_json_or_bool(
+	const json_t *obj, const char *key, enum bg_err_code code, bool *ret, struct bg_err **err);
 
 /* json_string() that replaces bytes which are not UTF-8 by '?'; NULL gives JSON null. */
 json_t *bg_json_str(const char *s);

@@ -78,7 +78,7 @@ static int no_ipv6(const struct tap_dirs *dirs, const char *name)
 	return r < 0 ? r : set_ipv6(dirs, name, "disable_ipv6", "1");
 }
 
-int tap_configure(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
+int tap_settle(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
 	uint32_t ifindex)
 {
 	char alias[64];
@@ -86,8 +86,14 @@ int tap_configure(const struct tap_dirs *dirs, struct netlink *nl, const struct 
 
 	(void)snprintf(alias, sizeof(alias), "banger uid %u slot %u", (unsigned)tap->uid, tap->slot);
 	r = netlink_link_setup(nl, ifindex, alias);
-	if (r >= 0)
-		r = no_ipv6(dirs, tap->name);
+	return r < 0 ? r : no_ipv6(dirs, tap->name);
+}
+
+int tap_configure(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
+	uint32_t ifindex)
+{
+	int r = tap_settle(dirs, nl, tap, ifindex);
+
 	if (r >= 0)
 		r = netlink_addr_add(nl, ifindex, tap->gateway);
 	if (r >= 0)

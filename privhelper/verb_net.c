@@ -172,7 +172,11 @@ enum priv_code answer_net_attach(struct session *s, const struct priv_req *req, 
 		return PRIV_CODE_SLOT_LIMIT;
 	if (ledger_get(&s->ledger, slot, &row) < 0)
 		return PRIV_CODE_LEDGER;
-	if (!is_live(s, slot, &row)) {
+	if (is_live(s, slot, &row)) {
+		/* ip_forward turned on, by Docker say, turns it on for every interface there is. */
+		if (tap_settle(&s->dirs, &s->nl, &tap, row.ifindex) < 0)
+			return PRIV_CODE_FAILED;
+	} else {
 		if (release(s, slot, row) < 0)
 			return PRIV_CODE_FAILED;
 		code = attach_fresh(s, &tap);

@@ -56,8 +56,8 @@ static int file_name(const struct depmod_module *m, char *ret, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-static int put_module(struct cpio *c, struct ext4 *e, const struct depmod_module *m,
-	struct buf *order)
+static int put_module(
+	struct cpio *c, struct ext4 *e, const struct depmod_module *m, struct buf *order)
 {
 	char name[256], path[300];
 	_free_ char *data = NULL;
@@ -68,7 +68,7 @@ static int put_module(struct cpio *c, struct ext4 *e, const struct depmod_module
 		r = ext4_read_file(e, m->node, BG_MODULE_MAX, &data, &len);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "%s/%s", BG_GUEST_MODULE_DIR + 1, name);
+	snprintf(path, sizeof(path), "%s/%s", &BG_GUEST_MODULE_DIR[1], name);
 	buf_fmt(order, "%s\n", name);
 	return cpio_put(c, path, 0100644, data, len);
 }
@@ -76,16 +76,16 @@ static int put_module(struct cpio *c, struct ext4 *e, const struct depmod_module
 static int put_all(struct cpio *c, struct ext4 *e, const struct depmod_list *list)
 {
 	_buf_ struct buf order = {};
-	int r = cpio_put(c, BG_GUEST_DIR + 1, 040755, NULL, 0);
+	int r = cpio_put(c, &BG_GUEST_DIR[1], 040755, NULL, 0);
 
 	if (r >= 0)
-		r = cpio_put(c, BG_GUEST_MODULE_DIR + 1, 040755, NULL, 0);
+		r = cpio_put(c, &BG_GUEST_MODULE_DIR[1], 040755, NULL, 0);
 	for (size_t i = 0; r >= 0 && i < list->n; i++)
 		r = put_module(c, e, list->v[i], &order);
 	if (r >= 0)
 		r = buf_ok(&order);
 	if (r >= 0)
-		r = cpio_put(c, BG_GUEST_MODULES + 1, 0100644, order.p, order.len);
+		r = cpio_put(c, &BG_GUEST_MODULES[1], 0100644, order.p, order.len);
 	return r < 0 ? r : cpio_put(c, "TRAILER!!!", 0, NULL, 0);
 }
 

@@ -4,14 +4,14 @@
 
 #include <elf.h>
 
-#define SETUP_SECTS    0x1f1
-#define BOOT_FLAG      0x1fe
-#define HEADER_MAGIC   0x202
-#define PROTOCOL       0x206
+#define SETUP_SECTS 0x1f1
+#define BOOT_FLAG 0x1fe
+#define HEADER_MAGIC 0x202
+#define PROTOCOL 0x206
 #define KERNEL_VERSION 0x20e
 #define PAYLOAD_OFFSET 0x248
 #define PAYLOAD_LENGTH 0x24c
-#define HEADER_END     0x250
+#define HEADER_END 0x250
 
 static uint16_t le16(const uint8_t *p)
 {
@@ -31,8 +31,8 @@ bool elf_is_x86_64(const uint8_t *head, size_t len)
 		return false;
 	memcpy(&eh, head, sizeof(eh));
 	return memcmp(eh.e_ident, ELFMAG, SELFMAG) == 0 && eh.e_ident[EI_CLASS] == ELFCLASS64 &&
-		eh.e_ident[EI_DATA] == ELFDATA2LSB && eh.e_machine == EM_X86_64 &&
-		(eh.e_type == ET_EXEC || eh.e_type == ET_DYN);
+	       eh.e_ident[EI_DATA] == ELFDATA2LSB && eh.e_machine == EM_X86_64 &&
+	       (eh.e_type == ET_EXEC || eh.e_type == ET_DYN);
 }
 
 enum kernel_format kernel_format(const uint8_t *head, size_t len)
@@ -53,7 +53,7 @@ int kernel_release_copy(const char *p, size_t len, char ret[static KERNEL_RELEAS
 
 	for (i = 0; i < len && p[i] != ' ' && p[i] != '\0'; i++) {
 		bool ok = (p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'z') ||
-			(p[i] >= 'A' && p[i] <= 'Z') || strchr("._+~-", p[i]);
+			  (p[i] >= 'A' && p[i] <= 'Z') || strchr("._+~-", p[i]);
 
 		if (!ok || i + 1 >= KERNEL_RELEASE_MAX)
 			return -EINVAL;
@@ -73,8 +73,8 @@ int bzimage_release(const uint8_t *head, size_t len, char ret[static KERNEL_RELE
 	if (off == 0 || off + 0x200 >= len)
 		return -ENOENT;
 	off += 0x200;
-	return kernel_release_copy((const char *)head + off,
-		BG_MIN(len - off, (size_t)KERNEL_RELEASE_MAX), ret);
+	return kernel_release_copy(
+		(const char *)head + off, BG_MIN(len - off, (size_t)KERNEL_RELEASE_MAX), ret);
 }
 
 int bzimage_payload(const uint8_t *head, size_t len, uint64_t *offset, uint64_t *size)

@@ -8,7 +8,7 @@
 
 #include "common/base.h"
 
-#define KERNEL_HEAD	  (64 * 1024) /* bytes to look at: the version string lies within */
+#define KERNEL_HEAD (64 * 1024) /* bytes to look at: the version string lies within */
 #define KERNEL_RELEASE_MAX 64
 
 enum kernel_format { KERNEL_NONE, KERNEL_BZIMAGE, KERNEL_ELF, KERNEL_DEB };

@@ -50,7 +50,8 @@ static ssize_t by_buffer(struct copy *c, off_t at, size_t len)
 		return -errno;
 	for (ssize_t i = 0; i < n; i += BG_PAGE_SIZE) {
 		size_t part = BG_MIN((size_t)(n - i), (size_t)BG_PAGE_SIZE);
-		int r = is_zero(c->buf + i, part) ? 0 : write_block(c->to, c->buf + i, part, at + i);
+		int r = is_zero(c->buf + i, part) ? 0
+						  : write_block(c->to, c->buf + i, part, at + i);
 
 		if (r < 0)
 			return r;
@@ -81,8 +82,8 @@ static int copy_range(struct copy *c, off_t at, off_t end, struct bg_err **err)
 		if (n == -EINTR)
 			continue;
 		if (n < 0)
-			return job_write_err((int)n, err, "copy a disk of %lld MiB",
-				(long long)(c->size >> 20));
+			return job_write_err(
+				(int)n, err, "copy a disk of %lld MiB", (long long)(c->size >> 20));
 		if (n == 0)
 			return bg_err_set(err, BG_ERR_WORKER, EIO,
 				"the disk to copy became shorter meanwhile");
@@ -134,13 +135,14 @@ int job_copy(struct job *job, json_t **ret, struct bg_err **err)
 	struct copy c = {.job = job, .from = job->fd[0], .to = job->fd[1]};
 	int64_t size = 0;
 	struct stat st;
-	int r = bg_json_or_int(job->params, "size", BG_ERR_WORKER, 0,
-		(int64_t)BG_DISK_MIB_MAX << 20, &size, err);
+	int r = bg_json_or_int(
+		job->params, "size", BG_ERR_WORKER, 0, (int64_t)BG_DISK_MIB_MAX << 20, &size, err);
 
 	if (r < 0)
 		return r;
 	if (fstat(c.from, &st) < 0 || !S_ISREG(st.st_mode))
-		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "the source to copy is no plain file");
+		return bg_err_set(
+			err, BG_ERR_WORKER, EINVAL, "the source to copy is no plain file");
 	if (size != 0 && size < st.st_size)
 		return bg_err_set(err, BG_ERR_WORKER, EINVAL,
 			"a copy of %lld bytes cannot be smaller than its source of %lld",

@@ -358,7 +358,8 @@ static int write_outputs(struct outputs *o, struct ext4 *e, const char *dir)
 		r = put_index(e, dir, "modules.dep.bin", o->dep_ix);
 	if (r >= 0)
 		r = put_index(e, dir, "modules.alias.bin", o->alias_ix);
-	/* Looked up only for `modprobe symbol:NAME`, but all files must be there to be used at all. */
+	/* Looked up only for `modprobe symbol:NAME`, but all files must be there to be used at all.
+	 */
 	if (r >= 0)
 		r = kmod_index_new(&none);
 	return r < 0 ? r : put_index(e, dir, "modules.symbols.bin", none);

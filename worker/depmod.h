@@ -12,13 +12,13 @@
 struct depmod;
 
 struct depmod_module {
-	char *path;	/* below the release: "kernel/fs/ext4/ext4.ko" */
-	char *name;	/* "vmw_vsock_virtio_transport" */
-	char *info;	/* its .modinfo, copied */
+	char *path; /* below the release: "kernel/fs/ext4/ext4.ko" */
+	char *name; /* "vmw_vsock_virtio_transport" */
+	char *info; /* its .modinfo, copied */
 	size_t info_len;
 	const struct ext4_node *node;
-	size_t index;	/* order of arrival */
-	unsigned mark;	/* of the walk that saw it last */
+	size_t index;  /* order of arrival */
+	unsigned mark; /* of the walk that saw it last */
 };
 
 int depmod_new(struct depmod **ret);

@@ -15,24 +15,25 @@ int entry_err(int r, enum bg_err_code code, const char *path, struct bg_err **er
 	case -EDQUOT:
 		return bg_err_sys(err, BG_ERR_NO_SPACE, ENOSPC, "write /%s", path);
 	case -EFBIG:
-		bg_err_set(err, code, EFBIG, "the content does not fit: /%s is where it ended", path);
+		bg_err_set(
+			err, code, EFBIG, "the content does not fit: /%s is where it ended", path);
 		bg_err_hint(err, "give a larger size");
 		return -EFBIG;
 	case -ENOMEM:
 	case -EIO:
 		return bg_err_sys(err, BG_ERR_WORKER, -r, "write /%s", path);
 	case -E2BIG:
-		return bg_err_set(err, code, E2BIG, "the extended attributes of /%s are too large",
-			path);
+		return bg_err_set(
+			err, code, E2BIG, "the extended attributes of /%s are too large", path);
 	case -ENOTDIR:
-		return bg_err_set(err, code, ENOTDIR, "/%s lies below something that is no directory",
-			path);
+		return bg_err_set(
+			err, code, ENOTDIR, "/%s lies below something that is no directory", path);
 	case -ENOTEMPTY:
-		return bg_err_set(err, code, ENOTEMPTY, "/%s replaces a directory that has files",
-			path);
+		return bg_err_set(
+			err, code, ENOTEMPTY, "/%s replaces a directory that has files", path);
 	case -ELOOP:
-		return bg_err_set(err, code, ELOOP, "/%s lies behind symbolic links that lead nowhere",
-			path);
+		return bg_err_set(
+			err, code, ELOOP, "/%s lies behind symbolic links that lead nowhere", path);
 	default:
 		return bg_err_sys(err, code, -r, "/%s", path);
 	}
@@ -65,7 +66,8 @@ static const char *strip(const char *path)
 static int clean(const char *path, const char **ret, struct bg_err **err)
 {
 	if (bg_isempty(path))
-		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EBADMSG, "an entry has no usable name");
+		return bg_err_set(
+			err, BG_ERR_IMAGE_INVALID, EBADMSG, "an entry has no usable name");
 	if (strlen(path) > PATH_MAX)
 		return bg_err_set(err, BG_ERR_IMAGE_INVALID, ENAMETOOLONG,
 			"an entry's name is over %d bytes", PATH_MAX);
@@ -83,8 +85,8 @@ int entry_path(struct source *s, struct archive_entry *entry, const char **ret, 
 	return clean(path ? path : archive_entry_pathname_utf8(entry), ret, err);
 }
 
-int entry_link_path(struct source *s, struct archive_entry *entry, const char **ret,
-	struct bg_err **err)
+int entry_link_path(
+	struct source *s, struct archive_entry *entry, const char **ret, struct bg_err **err)
 {
 	const char *path = archive_entry_hardlink(entry);
 
@@ -103,8 +105,8 @@ static uint32_t mode_of(struct archive_entry *entry)
 
 	if (archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS) == 0)
 		return mode;
-	while (archive_entry_acl_next(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &type, &perms, &tag, &id,
-		       &name) == ARCHIVE_OK)
+	while (archive_entry_acl_next(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &type, &perms, &tag,
+		       &id, &name) == ARCHIVE_OK)
 		if (tag == ARCHIVE_ENTRY_ACL_MASK)
 			mode = (mode & ~070u) | ((uint32_t)perms & 7) << 3;
 	return mode;
@@ -185,14 +187,16 @@ static int write_acl(struct ext4 *e, const struct ext4_node *node, struct archiv
 	while (archive_entry_acl_next(entry, which, &type, &perms, &tag, &id, &who) == ARCHIVE_OK) {
 		if (n == ACL_MAX)
 			return -E2BIG;
-		/* A name without a number: nobody here could say who that is, so it gets nothing. */
+		/* A name without a number: nobody here could say who that is, so it gets nothing.
+		 */
 		if (!acl_tag(tag, &v->e[n].tag) ||
-			(id < 0 && (tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP)))
+			(id < 0 &&
+				(tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP)))
 			continue;
 		v->e[n].perm = (uint16_t)(perms & 7);
 		v->e[n].id = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP
-			? (uint32_t)id
-			: UINT32_MAX;
+				     ? (uint32_t)id
+				     : UINT32_MAX;
 		n++;
 	}
 	qsort(v->e, n, sizeof(v->e[0]), acl_order);
@@ -201,8 +205,8 @@ static int write_acl(struct ext4 *e, const struct ext4_node *node, struct archiv
 
 static bool xattr_known(const char *name)
 {
-	static const char *const prefixes[] = {"user.", "trusted.", "security.",
-		"system.posix_acl_"};
+	static const char *const prefixes[] = {
+		"user.", "trusted.", "security.", "system.posix_acl_"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
 		if (!strncmp(name, prefixes[i], strlen(prefixes[i])) &&
@@ -223,11 +227,11 @@ static int write_xattrs(struct ext4 *e, const struct ext4_node *node, struct arc
 		if (name && xattr_known(name))
 			r = ext4_set_xattr(e, node, name, value, len);
 	if (r >= 0)
-		r = write_acl(e, node, entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS,
-			"system.posix_acl_access");
+		r = write_acl(
+			e, node, entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access");
 	if (r >= 0)
-		r = write_acl(e, node, entry, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT,
-			"system.posix_acl_default");
+		r = write_acl(
+			e, node, entry, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default");
 	return r;
 }
 
@@ -263,7 +267,8 @@ static int write_file(struct ext4 *e, const char *path, struct source *s,
 	int r;
 
 	if (size < 0)
-		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EBADMSG, "/%s has no valid size", path);
+		return bg_err_set(
+			err, BG_ERR_IMAGE_INVALID, EBADMSG, "/%s has no valid size", path);
 	entry_attr(entry, &attr);
 	r = ext4_file_open(e, path, &attr);
 	if (r < 0)
@@ -275,8 +280,8 @@ static int write_file(struct ext4 *e, const char *path, struct source *s,
 	return r < 0 ? entry_err(r, BG_ERR_IMAGE_INVALID, path, err) : 0;
 }
 
-static int write_other(struct ext4 *e, const char *path, struct archive_entry *entry,
-	struct ext4_node **ret)
+static int write_other(
+	struct ext4 *e, const char *path, struct archive_entry *entry, struct ext4_node **ret)
 {
 	mode_t type = archive_entry_filetype(entry);
 	struct ext4_attr attr;

@@ -13,10 +13,11 @@
  * The entry's name without leading "/" and "./" and trailing "/"; "" is the root. Borrowed from
  * the entry. A name with a ".." component, or none at all, is an error.
  */
-int entry_path(struct source *s, struct archive_entry *entry, const char **ret, struct bg_err **err);
+int entry_path(
+	struct source *s, struct archive_entry *entry, const char **ret, struct bg_err **err);
 /* The same for what a hard link points to; *ret is NULL when the entry is none. */
-int entry_link_path(struct source *s, struct archive_entry *entry, const char **ret,
-	struct bg_err **err);
+int entry_link_path(
+	struct source *s, struct archive_entry *entry, const char **ret, struct bg_err **err);
 void entry_attr(struct archive_entry *entry, struct ext4_attr *ret);
 /* Sees the data of the file on its way; may be NULL. */
 struct entry_tap {

@@ -15,13 +15,13 @@
 #include <sys/random.h>
 #include <sys/sysmacros.h>
 
-#define INODE_RATIO	 16384	 /* bytes of space for one inode, as mke2fs has it */
-#define GROUP_BLOCKS	 32768	 /* 8 * EXT4_BLOCK: what one bitmap block covers */
-#define GROUP_INODES	 (GROUP_BLOCKS * (EXT4_BLOCK / 1024) * 1024 / INODE_RATIO)
-#define DESC_PER_BLOCK	 (EXT4_BLOCK / 64)
-#define GDT_BLOCKS	 256	 /* descriptors in use and reserved: online growth to 2 TiB, then meta_bg */
+#define INODE_RATIO 16384  /* bytes of space for one inode, as mke2fs has it */
+#define GROUP_BLOCKS 32768 /* 8 * EXT4_BLOCK: what one bitmap block covers */
+#define GROUP_INODES (GROUP_BLOCKS * (EXT4_BLOCK / 1024) * 1024 / INODE_RATIO)
+#define DESC_PER_BLOCK (EXT4_BLOCK / 64)
+#define GDT_BLOCKS 256 /* descriptors in use and reserved: online growth to 2 TiB, then meta_bg */
 #define GDT_RESERVED_MIN 16
-#define TAIL_MIN	 64	 /* usable blocks that make a short last group worth having */
+#define TAIL_MIN 64 /* usable blocks that make a short last group worth having */
 
 int ext4_errno(errcode_t e)
 {
@@ -133,8 +133,8 @@ static int make_journal(struct ext4 *e)
 	if (!jp.num_journal_blocks)
 		return 0;
 	/* The file is all holes: what would be zeroed reads as zero already. */
-	return ext4_errno(ext2fs_add_journal_inode3(e->fs, &jp, e->next_block,
-		EXT2_MKJOURNAL_LAZYINIT | EXT2_MKJOURNAL_NO_MNT_CHECK));
+	return ext4_errno(ext2fs_add_journal_inode3(
+		e->fs, &jp, e->next_block, EXT2_MKJOURNAL_LAZYINIT | EXT2_MKJOURNAL_NO_MNT_CHECK));
 }
 
 static int open_fs(struct ext4 *e)
@@ -150,8 +150,8 @@ static int open_fs(struct ext4 *e)
 	if (fd < 0)
 		return -errno;
 	snprintf(name, sizeof(name), "%d", fd);
-	r = ext4_errno(ext2fs_initialize(name, EXT2_FLAG_64BITS, &params, unixfd_io_manager,
-		&e->fs));
+	r = ext4_errno(
+		ext2fs_initialize(name, EXT2_FLAG_64BITS, &params, unixfd_io_manager, &e->fs));
 	if (r < 0) {
 		bg_close(fd);
 		return r;
@@ -221,8 +221,8 @@ int ext4_new_inode(struct ext4 *e, mode_t type, ext2_ino_t *ret)
 
 	if (e->next_ino > e->fs->super->s_inodes_count)
 		return -EFBIG;
-	r = ext2fs_find_first_zero_inode_bitmap2(e->fs->inode_map, e->next_ino,
-		e->fs->super->s_inodes_count, &ino);
+	r = ext2fs_find_first_zero_inode_bitmap2(
+		e->fs->inode_map, e->next_ino, e->fs->super->s_inodes_count, &ino);
 	if (r)
 		return r == ENOENT ? -EFBIG : ext4_errno(r);
 	ext2fs_inode_alloc_stats2(e->fs, ino, +1, type == S_IFDIR);
@@ -264,14 +264,14 @@ void ext4_fill_inode(struct ext2_inode_large *ino, mode_t type, const struct ext
 
 int ext4_write_inode(struct ext4 *e, ext2_ino_t ino, struct ext2_inode_large *inode)
 {
-	return ext4_errno(ext2fs_write_inode_full(e->fs, ino, (struct ext2_inode *)inode,
-		sizeof(*inode)));
+	return ext4_errno(
+		ext2fs_write_inode_full(e->fs, ino, (struct ext2_inode *)inode, sizeof(*inode)));
 }
 
 int ext4_read_inode(struct ext4 *e, ext2_ino_t ino, struct ext2_inode_large *inode)
 {
-	return ext4_errno(ext2fs_read_inode_full(e->fs, ino, (struct ext2_inode *)inode,
-		sizeof(*inode)));
+	return ext4_errno(
+		ext2fs_read_inode_full(e->fs, ino, (struct ext2_inode *)inode, sizeof(*inode)));
 }
 
 static int free_inode(struct ext4 *e, ext2_ino_t ino, mode_t type, struct ext2_inode_large *inode)
@@ -489,7 +489,7 @@ static bool group_is_empty(struct ext4 *e, dgrp_t g)
 	uint64_t blocks = ext2fs_group_last_block2(fs, g) - ext2fs_group_first_block2(fs, g) + 1;
 
 	return ext2fs_bg_free_inodes_count(fs, g) == fs->super->s_inodes_per_group &&
-		ext2fs_bg_free_blocks_count(fs, g) + group_overhead(e, g) == blocks;
+	       ext2fs_bg_free_blocks_count(fs, g) + group_overhead(e, g) == blocks;
 }
 
 /* The first block behind everything in use; whole groups without content do not count. */
@@ -529,7 +529,7 @@ static uint64_t pick_size(struct ext4 *e, uint64_t min_size, uint64_t min_free)
 	want = (want + 255) & ~255ULL; /* whole MiB */
 	if (want % GROUP_BLOCKS)
 		want = BG_MAX(want, want / GROUP_BLOCKS * GROUP_BLOCKS + TAIL_MIN +
-			group_overhead(e, (dgrp_t)(want / GROUP_BLOCKS)));
+					    group_overhead(e, (dgrp_t)(want / GROUP_BLOCKS)));
 	return BG_MIN(want, max);
 }
 
@@ -567,11 +567,11 @@ static int cut(struct ext4 *e, uint64_t blocks)
 		(blk_t)(ext2fs_bg_free_blocks_count(fs, groups - 1) - (old_end - blocks)));
 	ext2fs_bg_flags_clear(fs, groups - 1, EXT2_BG_BLOCK_UNINIT);
 	recount(e);
-	r = ext2fs_resize_inode_bitmap2(fs->super->s_inodes_count, fs->super->s_inodes_count,
-		fs->inode_map);
+	r = ext2fs_resize_inode_bitmap2(
+		fs->super->s_inodes_count, fs->super->s_inodes_count, fs->inode_map);
 	if (!r)
-		r = ext2fs_resize_block_bitmap2(blocks - 1,
-			(uint64_t)groups * GROUP_BLOCKS - 1, fs->block_map);
+		r = ext2fs_resize_block_bitmap2(
+			blocks - 1, (uint64_t)groups * GROUP_BLOCKS - 1, fs->block_map);
 	return ext4_errno(r);
 }
 

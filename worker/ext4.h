@@ -73,8 +73,8 @@ int ext4_set_xattr(struct ext4 *e, const struct ext4_node *node, const char *nam
 int ext4_lookup(struct ext4 *e, const char *path, struct ext4_node **ret);
 mode_t ext4_node_type(const struct ext4_node *node); /* an S_IFMT value */
 /* Reads a whole file back; *ret is the caller's, at most max bytes (-EFBIG). */
-int ext4_read_file(struct ext4 *e, const struct ext4_node *node, size_t max, char **ret,
-	size_t *ret_len);
+int ext4_read_file(
+	struct ext4 *e, const struct ext4_node *node, size_t max, char **ret, size_t *ret_len);
 
 /* A journal that suits a disk that starts with this size and may grow. */
 uint64_t ext4_journal_for(uint64_t size);

@@ -30,8 +30,8 @@ static int find_free(struct ext4 *e, blk64_t *ret)
 	errcode_t r = ENOENT;
 
 	if (e->next_block <= last)
-		r = ext2fs_find_first_zero_block_bitmap2(e->fs->block_map, e->next_block, last,
-			ret);
+		r = ext2fs_find_first_zero_block_bitmap2(
+			e->fs->block_map, e->next_block, last, ret);
 	/* Once more from the start: replaced files leave room behind. */
 	if (r == ENOENT)
 		r = ext2fs_find_first_zero_block_bitmap2(e->fs->block_map, first, last, ret);
@@ -274,8 +274,8 @@ int ext4_file_close(struct ext4 *e, uint64_t size, struct ext4_node **ret)
 	return r;
 }
 
-int ext4_read_file(struct ext4 *e, const struct ext4_node *node, size_t max, char **ret,
-	size_t *ret_len)
+int ext4_read_file(
+	struct ext4 *e, const struct ext4_node *node, size_t max, char **ret, size_t *ret_len)
 {
 	_free_ char *buf = NULL;
 	ext2_file_t file = NULL;

@@ -46,12 +46,11 @@ static int put_block(struct dir *d)
 	int r;
 
 	last->rec_len = (uint16_t)(EXT4_BLOCK - TAIL - d->last);
-	ext2fs_initialize_dirent_tail(d->e->fs,
-		EXT2_DIRENT_TAIL(d->buf, EXT4_BLOCK));
+	ext2fs_initialize_dirent_tail(d->e->fs, (void *)(d->buf + EXT4_BLOCK - TAIL));
 	r = ext4_alloc(d->e, 1, &run);
 	if (r >= 0)
-		r = ext4_errno(ext2fs_write_dir_block4(d->e->fs, run.physical, d->buf, 0,
-			d->node->ino));
+		r = ext4_errno(
+			ext2fs_write_dir_block4(d->e->fs, run.physical, d->buf, 0, d->node->ino));
 	if (r >= 0)
 		r = ext4_runs_add(&d->runs, &run);
 	memset(d->buf, 0, sizeof(d->buf));

@@ -8,11 +8,11 @@
 
 #include "worker/ext4.h"
 
-#define EXT4_LINK_DEPTH	 40	    /* links followed for one path, as Linux does */
-#define EXT4_LINK_MAX_	 65000	    /* links of one file or directory: EXT4_LINK_MAX of Linux */
+#define EXT4_LINK_DEPTH 40	      /* links followed for one path, as Linux does */
+#define EXT4_LINK_MAX_ 65000	      /* links of one file or directory: EXT4_LINK_MAX of Linux */
 #define EXT4_FILE_BUFFER (256 * 1024) /* bytes gathered before blocks are chosen */
-#define EXT4_RUN_MAX	 32768	    /* blocks of one initialised extent */
-#define EXT4_TREE_INLINE 4	    /* extents that fit into the inode */
+#define EXT4_RUN_MAX 32768	      /* blocks of one initialised extent */
+#define EXT4_TREE_INLINE 4	      /* extents that fit into the inode */
 
 /*
  * A name. Names that were replaced stay in memory, marked dead, until ext4_free.
@@ -47,8 +47,8 @@ struct ext4_file {
 	struct ext4_node *node;
 	struct ext4_attr attr;
 	struct ext4_runs runs;
-	uint8_t *buf;	   /* EXT4_FILE_BUFFER bytes, zero beyond used */
-	uint64_t buf_off;  /* logical offset of buf, a multiple of the block size */
+	uint8_t *buf;	  /* EXT4_FILE_BUFFER bytes, zero beyond used */
+	uint64_t buf_off; /* logical offset of buf, a multiple of the block size */
 	size_t used;
 };
 

@@ -8,8 +8,8 @@
 
 #include "worker/ext4_int.h"
 
-static size_t hash_of(const struct ext4 *e, const struct ext4_node *parent, const char *name,
-	size_t len)
+static size_t hash_of(
+	const struct ext4 *e, const struct ext4_node *parent, const char *name, size_t len)
 {
 	uint64_t h = e->hash_seed ^ (uintptr_t)parent;
 
@@ -44,8 +44,8 @@ static int hash_grow(struct ext4 *e)
 	return 0;
 }
 
-static struct ext4_node *child(const struct ext4 *e, const struct ext4_node *dir, const char *name,
-	size_t len)
+static struct ext4_node *child(
+	const struct ext4 *e, const struct ext4_node *dir, const char *name, size_t len)
 {
 	struct ext4_node *n = e->hash[hash_of(e, dir, name, len)];
 
@@ -125,8 +125,8 @@ void ext4_tree_free(struct ext4 *e)
 }
 
 /* A directory that the archive only implies. */
-static int make_parent(struct ext4 *e, struct ext4_node *dir, const char *name, size_t len,
-	struct ext4_node **ret)
+static int make_parent(
+	struct ext4 *e, struct ext4_node *dir, const char *name, size_t len, struct ext4_node **ret)
 {
 	const struct ext4_attr attr = {.mode = 0755};
 	struct ext2_inode_large inode;

@@ -25,10 +25,10 @@ static int cancelled(struct bg_err **err)
 /* A report that does not fit into the socket right now is left out: the next one says more. */
 static int report(struct job *job, uint64_t done, const char *text)
 {
-	_json_ json_t *msg = json_pack("{s:{s:I, s:o, s:s, s:o}}", "progress", "done",
-		(json_int_t)done, "total",
-		job->total ? json_integer((json_int_t)job->total) : json_null(), "unit",
-		job->unit ? job->unit : "bytes", "text", bg_json_str(text));
+	_json_ json_t *msg =
+		json_pack("{s:{s:I, s:o, s:s, s:o}}", "progress", "done", (json_int_t)done, "total",
+			job->total ? json_integer((json_int_t)job->total) : json_null(), "unit",
+			job->unit ? job->unit : "bytes", "text", bg_json_str(text));
 	_free_ char *s = msg ? json_dumps(msg, JSON_COMPACT) : NULL;
 
 	if (!s)
@@ -54,8 +54,7 @@ int job_tick(struct job *job, uint64_t done, const char *text, struct bg_err **e
 
 int job_wait_readable(struct job *job, int fd, struct bg_err **err)
 {
-	struct pollfd p[2] = {{.fd = fd, .events = POLLIN},
-		{.fd = job->sock, .events = POLLRDHUP}};
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = job->sock, .events = POLLRDHUP}};
 
 	while (poll(p, 2, -1) < 0)
 		if (errno != EINTR)

@@ -15,8 +15,8 @@ struct job {
 	int fd[BG_JOB_FDS_MAX];
 	const json_t *params;
 	/* progress */
-	const char *unit;   /* "bytes" or "entries" */
-	uint64_t total;	    /* 0: unknown */
+	const char *unit;    /* "bytes" or "entries" */
+	uint64_t total;	     /* 0: unknown */
 	int64_t next_report; /* CLOCK_MONOTONIC ms */
 };
 

@@ -20,8 +20,8 @@ struct kernel {
 	const char *name; /* of the file, for messages */
 	struct ext4 *tree;
 	struct depmod *depmod;
-	enum kernel_format format; /* of the image; KERNEL_NONE as long as there is none */
-	char release[KERNEL_RELEASE_MAX];	  /* as the image says; "" when it does not */
+	enum kernel_format format;	  /* of the image; KERNEL_NONE as long as there is none */
+	char release[KERNEL_RELEASE_MAX]; /* as the image says; "" when it does not */
 	char tree_release[KERNEL_RELEASE_MAX]; /* the directory below lib/modules; "" without one */
 	uint64_t image_bytes;
 	size_t boot_modules;
@@ -146,7 +146,8 @@ static int take_image(struct kernel *k, struct source *s, struct bg_err **err)
 
 static int start_tree(struct kernel *k, const char *release, size_t len, struct bg_err **err)
 {
-	const struct ext4_opts opts = {.label = "banger-modules", .max_size = BG_MODULES_MAX,
+	const struct ext4_opts opts = {.label = "banger-modules",
+		.max_size = BG_MODULES_MAX,
 		.max_entries = BG_IMAGE_ENTRIES_MAX};
 	const struct ext4_attr dir = {.mode = 0755};
 	int r;
@@ -208,8 +209,8 @@ static size_t ko_length(const char *rest, bool *packed)
 	return 0;
 }
 
-static int unpack_module(struct kernel *k, const char *data, size_t len, char **ret, size_t *ret_len,
-	struct bg_err **err)
+static int unpack_module(struct kernel *k, const char *data, size_t len, char **ret,
+	size_t *ret_len, struct bg_err **err)
 {
 	_unref_(source) struct source *s = NULL;
 	struct archive_entry *entry;
@@ -310,11 +311,11 @@ static int take_rest(struct kernel *k, struct source *s, struct archive_entry *e
 static bool is_image(const char *path, struct archive_entry *entry)
 {
 	return archive_entry_filetype(entry) == AE_IFREG &&
-		(strncmp(path, "boot/vmlinuz", 12) == 0 || strncmp(path, "boot/vmlinux", 12) == 0);
+	       (strncmp(path, "boot/vmlinuz", 12) == 0 || strncmp(path, "boot/vmlinux", 12) == 0);
 }
 
-static int take_entry(struct kernel *k, struct source *s, struct archive_entry *entry,
-	struct bg_err **err)
+static int take_entry(
+	struct kernel *k, struct source *s, struct archive_entry *entry, struct bg_err **err)
 {
 	const char *path, *rest;
 	bool packed = false;
@@ -368,7 +369,8 @@ static int check_deb(struct kernel *k, struct bg_err **err)
 	if (k->format == KERNEL_NONE) {
 		int r = invalid(k, err, "holds no kernel");
 
-		bg_err_hint(err, "it may be a metapackage: give the linux-image-VERSION package that it "
+		bg_err_hint(err,
+			"it may be a metapackage: give the linux-image-VERSION package that it "
 			"depends on");
 		return r;
 	}

@@ -4,12 +4,12 @@
 
 #include <endian.h>
 
-#define MAGIC	0xb007f457u
+#define MAGIC 0xb007f457u
 #define VERSION 0x00020001u
-#define PREFIX	0x80000000u
-#define VALUES	0x40000000u
-#define CHILDS	0x20000000u
-#define MASK	0x0fffffffu
+#define PREFIX 0x80000000u
+#define VALUES 0x40000000u
+#define CHILDS 0x20000000u
+#define MASK 0x0fffffffu
 #define KEY_MAX 1000 /* also bounds the recursion below */
 
 struct row {
@@ -98,8 +98,8 @@ static size_t shared(const struct row *v, size_t n, size_t depth)
 static uint32_t write_node(struct buf *out, const struct row *v, size_t n, size_t depth);
 
 /* The subtrees of rows that are longer than depth; their offsets go by first byte. */
-static void write_children(struct buf *out, const struct row *v, size_t n, size_t depth,
-	uint32_t *offsets)
+static void write_children(
+	struct buf *out, const struct row *v, size_t n, size_t depth, uint32_t *offsets)
 {
 	size_t i = 0;
 
@@ -114,8 +114,8 @@ static void write_children(struct buf *out, const struct row *v, size_t n, size_
 	}
 }
 
-static void put_children(struct buf *out, const struct row *v, size_t n, size_t depth,
-	const uint32_t *offsets)
+static void put_children(
+	struct buf *out, const struct row *v, size_t n, size_t depth, const uint32_t *offsets)
 {
 	unsigned char first = (unsigned char)v[0].key[depth];
 	unsigned char last = (unsigned char)v[n - 1].key[depth];
@@ -139,7 +139,8 @@ static uint32_t write_node(struct buf *out, const struct row *v, size_t n, size_
 	}
 	while (ends < n && v[ends].key[at] == '\0')
 		ends++;
-	write_children(out, v + ends, n - ends, at, offsets);
+	if (ends < n)
+		write_children(out, v + ends, n - ends, at, offsets);
 	offset = (uint32_t)out->len & MASK;
 	if (prefix) {
 		offset |= PREFIX;

@@ -65,7 +65,9 @@ static int receive(struct request *rq, struct bg_err **err)
 	static char buf[BG_JOB_MSG_MAX];
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * BG_JOB_FDS_MAX)];
 	struct iovec iov = {buf, sizeof(buf)};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr mh = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control)};
 	ssize_t n;
 

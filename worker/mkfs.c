@@ -3,7 +3,6 @@
 #include "worker/ext4.h"
 #include "worker/job.h"
 
-
 static int make(struct job *job, const struct ext4_opts *opts, uint32_t mode)
 {
 	const struct ext4_attr root = {.mode = mode};
@@ -36,8 +35,8 @@ int job_mkfs(struct job *job, json_t **ret, struct bg_err **err)
 	opts.journal_size = ext4_journal_for(opts.max_size);
 	r = make(job, &opts, (uint32_t)mode);
 	if (r < 0)
-		return job_write_err(r, err, "make a file system of %lld MiB",
-			(long long)(size >> 20));
+		return job_write_err(
+			r, err, "make a file system of %lld MiB", (long long)(size >> 20));
 	*ret = json_object();
 	return 0;
 }

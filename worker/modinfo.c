@@ -27,8 +27,8 @@ static bool named(const char *names, size_t len, uint32_t off, const char *want)
 	return off < len && n <= len - off && memcmp(names + off, want, n) == 0;
 }
 
-static int take_section(const void *elf, size_t len, const Elf64_Shdr *sh, const char **ret,
-	size_t *ret_len)
+static int take_section(
+	const void *elf, size_t len, const Elf64_Shdr *sh, const char **ret, size_t *ret_len)
 {
 	const char *p = at(elf, len, sh->sh_offset, sh->sh_size);
 

@@ -14,8 +14,8 @@
  */
 int sandbox_enter(struct bg_err **err);
 /*
- * Stage 2, before the first foreign byte. Must: CPU limit, Landlock where the kernel has it, seccomp.
- * Must not: fail silently; only a missing Landlock is accepted.
+ * Stage 2, before the first foreign byte. Must: CPU limit, Landlock where the kernel has it,
+ * seccomp. Must not: fail silently; only a missing Landlock is accepted.
  */
 int sandbox_seal(int deadline_s, struct bg_err **err);
 

@@ -10,9 +10,11 @@ struct source {
 	struct job *job;
 	struct archive *a;
 	enum bg_err_code code;
-	struct bg_err *failure; /* what our own callback met: it counts more than libarchive's words */
+	struct bg_err
+		*failure; /* what our own callback met: it counts more than libarchive's words */
 	/* one of these is read */
 	int fd;
+	uint64_t left; /* bytes of fd that may be read yet */
 	struct source *outer;
 	uint64_t done;
 	uint8_t *buf;
@@ -38,13 +40,14 @@ static la_ssize_t read_fd(struct archive *a, void *data, const void **buf)
 		job_tick(s->job, s->done, NULL, &s->failure) < 0)
 		return callback_failed(s);
 	do {
-		n = read(s->fd, s->buf, CHUNK);
+		n = read(s->fd, s->buf, BG_MIN((uint64_t)CHUNK, s->left));
 	} while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		bg_err_sys(&s->failure, BG_ERR_WORKER, errno, "read the input");
 		return callback_failed(s);
 	}
 	s->done += (uint64_t)n;
+	s->left -= (uint64_t)n;
 	*buf = s->buf;
 	return n;
 }
@@ -94,8 +97,8 @@ static int choose_formats(struct archive *a, enum source_kind kind)
 	return r == ARCHIVE_OK ? 0 : -EOPNOTSUPP;
 }
 
-static int source_new(struct job *job, enum source_kind kind, struct source **ret,
-	struct bg_err **err)
+static int source_new(
+	struct job *job, enum source_kind kind, struct source **ret, struct bg_err **err)
 {
 	_unref_(source) struct source *s = calloc(1, sizeof(*s));
 
@@ -126,11 +129,12 @@ static int damaged(struct source *s, struct bg_err **err)
 			*err = TAKE_PTR(s->failure);
 		return r;
 	}
-	return bg_err_set(err, s->code, EBADMSG, "damaged archive: %s", why ? why : "no reason told");
+	return bg_err_set(
+		err, s->code, EBADMSG, "damaged archive: %s", why ? why : "no reason told");
 }
 
-int source_open_fd(struct job *job, int fd, enum source_kind kind, struct source **ret,
-	struct bg_err **err)
+int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind kind,
+	struct source **ret, struct bg_err **err)
 {
 	_unref_(source) struct source *s = NULL;
 	struct stat st;
@@ -139,12 +143,19 @@ int source_open_fd(struct job *job, int fd, enum source_kind kind, struct source
 	if (r < 0)
 		return r;
 	s->fd = fd;
+	s->left = max;
 	job->unit = "bytes";
 	job->total = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
 	if (archive_read_open(s->a, s, NULL, read_fd, NULL) != ARCHIVE_OK)
 		return damaged(s, err);
 	*ret = TAKE_PTR(s);
 	return 0;
+}
+
+int source_open_fd(
+	struct job *job, int fd, enum source_kind kind, struct source **ret, struct bg_err **err)
+{
+	return source_open_range(job, fd, UINT64_MAX, kind, ret, err);
 }
 
 int source_open_entry(struct job *job, struct source *outer, enum source_kind kind,
@@ -200,8 +211,8 @@ int source_next(struct source *s, struct archive_entry **ret, struct bg_err **er
 	return 1;
 }
 
-int source_block(struct source *s, const void **buf, size_t *len, int64_t *offset,
-	struct bg_err **err)
+int source_block(
+	struct source *s, const void **buf, size_t *len, int64_t *offset, struct bg_err **err)
 {
 	int r = archive_read_data_block(s->a, buf, len, offset);
 

@@ -22,8 +22,11 @@ enum source_kind {
 struct source;
 
 /* fd is borrowed and read from its current offset. */
-int source_open_fd(struct job *job, int fd, enum source_kind kind, struct source **ret,
-	struct bg_err **err);
+int source_open_fd(
+	struct job *job, int fd, enum source_kind kind, struct source **ret, struct bg_err **err);
+/* The same for at most max bytes. */
+int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind kind,
+	struct source **ret, struct bg_err **err);
 /* Reads the current entry's data of outer, which must outlive the new one. */
 int source_open_entry(struct job *job, struct source *outer, enum source_kind kind,
 	struct source **ret, struct bg_err **err);
@@ -36,8 +39,8 @@ BG_DEFINE_UNREF(source, struct source *, source_free)
 /* 1 and *ret (borrowed until the next call) for an entry, 0 at the end, -errno. */
 int source_next(struct source *s, struct archive_entry **ret, struct bg_err **err);
 /* 1 and a piece of the entry's data, 0 at its end, -errno. Offsets never go back. */
-int source_block(struct source *s, const void **buf, size_t *len, int64_t *offset,
-	struct bg_err **err);
+int source_block(
+	struct source *s, const void **buf, size_t *len, int64_t *offset, struct bg_err **err);
 /* The whole entry in memory, at most max bytes. *ret is the caller's, NUL-terminated. */
 int source_slurp(struct source *s, size_t max, char **ret, size_t *ret_len, struct bg_err **err);
 /* Which error code broken input gets; BG_ERR_IMAGE_INVALID unless said. */

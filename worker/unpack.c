@@ -8,10 +8,10 @@
 
 #include "worker/entry.h"
 
-#define WORK_DIR	"root"
-#define DEFAULT_FREE	(16 * MIB) /* free bytes of an image whose size was not given */
+#define WORK_DIR "root"
+#define DEFAULT_FREE (16 * MIB) /* free bytes of an image whose size was not given */
 #define DEFAULT_JOURNAL (32 * MIB)
-#define OS_RELEASE_MAX	(16 * 1024)
+#define OS_RELEASE_MAX (16 * 1024)
 
 /* The text of a file named os-release, kept on its way past. */
 struct text {
@@ -91,9 +91,9 @@ static int take_entry(struct unpack *u, struct archive_entry *entry, struct bg_e
 		return work_dir(u, entry, err);
 	if (target)
 		return hard_link(u, path, target, err);
-	tap.arg = bg_streq(path, "etc/os-release") ? &u->etc
-		: bg_streq(path, "usr/lib/os-release") ? &u->usr
-						      : NULL;
+	tap.arg = bg_streq(path, "etc/os-release")	 ? &u->etc
+		  : bg_streq(path, "usr/lib/os-release") ? &u->usr
+							 : NULL;
 	if (tap.arg)
 		((struct text *)tap.arg)->len = 0;
 	at = path;
@@ -147,8 +147,8 @@ static void unquote(char *v)
 
 static json_t *os_release(struct unpack *u)
 {
-	static const char *const keys[] = {"ID", "NAME", "PRETTY_NAME", "VERSION_ID",
-		"VERSION_CODENAME"};
+	static const char *const keys[] = {
+		"ID", "NAME", "PRETTY_NAME", "VERSION_ID", "VERSION_CODENAME"};
 	struct text *t = u->etc.len ? &u->etc : &u->usr;
 	json_t *o = json_object();
 	char *save = NULL;
@@ -189,13 +189,13 @@ static int get_params(struct unpack *u, struct bg_err **err)
 	u->seed_size = (int64_t)(64 * MIB);
 	r = bg_json_or_int(u->job->params, "size", BG_ERR_WORKER, 0, max, &u->size, err);
 	if (r >= 0)
-		r = bg_json_or_int(u->job->params, "seed_size", BG_ERR_WORKER, min, max,
-			&u->seed_size, err);
+		r = bg_json_or_int(
+			u->job->params, "seed_size", BG_ERR_WORKER, min, max, &u->seed_size, err);
 	if (r >= 0)
 		r = bg_json_or_int(u->job->params, "free", BG_ERR_WORKER, 0, max, &u->free, err);
 	if (r >= 0 && u->size != 0 && u->size < min)
-		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "\"size\" is below %lld",
-			(long long)min);
+		return bg_err_set(
+			err, BG_ERR_WORKER, EINVAL, "\"size\" is below %lld", (long long)min);
 	return r;
 }
 

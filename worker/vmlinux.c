@@ -16,12 +16,13 @@ struct vmlinux {
 
 static int damaged(struct bg_err **err, const char *why)
 {
-	return bg_err_set(err, BG_ERR_KERNEL_INVALID, EBADMSG, "the bzImage cannot be unpacked: %s", why);
+	return bg_err_set(
+		err, BG_ERR_KERNEL_INVALID, EBADMSG, "the bzImage cannot be unpacked: %s", why);
 }
 
 static int find_payload(struct vmlinux *v, struct bg_err **err)
 {
-	uint8_t head[1024], end[4];
+	uint8_t head[1024], magic[2], end[4];
 	int fd = v->job->fd[0];
 	ssize_t n = pread(fd, head, sizeof(head), 0);
 
@@ -29,14 +30,19 @@ static int find_payload(struct vmlinux *v, struct bg_err **err)
 		return bg_err_sys(err, BG_ERR_WORKER, errno, "read the bzImage");
 	if (bzimage_payload(head, (size_t)n, &v->offset, &v->size) < 0)
 		return damaged(err, "no boot header of protocol 2.08 or later");
-	if (pread(fd, end, sizeof(end), (off_t)(v->offset + v->size - sizeof(end))) != sizeof(end))
+	if (pread(fd, magic, sizeof(magic), (off_t)v->offset) != sizeof(magic) ||
+		pread(fd, end, sizeof(end), (off_t)(v->offset + v->size - sizeof(end))) !=
+			sizeof(end))
 		return damaged(err, "it is shorter than its header says");
 	v->want = end[0] | (uint64_t)end[1] << 8 | (uint64_t)end[2] << 16 | (uint64_t)end[3] << 24;
 	if (v->want < sizeof(v->head) || v->want > BG_KERNEL_MAX)
 		return damaged(err, "its unpacked size is out of bounds");
+	/* gzip's trailer ends with the size; behind the others the kernel's build appends it. */
+	if (magic[0] != 0x1f || magic[1] != 0x8b)
+		v->size -= sizeof(end);
 	return lseek(fd, (off_t)v->offset, SEEK_SET) < 0
-		? bg_err_sys(err, BG_ERR_WORKER, errno, "seek in the bzImage")
-		: 0;
+		       ? bg_err_sys(err, BG_ERR_WORKER, errno, "seek in the bzImage")
+		       : 0;
 }
 
 static int put(struct vmlinux *v, const uint8_t *p, size_t len, struct bg_err **err)
@@ -52,7 +58,7 @@ static int put(struct vmlinux *v, const uint8_t *p, size_t len, struct bg_err **
 	return 0;
 }
 
-/* Stops at the size wanted: what follows the stream is no part of it and may be anything. */
+/* Stops at the size wanted. */
 static int unpack(struct vmlinux *v, struct source *s, struct bg_err **err)
 {
 	struct archive_entry *entry;
@@ -70,12 +76,13 @@ static int unpack(struct vmlinux *v, struct source *s, struct bg_err **err)
 	}
 	if (r < 0) {
 		bg_err_hint(err, "its compression may be one that banger does not know (gzip, xz, "
-			"lzma, zstd, lz4, bzip2 are)");
+				 "lzma, zstd, lz4, bzip2 are)");
 		return r;
 	}
 	if (v->done < v->want)
 		return damaged(err, "the payload ends early");
-	return elf_is_x86_64(v->head, sizeof(v->head)) ? 0 : damaged(err, "no x86-64 ELF file inside");
+	return elf_is_x86_64(v->head, sizeof(v->head)) ? 0
+						       : damaged(err, "no x86-64 ELF file inside");
 }
 
 int job_vmlinux(struct job *job, json_t **ret, struct bg_err **err)
@@ -88,7 +95,7 @@ int job_vmlinux(struct job *job, json_t **ret, struct bg_err **err)
 		return job_write_err(-errno, err, "empty the vmlinux");
 	r = find_payload(&v, err);
 	if (r >= 0)
-		r = source_open_fd(job, job->fd[0], SOURCE_RAW, &s, err);
+		r = source_open_range(job, job->fd[0], v.size, SOURCE_RAW, &s, err);
 	if (r < 0)
 		return r;
 	source_set_code(s, BG_ERR_KERNEL_INVALID);

@@ -227,17 +227,6 @@ static void on_reply(struct net *net, const struct priv_msg *msg)
 		on_verb(net, msg);
 }
 
-/*
- * A helper that ends without having read our HELLO makes the first read fail (unix(7): ECONNRESET); what it said
- * before that comes after the failure.
- */
-static int receive(const struct net *net, struct priv_msg *ret)
-{
-	int r = priv_msg_recv(net->sock, ret);
-
-	return r == -EPIPE ? priv_msg_recv(net->sock, ret) : r;
-}
-
 static void on_io(int fd, unsigned events, void *userdata)
 {
 	struct net *net = userdata;
@@ -245,7 +234,7 @@ static void on_io(int fd, unsigned events, void *userdata)
 	int r = 0;
 
 	for (unsigned i = 0; i < REPLIES_PER_TURN && !net->err; i++) {
-		r = receive(net, &msg);
+		r = priv_msg_recv(net->sock, &msg);
 		if (r < 0)
 			break;
 		priv_msg_close(&msg); /* no reply to us carries any */

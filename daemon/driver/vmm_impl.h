@@ -62,6 +62,11 @@ int vmm_call_send_request(struct vmm_call *call);
 int vmm_call_defer(struct loop *loop, vmm_done_fn done, void *userdata, struct vmm_call **ret,
 	struct bg_err **err);
 
+/* Starts measuring the host's time stamp counter; the earlier, the better the result. */
+void vmm_tsc_begin(void);
+/* Its speed, 0 when unknown. Waits up to 5 ms if begin was not called before. */
+unsigned vmm_tsc_khz(void);
+
 /* The command lines and files, apart from starting them: golden tests. */
 int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err **err);
 int vmm_firecracker_config(const struct vmm_spec *spec, char **ret, struct bg_err **err);

@@ -16,7 +16,7 @@
 #include "common/fd.h"
 #include "daemon/config.h"
 #include "daemon/driver/kvm_probe.h"
-#include "daemon/driver/vmm.h"
+#include "daemon/driver/vmm_impl.h"
 #include "daemon/loop/spawn.h"
 
 enum { VERSION_DEADLINE_USEC = 10 * 1000 * 1000, ANSWER_MAX = 1024 };
@@ -384,6 +384,7 @@ int vmm_probe_start(struct loop *loop, const struct config *config, vmm_probe_fn
 	if (!probe->firecracker_bin || !probe->qemu_bin ||
 		loop_defer(loop, "vmm probe", on_begin, probe, &probe->deadline) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	vmm_tsc_begin();
 	*ret = TAKE_PTR(probe);
 	return 0;
 }

@@ -62,12 +62,18 @@ static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 
 static void add_boot(struct argv *argv, const struct vmm_spec *spec)
 {
+	unsigned khz = spec->accel == VMM_ACCEL_TCG ? vmm_tsc_khz() : 0;
+
 	argv_add(argv, "-kernel");
 	argv_add(argv, "%s", spec->kernel);
 	argv_add(argv, "-initrd");
 	argv_add(argv, "%s", spec->initrd);
 	argv_add(argv, "-append");
-	argv_add(argv, "%s", QEMU_CMDLINE);
+	/* KVM guests know their clock. Emulated ones have no timer that they could measure it by: vmm_tsc.c. */
+	if (khz > 0)
+		argv_add(argv, "%s tsc=reliable tsc_early_khz=%u", QEMU_CMDLINE, khz);
+	else
+		argv_add(argv, "%s", QEMU_CMDLINE);
 }
 
 static void add_serial(struct argv *argv, const struct vmm_spec *spec)

@@ -239,6 +239,9 @@ static int read_message(struct job *job)
 {
 	ssize_t n = recv(job->sock, job->jobs->buf, BG_JOB_MSG_MAX + 1, MSG_DONTWAIT);
 
+	/* A worker that ended without reading its request: what it said comes after this one failure. */
+	if (n < 0 && errno == ECONNRESET)
+		n = recv(job->sock, job->jobs->buf, BG_JOB_MSG_MAX + 1, MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : 0;
 	if (n == 0)

@@ -20,6 +20,12 @@ as_root() {
 	if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# USER "": this process, whose groups may be older than the user's.
+in_group() { # USER GROUP
+	# shellcheck disable=SC2086
+	id -nG ${1:+"$1"} | tr ' ' '\n' | grep -qx "$2"
+}
+
 # apt-get update runs only when something is missing: a repeated run asks no mirror.
 need_packages() {
 	local missing=() p

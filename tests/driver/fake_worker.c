@@ -137,9 +137,14 @@ static int behave(const char *how)
 
 int main(void)
 {
-	_json_ json_t *request = read_request();
+	_json_ json_t *request = NULL;
 	const char *job = NULL, *how = NULL;
 
+	if (getenv("FAKE_WORKER_CANNOT_START")) {
+		say("{\"error\": {\"code\": \"worker.failed\", \"message\": \"no sandbox\", \"hint\": null}}");
+		return 1;
+	}
+	request = read_request();
 	if (bg_json_get_str(request, "job", &job) < 0)
 		return 8;
 	if (bg_streq(job, "copy"))

@@ -131,6 +131,19 @@ TEST(worker_error_is_passed_on)
 	teardown();
 }
 
+/* It ends without having read its request, which makes the first read here fail. */
+TEST(error_before_the_request_is_read)
+{
+	struct outcome o;
+
+	setenv("FAKE_WORKER_CANNOT_START", "1", 1);
+	setup();
+	o = run("fine");
+	CHECK_INT(o.code, BG_ERR_WORKER);
+	CHECK_STR(o.message, "no sandbox");
+	teardown();
+}
+
 TEST(crash)
 {
 	check_blamed("crash", "killed by signal 6");

@@ -340,7 +340,7 @@ static void check_golden(const char *text, const char *name)
 	if (strcmp(text, want) == 0)
 		return;
 	printf("# got:\n");
-	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
+	for (const char *p = text; p && *p; p += strcspn(p, "\n"), p += *p == '\n')
 		printf("# %.*s\n", (int)strcspn(p, "\n"), p);
 	test_fail(__FILE__, __LINE__, "not as %s", path);
 }
@@ -397,7 +397,22 @@ TEST(qemu_command_line_in_software)
 	spec.disk_work = spec.disk_modules = spec.tap = NULL;
 	text = join_argv(&spec);
 	CHECK(strstr(text, "-accel\ntcg,thread=multi\n-cpu\nmax\n"));
+	CHECK(strstr(text, " tsc=reliable tsc_early_khz="));
 	CHECK(!strstr(text, "virtio-net") && !strstr(text, "node-name\":\"work"));
+}
+
+TEST(time_stamp_counter_is_measured)
+{
+	unsigned a = vmm_tsc_khz(), b;
+
+	setup();
+	spin_for(f.loop, 30 * 1000); /* a longer measure must agree with the short one */
+	b = vmm_tsc_khz();
+	printf("# %u kHz, then %u kHz\n", a, b);
+	CHECK(a > 100000 && b > 100000);
+	CHECK(a < b + b / 50 && b < a + a / 50);
+	CHECK_INT(vmm_tsc_khz(), b);
+	teardown();
 }
 
 /* A file of one sector, bootable by nothing. */

@@ -13,8 +13,8 @@ static char path[256];
 
 static struct ext4 *begin(uint64_t max)
 {
-	const struct ext4_opts opts = {.label = "test", .max_size = max, .max_entries = 100000,
-		.journal_size = 4 * MIB};
+	const struct ext4_opts opts = {
+		.label = "test", .max_size = max, .max_entries = 100000, .journal_size = 4 * MIB};
 	struct ext4 *e = NULL;
 	int fd;
 
@@ -77,8 +77,11 @@ static void put(struct ext4 *e, const char *name, const char *text)
 
 TEST(attributes_are_kept)
 {
-	const struct ext4_attr a = {.mode = 04755, .uid = 70000, .gid = 80001,
-		.mtime = 5000000000, .mtime_nsec = 123456789};
+	const struct ext4_attr a = {.mode = 04755,
+		.uid = 70000,
+		.gid = 80001,
+		.mtime = 5000000000,
+		.mtime_nsec = 123456789};
 	struct ext2_inode_large ino;
 	struct ext4 *e = begin(64 * MIB);
 	ext2_filsys fs;

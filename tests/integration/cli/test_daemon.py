@@ -134,7 +134,10 @@ def test_its_last_words_are_shown(tree):
 def test_it_dies_without_a_word(tree):
     bangerd(tree, "#!/bin/sh\nkill -SEGV $$\n")
     r = tree.run("vm", "list")
-    assert r.status == 7 and "did not start" in r.err
+    assert r.status == 7 and "did not start: it was killed by signal 11" in r.err
+    bangerd(tree, "#!/bin/sh\nexit 0\n")
+    r = tree.run("vm", "list")
+    assert r.status == 7 and "did not start and did not say why" in r.err
 
 
 def test_it_cannot_be_executed(tree):

@@ -140,6 +140,8 @@ def test_daemon_status(home, fake):
     assert f["daemon"].startswith("running for ") and f["pid"] == "4712, monitor 4711"
     assert f["memory"] == "5M" and f["vms"] == "3, 1 running"
     assert f["vmm"] == "qemu 7.2.9, tcg (KVM does not run guests here)"
+    fake.on("GET", "/v1/daemon", daemon(storage={"driver": "copy", "reason": "copy: no reflink"}))
+    assert fields(home.run("daemon", "status").out)["storage"] == "copy (no reflink)"
     helper = {"ok": False, "path": None, "error": {"code": "helper.missing", "message": "no helper",
                                                    "hint": "install it"}}
     fake.on("GET", "/v1/daemon", daemon(helper=helper, version="9.9.9"))

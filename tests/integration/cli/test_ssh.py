@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: ISC
 """vm ssh, with an ssh that writes down how it was called."""
+import os
+import pwd
+import subprocess
+
 import pytest
 
 from fake_daemon import running, vm
@@ -50,6 +54,24 @@ def test_odd_paths_reach_ssh_whole(home, fake, ssh):
     fake.on("GET", "/v1/vms/web", record)
     home.run("vm", "ssh", "web")
     assert 'IdentityFile="/a b/100%%/key"' in options(ssh())
+
+
+def test_the_real_ssh_understands(home, fake, ssh):
+    if not os.access("/usr/bin/ssh", os.X_OK):
+        pytest.skip("openssh-client is not installed")
+    if os.geteuid() not in (entry.pw_uid for entry in pwd.getpwall()):
+        pytest.skip("ssh wants its user to have a name")
+    record = running("web")
+    record["ssh"]["known_hosts"] = "/a b/100%/known hosts"
+    fake.on("GET", "/v1/vms/web", record)
+    home.run("vm", "ssh", "web", "--", "true")
+    # run by the test: the ordinary user has no name
+    r = subprocess.run(["/usr/bin/ssh", "-G", *ssh()], capture_output=True, text=True, check=True)
+    seen = r.stdout.lower().splitlines()
+    for line in ("hostname 10.209.1.2", "user root", "port 22", "hostkeyalias web",
+                 "stricthostkeychecking true", "identitiesonly yes", "passwordauthentication no",
+                 "identityfile /c/ssh/id_ed25519", "userknownhostsfile /a b/100%/known hosts"):
+        assert line in seen
 
 
 def test_a_shell_ends_with_a_reminder(home, fake, ssh):

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: ISC */
+/* The real banger-worker over its socket: copy, mkfs, unpack; requests that are wrong;
+ * cancellation. */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "tests/integration/archives.h"
+#include "tests/integration/worker_client.h"
+#include "tests/lib/test.h"
+
+static void expect_error(struct worker_answer *a, const char *code, const char *words)
+{
+	const char *got = "", *message = "";
+
+	CHECK(!a->result);
+	CHECK(a->error);
+	CHECK_INT(bg_json_get_str(a->error, "code", &got), 0);
+	CHECK_INT(bg_json_get_str(a->error, "message", &message), 0);
+	CHECK_STR(got, code);
+	if (!strstr(message, words))
+		test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\"", message, words);
+	CHECK_INT(a->status, 0);
+	worker_answer_clear(a);
+}
+
+static int64_t result_int(const struct worker_answer *a, const char *key)
+{
+	int64_t v = -1;
+
+	if (!a->result && a->error)
+		test_fail(__FILE__, __LINE__, "failed: %s",
+			json_string_value(json_object_get(a->error, "message")));
+	CHECK(a->result);
+	CHECK_INT(bg_json_get_int(a->result, key, 0, INT64_MAX, &v), 0);
+	return v;
+}
+
+static bool result_bool(const struct worker_answer *a, const char *key)
+{
+	bool v = false;
+
+	CHECK_INT(bg_json_get_bool(a->result, key, &v), 0);
+	return v;
+}
+
+static off_t size_of(const char *name)
+{
+	struct stat st;
+
+	CHECK_INT(stat(worker_path(name), &st), 0);
+	return st.st_size;
+}
+
+TEST(wrong_requests)
+{
+	int fds[9];
+	struct worker_answer a;
+	struct worker w;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = worker_file("x");
+	a = worker_run("{\"job\":\"dance\"}", NULL, 0);
+	expect_error(&a, "worker.failed", "no job \"dance\"");
+	a = worker_run("{}", NULL, 0);
+	expect_error(&a, "worker.failed", "\"job\" is missing");
+	a = worker_run("[1]", NULL, 0);
+	expect_error(&a, "worker.failed", "no JSON object");
+	a = worker_run("{\"job\":\"mkfs\",\"job\":\"copy\"}", NULL, 0);
+	expect_error(&a, "worker.failed", "no JSON object");
+	a = worker_run("{\"job\":\"mkfs\",\"size\":99999999}", fds, 2);
+	expect_error(&a, "worker.failed", "takes 1 descriptors, not 2");
+	a = worker_run("{\"job\":\"mkfs\",\"size\":99999999}", fds, 9);
+	expect_error(&a, "worker.failed", "too large");
+	a = worker_run("{\"job\":\"mkfs\",\"size\":\"big\"}", fds, 1);
+	expect_error(&a, "worker.failed", "\"size\" is not a whole number");
+	a = worker_run("{\"job\":\"mkfs\",\"size\":4096}", fds, 1);
+	expect_error(&a, "worker.failed", "\"size\" is not a whole number");
+	worker_start(&w, "\xff\x00\x01", 3, NULL, 0);
+	a = worker_wait(&w);
+	expect_error(&a, "worker.failed", "no JSON object");
+}
+
+TEST(mkfs_makes_a_clean_file_system)
+{
+	static const char *const sizes[] = {"16777216", "67108864", "10737418240"};
+	char rq[200];
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		int fd = worker_file("fs");
+		struct worker_answer a;
+
+		snprintf(rq, sizeof(rq),
+			"{\"job\":\"mkfs\",\"size\":%s,\"label\":\"work\",\"root_mode\":448}",
+			sizes[i]);
+		a = worker_run(rq, &fd, 1);
+		CHECK(a.result);
+		worker_answer_clear(&a);
+		CHECK_INT(size_of("fs"), strtoll(sizes[i], NULL, 10));
+		worker_fsck("fs");
+		close(fd);
+	}
+}
+
+TEST(copy_keeps_data_and_holes)
+{
+	int fds[2] = {worker_file("a"), worker_file("b")};
+	char buf[8192], back[8192];
+	struct worker_answer a;
+	struct stat st;
+
+	memset(buf, 'z', sizeof(buf));
+	CHECK(pwrite(fds[0], buf, sizeof(buf), 100 << 20) == (ssize_t)sizeof(buf));
+	CHECK_INT(ftruncate(fds[0], 200 << 20), 0);
+	a = worker_run("{\"job\":\"copy\",\"size\":314572800}", fds, 2);
+	CHECK(result_int(&a, "bytes") <= (200 << 20));
+	worker_answer_clear(&a);
+	CHECK(pread(fds[1], back, sizeof(back), 100 << 20) == (ssize_t)sizeof(back));
+	CHECK(memcmp(buf, back, sizeof(buf)) == 0);
+	CHECK_INT(fstat(fds[1], &st), 0);
+	CHECK_INT(st.st_size, 300 << 20);
+	CHECK(st.st_blocks * 512 < (4 << 20));
+	a = worker_run("{\"job\":\"copy\",\"size\":1048576}", fds, 2);
+	expect_error(&a, "worker.failed", "smaller than its source");
+}
+
+/* A small root file system with a bit of everything. */
+static void fill(int fd, int filter)
+{
+	struct archive *a = tar_begin(fd, filter);
+	char deep[600] = "long";
+
+	for (int i = 0; i < 9; i++)
+		strcat(deep, "/a-component-that-takes-fifty-bytes-of-a-path-name");
+	tar_add(a, "./", AE_IFDIR, 0755, NULL);
+	tar_link(a, "sbin", "usr/sbin", 0);
+	tar_add(a, "usr/sbin/", AE_IFDIR, 0755, NULL);
+	tar_add(a, "usr/sbin/sshd", AE_IFREG, 0755, "elf");
+	tar_link(a, "usr/sbin/init", "../lib/systemd/systemd", 0);
+	tar_add(a, "usr/lib/systemd/systemd", AE_IFREG, 0755, "elf");
+	tar_add(a, "usr/lib/os-release", AE_IFREG, 0644,
+		"ID=test\nPRETTY_NAME=\"A \\\"Test\\\" 1\"\nX=y\n");
+	tar_link(a, "etc/os-release", "../usr/lib/os-release", 0);
+	tar_add(a, "root/", AE_IFDIR, 0700, NULL);
+	tar_add(a, "root/.bashrc", AE_IFREG, 0600, "alias");
+	tar_link(a, "root/.profile", "root/.bashrc", 1);
+	tar_link(a, "usr/sbin/sshd2", "./usr/sbin/sshd", 1);
+	tar_add(a, deep, AE_IFREG, 0644, "deep");
+	tar_add(a, "h\xc3\xa9", AE_IFREG, 0644, "utf-8");
+	tar_end(a, fd);
+}
+
+static struct worker_answer unpack(int tar, const char *params)
+{
+	int fds[3] = {tar, worker_file("root"), worker_file("seed")};
+	char rq[300];
+	struct worker_answer a;
+
+	snprintf(rq, sizeof(rq), "{\"job\":\"unpack\"%s}", params);
+	a = worker_run(rq, fds, 3);
+	close(fds[1]);
+	close(fds[2]);
+	return a;
+}
+
+TEST(unpack_every_compression)
+{
+	static const int filters[] = {ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_XZ,
+		ARCHIVE_FILTER_ZSTD, ARCHIVE_FILTER_BZIP2, ARCHIVE_FILTER_LZ4};
+
+	for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
+		int fd = worker_file("tar");
+		struct worker_answer a;
+		const char *name = NULL;
+
+		fill(fd, filters[i]);
+		a = unpack(fd, "");
+		CHECK_INT(result_int(&a, "size"), size_of("root"));
+		CHECK_INT(result_int(&a, "entries"), 14);
+		CHECK(result_bool(&a, "has_sshd"));
+		CHECK(result_bool(&a, "has_init"));
+		bg_json_get_str(json_object_get(a.result, "os_release"), "PRETTY_NAME", &name);
+		CHECK_STR(name, "A \"Test\" 1");
+		worker_fsck("root");
+		worker_fsck("seed");
+		worker_answer_clear(&a);
+		close(fd);
+	}
+}
+
+TEST(unpack_sizes)
+{
+	int fd = worker_file("tar");
+	struct worker_answer a;
+
+	fill(fd, ARCHIVE_FILTER_NONE);
+	a = unpack(fd, ",\"size\":1073741824,\"seed_size\":134217728");
+	CHECK_INT(result_int(&a, "size"), 1 << 30);
+	CHECK_INT(size_of("root"), 1 << 30);
+	CHECK_INT(size_of("seed"), 128 << 20);
+	worker_answer_clear(&a);
+	worker_fsck("root");
+}
+
+TEST(unpack_refuses_what_does_not_fit)
+{
+	int fd = worker_file("tar");
+	_free_ char *data = malloc(30 << 20);
+	struct archive *t = tar_begin(fd, ARCHIVE_FILTER_ZSTD);
+	struct worker_answer a;
+
+	memset(data, 'x', (30 << 20) - 1);
+	data[(30 << 20) - 1] = '\0';
+	tar_add(t, "bomb", AE_IFREG, 0644, data);
+	tar_end(t, fd);
+	a = unpack(fd, ",\"size\":16777216");
+	expect_error(&a, "image.invalid", "/bomb is where it ended");
+}
+
+static void expect_refused(void (*build)(struct archive *t), const char *words)
+{
+	int fd = worker_file("tar");
+	struct archive *t = tar_begin(fd, ARCHIVE_FILTER_NONE);
+	struct worker_answer a;
+
+	build(t);
+	tar_end(t, fd);
+	a = unpack(fd, "");
+	expect_error(&a, "image.invalid", words);
+	close(fd);
+}
+
+static void dotdot(struct archive *t)
+{
+	tar_add(t, "a/../../etc/passwd", AE_IFREG, 0644, "x");
+}
+
+static void root_is_link(struct archive *t)
+{
+	tar_link(t, "root", "home", 0);
+}
+
+static void cross_link(struct archive *t)
+{
+	tar_add(t, "etc/f", AE_IFREG, 0644, "x");
+	tar_link(t, "root/f", "etc/f", 1);
+}
+
+static void lost_link(struct archive *t)
+{
+	tar_link(t, "a", "b", 1);
+}
+
+static void through_file(struct archive *t)
+{
+	tar_add(t, "f", AE_IFREG, 0644, "x");
+	tar_add(t, "f/g", AE_IFREG, 0644, "x");
+}
+
+static void dir_replaced(struct archive *t)
+{
+	tar_add(t, "d/f", AE_IFREG, 0644, "x");
+	tar_link(t, "d", "elsewhere", 0);
+}
+
+static void seed_escape(struct archive *t)
+{
+	tar_add(t, "root/", AE_IFDIR, 0700, NULL);
+	tar_link(t, "root/l", "/etc", 0);
+	tar_add(t, "root/l/passwd", AE_IFREG, 0644, "x");
+}
+
+static void nothing(struct archive *t)
+{
+	(void)t;
+}
+
+TEST(unpack_hostile_names)
+{
+	expect_refused(dotdot, "\"..\" in its name");
+	expect_refused(root_is_link, "/root is not a directory");
+	expect_refused(cross_link, "is on the work disk");
+	expect_refused(lost_link, "not in the archive");
+	expect_refused(through_file, "is no directory");
+	expect_refused(dir_replaced, "replaces a directory");
+	expect_refused(seed_escape, "symbolic links that lead nowhere");
+	expect_refused(nothing, "empty");
+}
+
+TEST(unpack_contains_links_and_absolute_names)
+{
+	int fd = worker_file("tar");
+	struct archive *t = tar_begin(fd, ARCHIVE_FILTER_NONE);
+	struct worker_answer a;
+
+	tar_link(t, "out", "../../../../tmp", 0);
+	tar_add(t, "out/owned", AE_IFREG, 0644, "x");
+	tar_add(t, "/abs/file", AE_IFREG, 0644, "x");
+	tar_add(t, "abs/file", AE_IFREG, 0644, "again");
+	tar_end(t, fd);
+	a = unpack(fd, "");
+	CHECK_INT(result_int(&a, "entries"), 4);
+	worker_answer_clear(&a);
+	worker_fsck("root");
+	CHECK(access("/tmp/owned", F_OK) < 0);
+}
+
+TEST(unpack_damaged_archives)
+{
+	int fd = worker_file("tar");
+	struct worker_answer a;
+	off_t size;
+
+	fill(fd, ARCHIVE_FILTER_XZ);
+	size = size_of("tar");
+	CHECK_INT(ftruncate(fd, size / 2), 0);
+	a = unpack(fd, "");
+	expect_error(&a, "image.invalid", "damaged archive");
+	CHECK_INT(ftruncate(fd, 0), 0);
+	CHECK(pwrite(fd, "this is no archive at all", 25, 0) == 25);
+	CHECK(lseek(fd, 0, SEEK_SET) == 0);
+	a = unpack(fd, "");
+	expect_error(&a, "image.invalid", "damaged archive");
+}
+
+TEST(closing_the_socket_ends_a_worker_that_waits)
+{
+	int fds[3], tar[2];
+	const char rq[] = "{\"job\":\"unpack\"}";
+	struct worker w;
+	int status = 0;
+
+	CHECK_INT(pipe2(tar, O_CLOEXEC), 0);
+	fds[0] = tar[0];
+	fds[1] = worker_file("root");
+	fds[2] = worker_file("seed");
+	worker_start(&w, rq, sizeof(rq) - 1, fds, 3);
+	/* The images are started before the first read: then it waits for the pipe. */
+	while (size_of("seed") == 0)
+		poll(NULL, 0, 5);
+	close(w.sock);
+	CHECK(waitpid(w.pid, &status, 0) == w.pid); /* the test's alarm bounds this */
+	CHECK(WIFEXITED(status));
+}
+
+TEST(a_full_disk_is_told_as_such)
+{
+	int fds[3] = {worker_file("tar")};
+	_free_ char *data = malloc(8 << 20);
+	char dir[300];
+	struct archive *t = tar_begin(fds[0], ARCHIVE_FILTER_NONE);
+	struct worker_answer a;
+
+	memset(data, 'x', (8 << 20) - 1);
+	data[(8 << 20) - 1] = '\0';
+	tar_add(t, "file", AE_IFREG, 0644, data);
+	tar_end(t, fds[0]);
+	snprintf(dir, sizeof(dir), "%s", worker_path("small"));
+	CHECK_INT(mkdir(dir, 0700), 0);
+	if (mount("none", dir, "tmpfs", 0, "size=4m") < 0)
+		test_skip("cannot mount a tmpfs: %s", strerror(errno));
+	fds[1] = worker_file("small/root");
+	fds[2] = worker_file("small/seed");
+	a = worker_run("{\"job\":\"unpack\"}", fds, 3);
+	close(fds[1]);
+	close(fds[2]);
+	CHECK_INT(umount2(dir, MNT_DETACH), 0);
+	expect_error(&a, "disk.full", "write /file: No space left on device");
+}
+
+TEST(a_large_archive_needs_little_memory)
+{
+	int fd = worker_file("tar");
+	_free_ char *data = malloc(1 << 20);
+	struct archive *t = tar_begin(fd, ARCHIVE_FILTER_NONE);
+	struct worker_answer a;
+	struct rusage ru;
+	char name[64];
+
+	memset(data, 'x', (1 << 20) - 1);
+	data[(1 << 20) - 1] = '\0';
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "d/%d", i);
+		tar_add(t, name, AE_IFREG, 0644, data);
+	}
+	tar_end(t, fd);
+	a = unpack(fd, "");
+	CHECK_INT(result_int(&a, "entries"), 200);
+	CHECK(a.progress < 100);
+	worker_answer_clear(&a);
+	CHECK_INT(getrusage(RUSAGE_CHILDREN, &ru), 0);
+#if !defined(__SANITIZE_ADDRESS__)
+	CHECK(ru.ru_maxrss < 64 * 1024);
+#endif
+}

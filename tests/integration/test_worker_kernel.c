@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: ISC */
+/* The kernel and vmlinux jobs of the real banger-worker: hand-made packages, then Debian's own. */
+#include <elf.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common/fd.h"
+#include "tests/integration/archives.h"
+#include "tests/integration/worker_client.h"
+#include "tests/lib/test.h"
+
+#define RELEASE "6.1.0-test"
+#define TREE "./lib/modules/" RELEASE "/"
+
+static void expect_error(struct worker_answer *a, const char *code, const char *words)
+{
+	const char *message;
+
+	CHECK(!a->result);
+	CHECK(a->error);
+	CHECK_STR(json_string_value(json_object_get(a->error, "code")), code);
+	message = json_string_value(json_object_get(a->error, "message"));
+	if (!strstr(message, words))
+		test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\"", message, words);
+	worker_answer_clear(a);
+}
+
+static void expect_result(
+	struct worker_answer *a, const char *format, const char *release, int modules, int boot)
+{
+	if (a->error)
+		test_fail(__FILE__, __LINE__, "failed: %s",
+			json_string_value(json_object_get(a->error, "message")));
+	CHECK(a->result);
+	CHECK_STR(json_string_value(json_object_get(a->result, "format")), format);
+	CHECK_STR(json_string_value(json_object_get(a->result, "release")), release);
+	CHECK_INT(json_integer_value(json_object_get(a->result, "modules")), modules);
+	CHECK_INT(json_integer_value(json_object_get(a->result, "boot_modules")), boot);
+	worker_answer_clear(a);
+}
+
+static struct worker_answer kernel(int source)
+{
+	int fds[4] = {source, worker_file("image"), worker_file("cpio"), worker_file("tree")};
+	struct worker_answer a = worker_run("{\"job\":\"kernel\",\"name\":\"k.deb\"}", fds, 4);
+
+	for (int i = 1; i < 4; i++)
+		close(fds[i]);
+	return a;
+}
+
+static off_t size_of(const char *name)
+{
+	struct stat st;
+
+	CHECK_INT(stat(worker_path(name), &st), 0);
+	return st.st_size;
+}
+
+static void add_bytes(struct archive *t, const char *name, const void *p, size_t len)
+{
+	struct archive_entry *e = archive_entry_new();
+
+	archive_entry_set_pathname(e, name);
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_entry_set_perm(e, 0644);
+	archive_entry_set_size(e, (la_int64_t)len);
+	CHECK_INT(archive_write_header(t, e), 0);
+	CHECK(archive_write_data(t, p, len) == (la_ssize_t)len);
+	archive_entry_free(e);
+}
+
+static void add_module(struct archive *t, const char *name, const char *info, size_t len)
+{
+	uint8_t ko[4096];
+	char path[256];
+
+	snprintf(path, sizeof(path), TREE "kernel/%s", name);
+	add_bytes(t, path, ko, make_module(ko, sizeof(ko), info, len));
+}
+
+#define INFO(s) s, sizeof(s)
+
+static void add_modules(struct archive *t)
+{
+	add_module(
+		t, "virtio_blk.ko", INFO("alias=virtio:d00000002v*\0depends=virtio,virtio_ring"));
+	add_module(t, "virtio-rng.ko", INFO("depends=virtio"));
+	add_module(t, "virtio.ko", INFO("depends="));
+	add_module(t, "virtio_ring.ko", INFO("depends=virtio"));
+	add_module(t, "other.ko",
+		INFO("alias=char-major-10-200\0alias=devname:net/other\0softdep=pre: a"));
+	add_bytes(t, TREE "modules.builtin", "kernel/fs/ext4/ext4.ko\n", 23);
+	add_bytes(t, TREE "modules.builtin.modinfo", "ext4.alias=fs-ext4", 19);
+	tar_link(t, TREE "build", "/usr/src/x", 0);
+}
+
+/* Writes a package named "deb" and returns it open. */
+static int package(void (*fill)(struct archive *t), int filter, const char *tar_name)
+{
+	int tar = worker_file("data.tar"), deb = worker_file("deb");
+	struct archive *t = tar_begin(tar, filter);
+	_free_ char *data = NULL;
+	size_t len;
+
+	fill(t);
+	tar_end(t, tar);
+	CHECK_INT(bg_read_fd(tar, 64 << 20, &data, &len), 0);
+	make_deb(deb, tar_name, data, len);
+	close(tar);
+	return deb;
+}
+
+static void add_image(struct archive *t, const char *release)
+{
+	uint8_t image[8192];
+
+	add_bytes(t, "./boot/vmlinuz-" RELEASE, image,
+		make_bzimage(image, sizeof(image), release, "payload and more", 16));
+}
+
+static void whole(struct archive *t)
+{
+	add_image(t, RELEASE);
+	add_modules(t);
+}
+
+static void mismatch(struct archive *t)
+{
+	add_image(t, "5.0");
+	add_modules(t);
+}
+
+static void no_image(struct archive *t)
+{
+	tar_add(t, "./usr/share/doc/x", AE_IFREG, 0644, "metapackage");
+}
+
+static void two_releases(struct archive *t)
+{
+	whole(t);
+	tar_add(t, "./lib/modules/9.9/kernel/", AE_IFDIR, 0755, NULL);
+}
+
+static void no_module(struct archive *t)
+{
+	add_image(t, RELEASE);
+	tar_add(t, TREE "kernel/bad.ko", AE_IFREG, 0644, "text");
+}
+
+static void circle(struct archive *t)
+{
+	add_image(t, RELEASE);
+	add_module(t, "virtio.ko", INFO("depends=overlay"));
+	add_module(t, "overlay.ko", INFO("depends=virtio,gone"));
+}
+
+TEST(a_package_in_every_compression)
+{
+	static const struct {
+		int filter;
+		const char *name;
+	} rows[] = {{ARCHIVE_FILTER_XZ, "data.tar.xz"}, {ARCHIVE_FILTER_ZSTD, "data.tar.zst"},
+		{ARCHIVE_FILTER_GZIP, "data.tar.gz"}, {ARCHIVE_FILTER_NONE, "data.tar"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int deb = package(whole, rows[i].filter, rows[i].name);
+		struct worker_answer a = kernel(deb);
+
+		expect_result(&a, "bzimage", RELEASE, 5, 4);
+		worker_fsck("tree");
+		close(deb);
+	}
+}
+
+/* The names of /banger/modules inside the cpio, which is stored as it is. */
+TEST(boot_modules_stand_in_load_order)
+{
+	int deb = package(whole, ARCHIVE_FILTER_NONE, "data.tar");
+	struct worker_answer a = kernel(deb);
+	_free_ char *cpio = NULL;
+	size_t len;
+
+	expect_result(&a, "bzimage", RELEASE, 5, 4);
+	CHECK_INT(bg_read_file_at(AT_FDCWD, worker_path("cpio"), 1 << 20, &cpio, &len), 0);
+	CHECK(memmem(cpio, len, "virtio.ko\nvirtio_ring.ko\nvirtio_blk.ko\nvirtio-rng.ko\n", 52));
+	CHECK(memmem(cpio, len, "banger/ko/virtio-rng.ko", 24));
+	CHECK(!memmem(cpio, len, "other.ko", 8));
+}
+
+TEST(packages_that_are_wrong)
+{
+	struct worker_answer a = kernel(package(mismatch, ARCHIVE_FILTER_XZ, "data.tar.xz"));
+
+	expect_error(&a, "kernel.invalid", "the kernel is 5.0 but its modules are for " RELEASE);
+	a = kernel(package(no_image, ARCHIVE_FILTER_XZ, "data.tar.xz"));
+	CHECK(strstr(json_string_value(json_object_get(a.error, "hint")), "metapackage"));
+	expect_error(&a, "kernel.invalid", "holds no kernel");
+	a = kernel(package(two_releases, ARCHIVE_FILTER_XZ, "data.tar.xz"));
+	expect_error(&a, "kernel.invalid", "more than one release");
+	a = kernel(package(no_module, ARCHIVE_FILTER_XZ, "data.tar.xz"));
+	expect_error(&a, "kernel.invalid", "is no kernel module");
+	a = kernel(package(whole, ARCHIVE_FILTER_XZ, "other.tar.xz"));
+	expect_error(&a, "kernel.invalid", "no Debian package");
+}
+
+TEST(modules_that_need_each_other_end)
+{
+	struct worker_answer a = kernel(package(circle, ARCHIVE_FILTER_XZ, "data.tar.xz"));
+
+	expect_result(&a, "bzimage", RELEASE, 2, 2);
+}
+
+TEST(truncated_package)
+{
+	int deb = package(whole, ARCHIVE_FILTER_XZ, "data.tar.xz");
+	struct worker_answer a;
+
+	CHECK_INT(ftruncate(deb, size_of("deb") / 2), 0);
+	a = kernel(deb);
+	expect_error(&a, "kernel.invalid", "damaged archive");
+}
+
+static size_t make_elf(char *out, size_t room)
+{
+	Elf64_Ehdr eh = {.e_type = ET_EXEC, .e_machine = EM_X86_64};
+
+	memcpy(eh.e_ident, ELFMAG, SELFMAG);
+	eh.e_ident[EI_CLASS] = ELFCLASS64;
+	eh.e_ident[EI_DATA] = ELFDATA2LSB;
+	memset(out, 'e', room);
+	memcpy(out, &eh, sizeof(eh));
+	memcpy(out + room / 2, "Linux version %s (%s)", 22);
+	/* across the seam of two pieces of 1 MiB */
+	memcpy(out + (1 << 20) - 10, "Linux version 4.19.0-x (gcc)", 29);
+	return room;
+}
+
+TEST(bare_images)
+{
+	static char elf[(1 << 20) + 4096];
+	uint8_t image[8192];
+	int fd = worker_file("src");
+	struct worker_answer a;
+	size_t len = make_elf(elf, sizeof(elf));
+
+	CHECK(pwrite(fd, elf, len, 0) == (ssize_t)len);
+	a = kernel(fd);
+	expect_result(&a, "elf", "4.19.0-x", 0, 0);
+	CHECK_INT(size_of("image"), len);
+	CHECK_INT(size_of("tree"), 0);
+	CHECK_INT(size_of("cpio"), 0);
+	len = make_bzimage(image, sizeof(image), "5.15.1", "0123456789abcdef", 16);
+	CHECK_INT(ftruncate(fd, 0), 0);
+	CHECK(pwrite(fd, image, len, 0) == (ssize_t)len);
+	a = kernel(fd);
+	expect_result(&a, "bzimage", "5.15.1", 0, 0);
+	CHECK_INT(ftruncate(fd, 100), 0);
+	a = kernel(fd);
+	expect_error(&a, "kernel.invalid", "\"k.deb\" is no kernel");
+}
+
+/* A bzImage around an ELF file, compressed by the filter, size appended. */
+static int packed_kernel(const char *elf, size_t len, int filter)
+{
+	int raw = worker_file("payload"), fd = worker_file("bzimage");
+	static uint8_t image[256 * 1024];
+	struct archive *w = archive_write_new();
+	struct archive_entry *e = archive_entry_new();
+	uint32_t size = (uint32_t)len;
+	_free_ char *packed = NULL;
+	size_t n;
+
+	CHECK_INT(archive_write_set_format_raw(w), 0);
+	CHECK_INT(archive_write_add_filter(w, filter), 0);
+	CHECK_INT(archive_write_open_fd(w, raw), 0);
+	archive_entry_set_filetype(e, AE_IFREG);
+	CHECK_INT(archive_write_header(w, e), 0);
+	CHECK(archive_write_data(w, elf, len) == (la_ssize_t)len);
+	CHECK_INT(archive_write_close(w), 0);
+	archive_write_free(w);
+	archive_entry_free(e);
+	CHECK(lseek(raw, 0, SEEK_END) > 0);
+	CHECK_INT(bg_write_all(raw, &size, sizeof(size)), 0);
+	CHECK(lseek(raw, 0, SEEK_SET) == 0);
+	CHECK_INT(bg_read_fd(raw, sizeof(image), &packed, &n), 0);
+	n = make_bzimage(image, sizeof(image), "1.0", packed, n);
+	CHECK(pwrite(fd, image, n, 0) == (ssize_t)n);
+	CHECK(pwrite(fd, "trailing things", 15, (off_t)n) == 15);
+	close(raw);
+	return fd;
+}
+
+TEST(vmlinux_of_every_compression)
+{
+	static const int filters[] = {ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_XZ, ARCHIVE_FILTER_ZSTD,
+		ARCHIVE_FILTER_LZ4, ARCHIVE_FILTER_LZMA, ARCHIVE_FILTER_BZIP2};
+	static char elf[(1 << 20) + 4096];
+	size_t len = make_elf(elf, sizeof(elf));
+
+	for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
+		int fds[2] = {packed_kernel(elf, len, filters[i]), worker_file("vmlinux")};
+		struct worker_answer a = worker_run("{\"job\":\"vmlinux\"}", fds, 2);
+		_free_ char *back = NULL;
+		size_t n;
+
+		if (a.error)
+			test_fail(__FILE__, __LINE__, "filter %d: %s", filters[i],
+				json_string_value(json_object_get(a.error, "message")));
+		CHECK_INT(json_integer_value(json_object_get(a.result, "bytes")), len);
+		CHECK_INT(bg_read_file_at(AT_FDCWD, worker_path("vmlinux"), 2 << 20, &back, &n), 0);
+		CHECK(n == len && memcmp(back, elf, len) == 0);
+		worker_answer_clear(&a);
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
+TEST(vmlinux_of_damaged_images)
+{
+	static char elf[4096];
+	int fds[2] = {packed_kernel(elf, sizeof(elf), ARCHIVE_FILTER_GZIP), worker_file("vmlinux")};
+	struct worker_answer a;
+
+	a = worker_run("{\"job\":\"vmlinux\"}", fds, 2);
+	expect_error(&a, "kernel.invalid", "no x86-64 ELF file inside");
+	CHECK(pwrite(fds[0], "\xff\xff\xff\x7f", 4, 0x24c) == 4);
+	a = worker_run("{\"job\":\"vmlinux\"}", fds, 2);
+	expect_error(&a, "kernel.invalid", "shorter than its header says");
+	CHECK_INT(ftruncate(fds[0], 0x200), 0);
+	a = worker_run("{\"job\":\"vmlinux\"}", fds, 2);
+	expect_error(&a, "kernel.invalid", "no boot header");
+}
+
+/* Downloads the package behind linux-image-cloud-amd64 into the test's directory. */
+static const char *debian_kernel(void)
+{
+	static glob_t g;
+	char cmd[1200];
+
+	snprintf(cmd, sizeof(cmd),
+		"cd %s && command -v apt-get >/dev/null && p=$(apt-cache depends "
+		"linux-image-cloud-amd64 "
+		"2>/dev/null | awk '/Depends:/{print $2; exit}') && [ -n \"$p\" ] && "
+		"timeout 100 apt-get download $p >apt.log 2>&1",
+		test_tmpdir());
+	if (system(cmd) != 0)
+		test_skip("apt cannot download Debian's cloud kernel here");
+	CHECK_INT(glob(worker_path("linux-image-*.deb"), 0, NULL, &g), 0);
+	return g.gl_pathv[0];
+}
+
+TEST(debian_kernel_package)
+{
+	int fd = open(debian_kernel(), O_RDONLY | O_CLOEXEC);
+	struct worker_answer a;
+	char cmd[2000];
+
+	CHECK(fd >= 0);
+	a = kernel(fd);
+	CHECK(a.result);
+	CHECK(json_integer_value(json_object_get(a.result, "modules")) > 500);
+	CHECK(json_integer_value(json_object_get(a.result, "boot_modules")) >= 10);
+	worker_fsck("tree");
+	/* modprobe must find what it needs in the tree as a guest would see it. */
+	snprintf(cmd, sizeof(cmd),
+		"PATH=/usr/sbin:/sbin:$PATH; cd %s && mkdir -p x/lib/modules && command -v "
+		"modprobe debugfs "
+		">/dev/null || exit 99; debugfs -R 'rdump / x/lib/modules' tree >/dev/null 2>&1; "
+		"r=%s; "
+		"modprobe -d x -S $r -n -v overlay | grep -q overlay.ko && "
+		"modprobe -d x -S $r -n -v fs-overlay | grep -q overlay.ko && "
+		"[ $(modprobe -d x -S $r -n -v virtio_net | wc -l) -ge 4 ] && "
+		"modprobe -d x -S $r -n ext4 && ! modprobe -d x -S $r -n no_such_module "
+		"2>/dev/null",
+		test_tmpdir(), json_string_value(json_object_get(a.result, "release")));
+	if (WEXITSTATUS(system(cmd)) == 99)
+		test_skip("no modprobe or debugfs on this machine");
+	CHECK_INT(system(cmd), 0);
+	worker_answer_clear(&a);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: ISC */
+/* What a sealed worker can still do, tried from the inside. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "tests/lib/test.h"
+#include "worker/sandbox.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/* Runs try() sealed, in a child of its own; its wait status. */
+static int sealed(int (*try)(void))
+{
+	int status;
+	pid_t pid;
+
+	if (SANITIZED)
+		test_skip("the seal is off under the address sanitizer");
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		if (sandbox_enter(NULL) < 0 || sandbox_seal(10, NULL) < 0)
+			_exit(99);
+		_exit(try());
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	return status;
+}
+
+static void expect_exit(int (*try)(void), int code)
+{
+	int status = sealed(try);
+
+	CHECK(WIFEXITED(status));
+	CHECK_INT(WEXITSTATUS(status), code);
+}
+
+static void expect_killed(int (*try)(void))
+{
+	int status = sealed(try);
+
+	CHECK(WIFSIGNALED(status));
+	CHECK_INT(WTERMSIG(status), SIGSYS);
+}
+
+static int open_path(void)
+{
+	return open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+static int write_path(void)
+{
+	return open("/tmp/sandbox-escape", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0 ? errno : 0;
+}
+
+static int make_socket(void)
+{
+	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 ? errno : 0;
+}
+
+static int run_program(void)
+{
+	return execl("/bin/true", "true", (char *)NULL) < 0 ? errno : 0;
+}
+
+static int start_process(void)
+{
+	return fork() < 0 ? errno : 0;
+}
+
+static int executable_memory(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+			       MAP_FAILED
+		       ? errno
+		       : 0;
+}
+
+static int trace(void)
+{
+	return syscall(SYS_ptrace, 0, 0, 0, 0) < 0 ? errno : 0;
+}
+
+static int remove_path(void)
+{
+	return unlink("/tmp/sandbox-escape") < 0 ? errno : 0;
+}
+
+static int inherited(void)
+{
+	char c;
+
+	/* fd 40 was open before: stage 1 closed it. */
+	return read(40, &c, 1) < 0 ? errno : 0;
+}
+
+static int plain_work(void)
+{
+	char *p = malloc(8 * MIB);
+
+	if (!p)
+		return 1;
+	memset(p, 1, 8 * MIB);
+	free(p);
+	return 0;
+}
+
+TEST(paths_are_refused)
+{
+	expect_exit(open_path, EACCES);
+	expect_exit(write_path, EACCES);
+	expect_killed(remove_path);
+}
+
+TEST(the_rest_ends_the_process)
+{
+	expect_killed(make_socket);
+	expect_killed(run_program);
+	expect_killed(start_process);
+	expect_killed(executable_memory);
+	expect_killed(trace);
+}
+
+TEST(inherited_descriptors_are_gone)
+{
+	CHECK_INT(dup2(0, 40), 40);
+	expect_exit(inherited, EBADF);
+}
+
+TEST(work_goes_on)
+{
+	expect_exit(plain_work, 0);
+}
