@@ -22,7 +22,8 @@ enum { HELPER_FD = 3 };
 /* Default signals, an empty environment, the socket; everything else is close-on-exec. */
 static int spawn(const char *path, int sock, pid_t *ret)
 {
-	char *const argv[] = {(char *)(uintptr_t) "banger-privhelper", NULL}, *const envp[] = {NULL};
+	char *const argv[] = {(char *)(uintptr_t) "banger-privhelper", NULL}, *const envp[] = {
+										      NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t all, none;
