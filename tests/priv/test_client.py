@@ -80,7 +80,7 @@ def test_bad_configuration(alice, conf):
     assert code == "helper.refused" and "configuration" in message and "privhelper.conf" in hint
 
 
-def test_bad_ledger(alice):
+def test_bad_ledger(alice, alone):
     os.chmod(LEDGER, 0o666)
     try:
         code, message, _ = refusal(alice)
@@ -90,7 +90,7 @@ def test_bad_ledger(alice):
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o666])
-def test_tun_device(alice, index, mode):
+def test_tun_device(alice, index, alone, mode):
     """Closed to users: an error that says so."""
     old = os.stat("/dev/net/tun").st_mode & 0o7777
     os.chmod("/dev/net/tun", mode)

@@ -288,7 +288,7 @@ def test_configuration_others_can_write(alice, conf):
     assert code_of(Helper(alice)) == CONFIG
 
 
-def test_configuration_behind_a_link(alice, tmp_path):
+def test_configuration_behind_a_link(alice, alone):
     os.rename(CONF, CONF + ".kept")
     try:
         os.symlink(CONF + ".kept", CONF)
@@ -298,7 +298,7 @@ def test_configuration_behind_a_link(alice, tmp_path):
         os.rename(CONF + ".kept", CONF)
 
 
-def test_no_configuration(alice, index):
+def test_no_configuration(alice, index, alone):
     os.rename(CONF, CONF + ".kept")
     try:
         with Helper(alice) as h:
