@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from conftest import LEDGER, Traces
-from privclient import HELPER
+from privclient import HELPER, HELPER_DIR
 
 CALL = os.environ.get("BANGER_PRIV_CALL")
 
@@ -45,12 +45,11 @@ def test_not_a_member(mallory):
 
 
 def test_not_a_member_though_it_runs(mallory):
-    folder = os.path.dirname(HELPER)
-    os.chmod(folder, 0o755)
+    os.chmod(HELPER_DIR, 0o755)
     try:
         assert refusal(mallory)[0] == "helper.not_a_member"
     finally:
-        os.chmod(folder, 0o750)
+        os.chmod(HELPER_DIR, 0o750)
 
 
 def test_no_capability(alice):

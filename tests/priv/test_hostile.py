@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from conftest import CONF, HELPER, LEDGER, Traces
-from privclient import (CLEANUP, CONFIG, ENVIRONMENT, HELLO, IDENTITY, LIST, NET_ATTACH, NO_CAPABILITY, NOT_MEMBER,
+from privclient import (CLEANUP, CONFIG, ENVIRONMENT, HELLO, HELPER_DIR, IDENTITY, LIST, NET_ATTACH, NO_CAPABILITY, NOT_MEMBER,
                         SANDBOX,                        Ended, Helper, Refused, message)
 from hostuser import HostUser
 
@@ -97,12 +97,12 @@ def test_not_in_the_group(mallory):
 
 def test_not_in_the_group_though_it_runs(mallory, tmp_path):
     """A folder left open by a bad package: the helper itself still refuses."""
-    mode = os.stat(os.path.dirname(HELPER)).st_mode & 0o7777
-    os.chmod(os.path.dirname(HELPER), 0o755)
+    mode = os.stat(HELPER_DIR).st_mode & 0o7777
+    os.chmod(HELPER_DIR, 0o755)
     try:
         assert code_of(Helper(mallory)) == NOT_MEMBER
     finally:
-        os.chmod(os.path.dirname(HELPER), mode)
+        os.chmod(HELPER_DIR, mode)
 
 
 @pytest.fixture
