@@ -142,7 +142,7 @@ static void on_opening_late(void *userdata)
 
 	guest_enter(guest);
 	guest->opening_usec = BG_MIN(guest->opening_usec * 2, (uint64_t)OPENING_MAX_USEC);
-	broken_retry(guest, "the guest did not answer");
+	broken(guest, "the guest did not answer", RETRY_MIN_USEC);
 	guest_leave(guest);
 }
 

@@ -30,6 +30,7 @@ struct probe {
 	int kvm, vm, cpu;
 	void *memory;
 	struct kvm_run *run;
+	uint64_t usec; /* of the best run */
 };
 
 static uint64_t now_usec(void)
@@ -106,17 +107,33 @@ static int step_cpu(struct probe *p)
 }
 
 /* Ends at the hlt, with ecx counted down; anything else is not a KVM that runs guests. */
-static int step_run(struct probe *p)
+static int run_once(struct probe *p)
 {
 	struct kvm_regs regs;
+	uint64_t started = now_usec();
 
 	if (ioctl(p->cpu, KVM_RUN, 0) < 0)
 		return errno;
 	if (p->run->exit_reason != KVM_EXIT_HLT)
 		return EPROTO;
+	p->usec = BG_MIN(p->usec, now_usec() - started);
 	if (ioctl(p->cpu, KVM_GET_REGS, &regs) < 0)
 		return errno;
 	return (uint32_t)regs.rcx == 0 ? 0 : EPROTO;
+}
+
+static int step_run(struct probe *p)
+{
+	int e = run_once(p);
+
+	for (int i = 1; i < KVM_PROBE_RUNS_MAX && e == 0; i++) {
+		if (p->usec <= KVM_PROBE_ALLOWED_USEC || p->usec > KVM_PROBE_DOUBTFUL_USEC)
+			break;
+		e = set_registers(p);
+		if (e == 0)
+			e = run_once(p);
+	}
+	return e;
 }
 
 static int (*const steps[])(struct probe *p) = {
@@ -132,18 +149,16 @@ static_assert(ARRAY_SIZE(steps) == KVM_STEP_MAX_, "one function per step");
 /* What it opens goes with the child. */
 void kvm_probe_run(struct kvm_verdict *ret)
 {
-	struct probe p = {.kvm = -1, .vm = -1, .cpu = -1};
-	uint64_t started = 0;
+	struct probe p = {.kvm = -1, .vm = -1, .cpu = -1, .usec = UINT64_MAX};
 
 	*ret = (struct kvm_verdict){0};
 	for (int i = 0; i < KVM_STEP_MAX_; i++) {
-		started = now_usec();
 		ret->step = i;
 		ret->error = steps[i](&p);
 		if (ret->error != 0)
 			return;
 	}
-	ret->usec = now_usec() - started;
+	ret->usec = p.usec;
 }
 
 static bool explain_error(const struct kvm_verdict *v, char *ret, size_t size)
