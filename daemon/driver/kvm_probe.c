@@ -9,10 +9,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* mov ecx, KVM_PROBE_LOOPS; loop: dec ecx; jnz loop; hlt (16-bit real mode, 32-bit operands by prefix 0x66) */
-static const uint8_t guest_code[] = {
-	0x66, 0xb9, KVM_PROBE_LOOPS & 0xff, KVM_PROBE_LOOPS >> 8 & 0xff, KVM_PROBE_LOOPS >> 16 & 0xff,
-	KVM_PROBE_LOOPS >> 24 & 0xff, 0x66, 0x49, 0x75, 0xfc, 0xf4};
+/* mov ecx, KVM_PROBE_LOOPS; loop: dec ecx; jnz loop; hlt (16-bit real mode, 32-bit operands by
+ * prefix 0x66) */
+static const uint8_t guest_code[] = {0x66, 0xb9, KVM_PROBE_LOOPS & 0xff,
+	KVM_PROBE_LOOPS >> 8 & 0xff, KVM_PROBE_LOOPS >> 16 & 0xff, KVM_PROBE_LOOPS >> 24 & 0xff,
+	0x66, 0x49, 0x75, 0xfc, 0xf4};
 
 enum { GUEST_MEMORY = 4096, GUEST_ADDRESS = 0x1000 };
 
@@ -67,7 +68,8 @@ static int step_memory(struct probe *p)
 	struct kvm_userspace_memory_region region = {
 		.guest_phys_addr = GUEST_ADDRESS, .memory_size = GUEST_MEMORY};
 
-	p->memory = mmap(NULL, GUEST_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	p->memory =
+		mmap(NULL, GUEST_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (p->memory == MAP_FAILED)
 		return errno;
 	memcpy(p->memory, guest_code, sizeof(guest_code));
@@ -166,13 +168,16 @@ static bool explain_error(const struct kvm_verdict *v, char *ret, size_t size)
 	if (v->step == KVM_STEP_OPEN && v->error == ENOENT)
 		snprintf(ret, size, "there is no /dev/kvm");
 	else if (v->step == KVM_STEP_OPEN && (v->error == EACCES || v->error == EPERM))
-		snprintf(ret, size, "you may not open /dev/kvm (`sudo usermod -aG kvm $USER`, then log in again)");
+		snprintf(ret, size,
+			"you may not open /dev/kvm (`sudo usermod -aG kvm $USER`, then log in "
+			"again)");
 	else if (v->error == ETIMEDOUT)
 		snprintf(ret, size, "/dev/kvm did not end a probe of %u instructions within %u ms",
 			2 * KVM_PROBE_LOOPS, KVM_PROBE_DEADLINE_USEC / 1000);
 	else
 		snprintf(ret, size, "KVM cannot %s: %s",
-			(unsigned)v->step < KVM_STEP_MAX_ ? step_names[v->step] : "be tried", strerror(v->error));
+			(unsigned)v->step < KVM_STEP_MAX_ ? step_names[v->step] : "be tried",
+			strerror(v->error));
 	return false;
 }
 
@@ -181,11 +186,13 @@ bool kvm_verdict_explain(const struct kvm_verdict *v, char *ret, size_t size)
 	if (v->error != 0)
 		return explain_error(v, ret, size);
 	if (v->usec > KVM_PROBE_ALLOWED_USEC) {
-		snprintf(ret, size, "/dev/kvm emulates every instruction (%llu ms for the probe, %u ms allowed)",
+		snprintf(ret, size,
+			"/dev/kvm emulates every instruction (%llu ms for the probe, %u ms "
+			"allowed)",
 			(unsigned long long)v->usec / 1000, KVM_PROBE_ALLOWED_USEC / 1000);
 		return false;
 	}
-	snprintf(ret, size, "KVM runs guests (%llu.%llu ms for the probe)", (unsigned long long)v->usec / 1000,
-		(unsigned long long)v->usec % 1000 / 100);
+	snprintf(ret, size, "KVM runs guests (%llu.%llu ms for the probe)",
+		(unsigned long long)v->usec / 1000, (unsigned long long)v->usec % 1000 / 100);
 	return true;
 }
