@@ -75,8 +75,12 @@ static bool put(struct line *line, const char *s, size_t len)
 /* Bytes of the UTF-8 sequence at s, 0 when it is none (RFC 3629, table of section 4). */
 static size_t utf8_len(const unsigned char *s)
 {
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 :
-		s[0] < 0xf5 ? 4 : 0;
+	size_t n = s[0] < 0x80	 ? 1
+		   : s[0] < 0xc2 ? 0
+		   : s[0] < 0xe0 ? 2
+		   : s[0] < 0xf0 ? 3
+		   : s[0] < 0xf5 ? 4
+				 : 0;
 
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
@@ -129,8 +133,8 @@ static void put_field(struct line *line, const char *name, const char *value)
 	line->buf[line->len++] = '"';
 }
 
-static void line_begin(struct line *line, enum log_level level, const char *source,
-	const char *message)
+static void line_begin(
+	struct line *line, enum log_level level, const char *source, const char *message)
 {
 	struct timespec now;
 	struct tm tm;
@@ -179,8 +183,8 @@ void log_msg(enum log_level level, const char *source, const char *message, ...)
 	errno = saved;
 }
 
-void log_err(enum log_level level, const char *source, const char *message,
-	const struct bg_err *err)
+void log_err(
+	enum log_level level, const char *source, const char *message, const struct bg_err *err)
 {
 	log_msg(level, source, message, "code", err ? bg_err_code_str(err->code) : NULL, "error",
 		err ? err->message : NULL, "hint", err ? err->hint : NULL, NULL);

@@ -16,7 +16,8 @@
 #include "common/log.h"
 
 #define BACKLOG 64
-#define LOCK_TRIES 100 /* of 100 ms: an engine whose monitor was killed may still be putting things right */
+#define LOCK_TRIES                                                                                 \
+	100 /* of 100 ms: an engine whose monitor was killed may still be putting things right */
 
 void boot_ready(int *fd)
 {

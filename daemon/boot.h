@@ -2,8 +2,8 @@
 /*
  * boot.h: how bangerd starts and says how that went. Used by main, monitor and engine.
  *
- * The ready fd gets one line: "ok" once the engine serves, or the error as JSON ({"code", "message",
- * "hint", "errno"}) from whoever fails. Without one, errors go to stderr as a sentence.
+ * The ready fd gets one line: "ok" once the engine serves, or the error as JSON ({"code",
+ * "message", "hint", "errno"}) from whoever fails. Without one, errors go to stderr as a sentence.
  */
 #ifndef BOOT_H
 #define BOOT_H
@@ -11,8 +11,11 @@
 #include "common/err.h"
 #include "common/paths.h"
 
-/* Exit statuses of the engine that the monitor tells apart; any other end is a crash. */
-enum { ENGINE_EXIT_OK = 0, ENGINE_EXIT_START = 3 };
+/*
+ * Exit statuses of the engine that the monitor tells apart; any other end is a crash. START + e: it
+ * could not start, said why, and the monitor is to end with status e (enum bg_exit).
+ */
+enum { ENGINE_EXIT_OK = 0, ENGINE_EXIT_START = 32, ENGINE_EXIT_START_MAX = 63 };
 
 /* The engine is this executable again, with these descriptors (see main.c). */
 enum {

@@ -15,15 +15,17 @@
 #include "common/fd.h"
 #include "daemon/loop/spawn.h"
 
-#define TERM_GRACE_S 20 /* mmdebstrap takes its rootfs down itself when told to end; that is some seconds */
+#define TERM_GRACE_S                                                                               \
+	20 /* mmdebstrap takes its rootfs down itself when told to end; that is some seconds */
 #define KILL_GRACE_S 5
 #define BASE_PACKAGES                                                                              \
-	"systemd-sysv,udev,dbus,libpam-systemd,openssh-server,iproute2,iputils-ping,netbase,"       \
-	"ca-certificates,less,vim-tiny,sudo,git,curl,wget,rsync,procps,psmisc,kmod,file,xz-utils,"  \
+	"systemd-sysv,udev,dbus,libpam-systemd,openssh-server,iproute2,iputils-ping,netbase,"      \
+	"ca-certificates,less,vim-tiny,sudo,git,curl,wget,rsync,procps,psmisc,kmod,file,xz-utils," \
 	"zstd,tmux,bash-completion"
+#define MULTI_USER "/lib/systemd/system/multi-user.target"
 #define MASKED                                                                                     \
-	"apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "           \
-	"e2scrub_reap.service fstrim.timer getty@tty1.service systemd-pstore.service "              \
+	"apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "          \
+	"e2scrub_reap.service fstrim.timer getty@tty1.service systemd-pstore.service "             \
 	"systemd-rfkill.socket sys-kernel-debug.mount sys-kernel-tracing.mount"
 
 /*
@@ -40,18 +42,19 @@ static const char *const fixed_args[] = {
 	"--dpkgopt=path-include=/usr/share/doc/*/copyright",
 	"--customize-hook=rm -f \"$1\"/etc/ssh/ssh_host_*",
 	"--customize-hook=: > \"$1\"/etc/machine-id; rm -f \"$1\"/var/lib/dbus/machine-id",
-	"--customize-hook=rm -f \"$1\"/etc/resolv.conf \"$1\"/etc/hostname; : > \"$1\"/etc/resolv.conf",
+	"--customize-hook=rm -f \"$1\"/etc/resolv.conf \"$1\"/etc/hostname; : > "
+	"\"$1\"/etc/resolv.conf",
 	"--customize-hook=find \"$1\"/var/log -type f -delete",
-	"--customize-hook=for u in " MASKED "; do ln -sf /dev/null \"$1\"/etc/systemd/system/$u; done",
-	"--customize-hook=ln -sf /lib/systemd/system/multi-user.target "
-	"\"$1\"/etc/systemd/system/default.target",
+	"--customize-hook=for u in " MASKED
+	"; do ln -sf /dev/null \"$1\"/etc/systemd/system/$u; done",
+	"--customize-hook=ln -sf " MULTI_USER " \"$1\"/etc/systemd/system/default.target",
 };
 
 static char tmpdir[] = "/var/tmp/banger-build.XXXXXX";
 
 /* Only what the tool needs; the proxies are how some networks are reached at all. */
-static const char *const passed_env[] = {"PATH", "HOME", "USER", "LOGNAME", "http_proxy", "https_proxy",
-	"ftp_proxy", "no_proxy", NULL};
+static const char *const passed_env[] = {"PATH", "HOME", "USER", "LOGNAME", "http_proxy",
+	"https_proxy", "ftp_proxy", "no_proxy", NULL};
 
 struct words {
 	const char *word[ARRAY_SIZE(fixed_args) + 8];
@@ -247,11 +250,12 @@ static void end_leftovers(const sigset_t *set)
 	}
 }
 
-/* Files there belong to our subordinate uids: only a namespace with those mapped can remove them. */
+/* Files there belong to our subordinate uids: only a namespace with those mapped can remove them.
+ */
 static void remove_tmpdir(const sigset_t *set)
 {
-	const char *const argv[] = {"unshare", "--map-root-user", "--map-auto", "--", "rm", "-rf", "--",
-		tmpdir, NULL};
+	const char *const argv[] = {
+		"unshare", "--map-root-user", "--map-auto", "--", "rm", "-rf", "--", tmpdir, NULL};
 	pid_t pid;
 
 	if (bg_rm_rf_at(-1, tmpdir) >= 0)

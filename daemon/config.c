@@ -10,7 +10,18 @@
 #include "common/size.h"
 #include "daemon/config_toml.h"
 
-enum kind { KIND_LEVEL, KIND_VMM, KIND_STORAGE, KIND_PROGRAM, KIND_PATH, KIND_NAME, KIND_VCPUS, KIND_SECONDS, KIND_MEMORY, KIND_DISK };
+enum kind {
+	KIND_LEVEL,
+	KIND_VMM,
+	KIND_STORAGE,
+	KIND_PROGRAM,
+	KIND_PATH,
+	KIND_NAME,
+	KIND_VCPUS,
+	KIND_SECONDS,
+	KIND_MEMORY,
+	KIND_DISK
+};
 
 struct key {
 	const char *name;
@@ -20,7 +31,8 @@ struct key {
 };
 
 static const struct key keys[] = {
-#define X(key, kind, field, standard, help) {#key, KIND_##kind, offsetof(struct config, field), standard},
+#define X(key, kind, field, standard, help)                                                        \
+	{#key, KIND_##kind, offsetof(struct config, field), standard},
 #include "daemon/config_keys.def"
 #undef X
 };
@@ -36,7 +48,8 @@ struct load {
 };
 
 /* "PATH:LINE: KEY …" and a hint that says what would do. */
-_printf_(4, 5) static int bad(const struct load *l, unsigned line, const char *hint, const char *fmt, ...)
+_printf_(4, 5) static int bad(
+	const struct load *l, unsigned line, const char *hint, const char *fmt, ...)
 {
 	_free_ char *text = NULL;
 	va_list ap;
@@ -53,38 +66,45 @@ _printf_(4, 5) static int bad(const struct load *l, unsigned line, const char *h
 	return r;
 }
 
+/* Where the key's value lives; its type goes with the kind. */
+static void *field(const struct load *l, const struct key *key)
+{
+	return (char *)l->config + key->offset;
+}
+
 static int set_word(const struct load *l, const struct key *key, const char *text, unsigned line,
 	const char *const *words, size_t n, const char *hint)
 {
 	for (size_t i = 0; i < n; i++)
 		if (bg_streq(words[i], text)) {
 			/* Every enum of struct config has the size of an int; asserted below. */
-			*(int *)((char *)l->config + key->offset) = (int)i;
+			*(int *)field(l, key) = (int)i;
 			return 0;
 		}
 	return bad(l, line, hint, "%s: \"%.60s\" is none of its words", key->name, text);
 }
-static_assert(sizeof(enum config_vmm) == sizeof(int) && sizeof(enum config_storage) == sizeof(int) &&
-		sizeof(enum log_level) == sizeof(int),
+static_assert(sizeof(enum config_vmm) == sizeof(int) &&
+		      sizeof(enum config_storage) == sizeof(int) &&
+		      sizeof(enum log_level) == sizeof(int),
 	"set_word");
 
 static int set_level(const struct load *l, const struct key *key, const char *text, unsigned line)
 {
-	if (log_level_parse(text, (enum log_level *)((char *)l->config + key->offset)) >= 0)
+	if (log_level_parse(text, field(l, key)) >= 0)
 		return 0;
-	return bad(l, line, "use error, warn, info or debug", "%s: \"%.60s\" is no level", key->name,
-		text);
+	return bad(l, line, "use error, warn, info or debug", "%s: \"%.60s\" is no level",
+		key->name, text);
 }
 
 static int set_string(const struct load *l, const struct key *key, const char *text)
 {
-	char **field = (char **)((char *)l->config + key->offset);
+	char **value = field(l, key);
 	char *copy = strdup(text);
 
 	if (!copy)
 		return bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	free(*field);
-	*field = copy;
+	free(*value);
+	*value = copy;
 	return 0;
 }
 
@@ -133,7 +153,7 @@ static int set_number(const struct load *l, const struct key *key, int64_t n, un
 	if (n < min || n > max)
 		return bad(l, line, NULL, "%s: %lld is not between %d and %d", key->name,
 			(long long)n, min, max);
-	*(unsigned *)((char *)l->config + key->offset) = (unsigned)n;
+	*(unsigned *)field(l, key) = (unsigned)n;
 	return 0;
 }
 
@@ -143,8 +163,7 @@ static int set_size(const struct load *l, const struct key *key, const char *tex
 	_err_ struct bg_err *err = NULL;
 
 	if (bg_size_parse_mib(key->name, text, memory ? BG_MEMORY_MIB_MIN : BG_DISK_MIB_MIN,
-		    memory ? BG_MEMORY_MIB_MAX : BG_DISK_MIB_MAX,
-		    (uint64_t *)((char *)l->config + key->offset), &err) < 0)
+		    memory ? BG_MEMORY_MIB_MAX : BG_DISK_MIB_MAX, field(l, key), &err) < 0)
 		return bad(l, line, err->hint, "%s", err->message);
 	return 0;
 }
@@ -225,7 +244,8 @@ static int set_defaults(const struct load *l)
 	return r;
 }
 
-int config_parse(const char *path, const char *text, size_t len, struct config **ret, struct bg_err **err)
+int config_parse(
+	const char *path, const char *text, size_t len, struct config **ret, struct bg_err **err)
 {
 	_unref_(config) struct config *config = calloc(1, sizeof(*config));
 	struct load l = {.config = config, .path = path, .err = err};
@@ -255,7 +275,8 @@ static int apply_env(struct config *config, struct bg_err **err)
 
 	if (bg_isempty(level) || log_level_parse(level, &config->log_level) >= 0)
 		return 0;
-	r = bg_err_set(err, BG_ERR_CONFIG, EINVAL, "BANGER_LOG_LEVEL: \"%.60s\" is no level", level);
+	r = bg_err_set(
+		err, BG_ERR_CONFIG, EINVAL, "BANGER_LOG_LEVEL: \"%.60s\" is no level", level);
 	bg_err_hint(err, "use error, warn, info or debug");
 	return r;
 }

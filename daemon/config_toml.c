@@ -30,7 +30,7 @@ static void skip_blank(struct reader *r)
 static bool bare_key_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		c == '_' || c == '-';
+	       c == '_' || c == '-';
 }
 
 static bool control_char(char c)
@@ -201,7 +201,8 @@ static int read_integer(struct reader *r, struct toml_value *v)
 	if (r->p == start)
 		return fail(r, "a value was expected: \"text\", a whole number, true or false");
 	if (bare_key_char(peek(r)) || peek(r) == '.' || peek(r) == ':')
-		return fail(r, "only whole decimal numbers are used here; a size is written \"2G\"");
+		return fail(
+			r, "only whole decimal numbers are used here; a size is written \"2G\"");
 	if (*start == '0' && r->p - start > 1)
 		return fail(r, "a number starts with 0");
 	v->type = TOML_INTEGER;
@@ -258,8 +259,7 @@ static int read_line(struct reader *r, toml_fn fn, void *userdata)
 	return end_line(r);
 }
 
-int toml_parse(
-	const char *text, size_t len, toml_fn fn, void *userdata, struct toml_error *error)
+int toml_parse(const char *text, size_t len, toml_fn fn, void *userdata, struct toml_error *error)
 {
 	struct reader r = {text, text + len, 1, NULL};
 	int e = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * config_toml.h: the part of TOML 1.0 that config.toml uses: comments, `key = value` with bare keys, and as
- * values basic strings ("…" with their escapes), literal strings ('…'), decimal integers and
- * booleans. Tables, arrays, dates, floats and multi-line strings are errors that say so. Keys are not
- * interpreted here. Used by config.c; fuzzed. Owns nothing, touches no file.
+ * config_toml.h: the part of TOML 1.0 that config.toml uses: comments, `key = value` with bare
+ * keys, and as values basic strings ("…" with their escapes), literal strings ('…'), decimal
+ * integers and booleans. Tables, arrays, dates, floats and multi-line strings are errors that say
+ * so. Keys are not interpreted here. Used by config.c; fuzzed. Owns nothing, touches no file.
  */
 #ifndef CONFIG_TOML_H
 #define CONFIG_TOML_H
@@ -26,9 +26,11 @@ struct toml_error {
 };
 
 /* A negative return stops and is returned; the callback makes its own error then. */
-typedef int (*toml_fn)(const char *key, const struct toml_value *value, unsigned line, void *userdata);
+typedef int (*toml_fn)(
+	const char *key, const struct toml_value *value, unsigned line, void *userdata);
 
-/* text has len bytes. 0; -EINVAL with *error set; -ENOMEM; or what fn returned (error->what is NULL). */
+/* text has len bytes. 0; -EINVAL with *error set; -ENOMEM; or what fn returned (error->what is
+ * NULL). */
 int toml_parse(const char *text, size_t len, toml_fn fn, void *userdata, struct toml_error *error);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * bangerd [--foreground] [--ready-fd N]: the user's daemon. One executable, four ways in:
  *   monitor    as started: takes lock, socket and log, then supervises (monitor.h)
- *   --engine   by the monitor: seals itself, then serves (engine.h); its descriptors are ENGINE_FD_*
+ *   --engine   by the monitor: seals itself, then serves (engine.h); its descriptors are
+ * ENGINE_FD_*
  *   --bootstrap by the monitor: one mmdebstrap (bootstrap.h)
  *   neither --foreground nor --ready-fd: goes to the background first, and waits until it serves
  */
@@ -26,7 +27,8 @@ struct options {
 
 static int usage(const char *what)
 {
-	fprintf(stderr, "bangerd: %s\nusage: bangerd [--foreground] [--ready-fd N] | --version\n", what);
+	fprintf(stderr, "bangerd: %s\nusage: bangerd [--foreground] [--ready-fd N] | --version\n",
+		what);
 	return BG_EXIT_USAGE;
 }
 
@@ -46,7 +48,8 @@ static int parse(int argc, char **argv, struct options *o)
 	for (int i = 1; i < argc; i++) {
 		if (bg_streq(argv[i], "--foreground"))
 			o->foreground = true;
-		else if (bg_streq(argv[i], "--ready-fd") && parse_fd(argv[i + 1], &o->ready_fd) >= 0)
+		else if (bg_streq(argv[i], "--ready-fd") &&
+			 parse_fd(argv[i + 1], &o->ready_fd) >= 0)
 			i++;
 		else
 			return usage(argv[i]);
@@ -154,7 +157,8 @@ static int engine_main(int argc, char **argv)
 		return ENGINE_EXIT_OK;
 	log_err(LOG_ERROR, "engine", "cannot start", err);
 	boot_failed(&boot.ready_fd, err);
-	return ENGINE_EXIT_START;
+	return BG_MIN(
+		ENGINE_EXIT_START + (int)bg_err_code_exit(err->code), (int)ENGINE_EXIT_START_MAX);
 }
 
 /* The parent's half of going to the background: shows what the child said on its ready fd. */

@@ -16,10 +16,12 @@
 #include "daemon/priv/priv_client.h"
 #include "daemon/monitor_proto.h"
 
-#define RESTART_MIN_USEC 100000ULL	/* the first restart is almost at once: clients wait in the backlog */
+#define RESTART_MIN_USEC                                                                           \
+	100000ULL /* the first restart is almost at once: clients wait in the backlog */
 #define RESTART_MAX_USEC 30000000ULL
-#define LIVED_WELL_USEC	 60000000ULL	/* an engine that lived so long starts the back-off anew */
-#define STOP_GRACE_USEC	 60000000ULL	/* then the engine is killed: what it had begun is undone at the next start */
+#define LIVED_WELL_USEC 60000000ULL /* an engine that lived so long starts the back-off anew */
+#define STOP_GRACE_USEC                                                                            \
+	60000000ULL /* then the engine is killed: what it had begun is undone at the next start */
 
 struct child {
 	pid_t pid;
@@ -191,24 +193,50 @@ static void report_early_death(struct monitor *m, const char *how)
 	boot_failed(&m->ready_fd, err);
 }
 
+/* Its exit may be seen before its last words: that it had served decides what follows. */
+static void hear_last_words(struct monitor *m)
+{
+	static struct monitor_packet packet;
+
+	while (m->sock_source && monitor_recv(m->sock, &packet) >= 0) {
+		if (packet.msg.verb == MONITOR_READY)
+			on_ready(m);
+		monitor_packet_done(&packet);
+	}
+}
+
+static bool could_not_start(int status)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) >= ENGINE_EXIT_START &&
+	       WEXITSTATUS(status) <= ENGINE_EXIT_START_MAX;
+}
+
+static int exit_code(int status)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == ENGINE_EXIT_OK)
+		return BG_EXIT_OK;
+	return could_not_start(status) ? WEXITSTATUS(status) - ENGINE_EXIT_START : BG_EXIT_DAEMON;
+}
+
 static void on_engine_exit(pid_t pid, int status, void *userdata)
 {
-	bool clean = WIFEXITED(status) && WEXITSTATUS(status) == ENGINE_EXIT_OK;
-	bool told = WIFEXITED(status) && WEXITSTATUS(status) == ENGINE_EXIT_START;
+	bool told = could_not_start(status);
+	int code = exit_code(status);
 	struct monitor *m = userdata;
 	char how[48];
 
 	describe(status, how, sizeof(how));
 	child_done(&m->engine);
+	hear_last_words(m);
 	loop_source_free(TAKE_PTR(m->sock_source));
 	m->sock = bg_close(m->sock);
 	bootstraps_abandon(m->bootstraps);
-	if (clean || m->stopping || told || !m->ready) {
-		log_msg(clean ? LOG_INFO : LOG_ERROR, "monitor", "the engine ended", "how", how,
-			NULL);
-		if (!clean && !told && !m->ready)
+	if (code == BG_EXIT_OK || m->stopping || told || !m->ready) {
+		log_msg(code == BG_EXIT_OK ? LOG_INFO : LOG_ERROR, "monitor", "the engine ended",
+			"how", how, NULL);
+		if (code != BG_EXIT_OK && !told && !m->ready)
 			report_early_death(m, how);
-		finish(m, clean ? BG_EXIT_OK : BG_EXIT_DAEMON);
+		finish(m, code);
 		return;
 	}
 	log_msg(LOG_ERROR, "monitor", "the engine died and is started again", "how", how, NULL);
@@ -246,8 +274,8 @@ static int try_start(struct monitor *m, struct bg_err **err)
 		r = loop_add_exit(m->loop, "engine", m->engine.pid, m->engine.pidfd, on_engine_exit,
 			m, &m->engine.exit);
 	if (r >= 0)
-		r = loop_add_fd(m->loop, "engine socket", m->sock, LOOP_READ, on_sock, m,
-			&m->sock_source);
+		r = loop_add_fd(
+			m->loop, "engine socket", m->sock, LOOP_READ, on_sock, m, &m->sock_source);
 	if (r < 0 && err && !*err)
 		bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch the engine");
 	return r;

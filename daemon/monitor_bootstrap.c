@@ -102,8 +102,7 @@ static int start(struct one *one, const struct bootstrap_args *args, const int *
 		log_err(LOG_ERROR, "monitor", "cannot start a bootstrap", err);
 		return r;
 	}
-	r = loop_add_exit(
-		one->all->loop, "bootstrap", pid, one->pidfd, on_exit_, one, &one->exit);
+	r = loop_add_exit(one->all->loop, "bootstrap", pid, one->pidfd, on_exit_, one, &one->exit);
 	if (r < 0)
 		one_cancel(one);
 	return r;
@@ -113,7 +112,7 @@ static struct one *find(const struct bootstraps *all, uint32_t id)
 {
 	struct one *one;
 
-	LIST_FOREACH(one, &all->list, link)
+	LIST_FOREACH (one, &all->list, link)
 		if (one->id == id && !one->abandoned)
 			return one;
 	return NULL;
@@ -160,7 +159,7 @@ void bootstraps_abandon(struct bootstraps *all)
 {
 	struct one *one;
 
-	LIST_FOREACH(one, &all->list, link) {
+	LIST_FOREACH (one, &all->list, link) {
 		one->abandoned = true;
 		one_cancel(one);
 	}

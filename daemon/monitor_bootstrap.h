@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* monitor_bootstrap.h: the monitor's running bootstraps (daemon/bootstrap.h), by the engine's ids. */
+/* monitor_bootstrap.h: the monitor's running bootstraps (daemon/bootstrap.h), by the engine's ids.
+ */
 #ifndef MONITOR_BOOTSTRAP_H
 #define MONITOR_BOOTSTRAP_H
 
@@ -9,7 +10,8 @@
 struct bootstraps;
 typedef void (*bootstrap_exit_fn)(uint32_t id, int status, void *userdata);
 
-int bootstraps_new(struct loop *loop, bootstrap_exit_fn exited, void *userdata, struct bootstraps **ret);
+int bootstraps_new(
+	struct loop *loop, bootstrap_exit_fn exited, void *userdata, struct bootstraps **ret);
 /* Those still there are told to end, and not waited for: each sees to itself. */
 void bootstraps_free(struct bootstraps *all);
 BG_DEFINE_UNREF(bootstraps, struct bootstraps *, bootstraps_free)

@@ -37,7 +37,7 @@ static void on_exited(struct monitor_client *client, const struct monitor_msg *m
 {
 	struct bootstrap *b;
 
-	LIST_FOREACH(b, &client->list, link) {
+	LIST_FOREACH (b, &client->list, link) {
 		if (b->id != msg->id || b->ended)
 			continue;
 		b->ended = true;
@@ -107,14 +107,14 @@ int monitor_client_ready(struct monitor_client *client)
 static int check_spec(const struct bootstrap_spec *spec, struct bg_err **err)
 {
 	if (!bootstrap_suite_valid(spec->suite))
-		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
-			"\"%.80s\" is no Debian suite", spec->suite);
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL, "\"%.80s\" is no Debian suite",
+			spec->suite);
 	if (spec->mirror && !bootstrap_mirror_valid(spec->mirror))
 		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
 			"\"%.200s\" is no URL of a mirror", spec->mirror);
 	if (spec->n_packages > MONITOR_PACKAGES_MAX)
-		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
-			"%u packages are more than %d", spec->n_packages, MONITOR_PACKAGES_MAX);
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL, "%u packages are more than %d",
+			spec->n_packages, MONITOR_PACKAGES_MAX);
 	for (unsigned i = 0; i < spec->n_packages; i++)
 		if (!bootstrap_package_valid(spec->packages[i]))
 			return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
@@ -170,8 +170,8 @@ static char *make_payload(const struct bootstrap_spec *spec, size_t *ret_len)
 	return fclose(f) == 0 ? text : NULL;
 }
 
-static int send_request(struct monitor_client *client, const struct bootstrap_spec *spec, uint32_t id,
-	struct bg_err **err)
+static int send_request(struct monitor_client *client, const struct bootstrap_spec *spec,
+	uint32_t id, struct bg_err **err)
 {
 	const int fds[] = {spec->out_fd, spec->log_fd};
 	_free_ char *payload = NULL;

@@ -19,22 +19,23 @@ int monitor_client_new(struct loop *loop, int sock, void (*gone)(void *userdata)
 void monitor_client_free(struct monitor_client *client);
 BG_DEFINE_UNREF(monitor_client, struct monitor_client *, monitor_client_free)
 
-/* Says that the engine serves: before that, its death is a failed start and not a reason to start again. */
+/* Says that the engine serves: before that, its death is a failed start and not a reason to start
+ * again. */
 int monitor_client_ready(struct monitor_client *client);
 
 /* Everything borrowed for the call. */
 struct bootstrap_spec {
-	const char *suite;	      /* "bookworm" */
-	const char *mirror;	      /* URL; NULL: the tool's choice */
-	const char *const *packages;  /* besides those of every image */
+	const char *suite;	     /* "bookworm" */
+	const char *mirror;	     /* URL; NULL: the tool's choice */
+	const char *const *packages; /* besides those of every image */
 	unsigned n_packages;
 	int out_fd; /* gets the tar; close your copy to see its end */
 	int log_fd; /* gets the tool's raw words */
 };
 
 /*
- * wait_status as from waitpid(2): exit status 0 is success, 127: mmdebstrap could not be started (the
- * log says why), 126: the monitor refused. Comes once, in the loop, unless freed first. When
+ * wait_status as from waitpid(2): exit status 0 is success, 127: mmdebstrap could not be started
+ * (the log says why), 126: the monitor refused. Comes once, in the loop, unless freed first. When
  * the monitor dies it does not come: gone does.
  */
 typedef void (*bootstrap_done_fn)(int wait_status, void *userdata);
@@ -45,7 +46,8 @@ typedef void (*bootstrap_done_fn)(int wait_status, void *userdata);
  */
 int monitor_bootstrap_start(struct monitor_client *client, const struct bootstrap_spec *spec,
 	bootstrap_done_fn done, void *userdata, struct bootstrap **ret, struct bg_err **err);
-/* Cancels when it still runs: its processes and files go, some seconds later, without our waiting. */
+/* Cancels when it still runs: its processes and files go, some seconds later, without our waiting.
+ */
 void bootstrap_free(struct bootstrap *bootstrap);
 BG_DEFINE_UNREF(bootstrap, struct bootstrap *, bootstrap_free)
 

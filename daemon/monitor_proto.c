@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <sys/socket.h>
 
-int monitor_send(
-	int sock, const struct monitor_msg *msg, const char *payload, const int *fds, unsigned n_fds)
+int monitor_send(int sock, const struct monitor_msg *msg, const char *payload, const int *fds,
+	unsigned n_fds)
 {
 	union {
 		char buf[CMSG_SPACE(MONITOR_FDS_MAX * sizeof(int))];
@@ -118,7 +118,7 @@ bool bootstrap_package_valid(const char *package)
 	size_t n = strlen(package);
 
 	return only(package, LOWER DIGIT ".+-", 100) && strchr(LOWER DIGIT, package[0]) &&
-		package[n - 1] != '-';
+	       package[n - 1] != '-';
 }
 
 /* A URL without blanks: mmdebstrap takes other texts as lines for sources.list, or as files. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * monitor_proto.h: datagrams on the SEQPACKET socketpair between the monitor and its engine. Both are
- * one executable, so there is no version; lengths and fd counts are exact all the same, because the
- * engine is the part that may have been taken over.
+ * monitor_proto.h: datagrams on the SEQPACKET socketpair between the monitor and its engine. Both
+ * are one executable, so there is no version; lengths and fd counts are exact all the same, because
+ * the engine is the part that may have been taken over.
  *
  *   engine -> monitor   READY                  it serves
  *                       BOOTSTRAP id, payload  runs mmdebstrap: fds {tar output, log}; payload is
- *                                              NUL-ended strings: suite, mirror (may be empty), packages...
- *                       CANCEL id              ends it; EXITED comes all the same
- *   monitor -> engine   EXITED id, status      as from waitpid(2); always one per BOOTSTRAP
+ *                                              NUL-ended strings: suite, mirror (may be empty),
+ * packages... CANCEL id              ends it; EXITED comes all the same monitor -> engine   EXITED
+ * id, status      as from waitpid(2); always one per BOOTSTRAP
  *
  * The monitor ends the engine for a message that is malformed.
  */
@@ -21,8 +21,8 @@
 
 enum monitor_verb { MONITOR_READY = 1, MONITOR_BOOTSTRAP, MONITOR_CANCEL, MONITOR_EXITED };
 
-#define MONITOR_PAYLOAD_MAX  (32 * 1024)
-#define MONITOR_FDS_MAX	     2
+#define MONITOR_PAYLOAD_MAX (32 * 1024)
+#define MONITOR_FDS_MAX 2
 #define MONITOR_PACKAGES_MAX 1024
 #define MONITOR_BOOTSTRAPS_MAX 4 /* at once; the engine's own queue keeps below */
 
@@ -41,7 +41,8 @@ struct monitor_packet {
 };
 
 /* 0; -EAGAIN; -EPIPE at the other's end; -EBADMSG (nothing is left open then). Never blocks. */
-int monitor_send(int sock, const struct monitor_msg *msg, const char *payload, const int *fds, unsigned n_fds);
+int monitor_send(int sock, const struct monitor_msg *msg, const char *payload, const int *fds,
+	unsigned n_fds);
 int monitor_recv(int sock, struct monitor_packet *ret);
 void monitor_packet_done(struct monitor_packet *packet);
 

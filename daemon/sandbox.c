@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The engine stays dumpable on purpose: whoever has its uid can talk on its socket and read its files
- * anyway, so hiding its memory protects nothing and takes gdb, perf and core dumps from its user. What
- * comes from inside (a VMM that a guest took over) is kept out by the ptrace rows below.
+ * The engine stays dumpable on purpose: whoever has its uid can talk on its socket and read its
+ * files anyway, so hiding its memory protects nothing and takes gdb, perf and core dumps from its
+ * user. What comes from inside (a VMM that a guest took over) is kept out by the ptrace rows below.
  */
 #include "daemon/sandbox.h"
 
@@ -65,7 +65,8 @@ static const struct rule rules[] = {
 	{SCMP_SYS(clone3), ENOSYS, 0, 0, "its flags are in memory; libc falls back to clone"},
 	{SCMP_SYS(bpf), EPERM, 0, 0, "verifier bugs"},
 	{SCMP_SYS(perf_event_open), EPERM, 0, 0, "a history of kernel bugs"},
-	{SCMP_SYS(userfaultfd), EPERM, 0, 0, "stops the kernel in the middle of a copy, for exploits"},
+	{SCMP_SYS(userfaultfd), EPERM, 0, 0,
+		"stops the kernel in the middle of a copy, for exploits"},
 	{SCMP_SYS(io_uring_setup), ENOSYS, 0, 0, "does calls behind the filter's back"},
 	{SCMP_SYS(io_uring_enter), ENOSYS, 0, 0, "as io_uring_setup"},
 	{SCMP_SYS(io_uring_register), ENOSYS, 0, 0, "as io_uring_setup"},
@@ -125,7 +126,8 @@ int sandbox_drop(struct bg_err **err)
 	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
 		return oops(err, EPERM, "drop capabilities");
 	capng_clear(CAPNG_SELECT_BOTH);
-	if (capng_get_caps_process() < 0 || capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
+	if (capng_get_caps_process() < 0 ||
+		capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
 		return oops(err, EPERM, "capabilities are still there");
 	return 0;
 }

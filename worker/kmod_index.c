@@ -139,7 +139,8 @@ static uint32_t write_node(struct buf *out, const struct row *v, size_t n, size_
 	}
 	while (ends < n && v[ends].key[at] == '\0')
 		ends++;
-	write_children(out, v + ends, n - ends, at, offsets);
+	if (ends < n)
+		write_children(out, v + ends, n - ends, at, offsets);
 	offset = (uint32_t)out->len & MASK;
 	if (prefix) {
 		offset |= PREFIX;

@@ -14,7 +14,8 @@
  *   open    made for a request; its handler has it. req set, sent false.
  *   sent    answered; evhttp writes and then frees the request. req set, sent true.
  *   gone    the client left before the answer: req NULL; only the handler's answer frees it.
- * The request is the connection's until then: see on_close for the one case in which it becomes ours.
+ * The request is the connection's until then: see on_close for the one case in which it becomes
+ * ours.
  */
 struct http_call {
 	struct http *http; /* NULL once gone */

@@ -126,8 +126,8 @@ static void send_json(struct http_call *call, int status, const json_t *body)
 {
 	struct evbuffer *buf = evbuffer_new();
 
-	evhttp_add_header(evhttp_request_get_output_headers(call->req), "Content-Type",
-		"application/json");
+	evhttp_add_header(
+		evhttp_request_get_output_headers(call->req), "Content-Type", "application/json");
 	if (buf && body) {
 		(void)json_dump_callback(body, dump_to, buf, JSON_COMPACT);
 		(void)evbuffer_add(buf, "\n", 1);
@@ -152,7 +152,8 @@ void http_reply_error(struct http_call *call, struct bg_err *err)
 {
 	assert(err);
 	log_err(LOG_DEBUG, "http", "refused", err);
-	http_reply(call, bg_err_code_http(err->code), json_pack("{s:o}", "error", http_error_json(err)));
+	http_reply(call, bg_err_code_http(err->code),
+		json_pack("{s:o}", "error", http_error_json(err)));
 	bg_err_free(err);
 }
 
@@ -175,10 +176,10 @@ static enum http_method method_of(struct evhttp_request *req)
 {
 	enum evhttp_cmd_type type = evhttp_request_get_command(req);
 
-	return type == EVHTTP_REQ_GET	 ? HTTP_GET
-		: type == EVHTTP_REQ_POST   ? HTTP_POST
-		: type == EVHTTP_REQ_DELETE ? HTTP_DELETE
-					    : HTTP_OTHER;
+	return type == EVHTTP_REQ_GET	   ? HTTP_GET
+	       : type == EVHTTP_REQ_POST   ? HTTP_POST
+	       : type == EVHTTP_REQ_DELETE ? HTTP_DELETE
+					   : HTTP_OTHER;
 }
 
 static int read_query(struct http_call *call, const char *text, struct bg_err **err)
@@ -189,7 +190,7 @@ static int read_query(struct http_call *call, const char *text, struct bg_err **
 		return 0;
 	if (evhttp_parse_query_str(text, &call->query) < 0)
 		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "the query is malformed");
-	TAILQ_FOREACH(kv, &call->query, next) {
+	TAILQ_FOREACH (kv, &call->query, next) {
 		if (!route_takes_query(call->match.route, kv->key))
 			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
 				"there is no query parameter \"%.40s\" here", kv->key);
@@ -214,8 +215,7 @@ static int parse_body(struct evbuffer *in, size_t len, json_t **ret, struct bg_e
 		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
 			"the body is not JSON: line %d, column %d: %s", e.line, e.column, e.text);
 	if (!json_is_object(body))
-		return bg_err_set(
-			err, BG_ERR_BAD_REQUEST, EINVAL, "the body is not a JSON object");
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "the body is not a JSON object");
 	*ret = TAKE_PTR(body);
 	return 0;
 }
@@ -227,16 +227,16 @@ static int read_body(struct http_call *call, struct bg_err **err)
 	int r;
 
 	if (len > BG_HTTP_BODY_MAX)
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, EFBIG,
-			"the body has more than %d bytes", BG_HTTP_BODY_MAX);
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EFBIG, "the body has more than %d bytes",
+			BG_HTTP_BODY_MAX);
 	if (len == 0) {
 		call->body = json_object();
 		return call->body ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
 	r = parse_body(in, len, &call->body, err);
 	if (r >= 0 && !call->match.route->body && json_object_size(call->body) > 0)
-		return bg_err_set(
-			err, BG_ERR_BAD_REQUEST, EINVAL, "%s takes no body", call->match.route->path);
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "%s takes no body",
+			call->match.route->path);
 	return r;
 }
 
@@ -251,8 +251,7 @@ static int read_request(struct http_call *call, struct bg_err **err)
 	if (r >= 0)
 		r = route_find(method_of(call->req), path ? path : "", &call->match, allow, err);
 	if (allow[0] && r < 0)
-		evhttp_add_header(
-			evhttp_request_get_output_headers(call->req), "Allow", allow);
+		evhttp_add_header(evhttp_request_get_output_headers(call->req), "Allow", allow);
 	if (r >= 0)
 		r = read_query(call, evhttp_uri_get_query(uri), err);
 	if (r >= 0)
@@ -310,9 +309,8 @@ static void on_accept_error(struct evconnlistener *listener, void *userdata)
 	struct http *http = userdata;
 
 	log_msg(LOG_ERROR, "http", "accept failed", "error", strerror(errno), NULL);
-	if (!http->resume &&
-		loop_add_timer(http->loop, "http accept", ACCEPT_PAUSE_USEC, on_resume, http,
-			&http->resume) >= 0)
+	if (!http->resume && loop_add_timer(http->loop, "http accept", ACCEPT_PAUSE_USEC, on_resume,
+				     http, &http->resume) >= 0)
 		evconnlistener_disable(listener);
 }
 
@@ -339,12 +337,13 @@ static int bind_listener(struct http *http, int *listen_fd, struct bg_err **err)
 static void configure(struct http *http)
 {
 	/* Every method gets here, so that a wrong one is answered like all other errors. */
-	evhttp_set_allowed_methods(http->evhttp,
-		EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-			EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-			EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+	evhttp_set_allowed_methods(
+		http->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+				      EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+				      EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
 	evhttp_set_max_headers_size(http->evhttp, BG_HTTP_HEADER_MAX);
-	/* read_body refuses with an error object; what is far too large evhttp refuses on its own. */
+	/* read_body refuses with an error object; what is far too large evhttp refuses on its own.
+	 */
 	evhttp_set_max_body_size(http->evhttp, 2 * BG_HTTP_BODY_MAX);
 	evhttp_set_default_content_type(http->evhttp, NULL);
 	evhttp_set_gencb(http->evhttp, on_request, http);
@@ -390,7 +389,7 @@ unsigned http_busy(const struct http *http)
 	const struct http_call *call;
 	unsigned n = 0;
 
-	LIST_FOREACH(call, &http->calls, link)
+	LIST_FOREACH (call, &http->calls, link)
 		n += !call->stream;
 	return n;
 }

@@ -98,8 +98,8 @@ static const char *noun_of(const struct route *route)
 	return strncmp(route->path, "/v1/images/", 11) == 0 ? "image" : "kernel";
 }
 
-static int check_arg(const struct route *route, struct span raw, char out[BG_NAME_MAX + 1],
-	struct bg_err **err)
+static int check_arg(
+	const struct route *route, struct span raw, char out[BG_NAME_MAX + 1], struct bg_err **err)
 {
 	char text[BG_NAME_MAX + 2];
 	int r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* route.h: finds the row of common/http_routes.def that a request means. Knows no evhttp; used by http.c. */
+/* route.h: finds the row of common/http_routes.def that a request means. Knows no evhttp; used by
+ * http.c. */
 #ifndef HTTP_ROUTE_H
 #define HTTP_ROUTE_H
 
@@ -26,8 +27,8 @@ struct route_match {
  * raw_path: as it came, percent-encoded. NO_ROUTE, METHOD (with the methods that would do in
  * allow), NAME_INVALID, or OP_NOT_FOUND for an id that is no number.
  */
-int route_find(enum http_method method, const char *raw_path, struct route_match *ret, char allow[32],
-	struct bg_err **err);
+int route_find(enum http_method method, const char *raw_path, struct route_match *ret,
+	char allow[32], struct bg_err **err);
 bool route_takes_query(const struct route *route, const char *name);
 
 #endif

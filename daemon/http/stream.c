@@ -142,14 +142,13 @@ void http_stream_bytes(struct http_stream *stream, const void *buf, size_t len)
 
 size_t http_stream_pending(const struct http_stream *stream)
 {
-	struct bufferevent *bev =
-		evhttp_connection_get_bufferevent(call_connection(stream->call));
+	struct bufferevent *bev = evhttp_connection_get_bufferevent(call_connection(stream->call));
 
 	return evbuffer_get_length(bufferevent_get_output(bev));
 }
 
-void http_stream_on_drain(struct http_stream *stream,
-	void (*fn)(struct http_stream *stream, void *userdata))
+void http_stream_on_drain(
+	struct http_stream *stream, void (*fn)(struct http_stream *stream, void *userdata))
 {
 	stream->on_drain = fn;
 }

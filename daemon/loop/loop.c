@@ -10,7 +10,14 @@
 
 #include "common/log.h"
 
-enum source_kind { SOURCE_TIMER, SOURCE_TICKER, SOURCE_DEFER, SOURCE_FD, SOURCE_EXIT, SOURCE_SIGNAL };
+enum source_kind {
+	SOURCE_TIMER,
+	SOURCE_TICKER,
+	SOURCE_DEFER,
+	SOURCE_FD,
+	SOURCE_EXIT,
+	SOURCE_SIGNAL
+};
 
 TAILQ_HEAD(source_queue, loop_source);
 
@@ -18,7 +25,7 @@ struct loop_source {
 	enum source_kind kind;
 	const char *name;
 	struct loop *loop;
-	struct event *event; /* NULL for SOURCE_DEFER, which waits in a queue */
+	struct event *event;	    /* NULL for SOURCE_DEFER, which waits in a queue */
 	struct source_queue *queue; /* NULL: in none */
 	TAILQ_ENTRY(loop_source) link;
 	union {
@@ -260,8 +267,7 @@ static int add_timer(struct loop *loop, enum source_kind kind, const char *name,
 	if (r < 0)
 		return r;
 	source->fn.timer = fn;
-	return source_arm(
-		source, -1, kind == SOURCE_TICKER ? EV_PERSIST : 0, on_timer, &tv, ret);
+	return source_arm(source, -1, kind == SOURCE_TICKER ? EV_PERSIST : 0, on_timer, &tv, ret);
 }
 
 int loop_add_timer(struct loop *loop, const char *name, uint64_t usec, loop_timer_fn fn,
@@ -297,7 +303,7 @@ int loop_defer(struct loop *loop, const char *name, loop_timer_fn fn, void *user
 static short fd_events(unsigned events)
 {
 	return (short)(EV_PERSIST | (events & LOOP_READ ? EV_READ : 0) |
-		(events & LOOP_WRITE ? EV_WRITE : 0));
+		       (events & LOOP_WRITE ? EV_WRITE : 0));
 }
 
 int loop_add_fd(struct loop *loop, const char *name, int fd, unsigned events, loop_fd_fn fn,

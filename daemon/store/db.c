@@ -7,8 +7,8 @@
 #define BUSY_MS 1000
 
 /*
- * WAL: readers never block us, and a commit is one append. synchronous=NORMAL: a commit survives the
- * death of this process (kill -9 at any point), which is what the intent rows are for; a power
+ * WAL: readers never block us, and a commit is one append. synchronous=NORMAL: a commit survives
+ * the death of this process (kill -9 at any point), which is what the intent rows are for; a power
  * failure may lose the last commits but never the order or the file. No VMM survives a
  * power failure either, and files without a row are found by looking, so the fsync per commit that
  * FULL costs buys nothing here.
@@ -39,8 +39,9 @@ static int errno_of(int rc)
 	case SQLITE_NOTADB:
 		return EUCLEAN;
 	case SQLITE_CONSTRAINT:
-		return rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY ? EEXIST
-											    : EINVAL;
+		return rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY
+			       ? EEXIST
+			       : EINVAL;
 	default:
 		return EIO;
 	}
@@ -93,7 +94,7 @@ BG_DEFINE_UNREF(stmt, sqlite3_stmt *, sqlite3_finalize)
 static int open_db(const char *path, sqlite3 **ret, struct bg_err **err)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-		SQLITE_OPEN_EXRESCODE;
+		    SQLITE_OPEN_EXRESCODE;
 	int rc, r;
 
 	rc = sqlite3_open_v2(path, ret, flags, NULL);

@@ -11,7 +11,15 @@
 
 #include "daemon/store/store.h"
 
-enum column_kind { COLUMN_ID, COLUMN_STR, COLUMN_INT, COLUMN_UINT, COLUMN_U64, COLUMN_I64, COLUMN_BOOL };
+enum column_kind {
+	COLUMN_ID,
+	COLUMN_STR,
+	COLUMN_INT,
+	COLUMN_UINT,
+	COLUMN_U64,
+	COLUMN_I64,
+	COLUMN_BOOL
+};
 
 struct column {
 	const char *name;
@@ -21,27 +29,29 @@ struct column {
 
 /* The C type that goes with each kind; COLUMN() below asserts it. */
 typedef char column_id[BG_ID_LEN + 1];
-#define COLUMN_TYPE_ID	 column_id
-#define COLUMN_TYPE_STR	 char *
-#define COLUMN_TYPE_INT	 int
+#define COLUMN_TYPE_ID column_id
+#define COLUMN_TYPE_STR char *
+#define COLUMN_TYPE_INT int
 #define COLUMN_TYPE_UINT unsigned
-#define COLUMN_TYPE_U64	 uint64_t
-#define COLUMN_TYPE_I64	 int64_t
+#define COLUMN_TYPE_U64 uint64_t
+#define COLUMN_TYPE_I64 int64_t
 #define COLUMN_TYPE_BOOL bool
 #define COLUMN(row, field, kind)                                                                   \
-	{#field, COLUMN_##kind,                                                                    \
-		offsetof(struct row, field) +                                                      \
-			0 * sizeof(char[__builtin_types_compatible_p(                              \
-						__typeof__(((struct row *)0)->field),              \
-						COLUMN_TYPE_##kind)                                \
-						? 1                                                \
-						: -1])}
+	{                                                                                          \
+#field, COLUMN_##kind,                                                             \
+			offsetof(struct row, field) +                                              \
+				0 * sizeof(char[__builtin_types_compatible_p(                      \
+							__typeof__(((struct row *)0)->field),      \
+							COLUMN_TYPE_##kind)                        \
+							? 1                                        \
+							: -1])                                     \
+	}
 
 enum verb { VERB_INSERT, VERB_SAVE, VERB_DELETE, VERB_EACH, VERB_MAX_ };
 
 struct table {
-	const char *name; /* also the noun in messages */
-	const char *noun; /* "VM" */
+	const char *name;	      /* also the noun in messages */
+	const char *noun;	      /* "VM" */
 	const struct column *columns; /* the first is the key */
 	unsigned n_columns;
 	size_t row_size;
@@ -69,7 +79,8 @@ int store_migrate(sqlite3 *db, const char *const *migrations, unsigned n, struct
 
 /* what: the statement's name. rc: from sqlite; its words come from db. */
 int store_error(sqlite3 *db, const char *what, int rc, struct bg_err **err);
-int store_prepare(sqlite3 *db, const char *what, const char *sql, sqlite3_stmt **ret, struct bg_err **err);
+int store_prepare(
+	sqlite3 *db, const char *what, const char *sql, sqlite3_stmt **ret, struct bg_err **err);
 /* Steps a statement that gives no row, and makes it ready for its next use. */
 int store_step_done(struct store *store, sqlite3_stmt *stmt, const char *what, struct bg_err **err);
 
@@ -78,8 +89,8 @@ int table_insert(struct store *store, enum table_id id, const void *row, struct 
 int table_save(struct store *store, enum table_id id, const void *row, struct bg_err **err);
 int table_delete(struct store *store, enum table_id id, const char *key, struct bg_err **err);
 /* fn takes the row. All rows are read first: fn may use the store, and this table too. */
-int table_each(struct store *store, enum table_id id, int (*fn)(void *row, void *userdata), void *userdata,
-	struct bg_err **err);
+int table_each(struct store *store, enum table_id id, int (*fn)(void *row, void *userdata),
+	void *userdata, struct bg_err **err);
 void table_row_free(enum table_id id, void *row);
 
 int op_prepare(struct store *store, struct bg_err **err);

@@ -124,8 +124,8 @@ static int bind_column(sqlite3_stmt *stmt, int i, const struct column *c, const 
 	return SQLITE_MISUSE;
 }
 
-static int run_with_row(struct store *store, enum table_id id, enum verb verb, const void *row,
-	struct bg_err **err)
+static int run_with_row(
+	struct store *store, enum table_id id, enum verb verb, const void *row, struct bg_err **err)
 {
 	const struct table *t = tables[id];
 	sqlite3_stmt *stmt = store->verb[id][verb];
@@ -153,7 +153,7 @@ static bool name_was_taken(struct store *store, const struct table *t, const str
 
 	snprintf(column, sizeof(column), "%s.name", t->name);
 	return (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY) && err &&
-		strstr(err->message, column);
+	       strstr(err->message, column);
 }
 
 static int run_unique(struct store *store, enum table_id id, enum verb verb, const void *row,
@@ -187,8 +187,8 @@ int table_save(struct store *store, enum table_id id, const void *row, struct bg
 	if (r < 0)
 		return r;
 	if (sqlite3_changes(store->db) == 0)
-		return bg_err_set(err, t->missing, ENOENT, "there is no %s named \"%s\"",
-			t->name, row_name(t, row));
+		return bg_err_set(err, t->missing, ENOENT, "there is no %s named \"%s\"", t->name,
+			row_name(t, row));
 	return 0;
 }
 
@@ -254,7 +254,7 @@ void table_row_free(enum table_id id, void *row)
 		return;
 	for (unsigned i = 0; i < t->n_columns; i++)
 		if (t->columns[i].kind == COLUMN_STR)
-			free(*(char **)((char *)row + t->columns[i].offset));
+			free(*(char **)(void *)((char *)row + t->columns[i].offset));
 	free(row);
 }
 

@@ -21,7 +21,7 @@ def missing():
     if not os.path.exists(HELPER):
         return f"{HELPER} is not installed: run scripts/install-helper"
     if not os.environ.get("BANGER_PRIV_HASH"):
-        return "BANGER_PRIV_HASH does not name the built priv_hash: run through meson test"
+        return "BANGER_PRIV_HASH does not name the built priv_hash: run scripts/check python"
     if not os.path.exists("/dev/net/tun"):
         return "this machine has no /dev/net/tun"
     return None

@@ -66,7 +66,8 @@ TEST(every_key)
 
 TEST(strings_keep_their_escapes)
 {
-	_unref_(config) struct config *c = parse("qemu_bin = \"/a\\\"\\\\\\tb\\u20ac\"\nfirecracker_bin = '/a\\b'\n");
+	_unref_(config) struct config *c =
+		parse("qemu_bin = \"/a\\\"\\\\\\tb\\u20ac\"\nfirecracker_bin = '/a\\b'\n");
 
 	CHECK_STR(c->qemu_bin, "/a\"\\\tb\xe2\x82\xac");
 	CHECK_STR(c->firecracker_bin, "/a\\b");
@@ -124,9 +125,11 @@ TEST(errors_name_file_and_line)
 		_err_ struct bg_err *err = NULL;
 		struct config *config = NULL;
 
-		CHECK_INT(config_parse("c.toml", rows[i].text, strlen(rows[i].text), &config, &err), -EINVAL);
+		CHECK_INT(config_parse("c.toml", rows[i].text, strlen(rows[i].text), &config, &err),
+			-EINVAL);
 		CHECK(!config && err->code == BG_ERR_CONFIG);
-		if (!strstr(err->message, rows[i].words) || strncmp(err->message, "c.toml:", 7) != 0)
+		if (!strstr(err->message, rows[i].words) ||
+			strncmp(err->message, "c.toml:", 7) != 0)
 			test_fail(__FILE__, __LINE__, "%s: %s", rows[i].text, err->message);
 	}
 }

@@ -273,20 +273,23 @@ static struct answer ask(int fd, const char *method, const char *path, const cha
 {
 	char text[4096];
 
-	snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: banger\r\nContent-Length: %zu\r\n\r\n%s",
-		method, path, strlen(body), body);
+	snprintf(text, sizeof(text),
+		"%s %s HTTP/1.1\r\nHost: banger\r\nContent-Length: %zu\r\n\r\n%s", method, path,
+		strlen(body), body);
 	send_text(fd, text);
 	return read_answer(fd);
 }
 
-static void expect(const char *method, const char *path, const char *body, int status, const char *words)
+static void expect(
+	const char *method, const char *path, const char *body, int status, const char *words)
 {
 	int fd = dial();
 	struct answer a = ask(fd, method, path, body);
 	json_t *j = json_loads(a.body, 0, NULL);
 
 	if (a.status != status || !strstr(a.body, words))
-		test_fail(__FILE__, __LINE__, "%s %s %s: %d %s", method, path, body, a.status, a.body);
+		test_fail(__FILE__, __LINE__, "%s %s %s: %d %s", method, path, body, a.status,
+			a.body);
 	CHECK(j);
 	CHECK(strstr(a.head, "Content-Type: application/json"));
 	json_decref(j);
@@ -314,9 +317,11 @@ static void stop_server(void)
 TEST(routes_find_their_handlers)
 {
 	start_server();
-	expect("GET", "/v1/daemon", "", 200, "{\"symbol\":\"DAEMON_STATUS\",\"arg\":null,\"body\":{}}");
+	expect("GET", "/v1/daemon", "", 200,
+		"{\"symbol\":\"DAEMON_STATUS\",\"arg\":null,\"body\":{}}");
 	expect("GET", "/v1/vms", "", 200, "\"VM_LIST\"");
-	expect("POST", "/v1/vms", "{\"name\":\"a\"}", 200, "\"VM_CREATE\",\"arg\":null,\"body\":{\"name\":\"a\"}");
+	expect("POST", "/v1/vms", "{\"name\":\"a\"}", 200,
+		"\"VM_CREATE\",\"arg\":null,\"body\":{\"name\":\"a\"}");
 	expect("GET", "/v1/vms/alpha", "", 200, "\"VM_SHOW\",\"arg\":\"alpha\"");
 	expect("GET", "/v1/vms/%61lph%61", "", 200, "\"arg\":\"alpha\"");
 	expect("POST", "/v1/images/build", "{}", 200, "\"IMAGE_BUILD\"");
@@ -329,7 +334,8 @@ TEST(errors_are_objects)
 {
 	start_server();
 	expect("DELETE", "/v1/vms/alpha", "", 404,
-		"{\"error\":{\"code\":\"vm.not_found\",\"message\":\"no VM \\\"alpha\\\"\",\"hint\":\"`banger");
+		"{\"error\":{\"code\":\"vm.not_found\",\"message\":\"no VM "
+		"\\\"alpha\\\"\",\"hint\":\"`banger");
 	expect("DELETE", "/v1/vms/alpha", "", 404, "\"exit\":3}}");
 	stop_server();
 }
@@ -352,7 +358,8 @@ TEST(wrong_requests_are_refused)
 		{"GET", "/v1/vms/a%00b", "", 400, "%-escape"},
 		{"GET", "/v1/vms/a%4", "", 400, "%-escape"},
 		{"GET", "/v1/vms/a%zz", "", 400, "%-escape"},
-		{"GET", "/v1/vms/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "", 400, "name.invalid"},
+		{"GET", "/v1/vms/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "", 400,
+			"name.invalid"},
 		{"GET", "/v1/operations/x", "", 404, "operation.not_found"},
 		{"GET", "/v1/operations/1234567890123456789", "", 404, "operation.not_found"},
 		{"GET", "/v1/vms?x=1", "", 400, "no query parameter"},
@@ -395,7 +402,8 @@ static int ask_big(size_t len)
 	memset(body, ' ', len);
 	body[0] = '{';
 	body[len - 1] = '}';
-	snprintf(head, sizeof(head), "POST /v1/vms HTTP/1.1\r\nHost: b\r\nContent-Length: %zu\r\n\r\n", len);
+	snprintf(head, sizeof(head),
+		"POST /v1/vms HTTP/1.1\r\nHost: b\r\nContent-Length: %zu\r\n\r\n", len);
 	send_text(fd, head);
 	signal(SIGPIPE, SIG_IGN);
 	(void)bg_write_all(fd, body, len);
@@ -414,8 +422,9 @@ TEST(body_has_a_bound)
 
 TEST(garbage_ends_the_connection_and_not_the_server)
 {
-	static const char *const texts[] = {"\r\n\r\n\r\n", "GET\r\n\r\n", "\xff\xfe\x00 / HTTP/1.1\r\n\r\n",
-		"GET / HTTP/9.9\r\n\r\n", "POST /v1/vms HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+	static const char *const texts[] = {"\r\n\r\n\r\n", "GET\r\n\r\n",
+		"\xff\xfe\x00 / HTTP/1.1\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
+		"POST /v1/vms HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
 		"POST /v1/vms HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"};
 
 	start_server();

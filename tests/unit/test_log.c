@@ -75,7 +75,8 @@ TEST(values_are_escaped)
 
 TEST(bytes_that_are_no_utf8_become_question_marks)
 {
-	static const char *const bad[] = {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3"};
+	static const char *const bad[] = {
+		"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		json_t *j;

@@ -50,7 +50,8 @@ TEST(only_the_fds_named_are_open)
 
 	CHECK(leak >= 40);
 	open_pipe();
-	text = run_shell("i=0; while [ $i -lt 64 ]; do [ -e /proc/$$/fd/$i ] && echo $i; i=$((i + 1)); done; :",
+	text = run_shell("i=0; while [ $i -lt 64 ]; do [ -e /proc/$$/fd/$i ] && echo $i; i=$((i + "
+			 "1)); done; :",
 		NULL, false, out[1]);
 	CHECK_STR(text, "0\n1\n2\n3\n");
 }
@@ -60,7 +61,8 @@ TEST(minus_one_is_null_below_three_and_absent_above)
 	_free_ char *text = NULL;
 
 	open_pipe();
-	text = run_shell("readlink /proc/$$/fd/0; test -e /proc/$$/fd/3 || echo absent", NULL, false, -1);
+	text = run_shell(
+		"readlink /proc/$$/fd/0; test -e /proc/$$/fd/3 || echo absent", NULL, false, -1);
 	CHECK_STR(text, "/dev/null\nabsent\n");
 }
 
@@ -153,7 +155,8 @@ static void expect_failure(const char *path, enum bg_err_code code, int r, const
 
 TEST(missing_program_is_named)
 {
-	expect_failure("no-such-tool-here", BG_ERR_TOOL_MISSING, -ENOENT, "no-such-tool-here is not in PATH");
+	expect_failure("no-such-tool-here", BG_ERR_TOOL_MISSING, -ENOENT,
+		"no-such-tool-here is not in PATH");
 	expect_failure("/no/such/tool", BG_ERR_TOOL_MISSING, -ENOENT, "/no/such/tool is not there");
 	expect_failure("/etc/passwd", BG_ERR_TOOL_MISSING, -EACCES, "cannot run /etc/passwd");
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* daemon/store: rows come back as they went in, names are unique, old and broken files are handled. */
+/* daemon/store: rows come back as they went in, names are unique, old and broken files are handled.
+ */
 #include <fcntl.h>
-#include <stdio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -42,12 +43,27 @@ static char *S(const char *s)
 
 static struct vm_row vm_row(const char *id, const char *name, int slot)
 {
-	struct vm_row row = {.name = S(name), .state = 3, .image = S("default"), .kernel = S("k"),
-		.vcpus = 2, .memory_mib = 1024, .disk_mib = 1 << 24, .work_mib = 7, .nat = true,
-		.slot = slot, .vmm = S("qemu"), .accel = S("tcg"), .storage = S("copy"),
-		.address = S("10.209.1.2"), .pid = 1LL << 40, .pid_start = 1ULL << 50,
-		.created_at = 1700000000, .started_at = 0, .error_json = S("{\"a\":\"\xc3\xa9\"}"),
-		.host_key_public = NULL, .has_sshd = true};
+	struct vm_row row = {.name = S(name),
+		.state = 3,
+		.image = S("default"),
+		.kernel = S("k"),
+		.vcpus = 2,
+		.memory_mib = 1024,
+		.disk_mib = 1 << 24,
+		.work_mib = 7,
+		.nat = true,
+		.slot = slot,
+		.vmm = S("qemu"),
+		.accel = S("tcg"),
+		.storage = S("copy"),
+		.address = S("10.209.1.2"),
+		.pid = 1LL << 40,
+		.pid_start = 1ULL << 50,
+		.created_at = 1700000000,
+		.started_at = 0,
+		.error_json = S("{\"a\":\"\xc3\xa9\"}"),
+		.host_key_public = NULL,
+		.has_sshd = true};
 
 	snprintf(row.id, sizeof(row.id), "%s", id);
 	return row;
@@ -244,10 +260,18 @@ static int check_kernel(struct kernel_row *row, void *userdata)
 TEST(images_and_kernels)
 {
 	_unref_(store) struct store *store = open_store();
-	struct image_row image = {.name = S("d"), .managed = true, .source = S("build"),
-		.os = S("Debian GNU/Linux 12 (bookworm)"), .has_sshd = true, .size_bytes = 5ULL << 32};
-	struct kernel_row kernel = {.name = S("k"), .ready = true, .format = S("bzimage"),
-		.release = S("6.1.0-1"), .path = S("/k"), .n_modules = 12};
+	struct image_row image = {.name = S("d"),
+		.managed = true,
+		.source = S("build"),
+		.os = S("Debian GNU/Linux 12 (bookworm)"),
+		.has_sshd = true,
+		.size_bytes = 5ULL << 32};
+	struct kernel_row kernel = {.name = S("k"),
+		.ready = true,
+		.format = S("bzimage"),
+		.release = S("6.1.0-1"),
+		.path = S("/k"),
+		.n_modules = 12};
 	int n = 0;
 
 	CHECK_INT(store_image_insert(store, &image, NULL), 0);
@@ -358,10 +382,11 @@ TEST(older_database_is_migrated_with_its_rows)
 	int64_t id;
 
 	CHECK_INT(store_migrate(db, store_migrations, 1, NULL), 0);
-	CHECK_INT(sqlite3_exec(db,
-			  "INSERT INTO vm VALUES('aa','alpha',1,'i','k',1,2,3,4,1,-1,NULL,NULL,NULL,"
-			  "NULL,NULL,0,0,5,0,NULL,NULL,1)",
-			  NULL, NULL, NULL),
+	CHECK_INT(
+		sqlite3_exec(db,
+			"INSERT INTO vm VALUES('aa','alpha',1,'i','k',1,2,3,4,1,-1,NULL,NULL,NULL,"
+			"NULL,NULL,0,0,5,0,NULL,NULL,1)",
+			NULL, NULL, NULL),
 		SQLITE_OK);
 	sqlite3_close(db);
 	store = open_store();
@@ -376,7 +401,8 @@ TEST(older_database_is_migrated_with_its_rows)
 
 TEST(failed_migration_leaves_the_old_version)
 {
-	static const char *const bad[] = {"CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"};
+	static const char *const bad[] = {
+		"CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"};
 	sqlite3 *db = open_raw();
 	_err_ struct bg_err *err = NULL;
 

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: ISC
+"""bangerd's processes: start, double start, deaths of each part, stop, rights, memory."""
+import json
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+
+import pytest
+
+from conftest import alive, wait_for
+
+
+def mode(path):
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def status(pid, field):
+    with open(f"/proc/{pid}/status") as f:
+        for line in f:
+            if line.startswith(field + ":"):
+                return line.split(":", 1)[1].strip()
+
+
+def title(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as f:
+        return f.read().rstrip(b"\0").decode()
+
+
+def test_it_starts_and_answers(daemon):
+    p = daemon.start_ok()
+    body = daemon.call()["body"]
+    assert body["monitor_pid"] == p.pid
+    assert body["socket"] == daemon.socket
+    assert title(p.pid) == "bangerd: monitor"
+    assert title(body["pid"]) == "bangerd: engine"
+
+
+def test_its_files_are_private(daemon):
+    daemon.start_ok()
+    assert mode(daemon.socket) == 0o600
+    assert mode(daemon.run) == 0o700
+    assert mode(daemon.state) == 0o700
+    assert mode(daemon.state + "/bangerd.log") == 0o600
+    assert mode(daemon.state + "/banger.db") == 0o600
+
+
+def test_the_engine_is_sealed_and_the_monitor_is_not(daemon):
+    p = daemon.start_ok()
+    engine = daemon.engine()
+    assert status(engine, "NoNewPrivs") == "1"
+    assert status(engine, "Seccomp") == "2"
+    assert int(status(engine, "CapEff"), 16) == 0
+    assert int(status(engine, "CapPrm"), 16) == 0
+    assert status(p.pid, "NoNewPrivs") == "0"
+
+
+def test_root_is_refused(daemon):
+    r = subprocess.run([daemon.exe, "--foreground"], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 2
+    assert "does not run as root" in r.stderr and "hint: " in r.stderr
+
+
+def test_a_second_one_is_refused(daemon):
+    daemon.start_ok()
+    first = daemon.engine()
+    line, p = daemon.start()
+    err = json.loads(line)
+    assert err["code"] == "daemon.running" and "process" in err["message"]
+    assert p.wait(60) == 4
+    assert daemon.engine() == first
+
+
+def test_a_stale_socket_is_replaced(daemon):
+    p = daemon.start_ok()
+    engine = daemon.engine()
+    os.kill(engine, signal.SIGSTOP)  # both at once: nothing can be cleaned up
+    p.kill()
+    os.kill(engine, signal.SIGKILL)
+    p.wait(60)
+    wait_for(lambda: not alive(engine))
+    assert os.path.exists(daemon.socket)
+    daemon.start_ok()
+    assert daemon.engine() != engine
+
+
+def test_a_killed_engine_is_replaced_and_no_call_is_lost(daemon):
+    p = daemon.start_ok()
+    for _ in range(3):
+        old = daemon.engine()
+        os.kill(old, signal.SIGKILL)
+        answer = daemon.call()  # connects while no engine is there, or to a dying one
+        if answer is None:
+            answer = daemon.call()
+        assert answer["status"] == 200
+        wait_for(lambda: daemon.engine() != old)
+        assert p.poll() is None
+    assert "is started again" in daemon.log_text()
+
+
+def test_a_call_made_between_two_engines_waits(daemon):
+    daemon.start_ok()
+    old = daemon.engine()
+    os.kill(old, signal.SIGKILL)
+    wait_for(lambda: not alive(old))
+    assert daemon.call()["body"]["pid"] != old
+
+
+def test_the_engine_ends_with_its_monitor(daemon):
+    p = daemon.start_ok()
+    engine = daemon.engine()
+    p.kill()
+    p.wait(60)
+    wait_for(lambda: not alive(engine))
+    daemon.start_ok()
+    assert daemon.engine() != engine
+
+
+def test_a_new_one_waits_for_an_engine_that_is_still_ending(daemon):
+    p = daemon.start_ok()
+    engine = daemon.engine()
+    os.kill(engine, signal.SIGSTOP)
+    p.kill()
+    p.wait(60)
+    assert alive(engine)  # it holds the lock
+    r = subprocess.Popen(["sh", "-c", f"sleep 0.3; kill -CONT {engine}"])
+    daemon.start_ok()
+    assert r.wait(60) == 0
+    assert not alive(engine)
+
+
+def test_sigterm_stops_it_and_takes_the_socket_away(daemon):
+    p = daemon.start_ok()
+    engine = daemon.engine()
+    p.terminate()
+    assert p.wait(60) == 0
+    assert not os.path.exists(daemon.socket)
+    assert not alive(engine)
+
+
+def test_stop_through_the_api(daemon):
+    p = daemon.start_ok()
+    assert daemon.call("POST", "/v1/daemon/stop")["status"] == 200
+    assert p.wait(60) == 0
+    assert not os.path.exists(daemon.socket)
+
+
+def test_config_errors_name_file_and_line(daemon):
+    daemon.config('# mine\nvmm = "qemu"\nvnm = "x"\n')
+    line, p = daemon.start()
+    err = json.loads(line)
+    assert err["code"] == "config.invalid"
+    assert err["message"].endswith('/.config/banger/config.toml:3: there is no key "vnm"')
+    assert p.wait(60) == 2
+    assert not os.path.exists(daemon.socket)
+
+
+def test_the_log_level_is_heard(daemon):
+    daemon.config('log_level = "debug"\n')
+    daemon.start_ok()
+    daemon.call("GET", "/nothing")
+    lines = [json.loads(line) for line in daemon.log_text().splitlines()]
+    assert any(line["level"] == "debug" and line.get("code") == "request.no_route" for line in lines)
+
+
+def test_a_newer_database_is_refused(daemon):
+    daemon.start_ok().terminate()
+    daemon.started[-1].wait(60)
+    db = sqlite3.connect(daemon.state + "/banger.db")
+    db.execute("PRAGMA user_version = 1000")
+    db.close()
+    line, p = daemon.start()
+    assert json.loads(line)["code"] == "store.failed" and "newer banger" in line
+    assert p.wait(60) != 0
+
+
+def test_without_a_ready_fd_errors_are_words(daemon):
+    daemon.config("vmm = 3\n")
+    for args in ([], ["--foreground"]):
+        r = daemon.user.run([daemon.exe] + args, env=daemon.env, capture_output=True, text=True)
+        assert r.returncode == 2
+        assert "config.toml:1: vmm is to be" in r.stderr, args
+
+
+def test_into_the_background(daemon):
+    r = daemon.user.run([daemon.exe], env=daemon.env, capture_output=True, text=True)
+    assert (r.returncode, r.stderr) == (0, "")
+    monitor = daemon.call()["body"]["monitor_pid"]
+    assert status(monitor, "PPid") != str(os.getpid())
+    os.kill(monitor, signal.SIGTERM)
+    wait_for(lambda: not alive(monitor))
+
+
+def test_bad_arguments(daemon):
+    for args in (["--nonsense"], ["--ready-fd"], ["--ready-fd", "1"], ["--ready-fd", "77"], ["--engine"]):
+        r = daemon.user.run([daemon.exe] + args, env=daemon.env, capture_output=True, text=True)
+        assert r.returncode == 2 and "usage:" in r.stderr, args
+
+
+HELPER = """#!/usr/bin/python3
+import os, socket, sys
+fds = sorted(int(f) for f in os.listdir("/proc/self/fd"))
+with open("{0}", "a") as f:
+    f.write("start %d %s\\n" % (os.getpid(), fds))
+socket.socket(fileno=3).recv(1)
+with open("{0}", "a") as f:
+    f.write("end %d\\n" % os.getpid())
+"""
+
+
+def test_each_engine_gets_a_helper_of_its_own(daemon):
+    says = daemon.user.home + "/says"
+    path = daemon.user.home + "/helper"
+    with open(path, "w") as f:
+        f.write(HELPER.format(says))
+    os.chmod(path, 0o755)
+    daemon.env["BANGER_PRIVHELPER"] = path
+
+    def lines():
+        try:
+            with open(says) as f:
+                return f.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    p = daemon.start_ok()
+    wait_for(lambda: len(lines()) == 1)
+    # 0, 1, 2, the socket; 4 is listdir's own
+    assert lines()[0].endswith("[0, 1, 2, 3, 4]")
+    os.kill(daemon.engine(), signal.SIGKILL)
+    wait_for(lambda: len(lines()) == 3)
+    first = lines()[0].split()[1]
+    assert f"end {first}" in lines()
+    assert wait_for(lambda: not alive(first)) and not os.path.exists(f"/proc/{first}")  # reaped
+    p.terminate()
+    p.wait(60)
+    wait_for(lambda: len(lines()) == 4)
+
+
+def rss_kib(pid):
+    return int(status(pid, "VmRSS").split()[0])
+
+
+def test_it_is_small(daemon):
+    p = daemon.start_ok()
+    engine = daemon.engine()
+    if "libasan" in open(f"/proc/{engine}/maps").read() or rss_kib(p.pid) > 40000:
+        pytest.skip("a sanitized build has shadow memory: the plain one is measured")
+    print(f"monitor {rss_kib(p.pid)} KiB, engine {rss_kib(engine)} KiB")
+    assert rss_kib(p.pid) < 6 * 1024
+    assert rss_kib(engine) < 12 * 1024

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The monitor as it is, with scripted engines: this program again, which the monitor starts as
+ * "--engine" (and "--bootstrap"), does what the environment names.
+ */
+#include "daemon/monitor.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "daemon/boot.h"
+#include "daemon/bootstrap.h"
+#include "daemon/monitor_client.h"
+#include "daemon/monitor_proto.h"
+#include "tests/lib/test.h"
+
+/* ---- the scripted engine ---- */
+
+static struct loop *loop;
+static struct monitor_client *client;
+static struct bootstrap *build;
+static struct loop_source *timer;
+
+static void say(const char *text)
+{
+	const char *path = getenv("TEST_SAYS");
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+
+	(void)bg_write_all(fd, text, strlen(text));
+	bg_close(fd);
+}
+
+static void on_gone(void *userdata)
+{
+	say("gone;");
+	loop_exit(loop, 0);
+}
+
+static void on_done(int status, void *userdata)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "status=%x;", (unsigned)status);
+	say(text);
+	bootstrap_free(TAKE_PTR(build));
+	loop_exit(loop, 0);
+}
+
+static void on_cancel(void *userdata)
+{
+	bootstrap_free(TAKE_PTR(build));
+	say("cancelled;");
+	loop_exit(loop, 0);
+}
+
+/* The fake mmdebstrap made this file when it was well under way. */
+static void on_look(void *userdata)
+{
+	if (access(getenv("TEST_STARTED"), F_OK) == 0)
+		on_cancel(NULL);
+}
+
+static void start_build(bool cancel)
+{
+	static const char *const packages[] = {"jq", "g++"};
+	_err_ struct bg_err *err = NULL;
+	int out = open(getenv("TEST_OUT"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int log = open(getenv("TEST_LOG"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	struct bootstrap_spec spec = {
+		"bookworm", "http://127.0.0.1:1/debian", packages, 2, out, log};
+
+	if (monitor_bootstrap_start(client, &spec, on_done, NULL, &build, &err) < 0)
+		say(err->message);
+	bg_close(out);
+	bg_close(log);
+	if (cancel)
+		(void)loop_add_ticker(loop, "look", 10000, on_look, NULL, &timer);
+}
+
+static void become_engine(const char *role)
+{
+	struct monitor_msg bad = {.verb = MONITOR_EXITED};
+	int ready = ENGINE_FD_READY;
+
+	say("engine;");
+	if (bg_streq(role, "crash-early"))
+		abort();
+	if (bg_streq(role, "refuse"))
+		exit(ENGINE_EXIT_START + BG_EXIT_USAGE);
+	if (loop_new(&loop) < 0 ||
+		monitor_client_new(loop, ENGINE_FD_MONITOR, on_gone, NULL, &client, NULL) < 0)
+		exit(9);
+	boot_ready(&ready);
+	monitor_client_ready(client);
+	if (bg_streq(role, "crash-once") && access(getenv("TEST_STARTED"), F_OK) < 0) {
+		bg_close(open(getenv("TEST_STARTED"), O_WRONLY | O_CREAT, 0600));
+		kill(getpid(), SIGKILL);
+	}
+	if (bg_streq(role, "malformed") && access(getenv("TEST_STARTED"), F_OK) < 0) {
+		bg_close(open(getenv("TEST_STARTED"), O_WRONLY | O_CREAT, 0600));
+		monitor_send(ENGINE_FD_MONITOR, &bad, NULL, NULL, 0);
+		(void)loop_run(loop);
+	}
+	if (bg_streq(role, "build") || bg_streq(role, "cancel")) {
+		start_build(bg_streq(role, "cancel"));
+		(void)loop_run(loop);
+	}
+	if (bg_streq(role, "wait"))
+		(void)loop_run(loop);
+	loop_source_free(timer);
+	monitor_client_free(client);
+	loop_free(loop);
+	say("clean;");
+	exit(0);
+}
+
+__attribute__((constructor)) static void maybe_become(int argc, char **argv)
+{
+	if (argc == 2 && bg_streq(argv[1], "--engine"))
+		become_engine(getenv("TEST_ROLE"));
+	if (argc > 3 && bg_streq(argv[1], "--bootstrap"))
+		exit(bootstrap_main(argc - 2, argv + 2));
+}
+
+/* ---- the tests ---- */
+
+static char *in_tmp(const char *name)
+{
+	char *path;
+
+	CHECK(asprintf(&path, "%s/%s", test_tmpdir(), name) > 0);
+	return path;
+}
+
+static void set_env(const char *env, const char *name)
+{
+	_free_ char *path = in_tmp(name);
+
+	setenv(env, path, 1);
+}
+
+static pid_t monitor;
+static int ready;
+
+static void start_monitor(const char *role)
+{
+	struct bg_paths paths = {
+		.run_dir = in_tmp("run"), .log_file = in_tmp("log"), .socket = in_tmp("run/sock")};
+	int lock, sock, p[2];
+
+	CHECK_INT(mkdir(paths.run_dir, 0700), 0);
+	set_env("TEST_SAYS", "says");
+	set_env("TEST_STARTED", "started");
+	set_env("TEST_OUT", "out");
+	set_env("TEST_LOG", "buildlog");
+	setenv("TEST_ROLE", role, 1);
+	setenv("BANGER_PRIVHELPER", "/nowhere", 1);
+	CHECK_INT(pipe2(p, O_CLOEXEC), 0);
+	monitor = fork();
+	if (monitor == 0) {
+		close(p[0]);
+		CHECK_INT(boot_lock(&paths, &lock, NULL), 0);
+		CHECK_INT(boot_listen(&paths, &sock, NULL), 0);
+		CHECK_INT(boot_log(&paths, LOG_DEBUG, NULL), 0);
+		exit(monitor_run(&paths, lock, sock, p[1]));
+	}
+	close(p[1]);
+	ready = p[0];
+	bg_paths_done(&paths);
+}
+
+static char *said(void)
+{
+	_free_ char *path = in_tmp("says");
+	char *text = NULL;
+
+	if (bg_read_file_at(-1, path, 65536, &text, NULL) < 0)
+		return strdup("");
+	return text;
+}
+
+static void wait_said(const char *want)
+{
+	const struct timespec step = {.tv_nsec = 10000000};
+
+	for (int i = 0; i < 3000; i++) {
+		_free_ char *text = said();
+
+		if (strstr(text, want))
+			return;
+		nanosleep(&step, NULL);
+	}
+	test_fail(__FILE__, __LINE__, "\"%s\" was never said", want);
+}
+
+static void expect_end(int code, const char *says)
+{
+	_free_ char *text = NULL, *socket_path = in_tmp("run/sock");
+	int status;
+
+	CHECK_INT(waitpid(monitor, &status, 0), monitor);
+	CHECK(WIFEXITED(status));
+	CHECK_INT(WEXITSTATUS(status), code);
+	text = said();
+	CHECK_STR(text, says);
+	CHECK_INT(access(socket_path, F_OK), -1);
+}
+
+static void expect_ready(const char *want)
+{
+	_free_ char *text = NULL;
+
+	CHECK_INT(bg_read_fd(ready, 65536, &text, NULL), 0);
+	if (!strstr(text, want))
+		test_fail(__FILE__, __LINE__, "\"%s\" lacks \"%s\"", text, want);
+}
+
+TEST(clean_end_ends_the_monitor)
+{
+	start_monitor("end");
+	expect_ready("ok\n");
+	expect_end(0, "engine;clean;");
+}
+
+TEST(refused_start_is_not_tried_again)
+{
+	start_monitor("refuse");
+	expect_ready("");
+	expect_end(BG_EXIT_USAGE, "engine;");
+}
+
+TEST(crash_before_it_served_is_reported)
+{
+	start_monitor("crash-early");
+	expect_ready("killed by signal 6");
+	expect_end(BG_EXIT_DAEMON, "engine;");
+}
+
+TEST(crash_is_followed_by_a_new_engine)
+{
+	start_monitor("crash-once");
+	expect_ready("ok\n");
+	expect_end(0, "engine;engine;clean;");
+}
+
+TEST(malformed_message_costs_the_engine_its_life)
+{
+	start_monitor("malformed");
+	expect_end(0, "engine;engine;clean;");
+}
+
+TEST(killed_monitor_is_noticed)
+{
+	start_monitor("wait");
+	expect_ready("ok\n");
+	kill(monitor, SIGKILL);
+	CHECK_INT(waitpid(monitor, NULL, 0), monitor);
+	wait_said("engine;gone;clean;");
+}
+
+static void fake_mmdebstrap(const char *script)
+{
+	static const char *const tools[] = {"mmdebstrap", "newuidmap"};
+	_free_ char *path = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
+		_free_ char *tool = in_tmp(tools[i]);
+
+		CHECK_INT(bg_write_file_at(-1, tool, script, strlen(script), 0755), 0);
+	}
+	CHECK(asprintf(&path, "%s:/usr/bin:/bin", test_tmpdir()) > 0);
+	setenv("PATH", path, 1);
+	setenv("SECRET", "leaks", 1);
+}
+
+static char *content(const char *name)
+{
+	_free_ char *path = in_tmp(name);
+	char *text = NULL;
+
+	CHECK_INT(bg_read_file_at(-1, path, 65536, &text, NULL), 0);
+	return text;
+}
+
+TEST(bootstrap_runs_the_tool_and_tells_its_end)
+{
+	_free_ char *out = NULL, *log = NULL;
+
+	fake_mmdebstrap(
+		"#!/bin/sh\nfor a; do echo \"arg:$a\"; done; echo \"env:$SECRET\"; echo words >&2\n"
+		"test -d \"$TMPDIR\" && touch \"$TMPDIR/left\"; exit 3\n");
+	start_monitor("build");
+	expect_end(0, "engine;status=300;clean;");
+	out = content("out");
+	log = content("buildlog");
+	CHECK_STR(log, "words\n");
+	CHECK(strstr(out, "arg:--mode=unshare\n") && strstr(out, "arg:--format=tar\n"));
+	CHECK(strstr(out, ",bash-completion,jq,g++\n"));
+	CHECK(strstr(out, "arg:bookworm\narg:-\narg:http://127.0.0.1:1/debian\nenv:\n"));
+}
+
+static bool lives(pid_t pid)
+{
+	return kill(pid, 0) >= 0;
+}
+
+TEST(cancel_leaves_no_process_behind)
+{
+	const struct timespec step = {.tv_nsec = 10000000};
+	_free_ char *started = in_tmp("started"), *script = NULL, *pids = NULL;
+	pid_t one, two;
+
+	/* One that hides in a session of its own, and a tool that ends at once when told. The
+	 * tool's environment is cut: the path goes into the script. */
+	CHECK(asprintf(&script,
+		      "#!/bin/sh\nsetsid sh -c 'trap \"\" TERM; sleep 300; :' &\n"
+		      "echo $$ $! > %s.1; trap 'exit 1' TERM; mv %s.1 %s; wait\n",
+		      started, started, started) > 0);
+	fake_mmdebstrap(script);
+	start_monitor("cancel");
+	expect_end(0, "engine;cancelled;clean;");
+	pids = content("started");
+	CHECK_INT(sscanf(pids, "%d %d", &one, &two), 2);
+	for (int i = 0; i < 3000 && (lives(one) || lives(two)); i++)
+		nanosleep(&step, NULL);
+	CHECK(!lives(one) && !lives(two));
+}
+
+TEST(words_that_are_refused)
+{
+	static const char *const suites[] = {"", "-x", "Book", "a b", "a/b"};
+	static const char *const mirrors[] = {"deb http://x y main", "ftp://x", "http://",
+		"http://x y", "/etc/passwd", "http://x;y", "-"};
+	static const char *const packages[] = {
+		"", "-x", "x-", "X", "a b", "./x.deb", "?x", "~x", "a/b", "a=1", "a,b"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(suites); i++)
+		CHECK(!bootstrap_suite_valid(suites[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(mirrors); i++)
+		CHECK(!bootstrap_mirror_valid(mirrors[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(packages); i++)
+		CHECK(!bootstrap_package_valid(packages[i]));
+	CHECK(bootstrap_suite_valid("bookworm") && bootstrap_suite_valid("trixie-updates"));
+	CHECK(bootstrap_mirror_valid("") &&
+		bootstrap_mirror_valid("http://deb.example.org/debian"));
+	CHECK(bootstrap_package_valid("g++") && bootstrap_package_valid("libc6.1-dev") &&
+		bootstrap_package_valid("0ad"));
+}
+
+TEST(payloads_are_checked_whole)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		int r;
+	} rows[] = {
+		{"bookworm\0\0jq\0", 13, 0},
+		{"bookworm\0\0", 10, 0},
+		{"bookworm\0\0jq", 12, -EINVAL}, /* no end */
+		{"bookworm\0", 9, -EINVAL},	 /* no mirror */
+		{"\0\0jq\0", 5, -EINVAL},
+		{"bookworm\0\0-x\0", 13, -EINVAL},
+		{"bookworm\0\0jq\0\0", 14, -EINVAL},
+		{"", 0, -EINVAL},
+	};
+	struct bootstrap_args args;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		CHECK_INT(bootstrap_args_parse(rows[i].bytes, rows[i].len, &args), rows[i].r);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: ISC */
+/* daemon/sandbox: what is denied, and that what the engine starts can live with it. */
+#include "daemon/sandbox.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "common/fd.h"
+#include "daemon/loop/spawn.h"
+#include "tests/lib/test.h"
+
+static void seal(void)
+{
+	_err_ struct bg_err *err = NULL;
+
+	if (sandbox_drop(&err) < 0 || sandbox_seal(&err) < 0)
+		test_fail(__FILE__, __LINE__, "%s", err->message);
+}
+
+static void expect_errno(long r, int want)
+{
+	CHECK_INT(r, -1);
+	CHECK_INT(errno, want);
+}
+
+TEST(denied_calls)
+{
+	seal();
+	expect_errno(mount("none", "/mnt", "tmpfs", 0, NULL), EPERM);
+	expect_errno(umount2("/nowhere", 0), EPERM);
+	expect_errno(unshare(CLONE_NEWUSER), EPERM);
+	expect_errno(unshare(CLONE_NEWNET), EPERM);
+	expect_errno(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0), EPERM);
+	expect_errno(syscall(SYS_clone3, NULL, 0), ENOSYS);
+	expect_errno(syscall(SYS_setns, -1, 0), EPERM);
+	expect_errno(syscall(SYS_bpf, 0, NULL, 0), EPERM);
+	expect_errno(syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0), EPERM);
+	expect_errno(syscall(SYS_userfaultfd, 0), EPERM);
+	expect_errno(syscall(SYS_io_uring_setup, 1, NULL), ENOSYS);
+	expect_errno(syscall(SYS_open_by_handle_at, -1, NULL, 0), EPERM);
+	expect_errno(syscall(SYS_keyctl, 0, 0, 0, 0, 0), EPERM);
+	expect_errno(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0), EPERM);
+	expect_errno(syscall(SYS_init_module, NULL, 0, ""), EPERM);
+	expect_errno(syscall(SYS_reboot, 0, 0, 0, NULL), EPERM);
+	expect_errno(ioctl(0, TIOCSTI, "x"), EPERM);
+	expect_errno(syscall(SYS_ioctl, 0, TIOCSTI | 1ULL << 32, "x"), EPERM);
+}
+
+TEST(ptrace_is_denied)
+{
+#if defined(__SANITIZE_ADDRESS__)
+	test_skip("the leak checker needs ptrace: the row is left out of sanitized builds");
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+	test_skip("the leak checker needs ptrace: the row is left out of sanitized builds");
+#endif
+#endif
+	seal();
+	expect_errno(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL), EPERM);
+	expect_errno(ptrace(PTRACE_TRACEME, 0, NULL, NULL), EPERM);
+}
+
+static uint64_t status_field(const char *name)
+{
+	_free_ char *text = NULL;
+	const char *p;
+
+	CHECK_INT(bg_read_file_at(-1, "/proc/self/status", 65536, &text, NULL), 0);
+	p = strstr(text, name);
+	CHECK(p);
+	return strtoull(p + strlen(name), NULL, 16);
+}
+
+TEST(nothing_is_left_to_gain)
+{
+	seal();
+	CHECK_INT(status_field("NoNewPrivs:\t"), 1);
+	CHECK_INT(status_field("Seccomp:\t"), 2);
+	CHECK_INT(status_field("CapEff:\t"), 0);
+	CHECK_INT(status_field("CapPrm:\t"), 0);
+	CHECK_INT(status_field("CapAmb:\t"), 0);
+}
+
+static void *thread(void *arg)
+{
+	*(int *)arg = 7;
+	return NULL;
+}
+
+TEST(threads_and_children_work)
+{
+	const char *const argv[] = {"sh", "-c", "exit 5", NULL};
+	struct spawn s = {"sh", argv, NULL, {-1, -1, -1}, 3, true};
+	int n = 0, status, pidfd;
+	pthread_t t;
+	pid_t pid;
+
+	seal();
+	CHECK_INT(pthread_create(&t, NULL, thread, &n), 0);
+	CHECK_INT(pthread_join(t, NULL), 0);
+	CHECK_INT(n, 7);
+	CHECK_INT(spawn_process(&s, &pid, &pidfd, NULL), 0);
+	CHECK_INT(waitpid(pid, &status, 0), pid);
+	CHECK_INT(WEXITSTATUS(status), 5);
+	CHECK_INT(bg_close(pidfd), -1);
+}
+
+TEST(qemu_starts_with_a_sandbox_of_its_own)
+{
+	const char *const argv[] = {"qemu-system-x86_64", "-sandbox",
+		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "-M",
+		"none", "-nodefaults", "-display", "none", "-qmp", "stdio", NULL};
+	static const char talk[] = "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"quit\"}\n";
+	_err_ struct bg_err *err = NULL;
+	int in[2], out[2], status, pidfd;
+	_free_ char *text = NULL;
+	pid_t pid;
+
+	CHECK_INT(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+	seal();
+	struct spawn s = {argv[0], argv, NULL, {in[0], out[1], out[1]}, 3, true};
+	if (spawn_process(&s, &pid, &pidfd, &err) < 0)
+		test_skip("%s", err->message);
+	close(out[1]);
+	CHECK_INT(bg_write_all(in[1], talk, strlen(talk)), 0);
+	CHECK_INT(bg_read_fd(out[0], 65536, &text, NULL), 0);
+	CHECK_INT(waitpid(pid, &status, 0), pid);
+	if (status != 0 || !strstr(text, "SHUTDOWN"))
+		test_fail(__FILE__, __LINE__, "status %d: %s", status, text);
+}
+
+TEST(file_capabilities_and_setuid_give_nothing)
+{
+	const char *const argv[] = {"su", "-c", "true", "root", NULL};
+	struct spawn s = {"su", argv, NULL, {-1, -1, -1}, 3, true};
+	int status, pidfd;
+	pid_t pid;
+
+	if (geteuid() == 0 &&
+		(setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
+		test_fail(__FILE__, __LINE__, "become nobody");
+	seal();
+	if (spawn_process(&s, &pid, &pidfd, NULL) < 0)
+		test_skip("su is not installed");
+	CHECK_INT(waitpid(pid, &status, 0), pid);
+	CHECK(status != 0);
+}
