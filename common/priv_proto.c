@@ -83,8 +83,8 @@ static const struct {
 };
 static_assert(ARRAY_SIZE(kinds) == PRIV_KIND_END_, "one row per kind");
 
-#define REQ(...)	__VA_ARGS__
-#define REP(...)	__VA_ARGS__
+#define REQ(...) __VA_ARGS__
+#define REP(...) __VA_ARGS__
 #define F(field, KIND) {#field, PRIV_KIND_##KIND},
 #define PRIV_VERB(NAME, name_, number, turn_, req_, req_fds, rep_, rep_fds, why_)                  \
 	{.name = #name_,                                                                           \
@@ -229,8 +229,8 @@ int priv_rep_encode(const struct priv_rep *rep, struct priv_msg *ret)
 	if (rep->id == 0 && (row->turn != PRIV_TURN_FIRST || rep->code == PRIV_CODE_OK ||
 				    rep->code > PRIV_CODE_START_MAX))
 		return -EINVAL;
-	return encode(rep->code == PRIV_CODE_OK ? &row->rep : &empty, head, &rep->hello, rep->fds,
-		ret);
+	return encode(
+		rep->code == PRIV_CODE_OK ? &row->rep : &empty, head, &rep->hello, rep->fds, ret);
 }
 
 static int decode_head(const struct priv_msg *msg, struct priv_head *ret)
@@ -289,8 +289,8 @@ int priv_rep_decode(const struct priv_msg *msg, struct priv_rep *ret)
 		return -EBADMSG;
 	*ret = (struct priv_rep){
 		.verb = row->verb, .id = head.id, .code = (enum priv_code)head.code};
-	return decode_body(head.code == PRIV_CODE_OK ? &row->rep : &empty, &head, msg, &ret->hello,
-		ret->fds);
+	return decode_body(
+		head.code == PRIV_CODE_OK ? &row->rep : &empty, &head, msg, &ret->hello, ret->fds);
 }
 
 int priv_msg_send(int sock, const struct priv_msg *msg)
@@ -301,8 +301,8 @@ int priv_msg_send(int sock, const struct priv_msg *msg)
 int priv_msg_recv(int sock, struct priv_msg *ret)
 {
 	ret->len = ret->nfds = 0;
-	return bg_frame_recv(sock, ret->buf, sizeof(ret->buf), &ret->len, ret->fds, BG_PRIV_FDS_MAX,
-		&ret->nfds);
+	return bg_frame_recv(
+		sock, ret->buf, sizeof(ret->buf), &ret->len, ret->fds, BG_PRIV_FDS_MAX, &ret->nfds);
 }
 
 void priv_msg_close(struct priv_msg *msg)

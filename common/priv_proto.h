@@ -17,16 +17,16 @@
 #include "common/limits.h"
 
 #define PRIV_VERSION 1
-#define PRIV_NAME	 16 /* bytes of an IFNAME field: IFNAMSIZ */
+#define PRIV_NAME 16 /* bytes of an IFNAME field: IFNAMSIZ */
 #define PRIV_FIELDS_MAX 8
 
 struct priv_head {
 	uint8_t version; /* PRIV_VERSION */
 	uint8_t verb;
-	uint16_t len;	/* of the body */
-	uint32_t id;	/* of the caller's choice, not 0; the reply repeats it */
-	uint16_t code;	/* enum priv_code; 0 in a request */
-	uint8_t nfds;	/* descriptors that travel with it */
+	uint16_t len;  /* of the body */
+	uint32_t id;   /* of the caller's choice, not 0; the reply repeats it */
+	uint16_t code; /* enum priv_code; 0 in a request */
+	uint8_t nfds;  /* descriptors that travel with it */
 	uint8_t zero[5];
 } __attribute__((packed));
 _Static_assert(sizeof(struct priv_head) == 16, "wire format");
@@ -60,33 +60,36 @@ enum priv_turn { PRIV_TURN_FIRST, PRIV_TURN_SESSION };
 /* What an installed helper can do for this user; grows with the verbs. */
 enum priv_ability { PRIV_ABILITY_NET = 1 << 0, PRIV_ABILITY_ALL_ = PRIV_ABILITY_NET };
 
-#define PRIV_TYPE_U8(n)	  uint8_t n;
-#define PRIV_TYPE_U32(n)  uint32_t n;
-#define PRIV_TYPE_U64(n)  uint64_t n;
-#define PRIV_TYPE_MAC(n)  uint8_t n[6];
+#define PRIV_TYPE_U8(n) uint8_t n;
+#define PRIV_TYPE_U32(n) uint32_t n;
+#define PRIV_TYPE_U64(n) uint64_t n;
+#define PRIV_TYPE_MAC(n) uint8_t n[6];
 #define PRIV_TYPE_NAME(n) char n[PRIV_NAME];
 
-#define PRIV_C_SLOT	 PRIV_TYPE_U8
-#define PRIV_C_COUNT	 PRIV_TYPE_U8
-#define PRIV_C_INDEX	 PRIV_TYPE_U8
-#define PRIV_C_BOOL	 PRIV_TYPE_U8
+#define PRIV_C_SLOT PRIV_TYPE_U8
+#define PRIV_C_COUNT PRIV_TYPE_U8
+#define PRIV_C_INDEX PRIV_TYPE_U8
+#define PRIV_C_BOOL PRIV_TYPE_U8
 #define PRIV_C_ABILITIES PRIV_TYPE_U32
-#define PRIV_C_HASH	 PRIV_TYPE_U64
-#define PRIV_C_SLOTS	 PRIV_TYPE_U64
-#define PRIV_C_IPV4	 PRIV_TYPE_U32
-#define PRIV_C_MAC	 PRIV_TYPE_MAC
-#define PRIV_C_IFNAME	 PRIV_TYPE_NAME
+#define PRIV_C_HASH PRIV_TYPE_U64
+#define PRIV_C_SLOTS PRIV_TYPE_U64
+#define PRIV_C_IPV4 PRIV_TYPE_U32
+#define PRIV_C_MAC PRIV_TYPE_MAC
+#define PRIV_C_IFNAME PRIV_TYPE_NAME
 
 #define F(field, KIND) PRIV_C_##KIND(field)
-#define REQ(...)       __VA_ARGS__
-#define REP(...)       __VA_ARGS__
+#define REQ(...) __VA_ARGS__
+#define REP(...) __VA_ARGS__
 
 struct priv_req {
 	enum priv_verb verb;
 	uint32_t id;
 	int fds[BG_PRIV_FDS_MAX]; /* as many as the verb's row says; borrowed from the message */
 	union {
-#define PRIV_VERB(NAME, name, number, turn, req, req_fds, rep, rep_fds, why) struct {req} __attribute__((packed)) name;
+#define PRIV_VERB(NAME, name, number, turn, req, req_fds, rep, rep_fds, why)                       \
+	struct {                                                                                   \
+		req                                                                                \
+	} __attribute__((packed)) name;
 #include "common/priv_verbs.def"
 #undef PRIV_VERB
 	};
@@ -94,11 +97,14 @@ struct priv_req {
 
 struct priv_rep {
 	enum priv_verb verb;
-	uint32_t id; /* the request's; 0 when the helper could not start */
+	uint32_t id;	     /* the request's; 0 when the helper could not start */
 	enum priv_code code; /* the fields and descriptors are there only with PRIV_CODE_OK */
 	int fds[BG_PRIV_FDS_MAX];
 	union {
-#define PRIV_VERB(NAME, name, number, turn, req, req_fds, rep, rep_fds, why) struct {rep} __attribute__((packed)) name;
+#define PRIV_VERB(NAME, name, number, turn, req, req_fds, rep, rep_fds, why)                       \
+	struct {                                                                                   \
+		rep                                                                                \
+	} __attribute__((packed)) name;
 #include "common/priv_verbs.def"
 #undef PRIV_VERB
 	};

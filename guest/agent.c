@@ -216,7 +216,6 @@ static void become_agent(char **argv)
 static _noreturn_ void agent_main(const struct agent_setup *setup)
 {
 	_err_ struct bg_err *err = NULL;
-	int events = mounts_watch_devices();
 
 	become_agent(setup->argv);
 	log_open();
@@ -224,11 +223,11 @@ static _noreturn_ void agent_main(const struct agent_setup *setup)
 	agent.epoll = epoll_create1(EPOLL_CLOEXEC);
 	talk_init(&agent.talk, setup->conf->id, setup->flags);
 	watch_init(&agent.watch, setup->sshd);
-	if (link_open(&agent.link, setup->conf->agent, events, PORT_TIMEOUT_MS, &err) < 0)
+	if (link_open(&agent.link, setup->conf->agent, setup->events, PORT_TIMEOUT_MS, &err) < 0)
 		log_line("agent: %s", err->message);
 	else
 		log_line("agent ready");
-	bg_close(events);
+	bg_close(setup->events);
 	watch_fd(agent.link.fd, EPOLLIN | EPOLLOUT | EPOLLET);
 	watch_fd(agent.link.listen, EPOLLIN);
 	watch_fd(agent.watch.fd, EPOLLIN);

@@ -13,6 +13,7 @@ struct agent_setup {
 	uint32_t flags;	       /* enum bg_agent_flag, as far as known at the fork */
 	bool own_init;	       /* PID 1 is ours, not the image's */
 	const char *sshd;      /* NULL: the image has none */
+	int events;	       /* mounts_watch_devices; the agent closes its copy */
 	char **argv;	       /* main's: renamed so that shutdowns spare the agent */
 };
 

@@ -172,6 +172,7 @@ static int stage_agent(struct boot *b, struct bg_err **err)
 	b->setup.conf = &b->conf;
 	b->setup.flags = b->flags;
 	b->setup.own_init = !b->init;
+	b->setup.events = b->events;
 	if (!b->init)
 		mounts_no_init();
 	r = agent_start(&b->setup);

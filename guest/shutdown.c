@@ -2,6 +2,7 @@
 /* See shutdown.h. */
 #include "guest/shutdown.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include "guest/log.h"
 #include "guest/mounts.h"
 
-enum { TERM_GRACE_MS = 5000 };
+enum { TERM_GRACE_MS = 5000, KILL_GRACE_MS = 1000 };
 
 /* How PID 1 is asked. A row's sign is what /proc/1/exe or /proc/1/comm ends with. */
 static const struct way {
@@ -92,23 +93,47 @@ void shutdown_request(const struct agent_setup *setup, enum bg_agent_shutdown ho
 		shutdown_machine(how, setup->conf->reset);
 }
 
-/* Waits until no process but this one is left, as far as a parent can know. */
-static void wait_for_children(unsigned ms)
+/* A process that must end: not a kernel thread or zombie (no command line), not the agent. */
+static bool must_end(const char *pid)
 {
-	const struct timespec slice = {.tv_nsec = 100 * 1000 * 1000};
+	char path[300], first = '\0';
+	_close_ int fd = -1;
+
+	(void)snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && read(fd, &first, 1) == 1 && first != '@';
+}
+
+static bool others_left(void)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *e;
+	bool left = false;
+
+	while (dir && !left && (e = readdir(dir))) {
+		int pid = atoi(e->d_name);
+
+		left = pid > 1 && pid != getpid() && must_end(e->d_name);
+	}
+	if (dir)
+		(void)closedir(dir);
+	return left;
+}
+
+/* An ended child wakes PID 1 at once; the slice is for those that are not its children. */
+static void wait_for_others(unsigned ms)
+{
+	const struct timespec slice = {.tv_nsec = 50 * 1000 * 1000};
 	const uint32_t until = uptime_ms() + ms;
 	sigset_t chld;
 
 	(void)sigemptyset(&chld);
 	(void)sigaddset(&chld, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &chld, NULL);
-	while (uptime_ms() < until) {
-		pid_t pid = waitpid(-1, NULL, WNOHANG);
-
-		if (pid < 0)
-			return;
-		if (pid == 0)
-			(void)sigtimedwait(&chld, NULL, &slice);
+	while (uptime_ms() < until && others_left()) {
+		(void)sigtimedwait(&chld, NULL, &slice);
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
 	}
 }
 
@@ -117,9 +142,9 @@ void shutdown_machine(enum bg_agent_shutdown how, bool reset)
 	sync();
 	(void)kill(-1, SIGTERM);
 	(void)kill(-1, SIGCONT);
-	wait_for_children(TERM_GRACE_MS);
+	wait_for_others(TERM_GRACE_MS);
 	(void)kill(-1, SIGKILL);
-	wait_for_children(TERM_GRACE_MS);
+	wait_for_others(KILL_GRACE_MS);
 	mounts_end();
 	log_line("%s", how == BG_AGENT_REBOOT || reset ? "reset" : "power off");
 	log_drain();

@@ -5,8 +5,8 @@
  */
 #include "privhelper/session.h"
 
-typedef enum priv_code answer_fn(struct session *s, const struct priv_req *req,
-	struct priv_rep *rep);
+typedef enum priv_code answer_fn(
+	struct session *s, const struct priv_req *req, struct priv_rep *rep);
 
 static answer_fn *const answers[] = {
 #define PRIV_VERB(NAME, name, ...) [PRIV_##NAME] = answer_##name,

@@ -15,8 +15,8 @@ static bool peer_is(int sock, uid_t uid)
 	struct ucred cred = {.uid = (uid_t)-1};
 	socklen_t len = sizeof(cred);
 
-	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-	       len == sizeof(cred) && cred.uid == uid;
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && len == sizeof(cred) &&
+	       cred.uid == uid;
 }
 
 /* By the real and the supplementary groups: the effective one is the ledger's. */

@@ -154,7 +154,7 @@ static int read_owner(const struct ledger *l, unsigned index, enum owner *ret)
 	if (is_zero(&u, sizeof(u)))
 		*ret = OWNER_NONE;
 	else if (u.magic == USER_MAGIC && u.uid == l->uid && u.index == index &&
-		u.crc == crc32(&u, offsetof(struct disk_user, crc)))
+		 u.crc == crc32(&u, offsetof(struct disk_user, crc)))
 		*ret = OWNER_ME;
 	else /* a broken header too: nobody gets that block, so nobody gets its addresses */
 		*ret = OWNER_OTHER;
@@ -245,7 +245,8 @@ static bool row_valid(const struct ledger *l, unsigned slot, const struct disk_r
 {
 	return d->magic == ROW_MAGIC && (d->state == LEDGER_INTENT || d->state == LEDGER_LIVE) &&
 	       d->slot == slot && d->index == l->index && d->uid == l->uid &&
-	       is_zero(d->zero, sizeof(d->zero)) && d->crc == crc32(d, offsetof(struct disk_row, crc));
+	       is_zero(d->zero, sizeof(d->zero)) &&
+	       d->crc == crc32(d, offsetof(struct disk_row, crc));
 }
 
 int ledger_get(const struct ledger *l, unsigned slot, struct ledger_row *ret)

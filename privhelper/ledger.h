@@ -18,18 +18,19 @@
 
 #include <sys/types.h>
 
-#include "common/limits.h"
 #include "common/base.h"
+#include "common/limits.h"
 
-#define LEDGER_DIR  "/var/lib/banger"
+#define LEDGER_DIR "/var/lib/banger"
 #define LEDGER_PATH LEDGER_DIR "/net.ledger"
 
 enum ledger_state {
 	LEDGER_FREE = 0,   /* nothing of this slot exists */
 	LEDGER_INTENT = 1, /* a device may exist: it is being made or removed. Repair removes it */
 	LEDGER_LIVE = 2,   /* the device was complete; its owner may have unmade it since */
-	LEDGER_STALE,	   /* never written: a row of another boot or network namespace, nothing exists */
-	LEDGER_BROKEN,	   /* never written: neither zeros nor valid; as INTENT without an ifindex */
+	LEDGER_STALE,  /* never written: a row of another boot or network namespace, nothing exists
+			*/
+	LEDGER_BROKEN, /* never written: neither zeros nor valid; as INTENT without an ifindex */
 };
 
 struct ledger_row {

@@ -51,8 +51,8 @@ static const struct rtattr *next_attr(const struct rtattr *a)
 	for (const struct rtattr *a = (const void *)(first); RTA_OK(a, len);                       \
 		(len) -= BG_MIN((size_t)RTA_ALIGN(a->rta_len), len), a = next_attr(a))
 
-static struct nlmsghdr *begin(struct netlink *nl, uint16_t type, uint16_t flags, const void *body,
-	size_t len)
+static struct nlmsghdr *begin(
+	struct netlink *nl, uint16_t type, uint16_t flags, const void *body, size_t len)
 {
 	struct nlmsghdr *h = head_of(nl);
 
@@ -127,7 +127,8 @@ static ssize_t receive(struct netlink *nl)
 	}
 }
 
-/* Sends and waits for the answer with our number: an error, an acknowledgement, or a message of type. */
+/* Sends and waits for the answer with our number: an error, an acknowledgement, or a message of
+ * type. */
 static int talk(struct netlink *nl, uint16_t type, const struct nlmsghdr **ret)
 {
 	int r = send_request(nl);
@@ -179,7 +180,8 @@ static void parse_tun(const struct rtattr *data, struct netlink_link *ret)
 	size_t len = RTA_PAYLOAD(data);
 	bool tap = false, plain = true;
 
-	FOR_ATTR (a, RTA_DATA(data), len) {
+	FOR_ATTR(a, RTA_DATA(data), len)
+	{
 		switch (a->rta_type & NLA_TYPE_MASK) {
 		case IFLA_TUN_OWNER:
 			ret->has_owner = true;
@@ -205,7 +207,8 @@ static void parse_info(const struct rtattr *info, struct netlink_link *ret)
 	const struct rtattr *data = NULL;
 	size_t len = RTA_PAYLOAD(info);
 
-	FOR_ATTR (a, RTA_DATA(info), len) {
+	FOR_ATTR(a, RTA_DATA(info), len)
+	{
 		unsigned type = a->rta_type & NLA_TYPE_MASK;
 
 		if (type == IFLA_INFO_KIND)
@@ -223,17 +226,20 @@ static void parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
 	size_t len = IFLA_PAYLOAD(h);
 
 	*ret = (struct netlink_link){.ifindex = (uint32_t)ifi->ifi_index};
-	FOR_ATTR (a, (const uint8_t *)ifi + NLMSG_ALIGN(sizeof(*ifi)), len) {
+	FOR_ATTR(a, (const uint8_t *)ifi + NLMSG_ALIGN(sizeof(*ifi)), len)
+	{
 		unsigned type = a->rta_type & NLA_TYPE_MASK;
 
 		if (type == IFLA_IFNAME)
-			memcpy(ret->name, RTA_DATA(a), BG_MIN(RTA_PAYLOAD(a), sizeof(ret->name) - 1));
+			memcpy(ret->name, RTA_DATA(a),
+				BG_MIN(RTA_PAYLOAD(a), sizeof(ret->name) - 1));
 		else if (type == IFLA_LINKINFO)
 			parse_info(a, ret);
 	}
 }
 
-int netlink_link_get(struct netlink *nl, uint32_t ifindex, const char *name, struct netlink_link *ret)
+int netlink_link_get(
+	struct netlink *nl, uint32_t ifindex, const char *name, struct netlink_link *ret)
 {
 	struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex};
 	struct nlmsghdr *h = begin(nl, RTM_GETLINK, 0, &ifi, sizeof(ifi));

@@ -22,8 +22,8 @@ struct netlink {
 struct netlink_link {
 	uint32_t ifindex;
 	char name[IFNAMSIZ];
-	bool is_tun;	 /* the tun driver's; the rest is only valid then */
-	bool is_tap;	 /* and not a tun, multi-queue, or with packet information */
+	bool is_tun; /* the tun driver's; the rest is only valid then */
+	bool is_tap; /* and not a tun, multi-queue, or with packet information */
 	bool persistent;
 	bool has_owner;
 	uid_t owner;
@@ -34,7 +34,8 @@ int netlink_open(struct netlink *nl);
 /* Cookie of the network namespace; 0 where the kernel has none (before 5.14). */
 uint64_t netlink_netns(const struct netlink *nl);
 /* By index, or by name when ifindex is 0. -ENODEV when there is none. */
-int netlink_link_get(struct netlink *nl, uint32_t ifindex, const char *name, struct netlink_link *ret);
+int netlink_link_get(
+	struct netlink *nl, uint32_t ifindex, const char *name, struct netlink_link *ret);
 /* IPv4 settings of an interface that faces a guest, and its alias. */
 int netlink_link_setup(struct netlink *nl, uint32_t ifindex, const char *alias);
 int netlink_link_up(struct netlink *nl, uint32_t ifindex);

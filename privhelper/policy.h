@@ -10,13 +10,14 @@
 
 #include "common/priv_proto.h"
 
-#define POLICY_PATH	  "/etc/banger/privhelper.conf"
+#define POLICY_PATH "/etc/banger/privhelper.conf"
 #define POLICY_FILE_MAX 4096
 
 struct policy {
 	uint32_t pool;		 /* first address of a /16, as a number */
 	unsigned slots_per_user; /* 1 to BG_SLOTS_MAX */
-	unsigned max_users;	 /* 1 to BG_PRIV_USERS_MAX; bounds new users, takes nothing from old ones */
+	unsigned max_users; /* 1 to BG_PRIV_USERS_MAX; bounds new users, takes nothing from old ones
+			     */
 };
 
 /* Reads POLICY_PATH; a missing file means the defaults. PRIV_CODE_OK or PRIV_CODE_CONFIG. */

@@ -120,7 +120,8 @@ static int set_caps(uint64_t effective, uint64_t permitted)
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {
 		{.effective = (uint32_t)effective, .permitted = (uint32_t)permitted},
-		{.effective = (uint32_t)(effective >> 32), .permitted = (uint32_t)(permitted >> 32)}};
+		{.effective = (uint32_t)(effective >> 32),
+			.permitted = (uint32_t)(permitted >> 32)}};
 
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
@@ -140,7 +141,7 @@ static bool caps_are(uint64_t wanted)
 enum priv_code sandbox_raise(void)
 {
 	return set_caps(NET_ADMIN, NET_ADMIN) < 0 || !caps_are(NET_ADMIN) ? PRIV_CODE_NO_CAPABILITY
-									    : PRIV_CODE_OK;
+									  : PRIV_CODE_OK;
 }
 
 static bool no_way_back(gid_t ledger_gid, const char *ledger_path)
@@ -209,8 +210,8 @@ static int add_rule(scmp_filter_ctx ctx, const struct seal_row *row)
 		return seccomp_rule_add(ctx, allow, row->syscall, 2, SCMP_A0_32(SCMP_CMP_EQ, fd),
 			SCMP_A1_32(SCMP_CMP_EQ, row->value));
 	case RULE_COMMAND:
-		return seccomp_rule_add(ctx, allow, row->syscall, 1,
-			SCMP_A1_32(SCMP_CMP_EQ, row->value));
+		return seccomp_rule_add(
+			ctx, allow, row->syscall, 1, SCMP_A1_32(SCMP_CMP_EQ, row->value));
 	case RULE_LENGTH:
 		return seccomp_rule_add(ctx, allow, row->syscall, 1,
 			SCMP_A2(SCMP_CMP_LE, (scmp_datum_t)row->value));

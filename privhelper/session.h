@@ -30,8 +30,8 @@ struct session {
  * returns the refusal. Blocks no longer than the kernel takes.
  */
 #define PRIV_VERB(NAME, name, ...)                                                                 \
-	enum priv_code answer_##name(struct session *s, const struct priv_req *req,                \
-		struct priv_rep *rep);
+	enum priv_code answer_##name(                                                              \
+		struct session *s, const struct priv_req *req, struct priv_rep *rep);
 #include "common/priv_verbs.def"
 #undef PRIV_VERB
 

@@ -27,8 +27,8 @@ int tap_create(const struct tap_dirs *dirs, struct netlink *nl, const struct tap
 	uint32_t *ret_ifindex)
 {
 	/* Never IFF_MULTI_QUEUE: while this descriptor holds the one queue, nobody can attach. */
-	struct ifreq ifr = {.ifr_flags =
-				    (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)};
+	struct ifreq ifr = {
+		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)};
 	_close_ int fd = openat(dirs->tun, "tun", O_RDWR | O_CLOEXEC);
 	struct netlink_link link;
 	int r;
@@ -55,7 +55,8 @@ int tap_keep(int fd, uid_t uid)
 	return ioctl(fd, TUNSETPERSIST, 1UL) < 0 ? -errno : 0;
 }
 
-static int set_ipv6(const struct tap_dirs *dirs, const char *name, const char *key, const char *value)
+static int set_ipv6(
+	const struct tap_dirs *dirs, const char *name, const char *key, const char *value)
 {
 	char path[64];
 	_close_ int fd = -1;
@@ -78,19 +79,20 @@ static int no_ipv6(const struct tap_dirs *dirs, const char *name)
 	return r < 0 ? r : set_ipv6(dirs, name, "disable_ipv6", "1");
 }
 
-int tap_settle(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
-	uint32_t ifindex)
+int tap_settle(
+	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex)
 {
 	char alias[64];
 	int r;
 
-	(void)snprintf(alias, sizeof(alias), "banger uid %u slot %u", (unsigned)tap->uid, tap->slot);
+	(void)snprintf(
+		alias, sizeof(alias), "banger uid %u slot %u", (unsigned)tap->uid, tap->slot);
 	r = netlink_link_setup(nl, ifindex, alias);
 	return r < 0 ? r : no_ipv6(dirs, tap->name);
 }
 
-int tap_configure(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
-	uint32_t ifindex)
+int tap_configure(
+	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex)
 {
 	int r = tap_settle(dirs, nl, tap, ifindex);
 

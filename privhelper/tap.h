@@ -35,14 +35,15 @@ int tap_create(const struct tap_dirs *dirs, struct netlink *nl, const struct tap
 /* Gives it to the user, then makes it stay. In this order: nobody else can ever attach to it. */
 int tap_keep(int fd, uid_t uid);
 /* Its settings alone; also of a tap that has been up, since others may have changed them. */
-int tap_settle(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
-	uint32_t ifindex);
+int tap_settle(
+	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex);
 /* The settings, then address, up and route. */
-int tap_configure(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
-	uint32_t ifindex);
+int tap_configure(
+	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex);
 /* Whether the device of that index is this tap and still as it was made. */
 bool tap_intact(struct netlink *nl, const struct tap *tap, uint32_t ifindex);
-/* Removes the device of that index if it has this tap's name and kind; else nothing. 0 or -errno. */
+/* Removes the device of that index if it has this tap's name and kind; else nothing. 0 or -errno.
+ */
 int tap_remove(struct netlink *nl, const struct tap *tap, uint32_t ifindex);
 /* The same when the index is lost: also its owner must be right. */
 int tap_remove_by_name(struct netlink *nl, const struct tap *tap);

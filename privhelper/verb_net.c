@@ -130,7 +130,7 @@ enum priv_code answer_hello(struct session *s, const struct priv_req *req, struc
 		return PRIV_CODE_VERSION;
 	r = bind_ledger(s);
 	if (r < 0)
-		return r == -EBUSY   ? PRIV_CODE_BUSY
+		return r == -EBUSY    ? PRIV_CODE_BUSY
 		       : r == -ENOSPC ? PRIV_CODE_USERS
 				      : PRIV_CODE_LEDGER;
 	if (repair(s) < 0)
@@ -161,7 +161,8 @@ static enum priv_code attach_fresh(struct session *s, const struct tap *tap)
 	return make_code(r);
 }
 
-enum priv_code answer_net_attach(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+enum priv_code answer_net_attach(
+	struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
 	unsigned slot = req->net_attach.slot;
 	const struct tap tap = tap_of(s, slot);
@@ -201,7 +202,8 @@ static enum priv_code detach(struct session *s, unsigned slot, bool *ret_existed
 	return release(s, slot, row) < 0 ? PRIV_CODE_FAILED : PRIV_CODE_OK;
 }
 
-enum priv_code answer_net_detach(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+enum priv_code answer_net_detach(
+	struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
 	bool existed;
 	enum priv_code code = detach(s, req->net_detach.slot, &existed);

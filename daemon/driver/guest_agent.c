@@ -21,7 +21,8 @@ enum {
 	RETRY_MAX_USEC = 1000 * 1000,
 	/* A conversation that another one's guest or version answered: nothing changes soon. */
 	RETRY_WRONG_USEC = 10 * 1000 * 1000,
-	/* A carrier that takes a HELLO and stays silent is dropped and connected anew, with what is stuck in it. */
+	/* A carrier that takes a HELLO and stays silent is dropped and connected anew, with what is
+	   stuck in it. */
 	OPENING_MIN_USEC = 5 * 1000 * 1000,
 	OPENING_MAX_USEC = 40 * 1000 * 1000,
 	READ_SIZE = 16 * 1024,
@@ -106,7 +107,8 @@ static int flush_out(struct guest *guest)
 		guest->out_len -= (size_t)n;
 		memmove(guest->out, guest->out + n, guest->out_len);
 	}
-	return loop_source_set_events(guest->io, guest->out_len > 0 ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+	return loop_source_set_events(
+		guest->io, guest->out_len > 0 ? LOOP_READ | LOOP_WRITE : LOOP_READ);
 }
 
 static int queue_bytes(struct guest *guest, const void *bytes, size_t len)
@@ -142,7 +144,7 @@ static void on_opening_late(void *userdata)
 
 	guest_enter(guest);
 	guest->opening_usec = BG_MIN(guest->opening_usec * 2, (uint64_t)OPENING_MAX_USEC);
-	broken_retry(guest, "the guest did not answer");
+	broken(guest, "the guest did not answer", RETRY_MIN_USEC);
 	guest_leave(guest);
 }
 
@@ -158,8 +160,8 @@ static int send_hello(struct guest *guest)
 	guest->state = GUEST_OPENING;
 	loop_source_free(guest->timer);
 	guest->timer = NULL;
-	r = loop_add_timer(
-		guest->loop, "guest opening", guest->opening_usec, on_opening_late, guest, &guest->timer);
+	r = loop_add_timer(guest->loop, "guest opening", guest->opening_usec, on_opening_late,
+		guest, &guest->timer);
 	return r < 0 ? r : guest_send(guest, BG_AGENT_HELLO, nonce, sizeof(nonce));
 }
 
@@ -175,7 +177,8 @@ static bool id_matches(const struct guest *guest, const uint8_t id[16])
 static void wrong_guest(struct guest *guest, const char *what)
 {
 	if (!guest->wrong_logged)
-		log_msg(LOG_ERROR, "guest", what, "vm_id", guest->vm_id, "socket", guest->path, NULL);
+		log_msg(LOG_ERROR, "guest", what, "vm_id", guest->vm_id, "socket", guest->path,
+			NULL);
 	guest->wrong_logged = true;
 	broken(guest, what, RETRY_WRONG_USEC);
 }
@@ -235,7 +238,8 @@ static void on_frame(struct guest *guest, const struct bg_agent_frame *frame)
 		on_boot(guest);
 		return;
 	}
-	/* The opening's frames only; a second WELCOME answers a HELLO that was overtaken by BOOT. */
+	/* The opening's frames only; a second WELCOME answers a HELLO that was overtaken by BOOT.
+	 */
 	if (guest->state == GUEST_OPENING) {
 		if (frame->type == BG_AGENT_WELCOME)
 			on_welcome(guest, frame);
@@ -358,8 +362,8 @@ static int begin(struct guest *guest)
 	if (!guest->vsock)
 		return send_hello(guest);
 	guest->state = GUEST_CARRIER;
-	r = loop_add_timer(
-		guest->loop, "guest opening", guest->opening_usec, on_opening_late, guest, &guest->timer);
+	r = loop_add_timer(guest->loop, "guest opening", guest->opening_usec, on_opening_late,
+		guest, &guest->timer);
 	if (r < 0)
 		return r;
 	snprintf(line, sizeof(line), "CONNECT %d\n", BG_AGENT_VSOCK_PORT);
@@ -385,22 +389,25 @@ static void on_connect(void *userdata)
 
 static void connect_later(struct guest *guest, uint64_t usec)
 {
-	int r = loop_add_timer(guest->loop, "guest connect", usec, on_connect, guest, &guest->timer);
+	int r = loop_add_timer(
+		guest->loop, "guest connect", usec, on_connect, guest, &guest->timer);
 
-	/* Without a timer there is no next try: the VM's own boot and stop deadlines end its wait. */
+	/* Without a timer there is no next try: the VM's own boot and stop deadlines end its wait.
+	 */
 	if (r < 0)
 		log_msg(LOG_ERROR, "guest", "out of memory", "vm_id", guest->vm_id, NULL);
 }
 
-int guest_open(struct loop *loop, const struct guest_target *target, guest_status_fn status, void *userdata,
-	struct guest **ret, struct bg_err **err)
+int guest_open(struct loop *loop, const struct guest_target *target, guest_status_fn status,
+	void *userdata, struct guest **ret, struct bg_err **err)
 {
 	_unref_(guest) struct guest *guest = NULL;
 
 	assert(strlen(target->vm_id) == BG_ID_LEN);
 	if (strlen(target->socket_path) > BG_SUN_PATH_MAX)
-		return bg_err_set(err, BG_ERR_AGENT, ENAMETOOLONG, "socket path \"%s\" is longer than %d bytes",
-			target->socket_path, BG_SUN_PATH_MAX);
+		return bg_err_set(err, BG_ERR_AGENT, ENAMETOOLONG,
+			"socket path \"%s\" is longer than %d bytes", target->socket_path,
+			BG_SUN_PATH_MAX);
 	guest = malloc(sizeof(*guest));
 	if (!guest)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");

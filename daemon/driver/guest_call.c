@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Requests to the agent in stream 0. A call waits for the conversation, is sent once, and ends by its
- * answer, by the end of the conversation it was sent in, or by its deadline.
+ * Requests to the agent in stream 0. A call waits for the conversation, is sent once, and ends by
+ * its answer, by the end of the conversation it was sent in, or by its deadline.
  */
 #include <assert.h>
 #include <endian.h>
@@ -53,7 +53,9 @@ static void on_deadline(void *userdata)
 {
 	struct guest_call *call = userdata;
 
-	fail(call, ETIMEDOUT, call->sent ? "the guest did not answer in time" : "there is no agent in the guest yet");
+	fail(call, ETIMEDOUT,
+		call->sent ? "the guest did not answer in time"
+			   : "there is no agent in the guest yet");
 }
 
 static int send_call(struct guest_call *call)
@@ -65,12 +67,13 @@ static int send_call(struct guest_call *call)
 	return r;
 }
 
-/* First call that is (not) sent; the list may change with every completion, so it is searched anew. */
+/* First call that is (not) sent; the list may change with every completion, so it is searched anew.
+ */
 static struct guest_call *first_call(struct guest *guest, bool sent)
 {
 	struct guest_call *call;
 
-	TAILQ_FOREACH(call, &guest->calls, link)
+	TAILQ_FOREACH (call, &guest->calls, link)
 		if (call->sent == sent)
 			return call;
 	return NULL;
@@ -98,7 +101,8 @@ static bool answers(const struct guest_call *call, const struct bg_agent_frame *
 {
 	if (!call->sent || call->answer != (enum bg_agent_type)frame->type)
 		return false;
-	return frame->type != BG_AGENT_PONG || memcmp(call->payload, frame->payload, call->len) == 0;
+	return frame->type != BG_AGENT_PONG ||
+	       memcmp(call->payload, frame->payload, call->len) == 0;
 }
 
 void guest_calls_answer(struct guest *guest, const struct bg_agent_frame *frame)
@@ -106,7 +110,7 @@ void guest_calls_answer(struct guest *guest, const struct bg_agent_frame *frame)
 	struct bg_agent_done done = {0};
 	struct guest_call *call;
 
-	TAILQ_FOREACH(call, &guest->calls, link)
+	TAILQ_FOREACH (call, &guest->calls, link)
 		if (answers(call, frame))
 			break;
 	if (!call)
@@ -116,7 +120,8 @@ void guest_calls_answer(struct guest *guest, const struct bg_agent_frame *frame)
 	if (done.error == 0)
 		finish(call, NULL);
 	else
-		fail(call, (int)le32toh((uint32_t)done.error), strerror((int)le32toh((uint32_t)done.error)));
+		fail(call, (int)le32toh((uint32_t)done.error),
+			strerror((int)le32toh((uint32_t)done.error)));
 }
 
 void guest_calls_orphan(struct guest *guest)
@@ -137,7 +142,8 @@ static int start_call(struct guest *guest, const struct guest_call *like, uint64
 	if (!call)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	*call = *like;
-	r = loop_add_timer(guest->loop, "guest deadline", deadline_usec, on_deadline, call, &call->deadline);
+	r = loop_add_timer(
+		guest->loop, "guest deadline", deadline_usec, on_deadline, call, &call->deadline);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "%s", call->what);
 	call->guest = guest;

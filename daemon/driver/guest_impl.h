@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* guest_impl.h: the one struct that guest_agent.c (conversation) and guest_call.c (requests) share. */
+/* guest_impl.h: the one struct that guest_agent.c (conversation) and guest_call.c (requests) share.
+ */
 #ifndef GUEST_IMPL_H
 #define GUEST_IMPL_H
 

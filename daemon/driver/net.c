@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* See net.h. Calls and their completion; never touches a socket. Completions come from the loop only. */
+/* See net.h. Calls and their completion; never touches a socket. Completions come from the loop
+ * only. */
 #include <assert.h>
 
 #include "common/log.h"
@@ -139,19 +140,20 @@ static int start_call(struct net *net, enum net_kind kind, unsigned slot, net_at
 	return 0;
 }
 
-int net_attach(struct net *net, unsigned slot, net_attach_fn done, void *userdata, struct net_call **ret,
-	struct bg_err **err)
+int net_attach(struct net *net, unsigned slot, net_attach_fn done, void *userdata,
+	struct net_call **ret, struct bg_err **err)
 {
 	return start_call(net, NET_ATTACH, slot, done, NULL, userdata, ret, err);
 }
 
-int net_detach(struct net *net, unsigned slot, net_done_fn done, void *userdata, struct net_call **ret,
-	struct bg_err **err)
+int net_detach(struct net *net, unsigned slot, net_done_fn done, void *userdata,
+	struct net_call **ret, struct bg_err **err)
 {
 	return start_call(net, NET_DETACH, slot, NULL, done, userdata, ret, err);
 }
 
-int net_when_ready(struct net *net, net_done_fn fn, void *userdata, struct net_call **ret, struct bg_err **err)
+int net_when_ready(
+	struct net *net, net_done_fn fn, void *userdata, struct net_call **ret, struct bg_err **err)
 {
 	return start_call(net, NET_READY, 0, NULL, fn, userdata, ret, err);
 }

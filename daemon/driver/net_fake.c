@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The carrier of net.c for tests of a VM's life: cards that exist in no kernel. Slots as the real default. */
+/* The carrier of net.c for tests of a VM's life: cards that exist in no kernel. Slots as the real
+ * default. */
 #include <stdio.h>
 
 #include "daemon/driver/net_impl.h"
@@ -19,9 +20,11 @@ static void carry_out(struct net *net, struct net_call *call)
 	struct bg_err *err = NULL;
 
 	if (call->slot >= FAKE_SLOTS) {
-		bg_err_set(&err, BG_ERR_HELPER_LIMIT, ENOSPC, "slot %u is beyond what a user may have", call->slot);
+		bg_err_set(&err, BG_ERR_HELPER_LIMIT, ENOSPC,
+			"slot %u is beyond what a user may have", call->slot);
 	} else if (net->fail_in > 0 && --net->fail_in == 0) {
-		bg_err_set(&err, BG_ERR_HELPER_FAILED, EIO, "the test wants slot %u to fail", call->slot);
+		bg_err_set(&err, BG_ERR_HELPER_FAILED, EIO, "the test wants slot %u to fail",
+			call->slot);
 	} else if (call->kind == NET_ATTACH) {
 		fill_card(call->slot, &call->card);
 		net->attached |= UINT64_C(1) << call->slot;

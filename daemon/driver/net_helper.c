@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The carrier of net.c that talks to banger-privhelper: HELLO, LIST, then verbs as they come. The helper
- * answers in order; an answer out of turn, a silence of ANSWER_USEC or the end of the socket is
- * the end of it, and every call gets the reason.
+ * The carrier of net.c that talks to banger-privhelper: HELLO, LIST, then verbs as they come. The
+ * helper answers in order; an answer out of turn, a silence of ANSWER_USEC or the end of the socket
+ * is the end of it, and every call gets the reason.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -20,7 +20,8 @@ static void die_of(struct net *net, int errnum, const char *what)
 	struct bg_err *err = NULL;
 
 	if (priv_helper_check(net->helper_path, &err) >= 0)
-		bg_err_set(&err, BG_ERR_HELPER_FAILED, errnum, "the network helper %s %s", net->helper_path, what);
+		bg_err_set(&err, BG_ERR_HELPER_FAILED, errnum, "the network helper %s %s",
+			net->helper_path, what);
 	net_die(net, err);
 }
 
@@ -29,7 +30,8 @@ static void on_deadline(void *userdata)
 	struct net *net = userdata;
 	struct bg_err *err = NULL;
 
-	bg_err_set(&err, BG_ERR_HELPER_FAILED, ETIMEDOUT, "the network helper %s does not answer", net->helper_path);
+	bg_err_set(&err, BG_ERR_HELPER_FAILED, ETIMEDOUT, "the network helper %s does not answer",
+		net->helper_path);
 	net_die(net, err);
 }
 
@@ -40,7 +42,8 @@ static int watch_answers(struct net *net)
 	net->deadline = NULL;
 	if (TAILQ_EMPTY(&net->sent))
 		return 0;
-	return loop_add_timer(net->loop, "net deadline", ANSWER_USEC, on_deadline, net, &net->deadline);
+	return loop_add_timer(
+		net->loop, "net deadline", ANSWER_USEC, on_deadline, net, &net->deadline);
 }
 
 static int encode(const struct net_call *call, struct priv_msg *ret)
@@ -109,7 +112,8 @@ static void helper_pump(struct net *net)
 		die_of(net, -r, "is gone");
 		return;
 	}
-	if (loop_source_set_events(net->io, r == -EAGAIN ? LOOP_READ | LOOP_WRITE : LOOP_READ) < 0 ||
+	if (loop_source_set_events(net->io, r == -EAGAIN ? LOOP_READ | LOOP_WRITE : LOOP_READ) <
+			0 ||
 		(idle && watch_answers(net) < 0))
 		die_of(net, ENOMEM, "cannot be watched");
 }
@@ -139,7 +143,8 @@ static void card_from(const struct priv_net *from, unsigned slot, struct net_car
 	snprintf(ret->tap, sizeof(ret->tap), "%s", from->tap);
 	snprintf(ret->address, sizeof(ret->address), "%s", from->guest);
 	snprintf(ret->gateway, sizeof(ret->gateway), "%s", from->gateway);
-	(void)sscanf(from->mac, "%2x:%2x:%2x:%2x:%2x:%2x", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5]);
+	(void)sscanf(
+		from->mac, "%2x:%2x:%2x:%2x:%2x:%2x", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5]);
 	for (size_t i = 0; i < ARRAY_SIZE(m); i++)
 		ret->mac[i] = (uint8_t)m[i];
 }
@@ -245,7 +250,8 @@ static void on_io(int fd, unsigned events, void *userdata)
 	if (net->err)
 		return;
 	if (r < 0 && r != -EAGAIN)
-		die_of(net, r == -EPIPE ? EPIPE : -r, r == -EPIPE ? "is gone" : "breaks the protocol");
+		die_of(net, r == -EPIPE ? EPIPE : -r,
+			r == -EPIPE ? "is gone" : "breaks the protocol");
 	else if ((events & LOOP_WRITE) && net->ready)
 		helper_pump(net);
 }
@@ -260,7 +266,8 @@ static void helper_release(struct net *net)
 
 static const struct net_carrier helper_carrier = {.pump = helper_pump, .release = helper_release};
 
-/* A helper that cannot be talked to is no failure of ours: the error is for those who want a network. */
+/* A helper that cannot be talked to is no failure of ours: the error is for those who want a
+ * network. */
 static void start(struct net *net)
 {
 	int r;
@@ -279,7 +286,8 @@ static void start(struct net *net)
 		die_of(net, -r, "cannot be talked to");
 }
 
-int net_new(struct loop *loop, int helper_sock, const char *helper_path, struct net **ret, struct bg_err **err)
+int net_new(struct loop *loop, int helper_sock, const char *helper_path, struct net **ret,
+	struct bg_err **err)
 {
 	struct net *net = net_alloc(loop, &helper_carrier);
 	char *path = strdup(helper_path);

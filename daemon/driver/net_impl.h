@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* net_impl.h: net.c (calls and their completion) and its two carriers, net_helper.c and net_fake.c. */
+/* net_impl.h: net.c (calls and their completion) and its two carriers, net_helper.c and net_fake.c.
+ */
 #ifndef NET_IMPL_H
 #define NET_IMPL_H
 

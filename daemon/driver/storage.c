@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* See storage.h. What all drivers share, and the choice between them. Blocks for opens and renames only. */
+/* See storage.h. What all drivers share, and the choice between them. Blocks for opens and renames
+ * only. */
 #include "daemon/driver/storage.h"
 
 #include <fcntl.h>
@@ -12,7 +13,8 @@
 #include "common/fd.h"
 #include "daemon/driver/storage_impl.h"
 
-static const struct storage_driver *const drivers[] = {&storage_reflink, &storage_copy, &storage_fake};
+static const struct storage_driver *const drivers[] = {
+	&storage_reflink, &storage_copy, &storage_fake};
 
 const struct storage_driver *storage_driver_by_name(const char *name)
 {
@@ -45,16 +47,21 @@ static int open_source(struct storage_call *call, struct bg_err **err)
 	return 0;
 }
 
-int storage_call_new(const char *source, const char *target, uint64_t size, storage_progress_fn progress,
-	storage_done_fn done, void *userdata, struct storage_call **ret, struct bg_err **err)
+int storage_call_new(const char *source, const char *target, uint64_t size,
+	storage_progress_fn progress, storage_done_fn done, void *userdata,
+	struct storage_call **ret, struct bg_err **err)
 {
 	_unref_(storage_call) struct storage_call *call = calloc(1, sizeof(*call));
 	int r;
 
 	if (!call)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	*call = (struct storage_call){.source_fd = -1, .tmp_fd = -1, .size = size, .progress = progress,
-		.done = done, .userdata = userdata};
+	*call = (struct storage_call){.source_fd = -1,
+		.tmp_fd = -1,
+		.size = size,
+		.progress = progress,
+		.done = done,
+		.userdata = userdata};
 	call->source = strdup(source);
 	call->target = strdup(target);
 	if (!call->source || !call->target)
@@ -86,8 +93,8 @@ static int no_space(const struct storage_call *call, int errnum, struct bg_err *
 	(void)fstat(call->source_fd, &st);
 	(void)fstatvfs(call->tmp_fd, &vfs);
 	return bg_err_set(err, BG_ERR_NO_SPACE, errnum,
-		"no room for %s: a copy of %s needs %llu MiB, and %llu MiB are free", call->target, call->source,
-		(unsigned long long)mib_up((uint64_t)st.st_blocks * 512),
+		"no room for %s: a copy of %s needs %llu MiB, and %llu MiB are free", call->target,
+		call->source, (unsigned long long)mib_up((uint64_t)st.st_blocks * 512),
 		(unsigned long long)((uint64_t)vfs.f_bavail * vfs.f_frsize / MIB));
 }
 
@@ -166,8 +173,8 @@ static bool is_unsupported(int r)
 	return r == -EOPNOTSUPP || r == -ENOTTY || r == -EINVAL || r == -ENOSYS || r == -EXDEV;
 }
 
-const struct storage_driver *storage_choose(enum config_storage wanted, const char *dir, const char **ret_reason,
-	struct bg_err **err)
+const struct storage_driver *storage_choose(
+	enum config_storage wanted, const char *dir, const char **ret_reason, struct bg_err **err)
 {
 	int r;
 
@@ -177,16 +184,20 @@ const struct storage_driver *storage_choose(enum config_storage wanted, const ch
 	}
 	r = try_reflink(dir);
 	if (r >= 0) {
-		*ret_reason = "reflink: the file system shares blocks between files, so that a disk costs no time";
+		*ret_reason = "reflink: the file system shares blocks between files, so that a "
+			      "disk costs no time";
 		return &storage_reflink;
 	}
 	if (!is_unsupported(r)) {
-		bg_err_sys(err, r == -ENOSPC ? BG_ERR_NO_SPACE : BG_ERR_IO, -r, "try storage in %s", dir);
+		bg_err_sys(err, r == -ENOSPC ? BG_ERR_NO_SPACE : BG_ERR_IO, -r, "try storage in %s",
+			dir);
 		return NULL;
 	}
 	if (wanted == CONFIG_STORAGE_REFLINK) {
 		bg_err_set(err, BG_ERR_CONFIG, -r,
-			"config.toml says storage = \"reflink\", and the file system of %s cannot share blocks", dir);
+			"config.toml says storage = \"reflink\", and the file system of %s cannot "
+			"share blocks",
+			dir);
 		bg_err_hint(err, "say storage = \"auto\", or keep banger's state on btrfs or xfs");
 		return NULL;
 	}

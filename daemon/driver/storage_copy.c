@@ -19,7 +19,8 @@ static void on_done(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct storage_call *call = userdata;
 
-	if (err && (err->code == BG_ERR_NO_SPACE || err->errnum == ENOSPC || err->errnum == EDQUOT)) {
+	if (err &&
+		(err->code == BG_ERR_NO_SPACE || err->errnum == ENOSPC || err->errnum == EDQUOT)) {
 		storage_call_fail(call, ENOSPC, &call->err);
 	} else if (err) {
 		call->err = bg_err_copy(err);
@@ -30,9 +31,9 @@ static void on_done(const json_t *result, struct bg_err *err, void *userdata)
 	storage_call_finish(call, call->err);
 }
 
-static int copy_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target, uint64_t size,
-	storage_progress_fn progress, storage_done_fn done, void *userdata, struct storage_call **ret,
-	struct bg_err **err)
+static int copy_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target,
+	uint64_t size, storage_progress_fn progress, storage_done_fn done, void *userdata,
+	struct storage_call **ret, struct bg_err **err)
 {
 	_unref_(storage_call) struct storage_call *call = NULL;
 	json_t *params;
@@ -44,7 +45,8 @@ static int copy_clone(struct loop *loop, struct jobs *jobs, const char *source, 
 	params = json_pack("{s:I}", "size", (json_int_t)call->size);
 	fds[0] = call->source_fd;
 	fds[1] = call->tmp_fd;
-	r = job_start(jobs, JOB_COPY, params, fds, ARRAY_SIZE(fds), on_progress, on_done, call, &call->job, err);
+	r = job_start(jobs, JOB_COPY, params, fds, ARRAY_SIZE(fds), on_progress, on_done, call,
+		&call->job, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(call);

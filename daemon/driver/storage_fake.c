@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* For tests of a VM's life: the target is as long as asked and empty; no worker, no shared blocks. */
+/* For tests of a VM's life: the target is as long as asked and empty; no worker, no shared blocks.
+ */
 #include "daemon/driver/storage_impl.h"
 
 static unsigned fail_in;
@@ -9,9 +10,9 @@ void storage_fake_fail(unsigned nth)
 	fail_in = nth;
 }
 
-static int fake_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target, uint64_t size,
-	storage_progress_fn progress, storage_done_fn done, void *userdata, struct storage_call **ret,
-	struct bg_err **err)
+static int fake_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target,
+	uint64_t size, storage_progress_fn progress, storage_done_fn done, void *userdata,
+	struct storage_call **ret, struct bg_err **err)
 {
 	_unref_(storage_call) struct storage_call *call = NULL;
 	int r = storage_call_new(source, target, size, progress, done, userdata, &call, err);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC */
-/* storage_impl.h: what the storage drivers share: the new file on its way to its name, and the call. */
+/* storage_impl.h: what the storage drivers share: the new file on its way to its name, and the
+ * call. */
 #ifndef STORAGE_IMPL_H
 #define STORAGE_IMPL_H
 
 #include "daemon/driver/storage.h"
 
 struct storage_call {
-	struct job *job;		/* copy only */
-	struct loop_source *deferred;	/* the others: done comes from the loop */
-	char *source, *target, *tmp;	/* tmp: target.new, NULL once renamed or removed */
+	struct job *job;	      /* copy only */
+	struct loop_source *deferred; /* the others: done comes from the loop */
+	char *source, *target, *tmp;  /* tmp: target.new, NULL once renamed or removed */
 	int source_fd, tmp_fd;
 	uint64_t size;
 	bool told;	    /* done was called: a committed target is the owner's now */
@@ -19,15 +20,17 @@ struct storage_call {
 };
 
 /* Opens source, makes target.new (0600, exclusive, an older one removed). */
-int storage_call_new(const char *source, const char *target, uint64_t size, storage_progress_fn progress,
-	storage_done_fn done, void *userdata, struct storage_call **ret, struct bg_err **err);
+int storage_call_new(const char *source, const char *target, uint64_t size,
+	storage_progress_fn progress, storage_done_fn done, void *userdata,
+	struct storage_call **ret, struct bg_err **err);
 /* The new file gets its name. A target that exists is an error: it may be a disk with data. */
 int storage_call_commit(struct storage_call *call, struct bg_err **err);
 /* done(NULL) in the next turn of the loop. */
 int storage_call_defer(struct storage_call *call, struct loop *loop, struct bg_err **err);
 /* The one completion. The owner may free the call inside. */
 void storage_call_finish(struct storage_call *call, struct bg_err *err);
-/* An error for errnum in making this clone; BG_ERR_NO_SPACE with the numbers when the disk is full. */
+/* An error for errnum in making this clone; BG_ERR_NO_SPACE with the numbers when the disk is full.
+ */
 int storage_call_fail(const struct storage_call *call, int errnum, struct bg_err **err);
 
 /* Tests: the fake driver fails its nth clone from now (0: none). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * FICLONE shares the source's blocks: no data moves, so it is done on the loop's thread. A source on
- * another file system (an image that was only registered) is copied instead.
+ * FICLONE shares the source's blocks: no data moves, so it is done on the loop's thread. A source
+ * on another file system (an image that was only registered) is copied instead.
  */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -13,9 +13,9 @@ static bool wants_copy(int errnum)
 	return errnum == EXDEV || errnum == EOPNOTSUPP || errnum == ENOTTY || errnum == EINVAL;
 }
 
-static int reflink_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target, uint64_t size,
-	storage_progress_fn progress, storage_done_fn done, void *userdata, struct storage_call **ret,
-	struct bg_err **err)
+static int reflink_clone(struct loop *loop, struct jobs *jobs, const char *source,
+	const char *target, uint64_t size, storage_progress_fn progress, storage_done_fn done,
+	void *userdata, struct storage_call **ret, struct bg_err **err)
 {
 	_unref_(storage_call) struct storage_call *call = NULL;
 	int r = storage_call_new(source, target, size, progress, done, userdata, &call, err);

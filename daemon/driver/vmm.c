@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* See vmm.h. The process side: identity, start, adoption, signals, exit. Control sockets: vmm_call.c. */
+/* See vmm.h. The process side: identity, start, adoption, signals, exit. Control sockets:
+ * vmm_call.c. */
 #include "daemon/driver/vmm.h"
 
 #include <assert.h>
@@ -84,8 +85,10 @@ static int read_start(pid_t pid, uint64_t *ret)
 	if (r < 0)
 		return r;
 	p = strrchr(text, ')');
-	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-				"%*d %*d %llu", &start) != 1)
+	if (!p || sscanf(p + 1,
+			  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			  "%*d %*d %llu",
+			  &start) != 1)
 		return -EPROTO;
 	*ret = start;
 	return 0;
@@ -158,15 +161,18 @@ static void on_exit_event(pid_t pid, int status, void *userdata)
 	vmm->exited(vmm, status, vmm->userdata);
 }
 
-static int vmm_new(struct loop *loop, const struct vmm_driver *driver, const char *run_dir, vmm_exit_fn exited,
-	void *userdata, struct vmm **ret)
+static int vmm_new(struct loop *loop, const struct vmm_driver *driver, const char *run_dir,
+	vmm_exit_fn exited, void *userdata, struct vmm **ret)
 {
 	struct vmm *vmm = calloc(1, sizeof(*vmm));
 
 	if (!vmm)
 		return -ENOMEM;
-	*vmm = (struct vmm){
-		.loop = loop, .driver = driver, .pidfd = -1, .exited = exited, .userdata = userdata};
+	*vmm = (struct vmm){.loop = loop,
+		.driver = driver,
+		.pidfd = -1,
+		.exited = exited,
+		.userdata = userdata};
 	vmm->run_dir = strdup(run_dir);
 	if (!vmm->run_dir) {
 		vmm_free(vmm);
@@ -189,26 +195,30 @@ int vmm_start(struct loop *loop, const struct vmm_driver *driver, const struct v
 	int r = vmm_new(loop, driver, spec->run_dir, exited, userdata, &vmm);
 
 	if (r < 0)
-		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "start the VMM of VM \"%s\"", spec->name);
+		return bg_err_sys(
+			err, BG_ERR_INTERNAL, -r, "start the VMM of VM \"%s\"", spec->name);
 	r = driver->spawn(spec, &vmm->pid, &vmm->pidfd, err);
 	if (r < 0) {
 		bg_err_context(err, "start %s for VM \"%s\"", driver->name, spec->name);
 		return r;
 	}
-	/* Not reaped before the watch below, so the pid is still this child's even when it died at once. */
+	/* Not reaped before the watch below, so the pid is still this child's even when it died at
+	 * once. */
 	r = read_start(vmm->pid, &vmm->pid_start);
 	if (r >= 0)
 		r = watch(vmm);
 	if (r < 0) {
 		(void)vmm_signal(vmm, SIGKILL);
-		return bg_err_sys(err, BG_ERR_VMM_FAILED, -r, "watch %s of VM \"%s\"", driver->name, spec->name);
+		return bg_err_sys(err, BG_ERR_VMM_FAILED, -r, "watch %s of VM \"%s\"", driver->name,
+			spec->name);
 	}
 	*ret = TAKE_PTR(vmm);
 	return 0;
 }
 
-int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id, const char *run_dir,
-	pid_t pid, uint64_t pid_start, vmm_exit_fn exited, void *userdata, struct vmm **ret)
+int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id,
+	const char *run_dir, pid_t pid, uint64_t pid_start, vmm_exit_fn exited, void *userdata,
+	struct vmm **ret)
 {
 	_unref_(vmm) struct vmm *vmm = NULL;
 	uint64_t start;
@@ -224,7 +234,8 @@ int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id
 	if (vmm->pidfd < 0)
 		return errno == EINVAL ? -ESRCH : -errno;
 	/* Read after the pidfd is held: they describe the process that it holds, or fail. */
-	if (read_start(pid, &start) < 0 || start != pid_start || !is_vmm_of(pid, id) || !is_ours(pid))
+	if (read_start(pid, &start) < 0 || start != pid_start || !is_vmm_of(pid, id) ||
+		!is_ours(pid))
 		return -ESRCH;
 	if (pidfd_send_signal(vmm->pidfd, 0, NULL, 0) < 0)
 		return -errno;

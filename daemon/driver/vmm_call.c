@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One request to a VMM's control socket: connect, talk as the driver's vmm_dialog says, one completion, one
- * deadline. Called by the drivers only. It owns its connection and copies of all it needs, so the
- * struct vmm may go while it runs.
+ * One request to a VMM's control socket: connect, talk as the driver's vmm_dialog says, one
+ * completion, one deadline. Called by the drivers only. It owns its connection and copies of all it
+ * needs, so the struct vmm may go while it runs.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -99,7 +99,8 @@ static ssize_t fill_in(struct vmm_call *call)
 		return -ENOMEM;
 	if (call->in_len == VMM_CALL_INPUT_MAX)
 		return -EMSGSIZE;
-	n = recv(call->fd, call->in + call->in_len, VMM_CALL_INPUT_MAX - call->in_len, MSG_DONTWAIT);
+	n = recv(
+		call->fd, call->in + call->in_len, VMM_CALL_INPUT_MAX - call->in_len, MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
 	call->in_len += (size_t)n;
@@ -182,8 +183,8 @@ static void on_connect(void *userdata)
 	loop_source_free(call->retry);
 	call->retry = NULL;
 	if (r == -ENOENT || r == -ECONNREFUSED || r == -EAGAIN)
-		r = loop_add_timer(
-			call->loop, "vmm connect", VMM_CALL_RETRY_USEC, on_connect, call, &call->retry);
+		r = loop_add_timer(call->loop, "vmm connect", VMM_CALL_RETRY_USEC, on_connect, call,
+			&call->retry);
 	else if (r >= 0)
 		r = begin_dialog(call);
 	if (r < 0)
@@ -200,8 +201,8 @@ static struct vmm_call *call_new(struct loop *loop, vmm_done_fn done, void *user
 	return call;
 }
 
-int vmm_call_start(struct loop *loop, const char *run_dir, const struct vmm_dialog *dialog, char *request,
-	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err)
+int vmm_call_start(struct loop *loop, const char *run_dir, const struct vmm_dialog *dialog,
+	char *request, vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err)
 {
 	_unref_(vmm_call) struct vmm_call *call = call_new(loop, done, userdata);
 	int r;

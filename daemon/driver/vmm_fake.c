@@ -7,7 +7,8 @@
 
 #define AGENT_SOCKET "agent.sock"
 
-static int fake_spawn(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
+static int fake_spawn(
+	const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
 {
 	_argv_ struct argv argv = {0};
 	_free_ char *agent = NULL;

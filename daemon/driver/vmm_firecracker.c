@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Firecracker, started whole from a configuration file, so that no API call is on the start path. The
- * API socket is for pause and resume. Field names: Firecracker's swagger and docs/getting-started.md.
- * The guest's console is Firecracker's standard output.
+ * Firecracker, started whole from a configuration file, so that no API call is on the start path.
+ * The API socket is for pause and resume. Needs Firecracker 1.4 (entropy device). Field names: its
+ * swagger; unknown ones are refused there. The guest's console is Firecracker's standard output.
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -13,24 +13,28 @@
 #include "common/json.h"
 #include "daemon/driver/vmm_impl.h"
 
-#define API_SOCKET   "api.sock"
+#define API_SOCKET "api.sock"
 #define VSOCK_SOCKET "vsock.sock"
-#define CONFIG_FILE  "firecracker.json"
+#define CONFIG_FILE "firecracker.json"
 
 /* Every guest has a host of its own to talk to: the number is never seen outside its process. */
 enum { GUEST_CID = 3 };
 
-/* reboot=k: Firecracker ends at the i8042 reset, its only way down; hence no probing of its other parts. */
-#define FC_CMDLINE                                                                                            \
-	"console=ttyS0 reboot=k panic=-1 quiet pci=off random.trust_cpu=on i8042.noaux i8042.nokbd "     \
+/* reboot=k: Firecracker ends at the i8042 reset, its only way down; hence no probing of its other
+ * parts. */
+#define FC_CMDLINE                                                                                 \
+	"console=ttyS0 reboot=k panic=-1 quiet net.ifnames=0 pci=off random.trust_cpu=on i8042.noaux "           \
+	"i8042.nokbd "                                                                             \
 	"i8042.nopnp i8042.nomux i8042.dumbkbd"
 
-/* Steals nothing: the caller appends. is_root_device would put root= on the command line: our init mounts. */
+/* Steals nothing: the caller appends. is_root_device would put root= on the command line: our init
+ * mounts. */
 static int add_drive(json_t *drives, const char *id, const char *path, bool read_only)
 {
-	return json_array_append_new(drives,
-		json_pack("{s:s, s:o, s:b, s:b, s:s}", "drive_id", id, "path_on_host", bg_json_str(path),
-			"is_root_device", 0, "is_read_only", read_only, "cache_type", "Writeback"));
+	return json_array_append_new(
+		drives, json_pack("{s:s, s:o, s:b, s:b, s:s}", "drive_id", id, "path_on_host",
+				bg_json_str(path), "is_root_device", 0, "is_read_only", read_only,
+				"cache_type", "Writeback"));
 }
 
 static json_t *make_drives(const struct vmm_spec *spec)
@@ -54,9 +58,10 @@ static json_t *make_nets(const struct vmm_spec *spec)
 
 	if (!nets || !spec->tap)
 		return TAKE_PTR(nets);
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-	if (json_array_append_new(nets, json_pack("{s:s, s:s, s:s}", "iface_id", "eth0", "guest_mac", mac,
-						"host_dev_name", spec->tap)) < 0)
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
+		m[5]);
+	if (json_array_append_new(nets, json_pack("{s:s, s:s, s:s}", "iface_id", "eth0",
+						"guest_mac", mac, "host_dev_name", spec->tap)) < 0)
 		return NULL;
 	return TAKE_PTR(nets);
 }
@@ -69,11 +74,12 @@ int vmm_firecracker_config(const struct vmm_spec *spec, char **ret, struct bg_er
 
 	if (r < 0)
 		return r;
-	config = json_pack("{s:{s:o, s:o, s:s}, s:{s:i, s:I}, s:o, s:o, s:{s:i, s:o}, s:{}}", "boot-source",
-		"kernel_image_path", bg_json_str(spec->kernel), "initrd_path", bg_json_str(spec->initrd),
-		"boot_args", FC_CMDLINE, "machine-config", "vcpu_count", (int)spec->vcpus, "mem_size_mib",
-		(json_int_t)spec->memory_mib, "drives", make_drives(spec), "network-interfaces", make_nets(spec),
-		"vsock", "guest_cid", GUEST_CID, "uds_path", bg_json_str(vsock), "entropy");
+	config = json_pack("{s:{s:o, s:o, s:s}, s:{s:i, s:I}, s:o, s:o, s:{s:i, s:o}, s:{}}",
+		"boot-source", "kernel_image_path", bg_json_str(spec->kernel), "initrd_path",
+		bg_json_str(spec->initrd), "boot_args", FC_CMDLINE, "machine-config", "vcpu_count",
+		(int)spec->vcpus, "mem_size_mib", (json_int_t)spec->memory_mib, "drives",
+		make_drives(spec), "network-interfaces", make_nets(spec), "vsock", "guest_cid",
+		GUEST_CID, "uds_path", bg_json_str(vsock), "entropy");
 	text = config ? json_dumps(config, JSON_INDENT(2)) : NULL;
 	if (!text)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
@@ -97,7 +103,8 @@ static int write_config(const struct vmm_spec *spec, char **ret_path, struct bg_
 	return 0;
 }
 
-static int make_argv(const struct vmm_spec *spec, const char *config, struct argv *argv, struct bg_err **err)
+static int make_argv(
+	const struct vmm_spec *spec, const char *config, struct argv *argv, struct bg_err **err)
 {
 	_free_ char *api = NULL;
 	char tag[VMM_TAG_SIZE];
@@ -120,7 +127,8 @@ static int make_argv(const struct vmm_spec *spec, const char *config, struct arg
 	return argv_finish(argv) ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 }
 
-static int firecracker_spawn(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
+static int firecracker_spawn(
+	const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
 {
 	_argv_ struct argv argv = {0};
 	_close_ int log = -1, serial = -1;
@@ -145,17 +153,20 @@ static int firecracker_spawn(const struct vmm_spec *spec, pid_t *ret_pid, int *r
 }
 
 /* The reason in {"fault_message": "…"}, or the status line. */
-static int api_refusal(const char *input, size_t len, const char *body, unsigned status, struct bg_err **err)
+static int api_refusal(
+	const char *input, size_t len, const char *body, unsigned status, struct bg_err **err)
 {
-	_json_ json_t *msg = json_loadb(body, len - (size_t)(body - input), JSON_DISABLE_EOF_CHECK, NULL);
+	_json_ json_t *msg =
+		json_loadb(body, len - (size_t)(body - input), JSON_DISABLE_EOF_CHECK, NULL);
 	const char *text = "no reason given";
 
 	(void)bg_json_get_str(msg, "fault_message", &text);
-	return bg_err_set(err, BG_ERR_VMM_FAILED, EIO, "Firecracker refused a command (status %u): %s", status,
-		text);
+	return bg_err_set(err, BG_ERR_VMM_FAILED, EIO,
+		"Firecracker refused a command (status %u): %s", status, text);
 }
 
-/* Headers are enough for success (204); a refusal is waited for until its body, which names its length. */
+/* Headers are enough for success (204); a refusal is waited for until its body, which names its
+ * length. */
 static int api_answer(struct vmm_call *call, const char *input, size_t len, size_t *ret_consumed,
 	struct bg_err **err)
 {
@@ -169,11 +180,13 @@ static int api_answer(struct vmm_call *call, const char *input, size_t len, size
 	body = end + 4;
 	head = strndup(input, (size_t)(body - input));
 	if (!head || sscanf(head, "HTTP/1.%*1d %3u", &status) != 1)
-		return bg_err_set(err, BG_ERR_VMM_FAILED, EPROTO, "Firecracker's control socket speaks no HTTP");
+		return bg_err_set(err, BG_ERR_VMM_FAILED, EPROTO,
+			"Firecracker's control socket speaks no HTTP");
 	if (status >= 200 && status < 300)
 		return 1;
 	length = strcasestr(head, "\r\nContent-Length:");
-	if (length && strtoul(length + strlen("\r\nContent-Length:"), NULL, 10) > len - (size_t)(body - input))
+	if (length && strtoul(length + strlen("\r\nContent-Length:"), NULL, 10) >
+			      len - (size_t)(body - input))
 		return 0;
 	return api_refusal(input, len, body, status, err);
 }
@@ -181,10 +194,11 @@ static int api_answer(struct vmm_call *call, const char *input, size_t len, size
 static const struct vmm_dialog api_dialog = {
 	.socket = API_SOCKET, .speaks_first = true, .answer = api_answer};
 
-static int firecracker_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
-	struct vmm_call **ret, struct bg_err **err)
+static int firecracker_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done,
+	void *userdata, struct vmm_call **ret, struct bg_err **err)
 {
-	const char *body = command == VMM_PAUSE ? "{\"state\":\"Paused\"}" : "{\"state\":\"Resumed\"}";
+	const char *body =
+		command == VMM_PAUSE ? "{\"state\":\"Paused\"}" : "{\"state\":\"Resumed\"}";
 	char *request = NULL;
 
 	if (asprintf(&request,
@@ -192,7 +206,8 @@ static int firecracker_command(struct vmm *vmm, enum vmm_command command, vmm_do
 		    "Accept: application/json\r\nContent-Length: %zu\r\n\r\n%s",
 		    strlen(body), body) < 0)
 		request = NULL;
-	return vmm_call_start(vmm_loop(vmm), vmm_run_dir(vmm), &api_dialog, request, done, userdata, ret, err);
+	return vmm_call_start(
+		vmm_loop(vmm), vmm_run_dir(vmm), &api_dialog, request, done, userdata, ret, err);
 }
 
 const struct vmm_driver vmm_firecracker = {

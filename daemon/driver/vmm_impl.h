@@ -37,9 +37,9 @@ void argv_clear(struct argv *argv);
 #define _argv_ _cleanup_(argv_clear)
 
 enum {
-	VMM_CALL_USEC = 5 * 1000 * 1000,    /* one control request, connect included */
-	VMM_CALL_RETRY_USEC = 20 * 1000,    /* the socket is not there yet or its backlog is full */
-	VMM_CALL_INPUT_MAX = 64 * 1024,	    /* bytes of answer that are looked at */
+	VMM_CALL_USEC = 5 * 1000 * 1000, /* one control request, connect included */
+	VMM_CALL_RETRY_USEC = 20 * 1000, /* the socket is not there yet or its backlog is full */
+	VMM_CALL_INPUT_MAX = 64 * 1024,	 /* bytes of answer that are looked at */
 };
 
 /*
@@ -54,8 +54,9 @@ struct vmm_dialog {
 		struct bg_err **err);
 };
 /* request is taken. */
-int vmm_call_start(struct loop *loop, const char *run_dir, const struct vmm_dialog *dialog, char *request,
-	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err);
+int vmm_call_start(struct loop *loop, const char *run_dir, const struct vmm_dialog *dialog,
+	char *request, vmm_done_fn done, void *userdata, struct vmm_call **ret,
+	struct bg_err **err);
 /* From answer: queues the request text; only the first time. */
 int vmm_call_send_request(struct vmm_call *call);
 /* A call that succeeds in the next turn of the loop. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Which VMM this host can use. One child at a time answers one question into a pipe: a fork that runs a micro
- * guest under KVM, then "firecracker --version" or "qemu --version". Each is killed at its deadline.
+ * Which VMM this host can use. One child at a time answers one question into a pipe: a fork that
+ * runs a micro guest under KVM, then "firecracker --version" or "qemu --version". Each is killed at
+ * its deadline.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -84,11 +85,12 @@ static void on_deadline(void *userdata)
 
 static int watch_child(struct vmm_probe *probe, uint64_t deadline_usec, loop_exit_fn fn)
 {
-	int r = loop_add_exit(probe->loop, "vmm probe", probe->pid, probe->pidfd, fn, probe, &probe->exit);
+	int r = loop_add_exit(
+		probe->loop, "vmm probe", probe->pid, probe->pidfd, fn, probe, &probe->exit);
 
 	if (r >= 0)
-		r = loop_add_timer(
-			probe->loop, "vmm probe deadline", deadline_usec, on_deadline, probe, &probe->deadline);
+		r = loop_add_timer(probe->loop, "vmm probe deadline", deadline_usec, on_deadline,
+			probe, &probe->deadline);
 	if (r < 0)
 		(void)pidfd_send_signal(probe->pidfd, SIGKILL, NULL, 0);
 	return r;
@@ -121,7 +123,8 @@ static bool find_binary(const char *name, char **ret)
 		struct stat st;
 
 		/* Relative entries would mean another file after a chdir. */
-		if (dir[0] != '/' || (size_t)snprintf(full, sizeof(full), "%s/%s", dir, name) >= sizeof(full))
+		if (dir[0] != '/' ||
+			(size_t)snprintf(full, sizeof(full), "%s/%s", dir, name) >= sizeof(full))
 			continue;
 		if (stat(full, &st) < 0 || !S_ISREG(st.st_mode) || access(full, X_OK) < 0)
 			continue;
@@ -165,7 +168,8 @@ static char *qemu_reason(const struct vmm_probe *probe)
 	return asprintf(&reason, "%s: %s", head, why) < 0 ? NULL : reason;
 }
 
-/* "Firecracker v1.7.0" and "QEMU emulator version 7.2.22 (Debian …)": the first word that starts as a number does. */
+/* "Firecracker v1.7.0" and "QEMU emulator version 7.2.22 (Debian …)": the first word that starts as
+ * a number does. */
 static bool parse_version(char *text, char **ret)
 {
 	char *save = NULL;
@@ -191,7 +195,8 @@ static void no_firecracker(struct vmm_probe *probe)
 		next_step(probe);
 		return;
 	}
-	bg_err_set(&probe->choice.err, BG_ERR_VMM_MISSING, ENOENT, "config.toml says vmm = \"firecracker\", and %s",
+	bg_err_set(&probe->choice.err, BG_ERR_VMM_MISSING, ENOENT,
+		"config.toml says vmm = \"firecracker\", and %s",
 		probe->kvm ? probe->fc_text : probe->kvm_text);
 	bg_err_hint(&probe->choice.err, "say vmm = \"auto\" to fall back to QEMU");
 	finish(probe);
@@ -217,7 +222,8 @@ static void on_version(pid_t pid, int status, void *userdata)
 	if (ok && probe->step == STEP_FIRECRACKER) {
 		choose(probe, &vmm_firecracker, VMM_ACCEL_KVM, version, firecracker_reason(probe));
 	} else if (ok) {
-		choose(probe, &vmm_qemu, probe->kvm ? VMM_ACCEL_KVM : VMM_ACCEL_TCG, version, qemu_reason(probe));
+		choose(probe, &vmm_qemu, probe->kvm ? VMM_ACCEL_KVM : VMM_ACCEL_TCG, version,
+			qemu_reason(probe));
 	} else if (probe->step == STEP_FIRECRACKER) {
 		snprintf(probe->fc_text, sizeof(probe->fc_text), "%.120s %s", probe->path, why);
 		no_firecracker(probe);
@@ -230,7 +236,11 @@ static int start_version(struct vmm_probe *probe)
 {
 	const char *const argv[] = {probe->path, "--version", NULL};
 	_close_ int out = -1;
-	struct spawn spawn = {.path = probe->path, .argv = argv, .fd = {-1, -1, -1}, .n_fds = 3, .new_session = true};
+	struct spawn spawn = {.path = probe->path,
+		.argv = argv,
+		.fd = {-1, -1, -1},
+		.n_fds = 3,
+		.new_session = true};
 	int ends[2], r;
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -251,7 +261,8 @@ static void step_firecracker(struct vmm_probe *probe)
 		child_done(probe);
 	}
 	snprintf(probe->fc_text, sizeof(probe->fc_text),
-		strchr(probe->firecracker_bin, '/') ? "%.120s is not there" : "%.120s is not in PATH",
+		strchr(probe->firecracker_bin, '/') ? "%.120s is not there"
+						    : "%.120s is not in PATH",
 		probe->firecracker_bin);
 	no_firecracker(probe);
 }
@@ -370,15 +381,20 @@ static void on_begin(void *userdata)
 		next_step(probe);
 }
 
-int vmm_probe_start(struct loop *loop, const struct config *config, vmm_probe_fn done, void *userdata,
-	struct vmm_probe **ret, struct bg_err **err)
+int vmm_probe_start(struct loop *loop, const struct config *config, vmm_probe_fn done,
+	void *userdata, struct vmm_probe **ret, struct bg_err **err)
 {
 	_unref_(vmm_probe) struct vmm_probe *probe = calloc(1, sizeof(*probe));
 
 	if (!probe)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	*probe = (struct vmm_probe){.loop = loop, .wanted = config->vmm, .step = STEP_KVM, .pidfd = -1, .pipe = -1,
-		.done = done, .userdata = userdata};
+	*probe = (struct vmm_probe){.loop = loop,
+		.wanted = config->vmm,
+		.step = STEP_KVM,
+		.pidfd = -1,
+		.pipe = -1,
+		.done = done,
+		.userdata = userdata};
 	probe->firecracker_bin = strdup(config->firecracker_bin);
 	probe->qemu_bin = strdup(config->qemu_bin);
 	if (!probe->firecracker_bin || !probe->qemu_bin ||

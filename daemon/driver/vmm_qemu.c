@@ -12,17 +12,17 @@
 #include "common/json.h"
 #include "daemon/driver/vmm_impl.h"
 
-#define QMP_SOCKET   "qmp.sock"
+#define QMP_SOCKET "qmp.sock"
 #define AGENT_SOCKET "agent.sock"
-#define QMP_ID	     "banger"
+#define QMP_ID "banger"
 
 /*
- * panic=-1 with -no-reboot: a guest that panics or reboots ends its VMM, so that a boot failure is
- * seen at once. i8042: the machine has none, and probing for it takes a second.
+ * panic=10: a guest that panics shows why on its console and boots again, as a server would; `reboot` inside
+ * boots in place, in the same process. i8042: the machine has none, and probing for it takes a second.
  */
-#define QEMU_CMDLINE                                                                                          \
-	"console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on i8042.noaux i8042.nokbd i8042.nopnp " \
-	"i8042.nomux i8042.dumbkbd"
+#define QEMU_CMDLINE                                                                               \
+	"console=ttyS0 reboot=t panic=10 quiet net.ifnames=0 random.trust_cpu=on i8042.noaux "     \
+	"i8042.nokbd i8042.nopnp i8042.nomux i8042.dumbkbd"
 
 /* Serial port, console chardev, disks and network cards: QEMU splits options at commas. */
 static void add_path(struct argv *argv, const char *head, const char *path, const char *tail)
@@ -46,8 +46,10 @@ static void add_path(struct argv *argv, const char *head, const char *path, cons
 static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 {
 	argv_add(argv, "-M");
-	/* The timers (pit) stay: software emulation has no others, and without them the kernel hangs. */
-	argv_add(argv, "microvm,acpi=on,rtc=on,graphics=off,usb=off,x-option-roms=off,auto-kernel-cmdline=off");
+	/* The timers (pit) stay: software emulation has no others, and without them the kernel
+	 * hangs. */
+	argv_add(argv, "microvm,acpi=on,rtc=on,graphics=off,usb=off,x-option-roms=off,auto-kernel-"
+		       "cmdline=off");
 	argv_add(argv, "-global");
 	argv_add(argv, "virtio-mmio.force-legacy=false");
 	argv_add(argv, "-accel");
@@ -69,7 +71,8 @@ static void add_boot(struct argv *argv, const struct vmm_spec *spec)
 	argv_add(argv, "-initrd");
 	argv_add(argv, "%s", spec->initrd);
 	argv_add(argv, "-append");
-	/* KVM guests know their clock. Emulated ones have no timer that they could measure it by: vmm_tsc.c. */
+	/* KVM guests know their clock. Emulated ones have no timer that they could measure it by:
+	 * vmm_tsc.c. */
 	if (khz > 0)
 		argv_add(argv, "%s tsc=reliable tsc_early_khz=%u", QEMU_CMDLINE, khz);
 	else
@@ -85,12 +88,13 @@ static void add_serial(struct argv *argv, const struct vmm_spec *spec)
 }
 
 /* As JSON: paths need no escaping of QEMU's own there. */
-static int add_disk(struct argv *argv, const char *node, const char *path, unsigned bus, bool read_only)
+static int add_disk(
+	struct argv *argv, const char *node, const char *path, unsigned bus, bool read_only)
 {
-	_json_ json_t *dev = json_pack("{s:s, s:s, s:b, s:s, s:s, s:{s:s, s:o, s:s}}", "driver", "raw",
-		"node-name", node, "read-only", read_only, "discard", read_only ? "ignore" : "unmap",
-		"detect-zeroes", read_only ? "off" : "unmap", "file", "driver", "file", "filename",
-		bg_json_str(path), "locking", "on");
+	_json_ json_t *dev = json_pack("{s:s, s:s, s:b, s:s, s:s, s:{s:s, s:o, s:s}}", "driver",
+		"raw", "node-name", node, "read-only", read_only, "discard",
+		read_only ? "ignore" : "unmap", "detect-zeroes", read_only ? "off" : "unmap",
+		"file", "driver", "file", "filename", bg_json_str(path), "locking", "on");
 	_free_ char *text = dev ? json_dumps(dev, JSON_COMPACT) : NULL;
 
 	if (!text)
@@ -98,15 +102,23 @@ static int add_disk(struct argv *argv, const char *node, const char *path, unsig
 	argv_add(argv, "-blockdev");
 	argv_add(argv, "%s", text);
 	argv_add(argv, "-device");
-	argv_add(argv, "virtio-blk-device,drive=%s,serial=%s,bus=virtio-mmio-bus.%u", node, node, bus);
+	argv_add(argv, "virtio-blk-device,drive=%s,serial=%s,bus=virtio-mmio-bus.%u", node, node,
+		bus);
 	return 0;
 }
 
 /*
- * The guest enumerates transports from the highest address down (QEMU writes its ACPI table in that order):
- * bus 23 is found first.
+ * The guest enumerates transports from the highest address down (QEMU writes its ACPI table in that
+ * order): bus 23 is found first.
  */
-enum { BUS_ROOT = 23, BUS_WORK = 22, BUS_MODULES = 21, BUS_SERIAL = 20, BUS_RNG = 19, BUS_NET = 18 };
+enum {
+	BUS_ROOT = 23,
+	BUS_WORK = 22,
+	BUS_MODULES = 21,
+	BUS_SERIAL = 20,
+	BUS_RNG = 19,
+	BUS_NET = 18
+};
 
 static int add_disks(struct argv *argv, const struct vmm_spec *spec)
 {
@@ -128,7 +140,9 @@ static void add_net(struct argv *argv, const struct vmm_spec *spec)
 	argv_add(argv, "-netdev");
 	argv_add(argv, "tap,id=net0,ifname=%s,script=no,downscript=no", spec->tap);
 	argv_add(argv, "-device");
-	argv_add(argv, "virtio-net-device,netdev=net0,mac=%02x:%02x:%02x:%02x:%02x:%02x,bus=virtio-mmio-bus.%u",
+	argv_add(argv,
+		"virtio-net-device,netdev=net0,mac=%02x:%02x:%02x:%02x:%02x:%02x,bus=virtio-mmio-"
+		"bus.%u",
 		m[0], m[1], m[2], m[3], m[4], m[5], (unsigned)BUS_NET);
 }
 
@@ -137,7 +151,8 @@ static void add_agent(struct argv *argv, const char *agent, const char *qmp)
 	argv_add(argv, "-chardev");
 	add_path(argv, "socket,id=agent,server=on,wait=off,path=", agent, "");
 	argv_add(argv, "-device");
-	argv_add(argv, "virtio-serial-device,id=serial0,max_ports=2,bus=virtio-mmio-bus.%u", (unsigned)BUS_SERIAL);
+	argv_add(argv, "virtio-serial-device,id=serial0,max_ports=2,bus=virtio-mmio-bus.%u",
+		(unsigned)BUS_SERIAL);
 	argv_add(argv, "-device");
 	argv_add(argv, "virtserialport,bus=serial0.0,chardev=agent,name=%s", BG_AGENT_PORT);
 	argv_add(argv, "-chardev");
@@ -165,7 +180,6 @@ int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err 
 	add_machine(argv, spec);
 	argv_add(argv, "-nodefaults");
 	argv_add(argv, "-no-user-config");
-	argv_add(argv, "-no-reboot");
 	argv_add(argv, "-display");
 	argv_add(argv, "none");
 	argv_add(argv, "-sandbox");
@@ -180,7 +194,8 @@ int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err 
 	return 0;
 }
 
-static int qemu_spawn(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
+static int qemu_spawn(
+	const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
 {
 	_argv_ struct argv argv = {0};
 	_close_ int log = -1;
@@ -207,10 +222,13 @@ static int qmp_line(struct vmm_call *call, const char *line, size_t len, struct 
 	int r;
 
 	if (!json_is_object(msg))
-		return bg_err_set(err, BG_ERR_VMM_FAILED, EPROTO, "QEMU's control socket speaks no QMP");
+		return bg_err_set(
+			err, BG_ERR_VMM_FAILED, EPROTO, "QEMU's control socket speaks no QMP");
 	if (json_object_get(msg, "QMP")) {
 		r = vmm_call_send_request(call);
-		return r < 0 ? bg_err_sys(err, BG_ERR_VMM_FAILED, -r, "write to QEMU's control socket") : 0;
+		return r < 0 ? bg_err_sys(
+				       err, BG_ERR_VMM_FAILED, -r, "write to QEMU's control socket")
+			     : 0;
 	}
 	if (error) {
 		(void)bg_json_get_str(error, "desc", &text);
@@ -247,10 +265,12 @@ static int qemu_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn d
 {
 	char *request = NULL;
 
-	if (asprintf(&request, "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"%s\",\"id\":\"%s\"}\n",
+	if (asprintf(&request,
+		    "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"%s\",\"id\":\"%s\"}\n",
 		    command == VMM_PAUSE ? "stop" : "cont", QMP_ID) < 0)
 		request = NULL;
-	return vmm_call_start(vmm_loop(vmm), vmm_run_dir(vmm), &qmp_dialog, request, done, userdata, ret, err);
+	return vmm_call_start(
+		vmm_loop(vmm), vmm_run_dir(vmm), &qmp_dialog, request, done, userdata, ret, err);
 }
 
 const struct vmm_driver vmm_qemu = {

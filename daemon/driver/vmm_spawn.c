@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* What the VMM drivers need to put a process up; see vmm_impl.h. Blocks for no longer than an open or an unlink. */
+/* What the VMM drivers need to put a process up; see vmm_impl.h. Blocks for no longer than an open
+ * or an unlink. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,7 +39,8 @@ int vmm_clear_socket(const char *run_dir, const char *name, struct bg_err **err)
 
 int vmm_open_log(const char *path, struct bg_err **err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	int fd =
+		open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 
 	return fd < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "open log %s", path) : fd;
 }

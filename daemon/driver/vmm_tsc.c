@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How fast the host's time stamp counter runs. A guest under software emulation sees that counter, has nothing
- * reliable to measure it by, and hangs early in its boot when it tries on a busy host: it is told.
+ * How fast the host's time stamp counter runs. A guest under software emulation sees that counter,
+ * has nothing reliable to measure it by, and hangs early in its boot when it tries on a busy host:
+ * it is told.
  */
 #include <time.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * See job.h. A worker's life: queued, running, over. A job is over when its process has ended and
- * its socket was read to the end, so that nothing of it works on the caller's descriptors any more when
- * done comes. A job whose owner let go of it is killed and stays in the list until reaped.
+ * its socket was read to the end, so that nothing of it works on the caller's descriptors any more
+ * when done comes. A job whose owner let go of it is killed and stays in the list until reaped.
  */
 #include "daemon/job/job.h"
 
@@ -46,7 +46,7 @@ struct jobs {
 	struct job_list queued, running, failed; /* failed: to start; told in the next turn */
 	unsigned n_running;
 	uint64_t deadline_usec; /* 0: the table's */
-	uint8_t *buf; /* one datagram and a byte more, to see that it was longer */
+	uint8_t *buf;		/* one datagram and a byte more, to see that it was longer */
 };
 
 struct job {
@@ -144,7 +144,8 @@ static void blame(struct job *job, enum bg_err_code code, int errnum, const char
 	json_decref(job->result);
 	job->result = NULL;
 	log_name(job->jobs, path, sizeof(path));
-	bg_err_set(&job->err, code, errnum, "banger-worker, job \"%s\": %s", kinds[job->kind].name, what);
+	bg_err_set(&job->err, code, errnum, "banger-worker, job \"%s\": %s", kinds[job->kind].name,
+		what);
 	bg_err_hint(&job->err, "its log is %s", path);
 }
 
@@ -179,7 +180,8 @@ static void blame_status(struct job *job, int status)
 
 static uint64_t deadline_of(const struct job *job)
 {
-	return job->jobs->deadline_usec ? job->jobs->deadline_usec : kinds[job->kind].deadline_s * 1000 * 1000;
+	return job->jobs->deadline_usec ? job->jobs->deadline_usec
+					: kinds[job->kind].deadline_s * 1000 * 1000;
 }
 
 static int restart_timer(struct job *job, uint64_t usec);
@@ -215,7 +217,8 @@ static void take_answer(struct job *job, const json_t *result, const json_t *err
 /* False when the owner freed the job in its progress callback. */
 static bool take_message(struct job *job, size_t len)
 {
-	_json_ json_t *msg = json_loadb((const char *)job->jobs->buf, len, JSON_REJECT_DUPLICATES, NULL);
+	_json_ json_t *msg =
+		json_loadb((const char *)job->jobs->buf, len, JSON_REJECT_DUPLICATES, NULL);
 	const json_t *progress = NULL, *result = NULL, *error = NULL;
 
 	(void)bg_json_get_obj(msg, "progress", &progress);
@@ -239,7 +242,8 @@ static int read_message(struct job *job)
 {
 	ssize_t n = recv(job->sock, job->jobs->buf, BG_JOB_MSG_MAX + 1, MSG_DONTWAIT);
 
-	/* A worker that ended without reading its request: what it said comes after this one failure. */
+	/* A worker that ended without reading its request: what it said comes after this one
+	 * failure. */
 	if (n < 0 && errno == ECONNRESET)
 		n = recv(job->sock, job->jobs->buf, BG_JOB_MSG_MAX + 1, MSG_DONTWAIT);
 	if (n < 0)
@@ -357,7 +361,8 @@ static int spawn_worker(struct job *job, int sock, struct bg_err **err)
 static int watch_worker(struct job *job)
 {
 	struct loop *loop = job->jobs->loop;
-	int r = loop_add_exit(loop, "job exit", job->pid, job->pidfd, on_exit_event, job, &job->exit);
+	int r = loop_add_exit(
+		loop, "job exit", job->pid, job->pidfd, on_exit_event, job, &job->exit);
 
 	if (r >= 0)
 		r = loop_add_fd(loop, "job", job->sock, LOOP_READ, on_readable, job, &job->io);
@@ -378,7 +383,8 @@ static int run(struct job *job, struct bg_err **err)
 	r = send_request(job, ours);
 	close_fds(job);
 	if (r < 0)
-		return bg_err_sys(err, BG_ERR_WORKER, -r, "ask a worker to do job \"%s\"", kinds[job->kind].name);
+		return bg_err_sys(err, BG_ERR_WORKER, -r, "ask a worker to do job \"%s\"",
+			kinds[job->kind].name);
 	r = spawn_worker(job, theirs, err);
 	if (r < 0)
 		return r;
@@ -397,7 +403,8 @@ static void on_start_failed(void *userdata)
 	deliver(userdata);
 }
 
-/* Starts what waits, as far as there is room. A failure to start is told in the next turn of the loop. */
+/* Starts what waits, as far as there is room. A failure to start is told in the next turn of the
+ * loop. */
 static void pump(struct jobs *jobs)
 {
 	struct job *job;
@@ -411,11 +418,13 @@ static void pump(struct jobs *jobs)
 		loop_source_free(job->timer);
 		job->timer = NULL;
 		if (loop_defer(jobs->loop, "job failed", on_start_failed, job, &job->timer) < 0)
-			log_err(LOG_ERROR, "job", "a job could not start, nor its owner be told", job->err);
+			log_err(LOG_ERROR, "job", "a job could not start, nor its owner be told",
+				job->err);
 	}
 }
 
-int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct jobs **ret, struct bg_err **err)
+int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct jobs **ret,
+	struct bg_err **err)
 {
 	_unref_(jobs) struct jobs *jobs = calloc(1, sizeof(*jobs));
 
@@ -481,19 +490,27 @@ static int copy_fds(struct job *job, const int *fds, unsigned n_fds)
 }
 
 int job_start(struct jobs *jobs, enum job_kind kind, json_t *params, const int *fds, unsigned n_fds,
-	job_progress_fn progress, job_done_fn done, void *userdata, struct job **ret, struct bg_err **err)
+	job_progress_fn progress, job_done_fn done, void *userdata, struct job **ret,
+	struct bg_err **err)
 {
 	struct job *job = calloc(1, sizeof(*job));
 	int r;
 
-	assert((unsigned)kind < ARRAY_SIZE(kinds) && n_fds == kinds[kind].n_fds && n_fds <= BG_JOB_FDS_MAX);
+	assert((unsigned)kind < ARRAY_SIZE(kinds) && n_fds == kinds[kind].n_fds &&
+		n_fds <= BG_JOB_FDS_MAX);
 	if (!job || !params) {
 		free(job);
 		json_decref(params);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	*job = (struct job){.jobs = jobs, .kind = kind, .params = params, .sock = -1, .pidfd = -1,
-		.progress = progress, .done = done, .userdata = userdata};
+	*job = (struct job){.jobs = jobs,
+		.kind = kind,
+		.params = params,
+		.sock = -1,
+		.pidfd = -1,
+		.progress = progress,
+		.done = done,
+		.userdata = userdata};
 	r = copy_fds(job, fds, n_fds);
 	if (r < 0) {
 		destroy(job);

@@ -20,7 +20,8 @@ static const struct {
 	[PRIV_CODE_LEDGER] = {BG_ERR_HELPER_REFUSED, EIO,
 		"install it again: `sudo scripts/install-helper`"},
 	[PRIV_CODE_SANDBOX] = {BG_ERR_HELPER_REFUSED, EPERM,
-		"install it again: `sudo scripts/install-helper`; nobody may be in group banger-ledger"},
+		"install it again: `sudo scripts/install-helper`; nobody may be in group "
+		"banger-ledger"},
 	[PRIV_CODE_NO_TUN] = {BG_ERR_HELPER_REFUSED, ENODEV,
 		"`sudo modprobe tun && sudo chmod 0666 /dev/net/tun`"},
 	[PRIV_CODE_FAILED] = {BG_ERR_HELPER_FAILED, EIO, NULL},
@@ -47,8 +48,8 @@ static int refusal(const struct priv_rep *rep, struct bg_err **err)
 	return r;
 }
 
-static int decode(const struct priv_msg *msg, enum priv_verb verb, struct priv_rep *ret,
-	struct bg_err **err)
+static int decode(
+	const struct priv_msg *msg, enum priv_verb verb, struct priv_rep *ret, struct bg_err **err)
 {
 	if (priv_rep_decode(msg, ret) < 0 || ret->verb != verb)
 		return bg_err_set(err, BG_ERR_HELPER_FAILED, EBADMSG,
@@ -63,12 +64,14 @@ static void print_ipv4(uint32_t a, char ret[16])
 
 static void print_mac(const uint8_t m[6], char ret[18])
 {
-	(void)snprintf(ret, 18, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+	(void)snprintf(
+		ret, 18, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
 }
 
 int priv_encode_hello(uint32_t id, struct priv_msg *ret)
 {
-	const struct priv_req req = {.verb = PRIV_HELLO, .id = id, .hello = {.hash = priv_table_hash()}};
+	const struct priv_req req = {
+		.verb = PRIV_HELLO, .id = id, .hello = {.hash = priv_table_hash()}};
 
 	return priv_req_encode(&req, ret);
 }

@@ -27,7 +27,8 @@ struct priv_hello {
 };
 
 struct priv_net {
-	char tap[PRIV_NAME]; /* owned by this user: open it with TUNSETIFF, IFF_TAP|IFF_NO_PI|IFF_VNET_HDR */
+	char tap[PRIV_NAME]; /* owned by this user: open it with TUNSETIFF,
+				IFF_TAP|IFF_NO_PI|IFF_VNET_HDR */
 	char guest[16];	     /* "10.209.0.2", prefix length 32 */
 	char gateway[16];
 	char mac[18]; /* of the guest's card */

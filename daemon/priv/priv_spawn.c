@@ -4,6 +4,7 @@
  * started. Declared in priv_client.h; the only part of it that makes processes.
  */
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -35,22 +36,35 @@ int priv_spawn_helper(const char *path, int *ret_sock, pid_t *ret_pid)
 	return 0;
 }
 
-/* The folder's group is who may use it: everybody else cannot even look inside. */
+/* The group of the helper's own folder, to which path may be a link. NULL when it cannot be told.
+ */
+static const struct group *members_of(const char *path)
+{
+	char target[PATH_MAX], *slash;
+	ssize_t n = readlink(path, target, sizeof(target) - 1);
+	struct stat st;
+
+	if (n < 0)
+		n = snprintf(target, sizeof(target), "%s", path);
+	target[BG_MIN((size_t)n, sizeof(target) - 1)] = '\0';
+	slash = strrchr(target, '/');
+	if (!slash)
+		return NULL;
+	*slash = '\0';
+	return stat(target, &st) == 0 ? getgrgid(st.st_gid) : NULL;
+}
+
+/* Everybody but that group cannot even look into the folder. */
 static int not_member(const char *path, struct bg_err **err)
 {
 	const struct passwd *pw = getpwuid(getuid());
-	const char *user = pw ? pw->pw_name : "this user", *slash = strrchr(path, '/');
-	_free_ char *dir = slash ? strndup(path, (size_t)(slash - path)) : NULL;
-	const struct group *gr = NULL;
-	struct stat st;
+	const char *user = pw ? pw->pw_name : "this user";
+	const struct group *gr = members_of(path);
+	const char *group = gr ? gr->gr_name : "banger";
 
-	if (dir && stat(dir, &st) == 0)
-		gr = getgrgid(st.st_gid);
 	bg_err_set(err, BG_ERR_HELPER_NOT_MEMBER, EACCES,
-		"%s may not use the network helper: not in group %s", user,
-		gr ? gr->gr_name : "banger");
-	bg_err_hint(err, "`sudo usermod -aG %s %s`, then log in again", gr ? gr->gr_name : "banger",
-		user);
+		"%s may not use the network helper: not in group %s", user, group);
+	bg_err_hint(err, "`sudo usermod -aG %s %s`, then log in again", group, user);
 	return -EACCES;
 }
 

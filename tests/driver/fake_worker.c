@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * fake-worker: a banger-worker that misbehaves as the request's "label" says, or copies a file for the
- * storage tests where the real one is not built. Speaks common/job_proto.h.
+ * fake-worker: a banger-worker that misbehaves as the request's "label" says, or copies a file for
+ * the storage tests where the real one is not built. Speaks common/job_proto.h.
  */
 #include <fcntl.h>
 #include <jansson.h>
@@ -23,8 +23,10 @@ static json_t *read_request(void)
 		char room[CMSG_SPACE(sizeof(fds))];
 	} control;
 	struct iovec iov = {buf, sizeof(buf)};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(BG_JOB_FD, &msg, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
@@ -60,7 +62,8 @@ static int copy(int64_t size)
 			ssize_t n = pread(fds[0], buf, want, at);
 
 			if (n > 0)
-				n = pwrite(fds[1], buf, (size_t)n, at); /* a short one leads to the error */
+				n = pwrite(fds[1], buf, (size_t)n,
+					at); /* a short one leads to the error */
 			if (n <= 0)
 				return n < 0 ? -errno : -EIO;
 			at += n;
@@ -123,12 +126,14 @@ static int behave(const char *how)
 	if (bg_streq(how, "twice"))
 		say("{\"result\": {}}");
 	if (bg_streq(how, "error")) {
-		say("{\"error\": {\"code\": \"image.invalid\", \"message\": \"no tar\", \"hint\": \"give a tar\"}}");
+		say("{\"error\": {\"code\": \"image.invalid\", \"message\": \"no tar\", \"hint\": "
+		    "\"give a tar\"}}");
 		return 1;
 	}
 	if (bg_streq(how, "flood"))
 		for (int i = 0; i < 2000; i++)
-			say("{\"progress\": {\"done\": 1, \"total\": null, \"unit\": \"bytes\", \"text\": null}}");
+			say("{\"progress\": {\"done\": 1, \"total\": null, \"unit\": \"bytes\", "
+			    "\"text\": null}}");
 	if (bg_streq(how, "write") && (write(fds[0], "hello", 5) != 5))
 		return 3;
 	say("{\"result\": {\"ok\": true}}");
@@ -141,7 +146,8 @@ int main(void)
 	const char *job = NULL, *how = NULL;
 
 	if (getenv("FAKE_WORKER_CANNOT_START")) {
-		say("{\"error\": {\"code\": \"worker.failed\", \"message\": \"no sandbox\", \"hint\": null}}");
+		say("{\"error\": {\"code\": \"worker.failed\", \"message\": \"no sandbox\", "
+		    "\"hint\": null}}");
 		return 1;
 	}
 	request = read_request();

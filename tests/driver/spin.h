@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* spin.h: runs a loop until a condition holds, bounded; the rest of the test stays straight-line code. */
+/* spin.h: runs a loop until a condition holds, bounded; the rest of the test stays straight-line
+ * code. */
 #ifndef SPIN_H
 #define SPIN_H
 
@@ -8,14 +9,14 @@
 
 /* Fails the test when the condition does not hold within SPIN_MAX_USEC. */
 #define SPIN_MAX_USEC (40 * 1000 * 1000)
-#define SPIN(loop, cond)                                                                                      \
-	do {                                                                                                  \
-		uint64_t until_ = loop_now_usec() + SPIN_MAX_USEC;                                            \
-		while (!(cond)) {                                                                             \
-			if (loop_now_usec() > until_)                                                         \
-				test_fail(__FILE__, __LINE__, "never: %s", #cond);                            \
-			spin_turn(loop);                                                                      \
-		}                                                                                             \
+#define SPIN(loop, cond)                                                                           \
+	do {                                                                                       \
+		uint64_t until_ = loop_now_usec() + SPIN_MAX_USEC;                                 \
+		while (!(cond)) {                                                                  \
+			if (loop_now_usec() > until_)                                              \
+				test_fail(__FILE__, __LINE__, "never: %s", #cond);                 \
+			spin_turn(loop);                                                           \
+		}                                                                                  \
 	} while (0)
 
 /* Runs the loop for about two milliseconds. */

@@ -31,7 +31,8 @@ static struct fixture {
 	bool free_in_done, free_guest_in_done;
 } f;
 
-static void on_status(struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms, void *userdata)
+static void on_status(
+	struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms, void *userdata)
 {
 	f.told++;
 	f.connected = connected;
@@ -225,7 +226,9 @@ TEST(garbage_before_welcome_is_passed_over)
 	open_guest("virtio");
 	accept_host();
 	expect_frame(BG_AGENT_HELLO, &hello);
-	send_raw("\0\xff""BGA", 5);
+	send_raw("\0\xff"
+		 "BGA",
+		5);
 	send_raw(half, sizeof(half));
 	send_status(BG_AGENT_F_SSHD); /* of an earlier conversation */
 	send_welcome(stale);
@@ -336,7 +339,9 @@ TEST(shutdown_is_answered)
 
 	open_guest("virtio");
 	get_open();
-	CHECK_INT(guest_shutdown(f.guest, BG_AGENT_REBOOT, 30 * 1000 * 1000, on_done, NULL, &f.call, NULL), 0);
+	CHECK_INT(guest_shutdown(
+			  f.guest, BG_AGENT_REBOOT, 30 * 1000 * 1000, on_done, NULL, &f.call, NULL),
+		0);
 	expect_frame(BG_AGENT_SHUTDOWN, &frame);
 	CHECK_INT(frame.payload[0], BG_AGENT_REBOOT);
 	CHECK_INT(f.completed, 0);
@@ -353,7 +358,9 @@ TEST(shutdown_refused)
 
 	open_guest("virtio");
 	get_open();
-	CHECK_INT(guest_shutdown(f.guest, BG_AGENT_POWEROFF, 30 * 1000 * 1000, on_done, NULL, &f.call, NULL), 0);
+	CHECK_INT(guest_shutdown(f.guest, BG_AGENT_POWEROFF, 30 * 1000 * 1000, on_done, NULL,
+			  &f.call, NULL),
+		0);
 	expect_frame(BG_AGENT_SHUTDOWN, &frame);
 	send_frame(BG_AGENT_DONE, &done, sizeof(done));
 	SPIN(f.loop, f.completed == 1);

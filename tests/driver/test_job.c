@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* daemon/job against a worker that misbehaves (fake_worker.c); MKFS is the job with one descriptor. */
+/* daemon/job against a worker that misbehaves (fake_worker.c); MKFS is the job with one descriptor.
+ */
 #include "daemon/job/job.h"
 
 #include <fcntl.h>
@@ -79,8 +80,9 @@ static void on_done(const json_t *result, struct bg_err *err, void *userdata)
 
 static void start(struct outcome *o, const char *how, int fd)
 {
-	CHECK_INT(job_start(jobs, JOB_MKFS, json_pack("{s:s}", "label", how), &fd, 1, on_progress, on_done, o,
-			  &o->job, NULL), 0);
+	CHECK_INT(job_start(jobs, JOB_MKFS, json_pack("{s:s}", "label", how), &fd, 1, on_progress,
+			  on_done, o, &o->job, NULL),
+		0);
 	CHECK_INT(o->completed, 0);
 }
 

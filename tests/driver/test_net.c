@@ -86,8 +86,12 @@ static void answer_hello(void)
 	struct priv_req req = next_request(PRIV_HELLO);
 
 	CHECK_INT(req.hello.hash, priv_table_hash());
-	reply((struct priv_rep){.verb = PRIV_HELLO, .id = req.id,
-		.hello = {.hash = priv_table_hash(), .index = 3, .slots = 16, .gateway = 0x0ad10301,
+	reply((struct priv_rep){.verb = PRIV_HELLO,
+		.id = req.id,
+		.hello = {.hash = priv_table_hash(),
+			.index = 3,
+			.slots = 16,
+			.gateway = 0x0ad10301,
 			.abilities = PRIV_ABILITY_NET}});
 	req = next_request(PRIV_LIST);
 	reply((struct priv_rep){.verb = PRIV_LIST, .id = req.id, .list = {.attached = 0x22}});
@@ -160,10 +164,12 @@ TEST(refusal_is_the_calls_own)
 	CHECK_INT(net_attach(net, 20, on_attach, &a, &a.call, NULL), 0);
 	CHECK_INT(net_detach(net, 5, on_done, &d, &d.call, NULL), 0);
 	req = next_request(PRIV_NET_ATTACH);
-	reply((struct priv_rep){.verb = PRIV_NET_ATTACH, .id = req.id, .code = PRIV_CODE_SLOT_LIMIT});
+	reply((struct priv_rep){
+		.verb = PRIV_NET_ATTACH, .id = req.id, .code = PRIV_CODE_SLOT_LIMIT});
 	req = next_request(PRIV_NET_DETACH);
 	CHECK_INT(req.net_detach.slot, 5);
-	reply((struct priv_rep){.verb = PRIV_NET_DETACH, .id = req.id, .net_detach = {.existed = 1}});
+	reply((struct priv_rep){
+		.verb = PRIV_NET_DETACH, .id = req.id, .net_detach = {.existed = 1}});
 	SPIN(loop, a.completed == 1 && d.completed == 1);
 	CHECK_INT(a.code, BG_ERR_HELPER_LIMIT);
 	CHECK(d.ok);
@@ -294,7 +300,8 @@ TEST(answer_out_of_turn)
 	answer_hello();
 	CHECK_INT(net_detach(net, 1, on_done, &a, &a.call, NULL), 0);
 	req = next_request(PRIV_NET_DETACH);
-	reply((struct priv_rep){.verb = PRIV_NET_DETACH, .id = req.id + 1, .net_detach = {.existed = 1}});
+	reply((struct priv_rep){
+		.verb = PRIV_NET_DETACH, .id = req.id + 1, .net_detach = {.existed = 1}});
 	check_dead(&a, BG_ERR_HELPER_MISSING);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * daemon/driver/storage*.c on real file systems: plain directories, a small tmpfs, btrfs on a loop device (the last
- * two as root only). Copies are made by banger-worker when it is built, else by fake_worker.c.
+ * daemon/driver/storage*.c on real file systems: plain directories, a small tmpfs, btrfs on a loop
+ * device (the last two as root only). Copies are made by banger-worker when it is built, else by
+ * fake_worker.c.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -70,7 +71,8 @@ static void on_done(struct bg_err *err, void *userdata)
 	snprintf(o->message, sizeof(o->message), "%s", err ? err->message : "");
 }
 
-static int begin(struct outcome *o, const struct storage_driver *driver, uint64_t size, struct bg_err **err)
+static int begin(
+	struct outcome *o, const struct storage_driver *driver, uint64_t size, struct bg_err **err)
 {
 	return driver->clone(loop, jobs, source, target, size, NULL, on_done, o, &o->call, err);
 }
@@ -286,7 +288,8 @@ static void mount_btrfs(char *ret, size_t size)
 	snprintf(ret, size, "%s/btrfs", test_tmpdir());
 	/* autoclear: the loop device goes with its mount, which goes with this process. */
 	snprintf(command, sizeof(command),
-		"d=%s; mkdir $d/btrfs && truncate -s 256M $d/disk && mkfs.btrfs -q $d/disk >/dev/null && mount -o loop $d/disk $d/btrfs",
+		"d=%s; mkdir $d/btrfs && truncate -s 256M $d/disk && mkfs.btrfs -q $d/disk "
+		">/dev/null && mount -o loop $d/disk $d/btrfs",
 		test_tmpdir());
 	if (system(command) != 0)
 		test_skip("btrfs cannot be mounted here");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * daemon/driver/vmm*.c: command lines and files as golden text; identity, adoption and exit with the fake VMM; control
- * sockets against scripted peers and real QEMU.
+ * daemon/driver/vmm*.c: command lines and files as golden text; identity, adoption and exit with
+ * the fake VMM; control sockets against scripted peers and real QEMU.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "common/fd.h"
+#include "daemon/driver/guest.h"
 #include "daemon/driver/vmm_impl.h"
 #include "tests/driver/spin.h"
 
@@ -24,7 +25,7 @@ static struct fixture {
 	struct vmm *vmm;
 	struct vmm_call *call;
 	char run_dir[100], binary[300], serial[150], log[150], kernel[150];
-	unsigned exits, completed;
+	unsigned exits, completed, drops;
 	int status;
 	bool ok;
 	char message[400];
@@ -186,7 +187,9 @@ TEST(adopted_again)
 	vmm_free(f.vmm);
 	f.vmm = NULL;
 	CHECK_INT(kill(pid, 0), 0);
-	CHECK_INT(vmm_adopt(f.loop, &vmm_fake, vm_id, f.run_dir, pid, start, on_exit_fn, NULL, &f.vmm), 0);
+	CHECK_INT(vmm_adopt(f.loop, &vmm_fake, vm_id, f.run_dir, pid, start, on_exit_fn, NULL,
+			  &f.vmm),
+		0);
 	CHECK_INT(vmm_pid(f.vmm), pid);
 	CHECK_STR(vmm_run_dir(f.vmm), f.run_dir);
 	CHECK(vmm_driver_of(f.vmm) == &vmm_fake);
@@ -226,7 +229,9 @@ TEST(adopted_from_another_daemon)
 	CHECK_INT(pid, what[0]);
 	CHECK_INT(start, what[1]);
 	guard(pid);
-	CHECK_INT(vmm_adopt(f.loop, &vmm_fake, vm_id, f.run_dir, (pid_t)what[0], what[1], on_exit_fn, NULL, &f.vmm), 0);
+	CHECK_INT(vmm_adopt(f.loop, &vmm_fake, vm_id, f.run_dir, (pid_t)what[0], what[1],
+			  on_exit_fn, NULL, &f.vmm),
+		0);
 	kill_and_wait();
 	CHECK_INT(f.status, -1); /* not our child */
 	teardown();
@@ -284,7 +289,8 @@ TEST(long_run_dir_is_refused)
 	dir[sizeof(dir) - 1] = '\0';
 	spec = make_spec();
 	spec.run_dir = dir;
-	CHECK_INT(vmm_start(f.loop, &vmm_qemu, &spec, on_exit_fn, NULL, &f.vmm, &err), -ENAMETOOLONG);
+	CHECK_INT(
+		vmm_start(f.loop, &vmm_qemu, &spec, on_exit_fn, NULL, &f.vmm, &err), -ENAMETOOLONG);
 	CHECK(strstr(err->message, "socket path"));
 	teardown();
 }
@@ -297,6 +303,71 @@ TEST(fake_command_completes)
 	SPIN(f.loop, f.completed == 1);
 	CHECK(f.ok);
 	kill_and_wait();
+	teardown();
+}
+
+static void on_guest(
+	struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms, void *userdata)
+{
+	f.drops += !connected;
+}
+
+static void on_guest_done(const struct bg_err *err, void *userdata)
+{
+	f.completed++;
+	f.ok = !err;
+}
+
+static struct guest *open_fake_guest(void)
+{
+	_free_ char *path = NULL;
+	struct guest_target target = {.carrier = vmm_fake.agent, .vm_id = vm_id};
+	struct guest *guest;
+
+	CHECK(asprintf(&path, "%s/%s", f.run_dir, vmm_fake.agent_socket) > 0);
+	target.socket_path = path;
+	CHECK_INT(guest_open(f.loop, &target, on_guest, NULL, &guest, NULL), 0);
+	return guest;
+}
+
+/* The words of fake-vmm do what its head says: tests of a VM's life rely on them. */
+TEST(fake_guest_shuts_down)
+{
+	struct guest_call *call;
+	struct guest *guest;
+
+	start_fake("ready=50 test:no-sshd other:never-ready");
+	guest = open_fake_guest();
+	SPIN(f.loop, guest_flags(guest) & BG_AGENT_F_NO_SSHD);
+	CHECK_INT(guest_shutdown(guest, BG_AGENT_POWEROFF, 30 * 1000 * 1000, on_guest_done, NULL,
+			  &call, NULL),
+		0);
+	SPIN(f.loop, f.completed == 1 && f.exits == 1);
+	CHECK(f.ok);
+	CHECK_INT(f.status, 0);
+	guest_call_free(call);
+	guest_free(guest);
+	teardown();
+}
+
+TEST(fake_guest_ignores_shutdown_and_reboots)
+{
+	struct guest_call *call;
+	struct guest *guest;
+
+	start_fake("ignore-shutdown ignore-term reboot=300");
+	guest = open_fake_guest();
+	SPIN(f.loop, guest_flags(guest) & BG_AGENT_F_SSHD);
+	CHECK_INT(guest_shutdown(guest, BG_AGENT_POWEROFF, 30 * 1000 * 1000, on_guest_done, NULL,
+			  &call, NULL),
+		0);
+	SPIN(f.loop, f.completed == 1);
+	CHECK_INT(vmm_signal(f.vmm, SIGTERM), 0);
+	SPIN(f.loop, f.drops == 1 && guest_connected(guest)); /* the reboot */
+	CHECK_INT(f.exits, 0);
+	kill_and_wait();
+	guest_call_free(call);
+	guest_free(guest);
 	teardown();
 }
 
@@ -446,15 +517,16 @@ TEST(qemu_refuses_a_dummy_kernel)
 	teardown();
 }
 
-/* A boot sector signature and a setup header that is enough for QEMU to start; the guest then runs zeros. */
+/* A boot sector signature and a setup header that is enough for QEMU to start; the guest then runs
+ * zeros. */
 static void make_bzimage(void)
 {
 	static char bytes[64 * 1024];
 
-	bytes[0x1f1] = 1;		  /* setup sectors */
+	bytes[0x1f1] = 1; /* setup sectors */
 	memcpy(bytes + 0x1fe, "\x55\xaa", 2);
-	memcpy(bytes + 0x202, "HdrS\x0c\x02", 6); /* boot protocol 2.12 */
-	bytes[0x211] = 1;			   /* loaded high */
+	memcpy(bytes + 0x202, "HdrS\x0c\x02", 6);     /* boot protocol 2.12 */
+	bytes[0x211] = 1;			      /* loaded high */
 	memcpy(bytes + 0x22c, "\xff\xff\xff\x7f", 4); /* where an initrd may end */
 	CHECK_INT(bg_write_file_at(AT_FDCWD, f.kernel, bytes, sizeof(bytes), 0600), 0);
 }
@@ -471,7 +543,8 @@ static void send_and_wait(enum vmm_command command)
 	f.call = NULL;
 }
 
-/* The whole command line with sandbox, disks, sockets; pause and resume over QMP; adoption; kill. */
+/* The whole command line with sandbox, disks, sockets; pause and resume over QMP; adoption; kill.
+ */
 TEST(qemu_runs_pauses_and_is_adopted)
 {
 	uint64_t start;
@@ -489,7 +562,9 @@ TEST(qemu_runs_pauses_and_is_adopted)
 	CHECK_INT(vmm_find(vm_id, &pid, &start), 0);
 	vmm_free(f.vmm);
 	f.vmm = NULL;
-	CHECK_INT(vmm_adopt(f.loop, &vmm_qemu, vm_id, f.run_dir, pid, start, on_exit_fn, NULL, &f.vmm), 0);
+	CHECK_INT(vmm_adopt(f.loop, &vmm_qemu, vm_id, f.run_dir, pid, start, on_exit_fn, NULL,
+			  &f.vmm),
+		0);
 	send_and_wait(VMM_PAUSE);
 	CHECK_INT(f.exits, 0);
 	kill_and_wait();
@@ -558,7 +633,9 @@ static void start_as_firecracker(void)
 	pid = vmm_pid(f.vmm);
 	start = vmm_pid_start(f.vmm);
 	vmm_free(f.vmm);
-	CHECK_INT(vmm_adopt(f.loop, &vmm_firecracker, vm_id, f.run_dir, pid, start, on_exit_fn, NULL, &f.vmm), 0);
+	CHECK_INT(vmm_adopt(f.loop, &vmm_firecracker, vm_id, f.run_dir, pid, start, on_exit_fn,
+			  NULL, &f.vmm),
+		0);
 }
 
 static void answer_api(const char *expect, const char *reply)
@@ -600,7 +677,8 @@ TEST(firecracker_api_refusal)
 	start_as_firecracker();
 	CHECK_INT(vmm_send_command(f.vmm, VMM_RESUME, on_done, NULL, &f.call, NULL), 0);
 	answer_api("{\"state\":\"Resumed\"}",
-		"HTTP/1.1 400 \r\nContent-Type: application/json\r\nContent-Length: 33\r\n\r\n{\"fault_message\": \"no such state\"}");
+		"HTTP/1.1 400 \r\nContent-Type: application/json\r\nContent-Length: "
+		"33\r\n\r\n{\"fault_message\": \"no such state\"}");
 	CHECK(!f.ok);
 	CHECK(strstr(f.message, "no such state"));
 	kill_and_wait();

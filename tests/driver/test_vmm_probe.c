@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* daemon/driver/vmm_probe.c and kvm_probe.c: with scripts for binaries, and with what this machine has. */
+/* daemon/driver/vmm_probe.c and kvm_probe.c: with scripts for binaries, and with what this machine
+ * has. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -67,7 +68,8 @@ TEST(verdict_sentences)
 	char text[160];
 
 	CHECK(!kvm_verdict_explain(&v, text, sizeof(text)));
-	CHECK_STR(text, "/dev/kvm emulates every instruction (300 ms for the probe, 20 ms allowed)");
+	CHECK_STR(
+		text, "/dev/kvm emulates every instruction (300 ms for the probe, 20 ms allowed)");
 	v.usec = 412;
 	CHECK(kvm_verdict_explain(&v, text, sizeof(text)));
 	CHECK_STR(text, "KVM runs guests (0.4 ms for the probe)");
@@ -113,7 +115,8 @@ TEST(auto_agrees_with_kvm)
 	CHECK_INT(choice->accel, kvm ? VMM_ACCEL_KVM : VMM_ACCEL_TCG);
 	CHECK_STR(choice->version, kvm ? "1.9.1" : "7.2.22");
 	CHECK_STR(choice->binary, kvm ? fc : qemu);
-	CHECK(strstr(choice->reason, kvm ? "Firecracker: " : "QEMU in software: ") == choice->reason);
+	CHECK(strstr(choice->reason, kvm ? "Firecracker: " : "QEMU in software: ") ==
+		choice->reason);
 	done();
 }
 
@@ -192,7 +195,9 @@ TEST(fake_by_environment)
 TEST(freed_while_a_child_runs)
 {
 	_free_ char *qemu = script("qemu", "exec sleep 100");
-	struct config config = {.vmm = CONFIG_VMM_QEMU, .firecracker_bin = (char *)(uintptr_t) "f", .qemu_bin = qemu};
+	struct config config = {.vmm = CONFIG_VMM_QEMU,
+		.firecracker_bin = (char *)(uintptr_t) "f",
+		.qemu_bin = qemu};
 
 	CHECK_INT(loop_new(&loop), 0);
 	CHECK_INT(vmm_probe_start(loop, &config, on_choice, NULL, &probe, NULL), 0);

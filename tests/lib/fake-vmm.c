@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * fake-vmm: plays a VMM with a guest in it, for tests that want neither QEMU nor a kernel. Started by
- * daemon/driver/vmm_fake.c as
+ * fake-vmm: plays a VMM with a guest in it, for tests that want neither QEMU nor a kernel. Started
+ * by daemon/driver/vmm_fake.c as
  *
  *     fake-vmm -name banger-<id> NAME AGENT_SOCKET SERIAL_LOG
  *
- * It listens on AGENT_SOCKET and speaks the guest's side of common/agent_proto.h. BANGER_FAKE_BEHAVIOUR
- * is a list of words, each for all VMs or, as NAME:word, for one; the last one counts:
+ * It listens on AGENT_SOCKET and speaks the guest's side of common/agent_proto.h.
+ * BANGER_FAKE_BEHAVIOUR is a list of words, each for all VMs or, as NAME:word, for one; the last
+ * one counts:
  *
  *     ready=MS         everything is up MS milliseconds after the start (default 0)
  *     never-ready      root and network come up, sshd does not
@@ -124,8 +125,8 @@ static void send_frame(enum bg_agent_type type, const void *payload, size_t len)
 
 static void send_status(void)
 {
-	const struct bg_agent_status status = {
-		.flags = htole32(fake.flags), .uptime_ms = htole32((uint32_t)(now_ms() - fake.started))};
+	const struct bg_agent_status status = {.flags = htole32(fake.flags),
+		.uptime_ms = htole32((uint32_t)(now_ms() - fake.started))};
 
 	send_frame(BG_AGENT_STATUS, &status, sizeof(status));
 }
@@ -293,7 +294,8 @@ int main(int argc, char **argv)
 	}
 	for (;;) {
 		int wait = run_timers();
-		struct pollfd fds[] = {{.fd = fake.listener, .events = POLLIN}, {.fd = fake.client, .events = POLLIN}};
+		struct pollfd fds[] = {{.fd = fake.listener, .events = POLLIN},
+			{.fd = fake.client, .events = POLLIN}};
 
 		if (poll(fds, ARRAY_SIZE(fds), wait) < 0 && errno != EINTR)
 			return 1;

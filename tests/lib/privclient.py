@@ -7,6 +7,7 @@ import struct
 import subprocess
 
 HELPER = "/usr/libexec/banger/banger-privhelper"
+HELPER_DIR = "/usr/libexec/banger/priv"  # where that link leads: closed to those outside the group
 HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP = 1, 2, 3, 4, 5
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
  BUSY, USERS, SLOT_LIMIT, TAKEN) = range(15)

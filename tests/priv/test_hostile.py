@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from conftest import CONF, HELPER, LEDGER, Traces
-from privclient import (CLEANUP, CONFIG, ENVIRONMENT, HELLO, IDENTITY, LIST, NET_ATTACH, NO_CAPABILITY, NOT_MEMBER,
+from privclient import (CLEANUP, CONFIG, ENVIRONMENT, HELLO, HELPER_DIR, IDENTITY, LIST, NET_ATTACH, NO_CAPABILITY, NOT_MEMBER,
                         SANDBOX,                        Ended, Helper, Refused, message)
 from hostuser import HostUser
 
@@ -97,12 +97,12 @@ def test_not_in_the_group(mallory):
 
 def test_not_in_the_group_though_it_runs(mallory, tmp_path):
     """A folder left open by a bad package: the helper itself still refuses."""
-    mode = os.stat(os.path.dirname(HELPER)).st_mode & 0o7777
-    os.chmod(os.path.dirname(HELPER), 0o755)
+    mode = os.stat(HELPER_DIR).st_mode & 0o7777
+    os.chmod(HELPER_DIR, 0o755)
     try:
         assert code_of(Helper(mallory)) == NOT_MEMBER
     finally:
-        os.chmod(os.path.dirname(HELPER), mode)
+        os.chmod(HELPER_DIR, mode)
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_configuration_others_can_write(alice, conf):
     assert code_of(Helper(alice)) == CONFIG
 
 
-def test_configuration_behind_a_link(alice, tmp_path):
+def test_configuration_behind_a_link(alice, alone):
     os.rename(CONF, CONF + ".kept")
     try:
         os.symlink(CONF + ".kept", CONF)
@@ -298,7 +298,7 @@ def test_configuration_behind_a_link(alice, tmp_path):
         os.rename(CONF + ".kept", CONF)
 
 
-def test_no_configuration(alice, index):
+def test_no_configuration(alice, index, alone):
     os.rename(CONF, CONF + ".kept")
     try:
         with Helper(alice) as h:

@@ -189,7 +189,7 @@ def routed(source, target):
                           capture_output=True).returncode == 0
 
 
-def test_no_way_from_guest_to_guest(alice, bob, index):
+def test_no_way_from_guest_to_guest(alice, bob, index, alone):
     """Also where the machine forwards: a new tap does not."""
     with open("/proc/sys/net/ipv4/ip_forward") as f:
         old = f.read()
@@ -353,7 +353,7 @@ def wchan(pid):
         return f.read()
 
 
-def test_empty_ledger_grows(alice):
+def test_empty_ledger_grows(alice, alone):
     """What a package's tmpfiles.d leaves: an empty file with the right owner and mode."""
     with Helper(alice) as h:
         h.hello()
@@ -370,7 +370,7 @@ def test_empty_ledger_grows(alice):
 
 
 @pytest.mark.parametrize("size", [1, 4096, 2097151, 2097153])
-def test_ledger_of_another_size(alice, size):
+def test_ledger_of_another_size(alice, alone, size):
     with open(LEDGER, "rb") as f:
         old = f.read()
     os.truncate(LEDGER, size)
@@ -385,7 +385,7 @@ def test_ledger_of_another_size(alice, size):
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o664, 0o662])
-def test_ledger_others_can_touch(alice, mode):
+def test_ledger_others_can_touch(alice, alone, mode):
     os.chmod(LEDGER, mode)
     try:
         with Helper(alice) as h, pytest.raises(Refused) as e:

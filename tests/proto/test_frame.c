@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* bg_frame_send and bg_frame_recv over a real socketpair; no descriptor may be left over after an error. */
+/* bg_frame_send and bg_frame_recv over a real socketpair; no descriptor may be left over after an
+ * error. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/socket.h>

@@ -24,7 +24,8 @@ static const uint8_t candidates[][PRIV_NAME] = {
 	"bgr",
 	"bgr0-0\0x",
 	{'b', 'g', 'r', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0'},
-	{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+	{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff},
 };
 
 static const uint8_t *candidate(enum priv_kind kind, bool good)
@@ -61,7 +62,8 @@ static struct priv_msg good_message(struct side s)
 		const uint8_t *value = candidate(f->kind, true);
 
 		if (!value)
-			test_fail(__FILE__, __LINE__, "no candidate is a good %s.%s", s.row->name, f->name);
+			test_fail(__FILE__, __LINE__, "no candidate is a good %s.%s", s.row->name,
+				f->name);
 		memcpy(msg.buf + msg.len, value, priv_kind_size(f->kind));
 		msg.len += priv_kind_size(f->kind);
 	}
@@ -121,7 +123,8 @@ static void each_field_bad(struct side s)
 
 		for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
 			memcpy(msg.buf + at, candidates[i], priv_kind_size(f->kind));
-			CHECK_INT(decode(s, &msg), priv_kind_ok(f->kind, candidates[i]) ? 0 : -EBADMSG);
+			CHECK_INT(decode(s, &msg),
+				priv_kind_ok(f->kind, candidates[i]) ? 0 : -EBADMSG);
 		}
 		at += priv_kind_size(f->kind);
 	}
@@ -193,7 +196,8 @@ TEST(wrong_length)
 	for_each_side(wrong_length);
 }
 
-/* A flipped bit is refused, or is another message that the encoder makes too: decode() checks that. */
+/* A flipped bit is refused, or is another message that the encoder makes too: decode() checks that.
+ */
 static void flipped(struct side s)
 {
 	struct priv_msg msg = good_message(s);
@@ -209,7 +213,8 @@ static void flipped(struct side s)
 			byte - offsetof(struct priv_head, code) < 2 ||
 			byte == offsetof(struct priv_head, nfds) ||
 			byte - offsetof(struct priv_head, zero) < 5) {
-			/* a reply's code with an empty body is a refusal: good when there are no fields */
+			/* a reply's code with an empty body is a refusal: good when there are no
+			 * fields */
 			bool refusal = s.reply && byte == offsetof(struct priv_head, code) &&
 				       body_of(s)->size == 0 && body_of(s)->fds == 0;
 
@@ -234,7 +239,8 @@ static void wrong_fds(struct side s)
 			continue;
 		msg.nfds = n; /* more or fewer than the head says */
 		CHECK_INT(decode(s, &msg), -EBADMSG);
-		msg.buf[offsetof(struct priv_head, nfds)] = (uint8_t)n; /* the head agrees, the row does not */
+		msg.buf[offsetof(struct priv_head, nfds)] =
+			(uint8_t)n; /* the head agrees, the row does not */
 		CHECK_INT(decode(s, &msg), -EBADMSG);
 	}
 }
@@ -281,7 +287,8 @@ TEST(refusals)
 		const struct priv_row *row = priv_row_at(i);
 
 		for (unsigned code = 1; code < PRIV_CODE_END_ + 3; code++) {
-			struct priv_head head = {PRIV_VERSION, (uint8_t)row->verb, 0, 7, (uint16_t)code};
+			struct priv_head head = {
+				PRIV_VERSION, (uint8_t)row->verb, 0, 7, (uint16_t)code};
 			struct priv_msg msg = {.len = sizeof(head)};
 			struct side s = {row, true};
 
@@ -307,7 +314,8 @@ TEST(code_texts)
 
 TEST(encoder_refuses_bad_fields)
 {
-	struct priv_req req = {.verb = PRIV_NET_ATTACH, .id = 1, .net_attach = {.slot = BG_SLOTS_MAX}};
+	struct priv_req req = {
+		.verb = PRIV_NET_ATTACH, .id = 1, .net_attach = {.slot = BG_SLOTS_MAX}};
 	struct priv_rep rep = {.verb = PRIV_NET_ATTACH, .id = 1};
 	struct priv_msg msg;
 

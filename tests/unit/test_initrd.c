@@ -50,7 +50,7 @@ static const struct guest_conf conf = {.id = "0123456789abcdef0123456789abcdef",
 TEST(cpio_reads_what_was_written)
 {
 	_close_ int fd = open_tmp("one.cpio"), src = open_tmp("src");
-	_free_ char *names = NULL, *body = NULL, *modes = NULL;
+	_free_ char *names = NULL, *body = NULL;
 	struct bg_cpio c;
 
 	need("cpio");

@@ -160,11 +160,12 @@ TEST(spawn_missing)
 /* What the child finds: a socket as fd 3, nothing above it but the script, an empty environment. */
 TEST(spawn)
 {
-	static const char script[] = "#!/bin/bash\n"
-				     "[ -S /proc/$$/fd/3 ] || exit 1\n"
-				     "[ -z \"$(/usr/bin/tr -d '\\0' </proc/$$/environ)\" ] || exit 2\n"
-				     "for fd in /proc/$$/fd/[4-9]; do [ ! -S $fd ] || exit 3; done\n"
-				     "exit 7\n";
+	static const char script[] =
+		"#!/bin/bash\n"
+		"[ -S /proc/$$/fd/3 ] || exit 1\n"
+		"[ -z \"$(/usr/bin/tr -d '\\0' </proc/$$/environ)\" ] || exit 2\n"
+		"for fd in /proc/$$/fd/[4-9]; do [ ! -S $fd ] || exit 3; done\n"
+		"exit 7\n";
 	char path[256], buf[8];
 	int sock, fd, status;
 	pid_t pid;

@@ -22,7 +22,8 @@ TEST(good)
 {
 	struct policy p;
 
-	CHECK_INT(parse("# text\n\n pool=172.20.0.0/16\t\nslots_per_user = 3 \nmax_users = 1", &p), 0);
+	CHECK_INT(parse("# text\n\n pool=172.20.0.0/16\t\nslots_per_user = 3 \nmax_users = 1", &p),
+		0);
 	CHECK_INT(p.pool, 0xac140000);
 	CHECK_INT(p.slots_per_user, 3);
 	CHECK_INT(p.max_users, 1);
@@ -88,7 +89,8 @@ TEST(derived)
 	CHECK_INT(parse("", &p), 0);
 	for (unsigned index = 0; index < BG_PRIV_USERS_MAX; index++) {
 		for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
-			CHECK_INT(policy_guest(&p, index, slot), 0x0ad10000 + index * 256 + slot + 2);
+			CHECK_INT(
+				policy_guest(&p, index, slot), 0x0ad10000 + index * 256 + slot + 2);
 			policy_tap_name(index, slot, name);
 			CHECK(priv_kind_ok(PRIV_KIND_IFNAME, (const uint8_t *)name));
 			CHECK(strcmp(name, before) != 0);

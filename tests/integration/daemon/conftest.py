@@ -50,8 +50,11 @@ class Daemon:
     def __init__(self, user):
         self.user = user
         self.started = []
-        # The build tree may lie where only root gets to.
-        self.exe = shutil.copy(os.path.join(BUILD, "daemon", "bangerd"), user.home)
+        # The build tree may lie where only root gets to. The engine looks for the others as they lie there.
+        for name in ("daemon/bangerd", "worker/banger-worker", "guest/banger-init"):
+            os.makedirs(os.path.join(user.home, os.path.dirname(name)), 0o755)
+            shutil.copy(os.path.join(BUILD, name), os.path.join(user.home, name))
+        self.exe = user.home + "/daemon/bangerd"
         self.http = shutil.copy(os.path.join(LIB, "unixhttp.py"), user.home)
         os.chmod(self.exe, 0o755)
         os.chmod(self.http, 0o644)

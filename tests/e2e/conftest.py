@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: ISC
+"""The product as built, run by ordinary users: the one of scripts/as-user, who has quickstart's kernel and image, and
+users that a test makes for itself. Needs root, and scripts/quickstart to have run."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.abspath(os.path.join(HERE, "..", ".."))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+
+from hostuser import HostUser, is_root  # noqa: E402
+
+BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
+BOOT_S = 240  # a guest in software emulation on a busy machine
+
+
+def pytest_collection_modifyitems(items):
+    if is_root():
+        return
+    for item in items:
+        item.add_marker(pytest.mark.skip(reason="needs root: it makes users, and looks at taps and processes"))
+
+
+class Result:
+    def __init__(self, done):
+        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def __repr__(self):
+        return f"status {self.status}\n{self.out}\n{self.err}"
+
+
+class Banger:
+    """The CLI as one user."""
+
+    def __init__(self, run):
+        self._run = run
+
+    def __call__(self, *args, timeout=BOOT_S):
+        return Result(self._run([os.path.join(BUILD, "cli", "banger"), *args], capture_output=True, text=True,
+                                timeout=timeout, stdin=subprocess.DEVNULL))
+
+    def ok(self, *args, **kw):
+        result = self(*args, **kw)
+        assert result.status == 0, result
+        return result
+
+    def json(self, *args, **kw):
+        return json.loads(self.ok(*args, "--json", **kw).out)
+
+    def fails(self, status, text, *args, **kw):
+        """One clear error: its exit status, its words, no stack of them."""
+        result = self(*args, **kw)
+        assert result.status == status, result
+        assert text in result.err, result
+        assert result.err.count("banger: ") == 1, result
+        return result
+
+
+def as_user(argv, **kw):
+    return subprocess.run([os.path.join(ROOT, "scripts", "as-user"), *argv], **kw)
+
+
+@pytest.fixture(scope="session")
+def banger():
+    """The user of quickstart."""
+    b = Banger(as_user)
+    if b("image", "show", "default").status != 0:
+        pytest.skip("there is no image \"default\": run scripts/quickstart first")
+    return b
+
+
+@pytest.fixture
+def vm(banger, request):
+    """A VM of its own for the test, gone afterwards."""
+    name = "t-" + request.node.name.replace("test_", "").replace("_", "-")[:30].rstrip("-")
+    banger("vm", "delete", name)
+    banger.ok("vm", "create", name)
+    yield name
+    banger("vm", "delete", name)
+
+
+class OwnUser:
+    """A fresh user with a home, a daemon and, when asked for, a kernel and an image that are small and quick to have."""
+
+    def __init__(self, user):
+        self.user = user
+        self.env = user.env()
+        self.banger = Banger(self.run)
+        self.state = user.home + "/.local/state/banger"
+
+    def run(self, argv, **kw):
+        kw.setdefault("env", self.env)
+        return self.user.run(argv, **kw)
+
+    def config(self, text):
+        folder = self.user.home + "/.config/banger"
+        os.makedirs(folder, exist_ok=True)
+        with open(folder + "/config.toml", "w") as f:
+            f.write(text)
+        subprocess.run(["chown", "-R", self.user.name, self.user.home + "/.config"], check=True)
+
+    def file(self, name, data=b"", mode=0o644):
+        path = os.path.join(self.user.home, name)
+        with open(path, "wb") as f:
+            f.write(data)
+        os.chmod(path, mode)
+        os.chown(path, self.user.uid, self.user.gid)
+        return path
+
+    def assets(self, kernel, data_mib=0):
+        """kernel: a boot image, without its modules. The image is an empty ext4, with that much data in it."""
+        own = shutil.copy(kernel, self.user.home + "/vmlinuz")
+        os.chown(own, self.user.uid, self.user.gid)
+        rootfs = self.user.home + "/rootfs.ext4"
+        tree = self.user.home + "/tree"
+        self.run(["mkdir", "-p", tree], check=True)
+        if data_mib:
+            self.run(["dd", "if=/dev/urandom", f"of={tree}/data", "bs=1M", f"count={data_mib}"], check=True,
+                     capture_output=True)
+        self.run(["/usr/sbin/mkfs.ext4", "-q", "-d", tree, rootfs, f"{data_mib + 32}M"], check=True)
+        self.banger.ok("kernel", "import", own, "--name", "k")
+        self.banger.ok("image", "register", "--name", "img", "--rootfs", rootfs, "--kernel", "k")
+
+    def leftovers(self):
+        """What there is of VMs: directories, processes."""
+        vms = os.path.join(self.state, "vms")
+        dirs = os.listdir(vms) if os.path.isdir(vms) else []
+        qemu = subprocess.run(["pgrep", "-u", str(self.user.uid), "-f", "qemu-system"], capture_output=True, text=True)
+        return dirs + qemu.stdout.split()
+
+    def end(self):
+        for record in json.loads(self.banger("vm", "list", "--json").out or "[]"):
+            self.banger("vm", "delete", record["name"])
+        self.banger("daemon", "stop")
+        subprocess.run(["pkill", "-KILL", "-u", str(self.user.uid)], capture_output=True)
+
+
+@pytest.fixture
+def make_user():
+    users, contexts = [], []
+
+    def make(name, groups=("banger",)):
+        context = HostUser(name, groups=groups)
+        user = context.__enter__()
+        os.chmod(user.home, 0o700)
+        contexts.append(context)
+        users.append(OwnUser(user))
+        return users[-1]
+
+    yield make
+    for user in users:
+        user.end()
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def boot_image(banger):
+    """Path of quickstart's kernel: root can read it for other users."""
+    return banger.json("kernel", "show", "debian")["path"]
+
+
+def wait_for(what, seconds=BOOT_S):
+    """The first true value that what() gives; bounded."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = what()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s")
