@@ -4,9 +4,13 @@ import functools
 import glob
 import os
 import platform
+import pwd
+import shutil
 import struct
 import subprocess
 import time
+
+from hostuser import HostUser
 
 INSIDE = os.path.exists("/etc/banger-lab")
 BOOT = int(os.environ.get("BANGER_LAB_BOOT", "1"))
@@ -14,6 +18,7 @@ SOURCE = os.environ.get("BANGER_SOURCE", "")
 BUILD = os.environ.get("BANGER_BUILD", "")
 KEEP = "/var/lib/lab/keep"      # survives the reboot
 RESULTS = "/lab/results"        # plain files here are brought back as logs
+ASSETS = "/usr/share/banger-lab"  # kernel.deb, guest.ext4: see machine/build-image
 FIRECRACKER = "/usr/local/bin/firecracker"
 BUSYBOX = "/bin/busybox"
 
@@ -34,6 +39,37 @@ def until(condition, what, timeout=30, every=0.05):
             return value
         assert time.monotonic() < end, f"{what}: not within {timeout} s"
         time.sleep(every)
+
+
+class Dev(HostUser):
+    """A user that stays, with its home, until the machine is gone: what a developer at this host is."""
+
+    def __init__(self, name="dev"):
+        super().__init__(name, ["banger", "kvm"])
+
+    def __enter__(self):
+        self.home = f"/home/{self.name}"
+        if not os.path.exists(self.home):
+            run(["useradd", "--create-home", "--shell", "/bin/bash", "--groups", ",".join(self.groups), self.name])
+        entry = pwd.getpwnam(self.name)
+        self.uid, self.gid = entry.pw_uid, entry.pw_gid
+        # What logind would have made
+        self.runtime = f"/run/user/{self.uid}"
+        run(["install", "-d", "-o", self.name, "-g", self.name, "-m", "700", self.runtime])
+        return self
+
+    def __exit__(self, *exc):
+        self.save_logs()
+
+    def save_logs(self):
+        """banger's logs of this user, brought back with the results."""
+        state = f"{self.home}/.local/state/banger"
+        for path in glob.glob(f"{state}/**/*.log", recursive=True):
+            name = os.path.relpath(path, state).replace("/", "-")
+            shutil.copy(path, f"{RESULTS}/{self.name}-boot{BOOT}-{name}")
+
+    def env(self, **more):
+        return super().env(XDG_RUNTIME_DIR=self.runtime, **more)
 
 
 def kernel_release():

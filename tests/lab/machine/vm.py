@@ -2,8 +2,10 @@
 """One run of the lab host in QEMU: software emulation with nested SVM, a throw-away overlay over the cached image.
 
 What goes in is a tar on a read-only disk; results come back as a tar on another; the test run is followed live over a
-virtio-serial port; the console goes to a file. QEMU is ended by pid at the latest when the deadline has passed.
+virtio-serial port; the console goes to a file. A reboot is a QEMU of its own over the same overlay: after a reset inside
+one, emulation was found to be several times slower. QEMU is ended by pid at the latest when the deadline has passed.
 """
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -32,51 +34,58 @@ def write_initrd(image, path):
 
 
 class Machine:
+    """The host over all its boots. with machine.boot(n): … is one of them."""
+
     def __init__(self, image, work, tar_in, shell=False, memory=4096):
         self.work, self.shell = work, shell
         self.console, self.progress, self.out = work / "console.log", work / "progress.log", work / "out.img"
+        self.qemu_log, self.overlay = work / "qemu.log", work / "overlay.qcow2"
         write_initrd(image, work / "initrd")
-        with open(self.out, "wb") as f:
-            f.truncate(OUT_SIZE)
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(image / "root.img"), "-F", "raw",
+                        str(self.overlay)], check=True)
         self.progress.touch()
         self.argv = self._argv(image, tar_in, memory)
         self.proc = None
+        self.started, self.shown = time.monotonic(), 0
 
     def _argv(self, image, tar_in, memory):
         def disk(name, path, options):
-            return ["-drive", f"if=none,id={name},format=raw,file={path},{options}",
+            return ["-drive", f"if=none,id={name},file={path},{options}",
                     "-device", f"virtio-blk-pci,drive={name},serial=lab-{name}"]
-        serial = ["-serial", "mon:stdio"] if self.shell else ["-serial", f"file:{self.console}"]
+        serial = "stdio,id=console,signal=off" if self.shell else f"file,id=console,path={self.console},append=on"
         return ["qemu-system-x86_64", "-M", "q35,vmport=off", "-accel", "tcg,thread=multi", "-smp", "2", "-cpu", "max,+svm",
-                "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none", *serial,
+                "-m", str(memory), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+                "-chardev", serial, "-serial", "chardev:console",
                 "-kernel", str(image / "vmlinuz"), "-initrd", str(self.work / "initrd"),
                 "-append", CMDLINE + (" lab.shell" if self.shell else ""),
-                *disk("root", image / "root.img", "snapshot=on,cache=unsafe,discard=unmap,detect-zeroes=unmap"),
-                *disk("in", tar_in, "readonly=on"), *disk("out", self.out, "cache=unsafe"),
-                "-chardev", f"file,id=progress,path={self.progress}", "-device", "virtio-serial-pci",
+                *disk("root", self.overlay, "format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap"),
+                *disk("in", tar_in, "format=raw,readonly=on"), *disk("out", self.out, "format=raw,cache=unsafe"),
+                "-chardev", f"file,id=progress,path={self.progress},append=on", "-device", "virtio-serial-pci",
                 "-device", "virtserialport,chardev=progress,name=lab.progress", "-device", "virtio-rng-pci",
                 "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net"]
 
-    def __enter__(self):
-        # The overlay of snapshot=on is an unlinked file in TMPDIR
-        env = {**os.environ, "TMPDIR": str(self.work)}
-        self.started = time.monotonic()
-        stdio = None if self.shell else subprocess.DEVNULL
-        self.proc = subprocess.Popen(self.argv, env=env, stdin=stdio, stdout=stdio,
-                                     stderr=None if self.shell else open(self.work / "qemu.log", "wb"))
-        return self
-
-    def __exit__(self, *exc):
-        if self.proc.poll() is None:
-            self.proc.kill()
-        self.proc.wait()
+    @contextlib.contextmanager
+    def boot(self):
+        with open(self.out, "wb") as out:  # what the boot before left is no result of this one
+            out.truncate(OUT_SIZE)
+        stdin = None if self.shell else subprocess.DEVNULL
+        with open(self.qemu_log, "ab") as log:
+            self.proc = subprocess.Popen(self.argv, stdin=stdin, stdout=None if self.shell else log, stderr=log)
+        try:
+            yield self
+        finally:
+            if self.proc.poll() is None:
+                self.proc.kill()
+            self.proc.wait()
 
     def follow(self, deadline):
-        """Shows the test run as it happens; True when the machine powered itself off in time."""
+        """Shows the test run as it happens; True when the machine ended by itself before the deadline of all boots."""
         with open(self.progress, "rb") as live:
+            live.seek(self.shown)
             while time.monotonic() - self.started < deadline:
                 ended = self.proc.poll() is not None
                 text = live.read()
+                self.shown = live.tell()
                 if text:
                     sys.stdout.write(text.decode(errors="replace").replace("\r", ""))
                     sys.stdout.flush()
@@ -104,7 +113,7 @@ class Machine:
 
     def tail(self, lines=40):
         text = ""
-        for path in (self.work / "qemu.log", self.console):
+        for path in (self.qemu_log, self.console):
             if path.exists():
                 text += "\n".join(path.read_text(errors="replace").replace("\r", "").splitlines()[-lines:]) + "\n"
         return text
