@@ -61,6 +61,12 @@ class Dev(HostUser):
     def __exit__(self, *exc):
         self.save_logs()
 
+    def config(self, text):
+        """Written as config.toml: before the daemon's first start."""
+        folder = f"{self.home}/.config/banger"
+        self.run(["mkdir", "-p", folder], check=True)
+        self.run(["sh", "-c", 'cat >"$0"', f"{folder}/config.toml"], input=text, text=True, check=True)
+
     def save_logs(self):
         """banger's logs of this user, brought back with the results."""
         state = f"{self.home}/.local/state/banger"

@@ -122,7 +122,7 @@ def run_boots(machine, timeout, logs):
         with machine.boot():
             ended = machine.follow(timeout)
         names = machine.fetch(logs)
-        if not ended or f"boot{boot}.xml" not in names:
+        if not ended or f"ended{boot}" not in names:
             return False
         if f"reboot{boot}" not in names:
             return True
