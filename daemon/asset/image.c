@@ -29,6 +29,13 @@ static char *image_dir(const struct engine *engine, const char *name)
 	return asprintf(&dir, "%s/images/%s", engine->paths->state_dir, name) < 0 ? NULL : dir;
 }
 
+char *image_build_log(const struct engine *engine, const char *name)
+{
+	char *path = NULL;
+
+	return asprintf(&path, "%s/image-build-%s.log", engine->paths->state_dir, name) < 0 ? NULL : path;
+}
+
 int image_make_dir(struct engine *engine, const char *name, char **ret, struct bg_err **err)
 {
 	_free_ char *dir = image_dir(engine, name);
@@ -187,10 +194,13 @@ void images_using_kernel(const struct images *images, const char *kernel, json_t
 			json_array_append_new(out, bg_json_str(e->row->name));
 }
 
-static json_t *paths_json(const struct image_row *row)
+static json_t *paths_json(const struct images *images, const struct image_row *row)
 {
-	return json_pack("{s:s?, s:s?, s:s?, s:s?}", "rootfs", row->rootfs, "work_seed", row->work_seed, "initrd",
-		row->initrd, "modules", row->modules);
+	_free_ char *log = image_build_log(images->engine, row->name);
+	bool built = log && access(log, F_OK) == 0;
+
+	return json_pack("{s:s?, s:s?, s:s?}", "rootfs", row->rootfs, "work_seed", row->work_seed, "build_log",
+		built ? log : NULL);
 }
 
 json_t *image_to_json(const struct images *images, const struct image_row *row)
@@ -203,7 +213,7 @@ json_t *image_to_json(const struct images *images, const struct image_row *row)
 		row->managed, "kernel", row->kernel, "size_bytes", (json_int_t)row->size_bytes, "real_bytes",
 		(json_int_t)(asset_real_bytes(row->rootfs) + asset_real_bytes(row->work_seed)), "os", row->os,
 		"has_sshd", row->has_sshd, "source", row->source, "created_at", bg_time_print(row->created_at, text),
-		"used_by", users, "paths", paths_json(row));
+		"used_by", users, "paths", paths_json(images, row));
 }
 
 json_t *images_to_json(const struct images *images)
@@ -232,8 +242,11 @@ static void delete_free(void *userdata)
 static int step_delete(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct delete_task *task = ctx;
+	_free_ char *log = image_build_log(task->engine, task->name);
 
 	(void)op;
+	if (log)
+		(void)unlink(log);
 	return images_drop(task->engine->images, task->name, err);
 }
 

@@ -125,7 +125,7 @@ class OwnUser:
                      capture_output=True)
         self.run(["/usr/sbin/mkfs.ext4", "-q", "-d", tree, rootfs, f"{data_mib + 32}M"], check=True)
         self.banger.ok("kernel", "import", own, "--name", "k")
-        self.banger.ok("image", "register", "--name", "img", "--rootfs", rootfs, "--kernel", "k")
+        self.banger.ok("image", "register", "--name", "img", "--rootfs", rootfs, "--kernel-ref", "k")
 
     def leftovers(self):
         """What there is of VMs: directories, processes."""
