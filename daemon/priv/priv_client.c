@@ -33,14 +33,39 @@ static const struct {
 		"let the administrator raise max_users in /etc/banger/privhelper.conf"},
 	[PRIV_CODE_SLOT_LIMIT] = {BG_ERR_HELPER_LIMIT, ENOSPC, NULL},
 	[PRIV_CODE_TAKEN] = {BG_ERR_HELPER_REFUSED, EEXIST,
-		"let the administrator remove that device: `ip link show | grep bgr`"},
+		"let the administrator remove that device: `ip link show | grep bgr`, `dmsetup ls | grep "
+		"banger`"},
+	[PRIV_CODE_NO_DM] = {BG_ERR_HELPER_REFUSED, ENODEV, "`sudo modprobe -a loop dm-snapshot`"},
+	[PRIV_CODE_NO_NODES] = {BG_ERR_HELPER_REFUSED, ENOENT,
+		"install it again: `sudo scripts/install-helper --disk`"},
+	[PRIV_CODE_FILE] = {BG_ERR_HELPER_REFUSED, EINVAL,
+		"keep banger's state on ext4, btrfs or xfs, in files of your own; or say storage = "
+		"\"copy\" in config.toml"},
+	[PRIV_CODE_SIZE] = {BG_ERR_HELPER_REFUSED, EINVAL, NULL},
+	[PRIV_CODE_OVERLAY] = {BG_ERR_HELPER_REFUSED, EUCLEAN,
+		"the disk is lost: make the VM again"},
+	[PRIV_CODE_IN_USE] = {BG_ERR_HELPER_REFUSED, EBUSY, NULL},
 };
 _Static_assert(ARRAY_SIZE(codes) == PRIV_CODE_END_, "one row per code");
+
+/* Which of them, where the verb tells: the caller adds it to the others. */
+static const char *helper_of(enum priv_verb verb)
+{
+	switch (priv_row(verb)->helper) {
+	case PRIV_HELPER_NET:
+		return "network";
+	case PRIV_HELPER_DISK:
+		return "disk";
+	case PRIV_HELPER_BOTH:
+		break;
+	}
+	return "privileged";
+}
 
 static int refusal(const struct priv_rep *rep, struct bg_err **err)
 {
 	int r = bg_err_set(err, codes[rep->code].err, codes[rep->code].errnum,
-		"the network helper refused %s: %s", priv_row(rep->verb)->name,
+		"the %s helper refused %s: %s", helper_of(rep->verb), priv_row(rep->verb)->name,
 		priv_code_text(rep->code));
 
 	if (codes[rep->code].hint)
@@ -53,7 +78,8 @@ static int decode(
 {
 	if (priv_rep_decode(msg, ret) < 0 || ret->verb != verb)
 		return bg_err_set(err, BG_ERR_HELPER_FAILED, EBADMSG,
-			"the network helper's reply to %s makes no sense", priv_row(verb)->name);
+			"the %s helper's reply to %s makes no sense", helper_of(verb),
+			priv_row(verb)->name);
 	return ret->code == PRIV_CODE_OK ? 0 : refusal(ret, err);
 }
 

@@ -278,7 +278,7 @@ TEST(request_id_zero)
 
 static bool may_come_unasked(const struct priv_row *row, unsigned code)
 {
-	return row->turn == PRIV_TURN_FIRST && code != PRIV_CODE_OK && code <= PRIV_CODE_START_MAX;
+	return row->turn == PRIV_TURN_FIRST && priv_code_of_start(code);
 }
 
 TEST(refusals)
