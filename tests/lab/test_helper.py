@@ -10,9 +10,9 @@ from privclient import HELPER, Helper
 
 
 def test_installed_as_documented(helper_installed):
-    assert "cap_net_admin=p" in run(["getcap", HELPER])
-    assert run(["stat", "-c", "%U:%G %a", HELPER]).strip() == "root:banger-ledger 2755"
-    assert run(["stat", "-c", "%U:%G %a", os.path.dirname(HELPER)]).strip() == "root:banger 750"
+    assert "cap_net_admin=p" in run(["getcap", os.path.realpath(HELPER)])
+    assert run(["stat", "-Lc", "%U:%G %a", HELPER]).strip() == "root:banger-ledger 2755"
+    assert run(["stat", "-c", "%U:%G %a", os.path.dirname(os.path.realpath(HELPER))]).strip() == "root:banger 750"
 
 
 def test_member_attaches_a_slot(member):
@@ -54,7 +54,7 @@ def test_copy_of_it_has_no_power(outsider):
 
 
 def test_install_again_changes_nothing(helper_installed):
-    before = run(["stat", "-c", "%n %U:%G %a %s", HELPER, "/var/lib/banger/net.ledger", "/etc/banger/privhelper.conf"])
+    before = run(["stat", "-Lc", "%n %U:%G %a %s", HELPER, "/var/lib/banger/net.ledger", "/etc/banger/privhelper.conf"])
     run(["scripts/install-helper", "build"], cwd=SOURCE)
-    assert run(["stat", "-c", "%n %U:%G %a %s", HELPER, "/var/lib/banger/net.ledger", "/etc/banger/privhelper.conf"]) == before
-    assert subprocess.run(["getcap", HELPER], capture_output=True).stdout
+    assert run(["stat", "-Lc", "%n %U:%G %a %s", HELPER, "/var/lib/banger/net.ledger", "/etc/banger/privhelper.conf"]) == before
+    assert subprocess.run(["getcap", os.path.realpath(HELPER)], capture_output=True).stdout
