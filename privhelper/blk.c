@@ -91,7 +91,8 @@ static unsigned read_dm_major(void)
 
 int blk_open(struct blk_host *h)
 {
-	*h = (struct blk_host){.private = -1, .nodes = -1, .loop_control = -1, .dm_control = -1};
+	*h = (struct blk_host){.private = -1, .nodes = -1, .loop_control = -1, .dm_control = -1,
+		.uid = getuid()};
 	h->nodes = trusted_open(BG_DISK_NODE_DIR, TRUSTED_DIR_GROUP);
 	if (h->nodes < 0)
 		return h->nodes == -ENOENT ? -ENOENT : -EPERM;
@@ -156,7 +157,7 @@ bool blk_node_is(const struct blk_host *h, const char *name, unsigned minor)
 	struct stat st;
 
 	return fstatat(h->nodes, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISBLK(st.st_mode) &&
-	       st.st_rdev == makedev(h->dm_major, minor) && st.st_uid == getuid();
+	       st.st_rdev == makedev(h->dm_major, minor) && st.st_uid == h->uid;
 }
 
 int blk_node_unlink(const struct blk_host *h, const char *name)

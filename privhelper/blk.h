@@ -21,6 +21,7 @@ struct blk_host {
 	int loop_control, dm_control;
 	unsigned part_shift; /* minor = number << part_shift */
 	unsigned dm_major;
+	uid_t uid; /* ours: the owner of the nodes that we make */
 };
 
 /* -ENODEV: the kernel lacks loop or device-mapper. -EPERM, -ENOENT: the node folder. */

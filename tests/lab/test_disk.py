@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: ISC
 """The disk helper on a real device-mapper: what it makes, whose it is, what is left of it, and who may have it."""
 import os
+import shutil
 import stat
 import struct
 
 
 import pytest
 
-from disklab import MIB, Disk, Files, leftovers, overlay_size, store_size, until_clean
+from disklab import MIB, Disk, Files, leftovers, overlay_size, place, store_size, until_clean
 from labhost import SOURCE, run, until
 from privclient import (DISK_DETACH, DISK_HELPER, IN_USE, OVERLAY, SLOT_LIMIT, Ended, Helper, Refused,
                         message)
@@ -25,6 +26,7 @@ def user(member, disk_installed):
         h.hello()
         h.cleanup()
     until_clean(member)
+    shutil.rmtree(place(member))
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def as_user(user, *argv, **kw):
 
 
 def test_installed_as_documented(disk_installed):
-    assert "cap_sys_admin,cap_mknod=p" in run(["getcap", DISK_HELPER]).replace("cap_mknod,cap_sys_admin", "cap_sys_admin,cap_mknod")
+    assert "cap_sys_admin,cap_mknod=p" in run(["getcap", os.path.realpath(DISK_HELPER)]).replace("cap_mknod,cap_sys_admin", "cap_sys_admin,cap_mknod")
     assert run(["stat", "-L", "-c", "%U:%G %a", DISK_HELPER]).strip() == "root:banger-disk 2755"
     assert run(["stat", "-c", "%U:%G %a", "/dev/banger"]).strip() == "root:banger-disk 771"
 

@@ -22,14 +22,24 @@ def overlay_size(base, disk):
     return store_size(base) + disk - base
 
 
+def place(user):
+    """Where a user's files are: /tmp, where homes of tests are, may be a tmpfs, of which no disk is made."""
+    path = f"/var/tmp/{user.name}-disks"
+    if not os.path.exists(path):
+        os.makedirs(path)
+        os.chown(path, user.uid, user.gid)
+    return path
+
+
 class Files:
-    """A base with known content and an empty overlay, in the user's home."""
+    """A base with known content and an empty overlay."""
 
     def __init__(self, user, base_mib, disk_mib, share=None, folder="", name=None):
         number = next(_numbers)
-        where = os.path.join(user.home, folder)
+        home = place(user)
+        where = os.path.join(home, folder)
         for depth in range(1, len(folder.split("/")) + 1 if folder else 1):
-            part = os.path.join(user.home, *folder.split("/")[:depth])
+            part = os.path.join(home, *folder.split("/")[:depth])
             os.makedirs(part, exist_ok=True)
             os.chown(part, user.uid, user.gid)
         self.base = os.path.join(where, name or f"base-{share or number}")
@@ -127,7 +137,7 @@ def devices(uid):
 
 
 def loops(user):
-    return [line for line in _out("losetup", "-l", "-n", "-O", "NAME,BACK-FILE").splitlines() if user.home in line]
+    return [line for line in _out("losetup", "-l", "-n", "-O", "NAME,BACK-FILE").splitlines() if place(user) in line]
 
 
 def nodes(uid):
