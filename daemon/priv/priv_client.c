@@ -41,10 +41,12 @@ static const struct {
 	[PRIV_CODE_FILE] = {BG_ERR_HELPER_REFUSED, EINVAL,
 		"keep banger's state on ext4, btrfs or xfs, in files of your own; or say storage = "
 		"\"copy\" in config.toml"},
-	[PRIV_CODE_SIZE] = {BG_ERR_HELPER_REFUSED, EINVAL, NULL},
+	[PRIV_CODE_SIZE] = {BG_ERR_HELPER_REFUSED, EINVAL,
+		"the image or the disk was changed since: make the VM again"},
 	[PRIV_CODE_OVERLAY] = {BG_ERR_HELPER_REFUSED, EUCLEAN,
 		"the disk is lost: make the VM again"},
-	[PRIV_CODE_IN_USE] = {BG_ERR_HELPER_REFUSED, EBUSY, NULL},
+	[PRIV_CODE_IN_USE] = {BG_ERR_HELPER_REFUSED, EBUSY,
+		"end what uses it: `sudo fuser -v /dev/banger/*` names it"},
 };
 _Static_assert(ARRAY_SIZE(codes) == PRIV_CODE_END_, "one row per code");
 
@@ -132,6 +134,24 @@ int priv_encode_cleanup(uint32_t id, struct priv_msg *ret)
 	return priv_req_encode(&req, ret);
 }
 
+int priv_encode_disk_attach(uint32_t id, unsigned slot, int base, int overlay, struct priv_msg *ret)
+{
+	const struct priv_req req = {.verb = PRIV_DISK_ATTACH,
+		.id = id,
+		.fds = {base, overlay},
+		.disk_attach = {.slot = (uint8_t)slot}};
+
+	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
+int priv_encode_disk_detach(uint32_t id, unsigned slot, struct priv_msg *ret)
+{
+	const struct priv_req req = {
+		.verb = PRIV_DISK_DETACH, .id = id, .disk_detach = {.slot = (uint8_t)slot}};
+
+	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
 int priv_decode_hello(const struct priv_msg *msg, struct priv_hello *ret, struct bg_err **err)
 {
 	struct priv_rep rep;
@@ -192,6 +212,26 @@ int priv_decode_cleanup(const struct priv_msg *msg, uint64_t *ret_slots, struct 
 
 	if (r >= 0)
 		*ret_slots = rep.cleanup.removed;
+	return r;
+}
+
+int priv_decode_disk_attach(const struct priv_msg *msg, char node[PRIV_NAME], struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_DISK_ATTACH, &rep, err);
+
+	if (r >= 0)
+		memcpy(node, rep.disk_attach.node, PRIV_NAME);
+	return r;
+}
+
+int priv_decode_disk_detach(const struct priv_msg *msg, bool *ret_existed, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_DISK_DETACH, &rep, err);
+
+	if (r >= 0)
+		*ret_existed = rep.disk_detach.existed;
 	return r;
 }
 
