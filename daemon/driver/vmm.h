@@ -54,6 +54,7 @@ struct vmm_driver {
 	const char *agent;	/* carrier of the agent for vm.conf: "virtio" or "vsock" */
 	const char *poweroff;	/* for vm.conf: "off" or "reset" */
 	const char *agent_socket; /* file name in run_dir */
+	bool boots_elf_only;	  /* spec.kernel must be an ELF file: kernel_elf */
 	/* Guest names of the disks, in vm.conf: root, work, modules (the last two as if all are there). */
 	const char *dev_root, *dev_work, *dev_modules;
 	/* Starts the process; returns as soon as it is spawned. */
