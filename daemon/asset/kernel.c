@@ -191,12 +191,14 @@ json_t *kernel_to_json(const struct kernels *kernels, const struct kernel_row *r
 
 	images_using_kernel(kernels->engine->images, row->name, users);
 	asset_vms_using(kernels->engine, NULL, row->name, users);
-	return json_pack("{s:s, s:s, s:s?, s:I, s:I, s:i, s:s, s:o, s:s}", "name", row->name, "format", row->format,
-		"release", row->release, "size_bytes", (json_int_t)row->size_bytes, "real_bytes",
-		(json_int_t)(asset_real_bytes(row->path) + asset_real_bytes(unpacked) + asset_real_bytes(row->modules_cpio) +
-			asset_real_bytes(row->modules_disk)),
-		"modules", (int)row->n_modules, "created_at", bg_time_print(row->created_at, text), "used_by", users,
-		"path", row->path);
+	return json_pack("{s:s, s:s, s:s?, s:I, s:I, s:i, s:s, s:o, s:s}", "name", row->name,
+		"format", row->format, "release", row->release, "size_bytes",
+		(json_int_t)row->size_bytes, "real_bytes",
+		(json_int_t)(asset_real_bytes(row->path) + asset_real_bytes(unpacked) +
+			     asset_real_bytes(row->modules_cpio) +
+			     asset_real_bytes(row->modules_disk)),
+		"modules", (int)row->n_modules, "created_at", bg_time_print(row->created_at, text),
+		"used_by", users, "path", row->path);
 }
 
 json_t *kernels_to_json(const struct kernels *kernels)
@@ -251,9 +253,10 @@ int kernel_elf(const struct kernel_row *row, char **ret, struct bg_err **err)
 	if (!path)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (access(path, R_OK) < 0) {
-		bg_err_set(err, BG_ERR_KERNEL_INVALID, ENOEXEC, "kernel \"%s\" has no ELF file, which Firecracker needs",
-			row->name);
-		bg_err_hint(err, "import it again; or boot it with QEMU: vmm = \"qemu\" in config.toml");
+		bg_err_set(err, BG_ERR_KERNEL_INVALID, ENOEXEC,
+			"kernel \"%s\" has no ELF file, which Firecracker needs", row->name);
+		bg_err_hint(err,
+			"import it again; or boot it with QEMU: vmm = \"qemu\" in config.toml");
 		return -ENOEXEC;
 	}
 	*ret = TAKE_PTR(path);
@@ -287,7 +290,8 @@ static void on_imported(const json_t *result, struct bg_err *err, void *userdata
 	if (err)
 		failed = bg_err_copy(err);
 	else if (take_result(row, result) < 0)
-		bg_err_set(&failed, BG_ERR_WORKER, EPROTO, "the worker's result of the import makes no sense");
+		bg_err_set(&failed, BG_ERR_WORKER, EPROTO,
+			"the worker's result of the import makes no sense");
 	job_free(TAKE_PTR(task->job)); /* err and result go with it */
 	if (failed)
 		op_step_failed(task->op, failed);
@@ -339,8 +343,8 @@ static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata
 
 	(void)result;
 	if (err) {
-		log_msg(LOG_WARN, "kernel", "no ELF file of it: Firecracker cannot boot it", "kernel", task->name, "error",
-			err->message, NULL);
+		log_msg(LOG_WARN, "kernel", "no ELF file of it: Firecracker cannot boot it",
+			"kernel", task->name, "error", err->message, NULL);
 		if (path)
 			(void)unlink(path);
 	}
@@ -362,11 +366,12 @@ static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
 	image = open(row->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (image < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", row->path);
-	r = dir ? asset_output(dir, "vmlinux", &path, &elf, err) : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = dir ? asset_output(dir, "vmlinux", &path, &elf, err)
+		: bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r < 0)
 		return r;
-	r = job_start(task->engine->jobs, JOB_VMLINUX, json_object(), (int[]){image, elf}, 2, on_progress, on_unpacked, task,
-		&task->job, err);
+	r = job_start(task->engine->jobs, JOB_VMLINUX, json_object(), (int[]){image, elf}, 2,
+		on_progress, on_unpacked, task, &task->job, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
