@@ -2,11 +2,12 @@
 """banger as installed, under real KVM: a member's VM from a kernel package to a command over ssh, and what a reboot of
 the host leaves of it."""
 import json
+import os
 import re
 
 import pytest
 
-from labhost import ASSETS, Dev
+from labhost import ASSETS, FIRECRACKER, Dev
 
 BOOT_S = 180
 
@@ -14,8 +15,6 @@ BOOT_S = 180
 @pytest.fixture(scope="module")
 def dev(helper_installed):
     with Dev() as user:
-        # Not auto, which takes Firecracker here: kernels are kept as bzImage, and Firecracker 1.12 wants an ELF file.
-        user.config('vmm = "qemu"\n')
         yield user
 
 
@@ -29,15 +28,16 @@ def show(user, name):
     return json.loads(banger(user, "vm", "show", name, "--json"))
 
 
-@pytest.fixture(scope="module")
-def assets(dev):
-    banger(dev, "kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
-    banger(dev, "image", "register", "--name", "plain", "--rootfs", f"{ASSETS}/guest.ext4")
+def create(user, name, *more):
+    """A kernel out of its package, an image of an ext4 file, a VM of both."""
+    banger(user, "kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
+    banger(user, "image", "register", "--name", "plain", "--rootfs", f"{ASSETS}/guest.ext4")
+    banger(user, "vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "512M", "--vcpu", "1", *more)
 
 
 @pytest.fixture(scope="module")
-def vm(dev, assets):
-    banger(dev, "vm", "create", "web", "--image", "plain", "--kernel", "debian", "--memory", "512M", "--vcpu", "1")
+def vm(dev):
+    create(dev, "web")
     return "web"
 
 
@@ -45,10 +45,22 @@ def test_vm_runs_a_command(dev, vm):
     assert banger(dev, "vm", "ssh", vm, "--", "uname", "-n") == "web\n"
 
 
-def test_kvm_runs_it(dev, vm):
+@pytest.mark.skipif(not os.path.exists(FIRECRACKER), reason="no Firecracker was brought in: see machine/firecracker.py")
+def test_auto_takes_firecracker(dev, vm):
     record = show(dev, vm)
     assert record["state"] == "running" and record["ready"]
-    assert (record["vmm"], record["accel"]) == ("qemu", "kvm"), record
+    assert (record["vmm"], record["accel"]) == ("firecracker", "kvm"), record
+
+
+def test_qemu_with_kvm(helper_installed):
+    with Dev("dev2") as user:
+        user.config('vmm = "qemu"\n')
+        create(user, "web")
+        record = show(user, "web")
+        assert (record["vmm"], record["accel"], record["ready"]) == ("qemu", "kvm", True), record
+        assert banger(user, "vm", "ssh", "web", "--", "uname", "-n") == "web\n"
+        banger(user, "vm", "delete", "web")
+        banger(user, "daemon", "stop")
 
 
 def test_files_are_kept_over_stop_and_start(dev, vm):

@@ -4,6 +4,7 @@ import argparse
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -143,6 +144,7 @@ def run_tests(args, machine, logs):
 
 def main():
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything made is removed
     build = pathlib.Path(args.build).resolve()
     if not (build / "build.ninja").exists():
         sys.exit(f"scripts/lab: {build} is not a built tree")

@@ -6,8 +6,10 @@ virtio-serial port; the console goes to a file. A reboot is a QEMU of its own ov
 one, emulation was found to be several times slower. QEMU is ended by pid at the latest when the deadline has passed.
 """
 import contextlib
+import ctypes
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tarfile
@@ -15,6 +17,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 OUT_SIZE = 512 << 20
+PR_SET_PDEATHSIG = 1
 CMDLINE = "console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off"
 
 
@@ -31,6 +34,11 @@ def write_initrd(image, path):
                      cpio_entry("lab-init", (HERE / "lab-init").read_bytes(), 0o100755, 2),
                      cpio_entry("TRAILER!!!", b"", 0, 0)])
     path.write_bytes((image / "modules.cpio").read_bytes() + ours)
+
+
+def end_with_us():
+    """In QEMU's process: it does not outlive a runner that was killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Machine:
@@ -70,7 +78,8 @@ class Machine:
             out.truncate(OUT_SIZE)
         stdin = None if self.shell else subprocess.DEVNULL
         with open(self.qemu_log, "ab") as log:
-            self.proc = subprocess.Popen(self.argv, stdin=stdin, stdout=None if self.shell else log, stderr=log)
+            self.proc = subprocess.Popen(self.argv, stdin=stdin, stdout=None if self.shell else log, stderr=log,
+                                         preexec_fn=end_with_us)
         try:
             yield self
         finally:
