@@ -172,19 +172,33 @@ const char *kernels_only(const struct kernels *kernels)
 	return name;
 }
 
+/* Where the ELF file out of a bzImage lies: beside it. */
+static char *unpacked_path(const struct kernel_row *row)
+{
+	const char *slash = strrchr(row->path, '/');
+	char *path = NULL;
+
+	if (!slash || asprintf(&path, "%.*s/vmlinux", (int)(slash - row->path), row->path) < 0)
+		return NULL;
+	return path;
+}
+
 json_t *kernel_to_json(const struct kernels *kernels, const struct kernel_row *row)
 {
+	_free_ char *unpacked = unpacked_path(row);
 	json_t *users = json_array();
 	char text[BG_TIME_TEXT];
 
 	images_using_kernel(kernels->engine->images, row->name, users);
 	asset_vms_using(kernels->engine, NULL, row->name, users);
-	return json_pack("{s:s, s:s, s:s?, s:I, s:I, s:i, s:s, s:o, s:s}", "name", row->name, "format", row->format,
-		"release", row->release, "size_bytes", (json_int_t)row->size_bytes, "real_bytes",
-		(json_int_t)(asset_real_bytes(row->path) + asset_real_bytes(row->modules_cpio) +
-			asset_real_bytes(row->modules_disk)),
-		"modules", (int)row->n_modules, "created_at", bg_time_print(row->created_at, text), "used_by", users,
-		"path", row->path);
+	return json_pack("{s:s, s:s, s:s?, s:I, s:I, s:i, s:s, s:o, s:s}", "name", row->name,
+		"format", row->format, "release", row->release, "size_bytes",
+		(json_int_t)row->size_bytes, "real_bytes",
+		(json_int_t)(asset_real_bytes(row->path) + asset_real_bytes(unpacked) +
+			     asset_real_bytes(row->modules_cpio) +
+			     asset_real_bytes(row->modules_disk)),
+		"modules", (int)row->n_modules, "created_at", bg_time_print(row->created_at, text),
+		"used_by", users, "path", row->path);
 }
 
 json_t *kernels_to_json(const struct kernels *kernels)
@@ -232,6 +246,23 @@ static void step_cancel(struct op *op, void *ctx)
 	job_free(TAKE_PTR(task->job));
 }
 
+int kernel_elf(const struct kernel_row *row, char **ret, struct bg_err **err)
+{
+	_free_ char *path = bg_streq(row->format, "elf") ? strdup(row->path) : unpacked_path(row);
+
+	if (!path)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (access(path, R_OK) < 0) {
+		bg_err_set(err, BG_ERR_KERNEL_INVALID, ENOEXEC,
+			"kernel \"%s\" has no ELF file, which Firecracker needs", row->name);
+		bg_err_hint(err,
+			"import it again; or boot it with QEMU: vmm = \"qemu\" in config.toml");
+		return -ENOEXEC;
+	}
+	*ret = TAKE_PTR(path);
+	return 0;
+}
+
 static int take_result(struct kernel_row *row, const json_t *result)
 {
 	const char *format = NULL, *release = NULL;
@@ -247,7 +278,6 @@ static int take_result(struct kernel_row *row, const json_t *result)
 	asset_drop_empty(&row->modules_cpio);
 	asset_drop_empty(&row->modules_disk);
 	row->size_bytes = asset_real_bytes(row->path);
-	row->ready = true;
 	return row->format ? 0 : -ENOMEM;
 }
 
@@ -260,9 +290,8 @@ static void on_imported(const json_t *result, struct bg_err *err, void *userdata
 	if (err)
 		failed = bg_err_copy(err);
 	else if (take_result(row, result) < 0)
-		bg_err_set(&failed, BG_ERR_WORKER, EPROTO, "the worker's result of the import makes no sense");
-	else
-		(void)store_kernel_save(task->engine->store, row, &failed);
+		bg_err_set(&failed, BG_ERR_WORKER, EPROTO,
+			"the worker's result of the import makes no sense");
 	job_free(TAKE_PTR(task->job)); /* err and result go with it */
 	if (failed)
 		op_step_failed(task->op, failed);
@@ -306,6 +335,57 @@ static int step_import(struct op *op, void *ctx, struct bg_err **err)
 	return r < 0 ? r : OP_WAIT;
 }
 
+/* A kernel that cannot be unpacked still boots under QEMU: worth a word in the log, no more. */
+static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct kernel_task *task = userdata;
+	_free_ char *path = unpacked_path(find(task->engine->kernels, task->name));
+
+	(void)result;
+	if (err) {
+		log_msg(LOG_WARN, "kernel", "no ELF file of it: Firecracker cannot boot it",
+			"kernel", task->name, "error", err->message, NULL);
+		if (path)
+			(void)unlink(path);
+	}
+	job_free(TAKE_PTR(task->job));
+	op_step_done(task->op);
+}
+
+static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct kernel_task *task = ctx;
+	struct kernel_row *row = find(task->engine->kernels, task->name);
+	_close_ int image = -1, elf = -1;
+	_free_ char *dir = kernel_dir(task->engine, task->name), *path = NULL;
+	int r;
+
+	(void)op;
+	if (bg_streq(row->format, "elf"))
+		return 0;
+	image = open(row->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (image < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", row->path);
+	r = dir ? asset_output(dir, "vmlinux", &path, &elf, err)
+		: bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (r < 0)
+		return r;
+	r = job_start(task->engine->jobs, JOB_VMLINUX, json_object(), (int[]){image, elf}, 2,
+		on_progress, on_unpacked, task, &task->job, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+/* Until here a crash would have had the import removed. */
+static int step_record(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct kernel_task *task = ctx;
+	struct kernel_row *row = find(task->engine->kernels, task->name);
+
+	(void)op;
+	row->ready = true;
+	return store_kernel_save(task->engine->store, row, err);
+}
+
 static int step_drop(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct kernel_task *task = ctx;
@@ -328,6 +408,8 @@ static void finish_import(struct op *op, void *ctx, const struct bg_err *err)
 
 static const struct op_step import_steps[] = {
 	{"import", "reading the kernel", false, step_import, step_cancel, step_drop},
+	{"unpack", "unpacking it for Firecracker", false, step_unpack, step_cancel, NULL},
+	{"record", "recording it", false, step_record, NULL, NULL},
 };
 
 static const struct op_plan import_plan = {

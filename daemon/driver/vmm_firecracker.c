@@ -215,6 +215,7 @@ const struct vmm_driver vmm_firecracker = {
 	.agent = "vsock",
 	.poweroff = "reset",
 	.agent_socket = VSOCK_SOCKET,
+	.boots_elf_only = true, /* bzImage since 1.17 only */
 	.dev_root = "vda",
 	.dev_work = "vdb",
 	.dev_modules = "vdc",

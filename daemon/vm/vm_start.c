@@ -264,6 +264,7 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 	struct vm *vm = task->vm;
 	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
 	const struct kernel_row *kernel;
+	_free_ char *elf = NULL;
 	struct vmm_spec spec;
 	struct vmm *vmm;
 	int r;
@@ -278,6 +279,12 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 	if (r < 0)
 		return r;
 	fill_spec(task, kernel, &spec);
+	if (choice->driver->boots_elf_only) {
+		r = kernel_elf(kernel, &elf, err);
+		if (r < 0)
+			return r;
+		spec.kernel = elf;
+	}
 	r = vmm_start(task->engine->loop, choice->driver, &spec, vm_on_vmm_exit, vm, &vmm, err);
 	if (r < 0)
 		return r;
