@@ -131,8 +131,8 @@ class OwnUser:
         """What there is of VMs: directories, processes."""
         vms = os.path.join(self.state, "vms")
         dirs = os.listdir(vms) if os.path.isdir(vms) else []
-        qemu = subprocess.run(["pgrep", "-u", str(self.user.uid), "-f", "qemu-system"], capture_output=True, text=True)
-        return dirs + qemu.stdout.split()
+        qemu = subprocess.run(["pgrep", "-a", "-u", str(self.user.uid), "-f", "qemu-system"], capture_output=True, text=True)
+        return dirs + qemu.stdout.splitlines()
 
     def end(self):
         for record in json.loads(self.banger("vm", "list", "--json").out or "[]"):
