@@ -64,6 +64,8 @@ struct image_row *images_find(const struct images *images, const char *name);
 /* Raw output of the image's last build, outside its directory: it outlives a build that failed. The caller's. */
 char *image_build_log(const struct engine *engine, const char *name);
 /* Makes <state>/images/<name>; *ret is its path. */
-int image_make_dir(struct engine *engine, const char *name, char **ret, struct bg_err **err);
+int images_make_dir(const struct images *images, const char *name, char **ret, struct bg_err **err);
+/* IMAGE_NAME_TAKEN when there is one, or one is being made. */
+int images_check_free(const struct images *images, const char *name, struct bg_err **err);
 
 #endif

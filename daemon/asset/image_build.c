@@ -220,7 +220,7 @@ static int step_build(struct op *op, void *ctx, struct bg_err **err)
 	int fds[2], r;
 
 	task->op = op;
-	r = image_make_dir(task->engine, task->name, &dir, err);
+	r = images_make_dir(task->engine->images, task->name, &dir, err);
 	if (r < 0)
 		return r;
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -348,9 +348,9 @@ int image_build(struct engine *engine, const struct image_build_request *request
 
 	if (r < 0)
 		return r;
-	if (images_find(engine->images, request->name))
-		return bg_err_set(err, BG_ERR_IMAGE_NAME_TAKEN, EEXIST, "there is an image named \"%s\" already",
-			request->name);
+	r = images_check_free(engine->images, request->name, err);
+	if (r < 0)
+		return r;
 	r = pick_kernel(engine, request, &kernel, err);
 	if (r >= 0)
 		r = check_packages(request, err);

@@ -53,7 +53,7 @@ static int step_seed(struct op *op, void *ctx, struct bg_err **err)
 	struct image_row *row = images_find(task->engine->images, task->name);
 	_free_ char *dir = NULL;
 	_close_ int fd = -1;
-	int r = image_make_dir(task->engine, task->name, &dir, err);
+	int r = images_make_dir(task->engine->images, task->name, &dir, err);
 
 	task->op = op;
 	if (r >= 0)
@@ -133,9 +133,9 @@ static int check_request(struct engine *engine, const struct image_register_requ
 
 	if (r < 0)
 		return r;
-	if (images_find(engine->images, request->name))
-		return bg_err_set(err, BG_ERR_IMAGE_NAME_TAKEN, EEXIST, "there is an image named \"%s\" already",
-			request->name);
+	r = images_check_free(engine->images, request->name, err);
+	if (r < 0)
+		return r;
 	if (request->kernel) {
 		r = kernels_get(engine->kernels, request->kernel, &kernel, err);
 		if (r < 0)

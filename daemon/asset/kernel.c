@@ -13,16 +13,12 @@
 #include "common/name.h"
 #include "common/timefmt.h"
 #include "daemon/asset/asset.h"
+#include "daemon/asset/shelf.h"
 #include "daemon/engine.h"
-
-struct entry {
-	struct entry *next;
-	struct kernel_row *row;
-};
 
 struct kernels {
 	struct engine *engine;
-	struct entry *first; /* ordered by name */
+	struct shelf *shelf;
 };
 
 /* The context of an import or a deletion. */
@@ -35,90 +31,40 @@ struct kernel_task {
 	char *source_name;
 };
 
-static char *kernel_dir(const struct engine *engine, const char *name)
+static const char *row_name(const void *row)
 {
-	char *dir = NULL;
-
-	return asprintf(&dir, "%s/kernels/%s", engine->paths->state_dir, name) < 0 ? NULL : dir;
+	return ((const struct kernel_row *)row)->name;
 }
+
+static bool row_ready(const void *row)
+{
+	return ((const struct kernel_row *)row)->ready;
+}
+
+static void row_free(void *row)
+{
+	kernel_row_free(row);
+}
+
+static const struct shelf_kind kind = {
+	.noun = "kernel",
+	.folder = "kernels",
+	.not_found = BG_ERR_KERNEL_NOT_FOUND,
+	.name_taken = BG_ERR_KERNEL_NAME_TAKEN,
+	.name = row_name,
+	.ready = row_ready,
+	.row_free = row_free,
+	.store_delete = store_kernel_delete,
+};
 
 static struct kernel_row *find(const struct kernels *kernels, const char *name)
 {
-	struct entry *e = kernels->first;
-
-	while (e && !bg_streq(e->row->name, name))
-		e = e->next;
-	return e ? e->row : NULL;
-}
-
-static int add(struct kernels *kernels, struct kernel_row *row, struct bg_err **err)
-{
-	struct entry *e = calloc(1, sizeof(*e)), **at = &kernels->first;
-
-	if (!e) {
-		kernel_row_free(row);
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	}
-	e->row = row;
-	while (*at && strcmp((*at)->row->name, row->name) < 0)
-		at = &(*at)->next;
-	e->next = *at;
-	*at = e;
-	return 0;
-}
-
-static void forget(struct kernels *kernels, const char *name)
-{
-	struct entry **at = &kernels->first, *e;
-
-	while (*at && !bg_streq((*at)->row->name, name))
-		at = &(*at)->next;
-	e = *at;
-	if (!e)
-		return;
-	*at = e->next;
-	kernel_row_free(e->row);
-	free(e);
-}
-
-/* Directory, row, entry, in this order: what a crash leaves is removed at the next start. name outlives the entry. */
-static int drop(struct kernels *kernels, const char *name, struct bg_err **err)
-{
-	_free_ char *dir = kernel_dir(kernels->engine, name);
-	int r = dir ? bg_rm_rf_at(AT_FDCWD, dir) : -ENOMEM;
-
-	if (r < 0)
-		return bg_err_sys(err, BG_ERR_IO, -r, "remove kernel \"%s\"", name);
-	r = store_kernel_delete(kernels->engine->store, name, err);
-	if (r < 0)
-		return r;
-	forget(kernels, name);
-	events_publish(kernels->engine->events, "kernel", "deleted", name, json_null());
-	return 0;
+	return shelf_find(kernels->shelf, name);
 }
 
 static int load_row(struct kernel_row *row, void *userdata)
 {
-	return add(userdata, row, NULL);
-}
-
-static int drop_unfinished(struct kernels *kernels, struct bg_err **err)
-{
-	struct entry *next;
-
-	for (struct entry *e = kernels->first; e; e = next) {
-		_free_ char *name = strdup(e->row->name);
-		int r;
-
-		next = e->next;
-		if (e->row->ready || !name)
-			continue;
-		log_msg(LOG_WARN, "kernel", "an interrupted import is removed", "kernel", name, NULL);
-		r = drop(kernels, name, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return shelf_add(userdata, row, NULL);
 }
 
 int kernels_new(struct engine *engine, struct kernels **ret, struct bg_err **err)
@@ -129,10 +75,11 @@ int kernels_new(struct engine *engine, struct kernels **ret, struct bg_err **err
 	if (!kernels)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	kernels->engine = engine;
-	r = store_kernel_each(engine->store, load_row, kernels, err);
-	if (r < 0)
-		return r;
-	r = drop_unfinished(kernels, err);
+	r = shelf_new(engine, &kind, &kernels->shelf, err);
+	if (r >= 0)
+		r = store_kernel_each(engine->store, load_row, kernels->shelf, err);
+	if (r >= 0)
+		r = shelf_drop_unfinished(kernels->shelf, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(kernels);
@@ -143,33 +90,25 @@ void kernels_free(struct kernels *kernels)
 {
 	if (!kernels)
 		return;
-	while (kernels->first)
-		forget(kernels, kernels->first->row->name);
+	shelf_free(kernels->shelf);
 	free(kernels);
 }
 
 int kernels_get(const struct kernels *kernels, const char *name, const struct kernel_row **ret, struct bg_err **err)
 {
-	const struct kernel_row *row = find(kernels, name);
+	void *row;
+	int r = shelf_get(kernels->shelf, name, &row, err);
 
-	if (!row || !row->ready)
-		return bg_err_set(err, BG_ERR_KERNEL_NOT_FOUND, ENOENT, "there is no kernel named \"%s\"", name);
-	*ret = row;
-	return 0;
+	if (r >= 0)
+		*ret = row;
+	return r;
 }
 
 const char *kernels_only(const struct kernels *kernels)
 {
-	const char *name = NULL;
+	const struct kernel_row *row = shelf_next(kernels->shelf, NULL);
 
-	for (const struct entry *e = kernels->first; e; e = e->next) {
-		if (!e->row->ready)
-			continue;
-		if (name)
-			return NULL;
-		name = e->row->name;
-	}
-	return name;
+	return row && !shelf_next(kernels->shelf, row) ? row->name : NULL;
 }
 
 /* Where the ELF file out of a bzImage lies: beside it. */
@@ -205,9 +144,8 @@ json_t *kernels_to_json(const struct kernels *kernels)
 {
 	json_t *array = json_array();
 
-	for (const struct entry *e = kernels->first; e; e = e->next)
-		if (e->row->ready)
-			json_array_append_new(array, kernel_to_json(kernels, e->row));
+	for (const struct kernel_row *row = NULL; (row = shelf_next(kernels->shelf, row));)
+		json_array_append_new(array, kernel_to_json(kernels, row));
 	return json_pack("{s:o}", "kernels", array);
 }
 
@@ -317,11 +255,11 @@ static int step_import(struct op *op, void *ctx, struct bg_err **err)
 	struct kernel_task *task = ctx;
 	struct kernel_row *row = find(task->engine->kernels, task->name);
 	_close_ int image = -1, cpio = -1, disk = -1;
-	_free_ char *dir = kernel_dir(task->engine, task->name);
+	_free_ char *dir = NULL;
 	int r;
 
 	(void)op;
-	r = dir ? bg_paths_private_dir(dir, err) : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = shelf_make_dir(task->engine->kernels->shelf, task->name, &dir, err);
 	if (r >= 0)
 		r = asset_output(dir, "kernel", &row->path, &image, err);
 	if (r >= 0)
@@ -357,7 +295,7 @@ static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
 	struct kernel_task *task = ctx;
 	struct kernel_row *row = find(task->engine->kernels, task->name);
 	_close_ int image = -1, elf = -1;
-	_free_ char *dir = kernel_dir(task->engine, task->name), *path = NULL;
+	_free_ char *dir = shelf_dir(task->engine->kernels->shelf, task->name), *path = NULL;
 	int r;
 
 	(void)op;
@@ -391,7 +329,7 @@ static int step_drop(struct op *op, void *ctx, struct bg_err **err)
 	struct kernel_task *task = ctx;
 
 	(void)op;
-	return drop(task->engine->kernels, task->name, err);
+	return shelf_drop(task->engine->kernels->shelf, task->name, err);
 }
 
 static void finish_import(struct op *op, void *ctx, const struct bg_err *err)
@@ -473,14 +411,15 @@ static int insert_intent(struct engine *engine, const char *name, struct bg_err 
 	row->created_at = time(NULL);
 	if (!row->name || !row->format || !row->path)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	if (find(engine->kernels, name))
-		return bg_err_set(err, BG_ERR_KERNEL_NAME_TAKEN, EEXIST, "there is a kernel named \"%s\" already", name);
+	r = shelf_check_free(engine->kernels->shelf, name, err);
+	if (r < 0)
+		return r;
 	r = store_kernel_insert(engine->store, row, err);
 	if (r < 0)
 		return r;
 	free(TAKE_PTR(row->format));
 	free(TAKE_PTR(row->path));
-	return add(engine->kernels, TAKE_PTR(row), err);
+	return shelf_add(engine->kernels->shelf, TAKE_PTR(row), err);
 }
 
 static int start(struct kernel_task *task, const struct op_plan *plan, struct op **ret, struct bg_err **err)

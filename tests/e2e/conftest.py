@@ -132,7 +132,7 @@ class OwnUser:
         vms = os.path.join(self.state, "vms")
         dirs = os.listdir(vms) if os.path.isdir(vms) else []
         qemu = subprocess.run(["pgrep", "-a", "-u", str(self.user.uid), "-f", "qemu-system"], capture_output=True, text=True)
-        return dirs + qemu.stdout.splitlines()
+        return dirs + [p for p in qemu.stdout.splitlines() if "<defunct>" not in p]
 
     def end(self):
         for record in json.loads(self.banger("vm", "list", "--json").out or "[]"):
