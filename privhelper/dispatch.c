@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * dispatch.c: one message in, one reply out. A message that is malformed, out
- * of turn or of an unknown verb ends the helper without a word.
+ * of turn or of a verb that this helper does not serve ends the helper without a word.
  */
+#include "privhelper/role.h"
 #include "privhelper/session.h"
-
-typedef enum priv_code answer_fn(
-	struct session *s, const struct priv_req *req, struct priv_rep *rep);
-
-static answer_fn *const answers[] = {
-#define PRIV_VERB(NAME, name, ...) [PRIV_##NAME] = answer_##name,
-#include "common/priv_verbs.def"
-#undef PRIV_VERB
-};
 
 static int reply(const struct priv_rep *rep)
 {
@@ -33,11 +25,11 @@ static int answer(struct session *s, const struct priv_msg *msg)
 
 	if (r < 0)
 		return r;
-	if (priv_row(req.verb)->turn != turn)
+	if (priv_row(req.verb)->turn != turn || !role.answers[req.verb])
 		return -EPROTO;
 	rep.verb = req.verb;
 	rep.id = req.id;
-	rep.code = answers[req.verb](s, &req, &rep);
+	rep.code = role.answers[req.verb](s, &req, &rep);
 	r = reply(&rep);
 	if (r < 0)
 		return r;

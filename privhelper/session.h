@@ -8,6 +8,7 @@
 #define BG_PRIVHELPER_SESSION_H
 
 #include "common/priv_proto.h"
+#include "privhelper/blk.h"
 #include "privhelper/ledger.h"
 #include "privhelper/netlink.h"
 #include "privhelper/policy.h"
@@ -20,14 +21,16 @@ struct session {
 	uid_t uid;
 	struct policy policy;
 	struct ledger ledger;
-	struct netlink nl;
-	struct tap_dirs dirs;
+	struct netlink nl;     /* network helper */
+	struct tap_dirs dirs;  /* network helper */
+	struct blk_host blk;   /* disk helper */
 	bool greeted; /* HELLO was answered: the ledger is bound and repaired */
 };
 
 /*
  * answer_<verb>: req is valid. Fills the reply's fields and returns PRIV_CODE_OK, or
- * returns the refusal. Blocks no longer than the kernel takes.
+ * returns the refusal. Blocks no longer than the kernel takes. Each helper has those that the table
+ * gives it: HELLO, LIST and CLEANUP are in verb_net.c and in verb_disk.c.
  */
 #define PRIV_VERB(NAME, name, ...)                                                                 \
 	enum priv_code answer_##name(                                                              \

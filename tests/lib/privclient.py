@@ -8,9 +8,11 @@ import subprocess
 
 HELPER = "/usr/libexec/banger/banger-privhelper"
 HELPER_DIR = "/usr/libexec/banger/priv"  # where that link leads: closed to those outside the group
+DISK_HELPER = "/usr/libexec/banger/banger-privhelper-disk"
 HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP = 1, 2, 3, 4, 5
+DISK_ATTACH, DISK_DETACH = 20, 21
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
- BUSY, USERS, SLOT_LIMIT, TAKEN) = range(15)
+ BUSY, USERS, SLOT_LIMIT, TAKEN, NO_DM, NO_NODES, FILE, SIZE, OVERLAY, IN_USE) = range(21)
 HEAD = struct.Struct("<BBHIHB5s")
 
 
@@ -96,9 +98,9 @@ class Helper:
         assert version == 1 and zero == bytes(5) and nfds == 0 and length == len(data) - HEAD.size
         return verb, rid, code, data[HEAD.size:]
 
-    def call(self, verb, body=b""):
+    def call(self, verb, body=b"", fds=()):
         self.rid += 1
-        self.raw(message(verb, body, self.rid))
+        self.raw(message(verb, body, self.rid, nfds=len(fds)), fds)
         got, rid, code, rest = self.receive()
         assert got == verb and rid in (0, self.rid)
         if code != OK:
@@ -129,6 +131,14 @@ class Helper:
 
     def detach(self, slot):
         return struct.unpack("<B", self.call(NET_DETACH, bytes([slot])))[0]
+
+    def disk_attach(self, slot, base, overlay):
+        """base and overlay: descriptors. The path of the node."""
+        fresh, node = struct.unpack("<B16s", self.call(DISK_ATTACH, bytes([slot]), (base, overlay)))
+        return {"fresh": fresh, "node": "/dev/banger/" + node.rstrip(b"\0").decode()}
+
+    def disk_detach(self, slot):
+        return struct.unpack("<B", self.call(DISK_DETACH, bytes([slot])))[0]
 
     def list(self):
         return struct.unpack("<Q", self.call(LIST))[0]
