@@ -58,7 +58,11 @@ enum priv_kind {
 enum priv_turn { PRIV_TURN_FIRST, PRIV_TURN_SESSION };
 
 /* What an installed helper can do for this user; grows with the verbs. */
-enum priv_ability { PRIV_ABILITY_NET = 1 << 0, PRIV_ABILITY_ALL_ = PRIV_ABILITY_NET };
+enum priv_ability {
+	PRIV_ABILITY_NET = 1 << 0,
+	PRIV_ABILITY_NAT = 1 << 1,
+	PRIV_ABILITY_ALL_ = PRIV_ABILITY_NET | PRIV_ABILITY_NAT
+};
 
 #define PRIV_TYPE_U8(n) uint8_t n;
 #define PRIV_TYPE_U32(n) uint32_t n;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * dispatch.c: one message in, one reply out. A message that is malformed, out
- * of turn or of an unknown verb ends the helper without a word.
+ * of turn or of an unknown verb ends the helper without a word. Between messages
+ * it looks after the rules that others take away (`nft flush ruleset`).
  */
+#include <poll.h>
+
 #include "privhelper/session.h"
 
 typedef enum priv_code answer_fn(
@@ -47,12 +50,34 @@ static int answer(struct session *s, const struct priv_msg *msg)
 	return 0;
 }
 
+/* After it has put rules back: against somebody who always takes them away, it does not run hot. */
+enum { MEND_PAUSE_MS = 250 };
+
+/* Until there is a message or an end to read. */
+static void wait_message(struct session *s)
+{
+	const struct timespec pause = {.tv_nsec = MEND_PAUSE_MS * 1000000L};
+	bool paused = false;
+
+	for (;;) {
+		struct pollfd fds[] = {{.fd = SESSION_SOCK, .events = POLLIN},
+			{.fd = paused ? -1 : s->nft.events, .events = POLLIN}};
+		int r = ppoll(fds, ARRAY_SIZE(fds), paused ? &pause : NULL, NULL);
+
+		if (fds[0].revents || (r < 0 && errno != EINTR))
+			return;
+		paused = r > 0 && fds[1].revents && session_mend_rules(s);
+	}
+}
+
 bool dispatch_run(struct session *s)
 {
 	for (;;) {
 		struct priv_msg msg;
-		int r = priv_msg_recv(SESSION_SOCK, &msg);
+		int r;
 
+		wait_message(s);
+		r = priv_msg_recv(SESSION_SOCK, &msg);
 		if (r >= 0) {
 			r = answer(s, &msg);
 			priv_msg_close(&msg);

@@ -40,7 +40,8 @@ struct disk_row {
 	uint32_t guest;
 	uint64_t netns;
 	uint8_t boot_id[16];
-	uint8_t zero[16];
+	uint8_t nat;
+	uint8_t zero[15];
 	uint32_t crc;
 } __attribute__((packed));
 
@@ -244,7 +245,7 @@ static off_t row_at(const struct ledger *l, unsigned slot)
 static bool row_valid(const struct ledger *l, unsigned slot, const struct disk_row *d)
 {
 	return d->magic == ROW_MAGIC && (d->state == LEDGER_INTENT || d->state == LEDGER_LIVE) &&
-	       d->slot == slot && d->index == l->index && d->uid == l->uid &&
+	       d->slot == slot && d->index == l->index && d->uid == l->uid && d->nat <= 1 &&
 	       is_zero(d->zero, sizeof(d->zero)) &&
 	       d->crc == crc32(d, offsetof(struct disk_row, crc));
 }
@@ -268,6 +269,7 @@ int ledger_get(const struct ledger *l, unsigned slot, struct ledger_row *ret)
 	ret->state = (enum ledger_state)d.state;
 	ret->ifindex = d.ifindex;
 	ret->guest = d.guest;
+	ret->nat = d.nat;
 	return 0;
 }
 
@@ -285,6 +287,7 @@ int ledger_put(const struct ledger *l, unsigned slot, const struct ledger_row *r
 		d.uid = l->uid;
 		d.ifindex = row->ifindex;
 		d.guest = row->guest;
+		d.nat = row->nat;
 		d.netns = l->netns;
 		memcpy(d.boot_id, l->boot_id, sizeof(d.boot_id));
 		d.crc = crc32(&d, offsetof(struct disk_row, crc));

@@ -37,6 +37,7 @@ struct ledger_row {
 	enum ledger_state state;
 	uint32_t ifindex; /* of the tap; 0 while none can have been made to stay */
 	uint32_t guest;	  /* address as a number */
+	bool nat;	  /* its guest may go beyond this host */
 };
 
 struct ledger {

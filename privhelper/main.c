@@ -24,6 +24,10 @@ static enum priv_code open_all(struct session *s)
 		return code;
 	if (netlink_open(&s->nl) < 0)
 		return PRIV_CODE_FAILED;
+	if (nft_open(&s->nft) < 0)
+		return PRIV_CODE_NO_NFT;
+	if (forward_open(&s->forward) < 0)
+		return PRIV_CODE_FAILED;
 	if (tap_dirs_open(&s->dirs) < 0)
 		return PRIV_CODE_NO_TUN;
 	if (ledger_open(&s->ledger, s->uid, netlink_netns(&s->nl)) < 0)
@@ -45,7 +49,15 @@ static enum priv_code start(struct session *s)
 		code = open_all(s);
 	if (code == PRIV_CODE_OK)
 		code = sandbox_drop(LEDGER_PATH);
-	fds = (struct sandbox_fds){SESSION_SOCK, s->ledger.fd, s->nl.fd, s->dirs.tun, s->dirs.ipv6};
+	fds = (struct sandbox_fds){.sock = SESSION_SOCK,
+		.ledger = s->ledger.fd,
+		.netlink = s->nl.fd,
+		.nft = s->nft.fd,
+		.nft_events = s->nft.events,
+		.tun_dir = s->dirs.tun,
+		.ipv6_dir = s->dirs.ipv6,
+		.ipv4_dir = s->forward.dir,
+		.ip_forward = s->forward.value};
 	if (code == PRIV_CODE_OK)
 		code = sandbox_seal(&fds);
 	return code;

@@ -34,6 +34,15 @@ static const struct {
 	[PRIV_CODE_SLOT_LIMIT] = {BG_ERR_HELPER_LIMIT, ENOSPC, NULL},
 	[PRIV_CODE_TAKEN] = {BG_ERR_HELPER_REFUSED, EEXIST,
 		"let the administrator remove that device: `ip link show | grep bgr`"},
+	[PRIV_CODE_NOT_ATTACHED] = {BG_ERR_HELPER_FAILED, ENODEV, NULL},
+	[PRIV_CODE_NO_NFT] = {BG_ERR_HELPER_REFUSED, EOPNOTSUPP,
+		"banger needs nf_tables with ct, fib and masq: `sudo modprobe nf_tables`, or "
+		"another kernel"},
+	[PRIV_CODE_NO_FORWARD] = {BG_ERR_HELPER_REFUSED, EROFS,
+		"`sudo sysctl -w net.ipv4.ip_forward=1`"},
+	[PRIV_CODE_FIREWALL] = {BG_ERR_HELPER_REFUSED, EPERM,
+		"let the administrator accept what is forwarded from and to bgr*: "
+		"docs/privilege.md, \"NAT\""},
 };
 _Static_assert(ARRAY_SIZE(codes) == PRIV_CODE_END_, "one row per code");
 
@@ -88,6 +97,14 @@ int priv_encode_net_detach(uint32_t id, unsigned slot, struct priv_msg *ret)
 {
 	const struct priv_req req = {
 		.verb = PRIV_NET_DETACH, .id = id, .net_detach = {.slot = (uint8_t)slot}};
+
+	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
+int priv_encode_net_nat(uint32_t id, unsigned slot, bool on, struct priv_msg *ret)
+{
+	const struct priv_req req = {
+		.verb = PRIV_NET_NAT, .id = id, .net_nat = {.slot = (uint8_t)slot, .on = on}};
 
 	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
 }
@@ -166,6 +183,16 @@ int priv_decode_cleanup(const struct priv_msg *msg, uint64_t *ret_slots, struct 
 
 	if (r >= 0)
 		*ret_slots = rep.cleanup.removed;
+	return r;
+}
+
+int priv_decode_net_nat(const struct priv_msg *msg, bool *ret_changed, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_NET_NAT, &rep, err);
+
+	if (r >= 0)
+		*ret_changed = rep.net_nat.changed;
 	return r;
 }
 

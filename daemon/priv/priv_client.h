@@ -53,6 +53,7 @@ int priv_helper_check(const char *path, struct bg_err **err);
 int priv_encode_hello(uint32_t id, struct priv_msg *ret);
 int priv_encode_net_attach(uint32_t id, unsigned slot, struct priv_msg *ret);
 int priv_encode_net_detach(uint32_t id, unsigned slot, struct priv_msg *ret);
+int priv_encode_net_nat(uint32_t id, unsigned slot, bool on, struct priv_msg *ret);
 int priv_encode_list(uint32_t id, struct priv_msg *ret);
 int priv_encode_cleanup(uint32_t id, struct priv_msg *ret);
 
@@ -66,6 +67,7 @@ int priv_decode_net_attach(const struct priv_msg *msg, struct priv_net *ret, str
 int priv_decode_net_detach(const struct priv_msg *msg, bool *ret_existed, struct bg_err **err);
 int priv_decode_list(const struct priv_msg *msg, uint64_t *ret_slots, struct bg_err **err);
 int priv_decode_cleanup(const struct priv_msg *msg, uint64_t *ret_slots, struct bg_err **err);
+int priv_decode_net_nat(const struct priv_msg *msg, bool *ret_changed, struct bg_err **err);
 
 /* The request that a reply answers; 0 when the helper could not start. -EBADMSG if it is none. */
 int priv_reply_id(const struct priv_msg *msg, uint32_t *ret);

@@ -6,11 +6,12 @@ import socket
 import struct
 import subprocess
 
-HELPER = "/usr/libexec/banger/banger-privhelper"
-HELPER_DIR = "/usr/libexec/banger/priv"  # where that link leads: closed to those outside the group
-HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP = 1, 2, 3, 4, 5
+LIBEXEC = os.environ.get("BANGER_LIBEXEC", "/usr/libexec/banger")
+HELPER = LIBEXEC + "/banger-privhelper"
+HELPER_DIR = LIBEXEC + "/priv"  # where that link leads: closed to those outside the group
+HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP, NET_NAT = 1, 2, 3, 4, 5, 6
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
- BUSY, USERS, SLOT_LIMIT, TAKEN) = range(15)
+ BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL) = range(19)
 HEAD = struct.Struct("<BBHIHB5s")
 
 
@@ -129,6 +130,9 @@ class Helper:
 
     def detach(self, slot):
         return struct.unpack("<B", self.call(NET_DETACH, bytes([slot])))[0]
+
+    def nat(self, slot, on):
+        return struct.unpack("<B", self.call(NET_NAT, bytes([slot, on])))[0]
 
     def list(self):
         return struct.unpack("<Q", self.call(LIST))[0]
