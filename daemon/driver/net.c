@@ -119,13 +119,14 @@ void net_die(struct net *net, struct bg_err *err)
 }
 
 /* Takes a call that the owner wants; like gives what it is told by. */
-static int start_call(struct net *net, enum net_kind kind, unsigned slot, net_attach_fn attached,
+static int start_call(struct net *net, enum net_kind kind, unsigned slot, bool on, net_attach_fn attached,
 	net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err)
 {
 	struct net_call *call = net_call_new(net, kind, slot);
 
 	if (!call)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	call->on = on;
 	call->attached = attached;
 	call->done = done;
 	call->userdata = userdata;
@@ -143,19 +144,25 @@ static int start_call(struct net *net, enum net_kind kind, unsigned slot, net_at
 int net_attach(struct net *net, unsigned slot, net_attach_fn done, void *userdata,
 	struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_ATTACH, slot, done, NULL, userdata, ret, err);
+	return start_call(net, NET_ATTACH, slot, false, done, NULL, userdata, ret, err);
 }
 
 int net_detach(struct net *net, unsigned slot, net_done_fn done, void *userdata,
 	struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_DETACH, slot, NULL, done, userdata, ret, err);
+	return start_call(net, NET_DETACH, slot, false, NULL, done, userdata, ret, err);
+}
+
+int net_nat(struct net *net, unsigned slot, bool on, net_done_fn done, void *userdata,
+	struct net_call **ret, struct bg_err **err)
+{
+	return start_call(net, NET_NAT, slot, on, NULL, done, userdata, ret, err);
 }
 
 int net_when_ready(
 	struct net *net, net_done_fn fn, void *userdata, struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_READY, 0, NULL, fn, userdata, ret, err);
+	return start_call(net, NET_READY, 0, false, NULL, fn, userdata, ret, err);
 }
 
 void net_call_free(struct net_call *call)

@@ -57,6 +57,8 @@ static int encode(const struct net_call *call, struct priv_msg *ret)
 		return priv_encode_net_attach(call->id, call->slot, ret);
 	case NET_DETACH:
 		return priv_encode_net_detach(call->id, call->slot, ret);
+	case NET_NAT:
+		return priv_encode_net_nat(call->id, call->slot, call->on, ret);
 	case NET_READY:
 		break;
 	}
@@ -193,13 +195,15 @@ static void on_verb(struct net *net, const struct priv_msg *msg)
 {
 	struct net_call *call = TAILQ_FIRST(&net->sent);
 	struct bg_err *err = NULL;
-	bool existed;
+	bool was;
 	int r;
 
 	if (call->kind == NET_ATTACH)
 		r = decode_card(call, msg, &err);
+	else if (call->kind == NET_NAT)
+		r = priv_decode_net_nat(msg, &was, &err);
 	else
-		r = priv_decode_net_detach(msg, &existed, &err);
+		r = priv_decode_net_detach(msg, &was, &err);
 	net_call_finish(call, err);
 	if (r == -EBADMSG)
 		die_of(net, EBADMSG, "breaks the protocol");

@@ -34,7 +34,8 @@ static const struct {
 	[PRIV_CODE_SLOT_LIMIT] = {BG_ERR_HELPER_LIMIT, ENOSPC, NULL},
 	[PRIV_CODE_TAKEN] = {BG_ERR_HELPER_REFUSED, EEXIST,
 		"let the administrator remove that device: `ip link show | grep bgr`"},
-	[PRIV_CODE_NOT_ATTACHED] = {BG_ERR_HELPER_FAILED, ENODEV, NULL},
+	[PRIV_CODE_NOT_ATTACHED] = {BG_ERR_HELPER_FAILED, ENODEV,
+		"start the VM again: `banger vm restart NAME`"},
 	[PRIV_CODE_NO_NFT] = {BG_ERR_HELPER_REFUSED, EOPNOTSUPP,
 		"banger needs nf_tables with ct, fib and masq: `sudo modprobe nf_tables`, or "
 		"another kernel"},

@@ -19,6 +19,7 @@ struct vm_task {
 	struct op *op;
 	unsigned stop_timeout_s;
 	int signo;
+	bool nat; /* wanted */
 	uint64_t deadline_usec; /* of the boot */
 	uint32_t wanted_flags;	/* enum bg_agent_flag: any of them ends the wait */
 	struct net_card card;	/* of this start */
@@ -37,6 +38,7 @@ extern const struct op_plan vm_plan_stop;
 extern const struct op_plan vm_plan_restart;
 extern const struct op_plan vm_plan_kill;
 extern const struct op_plan vm_plan_delete;
+extern const struct op_plan vm_plan_set;
 extern const struct op_plan vm_plan_down;    /* after a process that ended by itself */
 extern const struct op_plan vm_plan_nothing; /* it is so already */
 
@@ -47,6 +49,8 @@ void vm_task_forget(struct vm_task *task);
 
 /* The end of an operation for its VM: nothing is waited for, it is free for the next, its error is err (NULL clears). */
 void vm_task_release(struct vm_task *task, const struct bg_err *err);
+/* After adoption: NAT as each row has it. */
+void vm_restore_nat(struct vm *vm);
 /* A VM without a process keeps no slot: gives it back where its operation could not. */
 void vm_settle(struct vm *vm);
 
@@ -60,6 +64,7 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 	{"network", "attaching the network", false, vm_step_probe, vm_step_cancel, NULL},          \
 		{"network", "attaching the network", false, vm_step_attach, vm_step_cancel,        \
 			vm_step_detach},                                                           \
+		{"network", "turning NAT on", false, vm_step_nat, vm_step_cancel, NULL},           \
 		{"boot", "starting the VMM", false, vm_step_initrd, NULL, NULL},                   \
 		{"boot", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},             \
 		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
@@ -75,6 +80,7 @@ int vm_erase(struct vm_task *task, struct bg_err **err);
 
 int vm_step_probe(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_attach(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_nat(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_detach(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err);

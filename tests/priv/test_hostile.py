@@ -240,8 +240,9 @@ def test_what_it_keeps(alice):
         assert f"Gid:\t{alice.gid}\t{alice.gid}\t{alice.gid}\t{alice.gid}" in status
         fds = {os.readlink(f"/proc/{h.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{h.pid}/fd")}
         files = {f for f in fds if not f.startswith("socket:")}
-        assert files == {"/dev/null", "/dev/net", LEDGER, "/proc/sys/net/ipv6/conf"}
-        assert len(fds) == 6  # and the two sockets
+        assert files == {"/dev/null", "/dev/net", LEDGER, "/proc/sys/net/ipv6/conf", "/proc/sys/net/ipv4",
+                         "/proc/sys/net/ipv4/ip_forward"}
+        assert len(fds) == 10  # and the four sockets: requests, rtnetlink, nf_tables, its announcements
 
 
 def test_user_cannot_look_inside(alice):
