@@ -25,6 +25,7 @@ struct config {
 	uint64_t default_memory_mib; /* 1024; written as "1G" or a number of MiB */
 	uint64_t default_disk_mib;   /* 8G */
 	uint64_t default_work_mib;   /* 8G */
+	char *dns; /* "system", an address, or "" for no name server */
 	unsigned boot_timeout_s;     /* VMM start to guest ready */
 };
 

@@ -23,6 +23,8 @@
 #include "daemon/vm/keys.h"
 #include "daemon/vm/vm.h"
 
+struct dns;
+
 struct engine {
 	struct loop *loop;
 	const struct bg_paths *paths;
@@ -35,6 +37,8 @@ struct engine {
 	struct monitor_client *monitor;
 	struct net *net;
 	struct net_call *net_boot; /* waits for the helper's HELLO after the start */
+	struct net_call *dns_call; /* waits for the socket */
+	struct dns *dns;	   /* NULL: none, or not yet */
 	struct vmm_probe *probe;
 	const struct storage_driver *storage;
 	const char *storage_reason;

@@ -42,6 +42,9 @@ static int answer(struct session *s, const struct priv_msg *msg)
 	rep.id = req.id;
 	rep.code = answers[req.verb](s, &req, &rep);
 	r = reply(&rep);
+	/* Sent or not, they are the peer's now. */
+	for (size_t i = 0; rep.code == PRIV_CODE_OK && i < priv_row(req.verb)->rep.fds; i++)
+		bg_close(rep.fds[i]);
 	if (r < 0)
 		return r;
 	if (turn == PRIV_TURN_FIRST && rep.code != PRIV_CODE_OK)

@@ -5,7 +5,7 @@
  * uid that started it, and ends with that socket.
  *
  * Installed setgid to the ledger's group and with the file capability
- * cap_net_admin (permitted only): see docs/privilege.md. It reads no argument,
+ * cap_net_admin and cap_net_bind_service (permitted only): see docs/privilege.md. It reads no argument,
  * no environment and no file but its configuration, ledger and the kernel's; it
  * runs no program and writes nothing but replies.
  */

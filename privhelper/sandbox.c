@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/if_tun.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -113,7 +114,8 @@ enum priv_code sandbox_inherit(int sock)
 
 /* ---- drop ---- */
 
-#define NET_ADMIN (1ULL << CAP_NET_ADMIN)
+/* NET_BIND_SERVICE: port 53 for the guests' name server. */
+#define KEPT (1ULL << CAP_NET_ADMIN | 1ULL << CAP_NET_BIND_SERVICE)
 
 static int set_caps(uint64_t effective, uint64_t permitted)
 {
@@ -140,8 +142,7 @@ static bool caps_are(uint64_t wanted)
 
 enum priv_code sandbox_raise(void)
 {
-	return set_caps(NET_ADMIN, NET_ADMIN) < 0 || !caps_are(NET_ADMIN) ? PRIV_CODE_NO_CAPABILITY
-									  : PRIV_CODE_OK;
+	return set_caps(KEPT, KEPT) < 0 || !caps_are(KEPT) ? PRIV_CODE_NO_CAPABILITY : PRIV_CODE_OK;
 }
 
 static bool no_way_back(gid_t ledger_gid, const char *ledger_path)
@@ -153,10 +154,10 @@ static bool no_way_back(gid_t ledger_gid, const char *ledger_path)
 		return false;
 	if (setresgid((gid_t)-1, ledger_gid, (gid_t)-1) >= 0)
 		return false;
-	if (!caps_are(NET_ADMIN) || set_caps(~0ULL, ~0ULL) >= 0)
+	if (!caps_are(KEPT) || set_caps(~0ULL, ~0ULL) >= 0)
 		return false;
 	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
-		if (cap != CAP_NET_ADMIN && set_caps(1ULL << cap, NET_ADMIN | 1ULL << cap) >= 0)
+		if (!(KEPT & 1ULL << cap) && set_caps(1ULL << cap, KEPT | 1ULL << cap) >= 0)
 			return false;
 	fd = open(ledger_path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
@@ -168,7 +169,7 @@ enum priv_code sandbox_drop(const char *ledger_path)
 {
 	gid_t real = getgid(), ledger_gid = getegid();
 
-	if (setresgid(real, real, real) < 0 || set_caps(NET_ADMIN, NET_ADMIN) < 0 ||
+	if (setresgid(real, real, real) < 0 || set_caps(KEPT, KEPT) < 0 ||
 		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return PRIV_CODE_SANDBOX;
@@ -245,6 +246,10 @@ enum priv_code sandbox_seal(const struct sandbox_fds *f)
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETIFF, "make a tap"},
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETOWNER, "give it to the user"},
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETPERSIST, "make it stay"},
+		{SCMP_SYS(socket), RULE_FD_COMMAND, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC,
+			"the name server's; the first argument is no descriptor here"},
+		{SCMP_SYS(setsockopt), RULE_COMMAND, 0, IPPROTO_IP, "its IP_FREEBIND"},
+		{SCMP_SYS(bind), RULE_ANY, 0, 0, "it to the gateway's address"},
 		{SCMP_SYS(close), RULE_ANY, 0, 0, "taps, settings, descriptors of a bad message"},
 		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
 	};

@@ -6,7 +6,7 @@
  *   inherit  must make everything that the caller chose harmless or refuse;
  *            must not look at the socket's content or open anything of use.
  *   open     (main) may use the ledger's group; must not read a message.
- *   drop     must leave CAP_NET_ADMIN and no group of its own, and see the way
+ *   drop     must leave CAP_NET_ADMIN, CAP_NET_BIND_SERVICE and no group of its own, and see the way
  *            back fail; must come before the first message is read.
  *   seal     must leave the system calls of the verbs only; must be last.
  */
@@ -22,7 +22,7 @@ struct sandbox_fds {
 
 /* PRIV_CODE_OK or PRIV_CODE_ENVIRONMENT. sock is valid when it returns, whatever the result. */
 enum priv_code sandbox_inherit(int sock);
-/* Makes CAP_NET_ADMIN effective. PRIV_CODE_OK or PRIV_CODE_NO_CAPABILITY. */
+/* Makes these two effective. PRIV_CODE_OK or PRIV_CODE_NO_CAPABILITY. */
 enum priv_code sandbox_raise(void);
 /* PRIV_CODE_OK or PRIV_CODE_SANDBOX. ledger_path must no longer be openable. */
 enum priv_code sandbox_drop(const char *ledger_path);

@@ -164,7 +164,7 @@ enum priv_code answer_hello(struct session *s, const struct priv_req *req, struc
 	rep->hello.index = (uint8_t)s->ledger.index;
 	rep->hello.slots = (uint8_t)s->policy.slots_per_user;
 	rep->hello.gateway = policy_gateway(&s->policy, s->ledger.index);
-	rep->hello.abilities = PRIV_ABILITY_NET | PRIV_ABILITY_NAT;
+	rep->hello.abilities = PRIV_ABILITY_ALL_;
 	return PRIV_CODE_OK;
 }
 

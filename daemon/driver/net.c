@@ -30,6 +30,7 @@ struct net_call *net_call_new(struct net *net, enum net_kind kind, unsigned slot
 	call->kind = kind;
 	call->slot = slot;
 	call->state = NET_CALL_DONE;
+	call->got_sock = -1;
 	return call;
 }
 
@@ -60,6 +61,7 @@ static void destroy(struct net_call *call)
 	leave_list(call);
 	loop_source_free(call->deferred);
 	bg_err_free(call->err);
+	bg_close(call->got_sock);
 	free(call);
 }
 
@@ -67,7 +69,9 @@ static void on_deferred(void *userdata)
 {
 	struct net_call *call = userdata;
 
-	if (call->attached)
+	if (call->got)
+		call->got(TAKE_FD(call->got_sock), call->err, call->userdata);
+	else if (call->attached)
 		call->attached(call->err ? NULL : &call->card, call->err, call->userdata);
 	else
 		call->done(call->err, call->userdata);
@@ -157,6 +161,18 @@ int net_nat(struct net *net, unsigned slot, bool on, net_done_fn done, void *use
 	struct net_call **ret, struct bg_err **err)
 {
 	return start_call(net, NET_NAT, slot, on, NULL, done, userdata, ret, err);
+}
+
+int net_dns(struct net *net, net_socket_fn done, void *userdata, struct net_call **ret, struct bg_err **err)
+{
+	struct net_call *call;
+	int r = start_call(net, NET_DNS, 0, false, NULL, NULL, userdata, &call, err);
+
+	if (r < 0)
+		return r;
+	call->got = done; /* it is told from the loop, not before */
+	*ret = call;
+	return r;
 }
 
 int net_when_ready(

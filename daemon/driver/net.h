@@ -48,6 +48,9 @@ int net_attach(struct net *net, unsigned slot, net_attach_fn done, void *userdat
 int net_detach(struct net *net, unsigned slot, net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
 /* Lets the guest of an attached slot reach the network beyond this host, or no longer. */
 int net_nat(struct net *net, unsigned slot, bool on, net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
+/* A UDP socket on port 53 of the gateway's address, for dns.h; the callee takes it, -1 with err. */
+typedef void (*net_socket_fn)(int sock, struct bg_err *err /* borrowed */, void *userdata);
+int net_dns(struct net *net, net_socket_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
 /* Forgets the answer; the verb itself is carried out by the helper all the same. */
 void net_call_free(struct net_call *call);
 BG_DEFINE_UNREF(net_call, struct net_call *, net_call_free)

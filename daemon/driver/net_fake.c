@@ -2,6 +2,7 @@
 /* The carrier of net.c for tests of a VM's life: cards that exist in no kernel. Slots as the real
  * default. */
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "daemon/driver/net_impl.h"
 
@@ -28,6 +29,8 @@ static void carry_out(struct net *net, struct net_call *call)
 	} else if (call->kind == NET_ATTACH) {
 		fill_card(call->slot, &call->card);
 		net->attached |= UINT64_C(1) << call->slot;
+	} else if (call->kind == NET_DNS) {
+		call->got_sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	} else if (call->kind == NET_NAT) {
 		net->nat &= ~(UINT64_C(1) << call->slot);
 		net->nat |= (uint64_t)call->on << call->slot;

@@ -41,6 +41,8 @@ static const struct {
 		"another kernel"},
 	[PRIV_CODE_NO_FORWARD] = {BG_ERR_HELPER_REFUSED, EROFS,
 		"`sudo sysctl -w net.ipv4.ip_forward=1`"},
+	[PRIV_CODE_PORT_TAKEN] = {BG_ERR_HELPER_REFUSED, EADDRINUSE,
+		"keep that server off the addresses of bgr*, or set dns = \"\" in config.toml"},
 	[PRIV_CODE_FIREWALL] = {BG_ERR_HELPER_REFUSED, EPERM,
 		"let the administrator accept what is forwarded from and to bgr*: "
 		"docs/privilege.md, \"NAT\""},
@@ -108,6 +110,13 @@ int priv_encode_net_nat(uint32_t id, unsigned slot, bool on, struct priv_msg *re
 		.verb = PRIV_NET_NAT, .id = id, .net_nat = {.slot = (uint8_t)slot, .on = on}};
 
 	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
+int priv_encode_dns_bind(uint32_t id, struct priv_msg *ret)
+{
+	const struct priv_req req = {.verb = PRIV_DNS_BIND, .id = id};
+
+	return priv_req_encode(&req, ret);
 }
 
 int priv_encode_list(uint32_t id, struct priv_msg *ret)
@@ -194,6 +203,18 @@ int priv_decode_net_nat(const struct priv_msg *msg, bool *ret_changed, struct bg
 
 	if (r >= 0)
 		*ret_changed = rep.net_nat.changed;
+	return r;
+}
+
+int priv_decode_dns_bind(struct priv_msg *msg, int *ret_sock, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_DNS_BIND, &rep, err);
+
+	if (r < 0)
+		return r;
+	*ret_sock = rep.fds[0];
+	msg->nfds = 0;
 	return r;
 }
 

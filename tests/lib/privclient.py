@@ -9,9 +9,9 @@ import subprocess
 LIBEXEC = os.environ.get("BANGER_LIBEXEC", "/usr/libexec/banger")
 HELPER = LIBEXEC + "/banger-privhelper"
 HELPER_DIR = LIBEXEC + "/priv"  # where that link leads: closed to those outside the group
-HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP, NET_NAT = 1, 2, 3, 4, 5, 6
+HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP, NET_NAT, DNS_BIND = 1, 2, 3, 4, 5, 6, 7
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
- BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL) = range(19)
+ BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL, PORT_TAKEN) = range(20)
 HEAD = struct.Struct("<BBHIHB5s")
 
 
@@ -40,6 +40,7 @@ class Helper:
         ours, theirs = self._pair(user)
         self.sock = ours
         self.sock.settimeout(30)
+        self.fds = []
 
         def child():
             fd = theirs.fileno()
@@ -88,13 +89,13 @@ class Helper:
 
     def receive(self):
         try:
-            data = self.sock.recv(4096)
+            data, self.fds, _, _ = socket.recv_fds(self.sock, 4096, 4)
         except ConnectionResetError:  # once, when it ended without reading all; its last words come after
             data = self.sock.recv(4096)
         if not data:
             raise Ended()
         version, verb, length, rid, code, nfds, zero = HEAD.unpack(data[:HEAD.size])
-        assert version == 1 and zero == bytes(5) and nfds == 0 and length == len(data) - HEAD.size
+        assert version == 1 and zero == bytes(5) and nfds == len(self.fds) and length == len(data) - HEAD.size
         return verb, rid, code, data[HEAD.size:]
 
     def call(self, verb, body=b""):
@@ -133,6 +134,11 @@ class Helper:
 
     def nat(self, slot, on):
         return struct.unpack("<B", self.call(NET_NAT, bytes([slot, on])))[0]
+
+    def dns(self):
+        gateway, = struct.unpack("<I", self.call(DNS_BIND))
+        fd, = self.fds
+        return quad(gateway), socket.socket(fileno=fd)
 
     def list(self):
         return struct.unpack("<Q", self.call(LIST))[0]

@@ -234,7 +234,7 @@ def test_what_it_keeps(alice):
     with Helper(alice, prepare=prepare, env={"LD_PRELOAD": "/tmp/x.so", "LD_LIBRARY_PATH": "/tmp"}) as h:
         h.hello()
         status = open(f"/proc/{h.pid}/status").read()
-        for line in ("CapInh:\t0000000000000000", "CapPrm:\t0000000000001000", "CapEff:\t0000000000001000",
+        for line in ("CapInh:\t0000000000000000", "CapPrm:\t0000000000001400", "CapEff:\t0000000000001400",
                      "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
             assert line in status
         assert f"Gid:\t{alice.gid}\t{alice.gid}\t{alice.gid}\t{alice.gid}" in status

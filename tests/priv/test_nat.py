@@ -12,7 +12,7 @@ import time
 import pytest
 
 from guest import Guest
-from privclient import NET_NAT, FIREWALL, NOT_ATTACHED, CLEANUP, HELLO, NET_ATTACH, NET_DETACH, Helper, Refused, message
+from privclient import NET_NAT, FIREWALL, NOT_ATTACHED, PORT_TAKEN, CLEANUP, HELLO, NET_ATTACH, NET_DETACH, Helper, Refused, message
 
 CLONE_NEWNET = 0x40000000
 HOST, WORLD, DISTANT = "198.51.100.1", "198.51.100.2", "203.0.113.9"
@@ -198,6 +198,27 @@ def test_published_ports_of_the_host(a):
             assert not guest.connect(HOST, 8080)
     finally:
         sh("nft", "delete table ip dock")
+
+
+def test_name_server(a, b):
+    """The socket is the gateway's port 53 and nothing else; a guest is heard, of other users' guests none."""
+    gateway, sock = a.dns()
+    with sock:
+        assert sock.getsockname() == (gateway, 53) and gateway == a.info["gateway"]
+        net, other = a.attach(0), b.attach(0)
+        with pytest.raises(Refused) as e:
+            a.dns()
+        assert e.value.code == PORT_TAKEN
+        sock.settimeout(5)
+        with Guest(net) as guest, Guest(other) as stranger:
+            stranger.send(gateway, 17, struct.pack(">HHHH", 9, 53, 12, 0) + b"othr")
+            guest.send(gateway, 17, struct.pack(">HHHH", 9, 53, 12, 0) + b"mine")
+            data, client = sock.recvfrom(100)
+            assert (data, client) == (b"mine", (net["guest"], 9))
+            sock.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                sock.recvfrom(100)
+    a.dns()[1].close()
 
 
 def test_metadata(a):
