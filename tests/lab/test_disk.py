@@ -4,12 +4,12 @@ import os
 import shutil
 import stat
 import struct
-
+import subprocess
 
 import pytest
 
-from disklab import MIB, Disk, Files, leftovers, overlay_size, place, store_size, until_clean
-from labhost import SOURCE, run, until
+from disklab import MIB, Disk, Files, leftovers, overlay_size, place, rows, store_size, until_clean
+from labhost import SOURCE, Dev, run, until
 from privclient import (DISK_DETACH, DISK_HELPER, IN_USE, OVERLAY, SLOT_LIMIT, Ended, Helper, Refused,
                         message)
 
@@ -251,3 +251,34 @@ def test_leftovers_sees_something(user, files):
         files.attach(h, 0)
         assert leftovers(user)
         assert overlay_size(8 * MIB, 64 * MIB) == store_size(8 * MIB) + 56 * MIB == os.stat(files.overlay).st_size
+
+
+def test_uninstall(user, files):
+    """A disk in use stops it; nothing of the helper stays, and the network helper does."""
+    with helper(user) as h:
+        node = files.attach(h, 0)["node"]
+    with Disk(user, node):
+        assert subprocess.run(["scripts/install-helper", "--uninstall", "--disk"], cwd=SOURCE, capture_output=True).returncode != 0
+    run(["scripts/install-helper", "--uninstall", "--disk"], cwd=SOURCE)
+    for path in (DISK_HELPER, "/var/lib/banger/disk.ledger", "/dev/banger", "/etc/udev/rules.d/12-banger.rules"):
+        assert not os.path.lexists(path)
+    assert not run(["dmsetup", "ls"]).count("banger-")
+    with Helper(user) as h:
+        h.hello()
+    run(["scripts/install-helper", "--disk", "build"], cwd=SOURCE)
+
+
+def test_left_for_the_reboot(disk_installed):
+    with Dev("rebooted") as dev, helper(dev) as h:
+        Files(dev, base_mib=8, disk_mib=16).attach(h, 4)
+        assert rows(dev.uid) == [4]
+
+
+@pytest.mark.boot(2)
+def test_rows_of_another_boot(disk_installed):
+    """The kernel has forgotten, the ledger has not: the next connection clears it, and touches nothing of this boot."""
+    with Dev("rebooted") as dev:
+        assert rows(dev.uid) == [4]
+        with helper(dev) as h:
+            assert h.list() == 0
+        assert not leftovers(dev)

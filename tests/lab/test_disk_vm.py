@@ -18,7 +18,12 @@ def dev(helper_installed):
     run(["scripts/install-helper", "--disk", "build"], cwd=SOURCE)
     with Dev("overlay") as user:
         banger(user, "kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
-        banger(user, "image", "register", "--name", "plain", "--rootfs", f"{ASSETS}/guest.ext4")
+        # A copy: overlays lie over files of the user's own
+        image = f"{user.home}/guest.ext4"
+        run(["cp", "--sparse=always", f"{ASSETS}/guest.ext4", image])
+        run(["chown", user.name, image])
+        banger(user, "image", "register", "--name", "plain", "--rootfs", image)
+        banger(user, "image", "register", "--name", "roots", "--rootfs", f"{ASSETS}/guest.ext4")
         yield user
 
 
@@ -44,7 +49,7 @@ def clean(user):
     return not (rows(user.uid) or devices(user.uid) or nodes(user.uid))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def vm(dev):
     create(dev, "web", "--disk-size", "1G")
     yield "web"
@@ -65,7 +70,15 @@ def test_vm_on_an_overlay(dev, vm):
     until(lambda: clean(dev), "the disk of a stopped VM is gone")
     banger(dev, "vm", "start", vm)
     assert ssh(dev, vm, "cat /etc/kept; md5sum -c /big.sum") == "kept\n/big: OK\n"
-    banger(dev, "image", "delete", "plain", status=5)
+    banger(dev, "image", "delete", "plain", status=4)
+
+
+def test_image_of_another_is_copied(dev):
+    """No overlay lies over a file that is not the user's: such a VM says so, and works all the same."""
+    banger(dev, "vm", "create", "copied", "--image", "roots", "--kernel", "debian", "--no-start")
+    record = show(dev, "copied")
+    assert record["storage"] == "copy" and record["storage_reason"].startswith("copy: "), record
+    banger(dev, "vm", "delete", "copied")
 
 
 def test_daemon_killed_while_it_runs(dev, vm):
@@ -99,20 +112,51 @@ def test_new_vm_costs_nothing(dev):
         banger(dev, "vm", "delete", f"many{i}")
 
 
+class Filler:
+    """A file that leaves so much room on the file system of banger's state."""
+
+    def __init__(self, user, vm, leave_mib):
+        run(["sync"])
+        state = os.path.dirname(os.path.dirname(os.path.dirname(show(user, vm)["paths"]["disk"])))
+        fs = os.statvfs(state)
+        self.path = os.path.join(state, "filler")
+        with open(self.path, "wb") as f:
+            os.posix_fallocate(f.fileno(), 0, fs.f_bavail * fs.f_frsize - leave_mib * MIB)
+
+    def remove(self):
+        os.unlink(self.path)
+
+
+def test_write_storm(dev, vm):
+    """A guest writes more than the host has room for: it is paused, nothing of it is lost, and it ends its work later."""
+    filler = Filler(dev, vm, 700)
+    try:
+        ssh(dev, vm, "nohup sh -c 'dd if=/dev/urandom of=/storm bs=1M count=400 conv=fsync && md5sum /storm >/storm.sum && sync "
+                     "&& touch /storm.done' >/dev/null 2>&1 </dev/null &")
+        until(lambda: show(dev, vm)["paused"], "paused", timeout=120)
+        run(["sync"])
+        fs = os.statvfs(os.path.dirname(filler.path))
+        assert fs.f_bavail > 0
+        assert "Invalid" not in run(["dmsetup", "status"])
+    finally:
+        filler.remove()
+    until(lambda: not show(dev, vm)["paused"], "goes on")
+    until(lambda: dev.run(["banger", "vm", "ssh", vm, "--", "test -e /storm.done"], timeout=BOOT_S).returncode == 0,
+          "the storm's end", timeout=120, every=1)
+    assert ssh(dev, vm, "echo 3 >/proc/sys/vm/drop_caches; md5sum -c /storm.sum; rm /storm*") == "/storm: OK\n"
+    assert not any(word in run(["dmesg"]) for word in ("Invalidating snapshot", "I/O error"))
+
+
 def test_paused_before_the_disk_is_full(dev, vm):
-    """A file on the host takes the room: the VM is paused, says so, and goes on when the file is gone."""
-    state = os.path.dirname(os.path.dirname(os.path.dirname(show(dev, vm)["paths"]["disk"])))
-    fs = os.statvfs(state)
-    filler = os.path.join(state, "filler")
-    with open(filler, "wb") as f:
-        os.posix_fallocate(f.fileno(), 0, fs.f_bavail * fs.f_frsize - 300 * MIB)
+    """Another on the host takes the room: the VM is paused, says so, and goes on when it is there again."""
+    filler = Filler(dev, vm, 300)
     try:
         until(lambda: show(dev, vm)["paused"], "paused")
         record = show(dev, vm)
         assert record["state"] == "running" and record["error"]["code"] == "disk.full", record
         assert "is paused" in record["error"]["message"] and "goes on by itself" in record["error"]["hint"]
     finally:
-        os.unlink(filler)
+        filler.remove()
     until(lambda: not show(dev, vm)["paused"], "goes on")
     assert show(dev, vm)["error"] is None
     assert ssh(dev, vm, "echo here") == "here\n"
