@@ -26,7 +26,7 @@ static enum priv_code open_all(struct session *s)
 		return PRIV_CODE_FAILED;
 	if (nft_open(&s->nft) < 0)
 		return PRIV_CODE_NO_NFT;
-	if (forward_open(&s->forward) < 0)
+	if (forward_open(&s->forward) < 0 || legacy_open(&s->legacy) < 0)
 		return PRIV_CODE_FAILED;
 	if (tap_dirs_open(&s->dirs) < 0)
 		return PRIV_CODE_NO_TUN;
@@ -54,6 +54,7 @@ static enum priv_code start(struct session *s)
 		.netlink = s->nl.fd,
 		.nft = s->nft.fd,
 		.nft_events = s->nft.events,
+		.legacy = s->legacy.fd,
 		.tun_dir = s->dirs.tun,
 		.ipv6_dir = s->dirs.ipv6,
 		.ipv4_dir = s->forward.dir,

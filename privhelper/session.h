@@ -10,6 +10,7 @@
 #include "common/priv_proto.h"
 #include "privhelper/forward.h"
 #include "privhelper/ledger.h"
+#include "privhelper/legacy.h"
 #include "privhelper/netlink.h"
 #include "privhelper/nft.h"
 #include "privhelper/policy.h"
@@ -26,6 +27,7 @@ struct session {
 	struct nft nft;
 	struct tap_dirs dirs;
 	struct forward forward;
+	struct legacy legacy;
 	struct {
 		uint64_t used, nat; /* slots that are not free in the ledger, and those of them with NAT */
 	} rows;

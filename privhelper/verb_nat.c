@@ -75,6 +75,8 @@ static enum priv_code turn_on(struct session *s, const struct tap *tap, struct l
 
 	if (forward_ensure(&s->forward) < 0)
 		return PRIV_CODE_NO_FORWARD;
+	if (legacy_drops(&s->legacy))
+		return PRIV_CODE_FIREWALL;
 	code = record(s, tap->slot, row, true);
 	if (code == PRIV_CODE_OK && tap_settle(&s->dirs, &s->nl, tap, row->ifindex, true) < 0)
 		code = PRIV_CODE_FAILED;
