@@ -24,8 +24,9 @@ static enum priv_code open_all(struct session *s)
 		return code;
 	if (netlink_open(&s->nl) < 0)
 		return PRIV_CODE_FAILED;
+	/* Without them HELLO is refused, with a code that cannot come unasked. */
 	if (nft_open(&s->nft) < 0)
-		return PRIV_CODE_NO_NFT;
+		s->nft.fd = s->nft.events = -1;
 	if (forward_open(&s->forward) < 0 || legacy_open(&s->legacy) < 0)
 		return PRIV_CODE_FAILED;
 	if (tap_dirs_open(&s->dirs) < 0)

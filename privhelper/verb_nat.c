@@ -48,6 +48,8 @@ enum priv_code session_rules_code(int r)
 	case EPERM:
 	case E2BIG:
 		return PRIV_CODE_FIREWALL;
+	case EBADF: /* nft_open failed */
+	case EINVAL:
 	case ENOENT:
 	case EOPNOTSUPP:
 	case ENOSYS:
