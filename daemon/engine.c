@@ -195,6 +195,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	net_call_free(engine->net_boot);
 	net_call_free(engine->dns_call);
 	dns_free(engine->dns);
+	bg_err_free(engine->dns_err);
 	net_free(engine->net);
 	monitor_client_free(engine->monitor);
 	jobs_free(engine->jobs);

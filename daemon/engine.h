@@ -39,6 +39,7 @@ struct engine {
 	struct net_call *net_boot; /* waits for the helper's HELLO after the start */
 	struct net_call *dns_call; /* waits for the socket */
 	struct dns *dns;	   /* NULL: none, or not yet */
+	struct bg_err *dns_err;	   /* why there is none */
 	struct vmm_probe *probe;
 	const struct storage_driver *storage;
 	const char *storage_reason;
