@@ -209,6 +209,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	net_call_free(engine->net_boot);
 	net_call_free(engine->dns_call);
 	dns_free(engine->dns);
+	bg_err_free(engine->dns_err);
 	net_free(engine->net);
 	disk_call_free(engine->disk_boot);
 	disk_free(engine->disk);

@@ -43,6 +43,7 @@ struct engine {
 	struct disk_call *disk_boot; /* the same for the disk helper */
 	struct net_call *dns_call; /* waits for the socket */
 	struct dns *dns;	   /* NULL: none, or not yet */
+	struct bg_err *dns_err;	   /* why there is none */
 	struct vmm_probe *probe;
 	const struct storage_driver *storage;
 	const char *storage_reason; /* static, or storage_text */

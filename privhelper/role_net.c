@@ -10,9 +10,10 @@ static enum priv_code open_net(struct session *s)
 {
 	if (netlink_open(&s->nl) < 0)
 		return PRIV_CODE_FAILED;
+	/* Without them HELLO is refused, with a code that cannot come unasked. */
 	if (nft_open(&s->nft) < 0)
-		return PRIV_CODE_NO_NFT;
-	if (forward_open(&s->forward) < 0)
+		s->nft.fd = s->nft.events = -1;
+	if (forward_open(&s->forward) < 0 || legacy_open(&s->legacy) < 0)
 		return PRIV_CODE_FAILED;
 	if (tap_dirs_open(&s->dirs) < 0)
 		return PRIV_CODE_NO_TUN;
@@ -28,6 +29,7 @@ static enum priv_code seal_net(const struct session *s)
 		.netlink = s->nl.fd,
 		.nft = s->nft.fd,
 		.nft_events = s->nft.events,
+		.legacy = s->legacy.fd,
 		.tun_dir = s->dirs.tun,
 		.ipv6_dir = s->dirs.ipv6,
 		.ipv4_dir = s->forward.dir,

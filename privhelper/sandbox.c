@@ -239,6 +239,7 @@ enum priv_code sandbox_seal(const struct sandbox_fds *f)
 		{SCMP_SYS(sendto), RULE_FD, f->nft, 0, "nf_tables"},
 		{SCMP_SYS(recvfrom), RULE_FD, f->nft, 0, "nf_tables"},
 		{SCMP_SYS(recvfrom), RULE_FD, f->nft_events, 0, "others' changes of rule sets"},
+		{SCMP_SYS(getsockopt), RULE_FD, f->legacy, 0, "iptables-legacy's FORWARD policy"},
 		{SCMP_SYS(pread64), RULE_FD, f->ip_forward, 0, "net.ipv4.ip_forward"},
 		{SCMP_SYS(openat), RULE_FD_FLAGS, f->ipv4_dir, O_WRONLY | O_CLOEXEC, "the same"},
 		{SCMP_SYS(openat), RULE_FD_FLAGS, f->tun_dir, O_RDWR | O_CLOEXEC, "/dev/net/tun"},

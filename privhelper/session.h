@@ -11,6 +11,7 @@
 #include "privhelper/blk.h"
 #include "privhelper/forward.h"
 #include "privhelper/ledger.h"
+#include "privhelper/legacy.h"
 #include "privhelper/netlink.h"
 #include "privhelper/nft.h"
 #include "privhelper/policy.h"
@@ -28,6 +29,7 @@ struct session {
 	struct nft nft;
 	struct tap_dirs dirs;
 	struct forward forward;
+	struct legacy legacy;
 	struct {
 		uint64_t used, nat; /* slots that are not free in the ledger, and those of them with NAT */
 	} rows;

@@ -48,6 +48,8 @@ enum priv_code session_rules_code(int r)
 	case EPERM:
 	case E2BIG:
 		return PRIV_CODE_FIREWALL;
+	case EBADF: /* nft_open failed */
+	case EINVAL:
 	case ENOENT:
 	case EOPNOTSUPP:
 	case ENOSYS:
@@ -75,6 +77,8 @@ static enum priv_code turn_on(struct session *s, const struct tap *tap, struct l
 
 	if (forward_ensure(&s->forward) < 0)
 		return PRIV_CODE_NO_FORWARD;
+	if (legacy_drops(&s->legacy))
+		return PRIV_CODE_FIREWALL;
 	code = record(s, tap->slot, row, true);
 	if (code == PRIV_CODE_OK && tap_settle(&s->dirs, &s->nl, tap, row->ifindex, true) < 0)
 		code = PRIV_CODE_FAILED;

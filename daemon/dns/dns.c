@@ -42,6 +42,7 @@ struct dns {
 	struct loop *loop;
 	int sock;
 	struct loop_source *io;
+	char address[INET_ADDRSTRLEN];
 	uint32_t net; /* first address of the guests' /24 */
 	char *upstream;
 	const char *resolv_conf;
@@ -253,6 +254,7 @@ static int setup(struct dns *dns, const char *upstream)
 	if (getsockname(dns->sock, (struct sockaddr *)&own, &len) < 0)
 		return -errno;
 	dns->net = ntohl(own.sin_addr.s_addr) & 0xffffff00;
+	(void)inet_ntop(AF_INET, &own.sin_addr, dns->address, sizeof(dns->address));
 	return loop_add_fd(dns->loop, "dns", dns->sock, LOOP_READ, on_packet, dns, &dns->io);
 }
 
@@ -280,6 +282,11 @@ int dns_new(struct loop *loop, int sock, const char *upstream, dns_lookup_fn loo
 	}
 	*ret = dns;
 	return 0;
+}
+
+const char *dns_address(const struct dns *dns)
+{
+	return dns->address;
 }
 
 void dns_set_upstream(struct dns *dns, const char *resolv_conf, uint16_t port)

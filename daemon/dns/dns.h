@@ -24,6 +24,8 @@ int dns_new(struct loop *loop, int sock, const char *upstream, dns_lookup_fn loo
 	struct dns **ret, struct bg_err **err);
 /* Tests: another port of the resolvers than 53, another file than /etc/resolv.conf. */
 void dns_set_upstream(struct dns *dns, const char *resolv_conf, uint16_t port);
+/* Where it answers, dotted. Borrowed. */
+const char *dns_address(const struct dns *dns);
 void dns_free(struct dns *dns);
 BG_DEFINE_UNREF(dns, struct dns *, dns_free)
 

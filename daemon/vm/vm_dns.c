@@ -20,13 +20,14 @@ static uint32_t look_up(const char *name, bool *ret_exists, void *userdata)
 
 static void on_socket(int sock, struct bg_err *err, void *userdata)
 {
-	_err_ struct bg_err *failed = NULL;
 	struct engine *engine = userdata;
 
 	if (err)
-		log_err(LOG_WARN, "dns", "VMs have no names", err);
-	else if (dns_new(engine->loop, sock, engine->config->dns, look_up, engine, &engine->dns, &failed) < 0)
-		log_err(LOG_WARN, "dns", "VMs have no names", failed);
+		engine->dns_err = bg_err_copy(err);
+	else
+		(void)dns_new(engine->loop, sock, engine->config->dns, look_up, engine, &engine->dns, &engine->dns_err);
+	if (engine->dns_err)
+		log_err(LOG_WARN, "dns", "VMs have no names", engine->dns_err);
 	net_call_free(TAKE_PTR(engine->dns_call));
 }
 

@@ -2,6 +2,7 @@
 """NAT of a real guest: a network namespace beside the host's is the outside world, with a web server in it."""
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -60,6 +61,18 @@ def test_nat(banger, vm, world):
     assert reaches(banger, vm)
     banger.ok("vm", "set", vm, "--no-nat")
     assert not reaches(banger, vm)
+
+
+def test_names(banger, vm):
+    """NAME.vm from within the guest, and for the host at the gateway's address."""
+    address = banger.json("vm", "show", vm)["address"]
+    assert banger.ok("vm", "ssh", vm, "--", f"getent ahostsv4 {vm}.vm").out.split()[0] == address
+    assert banger("vm", "ssh", vm, "--", "getent ahostsv4 no-such-vm.vm").status == 2
+    question = b"\x07\x07\1\0\0\1\0\0\0\0\0\0" + bytes([len(vm)]) + vm.encode() + b"\2vm\0\0\1\0\1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.sendto(question, (address.rsplit(".", 1)[0] + ".1", 53))
+        assert s.recv(512).endswith(socket.inet_aton(address))
 
 
 def test_set_asks_for_one_of_the_two(banger):

@@ -242,7 +242,7 @@ def test_what_it_keeps(alice):
         files = {f for f in fds if not f.startswith("socket:")}
         assert files == {"/dev/null", "/dev/net", LEDGER, "/proc/sys/net/ipv6/conf", "/proc/sys/net/ipv4",
                          "/proc/sys/net/ipv4/ip_forward"}
-        assert len(fds) == 10  # and the four sockets: requests, rtnetlink, nf_tables, its announcements
+        assert len(fds) == 11  # and the five sockets: requests, rtnetlink, nf_tables, its announcements, iptables-legacy
 
 
 def test_user_cannot_look_inside(alice):

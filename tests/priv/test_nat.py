@@ -411,3 +411,31 @@ def test_owned_table(a, world):
     finally:
         owner.stdin.close()
         owner.wait(timeout=10)
+
+
+def legacy(*args):
+    try:
+        return subprocess.run(["iptables-legacy", *args], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def test_iptables_legacy(a):
+    """Its rules cannot be changed by us: an error, until the administrator lets the taps through."""
+    if not legacy("-P", "FORWARD", "DROP"):
+        pytest.skip("this machine has no iptables-legacy, or its kernel no ip_tables")
+    try:
+        net = a.attach(0)
+        with Guest(net) as guest:
+            for let in ([], ["-i"], ["-i", "-o"]):
+                for flag in let[-1:]:
+                    assert legacy("-A", "FORWARD", flag, "bgr+", "-j", "ACCEPT")
+                if len(let) < 2:
+                    with pytest.raises(Refused) as e:
+                        a.nat(0, 1)
+                    assert e.value.code == FIREWALL
+            a.nat(0, 1)
+            assert guest.ping(WORLD)
+    finally:
+        legacy("-F", "FORWARD")
+        legacy("-P", "FORWARD", "ACCEPT")
