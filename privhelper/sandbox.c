@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/if_tun.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -113,8 +114,6 @@ enum priv_code sandbox_inherit(int sock)
 
 /* ---- drop ---- */
 
-#define NET_ADMIN (1ULL << CAP_NET_ADMIN)
-
 static int set_caps(uint64_t effective, uint64_t permitted)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -138,13 +137,22 @@ static bool caps_are(uint64_t wanted)
 	       (d[0].inheritable | d[1].inheritable) == 0;
 }
 
-enum priv_code sandbox_raise(void)
+enum priv_code sandbox_raise(uint64_t caps)
 {
-	return set_caps(NET_ADMIN, NET_ADMIN) < 0 || !caps_are(NET_ADMIN) ? PRIV_CODE_NO_CAPABILITY
-									  : PRIV_CODE_OK;
+	return set_caps(caps, caps) < 0 || !caps_are(caps) ? PRIV_CODE_NO_CAPABILITY : PRIV_CODE_OK;
 }
 
-static bool no_way_back(gid_t ledger_gid, const char *ledger_path)
+static bool no_more_caps(uint64_t caps)
+{
+	if (!caps_are(caps) || set_caps(~0ULL, ~0ULL) >= 0)
+		return false;
+	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (!(caps & 1ULL << cap) && set_caps(1ULL << cap, caps | 1ULL << cap) >= 0)
+			return false;
+	return true;
+}
+
+static bool no_group_back(gid_t ledger_gid, const char *ledger_path)
 {
 	gid_t r, e, s;
 	int fd;
@@ -153,46 +161,28 @@ static bool no_way_back(gid_t ledger_gid, const char *ledger_path)
 		return false;
 	if (setresgid((gid_t)-1, ledger_gid, (gid_t)-1) >= 0)
 		return false;
-	if (!caps_are(NET_ADMIN) || set_caps(~0ULL, ~0ULL) >= 0)
-		return false;
-	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
-		if (cap != CAP_NET_ADMIN && set_caps(1ULL << cap, NET_ADMIN | 1ULL << cap) >= 0)
-			return false;
 	fd = open(ledger_path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
 		bg_close(fd);
 	return fd < 0 && (errno == EACCES || errno == EPERM);
 }
 
-enum priv_code sandbox_drop(const char *ledger_path)
+enum priv_code sandbox_drop(uint64_t caps, const char *ledger_path)
 {
 	gid_t real = getgid(), ledger_gid = getegid();
 
-	if (setresgid(real, real, real) < 0 || set_caps(NET_ADMIN, NET_ADMIN) < 0 ||
+	if (real == ledger_gid || (ledger_path && setresgid(real, real, real) < 0))
+		return PRIV_CODE_SANDBOX;
+	if (set_caps(caps, caps) < 0 ||
 		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return PRIV_CODE_SANDBOX;
-	return no_way_back(ledger_gid, ledger_path) ? PRIV_CODE_OK : PRIV_CODE_SANDBOX;
+	if (ledger_path && !no_group_back(ledger_gid, ledger_path))
+		return PRIV_CODE_SANDBOX;
+	return no_more_caps(caps) ? PRIV_CODE_OK : PRIV_CODE_SANDBOX;
 }
 
 /* ---- seal ---- */
-
-enum rule {
-	RULE_ANY,
-	RULE_FD,	 /* first argument is this descriptor */
-	RULE_FD_FLAGS,	 /* and the third argument is exactly value */
-	RULE_FD_COMMAND, /* and the second argument is exactly value */
-	RULE_COMMAND,	 /* second argument is exactly value */
-	RULE_LENGTH,	 /* third argument is at most value */
-};
-
-struct seal_row {
-	int syscall;
-	enum rule rule;
-	int fd;
-	uint32_t value;
-	const char *reason;
-};
 
 static int add_rule(scmp_filter_ctx ctx, const struct seal_row *row)
 {
@@ -219,6 +209,19 @@ static int add_rule(scmp_filter_ctx ctx, const struct seal_row *row)
 	return -EINVAL;
 }
 
+enum priv_code sandbox_seal_rows(const struct seal_row *rows, size_t n)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r = ctx ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = add_rule(ctx, &rows[i]);
+	if (r >= 0)
+		r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r < 0 ? PRIV_CODE_SANDBOX : PRIV_CODE_OK;
+}
+
 enum priv_code sandbox_seal(const struct sandbox_fds *f)
 {
 	const struct seal_row rows[] = {
@@ -232,6 +235,13 @@ enum priv_code sandbox_seal(const struct sandbox_fds *f)
 		{SCMP_SYS(restart_syscall), RULE_ANY, 0, 0, "that wait, after SIGSTOP and SIGCONT"},
 		{SCMP_SYS(sendto), RULE_FD, f->netlink, 0, "rtnetlink"},
 		{SCMP_SYS(recvfrom), RULE_FD, f->netlink, 0, "rtnetlink"},
+		{SCMP_SYS(ppoll), RULE_ANY, 0, 0, "waiting for a request or a changed rule set"},
+		{SCMP_SYS(sendto), RULE_FD, f->nft, 0, "nf_tables"},
+		{SCMP_SYS(recvfrom), RULE_FD, f->nft, 0, "nf_tables"},
+		{SCMP_SYS(recvfrom), RULE_FD, f->nft_events, 0, "others' changes of rule sets"},
+		{SCMP_SYS(getsockopt), RULE_FD, f->legacy, 0, "iptables-legacy's FORWARD policy"},
+		{SCMP_SYS(pread64), RULE_FD, f->ip_forward, 0, "net.ipv4.ip_forward"},
+		{SCMP_SYS(openat), RULE_FD_FLAGS, f->ipv4_dir, O_WRONLY | O_CLOEXEC, "the same"},
 		{SCMP_SYS(openat), RULE_FD_FLAGS, f->tun_dir, O_RDWR | O_CLOEXEC, "/dev/net/tun"},
 		{SCMP_SYS(openat), RULE_FD_FLAGS, f->ipv6_dir, O_WRONLY | O_CLOEXEC,
 			"IPv6 settings of a tap; never matches when ipv6_dir is -1"},
@@ -239,16 +249,13 @@ enum priv_code sandbox_seal(const struct sandbox_fds *f)
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETIFF, "make a tap"},
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETOWNER, "give it to the user"},
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETPERSIST, "make it stay"},
+		{SCMP_SYS(socket), RULE_FD_COMMAND, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC,
+			"the name server's; the first argument is no descriptor here"},
+		{SCMP_SYS(setsockopt), RULE_COMMAND, 0, IPPROTO_IP, "its IP_FREEBIND"},
+		{SCMP_SYS(bind), RULE_ANY, 0, 0, "it to the gateway's address"},
 		{SCMP_SYS(close), RULE_ANY, 0, 0, "taps, settings, descriptors of a bad message"},
 		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
 	};
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r = ctx ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows) && r >= 0; i++)
-		r = add_rule(ctx, &rows[i]);
-	if (r >= 0)
-		r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : seccomp_load(ctx);
-	seccomp_release(ctx);
-	return r < 0 ? PRIV_CODE_SANDBOX : PRIV_CODE_OK;
+	return sandbox_seal_rows(rows, ARRAY_SIZE(rows));
 }

@@ -10,6 +10,7 @@
 
 #include "common/agent_proto.h"
 #include "common/json.h"
+#include "common/disk_layout.h"
 #include "daemon/driver/vmm_impl.h"
 
 #define QMP_SOCKET "qmp.sock"
@@ -91,12 +92,18 @@ static void add_serial(struct argv *argv, const struct vmm_spec *spec)
 static int add_disk(
 	struct argv *argv, const char *node, const char *path, unsigned bus, bool read_only)
 {
+	bool device = strncmp(path, BG_DISK_NODE_DIR "/", sizeof(BG_DISK_NODE_DIR)) == 0;
 	_json_ json_t *dev = json_pack("{s:s, s:s, s:b, s:s, s:s, s:{s:s, s:o, s:s}}", "driver",
 		"raw", "node-name", node, "read-only", read_only, "discard",
 		read_only ? "ignore" : "unmap", "detect-zeroes", read_only ? "off" : "unmap",
-		"file", "driver", "file", "filename", bg_json_str(path), "locking", "on");
-	_free_ char *text = dev ? json_dumps(dev, JSON_COMPACT) : NULL;
+		"file", "driver", device ? "host_device" : "file", "filename", bg_json_str(path),
+		"locking", "on");
+	_free_ char *text = NULL;
 
+	/* Not cached here: what waits in the host's cache would want room after a pause. */
+	if (dev && device)
+		json_object_set_new(dev, "cache", json_pack("{s:b}", "direct", true));
+	text = dev ? json_dumps(dev, JSON_COMPACT) : NULL;
 	if (!text)
 		return -ENOMEM;
 	argv_add(argv, "-blockdev");

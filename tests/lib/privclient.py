@@ -6,11 +6,15 @@ import socket
 import struct
 import subprocess
 
-HELPER = "/usr/libexec/banger/banger-privhelper"
-HELPER_DIR = "/usr/libexec/banger/priv"  # where that link leads: closed to those outside the group
-HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP = 1, 2, 3, 4, 5
+LIBEXEC = os.environ.get("BANGER_LIBEXEC", "/usr/libexec/banger")
+HELPER = LIBEXEC + "/banger-privhelper"
+HELPER_DIR = LIBEXEC + "/priv"  # where that link leads: closed to those outside the group
+DISK_HELPER = LIBEXEC + "/banger-privhelper-disk"
+HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP, NET_NAT, DNS_BIND = 1, 2, 3, 4, 5, 6, 7
+DISK_ATTACH, DISK_DETACH = 20, 21
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
- BUSY, USERS, SLOT_LIMIT, TAKEN) = range(15)
+ BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL, PORT_TAKEN, NO_DM, NO_NODES, FILE, SIZE,
+ OVERLAY, IN_USE) = range(26)
 HEAD = struct.Struct("<BBHIHB5s")
 
 
@@ -39,6 +43,7 @@ class Helper:
         ours, theirs = self._pair(user)
         self.sock = ours
         self.sock.settimeout(30)
+        self.fds = []
 
         def child():
             fd = theirs.fileno()
@@ -87,18 +92,18 @@ class Helper:
 
     def receive(self):
         try:
-            data = self.sock.recv(4096)
+            data, self.fds, _, _ = socket.recv_fds(self.sock, 4096, 4)
         except ConnectionResetError:  # once, when it ended without reading all; its last words come after
             data = self.sock.recv(4096)
         if not data:
             raise Ended()
         version, verb, length, rid, code, nfds, zero = HEAD.unpack(data[:HEAD.size])
-        assert version == 1 and zero == bytes(5) and nfds == 0 and length == len(data) - HEAD.size
+        assert version == 1 and zero == bytes(5) and nfds == len(self.fds) and length == len(data) - HEAD.size
         return verb, rid, code, data[HEAD.size:]
 
-    def call(self, verb, body=b""):
+    def call(self, verb, body=b"", fds=()):
         self.rid += 1
-        self.raw(message(verb, body, self.rid))
+        self.raw(message(verb, body, self.rid, nfds=len(fds)), fds)
         got, rid, code, rest = self.receive()
         assert got == verb and rid in (0, self.rid)
         if code != OK:
@@ -129,6 +134,21 @@ class Helper:
 
     def detach(self, slot):
         return struct.unpack("<B", self.call(NET_DETACH, bytes([slot])))[0]
+
+    def disk_attach(self, slot, base, overlay):
+        """base and overlay: descriptors. The path of the node."""
+        fresh, node = struct.unpack("<B16s", self.call(DISK_ATTACH, bytes([slot]), (base, overlay)))
+        return {"fresh": fresh, "node": "/dev/banger/" + node.rstrip(b"\0").decode()}
+
+    def disk_detach(self, slot):
+        return struct.unpack("<B", self.call(DISK_DETACH, bytes([slot])))[0]
+    def nat(self, slot, on):
+        return struct.unpack("<B", self.call(NET_NAT, bytes([slot, on])))[0]
+
+    def dns(self):
+        gateway, = struct.unpack("<I", self.call(DNS_BIND))
+        fd, = self.fds
+        return quad(gateway), socket.socket(fileno=fd)
 
     def list(self):
         return struct.unpack("<Q", self.call(LIST))[0]

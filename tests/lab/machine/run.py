@@ -64,6 +64,7 @@ def programs(build):
             if path.is_file() and os.access(path, os.X_OK):
                 yield path
     yield build / "privhelper/banger-privhelper"
+    yield build / "privhelper/banger-privhelper-disk"
 
 
 def owned_by_root(info):
