@@ -48,7 +48,7 @@ static void show_storage(const struct term *t, const json_t *storage)
 
 static void show_parts(const struct term *t, const json_t *d)
 {
-	const json_t *helper = json_object_get(d, "helper");
+	const json_t *helper = json_object_get(d, "helper"), *dns = json_object_get(d, "dns");
 	bool ok = false;
 
 	(void)bg_json_get_bool(helper, "ok", &ok);
@@ -58,6 +58,10 @@ static void show_parts(const struct term *t, const json_t *d)
 		render_field(t, "helper", STYLE_PLAIN, "%s", render_text(helper, "path"));
 	else
 		show_error(t, "helper", json_object_get(helper, "error"));
+	if (*render_text(dns, "address"))
+		render_field(t, "names", STYLE_PLAIN, "NAME.vm, answered at %s", render_text(dns, "address"));
+	else if (ok && json_is_object(json_object_get(dns, "error")))
+		show_error(t, "names", json_object_get(dns, "error"));
 }
 
 static void show_running(const struct term *t, const json_t *d)

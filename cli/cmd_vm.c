@@ -68,6 +68,14 @@ static void report_killed(struct cli *cli, const struct job *job)
 	report_line(cli, job, "killed", NULL);
 }
 
+static void report_set(struct cli *cli, const struct job *job)
+{
+	bool nat = false;
+
+	(void)bg_json_get_bool(result_of(job), "nat", &nat);
+	report_line(cli, job, nat ? "has NAT now, set" : "has no NAT now, set", NULL);
+}
+
 static void report_deleted(struct cli *cli, const struct job *job)
 {
 	report_line(cli, job, "deleted", NULL);
@@ -200,6 +208,15 @@ static int vm_stop(struct cli *cli, const struct args *args, struct bg_err **err
 	if (timeout)
 		body = json_pack("{s:I}", "timeout_s", (json_int_t)timeout);
 	return run_many(cli, args, "stop", ROUTE_VM_STOP, body, report_stopped);
+}
+
+static int vm_set(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	bool on = args_has(args, "--nat");
+
+	if (on == args_has(args, "--no-nat"))
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "give --nat or --no-nat%s", on ? ", not both" : "");
+	return run_many(cli, args, "set", ROUTE_VM_SET, json_pack("{s:b}", "nat", on), report_set);
 }
 
 static int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -408,6 +425,13 @@ static const struct flag kill_flags[] = {
 	FLAG_TIMING,
 	FLAG_END,
 };
+static const struct flag set_flags[] = {
+	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
+	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
+	FLAG_JSON,
+	FLAG_TIMING,
+	FLAG_END,
+};
 static const struct flag logs_flags[] = {
 	{"--follow", NULL, ARG_NONE, "go on printing what comes, until Ctrl-C", 'f'},
 	{"--tail", "LINES", ARG_NUMBER, "only the last ones of what is there", 'n'},
@@ -462,6 +486,15 @@ const struct command vm_commands[] = {
 		.summary = "end VMs at once, as a power cut would",
 		.example = "banger vm kill web\nbanger vm kill --signal TERM web",
 		.run = vm_kill},
+	{.path = "vm set",
+		.kind = ARG_VM,
+		.min_args = 1,
+		.max_args = ARGS_MANY,
+		.flags = set_flags,
+		.usage = "NAME...",
+		.summary = "change VMs; a running one at once",
+		.example = "banger vm set web --nat",
+		.run = vm_set},
 	{.path = "vm delete",
 		.alias = "vm rm",
 		.kind = ARG_VM,

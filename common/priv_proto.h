@@ -67,8 +67,10 @@ enum priv_helper { PRIV_HELPER_NET = 1, PRIV_HELPER_DISK = 2, PRIV_HELPER_BOTH =
 /* What an installed helper can do for this user; grows with the verbs. */
 enum priv_ability {
 	PRIV_ABILITY_NET = 1 << 0,
-	PRIV_ABILITY_DISK = 1 << 1,
-	PRIV_ABILITY_ALL_ = PRIV_ABILITY_NET | PRIV_ABILITY_DISK
+	PRIV_ABILITY_NAT = 1 << 1,
+	PRIV_ABILITY_DNS = 1 << 2,
+	PRIV_ABILITY_DISK = 1 << 3,
+	PRIV_ABILITY_ALL_ = PRIV_ABILITY_NET | PRIV_ABILITY_NAT | PRIV_ABILITY_DNS | PRIV_ABILITY_DISK
 };
 
 #define PRIV_TYPE_U8(n) uint8_t n;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "daemon/config.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 
@@ -17,6 +18,7 @@ enum kind {
 	KIND_PROGRAM,
 	KIND_PATH,
 	KIND_NAME,
+	KIND_RESOLVER,
 	KIND_VCPUS,
 	KIND_SECONDS,
 	KIND_MEMORY,
@@ -140,6 +142,17 @@ static int set_name(const struct load *l, const struct key *key, const char *tex
 	return set_string(l, key, text);
 }
 
+static int set_resolver(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	uint8_t address[sizeof(struct in6_addr)];
+
+	if (text[0] && !bg_streq(text, "system") && inet_pton(AF_INET, text, address) != 1 &&
+		inet_pton(AF_INET6, text, address) != 1)
+		return bad(l, line, "use system, an address such as \"9.9.9.9\", or \"\"",
+			"%s: \"%.60s\" is no address", key->name, text);
+	return set_string(l, key, text);
+}
+
 static bool is_number(enum kind kind)
 {
 	return kind == KIND_VCPUS || kind == KIND_SECONDS;
@@ -186,6 +199,8 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 		return set_path(l, key, text, line);
 	case KIND_NAME:
 		return set_name(l, key, text, line);
+	case KIND_RESOLVER:
+		return set_resolver(l, key, text, line);
 	case KIND_VCPUS:
 	case KIND_SECONDS:
 		return set_number(l, key, strtoll(text, NULL, 10), line);
@@ -308,5 +323,6 @@ void config_free(struct config *config)
 	free(config->qemu_bin);
 	free(config->ssh_key_path);
 	free(config->default_image_name);
+	free(config->dns);
 	free(config);
 }

@@ -26,6 +26,7 @@ struct config {
 	uint64_t default_disk_mib;   /* 8G */
 	uint64_t default_work_mib;   /* 8G */
 	uint64_t disk_reserve_mib;   /* VMs are paused before less is free */
+	char *dns; /* "system", an address, or "" for no name server */
 	unsigned boot_timeout_s;     /* VMM start to guest ready */
 };
 

@@ -16,6 +16,8 @@
 #include "common/log.h"
 #include "daemon/boot.h"
 #include "daemon/companion.h"
+#include "daemon/dns/dns.h"
+#include "daemon/vm/vm_dns.h"
 
 enum { DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400 };
 
@@ -188,6 +190,7 @@ static int make_all(struct engine *engine, struct engine_boot *boot, struct part
 	if (r < 0)
 		return r;
 	vms_recover(engine);
+	vm_dns_start(engine);
 	return http_new(engine->loop, engine, TAKE_FD(boot->listen_fd), &engine->http, err);
 }
 
@@ -204,6 +207,9 @@ static void unmake(struct engine *engine, struct parts *parts)
 	keys_free(engine->keys);
 	vmm_probe_free(engine->probe);
 	net_call_free(engine->net_boot);
+	net_call_free(engine->dns_call);
+	dns_free(engine->dns);
+	bg_err_free(engine->dns_err);
 	net_free(engine->net);
 	disk_call_free(engine->disk_boot);
 	disk_free(engine->disk);

@@ -25,6 +25,8 @@
 #include "daemon/vm/space.h"
 #include "daemon/vm/vm.h"
 
+struct dns;
+
 struct engine {
 	struct loop *loop;
 	const struct bg_paths *paths;
@@ -39,6 +41,9 @@ struct engine {
 	struct net_call *net_boot; /* waits for the helper's HELLO after the start */
 	struct disk *disk;
 	struct disk_call *disk_boot; /* the same for the disk helper */
+	struct net_call *dns_call; /* waits for the socket */
+	struct dns *dns;	   /* NULL: none, or not yet */
+	struct bg_err *dns_err;	   /* why there is none */
 	struct vmm_probe *probe;
 	const struct storage_driver *storage;
 	const char *storage_reason; /* static, or storage_text */

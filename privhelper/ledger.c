@@ -42,7 +42,8 @@ struct disk_row {
 	uint8_t boot_id[16];
 	uint64_t nonce;
 	uint32_t minor;
-	uint8_t zero[4];
+	uint8_t nat;
+	uint8_t zero[3];
 	uint32_t crc;
 } __attribute__((packed));
 
@@ -246,7 +247,7 @@ static off_t row_at(const struct ledger *l, unsigned slot)
 static bool row_valid(const struct ledger *l, unsigned slot, const struct disk_row *d)
 {
 	return d->magic == ROW_MAGIC && (d->state == LEDGER_INTENT || d->state == LEDGER_LIVE) &&
-	       d->slot == slot && d->index == l->index && d->uid == l->uid &&
+	       d->slot == slot && d->index == l->index && d->uid == l->uid && d->nat <= 1 &&
 	       is_zero(d->zero, sizeof(d->zero)) &&
 	       d->crc == crc32(d, offsetof(struct disk_row, crc));
 }
@@ -272,6 +273,7 @@ int ledger_get(const struct ledger *l, unsigned slot, struct ledger_row *ret)
 	ret->guest = d.guest;
 	ret->nonce = d.nonce;
 	ret->minor = d.minor;
+	ret->nat = d.nat;
 	return 0;
 }
 
@@ -291,6 +293,7 @@ int ledger_put(const struct ledger *l, unsigned slot, const struct ledger_row *r
 		d.guest = row->guest;
 		d.nonce = row->nonce;
 		d.minor = row->minor;
+		d.nat = row->nat;
 		d.netns = l->netns;
 		memcpy(d.boot_id, l->boot_id, sizeof(d.boot_id));
 		d.crc = crc32(&d, offsetof(struct disk_row, crc));

@@ -40,6 +40,7 @@ struct ledger_row {
 	uint32_t guest;	  /* address as a number */
 	uint64_t nonce;	  /* of the disk's uuid; not 0 in a disk's row */
 	uint32_t minor;	  /* of the disk, once it is complete */
+	bool nat;	  /* its guest may go beyond this host */
 };
 
 struct ledger {

@@ -261,13 +261,12 @@ int netlink_link_get(
  * What an interface to an untrusted guest needs: sources are checked against the
  * one route through it; ARP answers for and speaks of this interface's address
  * only; no redirects, source routes, loopback addresses or proxying; what comes in
- * is for this host or dropped, until a verb lets it further.
+ * is for this host or dropped, unless forwarding is on.
  */
 static const struct {
 	uint16_t id;
 	uint32_t value;
 } inet_conf[] = {
-	{IPV4_DEVCONF_FORWARDING, 0},
 	{IPV4_DEVCONF_RP_FILTER, 1},
 	{IPV4_DEVCONF_ARP_IGNORE, 1},
 	{IPV4_DEVCONF_ARP_ANNOUNCE, 2},
@@ -282,7 +281,7 @@ static const struct {
 	{IPV4_DEVCONF_BOOTP_RELAY, 0},
 };
 
-int netlink_link_setup(struct netlink *nl, uint32_t ifindex, const char *alias)
+int netlink_link_setup(struct netlink *nl, uint32_t ifindex, const char *alias, bool forwarding)
 {
 	struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex};
 	struct nlmsghdr *h = begin(nl, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
@@ -292,6 +291,7 @@ int netlink_link_setup(struct netlink *nl, uint32_t ifindex, const char *alias)
 	spec = nest(h, IFLA_AF_SPEC);
 	inet = nest(h, AF_INET);
 	conf = nest(h, IFLA_INET_CONF);
+	put_u32(h, IPV4_DEVCONF_FORWARDING, forwarding);
 	for (size_t i = 0; i < ARRAY_SIZE(inet_conf); i++)
 		put_u32(h, inet_conf[i].id, inet_conf[i].value);
 	nest_end(h, conf);

@@ -36,8 +36,8 @@ uint64_t netlink_netns(const struct netlink *nl);
 /* By index, or by name when ifindex is 0. -ENODEV when there is none. */
 int netlink_link_get(
 	struct netlink *nl, uint32_t ifindex, const char *name, struct netlink_link *ret);
-/* IPv4 settings of an interface that faces a guest, and its alias. */
-int netlink_link_setup(struct netlink *nl, uint32_t ifindex, const char *alias);
+/* IPv4 settings of an interface that faces a guest, and its alias. forwarding: what comes in may go on. */
+int netlink_link_setup(struct netlink *nl, uint32_t ifindex, const char *alias, bool forwarding);
 int netlink_link_up(struct netlink *nl, uint32_t ifindex);
 /* -ENODEV when it is gone already. */
 int netlink_link_del(struct netlink *nl, uint32_t ifindex);

@@ -18,6 +18,9 @@ struct role {
 	/* The open stage: ledger and kernel interfaces. */
 	enum priv_code (*open)(struct session *s);
 	enum priv_code (*seal)(const struct session *s);
+	/* NULL: nothing. A descriptor that tells when somebody changes what is ours, and what puts it right (whether it had to). */
+	int (*watched)(const struct session *s);
+	bool (*mend)(struct session *s);
 	answer_fn *answers[PRIV_VERB_END_]; /* NULL: not its verb */
 };
 

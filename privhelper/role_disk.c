@@ -40,6 +40,7 @@ static enum priv_code seal_disk(const struct session *s)
 	const int ledger = s->ledger.fd, nodes = s->blk.nodes, private = s->blk.private,
 		  dm = s->blk.dm_control;
 	const struct seal_row rows[] = {
+		{SCMP_SYS(ppoll), RULE_ANY, 0, 0, "wait for a request"},
 		{SCMP_SYS(recvmsg), RULE_FD, SESSION_SOCK, 0, "requests"},
 		{SCMP_SYS(sendmsg), RULE_FD, SESSION_SOCK, 0, "replies"},
 		{SCMP_SYS(pread64), RULE_ANY, 0, 0, "ledger rows, an overlay's header"},

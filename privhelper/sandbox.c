@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/if_tun.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -234,6 +235,13 @@ enum priv_code sandbox_seal(const struct sandbox_fds *f)
 		{SCMP_SYS(restart_syscall), RULE_ANY, 0, 0, "that wait, after SIGSTOP and SIGCONT"},
 		{SCMP_SYS(sendto), RULE_FD, f->netlink, 0, "rtnetlink"},
 		{SCMP_SYS(recvfrom), RULE_FD, f->netlink, 0, "rtnetlink"},
+		{SCMP_SYS(ppoll), RULE_ANY, 0, 0, "waiting for a request or a changed rule set"},
+		{SCMP_SYS(sendto), RULE_FD, f->nft, 0, "nf_tables"},
+		{SCMP_SYS(recvfrom), RULE_FD, f->nft, 0, "nf_tables"},
+		{SCMP_SYS(recvfrom), RULE_FD, f->nft_events, 0, "others' changes of rule sets"},
+		{SCMP_SYS(getsockopt), RULE_FD, f->legacy, 0, "iptables-legacy's FORWARD policy"},
+		{SCMP_SYS(pread64), RULE_FD, f->ip_forward, 0, "net.ipv4.ip_forward"},
+		{SCMP_SYS(openat), RULE_FD_FLAGS, f->ipv4_dir, O_WRONLY | O_CLOEXEC, "the same"},
 		{SCMP_SYS(openat), RULE_FD_FLAGS, f->tun_dir, O_RDWR | O_CLOEXEC, "/dev/net/tun"},
 		{SCMP_SYS(openat), RULE_FD_FLAGS, f->ipv6_dir, O_WRONLY | O_CLOEXEC,
 			"IPv6 settings of a tap; never matches when ipv6_dir is -1"},
@@ -241,6 +249,10 @@ enum priv_code sandbox_seal(const struct sandbox_fds *f)
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETIFF, "make a tap"},
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETOWNER, "give it to the user"},
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETPERSIST, "make it stay"},
+		{SCMP_SYS(socket), RULE_FD_COMMAND, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC,
+			"the name server's; the first argument is no descriptor here"},
+		{SCMP_SYS(setsockopt), RULE_COMMAND, 0, IPPROTO_IP, "its IP_FREEBIND"},
+		{SCMP_SYS(bind), RULE_ANY, 0, 0, "it to the gateway's address"},
 		{SCMP_SYS(close), RULE_ANY, 0, 0, "taps, settings, descriptors of a bad message"},
 		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
 	};

@@ -9,8 +9,11 @@
 
 #include "common/priv_proto.h"
 #include "privhelper/blk.h"
+#include "privhelper/forward.h"
 #include "privhelper/ledger.h"
+#include "privhelper/legacy.h"
 #include "privhelper/netlink.h"
+#include "privhelper/nft.h"
 #include "privhelper/policy.h"
 #include "privhelper/tap.h"
 
@@ -21,11 +24,39 @@ struct session {
 	uid_t uid;
 	struct policy policy;
 	struct ledger ledger;
-	struct netlink nl;     /* network helper */
-	struct tap_dirs dirs;  /* network helper */
-	struct blk_host blk;   /* disk helper */
+	/* network helper */
+	struct netlink nl;
+	struct nft nft;
+	struct tap_dirs dirs;
+	struct forward forward;
+	struct legacy legacy;
+	struct {
+		uint64_t used, nat; /* slots that are not free in the ledger, and those of them with NAT */
+	} rows;
+	struct {
+		bool valid, any; /* the rest is known; there are any */
+		uint64_t nat;
+		uint32_t seal;
+	} rules; /* as they were last made */
+	/* disk helper */
+	struct blk_host blk;
 	bool greeted; /* HELLO was answered: the ledger is bound and repaired */
 };
+
+/* ---- verb_net.c, for verb_nat.c ---- */
+
+/* ledger_put, and session->rows with it. */
+int session_put_row(struct session *s, unsigned slot, const struct ledger_row *row, bool sync);
+/* Whether the slot's tap is there, as it was made; ret_tap is filled in any case. */
+bool session_live(struct session *s, unsigned slot, const struct ledger_row *row, struct tap *ret_tap);
+
+/* ---- verb_nat.c ---- */
+
+/* Brings the rules to what session->rows says, where they are not known to be that. 0 or -errno. */
+int session_rules(struct session *s);
+enum priv_code session_rules_code(int r);
+/* After an announcement on nft.events: puts back what others took away. Whether it had to. */
+bool session_mend_rules(struct session *s);
 
 /*
  * answer_<verb>: req is valid. Fills the reply's fields and returns PRIV_CODE_OK, or

@@ -79,22 +79,22 @@ static int no_ipv6(const struct tap_dirs *dirs, const char *name)
 	return r < 0 ? r : set_ipv6(dirs, name, "disable_ipv6", "1");
 }
 
-int tap_settle(
-	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex)
+int tap_settle(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
+	uint32_t ifindex, bool forwarding)
 {
 	char alias[64];
 	int r;
 
 	(void)snprintf(
 		alias, sizeof(alias), "banger uid %u slot %u", (unsigned)tap->uid, tap->slot);
-	r = netlink_link_setup(nl, ifindex, alias);
+	r = netlink_link_setup(nl, ifindex, alias, forwarding);
 	return r < 0 ? r : no_ipv6(dirs, tap->name);
 }
 
 int tap_configure(
 	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex)
 {
-	int r = tap_settle(dirs, nl, tap, ifindex);
+	int r = tap_settle(dirs, nl, tap, ifindex, false);
 
 	if (r >= 0)
 		r = netlink_addr_add(nl, ifindex, tap->gateway);

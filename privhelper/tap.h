@@ -35,9 +35,9 @@ int tap_create(const struct tap_dirs *dirs, struct netlink *nl, const struct tap
 /* Gives it to the user, then makes it stay. In this order: nobody else can ever attach to it. */
 int tap_keep(int fd, uid_t uid);
 /* Its settings alone; also of a tap that has been up, since others may have changed them. */
-int tap_settle(
-	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex);
-/* The settings, then address, up and route. */
+int tap_settle(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
+	uint32_t ifindex, bool forwarding);
+/* The settings, without forwarding, then address, up and route. */
 int tap_configure(
 	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex);
 /* Whether the device of that index is this tap and still as it was made. */

@@ -24,6 +24,23 @@ static struct tap tap_of(const struct session *s, unsigned slot)
 	return tap;
 }
 
+static void note_row(struct session *s, unsigned slot, const struct ledger_row *row)
+{
+	const uint64_t bit = 1ULL << slot;
+
+	s->rows.used = row->state == LEDGER_FREE ? s->rows.used & ~bit : s->rows.used | bit;
+	s->rows.nat = row->state == LEDGER_LIVE && row->nat ? s->rows.nat | bit : s->rows.nat & ~bit;
+}
+
+int session_put_row(struct session *s, unsigned slot, const struct ledger_row *row, bool sync)
+{
+	int r = ledger_put(&s->ledger, slot, row, sync);
+
+	if (r >= 0)
+		note_row(s, slot, row);
+	return r;
+}
+
 static int remove_device(struct session *s, unsigned slot, const struct ledger_row *row)
 {
 	const struct tap tap = tap_of(s, slot);
@@ -51,44 +68,46 @@ static int release(struct session *s, unsigned slot, struct ledger_row row)
 		return 0;
 	if (row.state == LEDGER_LIVE) {
 		row.state = LEDGER_INTENT;
-		r = ledger_put(&s->ledger, slot, &row, true);
+		r = session_put_row(s, slot, &row, true);
 	}
 	if (r >= 0)
 		r = remove_device(s, slot, &row);
 	if (r >= 0)
-		r = ledger_put(&s->ledger, slot, &none, false);
+		r = session_put_row(s, slot, &none, false);
 	return r;
+}
+
+bool session_live(struct session *s, unsigned slot, const struct ledger_row *row, struct tap *ret_tap)
+{
+	*ret_tap = tap_of(s, slot);
+	return row->state == LEDGER_LIVE && row->guest == ret_tap->guest &&
+	       tap_intact(&s->nl, ret_tap, row->ifindex);
 }
 
 static bool is_live(struct session *s, unsigned slot, const struct ledger_row *row)
 {
-	const struct tap tap = tap_of(s, slot);
+	struct tap tap;
 
-	return row->state == LEDGER_LIVE && row->guest == tap.guest &&
-	       tap_intact(&s->nl, &tap, row->ifindex);
+	return session_live(s, slot, row, &tap);
 }
 
-/* Makes a FREE slot LIVE; on failure the row says what is left. */
+/* Makes a slot whose row says INTENT LIVE; on failure the row says what is left. */
 static int make(struct session *s, const struct tap *tap)
 {
 	struct ledger_row row = {.state = LEDGER_INTENT, .guest = tap->guest};
 	_close_ int fd = -1;
-	int r = ledger_put(&s->ledger, tap->slot, &row, true);
-
-	if (r < 0)
-		return r;
-	r = tap_create(&s->dirs, &s->nl, tap, &fd, &row.ifindex);
+	int r = tap_create(&s->dirs, &s->nl, tap, &fd, &row.ifindex);
 	if (r < 0)
 		return r;
 	/* Before the device can stay: a row without an index means that nothing did. */
-	r = ledger_put(&s->ledger, tap->slot, &row, false);
+	r = session_put_row(s, tap->slot, &row, false);
 	if (r >= 0)
 		r = tap_keep(fd, tap->uid);
 	if (r >= 0)
 		r = tap_configure(&s->dirs, &s->nl, tap, row.ifindex);
 	if (r >= 0) {
 		row.state = LEDGER_LIVE;
-		r = ledger_put(&s->ledger, tap->slot, &row, false);
+		r = session_put_row(s, tap->slot, &row, false);
 	}
 	return r;
 }
@@ -100,7 +119,10 @@ static int repair(struct session *s)
 		struct ledger_row row;
 		int r = ledger_get(&s->ledger, slot, &row);
 
-		if (r >= 0 && !is_live(s, slot, &row))
+		if (r < 0)
+			return r;
+		note_row(s, slot, &row);
+		if (!is_live(s, slot, &row))
 			r = release(s, slot, row);
 		if (r < 0)
 			return r;
@@ -135,11 +157,14 @@ enum priv_code answer_hello(struct session *s, const struct priv_req *req, struc
 				      : PRIV_CODE_LEDGER;
 	if (repair(s) < 0)
 		return PRIV_CODE_FAILED;
+	r = session_rules(s);
+	if (r < 0)
+		return session_rules_code(r);
 	rep->hello.hash = priv_table_hash();
 	rep->hello.index = (uint8_t)s->ledger.index;
 	rep->hello.slots = (uint8_t)s->policy.slots_per_user;
 	rep->hello.gateway = policy_gateway(&s->policy, s->ledger.index);
-	rep->hello.abilities = PRIV_ABILITY_NET;
+	rep->hello.abilities = PRIV_ABILITY_ALL_;
 	return PRIV_CODE_OK;
 }
 
@@ -148,17 +173,23 @@ static enum priv_code make_code(int r)
 	return r == -EEXIST ? PRIV_CODE_TAKEN : r == -ENODEV ? PRIV_CODE_NO_TUN : PRIV_CODE_FAILED;
 }
 
+/* The rules of a user's first slot come before its tap can be used. */
 static enum priv_code attach_fresh(struct session *s, const struct tap *tap)
 {
-	struct ledger_row left;
-	int r = make(s, tap);
+	struct ledger_row left = {.state = LEDGER_INTENT, .guest = tap->guest};
+	int rules, r = session_put_row(s, tap->slot, &left, true);
 
+	if (r < 0)
+		return PRIV_CODE_LEDGER;
+	rules = session_rules(s);
+	r = rules < 0 ? rules : make(s, tap);
 	if (r >= 0)
 		return PRIV_CODE_OK;
 	/* What cannot be released now is put right by the next helper. */
 	if (ledger_get(&s->ledger, tap->slot, &left) >= 0)
 		(void)release(s, tap->slot, left);
-	return make_code(r);
+	(void)session_rules(s);
+	return rules < 0 ? session_rules_code(rules) : make_code(r);
 }
 
 enum priv_code answer_net_attach(
@@ -175,7 +206,7 @@ enum priv_code answer_net_attach(
 		return PRIV_CODE_LEDGER;
 	if (is_live(s, slot, &row)) {
 		/* ip_forward turned on, by Docker say, turns it on for every interface there is. */
-		if (tap_settle(&s->dirs, &s->nl, &tap, row.ifindex) < 0)
+		if (tap_settle(&s->dirs, &s->nl, &tap, row.ifindex, row.nat) < 0)
 			return PRIV_CODE_FAILED;
 	} else {
 		if (release(s, slot, row) < 0)
@@ -202,12 +233,21 @@ static enum priv_code detach(struct session *s, unsigned slot, bool *ret_existed
 	return release(s, slot, row) < 0 ? PRIV_CODE_FAILED : PRIV_CODE_OK;
 }
 
+static enum priv_code detach_rules(struct session *s)
+{
+	int r = session_rules(s);
+
+	return r < 0 ? session_rules_code(r) : PRIV_CODE_OK;
+}
+
 enum priv_code answer_net_detach(
 	struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
 	bool existed;
 	enum priv_code code = detach(s, req->net_detach.slot, &existed);
 
+	if (code == PRIV_CODE_OK)
+		code = detach_rules(s);
 	if (code == PRIV_CODE_OK)
 		rep->net_detach.existed = existed;
 	return code;
@@ -245,5 +285,5 @@ enum priv_code answer_cleanup(struct session *s, const struct priv_req *req, str
 			removed |= 1ULL << slot;
 	}
 	rep->cleanup.removed = removed;
-	return PRIV_CODE_OK;
+	return detach_rules(s);
 }

@@ -18,6 +18,7 @@
 #define api_VM_STOP        api_vm_stop
 #define api_VM_RESTART     api_vm_restart
 #define api_VM_KILL        api_vm_kill
+#define api_VM_SET         api_vm_set
 #define api_VM_LOGS        api_vm_logs
 #define api_IMAGE_LIST     api_image_list
 #define api_IMAGE_BUILD    api_image_build

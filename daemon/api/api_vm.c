@@ -15,6 +15,7 @@ static const char *const create_fields[] = {
 	"name", "image", "kernel", "vcpus", "memory_mib", "disk_mib", "work_mib", "nat", "start", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
+static const char *const set_fields[] = {"nat", NULL};
 static const char *const no_fields[] = {NULL};
 
 enum { STOP_TIMEOUT_MAX_S = 3600 };
@@ -158,6 +159,19 @@ void api_vm_kill(struct http_call *call, struct engine *engine)
 		http_reply_error(call, err);
 	else
 		ask(call, engine, VM_EV_KILL, kill_fields, &options);
+}
+
+void api_vm_set(struct http_call *call, struct engine *engine)
+{
+	struct vm_options options = {0};
+	struct bg_err *err = NULL;
+
+	if (bg_json_get_bool(http_call_body(call), "nat", &options.nat) < 0) {
+		bg_err_set(&err, BG_ERR_BAD_REQUEST, EINVAL, "the body has no \"nat\", true or false");
+		http_reply_error(call, err);
+	} else {
+		ask(call, engine, VM_EV_SET, set_fields, &options);
+	}
 }
 
 static int pick_log(const struct vm *vm, const char *log, const char **ret, struct bg_err **err)

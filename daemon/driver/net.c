@@ -30,6 +30,7 @@ struct net_call *net_call_new(struct net *net, enum net_kind kind, unsigned slot
 	call->kind = kind;
 	call->slot = slot;
 	call->state = NET_CALL_DONE;
+	call->got_sock = -1;
 	return call;
 }
 
@@ -60,6 +61,7 @@ static void destroy(struct net_call *call)
 	leave_list(call);
 	loop_source_free(call->deferred);
 	bg_err_free(call->err);
+	bg_close(call->got_sock);
 	free(call);
 }
 
@@ -67,7 +69,9 @@ static void on_deferred(void *userdata)
 {
 	struct net_call *call = userdata;
 
-	if (call->attached)
+	if (call->got)
+		call->got(TAKE_FD(call->got_sock), call->err, call->userdata);
+	else if (call->attached)
 		call->attached(call->err ? NULL : &call->card, call->err, call->userdata);
 	else
 		call->done(call->err, call->userdata);
@@ -119,13 +123,14 @@ void net_die(struct net *net, struct bg_err *err)
 }
 
 /* Takes a call that the owner wants; like gives what it is told by. */
-static int start_call(struct net *net, enum net_kind kind, unsigned slot, net_attach_fn attached,
+static int start_call(struct net *net, enum net_kind kind, unsigned slot, bool on, net_attach_fn attached,
 	net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err)
 {
 	struct net_call *call = net_call_new(net, kind, slot);
 
 	if (!call)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	call->on = on;
 	call->attached = attached;
 	call->done = done;
 	call->userdata = userdata;
@@ -143,19 +148,37 @@ static int start_call(struct net *net, enum net_kind kind, unsigned slot, net_at
 int net_attach(struct net *net, unsigned slot, net_attach_fn done, void *userdata,
 	struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_ATTACH, slot, done, NULL, userdata, ret, err);
+	return start_call(net, NET_ATTACH, slot, false, done, NULL, userdata, ret, err);
 }
 
 int net_detach(struct net *net, unsigned slot, net_done_fn done, void *userdata,
 	struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_DETACH, slot, NULL, done, userdata, ret, err);
+	return start_call(net, NET_DETACH, slot, false, NULL, done, userdata, ret, err);
+}
+
+int net_nat(struct net *net, unsigned slot, bool on, net_done_fn done, void *userdata,
+	struct net_call **ret, struct bg_err **err)
+{
+	return start_call(net, NET_NAT, slot, on, NULL, done, userdata, ret, err);
+}
+
+int net_dns(struct net *net, net_socket_fn done, void *userdata, struct net_call **ret, struct bg_err **err)
+{
+	struct net_call *call;
+	int r = start_call(net, NET_DNS, 0, false, NULL, NULL, userdata, &call, err);
+
+	if (r < 0)
+		return r;
+	call->got = done; /* it is told from the loop, not before */
+	*ret = call;
+	return r;
 }
 
 int net_when_ready(
 	struct net *net, net_done_fn fn, void *userdata, struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_READY, 0, NULL, fn, userdata, ret, err);
+	return start_call(net, NET_READY, 0, false, NULL, fn, userdata, ret, err);
 }
 
 void net_call_free(struct net_call *call)

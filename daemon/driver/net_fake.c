@@ -2,6 +2,7 @@
 /* The carrier of net.c for tests of a VM's life: cards that exist in no kernel. Slots as the real
  * default. */
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "daemon/driver/net_impl.h"
 
@@ -28,8 +29,14 @@ static void carry_out(struct net *net, struct net_call *call)
 	} else if (call->kind == NET_ATTACH) {
 		fill_card(call->slot, &call->card);
 		net->attached |= UINT64_C(1) << call->slot;
+	} else if (call->kind == NET_DNS) {
+		call->got_sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	} else if (call->kind == NET_NAT) {
+		net->nat &= ~(UINT64_C(1) << call->slot);
+		net->nat |= (uint64_t)call->on << call->slot;
 	} else {
 		net->attached &= ~(UINT64_C(1) << call->slot);
+		net->nat &= ~(UINT64_C(1) << call->slot);
 	}
 	net_call_finish(call, err);
 }
@@ -68,4 +75,9 @@ void net_fake_fail(struct net *net, unsigned nth)
 unsigned net_fake_attached(const struct net *net)
 {
 	return (unsigned)__builtin_popcountll(net->attached);
+}
+
+uint64_t net_fake_nat(const struct net *net)
+{
+	return net->nat;
 }

@@ -57,6 +57,10 @@ static int encode(const struct net_call *call, struct priv_msg *ret)
 		return priv_encode_net_attach(call->id, call->slot, ret);
 	case NET_DETACH:
 		return priv_encode_net_detach(call->id, call->slot, ret);
+	case NET_NAT:
+		return priv_encode_net_nat(call->id, call->slot, call->on, ret);
+	case NET_DNS:
+		return priv_encode_dns_bind(call->id, ret);
 	case NET_READY:
 		break;
 	}
@@ -189,23 +193,27 @@ static void on_list(struct net *net, const struct priv_msg *msg)
 		net_set_ready(net);
 }
 
-static void on_verb(struct net *net, const struct priv_msg *msg)
+static void on_verb(struct net *net, struct priv_msg *msg)
 {
 	struct net_call *call = TAILQ_FIRST(&net->sent);
 	struct bg_err *err = NULL;
-	bool existed;
+	bool was;
 	int r;
 
 	if (call->kind == NET_ATTACH)
 		r = decode_card(call, msg, &err);
+	else if (call->kind == NET_DNS)
+		r = priv_decode_dns_bind(msg, &call->got_sock, &err);
+	else if (call->kind == NET_NAT)
+		r = priv_decode_net_nat(msg, &was, &err);
 	else
-		r = priv_decode_net_detach(msg, &existed, &err);
+		r = priv_decode_net_detach(msg, &was, &err);
 	net_call_finish(call, err);
 	if (r == -EBADMSG)
 		die_of(net, EBADMSG, "breaks the protocol");
 }
 
-static void on_reply(struct net *net, const struct priv_msg *msg)
+static void on_reply(struct net *net, struct priv_msg *msg)
 {
 	const struct net_call *call = TAILQ_FIRST(&net->sent);
 	struct priv_hello hello;
@@ -242,8 +250,8 @@ static void on_io(int fd, unsigned events, void *userdata)
 		r = priv_msg_recv(net->sock, &msg);
 		if (r < 0)
 			break;
-		priv_msg_close(&msg); /* no reply to us carries any */
 		on_reply(net, &msg);
+		priv_msg_close(&msg); /* but for those that were taken */
 		if (!net->err && watch_answers(net) < 0)
 			die_of(net, ENOMEM, "cannot be watched");
 	}

@@ -8,7 +8,7 @@
 
 #include "daemon/driver/net.h"
 
-enum net_kind { NET_HELLO, NET_LIST, NET_ATTACH, NET_DETACH, NET_READY };
+enum net_kind { NET_HELLO, NET_LIST, NET_ATTACH, NET_DETACH, NET_NAT, NET_DNS, NET_READY };
 
 /* Where a call is. Its owner may let go of it (forgotten) at any time before NET_CALL_DONE. */
 enum net_call_state {
@@ -23,6 +23,7 @@ struct net_call {
 	enum net_call_state state;
 	enum net_kind kind;
 	unsigned slot;
+	bool on; /* NET_NAT */
 	uint32_t id;
 	bool forgotten;
 	struct loop_source *deferred;
@@ -30,6 +31,8 @@ struct net_call {
 	struct bg_err *err;
 	net_attach_fn attached;
 	net_done_fn done;
+	net_socket_fn got;
+	int got_sock; /* until it is handed over */
 	void *userdata;
 };
 TAILQ_HEAD(net_calls, net_call);
@@ -49,7 +52,7 @@ struct net {
 	struct loop_source *io, *deadline;
 	/* fake */
 	unsigned fail_in;
-	uint64_t attached;
+	uint64_t attached, nat;
 };
 
 struct net_carrier {

@@ -47,6 +47,18 @@ static const struct {
 		"the disk is lost: make the VM again"},
 	[PRIV_CODE_IN_USE] = {BG_ERR_HELPER_REFUSED, EBUSY,
 		"end what uses it: `sudo fuser -v /dev/banger/*` names it"},
+	[PRIV_CODE_NOT_ATTACHED] = {BG_ERR_HELPER_FAILED, ENODEV,
+		"start the VM again: `banger vm restart NAME`"},
+	[PRIV_CODE_NO_NFT] = {BG_ERR_HELPER_REFUSED, EOPNOTSUPP,
+		"banger needs nf_tables with ct, fib and masq: `sudo modprobe nf_tables`, or "
+		"another kernel"},
+	[PRIV_CODE_NO_FORWARD] = {BG_ERR_HELPER_REFUSED, EROFS,
+		"`sudo sysctl -w net.ipv4.ip_forward=1`"},
+	[PRIV_CODE_PORT_TAKEN] = {BG_ERR_HELPER_REFUSED, EADDRINUSE,
+		"keep that server off the addresses of bgr*, or set dns = \"\" in config.toml"},
+	[PRIV_CODE_FIREWALL] = {BG_ERR_HELPER_REFUSED, EPERM,
+		"let the administrator accept what is forwarded from and to bgr*: "
+		"docs/privilege.md, \"NAT\""},
 };
 _Static_assert(ARRAY_SIZE(codes) == PRIV_CODE_END_, "one row per code");
 
@@ -118,6 +130,21 @@ int priv_encode_net_detach(uint32_t id, unsigned slot, struct priv_msg *ret)
 		.verb = PRIV_NET_DETACH, .id = id, .net_detach = {.slot = (uint8_t)slot}};
 
 	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
+int priv_encode_net_nat(uint32_t id, unsigned slot, bool on, struct priv_msg *ret)
+{
+	const struct priv_req req = {
+		.verb = PRIV_NET_NAT, .id = id, .net_nat = {.slot = (uint8_t)slot, .on = on}};
+
+	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
+int priv_encode_dns_bind(uint32_t id, struct priv_msg *ret)
+{
+	const struct priv_req req = {.verb = PRIV_DNS_BIND, .id = id};
+
+	return priv_req_encode(&req, ret);
 }
 
 int priv_encode_list(uint32_t id, struct priv_msg *ret)
@@ -232,6 +259,28 @@ int priv_decode_disk_detach(const struct priv_msg *msg, bool *ret_existed, struc
 
 	if (r >= 0)
 		*ret_existed = rep.disk_detach.existed;
+	return r;
+}
+
+int priv_decode_net_nat(const struct priv_msg *msg, bool *ret_changed, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_NET_NAT, &rep, err);
+
+	if (r >= 0)
+		*ret_changed = rep.net_nat.changed;
+	return r;
+}
+
+int priv_decode_dns_bind(struct priv_msg *msg, int *ret_sock, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_DNS_BIND, &rep, err);
+
+	if (r < 0)
+		return r;
+	*ret_sock = rep.fds[0];
+	msg->nfds = 0;
 	return r;
 }
 

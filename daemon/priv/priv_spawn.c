@@ -68,13 +68,13 @@ static int not_member(const char *path, struct bg_err **err)
 	return -EACCES;
 }
 
-static bool has_net_admin(const char *path)
+static bool has_caps(const char *path)
 {
+	const uint32_t wanted = 1U << CAP_NET_ADMIN | 1U << CAP_NET_BIND_SERVICE;
 	struct vfs_ns_cap_data cap = {0};
 	ssize_t n = getxattr(path, "security.capability", &cap, sizeof(cap));
 
-	return n >= (ssize_t)XATTR_CAPS_SZ_2 &&
-	       (cap.data[0].permitted & (1U << CAP_NET_ADMIN)) != 0;
+	return n >= (ssize_t)XATTR_CAPS_SZ_2 && (cap.data[0].permitted & wanted) == wanted;
 }
 
 /* NULL, or what takes the helper's rights away. */
@@ -84,8 +84,8 @@ static const char *no_rights(const char *path, const struct stat *st)
 
 	if (!S_ISREG(st->st_mode) || st->st_uid != 0)
 		return "it does not belong to root";
-	if (!has_net_admin(path))
-		return "it lacks the file capability cap_net_admin";
+	if (!has_caps(path))
+		return "it lacks the file capabilities cap_net_admin and cap_net_bind_service";
 	if (!(st->st_mode & S_ISGID))
 		return "it lacks its setgid bit";
 	if (statvfs(path, &fs) == 0 && (fs.f_flag & ST_NOSUID))

@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "daemon/driver/guest.h"
+#include "daemon/driver/net.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/vm_plan.h"
@@ -65,6 +66,7 @@ static void vm_free(struct vm *vm)
 	if (!vm)
 		return;
 	vmm_call_free(vm->space_call);
+	net_call_free(vm->nat_call);
 	guest_free(vm->guest);
 	vmm_free(vm->vmm);
 	bg_err_free(vm->error);
@@ -360,11 +362,13 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	task->stop_timeout_s = options->stop_timeout_s ? options->stop_timeout_s : BG_STOP_TIMEOUT_S;
 	task->signo = options->signo ? options->signo : SIGKILL;
+	task->nat = options->nat;
 	r = vm_task_start(task, t->plan, ret, err);
 	if (r < 0)
 		return r;
 	if (t->plan != &vm_plan_nothing) {
-		vm_set_error(vm, NULL);
+		if (event != VM_EV_SET)
+			vm_set_error(vm, NULL);
 		vm_move(vm, event);
 	}
 	return 0;

@@ -48,6 +48,7 @@ struct vm {
 	/* Who wants to know of the next exit of the process; else it is a crash or the guest's own wish. */
 	void (*on_exit)(struct vm *vm, int status, void *userdata);
 	void *on_exit_data;
+	struct net_call *nat_call; /* after adoption: NAT as the row has it */
 	/* Who wants to know of agent changes. */
 	void (*on_guest)(struct vm *vm, void *userdata);
 	void *on_guest_data;
@@ -84,8 +85,9 @@ int vm_create(struct engine *engine, const struct vm_request *request, struct op
 struct vm_options {
 	unsigned stop_timeout_s; /* 0: BG_STOP_TIMEOUT_S */
 	int signo;		 /* 0: SIGKILL */
+	bool nat;		 /* SET */
 };
-/* Asks for START, STOP, RESTART, KILL or DELETE; refused with VM_BUSY or VM_STATE by the table. */
+/* Asks for START, STOP, RESTART, KILL, DELETE or SET; refused with VM_BUSY or VM_STATE by the table. */
 int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options, struct op **ret,
 	struct bg_err **err);
 

@@ -21,6 +21,7 @@ struct vm_task {
 	struct op *op;
 	unsigned stop_timeout_s;
 	int signo;
+	bool nat; /* wanted */
 	uint64_t deadline_usec; /* of the boot */
 	uint32_t wanted_flags;	/* enum bg_agent_flag: any of them ends the wait */
 	struct net_card card;	/* of this start */
@@ -41,6 +42,7 @@ extern const struct op_plan vm_plan_stop;
 extern const struct op_plan vm_plan_restart;
 extern const struct op_plan vm_plan_kill;
 extern const struct op_plan vm_plan_delete;
+extern const struct op_plan vm_plan_set;
 extern const struct op_plan vm_plan_down;    /* after a process that ended by itself */
 extern const struct op_plan vm_plan_nothing; /* it is so already */
 
@@ -51,6 +53,8 @@ void vm_task_forget(struct vm_task *task);
 
 /* The end of an operation for its VM: nothing is waited for, it is free for the next, its error is err (NULL clears). */
 void vm_task_release(struct vm_task *task, const struct bg_err *err);
+/* After adoption: NAT as each row has it. */
+void vm_restore_nat(struct vm *vm);
 /* A VM without a process keeps no slot: gives it back where its operation could not. */
 void vm_settle(struct vm *vm);
 
@@ -65,6 +69,7 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 		{"network", "attaching the network", false, vm_step_attach, vm_step_cancel,        \
 			vm_step_detach},                                                           \
 		{"network", "attaching the disk", false, vm_step_disk, vm_step_cancel, NULL},      \
+		{"network", "turning NAT on", false, vm_step_nat, vm_step_cancel, NULL},           \
 		{"boot", "starting the VMM", false, vm_step_initrd, NULL, NULL},                   \
 		{"boot", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},             \
 		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
@@ -85,6 +90,7 @@ int vm_step_disk(struct op *op, void *ctx, struct bg_err **err);
 /* Asks for the end of its slot's disk; before that of the slot. OP_WAIT when done will be called, 0 when there is none. */
 int vm_disk_release(struct vm_task *task, disk_done_fn done, struct bg_err **err);
 /* Disk and network of its slot. */
+int vm_step_nat(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_detach(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err);

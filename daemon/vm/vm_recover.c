@@ -138,6 +138,8 @@ static void release_slots(struct bg_err *err, void *userdata)
 			(void)net_detach(engine->net, i, NULL, NULL, &call, NULL);
 		net_call_free(call); /* it is carried out all the same */
 	}
+	for (struct vm *vm = err ? NULL : vms_first(engine->vms); vm; vm = vm->next)
+		vm_restore_nat(vm);
 }
 
 static int fail_op(int64_t id, const char *kind, const char *target, void *userdata)

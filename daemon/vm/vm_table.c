@@ -14,6 +14,7 @@ static const struct vm_transition table[] = {
 	{VM_STOPPED, VM_EV_STOP, VM_STOPPED, &vm_plan_nothing},
 	{VM_STOPPED, VM_EV_RESTART, VM_STARTING, &vm_plan_start},
 	{VM_STOPPED, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
+	{VM_STOPPED, VM_EV_SET, VM_STOPPED, &vm_plan_set},
 	{VM_STOPPED, VM_EV_BOOT, VM_STARTING, NULL},
 
 	{VM_STARTING, VM_EV_UP, VM_RUNNING, NULL},
@@ -25,6 +26,7 @@ static const struct vm_transition table[] = {
 	{VM_RUNNING, VM_EV_RESTART, VM_STOPPING, &vm_plan_restart},
 	{VM_RUNNING, VM_EV_KILL, VM_STOPPING, &vm_plan_kill},
 	{VM_RUNNING, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
+	{VM_RUNNING, VM_EV_SET, VM_RUNNING, &vm_plan_set},
 	{VM_RUNNING, VM_EV_DOWN, VM_STOPPED, NULL},
 
 	{VM_STOPPING, VM_EV_DOWN, VM_STOPPED, NULL},
@@ -50,6 +52,7 @@ static const char *const event_names[] = {
 	[VM_EV_RESTART] = "restart",
 	[VM_EV_KILL] = "kill",
 	[VM_EV_DELETE] = "delete",
+	[VM_EV_SET] = "change",
 	[VM_EV_MADE] = "made",
 	[VM_EV_BOOT] = "boot",
 	[VM_EV_UP] = "up",

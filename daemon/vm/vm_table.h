@@ -45,6 +45,7 @@ enum vm_event {
 	VM_EV_RESTART,
 	VM_EV_KILL,
 	VM_EV_DELETE,
+	VM_EV_SET,
 	/* what came of it */
 	VM_EV_MADE,	/* disks and identity are complete */
 	VM_EV_BOOT,	/* the start begins inside a longer operation (create, restart) */

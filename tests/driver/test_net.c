@@ -2,6 +2,7 @@
 /* daemon/driver/net.c and net_helper.c against a helper played by this process, and net_fake.c. */
 #include "daemon/driver/net.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -176,6 +177,95 @@ TEST(refusal_is_the_calls_own)
 	CHECK(!net_error(net));
 	net_call_free(a.call);
 	net_call_free(d.call);
+	teardown();
+}
+
+TEST(nat)
+{
+	struct outcome on = {0}, off = {0};
+	struct priv_req req;
+
+	setup();
+	answer_hello();
+	CHECK_INT(net_nat(net, 5, true, on_done, &on, &on.call, NULL), 0);
+	CHECK_INT(net_nat(net, 6, false, on_done, &off, &off.call, NULL), 0);
+	req = next_request(PRIV_NET_NAT);
+	CHECK(req.net_nat.slot == 5 && req.net_nat.on == 1);
+	reply((struct priv_rep){.verb = PRIV_NET_NAT, .id = req.id, .net_nat = {.changed = 1}});
+	req = next_request(PRIV_NET_NAT);
+	CHECK(req.net_nat.slot == 6 && req.net_nat.on == 0);
+	reply((struct priv_rep){.verb = PRIV_NET_NAT, .id = req.id, .code = PRIV_CODE_NO_FORWARD});
+	SPIN(loop, on.completed == 1 && off.completed == 1);
+	CHECK(on.ok);
+	CHECK_INT(off.code, BG_ERR_HELPER_REFUSED);
+	CHECK(strstr(off.message, "net.ipv4.ip_forward") != NULL);
+	net_call_free(on.call);
+	net_call_free(off.call);
+	teardown();
+}
+
+struct got {
+	struct net_call *call;
+	unsigned completed;
+	int sock;
+};
+
+static void on_socket(int sock, struct bg_err *err, void *userdata)
+{
+	struct got *got = userdata;
+
+	CHECK((sock < 0) == (err != NULL));
+	got->sock = sock;
+	got->completed++;
+}
+
+/* Hands out the writing end of a pipe: whether it is still open somewhere shows at the other. */
+static int answer_dns(void)
+{
+	struct priv_rep rep = {.verb = PRIV_DNS_BIND, .id = next_request(PRIV_DNS_BIND).id};
+	int ends[2];
+
+	CHECK_INT(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	rep.dns_bind.gateway = 0x0ad10301;
+	rep.fds[0] = ends[1];
+	reply(rep);
+	bg_close(ends[1]);
+	return ends[0];
+}
+
+TEST(name_servers_socket)
+{
+	struct got got = {0};
+	char c;
+	int end;
+
+	setup();
+	answer_hello();
+	CHECK_INT(net_dns(net, on_socket, &got, &got.call, NULL), 0);
+	end = answer_dns();
+	SPIN(loop, got.completed == 1);
+	net_call_free(got.call);
+	CHECK_INT(write(got.sock, "x", 1), 1);
+	CHECK_INT(read(end, &c, 1), 1);
+	bg_close(got.sock);
+	CHECK_INT(read(end, &c, 1), 0);
+	bg_close(end);
+	teardown();
+}
+
+TEST(name_servers_socket_that_nobody_wants_any_more)
+{
+	struct got got = {0};
+	int end;
+
+	setup();
+	answer_hello();
+	CHECK_INT(net_dns(net, on_socket, &got, &got.call, NULL), 0);
+	end = answer_dns();
+	net_call_free(got.call);
+	SPIN(loop, spin_readable(end)); /* its end */
+	CHECK_INT(got.completed, 0);
+	bg_close(end);
 	teardown();
 }
 

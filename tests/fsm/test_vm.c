@@ -27,9 +27,9 @@ TEST(every_state_with_every_request)
 {
 	static const char *const allowed[VM_STATE_MAX_] = {
 		[VM_CREATING] = "",
-		[VM_STOPPED] = "start stop restart delete ",
+		[VM_STOPPED] = "start stop restart delete change ",
 		[VM_STARTING] = "",
-		[VM_RUNNING] = "start stop restart kill delete ",
+		[VM_RUNNING] = "start stop restart kill delete change ",
 		[VM_STOPPING] = "",
 		[VM_DELETING] = "delete ",
 	};
@@ -37,7 +37,7 @@ TEST(every_state_with_every_request)
 	for (int s = 0; s < VM_STATE_MAX_; s++) {
 		char got[128] = "";
 
-		for (int e = VM_EV_START; e <= VM_EV_DELETE; e++) {
+		for (int e = VM_EV_START; e <= VM_EV_SET; e++) {
 			const struct vm_transition *t = vm_transition_find((enum vm_state)s, (enum vm_event)e);
 
 			if (!t)
@@ -418,6 +418,83 @@ TEST(slots_are_used_again)
 	CHECK_STR(vm("c")->row->address, "10.209.0.2");
 	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
 	CHECK_STR(vm("a")->row->address, "10.209.0.4");
+}
+
+static enum op_state set_nat(const char *name, bool nat)
+{
+	struct op *op;
+
+	CHECK_INT(vm_ask(vm(name), VM_EV_SET, &(struct vm_options){.nat = nat}, &op, NULL), 0);
+	return world_wait(&w, op);
+}
+
+TEST(nat_of_a_running_vm_and_over_restarts)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(net_fake_nat(w.engine.net), 0);
+	CHECK_INT(set_nat("a", true), OP_DONE);
+	CHECK_INT(net_fake_nat(w.engine.net), 1);
+	CHECK(vm("a")->row->nat && vm("a")->row->state == VM_RUNNING);
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
+	CHECK_INT(net_fake_nat(w.engine.net), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_INT(net_fake_nat(w.engine.net), 1);
+	CHECK_INT(set_nat("a", false), OP_DONE);
+	CHECK_INT(net_fake_nat(w.engine.net), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(nat_of_a_stopped_vm_waits_for_its_start)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK_INT(set_nat("a", true), OP_DONE);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(net_fake_nat(w.engine.net), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_INT(net_fake_nat(w.engine.net), 1);
+}
+
+TEST(nat_that_is_refused_changes_nothing)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	net_fake_fail(w.engine.net, 1);
+	CHECK_INT(set_nat("a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "helper.failed");
+	CHECK(!vm("a")->row->nat && !vm("a")->error && !vm("a")->op);
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK_INT(set_nat("a", true), OP_DONE);
+}
+
+TEST(nat_that_is_refused_ends_the_start)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK_INT(set_nat("a", true), OP_DONE);
+	net_fake_fail(w.engine.net, 2);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_FAILED);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(net_fake_attached(w.engine.net), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+}
+
+static bool has_nat(struct world *world, void *userdata)
+{
+	return net_fake_nat(world->engine.net) == 1;
+}
+
+TEST(nat_after_adoption)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(set_nat("a", true), OP_DONE);
+	world_reopen(&w);
+	world_run(&w, has_nat, NULL);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
 }
 
 TEST(known_hosts_follows_the_vms)

@@ -6,13 +6,15 @@ import socket
 import struct
 import subprocess
 
-HELPER = "/usr/libexec/banger/banger-privhelper"
-HELPER_DIR = "/usr/libexec/banger/priv"  # where that link leads: closed to those outside the group
-DISK_HELPER = "/usr/libexec/banger/banger-privhelper-disk"
-HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP = 1, 2, 3, 4, 5
+LIBEXEC = os.environ.get("BANGER_LIBEXEC", "/usr/libexec/banger")
+HELPER = LIBEXEC + "/banger-privhelper"
+HELPER_DIR = LIBEXEC + "/priv"  # where that link leads: closed to those outside the group
+DISK_HELPER = LIBEXEC + "/banger-privhelper-disk"
+HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP, NET_NAT, DNS_BIND = 1, 2, 3, 4, 5, 6, 7
 DISK_ATTACH, DISK_DETACH = 20, 21
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
- BUSY, USERS, SLOT_LIMIT, TAKEN, NO_DM, NO_NODES, FILE, SIZE, OVERLAY, IN_USE) = range(21)
+ BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL, PORT_TAKEN, NO_DM, NO_NODES, FILE, SIZE,
+ OVERLAY, IN_USE) = range(26)
 HEAD = struct.Struct("<BBHIHB5s")
 
 
@@ -41,6 +43,7 @@ class Helper:
         ours, theirs = self._pair(user)
         self.sock = ours
         self.sock.settimeout(30)
+        self.fds = []
 
         def child():
             fd = theirs.fileno()
@@ -89,13 +92,13 @@ class Helper:
 
     def receive(self):
         try:
-            data = self.sock.recv(4096)
+            data, self.fds, _, _ = socket.recv_fds(self.sock, 4096, 4)
         except ConnectionResetError:  # once, when it ended without reading all; its last words come after
             data = self.sock.recv(4096)
         if not data:
             raise Ended()
         version, verb, length, rid, code, nfds, zero = HEAD.unpack(data[:HEAD.size])
-        assert version == 1 and zero == bytes(5) and nfds == 0 and length == len(data) - HEAD.size
+        assert version == 1 and zero == bytes(5) and nfds == len(self.fds) and length == len(data) - HEAD.size
         return verb, rid, code, data[HEAD.size:]
 
     def call(self, verb, body=b"", fds=()):
@@ -139,6 +142,13 @@ class Helper:
 
     def disk_detach(self, slot):
         return struct.unpack("<B", self.call(DISK_DETACH, bytes([slot])))[0]
+    def nat(self, slot, on):
+        return struct.unpack("<B", self.call(NET_NAT, bytes([slot, on])))[0]
+
+    def dns(self):
+        gateway, = struct.unpack("<I", self.call(DNS_BIND))
+        fd, = self.fds
+        return quad(gateway), socket.socket(fileno=fd)
 
     def list(self):
         return struct.unpack("<Q", self.call(LIST))[0]

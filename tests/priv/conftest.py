@@ -84,6 +84,10 @@ def links(index):
     return sorted(n for n in os.listdir("/sys/class/net") if n.startswith(f"bgr{index}-"))
 
 
+def nft_tables():
+    return subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True).stdout.splitlines()
+
+
 class Traces:
     """What the machine holds of one user: for comparing before and after."""
 
@@ -92,6 +96,7 @@ class Traces:
         self.rows = sorted(rows(index))
         # the kernel sets linkdown some time after the fact
         self.routes = [r.replace(" linkdown", "").rstrip() for r in ip("route", "show", "table", "all").splitlines() if f"bgr{index}-" in r]
+        self.tables = [t.split()[2] for t in nft_tables() if t.split()[2] == f"banger-{index}"]
         self.addresses = [a for a in ip("-o", "addr").splitlines() if f"bgr{index}-" in a]
 
     def __eq__(self, other):
@@ -101,7 +106,7 @@ class Traces:
         return repr(vars(self))
 
     def empty(self):
-        return not (self.links or self.rows or self.routes or self.addresses)
+        return not (self.tables or self.links or self.rows or self.routes or self.addresses)
 
 
 @pytest.fixture(scope="session")

@@ -234,14 +234,15 @@ def test_what_it_keeps(alice):
     with Helper(alice, prepare=prepare, env={"LD_PRELOAD": "/tmp/x.so", "LD_LIBRARY_PATH": "/tmp"}) as h:
         h.hello()
         status = open(f"/proc/{h.pid}/status").read()
-        for line in ("CapInh:\t0000000000000000", "CapPrm:\t0000000000001000", "CapEff:\t0000000000001000",
+        for line in ("CapInh:\t0000000000000000", "CapPrm:\t0000000000001400", "CapEff:\t0000000000001400",
                      "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
             assert line in status
         assert f"Gid:\t{alice.gid}\t{alice.gid}\t{alice.gid}\t{alice.gid}" in status
         fds = {os.readlink(f"/proc/{h.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{h.pid}/fd")}
         files = {f for f in fds if not f.startswith("socket:")}
-        assert files == {"/dev/null", "/dev/net", LEDGER, "/proc/sys/net/ipv6/conf"}
-        assert len(fds) == 6  # and the two sockets
+        assert files == {"/dev/null", "/dev/net", LEDGER, "/proc/sys/net/ipv6/conf", "/proc/sys/net/ipv4",
+                         "/proc/sys/net/ipv4/ip_forward"}
+        assert len(fds) == 11  # and the five sockets: requests, rtnetlink, nf_tables, its announcements, iptables-legacy
 
 
 def test_user_cannot_look_inside(alice):

@@ -8,10 +8,10 @@ import pytest
 
 from conftest import Traces, forget, indexes, links
 from hostuser import HostUser
-from privclient import NET_ATTACH, NET_DETACH, CLEANUP, HELLO, Helper, message
+from privclient import NET_ATTACH, NET_DETACH, NET_NAT, CLEANUP, HELLO, Helper, message
 from trace import Tracer
 
-RECVMSG = {"x86_64": 47, "aarch64": 212}[os.uname().machine]  # in which an idle helper sleeps
+IDLE = {"x86_64": 271, "aarch64": 73}[os.uname().machine]  # ppoll, in which an idle helper sleeps
 LIMIT = 2000
 
 
@@ -20,7 +20,7 @@ def wait_idle(helper):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with open(f"/proc/{helper.pid}/syscall") as f:
-            if f.read().split()[0] == str(RECVMSG):
+            if f.read().split()[0] == str(IDLE):
                 return
         time.sleep(0.001)
     raise AssertionError("the helper does not wait for requests")
@@ -32,14 +32,14 @@ def drive(helper, data, stop_at):
     Returns the number of calls of a whole answer when it got so far, else None."""
     wait_idle(helper)
     tracer = Tracer(helper.pid)
-    assert tracer.run_to_entry() == RECVMSG  # the interrupted sleep begins anew
+    assert tracer.run_to_entry() == IDLE  # the interrupted sleep begins anew
     helper.raw(data)
     for n in range(LIMIT):
         if n == stop_at:
             tracer.run_to_entry()
             tracer.kill()
             return None
-        if tracer.run_to_entry() == RECVMSG:
+        if tracer.run_to_entry() == IDLE:
             tracer.kill()
             return n
     raise AssertionError("the answer does not end")
@@ -72,6 +72,7 @@ def check(user, index, verb, stop_at):
         assert now.links == sorted(f"bgr{index}-{s}" for s in live), where
         assert len([a for a in now.addresses if "inet " in a]) == len(live), where
         assert len([r for r in now.routes if "proto 98" in r]) == len(live), where
+        assert now.tables == (["banger-%d" % index] if live else []), where
         helper.cleanup()
         assert Traces(index).empty(), where
 
@@ -88,6 +89,16 @@ def test_attach(alice, index):
 def test_detach(alice, index):
     kills = kill_everywhere(alice, index, lambda h: h.attach(0), NET_DETACH, b"\0")
     assert kills > 5
+
+
+@pytest.mark.parametrize("on", [0, 1])
+def test_nat(alice, index, on):
+    def attached(helper):
+        helper.attach(0)
+        helper.nat(0, 1 - on)
+
+    kills = kill_everywhere(alice, index, attached, NET_NAT, bytes([0, on]))
+    assert kills > 10
 
 
 def test_cleanup(alice, index):

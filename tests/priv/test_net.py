@@ -47,7 +47,7 @@ def test_attach(alice, index):
         assert net == {"fresh": 1, "tap": f"bgr{index}-3", "guest": f"10.209.{index}.5",
                        "gateway": hello["gateway"], "mac": f"02:62:67:00:{index:02x}:03"}
         show = ip("-d", "link", "show", net["tap"])
-        assert "tun type tap pi off vnet_hdr on persist on user bgt-alice" in show
+        assert f"tun type tap pi off vnet_hdr on persist on user {alice.name}" in show
         assert "multi_queue" not in show and ",UP" in show
         assert f"alias banger uid {alice.uid} slot 3" in show
         assert f"inet {net['gateway']}/32" in ip("addr", "show", net["tap"])
@@ -232,7 +232,7 @@ def test_owner_gives_it_away(alice, bob, index):
         assert as_user(alice, give)
         assert h.list() == 0
         assert h.attach(0)["fresh"] == 1
-        assert "user bgt-alice" in ip("-d", "link", "show", f"bgr{index}-0")
+        assert f"user {alice.name}" in ip("-d", "link", "show", f"bgr{index}-0")
         assert as_user(alice, give)
         assert h.detach(0) == 1
     assert Traces(index).empty()
@@ -241,7 +241,7 @@ def test_owner_gives_it_away(alice, bob, index):
 def test_device_of_the_administrator(alice, index):
     """A device with a slot's name that no row knows: not taken over, not removed."""
     name = f"bgr{index}-4"
-    ip("tuntap", "add", "dev", name, "mode", "tap", "user", "bgt-alice")
+    ip("tuntap", "add", "dev", name, "mode", "tap", "user", alice.name)
     try:
         with Helper(alice) as h:
             h.hello()
@@ -261,7 +261,7 @@ def test_replaced_device(alice, index):
         h.hello()
         h.attach(4)
         ip("link", "delete", name)
-        ip("tuntap", "add", "dev", name, "mode", "tap", "user", "bgt-alice")
+        ip("tuntap", "add", "dev", name, "mode", "tap", "user", alice.name)
         try:
             assert h.list() == 0
             with pytest.raises(Refused) as e:

@@ -31,6 +31,7 @@ TEST(defaults)
 	CHECK_INT(c->default_memory_mib, 1024);
 	CHECK_INT(c->default_disk_mib, 8192);
 	CHECK_INT(c->default_work_mib, 8192);
+	CHECK_STR(c->dns, "system");
 }
 
 TEST(every_key)
@@ -50,10 +51,12 @@ TEST(every_key)
 		  "default_memory = \"1.5G\"\n"
 		  "default_disk = 4096\n"
 		  "\n"
+		  "dns = \"\"\n"
 		  "default_work = \"1T\"");
 	CHECK_INT(c->log_level, LOG_DEBUG);
 	CHECK_INT(c->vmm, CONFIG_VMM_QEMU);
 	CHECK_INT(c->storage, CONFIG_STORAGE_COPY);
+	CHECK_STR(c->dns, "");
 	CHECK_STR(c->firecracker_bin, "/opt/fc");
 	CHECK_STR(c->qemu_bin, "qemu-kvm");
 	CHECK_STR(c->ssh_key_path, "/home/u/.ssh/id");
@@ -93,6 +96,7 @@ TEST(errors_name_file_and_line)
 		{"ssh_key_path = \"key\"", "is no absolute path"},
 		{"qemu_bin = \"./qemu\"", "is no program"},
 		{"qemu_bin = \"\"", "is no program"},
+		{"dns = \"9.9.9\"", "is no address"},
 		{"vmm = \"qemu\"\n\nvmm = \"auto\"", "c.toml:3: vmm was set in line 1 already"},
 		{"[vm]\n", "c.toml:1: tables"},
 		{"vmm", "c.toml:1: \"=\" was expected"},
