@@ -5,6 +5,7 @@
  * the number of the network slot, so that it needs no record of its own.
  */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "common/log.h"
 #include "daemon/engine.h"
@@ -146,6 +147,25 @@ static void on_disk_attached(const char *node, struct bg_err *err, void *userdat
 	op_step_failed(task->op, failed);
 }
 
+/*
+ * A registered image stays where its user has it, and can be written to. Under an overlay that would mix two
+ * file systems into one, so such a VM is not started.
+ */
+static int check_image(const struct vm *vm, const struct image_row *image, struct bg_err **err)
+{
+	struct stat st;
+
+	if (stat(image->rootfs, &st) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "look at image \"%s\", %s", image->name, image->rootfs);
+	if (st.st_mtime <= vm->row->created_at)
+		return 0;
+	bg_err_set(err, BG_ERR_IMAGE_INVALID, ESTALE,
+		"image \"%s\" (%s) was written to after VM \"%s\" was made, whose disk lies over it", image->name,
+		image->rootfs, vm->row->name);
+	bg_err_hint(err, "put the file back as it was, with its time; or make the VM again");
+	return -ESTALE;
+}
+
 /* Undone with the slot, by vm_step_detach. */
 int vm_step_disk(struct op *op, void *ctx, struct bg_err **err)
 {
@@ -159,6 +179,8 @@ int vm_step_disk(struct op *op, void *ctx, struct bg_err **err)
 	if (!vm_on_overlay(vm))
 		return 0;
 	r = images_get(task->engine->images, vm->row->image, &image, err);
+	if (r >= 0)
+		r = check_image(vm, image, err);
 	if (r >= 0)
 		r = disk_attach(task->engine->disk, (unsigned)vm->row->slot, image->rootfs, vm->paths.disk_root,
 			on_disk_attached, task, &task->disk_call, err);

@@ -81,6 +81,21 @@ def test_image_of_another_is_copied(dev):
     banger(dev, "vm", "delete", "copied")
 
 
+def test_image_written_to_under_an_overlay(dev):
+    image = f"{dev.home}/guest.ext4"
+    old = os.stat(image)
+    create(dev, "under", "--no-start")
+    try:
+        os.utime(image, (old.st_atime, time.time() + 60))
+        out = dev.run(["banger", "vm", "start", "under"], timeout=BOOT_S, capture_output=True, text=True)
+        assert out.returncode != 0 and "was written to after VM" in out.stderr, out.stderr
+        record = show(dev, "under")
+        assert record["state"] == "stopped" and record["address"] is None
+    finally:
+        os.utime(image, (old.st_atime, old.st_mtime))
+        banger(dev, "vm", "delete", "under")
+
+
 def test_daemon_killed_while_it_runs(dev, vm):
     status = json.loads(banger(dev, "daemon", "status", "--json"))
     for pid in (status["monitor_pid"], status["pid"]):
