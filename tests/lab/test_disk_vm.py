@@ -85,6 +85,7 @@ def test_daemon_killed_while_it_runs(dev, vm):
     status = json.loads(banger(dev, "daemon", "status", "--json"))
     for pid in (status["monitor_pid"], status["pid"]):
         os.kill(pid, 9)
+    until(lambda: show(dev, vm)["ready"], "the agent answers the next daemon", timeout=60)
     assert ssh(dev, vm, "echo here") == "here\n"
     assert len(devices(dev.uid)) == 1
     banger(dev, "vm", "restart", vm)
