@@ -149,15 +149,10 @@ static int image_register(struct cli *cli, const struct args *args, struct bg_er
 		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "say where it is: --rootfs FILE");
 	if (r >= 0)
 		r = set_path(args, "--rootfs", body, "rootfs", err);
-	if (r >= 0)
-		r = set_path(args, "--kernel", body, "kernel", err);
-	if (r >= 0)
-		r = set_path(args, "--initrd", body, "initrd", err);
-	if (r >= 0)
-		r = set_path(args, "--modules", body, "modules", err);
 	if (r < 0)
 		return r;
 	set_text(body, "name", name);
+	set_text(body, "kernel", args_value(args, "--kernel-ref"));
 	return job_run_one(
 		cli, "register image", name, ROUTE_IMAGE_REGISTER, TAKE_PTR(body), report_made);
 }
@@ -220,8 +215,6 @@ static void show_paths(const struct term *t, const json_t *image)
 
 	render_field(t, "rootfs", STYLE_PLAIN, "%s", render_text(paths, "rootfs"));
 	render_field(t, "work seed", STYLE_PLAIN, "%s", render_text(paths, "work_seed"));
-	render_field(t, "initrd", STYLE_PLAIN, "%s", render_text(paths, "initrd"));
-	render_field(t, "modules", STYLE_PLAIN, "%s", render_text(paths, "modules"));
 	render_field(t, "build log", STYLE_PLAIN, "%s", render_text(paths, "build_log"));
 }
 
@@ -280,9 +273,7 @@ static const struct flag build_flags[] = {
 static const struct flag register_flags[] = {
 	{"--name", "NAME", ARG_NEW, "the image's name"},
 	{"--rootfs", "FILE", ARG_FILE, "an ext4 file system"},
-	{"--kernel", "FILE", ARG_FILE, "a vmlinux or bzImage"},
-	{"--initrd", "FILE", ARG_FILE, "an initrd to boot with"},
-	{"--modules", "DIR", ARG_FILE, "the kernel's modules"},
+	{"--kernel-ref", "NAME", ARG_KERNEL, "the kernel its VMs boot"},
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,
@@ -305,8 +296,8 @@ const struct command image_commands[] = {
 		.summary = "use a root file system where it lies",
 		.details =
 			"The file stays yours: banger reads it, and neither moves nor removes it.",
-		.example = "banger image register --name mine --rootfs ./rootfs.ext4 --kernel "
-			   "./vmlinux",
+		.example = "banger image register --name mine --rootfs ./rootfs.ext4 "
+			   "--kernel-ref debian",
 		.run = image_register},
 	{.path = "image list",
 		.alias = "image ls",

@@ -330,6 +330,8 @@ static void show_sizes(const struct term *t, const json_t *vm)
 		bg_size_print_mib((uint64_t)render_int(vm, "disk_mib"), disk),
 		bg_size_print_mib((uint64_t)render_int(vm, "work_mib"), work),
 		*render_text(vm, "storage") ? ", made by " : "", render_text(vm, "storage"));
+	if (*render_text(vm, "storage_reason"))
+		render_field(t, "storage", STYLE_PLAIN, "%s", render_text(vm, "storage_reason"));
 }
 
 static void show_vmm(const struct term *t, const json_t *vm)

@@ -73,6 +73,29 @@ static bool ifname_ok(const union value *v)
 	return true;
 }
 
+static size_t digits(const uint8_t *p, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max && p[n] >= '0' && p[n] <= '9')
+		n++;
+	return n;
+}
+
+static bool node_ok(const union value *v)
+{
+	size_t uid = digits(v->b, 10), slot, end;
+
+	if (uid == 0 || v->b[uid] != '-')
+		return false;
+	slot = digits(v->b + uid + 1, 2);
+	end = uid + 1 + slot;
+	for (size_t i = end; i < PRIV_NAME; i++)
+		if (v->b[i] != 0)
+			return false;
+	return slot > 0;
+}
+
 static const struct {
 	enum shape shape;
 	bool (*ok)(const union value *);
@@ -86,9 +109,10 @@ static_assert(ARRAY_SIZE(kinds) == PRIV_KIND_END_, "one row per kind");
 #define REQ(...) __VA_ARGS__
 #define REP(...) __VA_ARGS__
 #define F(field, KIND) {#field, PRIV_KIND_##KIND},
-#define PRIV_VERB(NAME, name_, number, turn_, req_, req_fds, rep_, rep_fds, why_)                  \
+#define PRIV_VERB(NAME, name_, number, helper_, turn_, req_, req_fds, rep_, rep_fds, why_)         \
 	{.name = #name_,                                                                           \
 		.verb = PRIV_##NAME,                                                               \
+		.helper = PRIV_HELPER_##helper_,                                                   \
 		.turn = PRIV_TURN_##turn_,                                                         \
 		.req = {{req_}, sizeof(((struct priv_req *)0)->name_), req_fds},                   \
 		.rep = {{rep_}, sizeof(((struct priv_rep *)0)->name_), rep_fds},                   \
@@ -101,7 +125,7 @@ static const struct priv_row rows[] = {
 #undef REQ
 #undef REP
 
-#define PRIV_VERB(NAME, name, number, turn, req, req_fds, rep, rep_fds, why)                       \
+#define PRIV_VERB(NAME, name, number, helper, turn, req, req_fds, rep, rep_fds, why)               \
 	static_assert((req_fds) <= BG_PRIV_FDS_MAX && (rep_fds) <= BG_PRIV_FDS_MAX, #name);        \
 	static_assert((number) > 0 && (number) < 256, #name);
 #include "common/priv_verbs.def"
@@ -117,8 +141,8 @@ static const char table_text[] =
 #define PRIV_CODE(NAME, number, text) "C" #NAME " " #number "\n"
 #include "common/priv_verbs.def"
 #undef PRIV_CODE
-#define PRIV_VERB(NAME, name, number, turn, req, req_fds, rep, rep_fds, why)                       \
-	"V" #NAME " " #number " " #turn " " #req " " #req_fds " " #rep " " #rep_fds "\n"
+#define PRIV_VERB(NAME, name, number, helper, turn, req, req_fds, rep, rep_fds, why)               \
+	"V" #NAME " " #number " " #helper " " #turn " " #req " " #req_fds " " #rep " " #rep_fds "\n"
 #include "common/priv_verbs.def"
 #undef PRIV_VERB
 	;
@@ -226,8 +250,7 @@ int priv_rep_encode(const struct priv_rep *rep, struct priv_msg *ret)
 
 	if (!row || (unsigned)rep->code >= PRIV_CODE_END_)
 		return -EINVAL;
-	if (rep->id == 0 && (row->turn != PRIV_TURN_FIRST || rep->code == PRIV_CODE_OK ||
-				    rep->code > PRIV_CODE_START_MAX))
+	if (rep->id == 0 && (row->turn != PRIV_TURN_FIRST || !priv_code_of_start(rep->code)))
 		return -EINVAL;
 	return encode(
 		rep->code == PRIV_CODE_OK ? &row->rep : &empty, head, &rep->hello, rep->fds, ret);
@@ -284,8 +307,7 @@ int priv_rep_decode(const struct priv_msg *msg, struct priv_rep *ret)
 	row = priv_row(head.verb);
 	if (!row || head.code >= PRIV_CODE_END_)
 		return -EBADMSG;
-	if (head.id == 0 && (row->turn != PRIV_TURN_FIRST || head.code == PRIV_CODE_OK ||
-				    head.code > PRIV_CODE_START_MAX))
+	if (head.id == 0 && (row->turn != PRIV_TURN_FIRST || !priv_code_of_start(head.code)))
 		return -EBADMSG;
 	*ret = (struct priv_rep){
 		.verb = row->verb, .id = head.id, .code = (enum priv_code)head.code};

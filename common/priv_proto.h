@@ -45,8 +45,12 @@ enum priv_code {
 #undef PRIV_CODE
 	PRIV_CODE_END_
 };
-/* The last code that a helper may send unasked, because it could not start. */
-#define PRIV_CODE_START_MAX PRIV_CODE_FAILED
+/* Whether a helper may send it unasked, because it could not start. */
+static inline bool priv_code_of_start(unsigned code)
+{
+	return code != PRIV_CODE_OK && (code <= PRIV_CODE_FAILED || code == PRIV_CODE_NO_DM ||
+					       code == PRIV_CODE_NO_NODES);
+}
 
 enum priv_kind {
 #define PRIV_KIND(NAME, shape, check) PRIV_KIND_##NAME,
@@ -57,12 +61,16 @@ enum priv_kind {
 
 enum priv_turn { PRIV_TURN_FIRST, PRIV_TURN_SESSION };
 
+/* Who serves a verb: a set, as BOTH shows. */
+enum priv_helper { PRIV_HELPER_NET = 1, PRIV_HELPER_DISK = 2, PRIV_HELPER_BOTH = 3 };
+
 /* What an installed helper can do for this user; grows with the verbs. */
 enum priv_ability {
 	PRIV_ABILITY_NET = 1 << 0,
 	PRIV_ABILITY_NAT = 1 << 1,
 	PRIV_ABILITY_DNS = 1 << 2,
-	PRIV_ABILITY_ALL_ = PRIV_ABILITY_NET | PRIV_ABILITY_NAT | PRIV_ABILITY_DNS
+	PRIV_ABILITY_DISK = 1 << 3,
+	PRIV_ABILITY_ALL_ = PRIV_ABILITY_NET | PRIV_ABILITY_NAT | PRIV_ABILITY_DNS | PRIV_ABILITY_DISK
 };
 
 #define PRIV_TYPE_U8(n) uint8_t n;
@@ -81,6 +89,7 @@ enum priv_ability {
 #define PRIV_C_IPV4 PRIV_TYPE_U32
 #define PRIV_C_MAC PRIV_TYPE_MAC
 #define PRIV_C_IFNAME PRIV_TYPE_NAME
+#define PRIV_C_NODE PRIV_TYPE_NAME
 
 #define F(field, KIND) PRIV_C_##KIND(field)
 #define REQ(...) __VA_ARGS__
@@ -91,7 +100,7 @@ struct priv_req {
 	uint32_t id;
 	int fds[BG_PRIV_FDS_MAX]; /* as many as the verb's row says; borrowed from the message */
 	union {
-#define PRIV_VERB(NAME, name, number, turn, req, req_fds, rep, rep_fds, why)                       \
+#define PRIV_VERB(NAME, name, number, helper, turn, req, req_fds, rep, rep_fds, why)               \
 	struct {                                                                                   \
 		req                                                                                \
 	} __attribute__((packed)) name;
@@ -106,7 +115,7 @@ struct priv_rep {
 	enum priv_code code; /* the fields and descriptors are there only with PRIV_CODE_OK */
 	int fds[BG_PRIV_FDS_MAX];
 	union {
-#define PRIV_VERB(NAME, name, number, turn, req, req_fds, rep, rep_fds, why)                       \
+#define PRIV_VERB(NAME, name, number, helper, turn, req, req_fds, rep, rep_fds, why)               \
 	struct {                                                                                   \
 		rep                                                                                \
 	} __attribute__((packed)) name;
@@ -141,6 +150,7 @@ struct priv_body {
 struct priv_row {
 	const char *name;
 	enum priv_verb verb;
+	enum priv_helper helper;
 	enum priv_turn turn;
 	struct priv_body req, rep;
 	const char *why;

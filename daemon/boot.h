@@ -24,6 +24,7 @@ enum {
 	ENGINE_FD_LOCK,	  /* held open only: the lock ends with the last of us */
 	ENGINE_FD_HELPER, /* absent when the helper could not be started */
 	ENGINE_FD_READY,  /* absent when the engine is started again */
+	ENGINE_FD_DISK,	  /* absent when there is no disk helper */
 	ENGINE_FD_MAX_
 };
 
@@ -39,6 +40,8 @@ int boot_listen(const struct bg_paths *paths, int *ret_fd, struct bg_err **err);
 int boot_log(const struct bg_paths *paths, int level, struct bg_err **err);
 /* The helper's path: BANGER_PRIVHELPER for tests, else the compiled-in one. */
 const char *boot_helper_path(void);
+/* The same for the disk helper: BANGER_PRIVHELPER_DISK. */
+const char *boot_disk_helper_path(void);
 /* What ps and top show. */
 void boot_title(int argc, char **argv, const char *title, const char *comm);
 

@@ -18,15 +18,22 @@
 #define TERM_GRACE_S                                                                               \
 	20 /* mmdebstrap takes its rootfs down itself when told to end; that is some seconds */
 #define KILL_GRACE_S 5
+/* No libpam-systemd: with it each first login waits for logind and a user manager, seconds after sshd is up. */
 #define BASE_PACKAGES                                                                              \
-	"systemd-sysv,udev,dbus,libpam-systemd,openssh-server,iproute2,iputils-ping,netbase,"      \
+	"systemd-sysv,udev,dbus,openssh-server,iproute2,iputils-ping,netbase,"      \
 	"ca-certificates,less,vim-tiny,sudo,git,curl,wget,rsync,procps,psmisc,kmod,file,xz-utils," \
 	"zstd,tmux,bash-completion"
 #define MULTI_USER "/lib/systemd/system/multi-user.target"
 #define MASKED                                                                                     \
 	"apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "          \
 	"e2scrub_reap.service fstrim.timer getty@tty1.service systemd-pstore.service "             \
-	"systemd-rfkill.socket sys-kernel-debug.mount sys-kernel-tracing.mount"
+	"systemd-rfkill.socket sys-kernel-debug.mount sys-kernel-tracing.mount "                   \
+	"sys-kernel-config.mount modprobe@configfs.service modprobe@drm.service "                  \
+	"modprobe@efi_pstore.service systemd-repart.service"
+/* sshd needs neither udev nor the journal: it listens seconds before the rest is up. */
+#define EARLY_SSH                                                                                  \
+	"[Unit]\\nDefaultDependencies=no\\nAfter=systemd-remount-fs.service\\n"                      \
+	"Conflicts=shutdown.target\\nBefore=shutdown.target\\n[Service]\\nExecStartPre=\\n"
 
 /*
  * Run inside the new system, as its root, by mmdebstrap ("$1" is its directory). The keys that
@@ -47,6 +54,10 @@ static const char *const fixed_args[] = {
 	"--customize-hook=find \"$1\"/var/log -type f -delete",
 	"--customize-hook=for u in " MASKED
 	"; do ln -sf /dev/null \"$1\"/etc/systemd/system/$u; done",
+	"--customize-hook=d=\"$1\"/etc/systemd/system/ssh.service.d; mkdir -p \"$d\" && printf "
+	"'" EARLY_SSH "' >\"$d\"/10-early.conf",
+	/* else every login before the end of the boot is told to come back later */
+	"--customize-hook=ln -sf /dev/null \"$1\"/etc/tmpfiles.d/systemd-nologin.conf",
 	"--customize-hook=ln -sf " MULTI_USER " \"$1\"/etc/systemd/system/default.target",
 };
 

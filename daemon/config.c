@@ -40,7 +40,7 @@ static const struct key keys[] = {
 };
 
 static const char *const vmm_words[] = {"auto", "qemu", "firecracker"};
-static const char *const storage_words[] = {"auto", "reflink", "copy"};
+static const char *const storage_words[] = {"auto", "reflink", "copy", "dm-snapshot"};
 
 struct load {
 	struct config *config;

@@ -11,7 +11,7 @@
 #include "common/log.h"
 
 enum config_vmm { CONFIG_VMM_AUTO, CONFIG_VMM_QEMU, CONFIG_VMM_FIRECRACKER };
-enum config_storage { CONFIG_STORAGE_AUTO, CONFIG_STORAGE_REFLINK, CONFIG_STORAGE_COPY };
+enum config_storage { CONFIG_STORAGE_AUTO, CONFIG_STORAGE_REFLINK, CONFIG_STORAGE_COPY, CONFIG_STORAGE_DM };
 
 struct config {
 	enum log_level log_level;
@@ -25,6 +25,7 @@ struct config {
 	uint64_t default_memory_mib; /* 1024; written as "1G" or a number of MiB */
 	uint64_t default_disk_mib;   /* 8G */
 	uint64_t default_work_mib;   /* 8G */
+	uint64_t disk_reserve_mib;   /* VMs are paused before less is free */
 	char *dns; /* "system", an address, or "" for no name server */
 	unsigned boot_timeout_s;     /* VMM start to guest ready */
 };

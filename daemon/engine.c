@@ -136,9 +136,17 @@ static int make_drivers(struct engine *engine, struct engine_boot *boot, struct 
 
 	if (r < 0)
 		return r;
+	r = disk_new(engine->loop, TAKE_FD(boot->disk_sock), boot_disk_helper_path(), &engine->disk, err);
+	if (r < 0)
+		return r;
 	engine->storage = storage_choose(engine->config->storage, engine->paths->state_dir, &engine->storage_reason, err);
-	if (!engine->storage)
+	engine->storage_known = engine->storage != NULL;
+	if (!engine->storage && *err)
 		return -ENOTSUP;
+	if (!engine->storage) {
+		engine->storage = &storage_copy;
+		engine->storage_reason = "copy, until the disk helper has answered";
+	}
 	return vmm_probe_start(engine->loop, engine->config, on_probed, engine, &engine->probe, err);
 }
 
@@ -176,6 +184,11 @@ static int make_all(struct engine *engine, struct engine_boot *boot, struct part
 		r = make_signals(engine, parts, err);
 	if (r < 0)
 		return r;
+	r = vms_watch_disks(engine, err);
+	if (r >= 0)
+		r = space_new(engine, &engine->space, err);
+	if (r < 0)
+		return r;
 	vms_recover(engine);
 	vm_dns_start(engine);
 	return http_new(engine->loop, engine, TAKE_FD(boot->listen_fd), &engine->http, err);
@@ -187,6 +200,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	events_free(TAKE_PTR(engine->events));
 	ops_free(engine->ops);
 	http_free(engine->http);
+	space_free(engine->space);
 	vms_free(engine->vms);
 	images_free(engine->images);
 	kernels_free(engine->kernels);
@@ -197,6 +211,8 @@ static void unmake(struct engine *engine, struct parts *parts)
 	dns_free(engine->dns);
 	bg_err_free(engine->dns_err);
 	net_free(engine->net);
+	disk_call_free(engine->disk_boot);
+	disk_free(engine->disk);
 	monitor_client_free(engine->monitor);
 	jobs_free(engine->jobs);
 	store_close(engine->store);
@@ -207,6 +223,8 @@ static void unmake(struct engine *engine, struct parts *parts)
 	free(parts->worker_path);
 	free(parts->init_path);
 	bg_close(parts->worker_log);
+	bg_err_free(engine->storage_err);
+	free(engine->storage_text);
 }
 
 int engine_run(struct engine_boot *boot, struct bg_err **err)

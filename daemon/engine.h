@@ -10,6 +10,7 @@
 #include "daemon/asset/image.h"
 #include "daemon/asset/kernel.h"
 #include "daemon/config.h"
+#include "daemon/driver/disk.h"
 #include "daemon/driver/net.h"
 #include "daemon/driver/storage.h"
 #include "daemon/driver/vmm.h"
@@ -21,6 +22,7 @@
 #include "daemon/op/op.h"
 #include "daemon/store/store.h"
 #include "daemon/vm/keys.h"
+#include "daemon/vm/space.h"
 #include "daemon/vm/vm.h"
 
 struct dns;
@@ -37,12 +39,18 @@ struct engine {
 	struct monitor_client *monitor;
 	struct net *net;
 	struct net_call *net_boot; /* waits for the helper's HELLO after the start */
+	struct disk *disk;
+	struct disk_call *disk_boot; /* the same for the disk helper */
 	struct net_call *dns_call; /* waits for the socket */
 	struct dns *dns;	   /* NULL: none, or not yet */
 	struct bg_err *dns_err;	   /* why there is none */
 	struct vmm_probe *probe;
 	const struct storage_driver *storage;
-	const char *storage_reason;
+	const char *storage_reason; /* static, or storage_text */
+	char *storage_text;
+	bool storage_known;	    /* the choice is made; before that a new VM waits for it */
+	struct bg_err *storage_err; /* config wants what this host has not: nothing is created */
+	struct space *space;
 	const char *init_path; /* banger-init, absolute */
 	const char *helper_path;
 	pid_t monitor_pid;
@@ -63,6 +71,7 @@ struct engine_boot {
 	int listen_fd;	  /* for http_new */
 	int monitor_sock; /* for monitor_client_new */
 	int helper_sock;  /* for net_new; -1 when the monitor could not start the helper */
+	int disk_sock;	  /* for disk_new; -1 when there is no disk helper */
 	int ready_fd;	  /* boot_ready(&fd) once it serves; -1 when started again */
 	pid_t monitor_pid;
 	const char *helper_path; /* for priv_helper_check */

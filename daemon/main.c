@@ -144,6 +144,7 @@ static int engine_main(int argc, char **argv)
 	struct engine_boot boot = {.listen_fd = open_fd(ENGINE_FD_LISTEN),
 		.monitor_sock = open_fd(ENGINE_FD_MONITOR),
 		.helper_sock = open_fd(ENGINE_FD_HELPER),
+		.disk_sock = open_fd(ENGINE_FD_DISK),
 		.ready_fd = open_fd(ENGINE_FD_READY),
 		.monitor_pid = getppid(),
 		.helper_path = boot_helper_path()};

@@ -33,7 +33,7 @@ struct monitor {
 	const struct bg_paths *paths;
 	int lock_fd, listen_fd, ready_fd;
 	struct loop *loop;
-	struct child engine, helper;
+	struct child engine, helper, disk;
 	int sock;
 	struct loop_source *sock_source, *restart, *kill, *term, *intr;
 	struct bootstraps *bootstraps;
@@ -56,31 +56,30 @@ static void finish(struct monitor *m, int code)
 
 static void on_helper_exit(pid_t pid, int status, void *userdata)
 {
-	struct monitor *m = userdata;
+	struct child *helper = userdata;
 	char text[16];
 
-	child_done(&m->helper);
+	child_done(helper);
 	snprintf(text, sizeof(text), "%d", status);
-	log_msg(LOG_DEBUG, "monitor", "the network helper ended", "status", text, NULL);
+	log_msg(LOG_DEBUG, "monitor", "a helper ended", "status", text, NULL);
 }
 
-/* -1 when it cannot be started: the engine finds out why and tells who asks for a network. */
-static int start_helper(struct monitor *m)
+/* -1 when it cannot be started: the engine finds out why and tells who asks for what it does. */
+static int start_helper(struct monitor *m, struct child *helper, const char *path, enum log_level missing)
 {
 	int sock = -1, r;
 
-	child_done(&m->helper);
-	r = priv_spawn_helper(boot_helper_path(), &sock, &m->helper.pid);
+	child_done(helper);
+	r = priv_spawn_helper(path, &sock, &helper->pid);
 	if (r < 0) {
-		log_msg(LOG_WARN, "monitor", "the network helper does not start", "path",
-			boot_helper_path(), "error", strerror(-r), NULL);
+		log_msg(missing, "monitor", "a helper does not start", "path", path, "error", strerror(-r), NULL);
 		return -1;
 	}
 	(void)fcntl(sock, F_SETFD, FD_CLOEXEC);
-	m->helper.pidfd = pidfd_open(m->helper.pid, 0);
-	if (m->helper.pidfd >= 0)
-		(void)loop_add_exit(m->loop, "helper", m->helper.pid, m->helper.pidfd,
-			on_helper_exit, m, &m->helper.exit);
+	helper->pidfd = pidfd_open(helper->pid, 0);
+	if (helper->pidfd >= 0)
+		(void)loop_add_exit(m->loop, "helper", helper->pid, helper->pidfd, on_helper_exit, helper,
+			&helper->exit);
 	return sock;
 }
 
@@ -243,7 +242,7 @@ static void on_engine_exit(pid_t pid, int status, void *userdata)
 	schedule_restart(m);
 }
 
-static int spawn_engine(struct monitor *m, int theirs, int helper, struct bg_err **err)
+static int spawn_engine(struct monitor *m, int theirs, int helper, int disk, struct bg_err **err)
 {
 	static const char *const argv[] = {"bangerd: engine", "--engine", NULL};
 	struct spawn s = {.path = "/proc/self/exe", .argv = argv, .n_fds = ENGINE_FD_MAX_};
@@ -255,21 +254,23 @@ static int spawn_engine(struct monitor *m, int theirs, int helper, struct bg_err
 	s.fd[ENGINE_FD_LOCK] = m->lock_fd;
 	s.fd[ENGINE_FD_HELPER] = helper;
 	s.fd[ENGINE_FD_READY] = m->ready_fd;
+	s.fd[ENGINE_FD_DISK] = disk;
 	return spawn_process(&s, &m->engine.pid, &m->engine.pidfd, err);
 }
 
 static int try_start(struct monitor *m, struct bg_err **err)
 {
-	_close_ int theirs = -1, helper = -1;
+	_close_ int theirs = -1, helper = -1, disk = -1;
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, errno, "a socket pair for the engine");
 	m->sock = pair[0];
 	theirs = pair[1];
-	helper = start_helper(m);
+	helper = start_helper(m, &m->helper, boot_helper_path(), LOG_WARN);
+	disk = start_helper(m, &m->disk, boot_disk_helper_path(), LOG_DEBUG); /* many hosts need none */
 	m->started_usec = loop_now_usec();
-	r = spawn_engine(m, theirs, helper, err);
+	r = spawn_engine(m, theirs, helper, disk, err);
 	if (r >= 0)
 		r = loop_add_exit(m->loop, "engine", m->engine.pid, m->engine.pidfd, on_engine_exit,
 			m, &m->engine.exit);
@@ -337,6 +338,7 @@ static void tear_down(struct monitor *m)
 	bootstraps_free(m->bootstraps);
 	child_done(&m->engine);
 	child_done(&m->helper);
+	child_done(&m->disk);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		loop_source_free(all[i]);
 	loop_free(m->loop);
@@ -355,6 +357,7 @@ int monitor_run(const struct bg_paths *paths, int lock_fd, int listen_fd, int re
 		.ready_fd = ready_fd,
 		.engine.pidfd = -1,
 		.helper.pidfd = -1,
+		.disk.pidfd = -1,
 		.sock = -1};
 	int code = BG_EXIT_DAEMON;
 

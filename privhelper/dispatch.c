@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * dispatch.c: one message in, one reply out. A message that is malformed, out
- * of turn or of an unknown verb ends the helper without a word. Between messages
- * it looks after the rules that others take away (`nft flush ruleset`).
+ * of turn or of a verb that this helper does not serve ends the helper without a word.
+ * Between messages it looks after what others take away (the network helper's rules: `nft flush ruleset`).
  */
 #include <poll.h>
 
+#include "privhelper/role.h"
 #include "privhelper/session.h"
-
-typedef enum priv_code answer_fn(
-	struct session *s, const struct priv_req *req, struct priv_rep *rep);
-
-static answer_fn *const answers[] = {
-#define PRIV_VERB(NAME, name, ...) [PRIV_##NAME] = answer_##name,
-#include "common/priv_verbs.def"
-#undef PRIV_VERB
-};
 
 static int reply(const struct priv_rep *rep)
 {
@@ -36,11 +28,11 @@ static int answer(struct session *s, const struct priv_msg *msg)
 
 	if (r < 0)
 		return r;
-	if (priv_row(req.verb)->turn != turn)
+	if (priv_row(req.verb)->turn != turn || !role.answers[req.verb])
 		return -EPROTO;
 	rep.verb = req.verb;
 	rep.id = req.id;
-	rep.code = answers[req.verb](s, &req, &rep);
+	rep.code = role.answers[req.verb](s, &req, &rep);
 	r = reply(&rep);
 	/* Sent or not, they are the peer's now. */
 	for (size_t i = 0; rep.code == PRIV_CODE_OK && i < priv_row(req.verb)->rep.fds; i++)
@@ -64,12 +56,12 @@ static void wait_message(struct session *s)
 
 	for (;;) {
 		struct pollfd fds[] = {{.fd = SESSION_SOCK, .events = POLLIN},
-			{.fd = paused ? -1 : s->nft.events, .events = POLLIN}};
+			{.fd = paused || !role.watched ? -1 : role.watched(s), .events = POLLIN}};
 		int r = ppoll(fds, ARRAY_SIZE(fds), paused ? &pause : NULL, NULL);
 
 		if (fds[0].revents || (r < 0 && errno != EINTR))
 			return;
-		paused = r > 0 && fds[1].revents && session_mend_rules(s);
+		paused = r > 0 && fds[1].revents && role.mend(s);
 	}
 }
 

@@ -40,8 +40,10 @@ struct disk_row {
 	uint32_t guest;
 	uint64_t netns;
 	uint8_t boot_id[16];
+	uint64_t nonce;
+	uint32_t minor;
 	uint8_t nat;
-	uint8_t zero[15];
+	uint8_t zero[3];
 	uint32_t crc;
 } __attribute__((packed));
 
@@ -120,10 +122,10 @@ static int read_boot_id(uint8_t ret[16])
 	return digits == 32 ? 0 : -EIO;
 }
 
-int ledger_open(struct ledger *l, uid_t uid, uint64_t netns)
+int ledger_open(struct ledger *l, const char *path, uid_t uid, uint64_t netns)
 {
 	struct stat st;
-	_close_ int fd = trusted_open(LEDGER_PATH, TRUSTED_FILE_UPDATE);
+	_close_ int fd = trusted_open(path, TRUSTED_FILE_UPDATE);
 	int r;
 
 	if (fd < 0)
@@ -269,6 +271,8 @@ int ledger_get(const struct ledger *l, unsigned slot, struct ledger_row *ret)
 	ret->state = (enum ledger_state)d.state;
 	ret->ifindex = d.ifindex;
 	ret->guest = d.guest;
+	ret->nonce = d.nonce;
+	ret->minor = d.minor;
 	ret->nat = d.nat;
 	return 0;
 }
@@ -287,6 +291,8 @@ int ledger_put(const struct ledger *l, unsigned slot, const struct ledger_row *r
 		d.uid = l->uid;
 		d.ifindex = row->ifindex;
 		d.guest = row->guest;
+		d.nonce = row->nonce;
+		d.minor = row->minor;
 		d.nat = row->nat;
 		d.netns = l->netns;
 		memcpy(d.boot_id, l->boot_id, sizeof(d.boot_id));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * ledger.h: root's own record of what each uid has: one fixed-size file of
+ * ledger.h: root's own record of what each uid has, one file per helper: of
  * BG_PRIV_USERS_MAX blocks, one per user index, each a header that names the uid
  * and one row per slot. It is the only authority for removing a device.
  *
@@ -22,7 +22,8 @@
 #include "common/limits.h"
 
 #define LEDGER_DIR "/var/lib/banger"
-#define LEDGER_PATH LEDGER_DIR "/net.ledger"
+#define LEDGER_NET LEDGER_DIR "/net.ledger"
+#define LEDGER_DISK LEDGER_DIR "/disk.ledger"
 
 enum ledger_state {
 	LEDGER_FREE = 0,   /* nothing of this slot exists */
@@ -37,6 +38,8 @@ struct ledger_row {
 	enum ledger_state state;
 	uint32_t ifindex; /* of the tap; 0 while none can have been made to stay */
 	uint32_t guest;	  /* address as a number */
+	uint64_t nonce;	  /* of the disk's uuid; not 0 in a disk's row */
+	uint32_t minor;	  /* of the disk, once it is complete */
 	bool nat;	  /* its guest may go beyond this host */
 };
 
@@ -46,11 +49,11 @@ struct ledger {
 	unsigned index; /* valid once bound */
 	bool bound;
 	uint8_t boot_id[16];
-	uint64_t netns; /* cookie of the network namespace */
+	uint64_t netns; /* cookie of the network namespace; 0 for disks, which are in none */
 };
 
 /* Blocks never: 0, -EPERM when the file is not as install-helper made it, or -errno. */
-int ledger_open(struct ledger *l, uid_t uid, uint64_t netns);
+int ledger_open(struct ledger *l, const char *path, uid_t uid, uint64_t netns);
 /*
  * Takes this uid's lock, then finds or claims its index (a claim only below max_users).
  * -EBUSY: another helper of this uid holds the lock; -ENOSPC: no index left.

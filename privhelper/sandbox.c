@@ -114,9 +114,6 @@ enum priv_code sandbox_inherit(int sock)
 
 /* ---- drop ---- */
 
-/* NET_BIND_SERVICE: port 53 for the guests' name server. */
-#define KEPT (1ULL << CAP_NET_ADMIN | 1ULL << CAP_NET_BIND_SERVICE)
-
 static int set_caps(uint64_t effective, uint64_t permitted)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -140,12 +137,22 @@ static bool caps_are(uint64_t wanted)
 	       (d[0].inheritable | d[1].inheritable) == 0;
 }
 
-enum priv_code sandbox_raise(void)
+enum priv_code sandbox_raise(uint64_t caps)
 {
-	return set_caps(KEPT, KEPT) < 0 || !caps_are(KEPT) ? PRIV_CODE_NO_CAPABILITY : PRIV_CODE_OK;
+	return set_caps(caps, caps) < 0 || !caps_are(caps) ? PRIV_CODE_NO_CAPABILITY : PRIV_CODE_OK;
 }
 
-static bool no_way_back(gid_t ledger_gid, const char *ledger_path)
+static bool no_more_caps(uint64_t caps)
+{
+	if (!caps_are(caps) || set_caps(~0ULL, ~0ULL) >= 0)
+		return false;
+	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (!(caps & 1ULL << cap) && set_caps(1ULL << cap, caps | 1ULL << cap) >= 0)
+			return false;
+	return true;
+}
+
+static bool no_group_back(gid_t ledger_gid, const char *ledger_path)
 {
 	gid_t r, e, s;
 	int fd;
@@ -154,46 +161,28 @@ static bool no_way_back(gid_t ledger_gid, const char *ledger_path)
 		return false;
 	if (setresgid((gid_t)-1, ledger_gid, (gid_t)-1) >= 0)
 		return false;
-	if (!caps_are(KEPT) || set_caps(~0ULL, ~0ULL) >= 0)
-		return false;
-	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
-		if (!(KEPT & 1ULL << cap) && set_caps(1ULL << cap, KEPT | 1ULL << cap) >= 0)
-			return false;
 	fd = open(ledger_path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
 		bg_close(fd);
 	return fd < 0 && (errno == EACCES || errno == EPERM);
 }
 
-enum priv_code sandbox_drop(const char *ledger_path)
+enum priv_code sandbox_drop(uint64_t caps, const char *ledger_path)
 {
 	gid_t real = getgid(), ledger_gid = getegid();
 
-	if (setresgid(real, real, real) < 0 || set_caps(KEPT, KEPT) < 0 ||
+	if (real == ledger_gid || (ledger_path && setresgid(real, real, real) < 0))
+		return PRIV_CODE_SANDBOX;
+	if (set_caps(caps, caps) < 0 ||
 		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return PRIV_CODE_SANDBOX;
-	return no_way_back(ledger_gid, ledger_path) ? PRIV_CODE_OK : PRIV_CODE_SANDBOX;
+	if (ledger_path && !no_group_back(ledger_gid, ledger_path))
+		return PRIV_CODE_SANDBOX;
+	return no_more_caps(caps) ? PRIV_CODE_OK : PRIV_CODE_SANDBOX;
 }
 
 /* ---- seal ---- */
-
-enum rule {
-	RULE_ANY,
-	RULE_FD,	 /* first argument is this descriptor */
-	RULE_FD_FLAGS,	 /* and the third argument is exactly value */
-	RULE_FD_COMMAND, /* and the second argument is exactly value */
-	RULE_COMMAND,	 /* second argument is exactly value */
-	RULE_LENGTH,	 /* third argument is at most value */
-};
-
-struct seal_row {
-	int syscall;
-	enum rule rule;
-	int fd;
-	uint32_t value;
-	const char *reason;
-};
 
 static int add_rule(scmp_filter_ctx ctx, const struct seal_row *row)
 {
@@ -218,6 +207,19 @@ static int add_rule(scmp_filter_ctx ctx, const struct seal_row *row)
 			SCMP_A2(SCMP_CMP_LE, (scmp_datum_t)row->value));
 	}
 	return -EINVAL;
+}
+
+enum priv_code sandbox_seal_rows(const struct seal_row *rows, size_t n)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r = ctx ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = add_rule(ctx, &rows[i]);
+	if (r >= 0)
+		r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r < 0 ? PRIV_CODE_SANDBOX : PRIV_CODE_OK;
 }
 
 enum priv_code sandbox_seal(const struct sandbox_fds *f)
@@ -254,13 +256,6 @@ enum priv_code sandbox_seal(const struct sandbox_fds *f)
 		{SCMP_SYS(close), RULE_ANY, 0, 0, "taps, settings, descriptors of a bad message"},
 		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
 	};
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r = ctx ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows) && r >= 0; i++)
-		r = add_rule(ctx, &rows[i]);
-	if (r >= 0)
-		r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : seccomp_load(ctx);
-	seccomp_release(ctx);
-	return r < 0 ? PRIV_CODE_SANDBOX : PRIV_CODE_OK;
+	return sandbox_seal_rows(rows, ARRAY_SIZE(rows));
 }

@@ -6,8 +6,8 @@
  *   inherit  must make everything that the caller chose harmless or refuse;
  *            must not look at the socket's content or open anything of use.
  *   open     (main) may use the ledger's group; must not read a message.
- *   drop     must leave CAP_NET_ADMIN, CAP_NET_BIND_SERVICE and no group of its own, and see the way
- *            back fail; must come before the first message is read.
+ *   drop     must leave the role's capabilities and no group that the role does not
+ *            keep, and see the way back fail; must come before the first message.
  *   seal     must leave the system calls of the verbs only; must be last.
  */
 #ifndef BG_PRIVHELPER_SANDBOX_H
@@ -22,10 +22,34 @@ struct sandbox_fds {
 
 /* PRIV_CODE_OK or PRIV_CODE_ENVIRONMENT. sock is valid when it returns, whatever the result. */
 enum priv_code sandbox_inherit(int sock);
-/* Makes these two effective. PRIV_CODE_OK or PRIV_CODE_NO_CAPABILITY. */
-enum priv_code sandbox_raise(void);
-/* PRIV_CODE_OK or PRIV_CODE_SANDBOX. ledger_path must no longer be openable. */
-enum priv_code sandbox_drop(const char *ledger_path);
+/* Makes exactly these capabilities effective. PRIV_CODE_OK or PRIV_CODE_NO_CAPABILITY. */
+enum priv_code sandbox_raise(uint64_t caps);
+/*
+ * PRIV_CODE_OK or PRIV_CODE_SANDBOX. Keeps caps, gives up the ledger's group: ledger_path must no
+ * longer be openable. NULL: the group stays, as the role says why.
+ */
+enum priv_code sandbox_drop(uint64_t caps, const char *ledger_path);
+/* The network helper's. */
 enum priv_code sandbox_seal(const struct sandbox_fds *fds);
+
+enum seal_rule {
+	RULE_ANY,
+	RULE_FD,	 /* first argument is this descriptor */
+	RULE_FD_FLAGS,	 /* and the third argument is exactly value */
+	RULE_FD_COMMAND, /* and the second argument is exactly value */
+	RULE_COMMAND,	 /* second argument is exactly value */
+	RULE_LENGTH,	 /* third argument is at most value */
+};
+
+struct seal_row {
+	int syscall;
+	enum seal_rule rule;
+	int fd;
+	uint32_t value;
+	const char *reason;
+};
+
+/* These calls and no other, for good. PRIV_CODE_OK or PRIV_CODE_SANDBOX. */
+enum priv_code sandbox_seal_rows(const struct seal_row *rows, size_t n);
 
 #endif

@@ -8,6 +8,7 @@
 #define BG_PRIVHELPER_SESSION_H
 
 #include "common/priv_proto.h"
+#include "privhelper/blk.h"
 #include "privhelper/forward.h"
 #include "privhelper/ledger.h"
 #include "privhelper/legacy.h"
@@ -23,6 +24,7 @@ struct session {
 	uid_t uid;
 	struct policy policy;
 	struct ledger ledger;
+	/* network helper */
 	struct netlink nl;
 	struct nft nft;
 	struct tap_dirs dirs;
@@ -37,6 +39,8 @@ struct session {
 		uint32_t seal;
 		int blocked; /* -errno: another firewall stands in the way of NAT */
 	} rules; /* as they were last made */
+	/* disk helper */
+	struct blk_host blk;
 	bool greeted; /* HELLO was answered: the ledger is bound and repaired */
 };
 
@@ -60,7 +64,8 @@ bool session_mend_rules(struct session *s);
 
 /*
  * answer_<verb>: req is valid. Fills the reply's fields and returns PRIV_CODE_OK, or
- * returns the refusal. Blocks no longer than the kernel takes.
+ * returns the refusal. Blocks no longer than the kernel takes. Each helper has those that the table
+ * gives it: HELLO, LIST and CLEANUP are in verb_net.c and in verb_disk.c.
  */
 #define PRIV_VERB(NAME, name, ...)                                                                 \
 	enum priv_code answer_##name(                                                              \

@@ -33,6 +33,15 @@ static int check_dir(int fd, struct stat *ret)
 	return S_ISDIR(ret->st_mode) && is_roots(ret, S_IWGRP | S_IWOTH) ? 0 : -EPERM;
 }
 
+static int check_dir_group(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) && is_roots(&st, S_IWOTH) && st.st_gid == getegid() ? 0 : -EPERM;
+}
+
 static int check_file(int fd, enum trusted_kind kind)
 {
 	mode_t others = kind == TRUSTED_FILE_UPDATE ? S_IWOTH | S_IROTH : S_IWGRP | S_IWOTH;
@@ -47,14 +56,16 @@ static int open_last(int dirfd, const char *name, enum trusted_kind kind)
 {
 	struct stat st;
 	_close_ int fd = open_part(dirfd, name,
-		kind == TRUSTED_DIR	      ? O_PATH | O_DIRECTORY
+		kind == TRUSTED_DIR || kind == TRUSTED_DIR_GROUP ? O_PATH | O_DIRECTORY
 		: kind == TRUSTED_FILE_UPDATE ? O_RDWR
 					      : O_RDONLY);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = kind == TRUSTED_DIR ? check_dir(fd, &st) : check_file(fd, kind);
+	r = kind == TRUSTED_DIR		? check_dir(fd, &st)
+	    : kind == TRUSTED_DIR_GROUP ? check_dir_group(fd)
+					: check_file(fd, kind);
 	return r < 0 ? r : TAKE_FD(fd);
 }
 

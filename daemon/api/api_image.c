@@ -6,7 +6,7 @@
 #include "daemon/engine.h"
 
 static const char *const build_fields[] = {"name", "kernel", "packages", "size_mib", "suite", "mirror", NULL};
-static const char *const register_fields[] = {"name", "rootfs", "kernel", "initrd", "modules", NULL};
+static const char *const register_fields[] = {"name", "rootfs", "kernel", NULL};
 
 void api_image_list(struct http_call *call, struct engine *engine)
 {
@@ -83,10 +83,6 @@ static int parse_register(const json_t *body, struct image_register_request *req
 		r = bg_json_need_str(body, "rootfs", BG_ERR_BAD_REQUEST, &request->rootfs, err);
 	if (r >= 0)
 		r = bg_json_or_str(body, "kernel", BG_ERR_BAD_REQUEST, &request->kernel, err);
-	if (r >= 0)
-		r = bg_json_or_str(body, "initrd", BG_ERR_BAD_REQUEST, &request->initrd, err);
-	if (r >= 0)
-		r = bg_json_or_str(body, "modules", BG_ERR_BAD_REQUEST, &request->modules, err);
 	return r;
 }
 

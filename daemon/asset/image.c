@@ -10,62 +10,60 @@
 #include "common/log.h"
 #include "common/timefmt.h"
 #include "daemon/asset/asset.h"
+#include "daemon/asset/shelf.h"
 #include "daemon/engine.h"
-
-struct entry {
-	struct entry *next;
-	struct image_row *row;
-};
 
 struct images {
 	struct engine *engine;
-	struct entry *first; /* ordered by name */
+	struct shelf *shelf;
 };
 
-static char *image_dir(const struct engine *engine, const char *name)
+static const char *row_name(const void *row)
 {
-	char *dir = NULL;
-
-	return asprintf(&dir, "%s/images/%s", engine->paths->state_dir, name) < 0 ? NULL : dir;
+	return ((const struct image_row *)row)->name;
 }
 
-int image_make_dir(struct engine *engine, const char *name, char **ret, struct bg_err **err)
+static bool row_ready(const void *row)
 {
-	_free_ char *dir = image_dir(engine, name);
-	int r;
+	return ((const struct image_row *)row)->ready;
+}
 
-	if (!dir)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	r = bg_paths_private_dir(dir, err);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(dir);
-	return 0;
+static void row_free(void *row)
+{
+	image_row_free(row);
+}
+
+static const struct shelf_kind kind = {
+	.noun = "image",
+	.folder = "images",
+	.not_found = BG_ERR_IMAGE_NOT_FOUND,
+	.name_taken = BG_ERR_IMAGE_NAME_TAKEN,
+	.name = row_name,
+	.ready = row_ready,
+	.row_free = row_free,
+	.store_delete = store_image_delete,
+};
+
+char *image_build_log(const struct engine *engine, const char *name)
+{
+	char *path = NULL;
+
+	return asprintf(&path, "%s/image-build-%s.log", engine->paths->state_dir, name) < 0 ? NULL : path;
+}
+
+int images_make_dir(const struct images *images, const char *name, char **ret, struct bg_err **err)
+{
+	return shelf_make_dir(images->shelf, name, ret, err);
 }
 
 struct image_row *images_find(const struct images *images, const char *name)
 {
-	struct entry *e = images->first;
-
-	while (e && !bg_streq(e->row->name, name))
-		e = e->next;
-	return e ? e->row : NULL;
+	return shelf_find(images->shelf, name);
 }
 
-static int add(struct images *images, struct image_row *row, struct bg_err **err)
+int images_check_free(const struct images *images, const char *name, struct bg_err **err)
 {
-	struct entry *e = calloc(1, sizeof(*e)), **at = &images->first;
-
-	if (!e) {
-		image_row_free(row);
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	}
-	e->row = row;
-	while (*at && strcmp((*at)->row->name, row->name) < 0)
-		at = &(*at)->next;
-	e->next = *at;
-	*at = e;
-	return 0;
+	return shelf_check_free(images->shelf, name, err);
 }
 
 int images_add(struct images *images, struct image_row *row, struct bg_err **err)
@@ -76,7 +74,7 @@ int images_add(struct images *images, struct image_row *row, struct bg_err **err
 		image_row_free(row);
 		return r;
 	}
-	return add(images, row, err);
+	return shelf_add(images->shelf, row, err);
 }
 
 int images_complete(struct images *images, struct image_row *row, struct bg_err **err)
@@ -90,57 +88,14 @@ int images_complete(struct images *images, struct image_row *row, struct bg_err 
 	return r;
 }
 
-static void forget(struct images *images, const char *name)
-{
-	struct entry **at = &images->first, *e;
-
-	while (*at && !bg_streq((*at)->row->name, name))
-		at = &(*at)->next;
-	e = *at;
-	if (!e)
-		return;
-	*at = e->next;
-	image_row_free(e->row);
-	free(e);
-}
-
 int images_drop(struct images *images, const char *name, struct bg_err **err)
 {
-	_free_ char *dir = image_dir(images->engine, name);
-	int r = dir ? bg_rm_rf_at(AT_FDCWD, dir) : -ENOMEM;
-
-	if (r < 0)
-		return bg_err_sys(err, BG_ERR_IO, -r, "remove image \"%s\"", name);
-	r = store_image_delete(images->engine->store, name, err);
-	if (r < 0)
-		return r;
-	forget(images, name);
-	events_publish(images->engine->events, "image", "deleted", name, json_null());
-	return 0;
+	return shelf_drop(images->shelf, name, err);
 }
 
 static int load_row(struct image_row *row, void *userdata)
 {
-	return add(userdata, row, NULL);
-}
-
-static int drop_unfinished(struct images *images, struct bg_err **err)
-{
-	struct entry *next;
-
-	for (struct entry *e = images->first; e; e = next) {
-		_free_ char *name = strdup(e->row->name);
-		int r;
-
-		next = e->next;
-		if (e->row->ready || !name)
-			continue;
-		log_msg(LOG_WARN, "image", "an interrupted build is removed", "image", name, NULL);
-		r = images_drop(images, name, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return shelf_add(userdata, row, NULL);
 }
 
 int images_new(struct engine *engine, struct images **ret, struct bg_err **err)
@@ -151,10 +106,11 @@ int images_new(struct engine *engine, struct images **ret, struct bg_err **err)
 	if (!images)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	images->engine = engine;
-	r = store_image_each(engine->store, load_row, images, err);
-	if (r < 0)
-		return r;
-	r = drop_unfinished(images, err);
+	r = shelf_new(engine, &kind, &images->shelf, err);
+	if (r >= 0)
+		r = store_image_each(engine->store, load_row, images->shelf, err);
+	if (r >= 0)
+		r = shelf_drop_unfinished(images->shelf, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(images);
@@ -165,32 +121,34 @@ void images_free(struct images *images)
 {
 	if (!images)
 		return;
-	while (images->first)
-		forget(images, images->first->row->name);
+	shelf_free(images->shelf);
 	free(images);
 }
 
 int images_get(const struct images *images, const char *name, const struct image_row **ret, struct bg_err **err)
 {
-	const struct image_row *row = images_find(images, name);
+	void *row;
+	int r = shelf_get(images->shelf, name, &row, err);
 
-	if (!row || !row->ready)
-		return bg_err_set(err, BG_ERR_IMAGE_NOT_FOUND, ENOENT, "there is no image named \"%s\"", name);
-	*ret = row;
-	return 0;
+	if (r >= 0)
+		*ret = row;
+	return r;
 }
 
 void images_using_kernel(const struct images *images, const char *kernel, json_t *out)
 {
-	for (const struct entry *e = images->first; e; e = e->next)
-		if (bg_streq(e->row->kernel, kernel))
-			json_array_append_new(out, bg_json_str(e->row->name));
+	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));)
+		if (bg_streq(row->kernel, kernel))
+			json_array_append_new(out, bg_json_str(row->name));
 }
 
-static json_t *paths_json(const struct image_row *row)
+static json_t *paths_json(const struct images *images, const struct image_row *row)
 {
-	return json_pack("{s:s?, s:s?, s:s?, s:s?}", "rootfs", row->rootfs, "work_seed", row->work_seed, "initrd",
-		row->initrd, "modules", row->modules);
+	_free_ char *log = image_build_log(images->engine, row->name);
+	bool built = log && access(log, F_OK) == 0;
+
+	return json_pack("{s:s?, s:s?, s:s?}", "rootfs", row->rootfs, "work_seed", row->work_seed, "build_log",
+		built ? log : NULL);
 }
 
 json_t *image_to_json(const struct images *images, const struct image_row *row)
@@ -203,16 +161,15 @@ json_t *image_to_json(const struct images *images, const struct image_row *row)
 		row->managed, "kernel", row->kernel, "size_bytes", (json_int_t)row->size_bytes, "real_bytes",
 		(json_int_t)(asset_real_bytes(row->rootfs) + asset_real_bytes(row->work_seed)), "os", row->os,
 		"has_sshd", row->has_sshd, "source", row->source, "created_at", bg_time_print(row->created_at, text),
-		"used_by", users, "paths", paths_json(row));
+		"used_by", users, "paths", paths_json(images, row));
 }
 
 json_t *images_to_json(const struct images *images)
 {
 	json_t *array = json_array();
 
-	for (const struct entry *e = images->first; e; e = e->next)
-		if (e->row->ready)
-			json_array_append_new(array, image_to_json(images, e->row));
+	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));)
+		json_array_append_new(array, image_to_json(images, row));
 	return json_pack("{s:o}", "images", array);
 }
 
@@ -232,8 +189,11 @@ static void delete_free(void *userdata)
 static int step_delete(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct delete_task *task = ctx;
+	_free_ char *log = image_build_log(task->engine, task->name);
 
 	(void)op;
+	if (log)
+		(void)unlink(log);
 	return images_drop(task->engine->images, task->name, err);
 }
 

@@ -43,13 +43,11 @@ struct image_build_request {
 int image_build(struct engine *engine, const struct image_build_request *request, struct op **ret,
 	struct bg_err **err);
 
-/* Paths are absolute. */
+/* rootfs: absolute. kernel: a name, or NULL. */
 struct image_register_request {
 	const char *name;
 	const char *rootfs;
 	const char *kernel;
-	const char *initrd;
-	const char *modules;
 };
 int image_register(struct engine *engine, const struct image_register_request *request, struct op **ret,
 	struct bg_err **err);
@@ -63,7 +61,11 @@ int images_complete(struct images *images, struct image_row *row, struct bg_err 
 /* Row, directory and entry. */
 int images_drop(struct images *images, const char *name, struct bg_err **err);
 struct image_row *images_find(const struct images *images, const char *name);
+/* Raw output of the image's last build, outside its directory: it outlives a build that failed. The caller's. */
+char *image_build_log(const struct engine *engine, const char *name);
 /* Makes <state>/images/<name>; *ret is its path. */
-int image_make_dir(struct engine *engine, const char *name, char **ret, struct bg_err **err);
+int images_make_dir(const struct images *images, const char *name, char **ret, struct bg_err **err);
+/* IMAGE_NAME_TAKEN when there is one, or one is being made. */
+int images_check_free(const struct images *images, const char *name, struct bg_err **err);
 
 #endif

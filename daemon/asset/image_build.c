@@ -182,17 +182,16 @@ static int start_unpack(struct build_task *task, int tar_fd, const char *dir, st
 		(int[]){tar_fd, rootfs, seed}, 3, on_progress, on_unpacked, task, &task->job, err);
 }
 
-/* The log outlives a build that failed: its error names it. */
 static int open_log(struct build_task *task, int *ret, struct bg_err **err)
 {
-	char name[BG_NAME_MAX + 32];
-	int r;
-
-	snprintf(name, sizeof(name), "image-build-%s.log", task->name);
-	r = asset_output(task->engine->paths->state_dir, name, &task->log_path, ret, err);
-	if (r >= 0)
-		op_set_log(task->op, task->log_path);
-	return r;
+	task->log_path = image_build_log(task->engine, task->name);
+	if (!task->log_path)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	*ret = open(task->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*ret < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", task->log_path);
+	op_set_log(task->op, task->log_path);
+	return 0;
 }
 
 static int start_bootstrap(struct build_task *task, int tar_fd, struct bg_err **err)
@@ -221,7 +220,7 @@ static int step_build(struct op *op, void *ctx, struct bg_err **err)
 	int fds[2], r;
 
 	task->op = op;
-	r = image_make_dir(task->engine, task->name, &dir, err);
+	r = images_make_dir(task->engine->images, task->name, &dir, err);
 	if (r < 0)
 		return r;
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -349,9 +348,9 @@ int image_build(struct engine *engine, const struct image_build_request *request
 
 	if (r < 0)
 		return r;
-	if (images_find(engine->images, request->name))
-		return bg_err_set(err, BG_ERR_IMAGE_NAME_TAKEN, EEXIST, "there is an image named \"%s\" already",
-			request->name);
+	r = images_check_free(engine->images, request->name, err);
+	if (r < 0)
+		return r;
 	r = pick_kernel(engine, request, &kernel, err);
 	if (r >= 0)
 		r = check_packages(request, err);

@@ -53,7 +53,7 @@ static int step_seed(struct op *op, void *ctx, struct bg_err **err)
 	struct image_row *row = images_find(task->engine->images, task->name);
 	_free_ char *dir = NULL;
 	_close_ int fd = -1;
-	int r = image_make_dir(task->engine, task->name, &dir, err);
+	int r = images_make_dir(task->engine->images, task->name, &dir, err);
 
 	task->op = op;
 	if (r >= 0)
@@ -125,13 +125,6 @@ static int check_rootfs(const char *path, uint64_t *ret_size, struct bg_err **er
 	return 0;
 }
 
-static int check_optional(const char *path, struct bg_err **err)
-{
-	_close_ int fd = -1;
-
-	return path ? asset_open_source(path, BG_ERR_IMAGE_INVALID, &fd, err) : 0;
-}
-
 static int check_request(struct engine *engine, const struct image_register_request *request, uint64_t *ret_size,
 	struct bg_err **err)
 {
@@ -140,25 +133,15 @@ static int check_request(struct engine *engine, const struct image_register_requ
 
 	if (r < 0)
 		return r;
-	if (images_find(engine->images, request->name))
-		return bg_err_set(err, BG_ERR_IMAGE_NAME_TAKEN, EEXIST, "there is an image named \"%s\" already",
-			request->name);
+	r = images_check_free(engine->images, request->name, err);
+	if (r < 0)
+		return r;
 	if (request->kernel) {
 		r = kernels_get(engine->kernels, request->kernel, &kernel, err);
 		if (r < 0)
 			return r;
 	}
-	r = check_rootfs(request->rootfs, ret_size, err);
-	if (r >= 0)
-		r = check_optional(request->initrd, err);
-	if (r >= 0)
-		r = check_optional(request->modules, err);
-	return r;
-}
-
-static char *copy_or_null(const char *s)
-{
-	return s ? strdup(s) : NULL;
+	return check_rootfs(request->rootfs, ret_size, err);
 }
 
 static int fill_row(const struct image_register_request *request, uint64_t size, struct image_row **ret)
@@ -170,9 +153,7 @@ static int fill_row(const struct image_register_request *request, uint64_t size,
 	row->name = strdup(request->name);
 	row->rootfs = strdup(request->rootfs);
 	row->source = strdup("register");
-	row->kernel = copy_or_null(request->kernel);
-	row->initrd = copy_or_null(request->initrd);
-	row->modules = copy_or_null(request->modules);
+	row->kernel = request->kernel ? strdup(request->kernel) : NULL;
 	row->size_bytes = size;
 	row->has_sshd = true; /* not known before it boots: the agent tells */
 	row->created_at = time(NULL);

@@ -13,16 +13,12 @@
 #include "common/name.h"
 #include "common/timefmt.h"
 #include "daemon/asset/asset.h"
+#include "daemon/asset/shelf.h"
 #include "daemon/engine.h"
-
-struct entry {
-	struct entry *next;
-	struct kernel_row *row;
-};
 
 struct kernels {
 	struct engine *engine;
-	struct entry *first; /* ordered by name */
+	struct shelf *shelf;
 };
 
 /* The context of an import or a deletion. */
@@ -35,90 +31,40 @@ struct kernel_task {
 	char *source_name;
 };
 
-static char *kernel_dir(const struct engine *engine, const char *name)
+static const char *row_name(const void *row)
 {
-	char *dir = NULL;
-
-	return asprintf(&dir, "%s/kernels/%s", engine->paths->state_dir, name) < 0 ? NULL : dir;
+	return ((const struct kernel_row *)row)->name;
 }
+
+static bool row_ready(const void *row)
+{
+	return ((const struct kernel_row *)row)->ready;
+}
+
+static void row_free(void *row)
+{
+	kernel_row_free(row);
+}
+
+static const struct shelf_kind kind = {
+	.noun = "kernel",
+	.folder = "kernels",
+	.not_found = BG_ERR_KERNEL_NOT_FOUND,
+	.name_taken = BG_ERR_KERNEL_NAME_TAKEN,
+	.name = row_name,
+	.ready = row_ready,
+	.row_free = row_free,
+	.store_delete = store_kernel_delete,
+};
 
 static struct kernel_row *find(const struct kernels *kernels, const char *name)
 {
-	struct entry *e = kernels->first;
-
-	while (e && !bg_streq(e->row->name, name))
-		e = e->next;
-	return e ? e->row : NULL;
-}
-
-static int add(struct kernels *kernels, struct kernel_row *row, struct bg_err **err)
-{
-	struct entry *e = calloc(1, sizeof(*e)), **at = &kernels->first;
-
-	if (!e) {
-		kernel_row_free(row);
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	}
-	e->row = row;
-	while (*at && strcmp((*at)->row->name, row->name) < 0)
-		at = &(*at)->next;
-	e->next = *at;
-	*at = e;
-	return 0;
-}
-
-static void forget(struct kernels *kernels, const char *name)
-{
-	struct entry **at = &kernels->first, *e;
-
-	while (*at && !bg_streq((*at)->row->name, name))
-		at = &(*at)->next;
-	e = *at;
-	if (!e)
-		return;
-	*at = e->next;
-	kernel_row_free(e->row);
-	free(e);
-}
-
-/* Directory, row, entry, in this order: what a crash leaves is removed at the next start. name outlives the entry. */
-static int drop(struct kernels *kernels, const char *name, struct bg_err **err)
-{
-	_free_ char *dir = kernel_dir(kernels->engine, name);
-	int r = dir ? bg_rm_rf_at(AT_FDCWD, dir) : -ENOMEM;
-
-	if (r < 0)
-		return bg_err_sys(err, BG_ERR_IO, -r, "remove kernel \"%s\"", name);
-	r = store_kernel_delete(kernels->engine->store, name, err);
-	if (r < 0)
-		return r;
-	forget(kernels, name);
-	events_publish(kernels->engine->events, "kernel", "deleted", name, json_null());
-	return 0;
+	return shelf_find(kernels->shelf, name);
 }
 
 static int load_row(struct kernel_row *row, void *userdata)
 {
-	return add(userdata, row, NULL);
-}
-
-static int drop_unfinished(struct kernels *kernels, struct bg_err **err)
-{
-	struct entry *next;
-
-	for (struct entry *e = kernels->first; e; e = next) {
-		_free_ char *name = strdup(e->row->name);
-		int r;
-
-		next = e->next;
-		if (e->row->ready || !name)
-			continue;
-		log_msg(LOG_WARN, "kernel", "an interrupted import is removed", "kernel", name, NULL);
-		r = drop(kernels, name, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return shelf_add(userdata, row, NULL);
 }
 
 int kernels_new(struct engine *engine, struct kernels **ret, struct bg_err **err)
@@ -129,10 +75,11 @@ int kernels_new(struct engine *engine, struct kernels **ret, struct bg_err **err
 	if (!kernels)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	kernels->engine = engine;
-	r = store_kernel_each(engine->store, load_row, kernels, err);
-	if (r < 0)
-		return r;
-	r = drop_unfinished(kernels, err);
+	r = shelf_new(engine, &kind, &kernels->shelf, err);
+	if (r >= 0)
+		r = store_kernel_each(engine->store, load_row, kernels->shelf, err);
+	if (r >= 0)
+		r = shelf_drop_unfinished(kernels->shelf, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(kernels);
@@ -143,57 +90,62 @@ void kernels_free(struct kernels *kernels)
 {
 	if (!kernels)
 		return;
-	while (kernels->first)
-		forget(kernels, kernels->first->row->name);
+	shelf_free(kernels->shelf);
 	free(kernels);
 }
 
 int kernels_get(const struct kernels *kernels, const char *name, const struct kernel_row **ret, struct bg_err **err)
 {
-	const struct kernel_row *row = find(kernels, name);
+	void *row;
+	int r = shelf_get(kernels->shelf, name, &row, err);
 
-	if (!row || !row->ready)
-		return bg_err_set(err, BG_ERR_KERNEL_NOT_FOUND, ENOENT, "there is no kernel named \"%s\"", name);
-	*ret = row;
-	return 0;
+	if (r >= 0)
+		*ret = row;
+	return r;
 }
 
 const char *kernels_only(const struct kernels *kernels)
 {
-	const char *name = NULL;
+	const struct kernel_row *row = shelf_next(kernels->shelf, NULL);
 
-	for (const struct entry *e = kernels->first; e; e = e->next) {
-		if (!e->row->ready)
-			continue;
-		if (name)
-			return NULL;
-		name = e->row->name;
-	}
-	return name;
+	return row && !shelf_next(kernels->shelf, row) ? row->name : NULL;
+}
+
+/* Where the ELF file out of a bzImage lies: beside it. */
+static char *unpacked_path(const struct kernel_row *row)
+{
+	const char *slash = strrchr(row->path, '/');
+	char *path = NULL;
+
+	if (!slash || asprintf(&path, "%.*s/vmlinux", (int)(slash - row->path), row->path) < 0)
+		return NULL;
+	return path;
 }
 
 json_t *kernel_to_json(const struct kernels *kernels, const struct kernel_row *row)
 {
+	_free_ char *unpacked = unpacked_path(row);
 	json_t *users = json_array();
 	char text[BG_TIME_TEXT];
 
 	images_using_kernel(kernels->engine->images, row->name, users);
 	asset_vms_using(kernels->engine, NULL, row->name, users);
-	return json_pack("{s:s, s:s, s:s?, s:I, s:I, s:i, s:s, s:o, s:s}", "name", row->name, "format", row->format,
-		"release", row->release, "size_bytes", (json_int_t)row->size_bytes, "real_bytes",
-		(json_int_t)(asset_real_bytes(row->path) + asset_real_bytes(row->modules_cpio) +
-			asset_real_bytes(row->modules_disk)),
-		"modules", (int)row->n_modules, "created_at", bg_time_print(row->created_at, text), "used_by", users,
-		"path", row->path);
+	return json_pack("{s:s, s:s, s:s?, s:I, s:I, s:i, s:s, s:o, s:s}", "name", row->name,
+		"format", row->format, "release", row->release, "size_bytes",
+		(json_int_t)row->size_bytes, "real_bytes",
+		(json_int_t)(asset_real_bytes(row->path) + asset_real_bytes(unpacked) +
+			     asset_real_bytes(row->modules_cpio) +
+			     asset_real_bytes(row->modules_disk)),
+		"modules", (int)row->n_modules, "created_at", bg_time_print(row->created_at, text),
+		"used_by", users, "path", row->path);
 }
 
 json_t *kernels_to_json(const struct kernels *kernels)
 {
 	json_t *array = json_array();
 
-	for (const struct entry *e = kernels->first; e; e = e->next)
-		if (e->row->ready)
-			json_array_append_new(array, kernel_to_json(kernels, e->row));
+	for (const struct kernel_row *row = NULL; (row = shelf_next(kernels->shelf, row));)
+		json_array_append_new(array, kernel_to_json(kernels, row));
 	return json_pack("{s:o}", "kernels", array);
 }
 
@@ -232,6 +184,23 @@ static void step_cancel(struct op *op, void *ctx)
 	job_free(TAKE_PTR(task->job));
 }
 
+int kernel_elf(const struct kernel_row *row, char **ret, struct bg_err **err)
+{
+	_free_ char *path = bg_streq(row->format, "elf") ? strdup(row->path) : unpacked_path(row);
+
+	if (!path)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (access(path, R_OK) < 0) {
+		bg_err_set(err, BG_ERR_KERNEL_INVALID, ENOEXEC,
+			"kernel \"%s\" has no ELF file, which Firecracker needs", row->name);
+		bg_err_hint(err,
+			"import it again; or boot it with QEMU: vmm = \"qemu\" in config.toml");
+		return -ENOEXEC;
+	}
+	*ret = TAKE_PTR(path);
+	return 0;
+}
+
 static int take_result(struct kernel_row *row, const json_t *result)
 {
 	const char *format = NULL, *release = NULL;
@@ -247,7 +216,6 @@ static int take_result(struct kernel_row *row, const json_t *result)
 	asset_drop_empty(&row->modules_cpio);
 	asset_drop_empty(&row->modules_disk);
 	row->size_bytes = asset_real_bytes(row->path);
-	row->ready = true;
 	return row->format ? 0 : -ENOMEM;
 }
 
@@ -260,9 +228,8 @@ static void on_imported(const json_t *result, struct bg_err *err, void *userdata
 	if (err)
 		failed = bg_err_copy(err);
 	else if (take_result(row, result) < 0)
-		bg_err_set(&failed, BG_ERR_WORKER, EPROTO, "the worker's result of the import makes no sense");
-	else
-		(void)store_kernel_save(task->engine->store, row, &failed);
+		bg_err_set(&failed, BG_ERR_WORKER, EPROTO,
+			"the worker's result of the import makes no sense");
 	job_free(TAKE_PTR(task->job)); /* err and result go with it */
 	if (failed)
 		op_step_failed(task->op, failed);
@@ -288,11 +255,11 @@ static int step_import(struct op *op, void *ctx, struct bg_err **err)
 	struct kernel_task *task = ctx;
 	struct kernel_row *row = find(task->engine->kernels, task->name);
 	_close_ int image = -1, cpio = -1, disk = -1;
-	_free_ char *dir = kernel_dir(task->engine, task->name);
+	_free_ char *dir = NULL;
 	int r;
 
 	(void)op;
-	r = dir ? bg_paths_private_dir(dir, err) : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = shelf_make_dir(task->engine->kernels->shelf, task->name, &dir, err);
 	if (r >= 0)
 		r = asset_output(dir, "kernel", &row->path, &image, err);
 	if (r >= 0)
@@ -306,12 +273,63 @@ static int step_import(struct op *op, void *ctx, struct bg_err **err)
 	return r < 0 ? r : OP_WAIT;
 }
 
+/* A kernel that cannot be unpacked still boots under QEMU: worth a word in the log, no more. */
+static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct kernel_task *task = userdata;
+	_free_ char *path = unpacked_path(find(task->engine->kernels, task->name));
+
+	(void)result;
+	if (err) {
+		log_msg(LOG_WARN, "kernel", "no ELF file of it: Firecracker cannot boot it",
+			"kernel", task->name, "error", err->message, NULL);
+		if (path)
+			(void)unlink(path);
+	}
+	job_free(TAKE_PTR(task->job));
+	op_step_done(task->op);
+}
+
+static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct kernel_task *task = ctx;
+	struct kernel_row *row = find(task->engine->kernels, task->name);
+	_close_ int image = -1, elf = -1;
+	_free_ char *dir = shelf_dir(task->engine->kernels->shelf, task->name), *path = NULL;
+	int r;
+
+	(void)op;
+	if (bg_streq(row->format, "elf"))
+		return 0;
+	image = open(row->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (image < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", row->path);
+	r = dir ? asset_output(dir, "vmlinux", &path, &elf, err)
+		: bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (r < 0)
+		return r;
+	r = job_start(task->engine->jobs, JOB_VMLINUX, json_object(), (int[]){image, elf}, 2,
+		on_progress, on_unpacked, task, &task->job, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+/* Until here a crash would have had the import removed. */
+static int step_record(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct kernel_task *task = ctx;
+	struct kernel_row *row = find(task->engine->kernels, task->name);
+
+	(void)op;
+	row->ready = true;
+	return store_kernel_save(task->engine->store, row, err);
+}
+
 static int step_drop(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct kernel_task *task = ctx;
 
 	(void)op;
-	return drop(task->engine->kernels, task->name, err);
+	return shelf_drop(task->engine->kernels->shelf, task->name, err);
 }
 
 static void finish_import(struct op *op, void *ctx, const struct bg_err *err)
@@ -328,6 +346,8 @@ static void finish_import(struct op *op, void *ctx, const struct bg_err *err)
 
 static const struct op_step import_steps[] = {
 	{"import", "reading the kernel", false, step_import, step_cancel, step_drop},
+	{"unpack", "unpacking it for Firecracker", false, step_unpack, step_cancel, NULL},
+	{"record", "recording it", false, step_record, NULL, NULL},
 };
 
 static const struct op_plan import_plan = {
@@ -391,14 +411,15 @@ static int insert_intent(struct engine *engine, const char *name, struct bg_err 
 	row->created_at = time(NULL);
 	if (!row->name || !row->format || !row->path)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	if (find(engine->kernels, name))
-		return bg_err_set(err, BG_ERR_KERNEL_NAME_TAKEN, EEXIST, "there is a kernel named \"%s\" already", name);
+	r = shelf_check_free(engine->kernels->shelf, name, err);
+	if (r < 0)
+		return r;
 	r = store_kernel_insert(engine->store, row, err);
 	if (r < 0)
 		return r;
 	free(TAKE_PTR(row->format));
 	free(TAKE_PTR(row->path));
-	return add(engine->kernels, TAKE_PTR(row), err);
+	return shelf_add(engine->kernels->shelf, TAKE_PTR(row), err);
 }
 
 static int start(struct kernel_task *task, const struct op_plan *plan, struct op **ret, struct bg_err **err)

@@ -14,7 +14,7 @@
 #include "daemon/driver/storage_impl.h"
 
 static const struct storage_driver *const drivers[] = {
-	&storage_reflink, &storage_copy, &storage_fake};
+	&storage_reflink, &storage_dm, &storage_copy, &storage_fake};
 
 const struct storage_driver *storage_driver_by_name(const char *name)
 {
@@ -182,6 +182,10 @@ const struct storage_driver *storage_choose(
 		*ret_reason = "copy: config.toml says so";
 		return &storage_copy;
 	}
+	if (wanted == CONFIG_STORAGE_DM) {
+		*ret_reason = NULL;
+		return NULL;
+	}
 	r = try_reflink(dir);
 	if (r >= 0) {
 		*ret_reason = "reflink: the file system shares blocks between files, so that a "
@@ -201,6 +205,30 @@ const struct storage_driver *storage_choose(
 		bg_err_hint(err, "say storage = \"auto\", or keep banger's state on btrfs or xfs");
 		return NULL;
 	}
-	*ret_reason = "copy: the file system cannot share blocks between files (btrfs and xfs can)";
+	*ret_reason = NULL;
+	return NULL;
+}
+
+const struct storage_driver *storage_choose_rest(enum config_storage wanted, const char *dir, const struct bg_err *helper,
+	char **ret_reason, struct bg_err **err)
+{
+	bool fits = storage_dm_fs_ok(dir);
+	int n;
+
+	if (!helper && fits) {
+		*ret_reason = strdup("dm-snapshot: a root disk keeps only what differs from its image");
+		return &storage_dm;
+	}
+	if (wanted == CONFIG_STORAGE_DM) {
+		bg_err_set(err, BG_ERR_CONFIG, ENOTSUP, "config.toml says storage = \"dm-snapshot\": %s",
+			helper ? helper->message : "the file system of banger's state is not ext4, btrfs or xfs");
+		if (helper && helper->hint)
+			bg_err_hint(err, "%s", helper->hint);
+		return NULL;
+	}
+	n = asprintf(ret_reason, "copy: the file system cannot share blocks between files (btrfs and xfs can), and %s",
+		helper ? helper->message : "dm-snapshot wants ext4, btrfs or xfs");
+	if (n < 0)
+		*ret_reason = NULL;
 	return &storage_copy;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * storage.h: how a VM's disks come from an image's. Drivers: reflink (FICLONE: shares blocks, no time),
+ * dm-snapshot (the root disk alone: an overlay over the image, a device only while the VM runs),
  * copy (sparse, hole-preserving, in a worker), fake (tests). A clone is made under its final name's
  * ".new", and renamed when complete.
  */
@@ -30,14 +31,25 @@ struct storage_driver {
 
 extern const struct storage_driver storage_reflink;
 extern const struct storage_driver storage_copy;
+extern const struct storage_driver storage_dm;
 extern const struct storage_driver storage_fake;
 
 void storage_call_free(struct storage_call *call);
 BG_DEFINE_UNREF(storage_call, struct storage_call *, storage_call_free)
 
-/* Tries FICLONE in dir (one block). reason: a static sentence. */
+/*
+ * Tries FICLONE in dir (one block). reason: a static sentence. NULL without an error: that depends on
+ * the disk helper, and is storage_choose_rest's once that has answered.
+ */
 const struct storage_driver *storage_choose(enum config_storage wanted, const char *dir, const char **ret_reason,
 	struct bg_err **err);
+/* helper: why it cannot work, NULL when it can. *ret_reason is the caller's. NULL: config asked for what is not there. */
+const struct storage_driver *storage_choose_rest(enum config_storage wanted, const char *dir, const struct bg_err *helper,
+	char **ret_reason, struct bg_err **err);
+/* Whether the disk helper makes overlays over this file; else such a VM gets a copy. */
+bool storage_dm_fits(const char *source);
+/* Whether it takes files of the file system that path is on. */
+bool storage_dm_fs_ok(const char *path);
 /* NULL when there is none of that name. */
 const struct storage_driver *storage_driver_by_name(const char *name);
 

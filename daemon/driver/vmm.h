@@ -54,7 +54,9 @@ struct vmm_driver {
 	const char *agent;	/* carrier of the agent for vm.conf: "virtio" or "vsock" */
 	const char *poweroff;	/* for vm.conf: "off" or "reset" */
 	const char *agent_socket; /* file name in run_dir */
-	/* Guest names of the disks, in vm.conf: root, work, modules (the last two as if all are there). */
+	bool boots_elf_only;	  /* spec.kernel must be an ELF file: kernel_elf */
+	/* Guest names of the disks, in vm.conf: root, work, modules (the last two as if all are
+	 * there). */
 	const char *dev_root, *dev_work, *dev_modules;
 	/* Starts the process; returns as soon as it is spawned. */
 	int (*spawn)(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err);

@@ -23,7 +23,7 @@ enum { GUEST_CID = 3 };
 /* reboot=k: Firecracker ends at the i8042 reset, its only way down; hence no probing of its other
  * parts. */
 #define FC_CMDLINE                                                                                 \
-	"console=ttyS0 reboot=k panic=-1 quiet pci=off random.trust_cpu=on i8042.noaux "           \
+	"console=ttyS0 reboot=k panic=-1 quiet net.ifnames=0 pci=off random.trust_cpu=on i8042.noaux "           \
 	"i8042.nokbd "                                                                             \
 	"i8042.nopnp i8042.nomux i8042.dumbkbd"
 
@@ -215,6 +215,7 @@ const struct vmm_driver vmm_firecracker = {
 	.agent = "vsock",
 	.poweroff = "reset",
 	.agent_socket = VSOCK_SOCKET,
+	.boots_elf_only = true, /* bzImage since 1.17 only */
 	.dev_root = "vda",
 	.dev_work = "vdb",
 	.dev_modules = "vdc",

@@ -10,6 +10,7 @@
 
 #include "common/agent_proto.h"
 #include "common/json.h"
+#include "common/disk_layout.h"
 #include "daemon/driver/vmm_impl.h"
 
 #define QMP_SOCKET "qmp.sock"
@@ -17,13 +18,12 @@
 #define QMP_ID "banger"
 
 /*
- * panic=-1 with -no-reboot: a guest that panics or reboots ends its VMM, so that a boot failure is
- * seen at once. i8042: the machine has none, and probing for it takes a second.
+ * panic=10: a guest that panics shows why on its console and boots again, as a server would; `reboot` inside
+ * boots in place, in the same process. i8042: the machine has none, and probing for it takes a second.
  */
 #define QEMU_CMDLINE                                                                               \
-	"console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on i8042.noaux i8042.nokbd "       \
-	"i8042.nopnp "                                                                             \
-	"i8042.nomux i8042.dumbkbd"
+	"console=ttyS0 reboot=t panic=10 quiet net.ifnames=0 random.trust_cpu=on i8042.noaux "     \
+	"i8042.nokbd i8042.nopnp i8042.nomux i8042.dumbkbd"
 
 /* Serial port, console chardev, disks and network cards: QEMU splits options at commas. */
 static void add_path(struct argv *argv, const char *head, const char *path, const char *tail)
@@ -92,12 +92,18 @@ static void add_serial(struct argv *argv, const struct vmm_spec *spec)
 static int add_disk(
 	struct argv *argv, const char *node, const char *path, unsigned bus, bool read_only)
 {
+	bool device = strncmp(path, BG_DISK_NODE_DIR "/", sizeof(BG_DISK_NODE_DIR)) == 0;
 	_json_ json_t *dev = json_pack("{s:s, s:s, s:b, s:s, s:s, s:{s:s, s:o, s:s}}", "driver",
 		"raw", "node-name", node, "read-only", read_only, "discard",
 		read_only ? "ignore" : "unmap", "detect-zeroes", read_only ? "off" : "unmap",
-		"file", "driver", "file", "filename", bg_json_str(path), "locking", "on");
-	_free_ char *text = dev ? json_dumps(dev, JSON_COMPACT) : NULL;
+		"file", "driver", device ? "host_device" : "file", "filename", bg_json_str(path),
+		"locking", "on");
+	_free_ char *text = NULL;
 
+	/* Not cached here: what waits in the host's cache would want room after a pause. */
+	if (dev && device)
+		json_object_set_new(dev, "cache", json_pack("{s:b}", "direct", true));
+	text = dev ? json_dumps(dev, JSON_COMPACT) : NULL;
 	if (!text)
 		return -ENOMEM;
 	argv_add(argv, "-blockdev");
@@ -181,7 +187,6 @@ int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err 
 	add_machine(argv, spec);
 	argv_add(argv, "-nodefaults");
 	argv_add(argv, "-no-user-config");
-	argv_add(argv, "-no-reboot");
 	argv_add(argv, "-display");
 	argv_add(argv, "none");
 	argv_add(argv, "-sandbox");

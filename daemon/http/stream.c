@@ -8,7 +8,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <sys/socket.h>
+#include <poll.h>
 
 #include "common/log.h"
 #include "daemon/http/call.h"
@@ -41,18 +41,25 @@ void stream_gone(struct http_stream *stream)
 	stream_free(stream);
 }
 
+/* The truth, asked of the socket: an event may be left over from another user of the same descriptor. */
+static short peer_state(evutil_socket_t fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN | POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 ? p.revents : 0;
+}
+
 static void on_hangup(evutil_socket_t fd, short what, void *userdata)
 {
 	struct http_stream *stream = userdata;
-	char c;
+	short state = peer_state(fd);
 
-	if (!(what & EV_CLOSED) && recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+	if (stream->dropped || state & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
+		evhttp_connection_free(call_connection(stream->call)); /* comes back by stream_gone */
+	else if (state & POLLIN)
 		/* The next request, sent ahead: evhttp takes it when we are done. From here on
 		 * only a failing write tells that the client left. */
 		event_del(stream->hangup);
-		return;
-	}
-	evhttp_connection_free(call_connection(stream->call)); /* comes back by stream_gone */
 }
 
 static struct http_stream *stream_new(struct http_call *call)

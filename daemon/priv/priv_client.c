@@ -33,7 +33,20 @@ static const struct {
 		"let the administrator raise max_users in /etc/banger/privhelper.conf"},
 	[PRIV_CODE_SLOT_LIMIT] = {BG_ERR_HELPER_LIMIT, ENOSPC, NULL},
 	[PRIV_CODE_TAKEN] = {BG_ERR_HELPER_REFUSED, EEXIST,
-		"let the administrator remove that device: `ip link show | grep bgr`"},
+		"let the administrator remove that device: `ip link show | grep bgr`, `dmsetup ls | grep "
+		"banger`"},
+	[PRIV_CODE_NO_DM] = {BG_ERR_HELPER_REFUSED, ENODEV, "`sudo modprobe -a loop dm-snapshot`"},
+	[PRIV_CODE_NO_NODES] = {BG_ERR_HELPER_REFUSED, ENOENT,
+		"install it again: `sudo scripts/install-helper --disk`"},
+	[PRIV_CODE_FILE] = {BG_ERR_HELPER_REFUSED, EINVAL,
+		"keep banger's state on ext4, btrfs or xfs, in files of your own; or say storage = "
+		"\"copy\" in config.toml"},
+	[PRIV_CODE_SIZE] = {BG_ERR_HELPER_REFUSED, EINVAL,
+		"the image or the disk was changed since: make the VM again"},
+	[PRIV_CODE_OVERLAY] = {BG_ERR_HELPER_REFUSED, EUCLEAN,
+		"the disk is lost: make the VM again"},
+	[PRIV_CODE_IN_USE] = {BG_ERR_HELPER_REFUSED, EBUSY,
+		"end what uses it: `sudo fuser -v /dev/banger/*` names it"},
 	[PRIV_CODE_NOT_ATTACHED] = {BG_ERR_HELPER_FAILED, ENODEV,
 		"start the VM again: `banger vm restart NAME`"},
 	[PRIV_CODE_NO_NFT] = {BG_ERR_HELPER_REFUSED, EOPNOTSUPP,
@@ -49,10 +62,24 @@ static const struct {
 };
 _Static_assert(ARRAY_SIZE(codes) == PRIV_CODE_END_, "one row per code");
 
+/* Which of them, where the verb tells: the caller adds it to the others. */
+static const char *helper_of(enum priv_verb verb)
+{
+	switch (priv_row(verb)->helper) {
+	case PRIV_HELPER_NET:
+		return "network";
+	case PRIV_HELPER_DISK:
+		return "disk";
+	case PRIV_HELPER_BOTH:
+		break;
+	}
+	return "privileged";
+}
+
 static int refusal(const struct priv_rep *rep, struct bg_err **err)
 {
 	int r = bg_err_set(err, codes[rep->code].err, codes[rep->code].errnum,
-		"the network helper refused %s: %s", priv_row(rep->verb)->name,
+		"the %s helper refused %s: %s", helper_of(rep->verb), priv_row(rep->verb)->name,
 		priv_code_text(rep->code));
 
 	if (codes[rep->code].hint)
@@ -65,7 +92,8 @@ static int decode(
 {
 	if (priv_rep_decode(msg, ret) < 0 || ret->verb != verb)
 		return bg_err_set(err, BG_ERR_HELPER_FAILED, EBADMSG,
-			"the network helper's reply to %s makes no sense", priv_row(verb)->name);
+			"the %s helper's reply to %s makes no sense", helper_of(verb),
+			priv_row(verb)->name);
 	return ret->code == PRIV_CODE_OK ? 0 : refusal(ret, err);
 }
 
@@ -133,6 +161,24 @@ int priv_encode_cleanup(uint32_t id, struct priv_msg *ret)
 	return priv_req_encode(&req, ret);
 }
 
+int priv_encode_disk_attach(uint32_t id, unsigned slot, int base, int overlay, struct priv_msg *ret)
+{
+	const struct priv_req req = {.verb = PRIV_DISK_ATTACH,
+		.id = id,
+		.fds = {base, overlay},
+		.disk_attach = {.slot = (uint8_t)slot}};
+
+	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
+int priv_encode_disk_detach(uint32_t id, unsigned slot, struct priv_msg *ret)
+{
+	const struct priv_req req = {
+		.verb = PRIV_DISK_DETACH, .id = id, .disk_detach = {.slot = (uint8_t)slot}};
+
+	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
+}
+
 int priv_decode_hello(const struct priv_msg *msg, struct priv_hello *ret, struct bg_err **err)
 {
 	struct priv_rep rep;
@@ -193,6 +239,26 @@ int priv_decode_cleanup(const struct priv_msg *msg, uint64_t *ret_slots, struct 
 
 	if (r >= 0)
 		*ret_slots = rep.cleanup.removed;
+	return r;
+}
+
+int priv_decode_disk_attach(const struct priv_msg *msg, char node[PRIV_NAME], struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_DISK_ATTACH, &rep, err);
+
+	if (r >= 0)
+		memcpy(node, rep.disk_attach.node, PRIV_NAME);
+	return r;
+}
+
+int priv_decode_disk_detach(const struct priv_msg *msg, bool *ret_existed, struct bg_err **err)
+{
+	struct priv_rep rep;
+	int r = decode(msg, PRIV_DISK_DETACH, &rep, err);
+
+	if (r >= 0)
+		*ret_existed = rep.disk_detach.existed;
 	return r;
 }
 

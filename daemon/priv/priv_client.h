@@ -18,6 +18,7 @@
 #include "common/priv_proto.h"
 
 #define PRIV_HELPER_PATH BG_LIBEXEC_DIR "/banger-privhelper"
+#define PRIV_DISK_HELPER_PATH BG_LIBEXEC_DIR "/banger-privhelper-disk"
 
 struct priv_hello {
 	unsigned index;	    /* of this user in the pool */
@@ -57,6 +58,9 @@ int priv_encode_net_nat(uint32_t id, unsigned slot, bool on, struct priv_msg *re
 int priv_encode_dns_bind(uint32_t id, struct priv_msg *ret);
 int priv_encode_list(uint32_t id, struct priv_msg *ret);
 int priv_encode_cleanup(uint32_t id, struct priv_msg *ret);
+/* The descriptors are borrowed until the message was sent. */
+int priv_encode_disk_attach(uint32_t id, unsigned slot, int base, int overlay, struct priv_msg *ret);
+int priv_encode_disk_detach(uint32_t id, unsigned slot, struct priv_msg *ret);
 
 /*
  * Replies, whose descriptors stay in the message. err is helper.*: a refusal says which right,
@@ -68,6 +72,9 @@ int priv_decode_net_attach(const struct priv_msg *msg, struct priv_net *ret, str
 int priv_decode_net_detach(const struct priv_msg *msg, bool *ret_existed, struct bg_err **err);
 int priv_decode_list(const struct priv_msg *msg, uint64_t *ret_slots, struct bg_err **err);
 int priv_decode_cleanup(const struct priv_msg *msg, uint64_t *ret_slots, struct bg_err **err);
+/* node: a name in BG_DISK_NODE_DIR. */
+int priv_decode_disk_attach(const struct priv_msg *msg, char node[PRIV_NAME], struct bg_err **err);
+int priv_decode_disk_detach(const struct priv_msg *msg, bool *ret_existed, struct bg_err **err);
 int priv_decode_net_nat(const struct priv_msg *msg, bool *ret_changed, struct bg_err **err);
 /* The socket leaves the message and is the caller's. */
 int priv_decode_dns_bind(struct priv_msg *msg, int *ret_sock, struct bg_err **err);

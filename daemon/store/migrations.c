@@ -45,8 +45,6 @@ const char *const store_migrations[] = {
 	" os TEXT,"
 	" rootfs TEXT,"
 	" work_seed TEXT,"
-	" initrd TEXT,"
-	" modules TEXT,"
 	" has_sshd INTEGER NOT NULL,"
 	" size_bytes INTEGER NOT NULL,"
 	" created_at INTEGER NOT NULL"

@@ -53,8 +53,6 @@ struct image_row {
 	char *os;	/* PRETTY_NAME, or NULL */
 	char *rootfs;	/* absolute paths; NULL when absent */
 	char *work_seed;
-	char *initrd;
-	char *modules;
 	bool has_sshd;
 	uint64_t size_bytes;
 	int64_t created_at;

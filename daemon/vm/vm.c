@@ -65,6 +65,7 @@ static void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
+	vmm_call_free(vm->space_call);
 	net_call_free(vm->nat_call);
 	guest_free(vm->guest);
 	vmm_free(vm->vmm);
@@ -264,9 +265,10 @@ void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata)
 	struct vm *vm = userdata;
 
 	(void)vmm;
+	vmm_call_free(TAKE_PTR(vm->space_call));
 	guest_free(TAKE_PTR(vm->guest));
 	vmm_free(TAKE_PTR(vm->vmm));
-	vm->ready = false;
+	vm->ready = vm->paused = false;
 	vm->exit_status = status;
 	vm->row->pid = 0;
 	vm->row->pid_start = 0;
@@ -293,7 +295,7 @@ static void on_guest_status(struct guest *guest, bool connected, uint32_t flags,
 	vm->ready = connected && flags_ready(flags);
 	if (vm->ready) {
 		vm->row->has_sshd = (flags & BG_AGENT_F_SSHD) != 0;
-		if (vm->error && !vm->op)
+		if (vm->error && !vm->op && !vm->paused)
 			vm_set_error(vm, NULL); /* it was late, not broken */
 	}
 	if (vm->ready != was_ready)
@@ -315,6 +317,8 @@ void vm_hold(struct vm *vm, struct vmm *vmm)
 
 	assert(!vm->vmm);
 	vm->vmm = vmm;
+	/* Adopted: an earlier daemon paused it, and recorded why. */
+	vm->paused = vm_on_overlay(vm) && vm->error && vm->error->code == BG_ERR_NO_SPACE;
 	if (!socket || guest_open(vm->engine->loop, &target, on_guest_status, vm, &vm->guest, &err) < 0)
 		log_err(LOG_ERROR, "vm", vm->row->name, err);
 }

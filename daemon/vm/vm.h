@@ -18,6 +18,7 @@ struct guest;
 struct op;
 struct vm;
 struct vmm;
+struct vmm_call;
 struct vms;
 
 struct vm_paths {
@@ -40,6 +41,8 @@ struct vm {
 	struct guest *guest; /* NULL: no process */
 	struct op *op;	     /* the operation under way on it */
 	bool ready;
+	bool paused;		    /* for want of space; see space.h */
+	struct vmm_call *space_call; /* pause or resume under way */
 	int exit_status;     /* of the last process, as from waitpid; -1 unknown */
 	struct bg_err *error; /* why it went down or did not get ready */
 	/* Who wants to know of the next exit of the process; else it is a crash or the guest's own wish. */
@@ -89,6 +92,12 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 	struct bg_err **err);
 
 json_t *vm_to_json(const struct vm *vm);
+/* Its root disk is an overlay: a block device as long as it runs. */
+bool vm_on_overlay(const struct vm *vm);
+/* Why it has the storage that it has: a sentence, borrowed. */
+const char *vm_storage_reason(const struct vm *vm);
+/* Once the disk helper has answered: chooses the storage, removes what no VM holds. */
+int vms_watch_disks(struct engine *engine, struct bg_err **err);
 
 /* For the plans. */
 /* row is taken; the VM enters the list. */

@@ -180,14 +180,21 @@ static void on_cloned(struct bg_err *err, void *userdata)
 		op_step_done(task->op);
 }
 
-static int clone_disk(struct vm_task *task, const char *source, const char *target, uint64_t mib,
+static int clone_disk(struct vm_task *task, const struct storage_driver *driver, const char *source, const char *target, uint64_t mib,
 	struct bg_err **err)
 {
 	struct engine *engine = task->engine;
-	int r = engine->storage->clone(engine->loop, engine->jobs, source, target, mib * MIB, on_clone_progress,
+	int r = driver->clone(engine->loop, engine->jobs, source, target, mib * MIB, on_clone_progress,
 		on_cloned, task, &task->clone, err);
 
 	return r < 0 ? r : OP_WAIT;
+}
+
+static const struct storage_driver *storage_of(const struct vm_task *task)
+{
+	const struct storage_driver *driver = storage_driver_by_name(task->vm->row->storage);
+
+	return driver ? driver : task->engine->storage;
 }
 
 static int step_root(struct op *op, void *ctx, struct bg_err **err)
@@ -204,9 +211,10 @@ static int step_root(struct op *op, void *ctx, struct bg_err **err)
 	r = bg_paths_private_dir(vm->paths.dir, err);
 	if (r < 0)
 		return r;
-	return clone_disk(task, image->rootfs, vm->paths.disk_root, vm->row->disk_mib, err);
+	return clone_disk(task, storage_of(task), image->rootfs, vm->paths.disk_root, vm->row->disk_mib, err);
 }
 
+/* No overlay: a seed is small, and only grows. */
 static int step_work(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
@@ -217,7 +225,8 @@ static int step_work(struct op *op, void *ctx, struct bg_err **err)
 	(void)op;
 	if (r < 0)
 		return r;
-	return clone_disk(task, image->work_seed, vm->paths.disk_work, vm->row->work_mib, err);
+	return clone_disk(task, storage_of(task) == &storage_dm ? &storage_copy : storage_of(task), image->work_seed,
+		vm->paths.disk_work, vm->row->work_mib, err);
 }
 
 int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err)
@@ -308,7 +317,8 @@ static int undo_boot(struct op *op, void *ctx, struct bg_err **err)
 }
 
 #define STEPS_MAKE                                                                                 \
-	{"disks", "cloning the root disk", false, step_root, vm_step_cancel, undo_create},         \
+	{"disks", "cloning the root disk", false, vm_step_storage, vm_step_cancel, undo_create},   \
+		{"disks", "cloning the root disk", false, step_root, vm_step_cancel, NULL},         \
 		{"disks", "cloning the work disk", false, step_work, vm_step_cancel, NULL},        \
 	{                                                                                          \
 		"identity", "making the host key", false, step_identity, NULL, NULL                \

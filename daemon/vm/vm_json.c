@@ -77,6 +77,8 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "accel", bg_json_str(row->accel));
 	put(json, "vmm_reason", bg_json_str(row->vmm_reason));
 	put(json, "storage", bg_json_str(row->storage));
+	put(json, "storage_reason", bg_json_str(vm_storage_reason(vm)));
+	put(json, "paused", json_boolean(vm->paused));
 	put(json, "address", bg_json_str(row->address));
 	put(json, "pid", row->pid ? json_integer(row->pid) : json_null());
 	put(json, "created_at", time_json(row->created_at));

@@ -7,6 +7,8 @@
 #ifndef VM_PLAN_H
 #define VM_PLAN_H
 
+#include "common/priv_proto.h"
+#include "daemon/driver/disk.h"
 #include "daemon/driver/guest.h"
 #include "daemon/driver/net.h"
 #include "daemon/driver/storage.h"
@@ -23,10 +25,12 @@ struct vm_task {
 	uint64_t deadline_usec; /* of the boot */
 	uint32_t wanted_flags;	/* enum bg_agent_flag: any of them ends the wait */
 	struct net_card card;	/* of this start */
+	char node[sizeof(BG_DISK_NODE_DIR) + 1 + PRIV_NAME]; /* of this start; empty: the disk is a file */
 	struct bg_err *failed;	/* what the step will fail with, once its tap is gone */
 	/* waits; freed by vm_task_forget */
 	struct loop_source *timer;
 	struct net_call *net_call;
+	struct disk_call *disk_call;
 	struct guest_call *guest_call;
 	struct storage_call *clone;
 };
@@ -64,6 +68,7 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 	{"network", "attaching the network", false, vm_step_probe, vm_step_cancel, NULL},          \
 		{"network", "attaching the network", false, vm_step_attach, vm_step_cancel,        \
 			vm_step_detach},                                                           \
+		{"network", "attaching the disk", false, vm_step_disk, vm_step_cancel, NULL},      \
 		{"network", "turning NAT on", false, vm_step_nat, vm_step_cancel, NULL},           \
 		{"boot", "starting the VMM", false, vm_step_initrd, NULL, NULL},                   \
 		{"boot", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},             \
@@ -80,6 +85,11 @@ int vm_erase(struct vm_task *task, struct bg_err **err);
 
 int vm_step_probe(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_attach(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_storage(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_disk(struct op *op, void *ctx, struct bg_err **err);
+/* Asks for the end of its slot's disk; before that of the slot. OP_WAIT when done will be called, 0 when there is none. */
+int vm_disk_release(struct vm_task *task, disk_done_fn done, struct bg_err **err);
+/* Disk and network of its slot. */
 int vm_step_nat(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_detach(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err);

@@ -137,6 +137,37 @@ static void on_detached(struct bg_err *err, void *userdata)
 	op_step_done(task->op);
 }
 
+static int detach_net(struct vm_task *task, struct bg_err **err)
+{
+	struct vm *vm = task->vm;
+	int r;
+
+	if (net_error(task->engine->net)) {
+		detached(task);
+		return 0;
+	}
+	r = net_detach(task->engine->net, (unsigned)vm->row->slot, on_detached, task, &task->net_call, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+/* A disk that cannot go now is tried again at the engine's next start, as with the network. */
+static void on_disk_released(const char *node, struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = NULL;
+	int r;
+
+	(void)node;
+	if (err)
+		log_err(LOG_ERROR, "vm", task->vm->row->name, err);
+	vm_task_forget(task);
+	r = detach_net(task, &failed);
+	if (r < 0)
+		op_step_failed(task->op, failed);
+	else if (r != OP_WAIT)
+		op_step_done(task->op);
+}
+
 int vm_step_detach(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
@@ -148,12 +179,8 @@ int vm_step_detach(struct op *op, void *ctx, struct bg_err **err)
 	(void)bg_rm_rf_at(AT_FDCWD, vm->paths.run_dir);
 	if (vm->row->slot < 0)
 		return 0;
-	if (net_error(task->engine->net)) {
-		detached(task);
-		return 0;
-	}
-	r = net_detach(task->engine->net, (unsigned)vm->row->slot, on_detached, task, &task->net_call, err);
-	return r < 0 ? r : OP_WAIT;
+	r = vm_disk_release(task, on_disk_released, err);
+	return r != 0 ? r : detach_net(task, err);
 }
 
 /* The machine's part of vm.conf; the pointers live as long as the task's VM. */
@@ -247,7 +274,7 @@ static void fill_spec(const struct vm_task *task, const struct kernel_row *kerne
 		.binary = choice->binary,
 		.kernel = kernel->path,
 		.initrd = vm->paths.initrd,
-		.disk_root = vm->paths.disk_root,
+		.disk_root = *task->node ? task->node : vm->paths.disk_root,
 		.disk_work = vm->paths.disk_work,
 		.disk_modules = kernel->modules_disk,
 		.tap = task->card.tap,
@@ -264,6 +291,7 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 	struct vm *vm = task->vm;
 	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
 	const struct kernel_row *kernel;
+	_free_ char *elf = NULL;
 	struct vmm_spec spec;
 	struct vmm *vmm;
 	int r;
@@ -278,6 +306,12 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 	if (r < 0)
 		return r;
 	fill_spec(task, kernel, &spec);
+	if (choice->driver->boots_elf_only) {
+		r = kernel_elf(kernel, &elf, err);
+		if (r < 0)
+			return r;
+		spec.kernel = elf;
+	}
 	r = vmm_start(task->engine->loop, choice->driver, &spec, vm_on_vmm_exit, vm, &vmm, err);
 	if (r < 0)
 		return r;
@@ -343,6 +377,25 @@ static void fail_after_detach(struct bg_err *err, void *userdata)
 	op_step_failed(task->op, failed);
 }
 
+static void fail_without_slot(struct vm_task *task)
+{
+	const struct vm *vm = task->vm;
+
+	if (vm->row->slot >= 0 && !net_error(task->engine->net) &&
+		net_detach(task->engine->net, (unsigned)vm->row->slot, fail_after_detach, task, &task->net_call,
+			NULL) >= 0)
+		return;
+	fail_after_detach(NULL, task);
+}
+
+static void fail_after_disk(const char *node, struct bg_err *err, void *userdata)
+{
+	(void)node;
+	(void)err;
+	vm_task_forget(userdata);
+	fail_without_slot(userdata);
+}
+
 static void on_boot_exit(struct vm *vm, int status, void *userdata)
 {
 	struct vm_task *task = userdata;
@@ -353,11 +406,8 @@ static void on_boot_exit(struct vm *vm, int status, void *userdata)
 	bg_err_context(&err, "VM \"%s\" went down while it booted", vm->row->name);
 	(void)bg_rm_rf_at(AT_FDCWD, vm->paths.run_dir);
 	task->failed = err;
-	if (vm->row->slot >= 0 && !net_error(task->engine->net) &&
-		net_detach(task->engine->net, (unsigned)vm->row->slot, fail_after_detach, task, &task->net_call,
-			NULL) >= 0)
-		return;
-	fail_after_detach(NULL, task);
+	if (vm_disk_release(task, fail_after_disk, NULL) != OP_WAIT)
+		fail_without_slot(task);
 }
 
 static void on_boot_late(void *userdata)

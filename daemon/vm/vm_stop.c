@@ -54,6 +54,10 @@ int vm_step_shutdown(struct op *op, void *ctx, struct bg_err **err)
 
 	if (!vm->vmm)
 		return 0;
+	if (vm->paused) {
+		op_set_text(op, "the VM is paused for want of space: ending the VMM");
+		return 0;
+	}
 	if (!vm->guest || !guest_connected(vm->guest)) {
 		op_set_text(op, "the agent does not answer: ending the VMM");
 		return 0;

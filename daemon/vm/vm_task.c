@@ -20,6 +20,7 @@ void vm_task_forget(struct vm_task *task)
 {
 	loop_source_free(TAKE_PTR(task->timer));
 	net_call_free(TAKE_PTR(task->net_call));
+	disk_call_free(TAKE_PTR(task->disk_call));
 	guest_call_free(TAKE_PTR(task->guest_call));
 	storage_call_free(TAKE_PTR(task->clone));
 	if (!task->vm)

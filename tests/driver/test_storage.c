@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "common/fd.h"
+#include "common/disk_layout.h"
 #include "daemon/driver/storage_impl.h"
 #include "tests/driver/spin.h"
 
@@ -349,9 +350,49 @@ TEST(reflink_from_elsewhere_is_copied)
 	teardown();
 }
 
+/* What is left when blocks cannot be shared: by file system and by what the disk helper says. */
+TEST(choose_by_the_disk_helper)
+{
+	_err_ struct bg_err *err = NULL, *helper = NULL;
+	_free_ char *reason = NULL, *none = NULL, *other = NULL;
+
+	if (!storage_dm_fs_ok(test_tmpdir()))
+		test_skip("the tests' folder is on no ext4, btrfs or xfs");
+	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, test_tmpdir(), NULL, &reason, &err) == &storage_dm);
+	CHECK(strstr(reason, "dm-snapshot: ") == reason);
+	bg_err_set(&helper, BG_ERR_HELPER_MISSING, ENOENT, "it is not there");
+	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, test_tmpdir(), helper, &other, &err) == &storage_copy);
+	CHECK(strstr(other, "copy: ") == other && strstr(other, "it is not there"));
+	CHECK(!storage_choose_rest(CONFIG_STORAGE_DM, test_tmpdir(), helper, &none, &err));
+	CHECK(err->code == BG_ERR_CONFIG && strstr(err->message, "it is not there"));
+}
+
+TEST(overlay_is_sparse_and_as_long_as_the_layout_says)
+{
+	struct outcome o = {0};
+	struct stat st;
+
+	if (!storage_dm_fs_ok(test_tmpdir()))
+		test_skip("the tests' folder is on no ext4, btrfs or xfs");
+	setup(test_tmpdir());
+	make_source();
+	CHECK_INT(stat(source, &st), 0);
+	CHECK_INT(begin(&o, &storage_dm, 100 * MIB, NULL), 0);
+	SPIN(loop, o.completed == 1);
+	CHECK(o.ok);
+	storage_call_free(o.call);
+	CHECK(storage_dm_fits(source) == (st.st_size % BG_DISK_CHUNK == 0));
+	CHECK_INT((int64_t)bg_disk_overlay_size((uint64_t)st.st_size, 100 * MIB),
+		(int64_t)(bg_disk_store_size((uint64_t)st.st_size) + 100 * MIB - (uint64_t)st.st_size));
+	CHECK_INT(stat(target, &st), 0);
+	CHECK(st.st_blocks == 0 && st.st_size > (off_t)(100 * MIB));
+	teardown();
+}
+
 TEST(choose_without_reflink)
 {
 	_err_ struct bg_err *err = NULL;
+	_free_ char *rest = NULL, *none = NULL;
 	const char *reason;
 	char dir[128];
 
@@ -359,8 +400,12 @@ TEST(choose_without_reflink)
 	snprintf(dir, sizeof(dir), "%s/tmpfs", test_tmpdir());
 	CHECK_INT(mkdir(dir, 0700), 0);
 	CHECK_INT(mount("tmpfs", dir, "tmpfs", 0, "size=2m"), 0);
-	CHECK(storage_choose(CONFIG_STORAGE_AUTO, dir, &reason, &err) == &storage_copy);
-	CHECK(strstr(reason, "copy"));
+	CHECK(!storage_choose(CONFIG_STORAGE_AUTO, dir, &reason, &err) && !err);
+	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, dir, NULL, &rest, &err) == &storage_copy);
+	CHECK(strstr(rest, "copy: ") == rest && strstr(rest, "ext4, btrfs or xfs"));
+	CHECK(!storage_choose_rest(CONFIG_STORAGE_DM, dir, NULL, &none, &err));
+	CHECK_INT(err->code, BG_ERR_CONFIG);
+	bg_err_free(TAKE_PTR(err));
 	CHECK(!storage_choose(CONFIG_STORAGE_REFLINK, dir, &reason, &err));
 	CHECK_INT(err->code, BG_ERR_CONFIG);
 }

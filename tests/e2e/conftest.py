@@ -125,14 +125,14 @@ class OwnUser:
                      capture_output=True)
         self.run(["/usr/sbin/mkfs.ext4", "-q", "-d", tree, rootfs, f"{data_mib + 32}M"], check=True)
         self.banger.ok("kernel", "import", own, "--name", "k")
-        self.banger.ok("image", "register", "--name", "img", "--rootfs", rootfs, "--kernel", "k")
+        self.banger.ok("image", "register", "--name", "img", "--rootfs", rootfs, "--kernel-ref", "k")
 
     def leftovers(self):
         """What there is of VMs: directories, processes."""
         vms = os.path.join(self.state, "vms")
         dirs = os.listdir(vms) if os.path.isdir(vms) else []
-        qemu = subprocess.run(["pgrep", "-u", str(self.user.uid), "-f", "qemu-system"], capture_output=True, text=True)
-        return dirs + qemu.stdout.split()
+        qemu = subprocess.run(["pgrep", "-a", "-u", str(self.user.uid), "-f", "qemu-system"], capture_output=True, text=True)
+        return dirs + [p for p in qemu.stdout.splitlines() if "<defunct>" not in p]
 
     def end(self):
         for record in json.loads(self.banger("vm", "list", "--json").out or "[]"):

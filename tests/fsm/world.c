@@ -110,7 +110,8 @@ static void open_engine(struct world *w, bool fresh)
 	struct bg_err *err = NULL;
 
 	*e = (struct engine){.paths = &w->paths, .config = w->config, .init_path = w->init_path, .helper_path = "/fake",
-		.started_at = time(NULL), .storage = &storage_fake, .storage_reason = "a test"};
+		.started_at = time(NULL), .storage = &storage_fake, .storage_reason = "a test",
+		.storage_known = true};
 	CHECK_INT(loop_new(&e->loop), 0);
 	CHECK_INT(events_new(&e->events), 0);
 	CHECK_INT(store_open(db, &e->store, &err), 0);
@@ -118,6 +119,7 @@ static void open_engine(struct world *w, bool fresh)
 		make_assets(w);
 	CHECK_INT(ops_new(e->loop, e->store, on_changed, w, &e->ops), 0);
 	CHECK_INT(net_new_fake(e->loop, &e->net), 0);
+	CHECK_INT(disk_new(e->loop, -1, "/fake", &e->disk, &err), 0);
 	CHECK_INT(vmm_probe_start(e->loop, w->config, on_probed, NULL, &e->probe, &err), 0);
 	world_run(w, probed, NULL);
 	CHECK(vmm_probe_choice(e->probe)->driver == &vmm_fake);
@@ -169,6 +171,7 @@ void world_close(struct world *w)
 	vmm_probe_free(e->probe);
 	net_call_free(e->net_boot);
 	net_free(e->net);
+	disk_free(e->disk);
 	events_free(e->events);
 	store_close(e->store);
 	loop_free(e->loop);

@@ -43,8 +43,8 @@ class HostUser:
         subprocess.run(["userdel", "--force", self.name], capture_output=True)
 
     def command(self, argv):
-        """argv as this user with its groups. The same pid: setpriv only execs."""
-        return ["setpriv", "--reuid", str(self.uid), "--regid", str(self.gid), "--init-groups", "--"] + list(argv)
+        """argv as this user with its groups, in the same pid. env executes it, as setpriv still has root's capabilities."""
+        return ["setpriv", "--reuid", str(self.uid), "--regid", str(self.gid), "--init-groups", "--", "env", "--"] + list(argv)
 
     def env(self, **more):
         return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": "/bin/bash",

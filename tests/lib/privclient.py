@@ -9,9 +9,12 @@ import subprocess
 LIBEXEC = os.environ.get("BANGER_LIBEXEC", "/usr/libexec/banger")
 HELPER = LIBEXEC + "/banger-privhelper"
 HELPER_DIR = LIBEXEC + "/priv"  # where that link leads: closed to those outside the group
+DISK_HELPER = LIBEXEC + "/banger-privhelper-disk"
 HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP, NET_NAT, DNS_BIND = 1, 2, 3, 4, 5, 6, 7
+DISK_ATTACH, DISK_DETACH = 20, 21
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
- BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL, PORT_TAKEN) = range(20)
+ BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL, PORT_TAKEN, NO_DM, NO_NODES, FILE, SIZE,
+ OVERLAY, IN_USE) = range(26)
 HEAD = struct.Struct("<BBHIHB5s")
 
 
@@ -98,9 +101,9 @@ class Helper:
         assert version == 1 and zero == bytes(5) and nfds == len(self.fds) and length == len(data) - HEAD.size
         return verb, rid, code, data[HEAD.size:]
 
-    def call(self, verb, body=b""):
+    def call(self, verb, body=b"", fds=()):
         self.rid += 1
-        self.raw(message(verb, body, self.rid))
+        self.raw(message(verb, body, self.rid, nfds=len(fds)), fds)
         got, rid, code, rest = self.receive()
         assert got == verb and rid in (0, self.rid)
         if code != OK:
@@ -132,6 +135,13 @@ class Helper:
     def detach(self, slot):
         return struct.unpack("<B", self.call(NET_DETACH, bytes([slot])))[0]
 
+    def disk_attach(self, slot, base, overlay):
+        """base and overlay: descriptors. The path of the node."""
+        fresh, node = struct.unpack("<B16s", self.call(DISK_ATTACH, bytes([slot]), (base, overlay)))
+        return {"fresh": fresh, "node": "/dev/banger/" + node.rstrip(b"\0").decode()}
+
+    def disk_detach(self, slot):
+        return struct.unpack("<B", self.call(DISK_DETACH, bytes([slot])))[0]
     def nat(self, slot, on):
         return struct.unpack("<B", self.call(NET_NAT, bytes([slot, on])))[0]
 

@@ -23,6 +23,10 @@ static const uint8_t candidates[][PRIV_NAME] = {
 	"bgr%d",
 	"bgr",
 	"bgr0-0\0x",
+	"1000-63",
+	"1000-",
+	"-1",
+	"1000-0/x",
 	{'b', 'g', 'r', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0'},
 	{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 		0xff},
@@ -278,7 +282,7 @@ TEST(request_id_zero)
 
 static bool may_come_unasked(const struct priv_row *row, unsigned code)
 {
-	return row->turn == PRIV_TURN_FIRST && code != PRIV_CODE_OK && code <= PRIV_CODE_START_MAX;
+	return row->turn == PRIV_TURN_FIRST && priv_code_of_start(code);
 }
 
 TEST(refusals)

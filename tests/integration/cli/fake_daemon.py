@@ -206,8 +206,8 @@ def image(name, **over):
     base = {"name": name, "managed": True, "kernel": "cloud", "size_bytes": 2 << 30,
             "real_bytes": 700 << 20, "os": "Debian GNU/Linux 12 (bookworm)", "has_sshd": True,
             "source": "build", "created_at": "2026-01-02T03:04:05Z", "used_by": ["web"],
-            "paths": {"rootfs": f"/s/images/{name}/rootfs.img", "work_seed": None, "initrd": None,
-                      "modules": None, "build_log": f"/s/images/{name}/build.log"}}
+            "paths": {"rootfs": f"/s/images/{name}/rootfs.img", "work_seed": None,
+                      "build_log": f"/s/images/{name}/build.log"}}
     base.update(over)
     return base
 

@@ -267,12 +267,12 @@ def test_a_bad_package_list_names_its_line(home, fake):
 def test_image_register_sends_whole_paths(home, fake):
     fake.operation("POST", "/v1/images/register", "image.register", "mine", [done(image("mine"))])
     home.program("rootfs.ext4", "")
-    r = home.run("image", "register", "--name", "mine", "--rootfs", "rootfs.ext4", "--kernel",
-                 "./rootfs.ext4")
+    r = home.run("image", "register", "--name", "mine", "--rootfs", "rootfs.ext4", "--kernel-ref",
+                 "cloud")
     assert r.status == 0, r
     path = home.path + "/rootfs.ext4"
     assert fake.asked("POST", "/v1/images/register") == [
-        {"name": "mine", "rootfs": path, "kernel": path}]
+        {"name": "mine", "rootfs": path, "kernel": "cloud"}]
     r = home.run("image", "register", "--name", "mine", "--rootfs", "none.ext4")
     assert r.status == 2 and "--rootfs: none.ext4: No such file" in r.err
 

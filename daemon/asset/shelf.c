@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/asset/shelf.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "daemon/engine.h"
+
+struct entry {
+	struct entry *next;
+	void *row;
+};
+
+struct shelf {
+	struct engine *engine;
+	const struct shelf_kind *kind;
+	struct entry *first; /* ordered by name */
+};
+
+int shelf_new(struct engine *engine, const struct shelf_kind *kind, struct shelf **ret, struct bg_err **err)
+{
+	struct shelf *shelf = calloc(1, sizeof(*shelf));
+
+	if (!shelf)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	shelf->engine = engine;
+	shelf->kind = kind;
+	*ret = shelf;
+	return 0;
+}
+
+static void forget(struct shelf *shelf, struct entry **at)
+{
+	struct entry *e = *at;
+
+	*at = e->next;
+	shelf->kind->row_free(e->row);
+	free(e);
+}
+
+void shelf_free(struct shelf *shelf)
+{
+	if (!shelf)
+		return;
+	while (shelf->first)
+		forget(shelf, &shelf->first);
+	free(shelf);
+}
+
+int shelf_add(struct shelf *shelf, void *row, struct bg_err **err)
+{
+	struct entry *e = calloc(1, sizeof(*e)), **at = &shelf->first;
+
+	if (!e) {
+		shelf->kind->row_free(row);
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	e->row = row;
+	while (*at && strcmp(shelf->kind->name((*at)->row), shelf->kind->name(row)) < 0)
+		at = &(*at)->next;
+	e->next = *at;
+	*at = e;
+	return 0;
+}
+
+static struct entry **place_of(struct shelf *shelf, const char *name)
+{
+	struct entry **at = &shelf->first;
+
+	while (*at && !bg_streq(shelf->kind->name((*at)->row), name))
+		at = &(*at)->next;
+	return at;
+}
+
+void *shelf_find(const struct shelf *shelf, const char *name)
+{
+	const struct entry *e = shelf->first;
+
+	while (e && !bg_streq(shelf->kind->name(e->row), name))
+		e = e->next;
+	return e ? e->row : NULL;
+}
+
+int shelf_get(const struct shelf *shelf, const char *name, void **ret, struct bg_err **err)
+{
+	void *row = shelf_find(shelf, name);
+
+	if (!row || !shelf->kind->ready(row))
+		return bg_err_set(err, shelf->kind->not_found, ENOENT, "there is no %s named \"%s\"",
+			shelf->kind->noun, name);
+	*ret = row;
+	return 0;
+}
+
+int shelf_check_free(const struct shelf *shelf, const char *name, struct bg_err **err)
+{
+	if (!shelf_find(shelf, name))
+		return 0;
+	return bg_err_set(err, shelf->kind->name_taken, EEXIST, "the name \"%s\" is taken: there is such a %s already",
+		name, shelf->kind->noun);
+}
+
+void *shelf_next(const struct shelf *shelf, const void *row)
+{
+	const struct entry *e = shelf->first;
+
+	while (row && e && e->row != row)
+		e = e->next;
+	if (row && e)
+		e = e->next;
+	while (e && !shelf->kind->ready(e->row))
+		e = e->next;
+	return e ? e->row : NULL;
+}
+
+char *shelf_dir(const struct shelf *shelf, const char *name)
+{
+	char *dir = NULL;
+
+	return asprintf(&dir, "%s/%s/%s", shelf->engine->paths->state_dir, shelf->kind->folder, name) < 0 ? NULL : dir;
+}
+
+int shelf_make_dir(const struct shelf *shelf, const char *name, char **ret, struct bg_err **err)
+{
+	_free_ char *dir = shelf_dir(shelf, name);
+	int r;
+
+	if (!dir)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = bg_paths_private_dir(dir, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(dir);
+	return 0;
+}
+
+int shelf_drop(struct shelf *shelf, const char *name, struct bg_err **err)
+{
+	_free_ char *dir = shelf_dir(shelf, name);
+	int r = dir ? bg_rm_rf_at(AT_FDCWD, dir) : -ENOMEM;
+	struct entry **at;
+
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "remove %s \"%s\"", shelf->kind->noun, name);
+	r = shelf->kind->store_delete(shelf->engine->store, name, err);
+	if (r < 0)
+		return r;
+	events_publish(shelf->engine->events, shelf->kind->noun, "deleted", name, json_null());
+	at = place_of(shelf, name);
+	if (*at)
+		forget(shelf, at);
+	return 0;
+}
+
+int shelf_drop_unfinished(struct shelf *shelf, struct bg_err **err)
+{
+	struct entry *next;
+
+	for (struct entry *e = shelf->first; e; e = next) {
+		_free_ char *name = strdup(shelf->kind->name(e->row));
+		int r;
+
+		next = e->next;
+		if (shelf->kind->ready(e->row) || !name)
+			continue;
+		log_msg(LOG_WARN, shelf->kind->noun, "what an interrupted job left is removed", "name", name, NULL);
+		r = shelf_drop(shelf, name, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

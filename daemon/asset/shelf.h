@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * shelf.h: what kernels and images have in common: rows with a name, ordered by it, each with a folder of its
+ * own below the state directory. A row that is not ready is the intent of a job under way; those are dropped
+ * at the next start.
+ */
+#ifndef SHELF_H
+#define SHELF_H
+
+#include "common/err.h"
+
+struct engine;
+struct shelf;
+struct store;
+
+struct shelf_kind {
+	const char *noun;   /* "kernel" */
+	const char *folder; /* "kernels" */
+	enum bg_err_code not_found, name_taken;
+	const char *(*name)(const void *row);
+	bool (*ready)(const void *row);
+	void (*row_free)(void *row);
+	int (*store_delete)(struct store *store, const char *name, struct bg_err **err);
+};
+
+/* kind is borrowed: a constant. */
+int shelf_new(struct engine *engine, const struct shelf_kind *kind, struct shelf **ret, struct bg_err **err);
+void shelf_free(struct shelf *shelf);
+BG_DEFINE_UNREF(shelf, struct shelf *, shelf_free)
+
+/* row is taken, also on failure. */
+int shelf_add(struct shelf *shelf, void *row, struct bg_err **err);
+/* Borrowed; NULL when there is none. */
+void *shelf_find(const struct shelf *shelf, const char *name);
+/* A ready one, or the kind's not_found. */
+int shelf_get(const struct shelf *shelf, const char *name, void **ret, struct bg_err **err);
+/* The kind's name_taken when there is one, ready or not. */
+int shelf_check_free(const struct shelf *shelf, const char *name, struct bg_err **err);
+/* The ready row after this one, or the first for NULL; NULL at the end. */
+void *shelf_next(const struct shelf *shelf, const void *row);
+/* <state>/<folder>/<name>; the caller's, NULL when out of memory. */
+char *shelf_dir(const struct shelf *shelf, const char *name);
+/* As shelf_dir, and makes it. */
+int shelf_make_dir(const struct shelf *shelf, const char *name, char **ret, struct bg_err **err);
+/* Folder, stored row, entry, in this order: what a crash leaves is dropped at the next start. */
+int shelf_drop(struct shelf *shelf, const char *name, struct bg_err **err);
+int shelf_drop_unfinished(struct shelf *shelf, struct bg_err **err);
+
+#endif

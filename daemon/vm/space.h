@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * space.h: the watch over free space. A write that finds the host's disk full destroys a dm-snapshot for
+ * good (security.md), so VMs on overlays are paused before it comes to that, and go on when there is
+ * room again. Owned by the engine; acts on VMs through their VMM's pause and resume.
+ */
+#ifndef SPACE_H
+#define SPACE_H
+
+#include "common/err.h"
+
+struct engine;
+struct space;
+struct vm;
+
+int space_new(struct engine *engine, struct space **ret, struct bg_err **err);
+void space_free(struct space *space);
+BG_DEFINE_UNREF(space, struct space *, space_free)
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A VM's root disk where it is an overlay (storage dm-snapshot): which storage a new VM gets, the
+ * block device of a start, its end with the VM's slot, and what is left of an earlier daemon. The device has
+ * the number of the network slot, so that it needs no record of its own.
+ */
+#include <stdio.h>
+
+#include "common/log.h"
+#include "daemon/engine.h"
+#include "daemon/vm/vm_plan.h"
+
+bool vm_on_overlay(const struct vm *vm)
+{
+	return bg_streq(vm->row->storage, storage_dm.name);
+}
+
+/* ---- the choice ---- */
+
+static void decide(struct engine *engine)
+{
+	const struct storage_driver *chosen;
+
+	if (engine->storage_known)
+		return;
+	engine->storage_known = true;
+	chosen = storage_choose_rest(engine->config->storage, engine->paths->state_dir, disk_error(engine->disk),
+		&engine->storage_text, &engine->storage_err);
+	if (chosen)
+		engine->storage = chosen;
+	engine->storage_reason = engine->storage_text ? engine->storage_text :
+		engine->storage_err			? engine->storage_err->message :
+							  "";
+	log_msg(LOG_INFO, "storage", engine->storage_reason, NULL);
+}
+
+static uint64_t slots_in_use(const struct vms *vms)
+{
+	uint64_t slots = 0;
+
+	for (const struct vm *vm = vms_first(vms); vm; vm = vm->next)
+		if (vm->row->slot >= 0)
+			slots |= UINT64_C(1) << vm->row->slot;
+	return slots;
+}
+
+/* Disks that the ledger has for us and no VM holds: what a crash left. */
+static void release_strays(struct engine *engine)
+{
+	uint64_t stray = disk_held(engine->disk) & ~slots_in_use(engine->vms);
+
+	for (unsigned i = 0; i < BG_SLOTS_MAX; i++) {
+		struct disk_call *call = NULL;
+
+		if (stray & UINT64_C(1) << i)
+			(void)disk_detach(engine->disk, i, NULL, NULL, &call, NULL);
+		disk_call_free(call); /* it is carried out all the same */
+	}
+}
+
+static void on_disk_known(const char *node, struct bg_err *err, void *userdata)
+{
+	struct engine *engine = userdata;
+
+	(void)node;
+	(void)err; /* decide asks disk_error itself */
+	disk_call_free(TAKE_PTR(engine->disk_boot));
+	decide(engine);
+	if (disk_ready(engine->disk))
+		release_strays(engine);
+}
+
+int vms_watch_disks(struct engine *engine, struct bg_err **err)
+{
+	return disk_when_known(engine->disk, on_disk_known, engine, &engine->disk_boot, err);
+}
+
+/* ---- create ---- */
+
+/* An image that no overlay can lie over (too large, not ours) is copied for this VM. */
+static int settle_storage(struct vm_task *task, struct bg_err **err)
+{
+	struct engine *engine = task->engine;
+	const struct storage_driver *driver = engine->storage;
+	const struct image_row *image;
+	int r;
+
+	if (engine->storage_err) {
+		*err = bg_err_copy(engine->storage_err);
+		return -ENOTSUP;
+	}
+	r = images_get(engine->images, task->vm->row->image, &image, err);
+	if (r < 0)
+		return r;
+	if (driver == &storage_dm && !storage_dm_fits(image->rootfs))
+		driver = &storage_copy;
+	free(task->vm->row->storage);
+	task->vm->row->storage = strdup(driver->name);
+	if (!task->vm->row->storage)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	vm_save(task->vm);
+	return 0;
+}
+
+static void on_storage_known(const char *node, struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = NULL;
+
+	(void)node;
+	(void)err;
+	vm_task_forget(task);
+	decide(task->engine);
+	if (settle_storage(task, &failed) < 0)
+		op_step_failed(task->op, failed);
+	else
+		op_step_done(task->op);
+}
+
+int vm_step_storage(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	int r;
+
+	(void)op;
+	if (task->engine->storage_known)
+		return settle_storage(task, err);
+	r = disk_when_known(task->engine->disk, on_storage_known, task, &task->disk_call, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+/* ---- start ---- */
+
+static void on_disk_attached(const char *node, struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	(void)snprintf(task->node, sizeof(task->node), "%s", node ? node : "");
+	vm_task_forget(task); /* node and err go with the call */
+	if (!failed) {
+		op_step_done(task->op);
+		return;
+	}
+	bg_err_context(&failed, "the disk of VM \"%s\"", task->vm->row->name);
+	op_step_failed(task->op, failed);
+}
+
+/* Undone with the slot, by vm_step_detach. */
+int vm_step_disk(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	const struct image_row *image;
+	int r;
+
+	(void)op;
+	task->node[0] = '\0';
+	if (!vm_on_overlay(vm))
+		return 0;
+	r = images_get(task->engine->images, vm->row->image, &image, err);
+	if (r >= 0)
+		r = disk_attach(task->engine->disk, (unsigned)vm->row->slot, image->rootfs, vm->paths.disk_root,
+			on_disk_attached, task, &task->disk_call, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+/* ---- the end ---- */
+
+int vm_disk_release(struct vm_task *task, disk_done_fn done, struct bg_err **err)
+{
+	const struct vm *vm = task->vm;
+	int r;
+
+	if (!vm_on_overlay(vm) || vm->row->slot < 0 || disk_error(task->engine->disk))
+		return 0;
+	r = disk_detach(task->engine->disk, (unsigned)vm->row->slot, done, task, &task->disk_call, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+const char *vm_storage_reason(const struct vm *vm)
+{
+	const struct engine *engine = vm->engine;
+
+	if (bg_streq(vm->row->storage, engine->storage->name))
+		return engine->storage_reason;
+	if (vm_on_overlay(vm))
+		return "dm-snapshot: the disk keeps only what differs from its image";
+	return bg_streq(vm->row->storage, storage_reflink.name) ?
+		"reflink: the disk shares its image's blocks" :
+		"copy: this image, or the host when the VM was made, allowed nothing better";
+}

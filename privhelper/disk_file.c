@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+#include "privhelper/disk_file.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "common/disk_layout.h"
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+/* dm-snap-persistent.c, struct disk_header; numbers are little-endian. */
+struct snap_header {
+	uint32_t magic; /* "SnAp"; 0: a new store */
+	uint32_t valid;
+	uint32_t version;
+	uint32_t chunk_size; /* sectors; outweighs the table's */
+};
+
+#define SNAP_MAGIC   0x70416e53
+#define SNAP_VERSION 1
+
+/*
+ * Local file systems of the kernel's own that can fallocate. Not tmpfs (a disk in memory, in nobody's
+ * quota), not FUSE (its server is the user's: it could hold kernel threads up for ever), not
+ * overlayfs or a network's.
+ */
+bool disk_fs_ok(long type)
+{
+	return type == EXT4_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC || type == XFS_SUPER_MAGIC;
+}
+
+/* nlink 1: a file that others have another name for is not this user's alone. */
+static bool file_ok(int fd, uid_t uid, int access, struct stat *ret)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct statfs fs;
+
+	if (flags < 0 || (flags & O_ACCMODE) != access || (flags & (O_APPEND | O_PATH)))
+		return false;
+	if (fstat(fd, ret) < 0 || !S_ISREG(ret->st_mode) || ret->st_uid != uid || ret->st_nlink != 1)
+		return false;
+	return fstatfs(fd, &fs) == 0 && disk_fs_ok((long)fs.f_type);
+}
+
+static enum priv_code sizes(uint64_t base, uint64_t overlay, struct disk_files *ret)
+{
+	if (!bg_disk_size_ok(base, BG_DISK_BASE_MAX))
+		return PRIV_CODE_SIZE;
+	ret->base_size = base;
+	ret->store_size = bg_disk_store_size(base);
+	if (overlay < ret->store_size)
+		return PRIV_CODE_SIZE;
+	ret->tail_size = overlay - ret->store_size;
+	if (ret->tail_size % BG_DISK_CHUNK || base + ret->tail_size > BG_DISK_MIB_MAX * MIB)
+		return PRIV_CODE_SIZE;
+	return PRIV_CODE_OK;
+}
+
+static bool header_ok(int overlay)
+{
+	static const struct snap_header fresh = {0};
+	struct snap_header head;
+
+	if (pread(overlay, &head, sizeof(head), 0) != sizeof(head))
+		return false;
+	if (memcmp(&head, &fresh, sizeof(head)) == 0)
+		return true;
+	return head.magic == SNAP_MAGIC && head.valid == 1 && head.version == SNAP_VERSION &&
+	       head.chunk_size == BG_DISK_CHUNK / 512;
+}
+
+enum priv_code disk_files_check(int base, int overlay, uid_t uid, struct disk_files *ret)
+{
+	struct stat b, o;
+	enum priv_code code;
+
+	*ret = (struct disk_files){.base = base, .overlay = overlay};
+	if (!file_ok(base, uid, O_RDONLY, &b) || !file_ok(overlay, uid, O_RDWR, &o) ||
+		(b.st_dev == o.st_dev && b.st_ino == o.st_ino))
+		return PRIV_CODE_FILE;
+	code = sizes((uint64_t)b.st_size, (uint64_t)o.st_size, ret);
+	if (code != PRIV_CODE_OK)
+		return code;
+	return header_ok(overlay) ? PRIV_CODE_OK : PRIV_CODE_OVERLAY;
+}

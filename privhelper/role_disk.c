@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role_disk.c: banger-privhelper-disk. See role.h. Its rights:
+ *
+ *   CAP_SYS_ADMIN  device-mapper's ioctls ask for it, and fsmount does.
+ *   CAP_MKNOD      the node that is handed out, and our own of the devices that we open. With them made by
+ *                  number in a file system of our own, root's nodes in /dev need not be opened,
+ *                  so that there is neither CAP_DAC_OVERRIDE nor group disk. The owner of a new node
+ *                  is our uid, the user's, so that there is no CAP_CHOWN.
+ *   its group      owns LEDGER_DISK and may write BG_DISK_NODE_DIR; kept, because nodes come and go as
+ *                  long as we serve. It owns nothing else, and the network helper has another.
+ *
+ * Whoever took this process over had the host's disks all the same: that is why it has so few
+ * system calls, and none that takes a path from outside.
+ */
+#include "privhelper/role.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/dm-ioctl.h>
+#include <linux/loop.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+
+#include "privhelper/sandbox.h"
+
+static enum priv_code open_disk(struct session *s)
+{
+	int r = blk_open(&s->blk);
+
+	if (r < 0)
+		return r == -ENODEV ? PRIV_CODE_NO_DM : PRIV_CODE_NO_NODES;
+	if (ledger_open(&s->ledger, LEDGER_DISK, s->uid, 0) < 0)
+		return PRIV_CODE_LEDGER;
+	return PRIV_CODE_OK;
+}
+
+static enum priv_code seal_disk(const struct session *s)
+{
+	const int ledger = s->ledger.fd, nodes = s->blk.nodes, private = s->blk.private,
+		  dm = s->blk.dm_control;
+	const struct seal_row rows[] = {
+		{SCMP_SYS(ppoll), RULE_ANY, 0, 0, "wait for a request"},
+		{SCMP_SYS(recvmsg), RULE_FD, SESSION_SOCK, 0, "requests"},
+		{SCMP_SYS(sendmsg), RULE_FD, SESSION_SOCK, 0, "replies"},
+		{SCMP_SYS(pread64), RULE_ANY, 0, 0, "ledger rows, an overlay's header"},
+		{SCMP_SYS(pwrite64), RULE_FD, ledger, 0, "ledger rows"},
+		{SCMP_SYS(fdatasync), RULE_FD, ledger, 0, "intent before the device"},
+		{SCMP_SYS(fcntl), RULE_FD_COMMAND, ledger, F_OFD_SETLK, "the uid's lock"},
+		{SCMP_SYS(fcntl), RULE_COMMAND, 0, F_GETFL, "access mode of a file sent to us"},
+		{SCMP_SYS(fstat), RULE_ANY, 0, 0, "kind, owner, links, size of such a file"},
+		{SCMP_SYS(newfstatat), RULE_ANY, 0, 0, "the same in newer libcs; nodes"},
+		{SCMP_SYS(fstatfs), RULE_ANY, 0, 0, "its file system"},
+		{SCMP_SYS(clock_nanosleep), RULE_ANY, 0, 0, "the uid's lock, udev's look"},
+		{SCMP_SYS(restart_syscall), RULE_ANY, 0, 0, "that wait, after SIGSTOP and SIGCONT"},
+		{SCMP_SYS(getrandom), RULE_ANY, 0, 0, "the nonce of a uuid"},
+		{SCMP_SYS(mknodat), RULE_FD, private, 0, "a loop device, to open it"},
+		{SCMP_SYS(openat), RULE_FD_FLAGS, private, O_RDWR | O_CLOEXEC, "a loop device"},
+		{SCMP_SYS(unlinkat), RULE_FD, private, 0, "its node again"},
+		{SCMP_SYS(mknodat), RULE_FD, nodes, 0, "the node that is handed out"},
+		{SCMP_SYS(unlinkat), RULE_FD, nodes, 0, "that node again"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, s->blk.loop_control, LOOP_CTL_GET_FREE, "a loop"},
+		{SCMP_SYS(ioctl), RULE_COMMAND, 0, LOOP_CONFIGURE, "bind a file to it"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_CREATE, "a disk"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_TABLE_LOAD, "its table"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_TABLE_STATUS, "as it was taken"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_SUSPEND, "which is resume"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_STATUS, "whether it is there"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_REMOVE, "its end"},
+		{SCMP_SYS(close), RULE_ANY, 0, 0, "loops, descriptors of messages"},
+		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
+	};
+
+	return sandbox_seal_rows(rows, ARRAY_SIZE(rows));
+}
+
+#define ANSWER_NET(NAME, name)
+#define ANSWER_BOTH(NAME, name) [PRIV_##NAME] = answer_##name,
+#define ANSWER_DISK(NAME, name) [PRIV_##NAME] = answer_##name,
+
+const struct role role = {
+	.ledger_path = LEDGER_DISK,
+	.caps = 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_MKNOD,
+	.keeps_group = true,
+	.open = open_disk,
+	.seal = seal_disk,
+	.answers = {
+#define PRIV_VERB(NAME, name, number, helper, ...) ANSWER_##helper(NAME, name)
+#include "common/priv_verbs.def"
+#undef PRIV_VERB
+	},
+};

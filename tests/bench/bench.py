@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: ISC
+"""What banger costs, measured on this machine: run by `scripts/check bench`, or as root by itself.
+
+Times are shown beside what the same machine needs for /bin/true in the same run: a ratio survives a noisy machine, a
+number does not. Nothing is asserted here. Ten VMs are played by tests/lib/fake-vmm: the daemon is real, QEMU is not.
+"""
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+from hostuser import HostUser, is_root  # noqa: E402
+from unixhttp import Connection  # noqa: E402
+
+BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
+ROUNDS, VMS = 200, 10
+
+
+class Api(Connection):
+    def get(self, target):
+        self.request("GET", target)
+        return json.loads(self.getresponse().read())
+
+
+def spread(samples):
+    samples = sorted(samples)
+    return statistics.median(samples), samples[int(len(samples) * 0.95)]
+
+
+def time_call(call, rounds):
+    samples = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call()
+        samples.append(time.perf_counter() - began)
+    return spread(samples)
+
+
+def time_program(argv, env):
+    """Whole processes, by posix_spawn, so that this program's size does not count."""
+    null = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
+
+    def call():
+        _, status = os.waitpid(os.posix_spawn(argv[0], argv, env, file_actions=null), 0)
+        assert status == 0, (argv, status)
+
+    return time_call(call, ROUNDS)
+
+
+def memory_kib(pid):
+    """Resident, and the share of it that is not other processes' too (Pss)."""
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        sizes = {line.split()[0]: int(line.split()[1]) for line in f if line.endswith("kB\n")}
+    return sizes["Rss:"], sizes["Pss:"]
+
+
+def show(name, value, unit, ratio=None):
+    print(f"  {name:<52} {value:>9} {unit}" + (f"   {ratio:.1f} x /bin/true" if ratio else ""), flush=True)
+
+
+class Bench:
+    def __init__(self, user):
+        self.user = user
+        self.banger = os.path.join(BUILD, "cli", "banger")
+        self.env = user.env(BANGER_FAKE_VMM=os.path.join(BUILD, "tests", "lib", "fake-vmm"))
+
+    def run(self, *args):
+        done = self.user.run([self.banger, *args], env=self.env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def make_assets(self):
+        kernel = os.path.join(self.user.home, "vmlinux")
+        shutil.copy(os.path.join(BUILD, "guest", "banger-init"), kernel)  # an ELF is all that an import looks for
+        rootfs = os.path.join(self.user.home, "rootfs.ext4")
+        subprocess.run(["/usr/sbin/mkfs.ext4", "-q", rootfs, "64M"], check=True, stdout=subprocess.DEVNULL)
+        for path in (kernel, rootfs):
+            os.chown(path, self.user.uid, self.user.gid)
+        self.run("kernel", "import", kernel, "--name", "k")
+        self.run("image", "register", "--name", "default", "--rootfs", rootfs, "--kernel-ref", "k")
+
+    def memory(self, title):
+        status = json.loads(self.run("daemon", "status", "--json"))
+        for name, pid in (("engine", status["pid"]), ("monitor", status["monitor_pid"])):
+            rss, pss = memory_kib(pid)
+            show(f"bangerd {name}, {title}: resident / its share", f"{rss / 1024:.1f} / {pss / 1024:.1f}", "MiB")
+
+    def cli(self):
+        env = dict(self.env)
+        os.environ.update(env)
+        base = time_program(["/bin/true"], env)
+        listed = time_program([self.banger, "vm", "list"], env)
+        show("/bin/true, whole process, p50 / p95", f"{base[0] * 1e3:.2f} / {base[1] * 1e3:.2f}", "ms")
+        show("vm list, whole process, p50 / p95", f"{listed[0] * 1e3:.2f} / {listed[1] * 1e3:.2f}", "ms",
+             listed[0] / base[0])
+
+    def api(self, path):
+        api = Api(path)
+        one = time_call(lambda: api.get("/v1/daemon"), ROUNDS * 5)
+        every = time_call(lambda: api.get("/v1/vms"), ROUNDS * 5)
+        show("GET /v1/daemon, kept-alive, p50 / p95", f"{one[0] * 1e6:.0f} / {one[1] * 1e6:.0f}", "us")
+        show(f"GET /v1/vms with {VMS} VMs, p50 / p95", f"{every[0] * 1e6:.0f} / {every[1] * 1e6:.0f}", "us")
+
+    def create(self):
+        began = time.perf_counter()
+        self.run("vm", "create", "vm0", "--memory", "256M")
+        show("vm create to ready, fake VMM, copied disks", f"{(time.perf_counter() - began) * 1e3:.0f}", "ms")
+        for n in range(1, VMS):
+            self.run("vm", "create", f"vm{n}", "--memory", "256M")
+
+    def all(self):
+        self.make_assets()
+        self.memory("idle")
+        self.create()
+        self.memory(f"with {VMS} VMs")
+        # The lists are asked for as the user: this process becomes it.
+        pid = os.fork()
+        if pid == 0:
+            self.user.become()
+            self.cli()
+            self.api(self.run_as_self("daemon", "socket").strip())
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+
+    def run_as_self(self, *args):
+        return subprocess.run([self.banger, *args], env=self.env, check=True, capture_output=True, text=True).stdout
+
+    def end(self):
+        for n in range(VMS):
+            self.user.run([self.banger, "vm", "delete", f"vm{n}"], env=self.env, capture_output=True)
+        self.user.run([self.banger, "daemon", "stop"], env=self.env, capture_output=True)
+
+
+def main():
+    if not is_root():
+        sys.exit("bench: run it as root: it makes a user to measure as")
+    print(f"bench: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    with HostUser("bgt-bench", groups=["banger"]) as user:
+        bench = Bench(user)
+        try:
+            bench.all()
+        finally:
+            bench.end()
+
+
+main()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: ISC
+"""kill -9 of the disk helper before each system call of each verb, counted: the next connection leaves no loop, no
+device-mapper device, no node and no row of what was half done."""
+import os
+import shutil
+import time
+
+import pytest
+
+from disklab import Files, leftovers, place, until_clean
+from labhost import SOURCE, run
+from privclient import CLEANUP, DISK_ATTACH, DISK_DETACH, DISK_HELPER, Helper, message
+from trace import Tracer
+
+RECVMSG = 47  # in which an idle helper sleeps
+LIMIT = 1000
+
+
+@pytest.fixture(scope="module")
+def user(member, helper_installed):
+    run(["scripts/install-helper", "--disk", "build"], cwd=SOURCE)
+    yield member
+    shutil.rmtree(place(member))
+
+
+@pytest.fixture(scope="module")
+def files(user):
+    return Files(user, base_mib=4, disk_mib=16)
+
+
+def wait_idle(helper):
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with open(f"/proc/{helper.pid}/syscall") as f:
+            if f.read().split()[0] == str(RECVMSG):
+                return
+        time.sleep(0.001)
+    raise AssertionError("the helper does not wait for requests")
+
+
+def drive(helper, data, fds, stop_at):
+    """Lets the helper make stop_at system calls of the answer, then kills it before the next. The number of calls of
+    a whole answer when it got so far, else None."""
+    wait_idle(helper)
+    tracer = Tracer(helper.pid)
+    assert tracer.run_to_entry() == RECVMSG
+    helper.raw(data, fds)
+    for n in range(LIMIT):
+        if n == stop_at:
+            tracer.run_to_entry()
+            tracer.kill()
+            return None
+        if tracer.run_to_entry() == RECVMSG:
+            tracer.kill()
+            return n
+    raise AssertionError("the answer does not end")
+
+
+def check(user, where):
+    """Whole or gone, in all four places; and all can be removed."""
+    with Helper(user, helper=DISK_HELPER) as h:
+        h.hello()
+        live = [s for s in range(64) if h.list() >> s & 1]
+        found = leftovers(user)
+        assert found.get("rows", []) == live, (where, found)
+        assert sorted(int(n.split("-")[1]) for n in found.get("nodes", [])) == live, (where, found)
+        assert sorted(int(d.split("-")[2]) for d in found.get("devices", [])) == live, (where, found)
+        h.cleanup()
+    until_clean(user, where)
+    return live
+
+
+def kill_everywhere(user, prepare, data, fds=()):
+    """Kills at 0, 1, 2... calls into the answer until one run is a whole answer."""
+    whole_slots = 0
+    for stop_at in range(LIMIT):
+        helper = Helper(user, helper=DISK_HELPER)
+        try:
+            helper.hello()
+            prepare(helper)
+            whole = drive(helper, data, fds, stop_at)
+        finally:
+            helper.kill()
+        whole_slots += len(check(user, f"{data!r} killed at call {stop_at}"))
+        if whole is not None:
+            print(f"{stop_at} kills, {whole_slots} whole slots after them")
+            return stop_at
+    raise AssertionError("no whole answer")
+
+
+def test_attach(user, files):
+    fds = files.open()
+    kills = kill_everywhere(user, lambda h: None, message(DISK_ATTACH, b"\5", nfds=2), fds)
+    for fd in fds:
+        os.close(fd)
+    assert kills > 40
+
+
+def test_detach(user, files):
+    kills = kill_everywhere(user, lambda h: files.attach(h, 5), message(DISK_DETACH, b"\5"))
+    assert kills > 8
+
+
+def test_cleanup(user, files):
+    other = Files(user, base_mib=4, disk_mib=4)
+
+    def two(helper):
+        files.attach(helper, 0)
+        other.attach(helper, 63)
+
+    # Of 64 slots only two are not empty: the calls around those two are what can go wrong
+    kills = kill_everywhere(user, two, message(CLEANUP))
+    assert kills > 64
+
+
+def test_whole_slots_survive(user, files):
+    """The kill of a helper at work on another slot disturbs none that is complete."""
+    other = Files(user, base_mib=4, disk_mib=8)
+    with Helper(user, helper=DISK_HELPER) as h:
+        h.hello()
+        files.attach(h, 1)
+    fds = other.open()
+    for stop_at in (5, 15, 25, 35):
+        h = Helper(user, helper=DISK_HELPER)
+        h.hello()
+        drive(h, message(DISK_ATTACH, b"\2", nfds=2), fds, stop_at)
+        h.kill()
+        with Helper(user, helper=DISK_HELPER) as h:
+            h.hello()
+            assert h.list() & 2
+    with Helper(user, helper=DISK_HELPER) as h:
+        h.hello()
+        h.cleanup()
+    until_clean(user)
