@@ -12,9 +12,10 @@
 #include <stdio.h>
 
 enum {
-	FOREIGN_MAX = 16,  /* base chains on the way of what is forwarded, of all other tables */
+	FOREIGN_MAX = 64,  /* base chains on the way of what is forwarded, of all other tables */
 	RETRIES = 5,	   /* of a dump that others changed meanwhile */
 	OWN_RULES = 2,	   /* in a chain of somebody else's */
+	OWN_MAX = 16,	   /* of them, should somebody have copied them */
 	KEY_LEN = IFNAMSIZ + 4,
 	/* nft(8)'s numbers of its types, for what it shows: ifname . ipv4_addr */
 	TYPE_IFNAME_IPV4 = 41 << 6 | 7,
@@ -331,7 +332,7 @@ struct foreign {
 	bool drops;
 	char table[NFT_NAME_MAXLEN], chain[NFT_NAME_MAXLEN];
 	unsigned n_own;
-	uint64_t own[OWN_RULES]; /* handles of our rules in it */
+	uint64_t own[OWN_MAX]; /* handles of our rules in it */
 };
 
 struct survey {
@@ -389,7 +390,7 @@ static int see_rule(uint8_t family, const struct nlattr *const *attr, void *user
 	if (!mark || !handle || nft_data_len(mark) != s->names->mark_len ||
 		memcmp(nft_data(mark), s->names->mark, s->names->mark_len) != 0)
 		return 0;
-	if (nft_data_len(handle) != sizeof(uint64_t) || s->at->n_own == OWN_RULES)
+	if (nft_data_len(handle) != sizeof(uint64_t) || s->at->n_own == OWN_MAX)
 		return -E2BIG;
 	memcpy(&s->at->own[s->at->n_own++], nft_data(handle), sizeof(uint64_t));
 	return 0;
@@ -462,8 +463,10 @@ static void mend_foreign(struct builder *b, const struct foreign *f)
 
 /* ---- the whole ---- */
 
+enum change { CHANGE_TABLE, CHANGE_FOREIGN, CHANGE_REMOVE };
+
 /* One transaction after one look at what there is; -ENOENT and -EINTR: it changed in between. */
-static int change(struct nft *n, const struct nft_user *user, bool remove)
+static int change(struct nft *n, const struct nft_user *user, enum change what)
 {
 	struct builder b = {.n = n, .user = user};
 	struct survey s;
@@ -474,21 +477,21 @@ static int change(struct nft *n, const struct nft_user *user, bool remove)
 	if (r < 0)
 		return r;
 	nft_begin(n);
-	if (remove)
-		no_table(&b);
-	else
+	if (what == CHANGE_TABLE)
 		whole_table(&b);
-	for (unsigned i = 0; i < s.n_foreign; i++)
+	else if (what == CHANGE_REMOVE)
+		no_table(&b);
+	for (unsigned i = 0; i < s.n_foreign && what != CHANGE_TABLE; i++)
 		mend_foreign(&b, &s.foreign[i]);
 	return nft_commit(n);
 }
 
-static int change_surely(struct nft *n, const struct nft_user *user, bool remove)
+static int change_surely(struct nft *n, const struct nft_user *user, enum change what)
 {
 	int r = -EINTR;
 
 	for (int i = 0; i < RETRIES && (r == -EINTR || r == -ENOENT); i++)
-		r = change(n, user, remove);
+		r = change(n, user, what);
 	return r;
 }
 
@@ -496,13 +499,27 @@ int nft_apply(struct nft *n, const struct nft_user *user, uint32_t *ret_seal)
 {
 	struct names names;
 	struct survey s;
-	int r = change_surely(n, user, false);
+	int r = change_surely(n, user, CHANGE_TABLE);
 
 	if (r < 0)
 		return r;
 	make_names(user, &names);
 	r = survey(n, &names, &s);
 	*ret_seal = s.chains << 16 | s.uses;
+	return r;
+}
+
+int nft_let_through(struct nft *n, const struct nft_user *user)
+{
+	struct names names;
+	struct survey s;
+	int r;
+
+	make_names(user, &names);
+	r = survey(n, &names, &s);
+	for (unsigned i = 0; i < s.n_foreign && r >= 0; i++)
+		if (!as_wanted(&s.foreign[i], user))
+			return change_surely(n, user, CHANGE_FOREIGN);
 	return r;
 }
 
@@ -521,7 +538,7 @@ int nft_remove(struct nft *n, const struct nft_user *user)
 	r = s.chains != 0;
 	for (unsigned i = 0; i < s.n_foreign; i++)
 		r |= s.foreign[i].n_own != 0;
-	return r ? change_surely(n, &none, true) : 0;
+	return r ? change_surely(n, &none, CHANGE_REMOVE) : 0;
 }
 
 bool nft_intact(struct nft *n, const struct nft_user *user, uint32_t seal)

@@ -22,11 +22,13 @@ struct nft_user {
 	uint64_t nat; /* slots whose guest may go beyond this host */
 };
 
-/*
- * Makes it so, whatever there is. ret_seal is for nft_intact. 0, or -errno: -EPERM when a chain
- * that drops belongs to a process, -E2BIG for too many of them; then nothing has changed.
- */
+/* Makes the table so, whatever there is. ret_seal is for nft_intact. 0, or -errno and no change. */
 int nft_apply(struct nft *n, const struct nft_user *user, uint32_t *ret_seal);
+/*
+ * The rules in chains of others, after that. -EPERM when a chain that drops belongs to a process:
+ * then there are none.
+ */
+int nft_let_through(struct nft *n, const struct nft_user *user);
 /* Takes all of it away. */
 int nft_remove(struct nft *n, const struct nft_user *user);
 /* Whether it is still as nft_apply left it. */

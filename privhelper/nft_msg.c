@@ -317,6 +317,8 @@ int nft_commit(struct nft *n)
 	uint32_t first = ((struct nlmsghdr *)(void *)n->out)->nlmsg_seq, last = n->seq;
 	int r;
 
+	if (first == last)
+		return 0; /* an empty batch is never answered */
 	n->msg->nlmsg_flags |= NLM_F_ACK;
 	start(n, NFNL_MSG_BATCH_END, AF_UNSPEC, 0, NFNL_SUBSYS_NFTABLES);
 	r = send_all(n);

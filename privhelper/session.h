@@ -37,6 +37,7 @@ struct session {
 		bool valid, any; /* the rest is known; there are any */
 		uint64_t nat;
 		uint32_t seal;
+		int blocked; /* -errno: another firewall stands in the way of NAT */
 	} rules; /* as they were last made */
 	/* disk helper */
 	struct blk_host blk;
@@ -52,7 +53,10 @@ bool session_live(struct session *s, unsigned slot, const struct ledger_row *row
 
 /* ---- verb_nat.c ---- */
 
-/* Brings the rules to what session->rows says, where they are not known to be that. 0 or -errno. */
+/*
+ * Brings the rules to what session->rows says, where they are not known to be that. 0 or -errno; NAT
+ * that does not get past another firewall is no failure of the rest.
+ */
 int session_rules(struct session *s);
 enum priv_code session_rules_code(int r);
 /* After an announcement on nft.events: puts back what others took away. Whether it had to. */

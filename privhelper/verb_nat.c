@@ -23,6 +23,7 @@ int session_rules(struct session *s)
 	r = s->rows.used ? nft_apply(&s->nft, &user, &s->rules.seal) : nft_remove(&s->nft, &user);
 	if (r < 0)
 		return r;
+	s->rules.blocked = s->rows.used ? nft_let_through(&s->nft, &user) : 0;
 	s->rules.valid = true;
 	s->rules.any = s->rows.used != 0;
 	s->rules.nat = s->rows.nat;
@@ -68,6 +69,8 @@ static enum priv_code record(struct session *s, unsigned slot, struct ledger_row
 	if (session_put_row(s, slot, row, false) < 0)
 		return PRIV_CODE_LEDGER;
 	r = session_rules(s);
+	if (r >= 0 && on)
+		r = s->rules.blocked;
 	return r < 0 ? session_rules_code(r) : PRIV_CODE_OK;
 }
 

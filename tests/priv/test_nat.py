@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """NET_NAT and the rules of every tap, in a network namespace of the test's own with a second one as the world."""
+import contextlib
 import ctypes
 import json
 import os
@@ -394,8 +395,33 @@ def test_user_limits(a, b):
     assert rules(a) == before
 
 
-def test_owned_table(a, world):
+def test_blocked_later(alice, a):
+    """A firewall that comes after NAT and lets nobody in keeps NAT from working, and nothing else."""
+    a.attach(0)
+    a.nat(0, 1)
+    with locked_table():
+        assert a.attach(1)["fresh"] == 1
+        a.kill()
+        with Helper(alice) as again:
+            again.hello()
+            assert again.list() == 3
+            assert again.detach(0) == 1
+
+
+def test_owned_table(a):
     """A firewall that drops and lets nobody change it: an error, not a NAT that silently does not work."""
+    with locked_table():
+        net = a.attach(0)
+        with pytest.raises(Refused) as e:
+            a.nat(0, 1)
+        assert e.value.code == FIREWALL
+        assert forwarding(net["tap"]) == "0" and a.nat(0, 0) == 0
+        assert a.attach(1)["fresh"] == 1
+
+
+@contextlib.contextmanager
+def locked_table():
+    """It drops what is forwarded, and goes with the process that made it."""
     script = ("add table inet locked { flags owner; }; add chain inet locked fw "
               "{ type filter hook forward priority 0; policy drop; };\n")
     owner = subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
@@ -403,11 +429,7 @@ def test_owned_table(a, world):
         owner.stdin.write(script)
         owner.stdin.flush()
         assert eventually(lambda: "locked" in sh("nft", "list", "tables"), 10)
-        net = a.attach(0)
-        with pytest.raises(Refused) as e:
-            a.nat(0, 1)
-        assert e.value.code == FIREWALL
-        assert forwarding(net["tap"]) == "0" and a.nat(0, 0) == 0
+        yield
     finally:
         owner.stdin.close()
         owner.wait(timeout=10)
