@@ -59,7 +59,8 @@ static void show_parts(const struct term *t, const json_t *d)
 	else
 		show_error(t, "helper", json_object_get(helper, "error"));
 	if (*render_text(dns, "address"))
-		render_field(t, "names", STYLE_PLAIN, "NAME.vm, answered at %s", render_text(dns, "address"));
+		render_field(t, "names", STYLE_PLAIN, "NAME.vm, answered at %s",
+			render_text(dns, "address"));
 	else if (ok && json_is_object(json_object_get(dns, "error")))
 		show_error(t, "names", json_object_get(dns, "error"));
 }

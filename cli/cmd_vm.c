@@ -215,7 +215,8 @@ static int vm_set(struct cli *cli, const struct args *args, struct bg_err **err)
 	bool on = args_has(args, "--nat");
 
 	if (on == args_has(args, "--no-nat"))
-		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "give --nat or --no-nat%s", on ? ", not both" : "");
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "give --nat or --no-nat%s",
+			on ? ", not both" : "");
 	return run_many(cli, args, "set", ROUTE_VM_SET, json_pack("{s:b}", "nat", on), report_set);
 }
 

@@ -40,8 +40,8 @@ const char *bg_agent_type_str(uint16_t type)
 	return rule ? rule->name : "?";
 }
 
-void bg_agent_head_init(struct bg_agent_head *h, enum bg_agent_type type, uint32_t stream,
-	uint16_t sub, size_t len)
+void bg_agent_head_init(
+	struct bg_agent_head *h, enum bg_agent_type type, uint32_t stream, uint16_t sub, size_t len)
 {
 	assert(len <= BG_AGENT_PAYLOAD_MAX);
 	h->magic = htole32(BG_AGENT_MAGIC);
@@ -185,8 +185,8 @@ static bool front_ok(const struct bg_agent_reader *r)
 	return head_ok(&h);
 }
 
-int bg_agent_next(struct bg_agent_reader *r, const uint8_t **p, size_t *n,
-	struct bg_agent_frame *ret)
+int bg_agent_next(
+	struct bg_agent_reader *r, const uint8_t **p, size_t *n, struct bg_agent_frame *ret)
 {
 	drop_front(r, r->used);
 	r->used = 0;

@@ -41,9 +41,9 @@ static int put_head(struct bg_cpio *c, const char *path, mode_t mode, unsigned l
 		return -ENAMETOOLONG;
 	/* magic ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor
 	 * namesize check */
-	(void)snprintf(head, sizeof(head), "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s",
-		++c->ino, (unsigned)mode, 0u, 0u, links, 0u, size, 0u, 0u, 0u, 0u, (unsigned)name,
-		0u, path);
+	(void)snprintf(head, sizeof(head),
+		"070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s", ++c->ino,
+		(unsigned)mode, 0u, 0u, links, 0u, size, 0u, 0u, 0u, 0u, (unsigned)name, 0u, path);
 	r = put(c, head, HEADER + name);
 	return r < 0 ? r : pad(c, 4);
 }

@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define LINE_MAX_BYTES 8192
-#define CUT "..."
+#define CUT	       "..."
 
 static const char *const levels[] = {"error", "warn", "info", "debug"};
 static_assert(ARRAY_SIZE(levels) == LOG_LEVEL_MAX_, "one word per level");

@@ -106,8 +106,8 @@ static const struct {
 };
 static_assert(ARRAY_SIZE(kinds) == PRIV_KIND_END_, "one row per kind");
 
-#define REQ(...) __VA_ARGS__
-#define REP(...) __VA_ARGS__
+#define REQ(...)       __VA_ARGS__
+#define REP(...)       __VA_ARGS__
 #define F(field, KIND) {#field, PRIV_KIND_##KIND},
 #define PRIV_VERB(NAME, name_, number, helper_, turn_, req_, req_fds, rep_, rep_fds, why_)         \
 	{.name = #name_,                                                                           \

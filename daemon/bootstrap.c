@@ -18,9 +18,10 @@
 #define TERM_GRACE_S                                                                               \
 	20 /* mmdebstrap takes its rootfs down itself when told to end; that is some seconds */
 #define KILL_GRACE_S 5
-/* No libpam-systemd: with it each first login waits for logind and a user manager, seconds after sshd is up. */
+/* No libpam-systemd: with it each first login waits for logind and a user manager, seconds after
+ * sshd is up. */
 #define BASE_PACKAGES                                                                              \
-	"systemd-sysv,udev,dbus,openssh-server,iproute2,iputils-ping,netbase,"      \
+	"systemd-sysv,udev,dbus,openssh-server,iproute2,iputils-ping,netbase,"                     \
 	"ca-certificates,less,vim-tiny,sudo,git,curl,wget,rsync,procps,psmisc,kmod,file,xz-utils," \
 	"zstd,tmux,bash-completion"
 #define MULTI_USER "/lib/systemd/system/multi-user.target"
@@ -32,7 +33,7 @@
 	"modprobe@efi_pstore.service systemd-repart.service"
 /* sshd needs neither udev nor the journal: it listens seconds before the rest is up. */
 #define EARLY_SSH                                                                                  \
-	"[Unit]\\nDefaultDependencies=no\\nAfter=systemd-remount-fs.service\\n"                      \
+	"[Unit]\\nDefaultDependencies=no\\nAfter=systemd-remount-fs.service\\n"                    \
 	"Conflicts=shutdown.target\\nBefore=shutdown.target\\n[Service]\\nExecStartPre=\\n"
 
 /*

@@ -36,6 +36,7 @@ int companion_find(const char *folder, const char *name, char **ret, struct bg_e
 	else if (access(installed, X_OK) == 0)
 		*ret = TAKE_PTR(installed);
 	else
-		return bg_err_set(err, BG_ERR_TOOL_MISSING, ENOENT, "%s is neither %s nor %s", name, built, installed);
+		return bg_err_set(err, BG_ERR_TOOL_MISSING, ENOENT, "%s is neither %s nor %s", name,
+			built, installed);
 	return 0;
 }

@@ -142,7 +142,8 @@ static int set_name(const struct load *l, const struct key *key, const char *tex
 	return set_string(l, key, text);
 }
 
-static int set_resolver(const struct load *l, const struct key *key, const char *text, unsigned line)
+static int set_resolver(
+	const struct load *l, const struct key *key, const char *text, unsigned line)
 {
 	uint8_t address[sizeof(struct in6_addr)];
 

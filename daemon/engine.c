@@ -50,7 +50,8 @@ void engine_stop(struct engine *engine)
 	engine->stopping = true;
 	log_msg(LOG_INFO, "engine", "stopping; VMs keep running", NULL);
 	events_end(engine->events);
-	if (loop_add_ticker(engine->loop, "drain", DRAIN_STEP_USEC, on_drain, engine, &engine->drain) < 0)
+	if (loop_add_ticker(
+		    engine->loop, "drain", DRAIN_STEP_USEC, on_drain, engine, &engine->drain) < 0)
 		loop_exit(engine->loop, 0);
 }
 
@@ -109,7 +110,8 @@ static int make_workers(struct engine *engine, struct parts *parts, struct bg_er
 }
 
 /* What the rest needs and what may fail for reasons the user should see. */
-static int make_base(struct engine *engine, struct engine_boot *boot, struct parts *parts, struct bg_err **err)
+static int make_base(
+	struct engine *engine, struct engine_boot *boot, struct parts *parts, struct bg_err **err)
 {
 	int r;
 
@@ -124,7 +126,8 @@ static int make_base(struct engine *engine, struct engine_boot *boot, struct par
 	if (r >= 0)
 		r = make_workers(engine, parts, err);
 	if (r >= 0)
-		r = monitor_client_new(engine->loop, TAKE_FD(boot->monitor_sock), on_monitor_gone, engine, &engine->monitor, err);
+		r = monitor_client_new(engine->loop, TAKE_FD(boot->monitor_sock), on_monitor_gone,
+			engine, &engine->monitor, err);
 	if (r >= 0)
 		r = ops_new(engine->loop, engine->store, on_op_changed, engine, &engine->ops);
 	return r;
@@ -132,14 +135,17 @@ static int make_base(struct engine *engine, struct engine_boot *boot, struct par
 
 static int make_drivers(struct engine *engine, struct engine_boot *boot, struct bg_err **err)
 {
-	int r = net_new(engine->loop, TAKE_FD(boot->helper_sock), engine->helper_path, &engine->net, err);
+	int r = net_new(
+		engine->loop, TAKE_FD(boot->helper_sock), engine->helper_path, &engine->net, err);
 
 	if (r < 0)
 		return r;
-	r = disk_new(engine->loop, TAKE_FD(boot->disk_sock), boot_disk_helper_path(), &engine->disk, err);
+	r = disk_new(engine->loop, TAKE_FD(boot->disk_sock), boot_disk_helper_path(), &engine->disk,
+		err);
 	if (r < 0)
 		return r;
-	engine->storage = storage_choose(engine->config->storage, engine->paths->state_dir, &engine->storage_reason, err);
+	engine->storage = storage_choose(
+		engine->config->storage, engine->paths->state_dir, &engine->storage_reason, err);
 	engine->storage_known = engine->storage != NULL;
 	if (!engine->storage && *err)
 		return -ENOTSUP;
@@ -147,7 +153,8 @@ static int make_drivers(struct engine *engine, struct engine_boot *boot, struct 
 		engine->storage = &storage_copy;
 		engine->storage_reason = "copy, until the disk helper has answered";
 	}
-	return vmm_probe_start(engine->loop, engine->config, on_probed, engine, &engine->probe, err);
+	return vmm_probe_start(
+		engine->loop, engine->config, on_probed, engine, &engine->probe, err);
 }
 
 static int make_nouns(struct engine *engine, struct bg_err **err)
@@ -165,14 +172,17 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 
 static int make_signals(struct engine *engine, struct parts *parts, struct bg_err **err)
 {
-	int r = loop_add_signal(engine->loop, "sigterm", SIGTERM, on_signal, engine, &parts->sigterm);
+	int r = loop_add_signal(
+		engine->loop, "sigterm", SIGTERM, on_signal, engine, &parts->sigterm);
 
 	if (r >= 0)
-		r = loop_add_signal(engine->loop, "sigint", SIGINT, on_signal, engine, &parts->sigint);
+		r = loop_add_signal(
+			engine->loop, "sigint", SIGINT, on_signal, engine, &parts->sigint);
 	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch signals") : 0;
 }
 
-static int make_all(struct engine *engine, struct engine_boot *boot, struct parts *parts, struct bg_err **err)
+static int make_all(
+	struct engine *engine, struct engine_boot *boot, struct parts *parts, struct bg_err **err)
 {
 	int r = make_base(engine, boot, parts, err);
 
@@ -240,7 +250,8 @@ int engine_run(struct engine_boot *boot, struct bg_err **err)
 	int r = make_all(&engine, boot, &parts, err);
 
 	if (r >= 0) {
-		log_msg(LOG_INFO, "engine", "serving", "socket", boot->paths->socket, "version", BG_VERSION, NULL);
+		log_msg(LOG_INFO, "engine", "serving", "socket", boot->paths->socket, "version",
+			BG_VERSION, NULL);
 		boot_ready(&boot->ready_fd);
 		(void)monitor_client_ready(engine.monitor);
 		r = loop_run(engine.loop);

@@ -81,8 +81,8 @@ static void send_all(struct events *events, int64_t op_id, const json_t *line)
 void events_publish(struct events *events, const char *type, const char *action, const char *name,
 	json_t *record)
 {
-	json_t *line = json_pack("{s:s, s:s, s:s, s:o}", "type", type, "action", action, "name", name,
-		"record", record);
+	json_t *line = json_pack("{s:s, s:s, s:s, s:o}", "type", type, "action", action, "name",
+		name, "record", record);
 
 	if (!line)
 		return;
@@ -139,8 +139,9 @@ void events_follow(struct events *events, struct http_call *call)
 void events_follow_op(struct events *events, struct http_call *call, struct op *op)
 {
 	bool running = op_state(op) == OP_RUNNING;
-	struct http_stream *stream = running ? follow(events, call, op_id(op)) :
-		http_reply_stream(call, "application/x-ndjson", NULL, NULL);
+	struct http_stream *stream =
+		running ? follow(events, call, op_id(op))
+			: http_reply_stream(call, "application/x-ndjson", NULL, NULL);
 	json_t *record = op_to_json(op);
 
 	if (stream)

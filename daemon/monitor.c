@@ -13,13 +13,13 @@
 #include "daemon/loop/loop.h"
 #include "daemon/loop/spawn.h"
 #include "daemon/monitor_bootstrap.h"
-#include "daemon/priv/priv_client.h"
 #include "daemon/monitor_proto.h"
+#include "daemon/priv/priv_client.h"
 
 #define RESTART_MIN_USEC                                                                           \
 	100000ULL /* the first restart is almost at once: clients wait in the backlog */
 #define RESTART_MAX_USEC 30000000ULL
-#define LIVED_WELL_USEC 60000000ULL /* an engine that lived so long starts the back-off anew */
+#define LIVED_WELL_USEC	 60000000ULL /* an engine that lived so long starts the back-off anew */
 #define STOP_GRACE_USEC                                                                            \
 	60000000ULL /* then the engine is killed: what it had begun is undone at the next start */
 
@@ -65,21 +65,23 @@ static void on_helper_exit(pid_t pid, int status, void *userdata)
 }
 
 /* -1 when it cannot be started: the engine finds out why and tells who asks for what it does. */
-static int start_helper(struct monitor *m, struct child *helper, const char *path, enum log_level missing)
+static int start_helper(
+	struct monitor *m, struct child *helper, const char *path, enum log_level missing)
 {
 	int sock = -1, r;
 
 	child_done(helper);
 	r = priv_spawn_helper(path, &sock, &helper->pid);
 	if (r < 0) {
-		log_msg(missing, "monitor", "a helper does not start", "path", path, "error", strerror(-r), NULL);
+		log_msg(missing, "monitor", "a helper does not start", "path", path, "error",
+			strerror(-r), NULL);
 		return -1;
 	}
 	(void)fcntl(sock, F_SETFD, FD_CLOEXEC);
 	helper->pidfd = pidfd_open(helper->pid, 0);
 	if (helper->pidfd >= 0)
-		(void)loop_add_exit(m->loop, "helper", helper->pid, helper->pidfd, on_helper_exit, helper,
-			&helper->exit);
+		(void)loop_add_exit(m->loop, "helper", helper->pid, helper->pidfd, on_helper_exit,
+			helper, &helper->exit);
 	return sock;
 }
 
@@ -268,7 +270,8 @@ static int try_start(struct monitor *m, struct bg_err **err)
 	m->sock = pair[0];
 	theirs = pair[1];
 	helper = start_helper(m, &m->helper, boot_helper_path(), LOG_WARN);
-	disk = start_helper(m, &m->disk, boot_disk_helper_path(), LOG_DEBUG); /* many hosts need none */
+	disk = start_helper(
+		m, &m->disk, boot_disk_helper_path(), LOG_DEBUG); /* many hosts need none */
 	m->started_usec = loop_now_usec();
 	r = spawn_engine(m, theirs, helper, disk, err);
 	if (r >= 0)

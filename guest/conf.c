@@ -129,14 +129,14 @@ static const struct key {
 
 enum { LINE_MAX_BYTES = 256 };
 
-static int parse_line(char *line, unsigned number, struct conf *c, unsigned *seen,
-	struct bg_err **err)
+static int parse_line(
+	char *line, unsigned number, struct conf *c, unsigned *seen, struct bg_err **err)
 {
 	char *value = strchr(line, ' ');
 
 	if (!value || value == line)
-		return bg_err_set(err, BG_ERR_CONFIG, EINVAL, "vm.conf line %u: not \"key value\"",
-			number);
+		return bg_err_set(
+			err, BG_ERR_CONFIG, EINVAL, "vm.conf line %u: not \"key value\"", number);
 	*value++ = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		if (!bg_streq(line, keys[i].name))

@@ -224,7 +224,8 @@ static void run_stages(void)
 static _noreturn_ void become_init(void)
 {
 	char *env[] = {(char[]){"HOME=/"}, (char[]){"TERM=linux"},
-		(char[]){"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, NULL};
+		(char[]){"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		NULL};
 	_err_ struct bg_err *err = NULL;
 	char path[64];
 
@@ -243,7 +244,8 @@ static _noreturn_ void become_init(void)
 int main(int argc, char **argv)
 {
 	if (getpid() != 1) {
-		(void)dprintf(STDERR_FILENO, "banger-init " BG_VERSION ": runs as PID 1 of a guest\n");
+		(void)dprintf(
+			STDERR_FILENO, "banger-init " BG_VERSION ": runs as PID 1 of a guest\n");
 		return 2;
 	}
 	(void)umask(022);

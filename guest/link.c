@@ -60,17 +60,16 @@ static int open_virtio(struct link *l, int watch_fd, unsigned timeout_ms, struct
 		if (l->fd >= 0)
 			return 0;
 		if (now >= until)
-			return bg_err_sys(err, BG_ERR_AGENT, -l->fd, "virtio-serial port %s",
-				BG_AGENT_PORT);
+			return bg_err_sys(
+				err, BG_ERR_AGENT, -l->fd, "virtio-serial port %s", BG_AGENT_PORT);
 		mounts_wait_event(watch_fd, until - now);
 	}
 }
 
 static int open_vsock(struct link *l, struct bg_err **err)
 {
-	const struct sockaddr_vm addr = {.svm_family = AF_VSOCK,
-		.svm_cid = VMADDR_CID_ANY,
-		.svm_port = BG_AGENT_VSOCK_PORT};
+	const struct sockaddr_vm addr = {
+		.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = BG_AGENT_VSOCK_PORT};
 
 	l->listen = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->listen < 0 || bind(l->listen, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||

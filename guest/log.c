@@ -43,8 +43,8 @@ void log_line(const char *fmt, ...)
 	size_t len;
 	va_list ap;
 
-	len = (size_t)snprintf(line, sizeof(line), "banger-init: [%u.%03u] ", now / 1000,
-		now % 1000);
+	len = (size_t)snprintf(
+		line, sizeof(line), "banger-init: [%u.%03u] ", now / 1000, now % 1000);
 	va_start(ap, fmt);
 	(void)vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
 	va_end(ap);

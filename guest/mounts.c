@@ -77,8 +77,8 @@ void mounts_no_init(void)
 int mounts_watch_devices(void)
 {
 	struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = 1};
-	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		NETLINK_KOBJECT_UEVENT);
+	int fd = socket(
+		AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 
 	if (fd >= 0 && bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return bg_close(fd);
@@ -203,8 +203,7 @@ fail:
 	return bg_err_sys(err, BG_ERR_IO, errno, "switch to the image's root");
 }
 
-int mounts_module_tree(const char *name, const char *release, bool *ret_shown,
-	struct bg_err **err)
+int mounts_module_tree(const char *name, const char *release, bool *ret_shown, struct bg_err **err)
 {
 	char dev[64], dir[160], probe[192];
 	_close_ int tree = -1;

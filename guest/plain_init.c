@@ -20,7 +20,8 @@ static bool is_dropbear(const char *path)
 
 static pid_t start_sshd(const char *path)
 {
-	char *env[] = {(char[]){"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+	char *env[] = {
+		(char[]){"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		NULL};
 	sigset_t none;
 	pid_t pid = fork();
@@ -35,7 +36,8 @@ static pid_t start_sshd(const char *path)
 		(void)execve(path, (char *[]){(char *)(uintptr_t)path, (char[]){"-F"}, NULL}, env);
 	else
 		(void)execve(path,
-			(char *[]){(char *)(uintptr_t)path, (char[]){"-D"}, (char[]){"-e"}, NULL}, env);
+			(char *[]){(char *)(uintptr_t)path, (char[]){"-D"}, (char[]){"-e"}, NULL},
+			env);
 	_exit(127);
 }
 

@@ -8,8 +8,8 @@
 #include "guest/log.h"
 
 /* What cannot be queued is dropped: only a host that never reads gets there. */
-static void queue(struct talk *t, enum bg_agent_type type, uint32_t stream, const void *p,
-	size_t len)
+static void queue(
+	struct talk *t, enum bg_agent_type type, uint32_t stream, const void *p, size_t len)
 {
 	struct bg_agent_head h;
 

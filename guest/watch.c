@@ -12,11 +12,11 @@
 enum {
 	SSH_PORT = 22,
 	TABLE_MAX = 1024 * 1024,
-	EAGER_MS = 10,	      /* between two looks after the program was opened, */
-	EAGER_FOR_MS = 3000,  /* for this long */
-	BOOTING_MS = 250,     /* else, while the guest boots */
+	EAGER_MS = 10,	     /* between two looks after the program was opened, */
+	EAGER_FOR_MS = 3000, /* for this long */
+	BOOTING_MS = 250,    /* else, while the guest boots */
 	BOOTING_FOR_MS = 120000,
-	IDLE_MS = 2000,	      /* a server that is installed or started later */
+	IDLE_MS = 2000, /* a server that is installed or started later */
 	LISTEN_STATE = 0x0a,
 };
 
@@ -68,7 +68,7 @@ static bool listens_in(const char *path)
 	_free_ char *text = NULL;
 
 	return bg_read_file_at(AT_FDCWD, path, TABLE_MAX, &text, NULL) == 0 &&
-		watch_has_listener(text, SSH_PORT);
+	       watch_has_listener(text, SSH_PORT);
 }
 
 bool watch_check(struct watch *w)

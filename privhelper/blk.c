@@ -91,8 +91,8 @@ static unsigned read_dm_major(void)
 
 int blk_open(struct blk_host *h)
 {
-	*h = (struct blk_host){.private = -1, .nodes = -1, .loop_control = -1, .dm_control = -1,
-		.uid = getuid()};
+	*h = (struct blk_host){
+		.private = -1, .nodes = -1, .loop_control = -1, .dm_control = -1, .uid = getuid()};
 	h->nodes = trusted_open(BG_DISK_NODE_DIR, TRUSTED_DIR_GROUP);
 	if (h->nodes < 0)
 		return h->nodes == -ENOENT ? -ENOENT : -EPERM;
@@ -113,7 +113,8 @@ static int configure(int fd, const struct blk_part *part)
 	struct loop_config config = {.fd = (uint32_t)part->file,
 		.info = {.lo_offset = part->offset,
 			.lo_sizelimit = part->size,
-			/* Never PARTSCAN: a guest's partition table is no business of the host's. */
+			/* Never PARTSCAN: a guest's partition table is no business of the host's.
+			 */
 			.lo_flags = LO_FLAGS_AUTOCLEAR}};
 
 	if (!part->writable)
@@ -149,7 +150,8 @@ int blk_loop_make(const struct blk_host *h, const struct blk_part *part, struct 
 int blk_node_make(const struct blk_host *h, const char *name, unsigned minor)
 {
 	/* The owner is our uid, the mode is cut by nothing: umask was set at the start. */
-	return mknodat(h->nodes, name, S_IFBLK | 0600, makedev(h->dm_major, minor)) < 0 ? -errno : 0;
+	return mknodat(h->nodes, name, S_IFBLK | 0600, makedev(h->dm_major, minor)) < 0 ? -errno
+											: 0;
 }
 
 bool blk_node_is(const struct blk_host *h, const char *name, unsigned minor)

@@ -90,8 +90,8 @@ int blk_dm_create(const struct blk_host *h, const struct blk_id *id)
 }
 
 /* Where the next target's specification goes; *at is its offset in the request. */
-static void add_target(
-	union request *q, size_t *at, uint64_t start, uint64_t length, const char *type, const char *params)
+static void add_target(union request *q, size_t *at, uint64_t start, uint64_t length,
+	const char *type, const char *params)
 {
 	struct dm_target_spec spec = {.sector_start = start, .length = length};
 	size_t size = sizeof(spec) + strlen(params) + 1;
@@ -158,8 +158,8 @@ static int check_loaded(const struct blk_host *h, const char *uuid, const struct
 	return 0;
 }
 
-int blk_dm_activate(
-	const struct blk_host *h, const char *uuid, const struct blk_table *table, unsigned *ret_minor)
+int blk_dm_activate(const struct blk_host *h, const char *uuid, const struct blk_table *table,
+	unsigned *ret_minor)
 {
 	union request q;
 	int r = load(h, uuid, table);

@@ -24,9 +24,9 @@ struct snap_header {
 #define SNAP_VERSION 1
 
 /*
- * Local file systems of the kernel's own that can fallocate. Not tmpfs (a disk in memory, in nobody's
- * quota), not FUSE (its server is the user's: it could hold kernel threads up for ever), not
- * overlayfs or a network's.
+ * Local file systems of the kernel's own that can fallocate. Not tmpfs (a disk in memory, in
+ * nobody's quota), not FUSE (its server is the user's: it could hold kernel threads up for ever),
+ * not overlayfs or a network's.
  */
 bool disk_fs_ok(long type)
 {
@@ -41,7 +41,8 @@ static bool file_ok(int fd, uid_t uid, int access, struct stat *ret)
 
 	if (flags < 0 || (flags & O_ACCMODE) != access || (flags & (O_APPEND | O_PATH)))
 		return false;
-	if (fstat(fd, ret) < 0 || !S_ISREG(ret->st_mode) || ret->st_uid != uid || ret->st_nlink != 1)
+	if (fstat(fd, ret) < 0 || !S_ISREG(ret->st_mode) || ret->st_uid != uid ||
+		ret->st_nlink != 1)
 		return false;
 	return fstatfs(fd, &fs) == 0 && disk_fs_ok((long)fs.f_type);
 }

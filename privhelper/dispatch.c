@@ -2,7 +2,8 @@
 /*
  * dispatch.c: one message in, one reply out. A message that is malformed, out
  * of turn or of a verb that this helper does not serve ends the helper without a word.
- * Between messages it looks after what others take away (the network helper's rules: `nft flush ruleset`).
+ * Between messages it looks after what others take away (the network helper's rules: `nft flush
+ * ruleset`).
  */
 #include <poll.h>
 

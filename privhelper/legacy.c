@@ -42,10 +42,11 @@ static int get_entries(struct legacy *l, uint32_t size)
 /* NULL when there is no whole entry at that place. */
 static const struct ipt_entry *entry_at(const struct legacy *l, uint32_t size, uint32_t at)
 {
-	const struct ipt_entry *e = (const void *)(l->entries + sizeof(struct ipt_get_entries) + at);
+	const struct ipt_entry *e =
+		(const void *)(l->entries + sizeof(struct ipt_get_entries) + at);
 
-	if (at % __alignof__(*e) || at > size || size - at < sizeof(*e) || e->next_offset > size - at ||
-		e->target_offset < sizeof(*e) ||
+	if (at % __alignof__(*e) || at > size || size - at < sizeof(*e) ||
+		e->next_offset > size - at || e->target_offset < sizeof(*e) ||
 		e->target_offset + sizeof(struct xt_entry_target) > e->next_offset)
 		return NULL;
 	return e;
@@ -56,8 +57,8 @@ static bool has_verdict(const struct ipt_entry *e, int verdict)
 {
 	const struct xt_standard_target *t = (const void *)((const uint8_t *)e + e->target_offset);
 
-	return e->target_offset + sizeof(*t) <= e->next_offset && t->target.u.user.name[0] == '\0' &&
-	       t->verdict == verdict;
+	return e->target_offset + sizeof(*t) <= e->next_offset &&
+	       t->target.u.user.name[0] == '\0' && t->verdict == verdict;
 }
 
 static bool is_taps(const char *name)
@@ -79,7 +80,8 @@ bool legacy_drops(struct legacy *l)
 	e = entry_at(l, info.size, info.underflow[NF_INET_FORWARD]);
 	if (!e || !has_verdict(e, -NF_DROP - 1))
 		return !e;
-	for (at = info.hook_entry[NF_INET_FORWARD]; at < info.underflow[NF_INET_FORWARD]; at += e->next_offset) {
+	for (at = info.hook_entry[NF_INET_FORWARD]; at < info.underflow[NF_INET_FORWARD];
+		at += e->next_offset) {
 		e = entry_at(l, info.size, at);
 		if (!e)
 			return true;

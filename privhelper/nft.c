@@ -12,15 +12,17 @@
 #include <stdio.h>
 
 enum {
-	FOREIGN_MAX = 64,  /* base chains on the way of what is forwarded, of all other tables */
-	RETRIES = 5,	   /* of a dump that others changed meanwhile */
-	OWN_RULES = 2,	   /* in a chain of somebody else's */
-	OWN_MAX = 16,	   /* of them, should somebody have copied them */
+	FOREIGN_MAX = 64, /* base chains on the way of what is forwarded, of all other tables */
+	RETRIES = 5,	  /* of a dump that others changed meanwhile */
+	OWN_RULES = 2,	  /* in a chain of somebody else's */
+	OWN_MAX = 16,	  /* of them, should somebody have copied them */
 	KEY_LEN = IFNAMSIZ + 4,
 	/* nft(8)'s numbers of its types, for what it shows: ifname . ipv4_addr */
 	TYPE_IFNAME_IPV4 = 41 << 6 | 7,
 	CT_KNOWN = 2 | 4, /* as NF_CT_STATE_BIT in the kernel */
-	AT_PROTOCOL = 9, AT_SADDR = 12, AT_DADDR = 16, /* offsets in the header */
+	AT_PROTOCOL = 9,
+	AT_SADDR = 12,
+	AT_DADDR = 16, /* offsets in the header */
 	AT_DPORT = 2,
 	COMMENT_TYPE = 0, /* of a rule's user data, as nft(8) shows it */
 };
@@ -49,7 +51,8 @@ static void make_names(const struct nft_user *u, struct names *ret)
 
 /* ---- parts of rules ---- */
 
-static struct nlattr *begin_rule(struct nft *n, uint8_t family, const char *table, const char *chain)
+static struct nlattr *begin_rule(
+	struct nft *n, uint8_t family, const char *table, const char *chain)
 {
 	nft_msg(n, NFT_MSG_NEWRULE, family, NLM_F_CREATE | NLM_F_APPEND);
 	nft_put_str(n, NFTA_RULE_TABLE, table);
@@ -64,7 +67,8 @@ static void end_rule(struct nft *n, struct nlattr *rule, int verdict, const char
 }
 
 /* The interface's name begins, or does not begin, with a text. */
-static void match_taps(struct nft *n, enum nft_meta_keys key, enum nft_cmp_ops op, const char *prefix)
+static void match_taps(
+	struct nft *n, enum nft_meta_keys key, enum nft_cmp_ops op, const char *prefix)
 {
 	nft_meta(n, key, NFT_REG_1);
 	nft_cmp(n, NFT_REG_1, op, prefix, strlen(prefix));
@@ -106,7 +110,8 @@ static struct nlattr *rule(struct builder *b, const char *chain)
 	return begin_rule(b->n, NFPROTO_IPV4, b->names.table, chain);
 }
 
-static void chain(struct builder *b, const char *name, const char *type, unsigned hook, int priority)
+static void chain(
+	struct builder *b, const char *name, const char *type, unsigned hook, int priority)
 {
 	struct nlattr *nest;
 
@@ -136,7 +141,8 @@ static void chains(struct builder *b)
 }
 
 /* What guests may ask of the gateway's address: a protocol and the two bytes that say what. */
-static void allow_gateway(struct builder *b, uint8_t protocol, uint32_t at, const void *what, size_t len)
+static void allow_gateway(
+	struct builder *b, uint8_t protocol, uint32_t at, const void *what, size_t len)
 {
 	uint32_t gateway = htonl(policy_gateway(b->user->policy, b->user->index));
 	struct nlattr *r = rule(b, "from-guest");
@@ -186,10 +192,12 @@ static void never_to(struct builder *b, enum nft_cmp_ops op, const void *prefix,
 	end_rule(b->n, r, NF_DROP, NULL);
 }
 
-/* From a guest: only with NAT, to no address that means this host or this link, to no other user's guest. */
+/* From a guest: only with NAT, to no address that means this host or this link, to no other user's
+ * guest. */
 static void forward_out(struct builder *b)
 {
-	static const uint8_t this_net[] = {0}, loopback[] = {127}, link_local[] = {169, 254}, multicast[] = {224};
+	static const uint8_t this_net[] = {0}, loopback[] = {127}, link_local[] = {169, 254},
+			     multicast[] = {224};
 	struct nlattr *r = rule(b, "forward");
 
 	match_taps(b->n, NFT_META_IIFNAME, NFT_CMP_EQ, b->names.taps);
@@ -227,7 +235,8 @@ static void forward_in(struct builder *b)
 	end_rule(b->n, r, NF_DROP, NULL);
 }
 
-/* Processes of other users do not reach the guests. What the kernel itself answers has no uid and passes. */
+/* Processes of other users do not reach the guests. What the kernel itself answers has no uid and
+ * passes. */
 static void from_host(struct builder *b)
 {
 	const uint32_t uid = b->user->uid;
@@ -268,7 +277,8 @@ static void set(struct builder *b, const char *name, uint32_t id)
 static void element(struct builder *b, unsigned slot)
 {
 	uint32_t guest = htonl(policy_guest(b->user->policy, b->user->index, slot));
-	struct nlattr *elem = nft_nest(b->n, NFTA_LIST_ELEM), *key = nft_nest(b->n, NFTA_SET_ELEM_KEY);
+	struct nlattr *elem = nft_nest(b->n, NFTA_LIST_ELEM),
+		      *key = nft_nest(b->n, NFTA_SET_ELEM_KEY);
 	char data[KEY_LEN] = {0};
 
 	policy_tap_name(b->user->index, slot, data);
@@ -404,7 +414,8 @@ static int survey_once(struct nft *n, const struct names *names, struct survey *
 	r = nft_dump(n, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, NULL, NULL, see_chain, s);
 	for (unsigned i = 0; i < s->n_foreign && r >= 0; i++) {
 		s->at = &s->foreign[i];
-		r = nft_dump(n, NFT_MSG_GETRULE, s->at->family, s->at->table, s->at->chain, see_rule, s);
+		r = nft_dump(
+			n, NFT_MSG_GETRULE, s->at->family, s->at->table, s->at->chain, see_rule, s);
 	}
 	return r;
 }

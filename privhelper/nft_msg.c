@@ -44,7 +44,8 @@ int nft_open(struct nft *n)
 
 /* ---- building ---- */
 
-static struct nlmsghdr *start(struct nft *n, uint16_t type, uint8_t family, uint16_t flags, uint16_t res_id)
+static struct nlmsghdr *start(
+	struct nft *n, uint16_t type, uint8_t family, uint16_t flags, uint16_t res_id)
 {
 	struct nlmsghdr *h = (void *)(n->out + n->len);
 	struct nfgenmsg *g;
@@ -151,7 +152,8 @@ void nft_meta(struct nft *n, enum nft_meta_keys key, uint32_t reg)
 	expr_end(n, e);
 }
 
-void nft_payload(struct nft *n, enum nft_payload_bases base, uint32_t at, uint32_t len, uint32_t reg)
+void nft_payload(
+	struct nft *n, enum nft_payload_bases base, uint32_t at, uint32_t len, uint32_t reg)
 {
 	struct expr e = expr(n, "payload");
 
@@ -278,7 +280,8 @@ static ssize_t receive(struct nft *n, int fd, int flags)
 #define FOR_MSG(h, n, len)                                                                         \
 	for (const struct nlmsghdr *h = (const void *)(n)->in; NLMSG_OK(h, (size_t)(len));         \
 		(len) -= (ssize_t)BG_MIN((size_t)NLMSG_ALIGN(h->nlmsg_len), (size_t)(len)),        \
-				    h = (const void *)((const uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len)))
+				   h = (const void *)((const uint8_t *)h +                         \
+						      NLMSG_ALIGN(h->nlmsg_len)))
 
 static int error_of(const struct nlmsghdr *h)
 {
@@ -365,7 +368,8 @@ uint32_t nft_u32(const struct nlattr *a)
 
 bool nft_is(const struct nlattr *a, const char *text)
 {
-	return a && nft_data_len(a) == strlen(text) + 1 && memcmp(nft_data(a), text, strlen(text) + 1) == 0;
+	return a && nft_data_len(a) == strlen(text) + 1 &&
+	       memcmp(nft_data(a), text, strlen(text) + 1) == 0;
 }
 
 bool nft_text(const struct nlattr *a, char *ret, size_t size)
@@ -394,7 +398,8 @@ static int dump_one(const struct nlmsghdr *h, nft_each_fn fn, void *userdata)
 }
 
 /* The end, -EINTR when the rules changed under the dump, or 1 to go on. */
-static int dump_step(const struct nlmsghdr *h, uint32_t seq, nft_each_fn fn, void *userdata, int *result)
+static int dump_step(
+	const struct nlmsghdr *h, uint32_t seq, nft_each_fn fn, void *userdata, int *result)
 {
 	if (h->nlmsg_seq != seq)
 		return 1;

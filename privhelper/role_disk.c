@@ -3,12 +3,12 @@
  * role_disk.c: banger-privhelper-disk. See role.h. Its rights:
  *
  *   CAP_SYS_ADMIN  device-mapper's ioctls ask for it, and fsmount does.
- *   CAP_MKNOD      the node that is handed out, and our own of the devices that we open. With them made by
- *                  number in a file system of our own, root's nodes in /dev need not be opened,
- *                  so that there is neither CAP_DAC_OVERRIDE nor group disk. The owner of a new node
- *                  is our uid, the user's, so that there is no CAP_CHOWN.
- *   its group      owns LEDGER_DISK and may write BG_DISK_NODE_DIR; kept, because nodes come and go as
- *                  long as we serve. It owns nothing else, and the network helper has another.
+ *   CAP_MKNOD      the node that is handed out, and our own of the devices that we open. With them
+ * made by number in a file system of our own, root's nodes in /dev need not be opened, so that
+ * there is neither CAP_DAC_OVERRIDE nor group disk. The owner of a new node is our uid, the user's,
+ * so that there is no CAP_CHOWN. its group      owns LEDGER_DISK and may write BG_DISK_NODE_DIR;
+ * kept, because nodes come and go as long as we serve. It owns nothing else, and the network helper
+ * has another.
  *
  * Whoever took this process over had the host's disks all the same: that is why it has so few
  * system calls, and none that takes a path from outside.
@@ -59,13 +59,16 @@ static enum priv_code seal_disk(const struct session *s)
 		{SCMP_SYS(unlinkat), RULE_FD, private, 0, "its node again"},
 		{SCMP_SYS(mknodat), RULE_FD, nodes, 0, "the node that is handed out"},
 		{SCMP_SYS(unlinkat), RULE_FD, nodes, 0, "that node again"},
-		{SCMP_SYS(ioctl), RULE_FD_COMMAND, s->blk.loop_control, LOOP_CTL_GET_FREE, "a loop"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, s->blk.loop_control, LOOP_CTL_GET_FREE,
+			"a loop"},
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, LOOP_CONFIGURE, "bind a file to it"},
 		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_CREATE, "a disk"},
 		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_TABLE_LOAD, "its table"},
-		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_TABLE_STATUS, "as it was taken"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_TABLE_STATUS,
+			"as it was taken"},
 		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_SUSPEND, "which is resume"},
-		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_STATUS, "whether it is there"},
+		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_STATUS,
+			"whether it is there"},
 		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_REMOVE, "its end"},
 		{SCMP_SYS(close), RULE_ANY, 0, 0, "loops, descriptors of messages"},
 		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
@@ -84,9 +87,10 @@ const struct role role = {
 	.keeps_group = true,
 	.open = open_disk,
 	.seal = seal_disk,
-	.answers = {
+	.answers =
+		{
 #define PRIV_VERB(NAME, name, number, helper, ...) ANSWER_##helper(NAME, name)
 #include "common/priv_verbs.def"
 #undef PRIV_VERB
-	},
+		},
 };

@@ -43,7 +43,7 @@ static int watched_net(const struct session *s)
 	return s->nft.events;
 }
 
-#define ANSWER_NET(NAME, name) [PRIV_##NAME] = answer_##name,
+#define ANSWER_NET(NAME, name)	[PRIV_##NAME] = answer_##name,
 #define ANSWER_BOTH(NAME, name) [PRIV_##NAME] = answer_##name,
 #define ANSWER_DISK(NAME, name)
 
@@ -55,9 +55,10 @@ const struct role role = {
 	.seal = seal_net,
 	.watched = watched_net,
 	.mend = session_mend_rules,
-	.answers = {
+	.answers =
+		{
 #define PRIV_VERB(NAME, name, number, helper, ...) ANSWER_##helper(NAME, name)
 #include "common/priv_verbs.def"
 #undef PRIV_VERB
-	},
+		},
 };

@@ -57,8 +57,8 @@ static int open_last(int dirfd, const char *name, enum trusted_kind kind)
 	struct stat st;
 	_close_ int fd = open_part(dirfd, name,
 		kind == TRUSTED_DIR || kind == TRUSTED_DIR_GROUP ? O_PATH | O_DIRECTORY
-		: kind == TRUSTED_FILE_UPDATE ? O_RDWR
-					      : O_RDONLY);
+		: kind == TRUSTED_FILE_UPDATE			 ? O_RDWR
+								 : O_RDONLY);
 	int r;
 
 	if (fd < 0)

@@ -40,14 +40,16 @@ static void id_of(const struct session *s, unsigned slot, uint64_t nonce, struct
 		(unsigned long long)nonce);
 }
 
-/* For a row that cannot be read: the uuid of the device that has this slot's name, if it is ours. */
+/* For a row that cannot be read: the uuid of the device that has this slot's name, if it is ours.
+ */
 static bool uuid_by_name(struct session *s, unsigned slot, struct blk_id *id)
 {
 	char found[BLK_UUID], prefix[BLK_UUID];
 
 	id_of(s, slot, 0, id);
 	(void)snprintf(prefix, sizeof(prefix), "BANGER-%u-%u-", (unsigned)s->uid, slot);
-	if (blk_dm_uuid(&s->blk, id->name, found) < 0 || strncmp(found, prefix, strlen(prefix)) != 0)
+	if (blk_dm_uuid(&s->blk, id->name, found) < 0 ||
+		strncmp(found, prefix, strlen(prefix)) != 0)
 		return false;
 	memcpy(id->uuid, found, sizeof(id->uuid));
 	return true;
@@ -112,8 +114,8 @@ static bool is_live(struct session *s, unsigned slot, const struct ledger_row *r
 		return false;
 	id_of(s, slot, row->nonce, &id);
 	node_of(s, slot, node);
-	if (blk_dm_find(&s->blk, id.uuid, &state) < 0 || !state.active || state.minor != row->minor ||
-		!blk_node_is(&s->blk, node, state.minor))
+	if (blk_dm_find(&s->blk, id.uuid, &state) < 0 || !state.active ||
+		state.minor != row->minor || !blk_node_is(&s->blk, node, state.minor))
 		return false;
 	*ret_open = state.open;
 	return true;
@@ -316,7 +318,7 @@ enum priv_code answer_cleanup(struct session *s, const struct priv_req *req, str
 
 static enum priv_code make_code(int r)
 {
-	return r == -EUCLEAN ? PRIV_CODE_OVERLAY
+	return r == -EUCLEAN  ? PRIV_CODE_OVERLAY
 	       : r == -EEXIST ? PRIV_CODE_TAKEN
 	       : r == -ENODEV ? PRIV_CODE_NO_DM
 			      : PRIV_CODE_FAILED;

@@ -39,7 +39,8 @@ bool session_mend_rules(struct session *s)
 	if (s->rules.valid && nft_intact(&s->nft, &user, s->rules.seal))
 		return false;
 	s->rules.valid = false;
-	(void)session_rules(s); /* if it fails, the next change of a rule set or verb is the next chance */
+	(void)session_rules(
+		s); /* if it fails, the next change of a rule set or verb is the next chance */
 	return true;
 }
 

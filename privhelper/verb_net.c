@@ -29,7 +29,8 @@ static void note_row(struct session *s, unsigned slot, const struct ledger_row *
 	const uint64_t bit = 1ULL << slot;
 
 	s->rows.used = row->state == LEDGER_FREE ? s->rows.used & ~bit : s->rows.used | bit;
-	s->rows.nat = row->state == LEDGER_LIVE && row->nat ? s->rows.nat | bit : s->rows.nat & ~bit;
+	s->rows.nat =
+		row->state == LEDGER_LIVE && row->nat ? s->rows.nat | bit : s->rows.nat & ~bit;
 }
 
 int session_put_row(struct session *s, unsigned slot, const struct ledger_row *row, bool sync)
@@ -77,7 +78,8 @@ static int release(struct session *s, unsigned slot, struct ledger_row row)
 	return r;
 }
 
-bool session_live(struct session *s, unsigned slot, const struct ledger_row *row, struct tap *ret_tap)
+bool session_live(
+	struct session *s, unsigned slot, const struct ledger_row *row, struct tap *ret_tap)
 {
 	*ret_tap = tap_of(s, slot);
 	return row->state == LEDGER_LIVE && row->guest == ret_tap->guest &&

@@ -4,14 +4,14 @@
 
 #include <elf.h>
 
-#define SETUP_SECTS 0x1f1
-#define BOOT_FLAG 0x1fe
-#define HEADER_MAGIC 0x202
-#define PROTOCOL 0x206
+#define SETUP_SECTS    0x1f1
+#define BOOT_FLAG      0x1fe
+#define HEADER_MAGIC   0x202
+#define PROTOCOL       0x206
 #define KERNEL_VERSION 0x20e
 #define PAYLOAD_OFFSET 0x248
 #define PAYLOAD_LENGTH 0x24c
-#define HEADER_END 0x250
+#define HEADER_END     0x250
 
 static uint16_t le16(const uint8_t *p)
 {

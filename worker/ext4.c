@@ -15,13 +15,13 @@
 #include <sys/random.h>
 #include <sys/sysmacros.h>
 
-#define INODE_RATIO 16384  /* bytes of space for one inode, as mke2fs has it */
-#define GROUP_BLOCKS 32768 /* 8 * EXT4_BLOCK: what one bitmap block covers */
-#define GROUP_INODES (GROUP_BLOCKS * (EXT4_BLOCK / 1024) * 1024 / INODE_RATIO)
-#define DESC_PER_BLOCK (EXT4_BLOCK / 64)
-#define GDT_BLOCKS 256 /* descriptors in use and reserved: online growth to 2 TiB, then meta_bg */
+#define INODE_RATIO	 16384 /* bytes of space for one inode, as mke2fs has it */
+#define GROUP_BLOCKS	 32768 /* 8 * EXT4_BLOCK: what one bitmap block covers */
+#define GROUP_INODES	 (GROUP_BLOCKS * (EXT4_BLOCK / 1024) * 1024 / INODE_RATIO)
+#define DESC_PER_BLOCK	 (EXT4_BLOCK / 64)
+#define GDT_BLOCKS	 256 /* descriptors in use and reserved: online growth to 2 TiB, then meta_bg */
 #define GDT_RESERVED_MIN 16
-#define TAIL_MIN 64 /* usable blocks that make a short last group worth having */
+#define TAIL_MIN	 64 /* usable blocks that make a short last group worth having */
 
 int ext4_errno(errcode_t e)
 {

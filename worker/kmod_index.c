@@ -4,12 +4,12 @@
 
 #include <endian.h>
 
-#define MAGIC 0xb007f457u
+#define MAGIC	0xb007f457u
 #define VERSION 0x00020001u
-#define PREFIX 0x80000000u
-#define VALUES 0x40000000u
-#define CHILDS 0x20000000u
-#define MASK 0x0fffffffu
+#define PREFIX	0x80000000u
+#define VALUES	0x40000000u
+#define CHILDS	0x20000000u
+#define MASK	0x0fffffffu
 #define KEY_MAX 1000 /* also bounds the recursion below */
 
 struct row {

@@ -8,10 +8,10 @@
 
 #include "worker/entry.h"
 
-#define WORK_DIR "root"
-#define DEFAULT_FREE (16 * MIB) /* free bytes of an image whose size was not given */
+#define WORK_DIR	"root"
+#define DEFAULT_FREE	(16 * MIB) /* free bytes of an image whose size was not given */
 #define DEFAULT_JOURNAL (32 * MIB)
-#define OS_RELEASE_MAX (16 * 1024)
+#define OS_RELEASE_MAX	(16 * 1024)
 
 /* The text of a file named os-release, kept on its way past. */
 struct text {

@@ -29,7 +29,8 @@ static json_t *vms_json(const struct engine *engine)
 
 	for (int state = 0; state < VM_STATE_MAX_; state++)
 		total += vms_count(engine->vms, (enum vm_state)state);
-	return json_pack("{s:i, s:i}", "total", (int)total, "running", (int)vms_count(engine->vms, VM_RUNNING));
+	return json_pack("{s:i, s:i}", "total", (int)total, "running",
+		(int)vms_count(engine->vms, VM_RUNNING));
 }
 
 static json_t *helper_json(const struct engine *engine)
@@ -42,8 +43,8 @@ static json_t *helper_json(const struct engine *engine)
 
 static json_t *dns_json(const struct engine *engine)
 {
-	return json_pack("{s:s?, s:o}", "address", engine->dns ? dns_address(engine->dns) : NULL, "error",
-		engine->dns_err ? bg_err_to_json(engine->dns_err) : json_null());
+	return json_pack("{s:s?, s:o}", "address", engine->dns ? dns_address(engine->dns) : NULL,
+		"error", engine->dns_err ? bg_err_to_json(engine->dns_err) : json_null());
 }
 
 static json_t *vmm_json(const struct engine *engine)
@@ -52,9 +53,10 @@ static json_t *vmm_json(const struct engine *engine)
 
 	if (!choice)
 		return json_null();
-	return json_pack("{s:s?, s:s, s:s?, s:s?, s:s?, s:o}", "name", choice->driver ? choice->driver->name : NULL,
-		"accel", vmm_accel_str(choice->accel), "path", choice->binary, "version", choice->version, "reason",
-		choice->reason, "error", choice->err ? bg_err_to_json(choice->err) : json_null());
+	return json_pack("{s:s?, s:s, s:s?, s:s?, s:s?, s:o}", "name",
+		choice->driver ? choice->driver->name : NULL, "accel", vmm_accel_str(choice->accel),
+		"path", choice->binary, "version", choice->version, "reason", choice->reason,
+		"error", choice->err ? bg_err_to_json(choice->err) : json_null());
 }
 
 static json_t *status_json(const struct engine *engine)
@@ -62,13 +64,15 @@ static json_t *status_json(const struct engine *engine)
 	const struct bg_paths *paths = engine->paths;
 	char text[BG_TIME_TEXT];
 
-	return json_pack(
-		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:{s:s, s:s}}", "version", BG_VERSION,
-		"pid", (int)getpid(), "monitor_pid", (int)engine->monitor_pid, "socket", paths->socket, "log",
-		paths->log_file, "config", paths->config_file, "state_dir", paths->state_dir, "cache_dir",
-		paths->cache_dir, "started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
-		vms_json(engine), "helper", helper_json(engine), "dns", dns_json(engine), "vmm", vmm_json(engine), "storage", "driver",
-		engine->storage->name, "reason", engine->storage_reason);
+	return json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, "
+			 "s:{s:s, s:s}}",
+		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
+		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
+		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
+		"started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
+		vms_json(engine), "helper", helper_json(engine), "dns", dns_json(engine), "vmm",
+		vmm_json(engine), "storage", "driver", engine->storage->name, "reason",
+		engine->storage_reason);
 }
 
 void api_daemon_status(struct http_call *call, struct engine *engine)

@@ -5,7 +5,8 @@
 #include "daemon/api/api_util.h"
 #include "daemon/engine.h"
 
-static const char *const build_fields[] = {"name", "kernel", "packages", "size_mib", "suite", "mirror", NULL};
+static const char *const build_fields[] = {
+	"name", "kernel", "packages", "size_mib", "suite", "mirror", NULL};
 static const char *const register_fields[] = {"name", "rootfs", "kernel", NULL};
 
 void api_image_list(struct http_call *call, struct engine *engine)
@@ -24,7 +25,8 @@ void api_image_show(struct http_call *call, struct engine *engine)
 		http_reply(call, 200, image_to_json(engine->images, row));
 }
 
-static int parse_packages(const json_t *body, struct image_build_request *request, struct bg_err **err)
+static int parse_packages(
+	const json_t *body, struct image_build_request *request, struct bg_err **err)
 {
 	const json_t *list = NULL;
 	int r = bg_json_get_array(body, "packages", &list);
@@ -32,12 +34,13 @@ static int parse_packages(const json_t *body, struct image_build_request *reques
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0 || json_array_size(list) > IMAGE_PACKAGES_MAX)
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"packages\" is not a list of at most %d names",
-			IMAGE_PACKAGES_MAX);
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+			"\"packages\" is not a list of at most %d names", IMAGE_PACKAGES_MAX);
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		request->packages[i] = json_string_value(json_array_get(list, i));
 		if (!request->packages[i])
-			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"packages\" has an entry that is no string");
+			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+				"\"packages\" has an entry that is no string");
 		request->n_packages++;
 	}
 	return 0;
@@ -57,7 +60,8 @@ static int parse_build(const json_t *body, struct image_build_request *request, 
 	if (r >= 0)
 		r = bg_json_or_str(body, "mirror", BG_ERR_BAD_REQUEST, &request->mirror, err);
 	if (r >= 0)
-		r = bg_json_or_int(body, "size_mib", BG_ERR_BAD_REQUEST, BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &size, err);
+		r = bg_json_or_int(body, "size_mib", BG_ERR_BAD_REQUEST, BG_DISK_MIB_MIN,
+			BG_DISK_MIB_MAX, &size, err);
 	request->size_mib = (uint64_t)size;
 	return r < 0 ? r : parse_packages(body, request, err);
 }
@@ -73,7 +77,8 @@ void api_image_build(struct http_call *call, struct engine *engine)
 	api_reply_op(call, op, err);
 }
 
-static int parse_register(const json_t *body, struct image_register_request *request, struct bg_err **err)
+static int parse_register(
+	const json_t *body, struct image_register_request *request, struct bg_err **err)
 {
 	int r = api_only_fields(body, register_fields, err);
 

@@ -51,7 +51,8 @@ void api_op_cancel(struct http_call *call, struct engine *engine)
 	if (!op)
 		return;
 	if (op_cancel(op) < 0) {
-		bg_err_set(&err, BG_ERR_VM_STATE, EALREADY, "operation %s has ended already", http_call_arg(call));
+		bg_err_set(&err, BG_ERR_VM_STATE, EALREADY, "operation %s has ended already",
+			http_call_arg(call));
 		op = NULL;
 	}
 	api_reply_op(call, op, err);

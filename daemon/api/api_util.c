@@ -16,9 +16,10 @@ int api_only_fields(const json_t *body, const char *const *fields, struct bg_err
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)body, key, value)
+	json_object_foreach ((json_t *)(uintptr_t)body, key, value)
 		if (!listed(key, fields))
-			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "unknown field \"%s\"", key);
+			return bg_err_set(
+				err, BG_ERR_BAD_REQUEST, EINVAL, "unknown field \"%s\"", key);
 	return 0;
 }
 

@@ -11,8 +11,8 @@
 #include "daemon/api/log_stream.h"
 #include "daemon/engine.h"
 
-static const char *const create_fields[] = {
-	"name", "image", "kernel", "vcpus", "memory_mib", "disk_mib", "work_mib", "nat", "start", NULL};
+static const char *const create_fields[] = {"name", "image", "kernel", "vcpus", "memory_mib",
+	"disk_mib", "work_mib", "nat", "start", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
 static const char *const set_fields[] = {"nat", NULL};
@@ -23,15 +23,18 @@ enum { STOP_TIMEOUT_MAX_S = 3600 };
 static int parse_sizes(const json_t *body, struct vm_request *request, struct bg_err **err)
 {
 	int64_t vcpus = UINT_MAX, memory = 0, disk = 0, work = 0;
-	int r = bg_json_or_int(body, "vcpus", BG_ERR_VM_LIMITS, BG_VCPU_MIN, BG_VCPU_MAX, &vcpus, err);
+	int r = bg_json_or_int(
+		body, "vcpus", BG_ERR_VM_LIMITS, BG_VCPU_MIN, BG_VCPU_MAX, &vcpus, err);
 
 	if (r >= 0)
-		r = bg_json_or_int(body, "memory_mib", BG_ERR_VM_LIMITS, BG_MEMORY_MIB_MIN, BG_MEMORY_MIB_MAX,
-			&memory, err);
+		r = bg_json_or_int(body, "memory_mib", BG_ERR_VM_LIMITS, BG_MEMORY_MIB_MIN,
+			BG_MEMORY_MIB_MAX, &memory, err);
 	if (r >= 0)
-		r = bg_json_or_int(body, "disk_mib", BG_ERR_VM_LIMITS, BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &disk, err);
+		r = bg_json_or_int(body, "disk_mib", BG_ERR_VM_LIMITS, BG_DISK_MIB_MIN,
+			BG_DISK_MIB_MAX, &disk, err);
 	if (r >= 0)
-		r = bg_json_or_int(body, "work_mib", BG_ERR_VM_LIMITS, BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &work, err);
+		r = bg_json_or_int(body, "work_mib", BG_ERR_VM_LIMITS, BG_DISK_MIB_MIN,
+			BG_DISK_MIB_MAX, &work, err);
 	request->vcpus = (unsigned)vcpus;
 	request->memory_mib = (uint64_t)memory;
 	request->disk_mib = (uint64_t)disk;
@@ -87,8 +90,8 @@ void api_vm_show(struct http_call *call, struct engine *engine)
 		http_reply(call, 200, vm_to_json(vm));
 }
 
-static void ask(struct http_call *call, struct engine *engine, enum vm_event event, const char *const *fields,
-	const struct vm_options *options)
+static void ask(struct http_call *call, struct engine *engine, enum vm_event event,
+	const char *const *fields, const struct vm_options *options)
 {
 	struct bg_err *err = NULL;
 	struct op *op = NULL;
@@ -115,11 +118,12 @@ static void stop_or_restart(struct http_call *call, struct engine *engine, enum 
 	struct bg_err *err = NULL;
 	int64_t timeout = 0;
 
-	if (bg_json_or_int(http_call_body(call), "timeout_s", BG_ERR_BAD_REQUEST, 1, STOP_TIMEOUT_MAX_S, &timeout,
-		    &err) < 0)
+	if (bg_json_or_int(http_call_body(call), "timeout_s", BG_ERR_BAD_REQUEST, 1,
+		    STOP_TIMEOUT_MAX_S, &timeout, &err) < 0)
 		http_reply_error(call, err);
 	else
-		ask(call, engine, event, stop_fields, &(struct vm_options){.stop_timeout_s = (unsigned)timeout});
+		ask(call, engine, event, stop_fields,
+			&(struct vm_options){.stop_timeout_s = (unsigned)timeout});
 }
 
 void api_vm_stop(struct http_call *call, struct engine *engine)
@@ -167,7 +171,8 @@ void api_vm_set(struct http_call *call, struct engine *engine)
 	struct bg_err *err = NULL;
 
 	if (bg_json_get_bool(http_call_body(call), "nat", &options.nat) < 0) {
-		bg_err_set(&err, BG_ERR_BAD_REQUEST, EINVAL, "the body has no \"nat\", true or false");
+		bg_err_set(
+			&err, BG_ERR_BAD_REQUEST, EINVAL, "the body has no \"nat\", true or false");
 		http_reply_error(call, err);
 	} else {
 		ask(call, engine, VM_EV_SET, set_fields, &options);
@@ -181,7 +186,8 @@ static int pick_log(const struct vm *vm, const char *log, const char **ret, stru
 	else if (bg_streq(log, "vmm"))
 		*ret = vm->paths.vmm_log;
 	else
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "log is \"serial\" or \"vmm\", not \"%s\"", log);
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+			"log is \"serial\" or \"vmm\", not \"%s\"", log);
 	return 0;
 }
 
@@ -195,5 +201,6 @@ void api_vm_logs(struct http_call *call, struct engine *engine)
 		pick_log(vm, http_call_query(call, "log"), &path, &err) < 0)
 		http_reply_error(call, err);
 	else
-		log_stream_reply(engine->loop, call, path, http_call_query(call, "follow"), http_call_query(call, "tail"));
+		log_stream_reply(engine->loop, call, path, http_call_query(call, "follow"),
+			http_call_query(call, "tail"));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Sends in pieces, never more than the client takes: a ticker looks at what is queued and at what the file has
- * gained. One object per reply; it ends with its stream.
+ * Sends in pieces, never more than the client takes: a ticker looks at what is queued and at what
+ * the file has gained. One object per reply; it ends with its stream.
  */
 #include "daemon/api/log_stream.h"
 
@@ -62,8 +62,8 @@ static void seek_to_tail(int fd, unsigned long lines)
 	(void)lseek(fd, n > 1 ? from + n - 1 : from, SEEK_SET);
 }
 
-void log_stream_reply(struct loop *loop, struct http_call *call, const char *path, const char *follow,
-	const char *tail)
+void log_stream_reply(struct loop *loop, struct http_call *call, const char *path,
+	const char *follow, const char *tail)
 {
 	struct log_stream *s = calloc(1, sizeof(*s));
 	struct bg_err *err = NULL;

@@ -10,7 +10,8 @@
 
 enum { NAMES_SHOWN = 4 };
 
-int asset_output(const char *dir, const char *name, char **ret_path, int *ret_fd, struct bg_err **err)
+int asset_output(
+	const char *dir, const char *name, char **ret_path, int *ret_fd, struct bg_err **err)
 {
 	_free_ char *path = NULL;
 	int fd;
@@ -42,7 +43,8 @@ uint64_t asset_real_bytes(const char *path)
 	return path && stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
-void asset_vms_using(const struct engine *engine, const char *image, const char *kernel, json_t *out)
+void asset_vms_using(
+	const struct engine *engine, const char *image, const char *kernel, json_t *out)
 {
 	for (const struct vm *vm = vms_first(engine->vms); vm; vm = vm->next)
 		if (image ? bg_streq(vm->row->image, image) : bg_streq(vm->row->kernel, kernel))
@@ -70,7 +72,8 @@ int asset_open_source(const char *path, enum bg_err_code code, int *ret, struct 
 	struct stat st;
 
 	if (path[0] != '/')
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"%s\" is not an absolute path", path);
+		return bg_err_set(
+			err, BG_ERR_BAD_REQUEST, EINVAL, "\"%s\" is not an absolute path", path);
 	/* O_NONBLOCK: a fifo must not hold the loop */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)

@@ -48,7 +48,8 @@ char *image_build_log(const struct engine *engine, const char *name)
 {
 	char *path = NULL;
 
-	return asprintf(&path, "%s/image-build-%s.log", engine->paths->state_dir, name) < 0 ? NULL : path;
+	return asprintf(&path, "%s/image-build-%s.log", engine->paths->state_dir, name) < 0 ? NULL
+											    : path;
 }
 
 int images_make_dir(const struct images *images, const char *name, char **ret, struct bg_err **err)
@@ -84,7 +85,8 @@ int images_complete(struct images *images, struct image_row *row, struct bg_err 
 	row->ready = true;
 	r = store_image_save(images->engine->store, row, err);
 	if (r >= 0)
-		events_publish(images->engine->events, "image", "changed", row->name, image_to_json(images, row));
+		events_publish(images->engine->events, "image", "changed", row->name,
+			image_to_json(images, row));
 	return r;
 }
 
@@ -125,7 +127,8 @@ void images_free(struct images *images)
 	free(images);
 }
 
-int images_get(const struct images *images, const char *name, const struct image_row **ret, struct bg_err **err)
+int images_get(const struct images *images, const char *name, const struct image_row **ret,
+	struct bg_err **err)
 {
 	void *row;
 	int r = shelf_get(images->shelf, name, &row, err);
@@ -147,8 +150,8 @@ static json_t *paths_json(const struct images *images, const struct image_row *r
 	_free_ char *log = image_build_log(images->engine, row->name);
 	bool built = log && access(log, F_OK) == 0;
 
-	return json_pack("{s:s?, s:s?, s:s?}", "rootfs", row->rootfs, "work_seed", row->work_seed, "build_log",
-		built ? log : NULL);
+	return json_pack("{s:s?, s:s?, s:s?}", "rootfs", row->rootfs, "work_seed", row->work_seed,
+		"build_log", built ? log : NULL);
 }
 
 json_t *image_to_json(const struct images *images, const struct image_row *row)
@@ -157,11 +160,13 @@ json_t *image_to_json(const struct images *images, const struct image_row *row)
 	char text[BG_TIME_TEXT];
 
 	asset_vms_using(images->engine, row->name, NULL, users);
-	return json_pack("{s:s, s:b, s:s?, s:I, s:I, s:s?, s:b, s:s, s:s, s:o, s:o}", "name", row->name, "managed",
-		row->managed, "kernel", row->kernel, "size_bytes", (json_int_t)row->size_bytes, "real_bytes",
-		(json_int_t)(asset_real_bytes(row->rootfs) + asset_real_bytes(row->work_seed)), "os", row->os,
-		"has_sshd", row->has_sshd, "source", row->source, "created_at", bg_time_print(row->created_at, text),
-		"used_by", users, "paths", paths_json(images, row));
+	return json_pack("{s:s, s:b, s:s?, s:I, s:I, s:s?, s:b, s:s, s:s, s:o, s:o}", "name",
+		row->name, "managed", row->managed, "kernel", row->kernel, "size_bytes",
+		(json_int_t)row->size_bytes, "real_bytes",
+		(json_int_t)(asset_real_bytes(row->rootfs) + asset_real_bytes(row->work_seed)),
+		"os", row->os, "has_sshd", row->has_sshd, "source", row->source, "created_at",
+		bg_time_print(row->created_at, text), "used_by", users, "paths",
+		paths_json(images, row));
 }
 
 json_t *images_to_json(const struct images *images)
@@ -221,8 +226,8 @@ int image_delete(struct engine *engine, const char *name, struct op **ret, struc
 	asset_vms_using(engine, name, NULL, users);
 	list = asset_name_list(users);
 	if (json_array_size(users) > 0)
-		return bg_err_set(err, BG_ERR_IMAGE_IN_USE, EBUSY, "image \"%s\" is used by %s", name,
-			list ? list : "VMs");
+		return bg_err_set(err, BG_ERR_IMAGE_IN_USE, EBUSY, "image \"%s\" is used by %s",
+			name, list ? list : "VMs");
 	task = calloc(1, sizeof(*task));
 	if (!task || !(task->name = strdup(name))) {
 		free(task);

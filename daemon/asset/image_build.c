@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * image build: mmdebstrap, run for us by the monitor, writes a tar stream into a pipe; a worker turns it into
- * an ext4 root file system and a work seed as it comes. Nothing is unpacked on the host.
+ * image build: mmdebstrap, run for us by the monitor, writes a tar stream into a pipe; a worker
+ * turns it into an ext4 root file system and a work seed as it comes. Nothing is unpacked on the
+ * host.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -86,8 +87,9 @@ static void fail_bootstrap(struct build_task *task, int status)
 		bg_err_set(&err, BG_ERR_TOOL_MISSING, ENOENT, "mmdebstrap is not installed");
 		bg_err_hint(&err, "`sudo apt install mmdebstrap uidmap`");
 	} else {
-		bg_err_set(&err, BG_ERR_IMAGE_BUILD, EIO, "mmdebstrap could not make image \"%s\"%s%s", task->name,
-			line ? ": " : "", line ? line : "");
+		bg_err_set(&err, BG_ERR_IMAGE_BUILD, EIO,
+			"mmdebstrap could not make image \"%s\"%s%s", task->name, line ? ": " : "",
+			line ? line : "");
 		bg_err_hint(&err, "its output is in %s", task->log_path);
 	}
 	fail(task, err);
@@ -127,7 +129,8 @@ static void take_result(struct image_row *row, const json_t *result)
 
 	(void)bg_json_get_int(result, "size", 0, INT64_MAX, &size);
 	(void)bg_json_get_bool(result, "has_sshd", &row->has_sshd);
-	if (bg_json_get_obj(result, "os_release", &os) >= 0 && bg_json_get_str(os, "PRETTY_NAME", &pretty) >= 0)
+	if (bg_json_get_obj(result, "os_release", &os) >= 0 &&
+		bg_json_get_str(os, "PRETTY_NAME", &pretty) >= 0)
 		row->os = strdup(pretty);
 	row->size_bytes = (uint64_t)size;
 }
@@ -163,7 +166,8 @@ static void on_progress(const json_t *progress, void *userdata)
 		return;
 	(void)bg_json_get_str(progress, "unit", &unit);
 	op_set_text(task->op, "packing the root file system");
-	op_set_progress(task->op, (uint64_t)done, 0, bg_streq(unit, "entries") ? "entries" : "bytes");
+	op_set_progress(
+		task->op, (uint64_t)done, 0, bg_streq(unit, "entries") ? "entries" : "bytes");
 }
 
 static int start_unpack(struct build_task *task, int tar_fd, const char *dir, struct bg_err **err)
@@ -209,7 +213,8 @@ static int start_bootstrap(struct build_task *task, int tar_fd, struct bg_err **
 	if (r < 0)
 		return r;
 	spec.log_fd = log;
-	return monitor_bootstrap_start(task->engine->monitor, &spec, on_bootstrapped, task, &task->bootstrap, err);
+	return monitor_bootstrap_start(
+		task->engine->monitor, &spec, on_bootstrapped, task, &task->bootstrap, err);
 }
 
 static int step_build(struct op *op, void *ctx, struct bg_err **err)
@@ -261,7 +266,8 @@ static void finish(struct op *op, void *ctx, const struct bg_err *err)
 }
 
 static const struct op_step steps[] = {
-	{"packages", "fetching and installing packages", false, step_build, step_cancel, undo_build},
+	{"packages", "fetching and installing packages", false, step_build, step_cancel,
+		undo_build},
 };
 
 static const struct op_plan plan = {
@@ -272,16 +278,18 @@ static const struct op_plan plan = {
 	.ctx_free = task_free,
 };
 
-static int pick_kernel(struct engine *engine, const struct image_build_request *request, const char **ret,
-	struct bg_err **err)
+static int pick_kernel(struct engine *engine, const struct image_build_request *request,
+	const char **ret, struct bg_err **err)
 {
 	const struct kernel_row *kernel;
 
 	*ret = request->kernel ? request->kernel : kernels_only(engine->kernels);
 	if (*ret)
 		return kernels_get(engine->kernels, *ret, &kernel, err);
-	bg_err_set(err, BG_ERR_KERNEL_NOT_FOUND, ENOENT, "which kernel should image \"%s\" boot with?", request->name);
-	bg_err_hint(err, "name it with --kernel; `banger kernel list` shows what there is, `banger kernel import` adds one");
+	bg_err_set(err, BG_ERR_KERNEL_NOT_FOUND, ENOENT,
+		"which kernel should image \"%s\" boot with?", request->name);
+	bg_err_hint(err, "name it with --kernel; `banger kernel list` shows what there is, `banger "
+			 "kernel import` adds one");
 	return -ENOENT;
 }
 
@@ -290,13 +298,16 @@ static int check_packages(const struct image_build_request *request, struct bg_e
 	for (unsigned i = 0; i < request->n_packages; i++) {
 		const char *p = request->packages[i];
 
-		if (!*p || strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != strlen(p) || *p == '-')
-			return bg_err_set(err, BG_ERR_USAGE, EINVAL, "\"%s\" is not a Debian package name", p);
+		if (!*p || strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != strlen(p) ||
+			*p == '-')
+			return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+				"\"%s\" is not a Debian package name", p);
 	}
 	return 0;
 }
 
-static int insert_row(struct engine *engine, const char *name, const char *kernel, struct bg_err **err)
+static int insert_row(
+	struct engine *engine, const char *name, const char *kernel, struct bg_err **err)
 {
 	struct image_row *row = calloc(1, sizeof(*row));
 
@@ -314,7 +325,8 @@ static int insert_row(struct engine *engine, const char *name, const char *kerne
 	return images_add(engine->images, row, err);
 }
 
-static int task_new(struct engine *engine, const struct image_build_request *request, struct build_task **ret)
+static int task_new(
+	struct engine *engine, const struct image_build_request *request, struct build_task **ret)
 {
 	struct build_task *task = calloc(1, sizeof(*task));
 

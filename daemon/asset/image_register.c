@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* image register: an ext4 file stays where the user has it; a blank work seed is made beside our other images. */
+/* image register: an ext4 file stays where the user has it; a blank work seed is made beside our
+ * other images. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -9,7 +10,8 @@
 #include "daemon/asset/asset.h"
 #include "daemon/engine.h"
 
-/* Where ext2, 3 and 4 keep their magic number: superblock at 1024, s_magic at 56 in it (linux/fs/ext4/ext4.h). */
+/* Where ext2, 3 and 4 keep their magic number: superblock at 1024, s_magic at 56 in it
+ * (linux/fs/ext4/ext4.h). */
 enum { EXT_MAGIC_OFFSET = 1024 + 56, EXT_MAGIC = 0xef53 };
 enum { SEED_MIB = 64, SEED_ROOT_MODE = 0700 };
 
@@ -61,8 +63,8 @@ static int step_seed(struct op *op, void *ctx, struct bg_err **err)
 	if (r < 0)
 		return r;
 	r = job_start(task->engine->jobs, JOB_MKFS,
-		json_pack("{s:I, s:s, s:i}", "size", (json_int_t)(SEED_MIB * MIB), "label", "work", "root_mode",
-			SEED_ROOT_MODE),
+		json_pack("{s:I, s:s, s:i}", "size", (json_int_t)(SEED_MIB * MIB), "label", "work",
+			"root_mode", SEED_ROOT_MODE),
 		&fd, 1, NULL, on_made, task, &task->job, err);
 	return r < 0 ? r : OP_WAIT;
 }
@@ -117,7 +119,8 @@ static int check_rootfs(const char *path, uint64_t *ret_size, struct bg_err **er
 		return bg_err_sys(err, BG_ERR_IMAGE_INVALID, errno, "look at %s", path);
 	if (pread(fd, magic, sizeof(magic), EXT_MAGIC_OFFSET) != sizeof(magic) ||
 		(magic[0] | magic[1] << 8) != EXT_MAGIC) {
-		bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL, "%s is not an ext4 file system image", path);
+		bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL, "%s is not an ext4 file system image",
+			path);
 		bg_err_hint(err, "`mkfs.ext4 -d DIR FILE SIZE` makes one of a tree");
 		return -EINVAL;
 	}
@@ -125,8 +128,8 @@ static int check_rootfs(const char *path, uint64_t *ret_size, struct bg_err **er
 	return 0;
 }
 
-static int check_request(struct engine *engine, const struct image_register_request *request, uint64_t *ret_size,
-	struct bg_err **err)
+static int check_request(struct engine *engine, const struct image_register_request *request,
+	uint64_t *ret_size, struct bg_err **err)
 {
 	const struct kernel_row *kernel;
 	int r = bg_name_check("image", request->name, err);
@@ -144,7 +147,8 @@ static int check_request(struct engine *engine, const struct image_register_requ
 	return check_rootfs(request->rootfs, ret_size, err);
 }
 
-static int fill_row(const struct image_register_request *request, uint64_t size, struct image_row **ret)
+static int fill_row(
+	const struct image_register_request *request, uint64_t size, struct image_row **ret)
 {
 	_unref_(image_row) struct image_row *row = calloc(1, sizeof(*row));
 
@@ -163,8 +167,8 @@ static int fill_row(const struct image_register_request *request, uint64_t size,
 	return 0;
 }
 
-int image_register(struct engine *engine, const struct image_register_request *request, struct op **ret,
-	struct bg_err **err)
+int image_register(struct engine *engine, const struct image_register_request *request,
+	struct op **ret, struct bg_err **err)
 {
 	struct register_task *task;
 	struct image_row *row;

@@ -94,7 +94,8 @@ void kernels_free(struct kernels *kernels)
 	free(kernels);
 }
 
-int kernels_get(const struct kernels *kernels, const char *name, const struct kernel_row **ret, struct bg_err **err)
+int kernels_get(const struct kernels *kernels, const char *name, const struct kernel_row **ret,
+	struct bg_err **err)
 {
 	void *row;
 	int r = shelf_get(kernels->shelf, name, &row, err);
@@ -269,7 +270,8 @@ static int step_import(struct op *op, void *ctx, struct bg_err **err)
 	if (r < 0)
 		return r;
 	r = job_start(task->engine->jobs, JOB_KERNEL, json_pack("{s:s}", "name", task->source_name),
-		(int[]){task->source, image, cpio, disk}, 4, on_progress, on_imported, task, &task->job, err);
+		(int[]){task->source, image, cpio, disk}, 4, on_progress, on_imported, task,
+		&task->job, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -422,7 +424,8 @@ static int insert_intent(struct engine *engine, const char *name, struct bg_err 
 	return shelf_add(engine->kernels->shelf, TAKE_PTR(row), err);
 }
 
-static int start(struct kernel_task *task, const struct op_plan *plan, struct op **ret, struct bg_err **err)
+static int start(
+	struct kernel_task *task, const struct op_plan *plan, struct op **ret, struct bg_err **err)
 {
 	int r = op_start(task->engine->ops, plan, task->name, task, ret, err);
 
@@ -431,7 +434,8 @@ static int start(struct kernel_task *task, const struct op_plan *plan, struct op
 	return r;
 }
 
-int kernel_import(struct engine *engine, const char *name, const char *path, struct op **ret, struct bg_err **err)
+int kernel_import(struct engine *engine, const char *name, const char *path, struct op **ret,
+	struct bg_err **err)
 {
 	char made[BG_NAME_MAX + 1];
 	const char *base = strrchr(path, '/');
@@ -470,8 +474,8 @@ int kernel_delete(struct engine *engine, const char *name, struct op **ret, stru
 	asset_vms_using(engine, NULL, name, users);
 	list = asset_name_list(users);
 	if (json_array_size(users) > 0)
-		return bg_err_set(err, BG_ERR_KERNEL_IN_USE, EBUSY, "kernel \"%s\" is used by %s", name,
-			list ? list : "others");
+		return bg_err_set(err, BG_ERR_KERNEL_IN_USE, EBUSY, "kernel \"%s\" is used by %s",
+			name, list ? list : "others");
 	task = task_new(engine, name);
 	if (!task)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");

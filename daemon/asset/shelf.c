@@ -19,7 +19,8 @@ struct shelf {
 	struct entry *first; /* ordered by name */
 };
 
-int shelf_new(struct engine *engine, const struct shelf_kind *kind, struct shelf **ret, struct bg_err **err)
+int shelf_new(struct engine *engine, const struct shelf_kind *kind, struct shelf **ret,
+	struct bg_err **err)
 {
 	struct shelf *shelf = calloc(1, sizeof(*shelf));
 
@@ -88,8 +89,8 @@ int shelf_get(const struct shelf *shelf, const char *name, void **ret, struct bg
 	void *row = shelf_find(shelf, name);
 
 	if (!row || !shelf->kind->ready(row))
-		return bg_err_set(err, shelf->kind->not_found, ENOENT, "there is no %s named \"%s\"",
-			shelf->kind->noun, name);
+		return bg_err_set(err, shelf->kind->not_found, ENOENT,
+			"there is no %s named \"%s\"", shelf->kind->noun, name);
 	*ret = row;
 	return 0;
 }
@@ -98,8 +99,8 @@ int shelf_check_free(const struct shelf *shelf, const char *name, struct bg_err 
 {
 	if (!shelf_find(shelf, name))
 		return 0;
-	return bg_err_set(err, shelf->kind->name_taken, EEXIST, "the name \"%s\" is taken: there is such a %s already",
-		name, shelf->kind->noun);
+	return bg_err_set(err, shelf->kind->name_taken, EEXIST,
+		"the name \"%s\" is taken: there is such a %s already", name, shelf->kind->noun);
 }
 
 void *shelf_next(const struct shelf *shelf, const void *row)
@@ -119,7 +120,10 @@ char *shelf_dir(const struct shelf *shelf, const char *name)
 {
 	char *dir = NULL;
 
-	return asprintf(&dir, "%s/%s/%s", shelf->engine->paths->state_dir, shelf->kind->folder, name) < 0 ? NULL : dir;
+	return asprintf(&dir, "%s/%s/%s", shelf->engine->paths->state_dir, shelf->kind->folder,
+		       name) < 0
+		       ? NULL
+		       : dir;
 }
 
 int shelf_make_dir(const struct shelf *shelf, const char *name, char **ret, struct bg_err **err)
@@ -165,7 +169,8 @@ int shelf_drop_unfinished(struct shelf *shelf, struct bg_err **err)
 		next = e->next;
 		if (shelf->kind->ready(e->row) || !name)
 			continue;
-		log_msg(LOG_WARN, shelf->kind->noun, "what an interrupted job left is removed", "name", name, NULL);
+		log_msg(LOG_WARN, shelf->kind->noun, "what an interrupted job left is removed",
+			"name", name, NULL);
 		r = shelf_drop(shelf, name, err);
 		if (r < 0)
 			return r;

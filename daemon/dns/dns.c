@@ -13,8 +13,8 @@
 #include "daemon/dns/dns_msg.h"
 
 enum {
-	RELAYS_MAX = 64,       /* forwarded at one time; the guest's resolver asks again */
-	RELAY_USEC = 4000000,  /* then the next resolver of the host gets the next question */
+	RELAYS_MAX = 64,      /* forwarded at one time; the guest's resolver asks again */
+	RELAY_USEC = 4000000, /* then the next resolver of the host gets the next question */
 	PACKETS_PER_TURN = 32,
 	RESOLV_CONF_MAX = 16384,
 	RESOLVERS_MAX = 3, /* as resolv.conf(5) has it */
@@ -27,7 +27,8 @@ union address {
 	struct sockaddr_in6 in6;
 };
 
-/* One forwarded question: a socket of its own, so that its port is as hard to guess as its number. */
+/* One forwarded question: a socket of its own, so that its port is as hard to guess as its number.
+ */
 struct relay {
 	TAILQ_ENTRY(relay) link;
 	struct dns *dns;
@@ -65,9 +66,11 @@ static void relay_free(struct relay *relay)
 }
 
 /* What cannot be sent now is lost, as any datagram may be. */
-static void reply(const struct dns *dns, const struct sockaddr_in *to, const void *packet, size_t len)
+static void reply(
+	const struct dns *dns, const struct sockaddr_in *to, const void *packet, size_t len)
 {
-	(void)sendto(dns->sock, packet, len, MSG_DONTWAIT, (const struct sockaddr *)to, sizeof(*to));
+	(void)sendto(
+		dns->sock, packet, len, MSG_DONTWAIT, (const struct sockaddr *)to, sizeof(*to));
 }
 
 static bool take_address(const char *text, uint16_t port, union address *ret)
@@ -95,7 +98,8 @@ static unsigned system_resolvers(const struct dns *dns, union address ret[RESOLV
 
 	if (bg_read_file_at(AT_FDCWD, dns->resolv_conf, RESOLV_CONF_MAX, &text, NULL) < 0)
 		return 0;
-	for (line = strtok_r(text, "\n", &at); line && n < RESOLVERS_MAX; line = strtok_r(NULL, "\n", &at)) {
+	for (line = strtok_r(text, "\n", &at); line && n < RESOLVERS_MAX;
+		line = strtok_r(NULL, "\n", &at)) {
 		char *word = NULL, *key = strtok_r(line, " \t\r", &word);
 		const char *value = strtok_r(NULL, " \t\r", &word);
 
@@ -148,7 +152,8 @@ static void on_relay(int fd, unsigned events, void *userdata)
 	relay_free(relay);
 }
 
-static int relay_start(struct relay *relay, const union address *to, const uint8_t *packet, size_t len)
+static int relay_start(
+	struct relay *relay, const union address *to, const uint8_t *packet, size_t len)
 {
 	struct dns *dns = relay->dns;
 	uint8_t copy[DNS_PACKET_MAX];
@@ -156,11 +161,14 @@ static int relay_start(struct relay *relay, const union address *to, const uint8
 
 	relay->sock = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (relay->sock < 0 ||
-		connect(relay->sock, &to->sa, to->sa.sa_family == AF_INET ? sizeof(to->in) : sizeof(to->in6)) < 0)
+		connect(relay->sock, &to->sa,
+			to->sa.sa_family == AF_INET ? sizeof(to->in) : sizeof(to->in6)) < 0)
 		return -errno;
-	r = loop_add_fd(dns->loop, "dns relay", relay->sock, LOOP_READ, on_relay, relay, &relay->io);
+	r = loop_add_fd(
+		dns->loop, "dns relay", relay->sock, LOOP_READ, on_relay, relay, &relay->io);
 	if (r >= 0)
-		r = loop_add_timer(dns->loop, "dns late", RELAY_USEC, on_relay_late, relay, &relay->timer);
+		r = loop_add_timer(
+			dns->loop, "dns late", RELAY_USEC, on_relay_late, relay, &relay->timer);
 	if (r < 0)
 		return r;
 	relay->id = (uint16_t)randombytes_random();
@@ -170,8 +178,8 @@ static int relay_start(struct relay *relay, const union address *to, const uint8
 	return send(relay->sock, copy, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static enum dns_rcode forward(struct dns *dns, const struct dns_question *q, const uint8_t *packet, size_t len,
-	const struct sockaddr_in *client)
+static enum dns_rcode forward(struct dns *dns, const struct dns_question *q, const uint8_t *packet,
+	size_t len, const struct sockaddr_in *client)
 {
 	struct relay *relay;
 	union address to;
@@ -193,8 +201,8 @@ static enum dns_rcode forward(struct dns *dns, const struct dns_question *q, con
 	return DNS_SERVFAIL;
 }
 
-static void zone(struct dns *dns, const struct dns_question *q, const char *name, const uint8_t *packet,
-	const struct sockaddr_in *client)
+static void zone(struct dns *dns, const struct dns_question *q, const char *name,
+	const uint8_t *packet, const struct sockaddr_in *client)
 {
 	uint8_t out[DNS_REPLY_MAX];
 	bool exists = false;
@@ -203,7 +211,8 @@ static void zone(struct dns *dns, const struct dns_question *q, const char *name
 	reply(dns, client, out, dns_reply_zone(q, packet, exists, address, out));
 }
 
-static void on_query(struct dns *dns, const uint8_t *packet, size_t len, const struct sockaddr_in *client)
+static void on_query(
+	struct dns *dns, const uint8_t *packet, size_t len, const struct sockaddr_in *client)
 {
 	char buf[DNS_NAME_MAX];
 	uint8_t out[DNS_REPLY_MAX];
@@ -234,7 +243,8 @@ static void on_packet(int fd, unsigned events, void *userdata)
 		uint8_t packet[DNS_PACKET_MAX];
 		struct sockaddr_in client;
 		socklen_t len = sizeof(client);
-		ssize_t n = recvfrom(fd, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&client, &len);
+		ssize_t n = recvfrom(fd, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC,
+			(struct sockaddr *)&client, &len);
 
 		if (n < 0)
 			return;

@@ -58,7 +58,8 @@ int dns_parse(const uint8_t *packet, size_t len, struct dns_question *ret)
 
 	if (len < DNS_HEAD)
 		return -EBADMSG;
-	*ret = (struct dns_question){.id = get16(packet), .flags = get16(packet + 2), .end = DNS_HEAD};
+	*ret = (struct dns_question){
+		.id = get16(packet), .flags = get16(packet + 2), .end = DNS_HEAD};
 	if (ret->flags & FLAG_QR)
 		return -EBADMSG;
 	if ((ret->flags & FLAG_OPCODE) || get16(packet + 4) != 1)
@@ -146,7 +147,8 @@ static void put_a(struct writer *w, uint32_t address)
 	put32(w, address);
 }
 
-/* Of "vm": its server is "ns.vm", its keeper "root.vm"; the last number is how long a "no" holds. */
+/* Of "vm": its server is "ns.vm", its keeper "root.vm"; the last number is how long a "no" holds.
+ */
 static void put_soa(struct writer *w)
 {
 	static const uint8_t zone[] = "\2vm", data[] = "\2ns\2vm\0\4root\2vm";
@@ -169,7 +171,8 @@ size_t dns_reply_zone(const struct dns_question *q, const uint8_t *packet, bool 
 	bool has_a = address && (q->type == DNS_TYPE_A || any);
 	bool has_soa = is_zone && (q->type == DNS_TYPE_SOA || any);
 	bool found = has_a || has_soa;
-	struct writer w = begin(q, packet, FLAG_AA, exists || is_zone ? DNS_NOERROR : DNS_NXDOMAIN, found, !found, out);
+	struct writer w = begin(q, packet, FLAG_AA, exists || is_zone ? DNS_NOERROR : DNS_NXDOMAIN,
+		found, !found, out);
 
 	if (has_a)
 		put_a(&w, address);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * See disk.h. One queue: calls wait in it, are sent in order, and answered in order. An answer out of
- * turn, a silence of ANSWER_USEC or the end of the socket is the end of the helper.
+ * See disk.h. One queue: calls wait in it, are sent in order, and answered in order. An answer out
+ * of turn, a silence of ANSWER_USEC or the end of the socket is the end of the helper.
  */
 #include "daemon/driver/disk.h"
 
@@ -115,7 +115,8 @@ static void die_of(struct disk *disk, int errnum, const char *what)
 		bg_err_set(&err, BG_ERR_HELPER_MISSING, ENOENT, "%s is not installed", disk->path);
 		bg_err_hint(&err, "`sudo scripts/install-helper --disk`");
 	} else if (access(disk->path, X_OK) < 0 && errno == EACCES) {
-		bg_err_set(&err, BG_ERR_HELPER_NOT_MEMBER, EACCES, "%s may not be run by this user", disk->path);
+		bg_err_set(&err, BG_ERR_HELPER_NOT_MEMBER, EACCES, "%s may not be run by this user",
+			disk->path);
 	} else {
 		bg_err_set(&err, BG_ERR_HELPER_FAILED, errnum, "%s %s", disk->path, what);
 	}
@@ -141,7 +142,8 @@ static int watch_answers(struct disk *disk)
 	disk->deadline = NULL;
 	if (!first_sent(disk))
 		return 0;
-	return loop_add_timer(disk->loop, "disk deadline", ANSWER_USEC, on_deadline, disk, &disk->deadline);
+	return loop_add_timer(
+		disk->loop, "disk deadline", ANSWER_USEC, on_deadline, disk, &disk->deadline);
 }
 
 static int encode(const struct disk_call *call, struct priv_msg *ret)
@@ -152,7 +154,8 @@ static int encode(const struct disk_call *call, struct priv_msg *ret)
 	case DISK_LIST:
 		return priv_encode_list(call->id, ret);
 	case DISK_ATTACH:
-		return priv_encode_disk_attach(call->id, call->slot, call->base, call->overlay, ret);
+		return priv_encode_disk_attach(
+			call->id, call->slot, call->base, call->overlay, ret);
 	case DISK_DETACH:
 		return priv_encode_disk_detach(call->id, call->slot, ret);
 	case DISK_KNOWN:
@@ -181,7 +184,8 @@ static int send_call(struct disk *disk, struct disk_call *call)
 
 static bool may_send(const struct disk *disk, const struct disk_call *call)
 {
-	return !call->sent && (disk->ready ? call->kind != DISK_KNOWN : call->kind == DISK_HELLO || call->kind == DISK_LIST);
+	return !call->sent && (disk->ready ? call->kind != DISK_KNOWN
+					   : call->kind == DISK_HELLO || call->kind == DISK_LIST);
 }
 
 /* Sends what waits, in order. */
@@ -203,7 +207,8 @@ static void pump(struct disk *disk)
 		die_of(disk, -r, "cannot be talked to");
 		return;
 	}
-	if (loop_source_set_events(disk->io, r == -EAGAIN ? LOOP_READ | LOOP_WRITE : LOOP_READ) < 0 ||
+	if (loop_source_set_events(disk->io, r == -EAGAIN ? LOOP_READ | LOOP_WRITE : LOOP_READ) <
+			0 ||
 		(idle && watch_answers(disk) < 0))
 		die_of(disk, ENOMEM, "cannot be watched");
 }
@@ -214,7 +219,8 @@ static struct disk_call *call_new(struct disk *disk, enum disk_kind kind, unsign
 
 	if (!call)
 		return NULL;
-	*call = (struct disk_call){.disk = disk, .kind = kind, .slot = slot, .base = -1, .overlay = -1};
+	*call = (struct disk_call){
+		.disk = disk, .kind = kind, .slot = slot, .base = -1, .overlay = -1};
 	return call;
 }
 
@@ -276,7 +282,8 @@ static void on_verb(struct disk *disk, struct disk_call *call, const struct priv
 	if (call->kind == DISK_ATTACH) {
 		r = priv_decode_disk_attach(msg, node, &err);
 		if (r >= 0)
-			(void)snprintf(call->node, sizeof(call->node), "%s/%s", BG_DISK_NODE_DIR, node);
+			(void)snprintf(
+				call->node, sizeof(call->node), "%s/%s", BG_DISK_NODE_DIR, node);
 	} else {
 		r = priv_decode_disk_detach(msg, &existed, &err);
 	}
@@ -351,7 +358,8 @@ static void on_io(int fd, unsigned events, void *userdata)
 		pump(disk);
 }
 
-/* A helper that cannot be talked to is no failure of ours: the error is for those who want a disk. */
+/* A helper that cannot be talked to is no failure of ours: the error is for those who want a disk.
+ */
 static void start(struct disk *disk)
 {
 	int r;
@@ -437,7 +445,8 @@ static int start_call(struct disk *disk, struct disk_call *call, disk_done_fn do
 	return 0;
 }
 
-static int open_files(struct disk_call *call, const char *base, const char *overlay, struct bg_err **err)
+static int open_files(
+	struct disk_call *call, const char *base, const char *overlay, struct bg_err **err)
 {
 	call->base = open(base, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (call->base < 0)
@@ -448,8 +457,8 @@ static int open_files(struct disk_call *call, const char *base, const char *over
 	return 0;
 }
 
-int disk_attach(struct disk *disk, unsigned slot, const char *base, const char *overlay, disk_done_fn done,
-	void *userdata, struct disk_call **ret, struct bg_err **err)
+int disk_attach(struct disk *disk, unsigned slot, const char *base, const char *overlay,
+	disk_done_fn done, void *userdata, struct disk_call **ret, struct bg_err **err)
 {
 	_unref_(disk_call) struct disk_call *call = call_new(disk, DISK_ATTACH, slot);
 	int r;
@@ -460,8 +469,8 @@ int disk_attach(struct disk *disk, unsigned slot, const char *base, const char *
 	return r < 0 ? r : start_call(disk, TAKE_PTR(call), done, userdata, ret);
 }
 
-int disk_detach(struct disk *disk, unsigned slot, disk_done_fn done, void *userdata, struct disk_call **ret,
-	struct bg_err **err)
+int disk_detach(struct disk *disk, unsigned slot, disk_done_fn done, void *userdata,
+	struct disk_call **ret, struct bg_err **err)
 {
 	struct disk_call *call = call_new(disk, DISK_DETACH, slot);
 
@@ -470,7 +479,8 @@ int disk_detach(struct disk *disk, unsigned slot, disk_done_fn done, void *userd
 	return start_call(disk, call, done, userdata, ret);
 }
 
-int disk_when_known(struct disk *disk, disk_done_fn done, void *userdata, struct disk_call **ret, struct bg_err **err)
+int disk_when_known(struct disk *disk, disk_done_fn done, void *userdata, struct disk_call **ret,
+	struct bg_err **err)
 {
 	struct disk_call *call = call_new(disk, DISK_KNOWN, 0);
 

@@ -123,8 +123,9 @@ void net_die(struct net *net, struct bg_err *err)
 }
 
 /* Takes a call that the owner wants; like gives what it is told by. */
-static int start_call(struct net *net, enum net_kind kind, unsigned slot, bool on, net_attach_fn attached,
-	net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err)
+static int start_call(struct net *net, enum net_kind kind, unsigned slot, bool on,
+	net_attach_fn attached, net_done_fn done, void *userdata, struct net_call **ret,
+	struct bg_err **err)
 {
 	struct net_call *call = net_call_new(net, kind, slot);
 
@@ -163,7 +164,8 @@ int net_nat(struct net *net, unsigned slot, bool on, net_done_fn done, void *use
 	return start_call(net, NET_NAT, slot, on, NULL, done, userdata, ret, err);
 }
 
-int net_dns(struct net *net, net_socket_fn done, void *userdata, struct net_call **ret, struct bg_err **err)
+int net_dns(struct net *net, net_socket_fn done, void *userdata, struct net_call **ret,
+	struct bg_err **err)
 {
 	struct net_call *call;
 	int r = start_call(net, NET_DNS, 0, false, NULL, NULL, userdata, &call, err);

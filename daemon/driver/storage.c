@@ -209,24 +209,29 @@ const struct storage_driver *storage_choose(
 	return NULL;
 }
 
-const struct storage_driver *storage_choose_rest(enum config_storage wanted, const char *dir, const struct bg_err *helper,
-	char **ret_reason, struct bg_err **err)
+const struct storage_driver *storage_choose_rest(enum config_storage wanted, const char *dir,
+	const struct bg_err *helper, char **ret_reason, struct bg_err **err)
 {
 	bool fits = storage_dm_fs_ok(dir);
 	int n;
 
 	if (!helper && fits) {
-		*ret_reason = strdup("dm-snapshot: a root disk keeps only what differs from its image");
+		*ret_reason =
+			strdup("dm-snapshot: a root disk keeps only what differs from its image");
 		return &storage_dm;
 	}
 	if (wanted == CONFIG_STORAGE_DM) {
-		bg_err_set(err, BG_ERR_CONFIG, ENOTSUP, "config.toml says storage = \"dm-snapshot\": %s",
-			helper ? helper->message : "the file system of banger's state is not ext4, btrfs or xfs");
+		bg_err_set(err, BG_ERR_CONFIG, ENOTSUP,
+			"config.toml says storage = \"dm-snapshot\": %s",
+			helper ? helper->message
+			       : "the file system of banger's state is not ext4, btrfs or xfs");
 		if (helper && helper->hint)
 			bg_err_hint(err, "%s", helper->hint);
 		return NULL;
 	}
-	n = asprintf(ret_reason, "copy: the file system cannot share blocks between files (btrfs and xfs can), and %s",
+	n = asprintf(ret_reason,
+		"copy: the file system cannot share blocks between files (btrfs and xfs can), and "
+		"%s",
 		helper ? helper->message : "dm-snapshot wants ext4, btrfs or xfs");
 	if (n < 0)
 		*ret_reason = NULL;

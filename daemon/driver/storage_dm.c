@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * storage_dm.c: a root disk as an overlay, a sparse file that keeps what differs from the image. Nothing
- * is copied; banger-privhelper-disk makes a block device of image and overlay at each start
+ * storage_dm.c: a root disk as an overlay, a sparse file that keeps what differs from the image.
+ * Nothing is copied; banger-privhelper-disk makes a block device of image and overlay at each start
  * (daemon/driver/disk.h, common/disk_layout.h).
  */
 #include <linux/magic.h>
@@ -20,16 +20,18 @@ bool storage_dm_fs_ok(const char *path)
 {
 	struct statfs fs;
 
-	return statfs(path, &fs) == 0 && (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == BTRFS_SUPER_MAGIC ||
-						 fs.f_type == XFS_SUPER_MAGIC);
+	return statfs(path, &fs) == 0 &&
+	       (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == BTRFS_SUPER_MAGIC ||
+		       fs.f_type == XFS_SUPER_MAGIC);
 }
 
 bool storage_dm_fits(const char *source)
 {
 	struct stat st;
 
-	return stat(source, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_nlink == 1 &&
-	       bg_disk_size_ok((uint64_t)st.st_size, BG_DISK_BASE_MAX) && storage_dm_fs_ok(source);
+	return stat(source, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	       st.st_nlink == 1 && bg_disk_size_ok((uint64_t)st.st_size, BG_DISK_BASE_MAX) &&
+	       storage_dm_fs_ok(source);
 }
 
 static int dm_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target,
@@ -45,7 +47,8 @@ static int dm_clone(struct loop *loop, struct jobs *jobs, const char *source, co
 		return r;
 	if (fstat(call->source_fd, &st) < 0)
 		return storage_call_fail(call, errno, err);
-	if (ftruncate(call->tmp_fd, (off_t)bg_disk_overlay_size((uint64_t)st.st_size, call->size)) < 0)
+	if (ftruncate(call->tmp_fd, (off_t)bg_disk_overlay_size((uint64_t)st.st_size, call->size)) <
+		0)
 		return storage_call_fail(call, errno, err);
 	r = storage_call_commit(call, err);
 	if (r >= 0)

@@ -13,9 +13,9 @@
 #include "common/json.h"
 #include "daemon/driver/vmm_impl.h"
 
-#define API_SOCKET "api.sock"
+#define API_SOCKET   "api.sock"
 #define VSOCK_SOCKET "vsock.sock"
-#define CONFIG_FILE "firecracker.json"
+#define CONFIG_FILE  "firecracker.json"
 
 /* Every guest has a host of its own to talk to: the number is never seen outside its process. */
 enum { GUEST_CID = 3 };
@@ -23,7 +23,8 @@ enum { GUEST_CID = 3 };
 /* reboot=k: Firecracker ends at the i8042 reset, its only way down; hence no probing of its other
  * parts. */
 #define FC_CMDLINE                                                                                 \
-	"console=ttyS0 reboot=k panic=-1 quiet net.ifnames=0 pci=off random.trust_cpu=on i8042.noaux "           \
+	"console=ttyS0 reboot=k panic=-1 quiet net.ifnames=0 pci=off random.trust_cpu=on "         \
+	"i8042.noaux "                                                                             \
 	"i8042.nokbd "                                                                             \
 	"i8042.nopnp i8042.nomux i8042.dumbkbd"
 

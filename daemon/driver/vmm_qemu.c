@@ -9,17 +9,18 @@
 #include <stdio.h>
 
 #include "common/agent_proto.h"
-#include "common/json.h"
 #include "common/disk_layout.h"
+#include "common/json.h"
 #include "daemon/driver/vmm_impl.h"
 
-#define QMP_SOCKET "qmp.sock"
+#define QMP_SOCKET   "qmp.sock"
 #define AGENT_SOCKET "agent.sock"
-#define QMP_ID "banger"
+#define QMP_ID	     "banger"
 
 /*
- * panic=10: a guest that panics shows why on its console and boots again, as a server would; `reboot` inside
- * boots in place, in the same process. i8042: the machine has none, and probing for it takes a second.
+ * panic=10: a guest that panics shows why on its console and boots again, as a server would;
+ * `reboot` inside boots in place, in the same process. i8042: the machine has none, and probing for
+ * it takes a second.
  */
 #define QEMU_CMDLINE                                                                               \
 	"console=ttyS0 reboot=t panic=10 quiet net.ifnames=0 random.trust_cpu=on i8042.noaux "     \

@@ -41,7 +41,8 @@ void stream_gone(struct http_stream *stream)
 	stream_free(stream);
 }
 
-/* The truth, asked of the socket: an event may be left over from another user of the same descriptor. */
+/* The truth, asked of the socket: an event may be left over from another user of the same
+ * descriptor. */
 static short peer_state(evutil_socket_t fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN | POLLRDHUP};
@@ -55,7 +56,8 @@ static void on_hangup(evutil_socket_t fd, short what, void *userdata)
 	short state = peer_state(fd);
 
 	if (stream->dropped || state & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
-		evhttp_connection_free(call_connection(stream->call)); /* comes back by stream_gone */
+		evhttp_connection_free(
+			call_connection(stream->call)); /* comes back by stream_gone */
 	else if (state & POLLIN)
 		/* The next request, sent ahead: evhttp takes it when we are done. From here on
 		 * only a failing write tells that the client left. */

@@ -115,7 +115,8 @@ static void op_end(struct op *op)
 	if (op->err)
 		log_err(op->cancelled ? LOG_INFO : LOG_WARN, "op", op->plan->kind, op->err);
 	else
-		log_msg(LOG_INFO, "op", op->plan->kind, "target", op->target, "state", "done", NULL);
+		log_msg(LOG_INFO, "op", op->plan->kind, "target", op->target, "state", "done",
+			NULL);
 	op_changed(op);
 	op->ops->n_ended++;
 	forget_old(op->ops);
@@ -271,7 +272,8 @@ bool op_cancelled(const struct op *op)
 	return op->cancelled;
 }
 
-static struct op *op_alloc(struct ops *ops, const struct op_plan *plan, const char *target, void *ctx)
+static struct op *op_alloc(
+	struct ops *ops, const struct op_plan *plan, const char *target, void *ctx)
 {
 	struct op *op = calloc(1, sizeof(*op));
 
@@ -288,8 +290,8 @@ static struct op *op_alloc(struct ops *ops, const struct op_plan *plan, const ch
 	return op;
 }
 
-int op_start(struct ops *ops, const struct op_plan *plan, const char *target, void *ctx, struct op **ret,
-	struct bg_err **err)
+int op_start(struct ops *ops, const struct op_plan *plan, const char *target, void *ctx,
+	struct op **ret, struct bg_err **err)
 {
 	struct op *op = op_alloc(ops, plan, target, ctx);
 	int r;
@@ -380,7 +382,7 @@ struct op *op_find(struct ops *ops, int64_t id)
 {
 	struct op *op;
 
-	TAILQ_FOREACH(op, &ops->list, link)
+	TAILQ_FOREACH (op, &ops->list, link)
 		if (op->id == id)
 			return op;
 	return NULL;
@@ -391,7 +393,7 @@ json_t *ops_to_json(const struct ops *ops)
 	json_t *array = json_array(), *json = json_object();
 	const struct op *op;
 
-	TAILQ_FOREACH(op, &ops->list, link)
+	TAILQ_FOREACH (op, &ops->list, link)
 		json_array_append_new(array, op_to_json(op));
 	json_object_set_new(json, "operations", array);
 	return json;
@@ -402,7 +404,7 @@ unsigned ops_running(const struct ops *ops)
 	const struct op *op;
 	unsigned n = 0;
 
-	TAILQ_FOREACH(op, &ops->list, link)
+	TAILQ_FOREACH (op, &ops->list, link)
 		n += op->phase != PHASE_END;
 	return n;
 }

@@ -44,7 +44,8 @@ bool op_stages_enter(struct op_stages *stages, const char *name, const char *tex
 	close_present(stages, STAGE_DONE);
 	assert(stages->n < OP_STAGES_MAX);
 	stage = &stages->stage[stages->n++];
-	*stage = (struct op_stage){.name = name, .text = strdup(text), .began_usec = loop_now_usec()};
+	*stage = (struct op_stage){
+		.name = name, .text = strdup(text), .began_usec = loop_now_usec()};
 	return true;
 }
 
@@ -84,7 +85,8 @@ static json_t *stage_json(const struct op_stage *stage)
 	json_object_set_new(json, "name", json_string(stage->name));
 	json_object_set_new(json, "text", bg_json_str(stage->text));
 	json_object_set_new(json, "state", json_string(state_names[stage->state]));
-	json_object_set_new(json, "ms", json_integer((json_int_t)((end - stage->began_usec) / 1000)));
+	json_object_set_new(
+		json, "ms", json_integer((json_int_t)((end - stage->began_usec) / 1000)));
 	return json;
 }
 
@@ -113,9 +115,11 @@ void op_stages_to_json(const struct op_stages *stages, json_t *json)
 	json_object_set_new(json, "stages", array);
 	json_object_set_new(json, "progress", progress_json(stages));
 	json_object_set_new(json, "created_at",
-		stages->began_usec ? json_string(bg_time_print(stages->created_at, text)) : json_null());
+		stages->began_usec ? json_string(bg_time_print(stages->created_at, text))
+				   : json_null());
 	json_object_set_new(json, "elapsed_ms",
-		json_integer(stages->began_usec ? (json_int_t)((end - stages->began_usec) / 1000) : 0));
+		json_integer(
+			stages->began_usec ? (json_int_t)((end - stages->began_usec) / 1000) : 0));
 }
 
 void op_stages_clear(struct op_stages *stages)

@@ -33,7 +33,8 @@ static const struct {
 		"let the administrator raise max_users in /etc/banger/privhelper.conf"},
 	[PRIV_CODE_SLOT_LIMIT] = {BG_ERR_HELPER_LIMIT, ENOSPC, NULL},
 	[PRIV_CODE_TAKEN] = {BG_ERR_HELPER_REFUSED, EEXIST,
-		"let the administrator remove that device: `ip link show | grep bgr`, `dmsetup ls | grep "
+		"let the administrator remove that device: `ip link show | grep bgr`, `dmsetup ls "
+		"| grep "
 		"banger`"},
 	[PRIV_CODE_NO_DM] = {BG_ERR_HELPER_REFUSED, ENODEV, "`sudo modprobe -a loop dm-snapshot`"},
 	[PRIV_CODE_NO_NODES] = {BG_ERR_HELPER_REFUSED, ENOENT,

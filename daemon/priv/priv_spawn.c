@@ -20,7 +20,8 @@
 int priv_spawn_helper(const char *path, int *ret_sock, pid_t *ret_pid)
 {
 	static const char *const argv[] = {"banger-privhelper", NULL}, *const env[] = {NULL};
-	struct spawn spawn = {.path = path, .argv = argv, .env = env, .fd = {-1, -1, -1}, .n_fds = 4};
+	struct spawn spawn = {
+		.path = path, .argv = argv, .env = env, .fd = {-1, -1, -1}, .n_fds = 4};
 	_close_ int ours = -1, theirs = -1, pidfd = -1;
 	int pair[2], r;
 

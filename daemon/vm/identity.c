@@ -54,8 +54,8 @@ static void put_public(struct blob *b, const uint8_t *pub)
 }
 
 /* PROTOCOL.key, "list of private keys": a number twice, the key, the comment, 1 2 3… to a block. */
-static void put_private_section(struct blob *b, const uint8_t *pub, const uint8_t *sec,
-	const char *comment)
+static void put_private_section(
+	struct blob *b, const uint8_t *pub, const uint8_t *sec, const char *comment)
 {
 	uint32_t check = randombytes_random();
 
@@ -68,7 +68,8 @@ static void put_private_section(struct blob *b, const uint8_t *pub, const uint8_
 		b->bytes[b->len++] = i;
 }
 
-static void put_key_file(struct blob *b, const uint8_t *pub, const uint8_t *sec, const char *comment)
+static void put_key_file(
+	struct blob *b, const uint8_t *pub, const uint8_t *sec, const char *comment)
 {
 	static const char magic[] = "openssh-key-v1"; /* with its NUL */
 	struct blob part = {.len = 0};
@@ -130,15 +131,16 @@ void identity_free_pem(char *pem)
 	free(pem);
 }
 
-int identity_make_key(const char *comment, char **ret_private_pem, char **ret_public_line,
-	struct bg_err **err)
+int identity_make_key(
+	const char *comment, char **ret_private_pem, char **ret_public_line, struct bg_err **err)
 {
 	uint8_t pub[crypto_sign_PUBLICKEYBYTES], sec[crypto_sign_SECRETKEYBYTES];
 	struct blob file = {.len = 0};
 	char *pem, *line;
 
 	if (strlen(comment) > COMMENT_MAX || strpbrk(comment, "\r\n"))
-		return bg_err_set(err, BG_ERR_INTERNAL, EINVAL, "key comment is too long or not a line");
+		return bg_err_set(
+			err, BG_ERR_INTERNAL, EINVAL, "key comment is too long or not a line");
 	if (sodium_init() < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, EIO, "libsodium does not start");
 	(void)crypto_sign_keypair(pub, sec);

@@ -13,8 +13,8 @@ static int put_value(FILE *f, const char *key, const char *value, struct bg_err 
 	if (!value)
 		return 0;
 	if (!*value || strchr(value, '\n'))
-		return bg_err_set(err, BG_ERR_INTERNAL, EINVAL, "guest setting \"%s\" cannot be \"%s\"",
-			key, value);
+		return bg_err_set(err, BG_ERR_INTERNAL, EINVAL,
+			"guest setting \"%s\" cannot be \"%s\"", key, value);
 	(void)fprintf(f, "%s %s\n", key, value);
 	return 0;
 }

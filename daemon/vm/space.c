@@ -12,8 +12,8 @@
 #include "daemon/vm/vm_plan.h"
 
 /*
- * Four looks a second: within one, 512 MiB (the default reserve) is a write rate of 2 GB/s. VMs go on at
- * one and a half times the reserve, so that they do not flutter.
+ * Four looks a second: within one, 512 MiB (the default reserve) is a write rate of 2 GB/s. VMs go
+ * on at one and a half times the reserve, so that they do not flutter.
  */
 enum { TICK_USEC = 250000, MEMINFO_MAX = 4096 };
 
@@ -29,7 +29,8 @@ static uint64_t meminfo_kib(const char *text, const char *key)
 	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
 }
 
-/* What the host has been given to write and has not yet: it will want its room whatever we pause. */
+/* What the host has been given to write and has not yet: it will want its room whatever we pause.
+ */
 static uint64_t dirty_bytes(void)
 {
 	_close_ int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
@@ -80,9 +81,11 @@ static void pause_vm(struct vm *vm, int64_t room)
 	if (!command(vm, VMM_PAUSE))
 		return;
 	bg_err_set(&err, BG_ERR_NO_SPACE, ENOSPC,
-		"VM \"%s\" is paused: %lld MiB are free for its disk, and %llu MiB are kept back", vm->row->name,
-		(long long)(room / (int64_t)MIB), (unsigned long long)vm->engine->config->disk_reserve_mib);
-	bg_err_hint(&err, "free some room in %s: it goes on by itself", vm->engine->paths->state_dir);
+		"VM \"%s\" is paused: %lld MiB are free for its disk, and %llu MiB are kept back",
+		vm->row->name, (long long)(room / (int64_t)MIB),
+		(unsigned long long)vm->engine->config->disk_reserve_mib);
+	bg_err_hint(
+		&err, "free some room in %s: it goes on by itself", vm->engine->paths->state_dir);
 	log_err(LOG_WARN, "space", vm->row->name, err);
 	vm->paused = true;
 	vm_set_error(vm, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* See vm.h: the list of VMs, the one place where a state changes, and what comes from process and agent. */
+/* See vm.h: the list of VMs, the one place where a state changes, and what comes from process and
+ * agent. */
 #include "daemon/vm/vm.h"
 
 #include <assert.h>
@@ -57,8 +58,10 @@ static int paths_fill(struct vm *vm)
 	p->host_key = join(p->dir, "ssh_host_ed25519_key");
 	p->serial_log = join(p->dir, "serial.log");
 	p->vmm_log = join(p->dir, "vmm.log");
-	return p->dir && p->run_dir && p->disk_root && p->disk_work && p->initrd && p->host_key && p->serial_log &&
-			p->vmm_log ? 0 : -ENOMEM;
+	return p->dir && p->run_dir && p->disk_root && p->disk_work && p->initrd && p->host_key &&
+			       p->serial_log && p->vmm_log
+		       ? 0
+		       : -ENOMEM;
 }
 
 static void vm_free(struct vm *vm)
@@ -173,7 +176,8 @@ int vms_get(const struct vms *vms, const char *name, struct vm **ret, struct bg_
 {
 	*ret = vms_find(vms, name);
 	if (!*ret)
-		return bg_err_set(err, BG_ERR_VM_NOT_FOUND, ENOENT, "there is no VM named \"%s\"", name);
+		return bg_err_set(
+			err, BG_ERR_VM_NOT_FOUND, ENOENT, "there is no VM named \"%s\"", name);
 	return 0;
 }
 
@@ -235,14 +239,17 @@ void vm_exit_error(const struct vm *vm, int status, struct bg_err **ret)
 	const char *name = vm->row->vmm ? vm->row->vmm : "VMM";
 
 	if (status == -1)
-		bg_err_set(ret, BG_ERR_VMM_DIED, ESRCH, "%s of VM \"%s\" is gone", name, vm->row->name);
+		bg_err_set(ret, BG_ERR_VMM_DIED, ESRCH, "%s of VM \"%s\" is gone", name,
+			vm->row->name);
 	else if (WIFSIGNALED(status))
-		bg_err_set(ret, BG_ERR_VMM_DIED, ESRCH, "%s of VM \"%s\" was killed by signal %d (%s)", name,
-			vm->row->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
+		bg_err_set(ret, BG_ERR_VMM_DIED, ESRCH,
+			"%s of VM \"%s\" was killed by signal %d (%s)", name, vm->row->name,
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		bg_err_set(ret, BG_ERR_VMM_DIED, ESRCH, "%s of VM \"%s\" ended with status %d", name,
-			vm->row->name, WEXITSTATUS(status));
-	bg_err_hint(ret, "see `banger vm logs --vmm %s` and `banger vm logs %s`", vm->row->name, vm->row->name);
+		bg_err_set(ret, BG_ERR_VMM_DIED, ESRCH, "%s of VM \"%s\" ended with status %d",
+			name, vm->row->name, WEXITSTATUS(status));
+	bg_err_hint(ret, "see `banger vm logs --vmm %s` and `banger vm logs %s`", vm->row->name,
+		vm->row->name);
 }
 
 /* Nobody asked for it: the guest powered off (status 0), or the VMM crashed. */
@@ -284,8 +291,8 @@ static bool flags_ready(uint32_t flags)
 	return (flags & BG_AGENT_F_ROOT) && (flags & (BG_AGENT_F_SSHD | BG_AGENT_F_NO_SSHD));
 }
 
-static void on_guest_status(struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms,
-	void *userdata)
+static void on_guest_status(
+	struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms, void *userdata)
 {
 	struct vm *vm = userdata;
 	bool was_ready = vm->ready;
@@ -319,7 +326,8 @@ void vm_hold(struct vm *vm, struct vmm *vmm)
 	vm->vmm = vmm;
 	/* Adopted: an earlier daemon paused it, and recorded why. */
 	vm->paused = vm_on_overlay(vm) && vm->error && vm->error->code == BG_ERR_NO_SPACE;
-	if (!socket || guest_open(vm->engine->loop, &target, on_guest_status, vm, &vm->guest, &err) < 0)
+	if (!socket ||
+		guest_open(vm->engine->loop, &target, on_guest_status, vm, &vm->guest, &err) < 0)
 		log_err(LOG_ERROR, "vm", vm->row->name, err);
 }
 
@@ -337,10 +345,13 @@ static int refuse(struct vm *vm, enum vm_event event, struct bg_err **err)
 
 static int refuse_busy(const struct vm *vm, enum vm_event event, struct bg_err **err)
 {
-	bg_err_set(err, BG_ERR_VM_BUSY, EBUSY, "VM \"%s\" is %s: it cannot %s before operation %lld has ended",
-		vm->row->name, vm_state_str((enum vm_state)vm->row->state), vm_event_str(event),
+	bg_err_set(err, BG_ERR_VM_BUSY, EBUSY,
+		"VM \"%s\" is %s: it cannot %s before operation %lld has ended", vm->row->name,
+		vm_state_str((enum vm_state)vm->row->state), vm_event_str(event),
 		(long long)op_id(vm->op));
-	bg_err_hint(err, "wait for it, or press Ctrl-C where it was started; `banger vm show %s` tells its state",
+	bg_err_hint(err,
+		"wait for it, or press Ctrl-C where it was started; `banger vm show %s` tells its "
+		"state",
 		vm->row->name);
 	return -EBUSY;
 }
@@ -360,7 +371,8 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 	task = vm_task_new(vm->engine, vm);
 	if (!task)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	task->stop_timeout_s = options->stop_timeout_s ? options->stop_timeout_s : BG_STOP_TIMEOUT_S;
+	task->stop_timeout_s =
+		options->stop_timeout_s ? options->stop_timeout_s : BG_STOP_TIMEOUT_S;
 	task->signo = options->signo ? options->signo : SIGKILL;
 	task->nat = options->nat;
 	r = vm_task_start(task, t->plan, ret, err);

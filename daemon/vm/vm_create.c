@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Making a VM: the request is checked and the row written at once (so that a wrong request is a plain
- * error, not a failed operation); disks and identity follow as steps.
+ * Making a VM: the request is checked and the row written at once (so that a wrong request is a
+ * plain error, not a failed operation); disks and identity follow as steps.
  */
 #include <fcntl.h>
 #include <sodium.h>
@@ -18,7 +18,8 @@
 
 enum { HOST_KEY_MAX = 4096, NAME_TRIES = 64 };
 
-static int pick_name(struct engine *engine, const char *wanted, char out[BG_NAME_MAX + 1], struct bg_err **err)
+static int pick_name(
+	struct engine *engine, const char *wanted, char out[BG_NAME_MAX + 1], struct bg_err **err)
 {
 	if (wanted) {
 		int r = bg_name_check("VM", wanted, err);
@@ -27,7 +28,8 @@ static int pick_name(struct engine *engine, const char *wanted, char out[BG_NAME
 			return r;
 		strcpy(out, wanted);
 		if (vms_find(engine->vms, out))
-			return bg_err_set(err, BG_ERR_VM_NAME_TAKEN, EEXIST, "there is a VM named \"%s\" already", out);
+			return bg_err_set(err, BG_ERR_VM_NAME_TAKEN, EEXIST,
+				"there is a VM named \"%s\" already", out);
 		return 0;
 	}
 	for (int i = 0; i < NAME_TRIES; i++) {
@@ -35,29 +37,36 @@ static int pick_name(struct engine *engine, const char *wanted, char out[BG_NAME
 		if (!vms_find(engine->vms, out))
 			return 0;
 	}
-	return bg_err_set(err, BG_ERR_VM_NAME_TAKEN, EEXIST, "every name that came to mind is taken");
+	return bg_err_set(
+		err, BG_ERR_VM_NAME_TAKEN, EEXIST, "every name that came to mind is taken");
 }
 
-static int check_limits(const struct vm_row *row, const struct image_row *image, struct bg_err **err)
+static int check_limits(
+	const struct vm_row *row, const struct image_row *image, struct bg_err **err)
 {
 	uint64_t image_mib = (image->size_bytes + MIB - 1) / MIB;
 	char text[BG_SIZE_TEXT];
 
 	if (row->vcpus < BG_VCPU_MIN || row->vcpus > BG_VCPU_MAX)
-		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL, "a VM has %d to %d virtual CPUs, not %u", BG_VCPU_MIN,
-			BG_VCPU_MAX, row->vcpus);
+		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL,
+			"a VM has %d to %d virtual CPUs, not %u", BG_VCPU_MIN, BG_VCPU_MAX,
+			row->vcpus);
 	if (row->memory_mib < BG_MEMORY_MIB_MIN || row->memory_mib > BG_MEMORY_MIB_MAX)
-		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL, "a VM has %d to %d MiB of memory, not %llu",
-			BG_MEMORY_MIB_MIN, BG_MEMORY_MIB_MAX, (unsigned long long)row->memory_mib);
+		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL,
+			"a VM has %d to %d MiB of memory, not %llu", BG_MEMORY_MIB_MIN,
+			BG_MEMORY_MIB_MAX, (unsigned long long)row->memory_mib);
 	if (row->disk_mib < image_mib) {
 		bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL,
 			"a disk of %llu MiB is smaller than image \"%s\", which has %llu MiB",
-			(unsigned long long)row->disk_mib, image->name, (unsigned long long)image_mib);
+			(unsigned long long)row->disk_mib, image->name,
+			(unsigned long long)image_mib);
 		bg_err_hint(err, "give --disk-size %s or more", bg_size_print_mib(image_mib, text));
 		return -EINVAL;
 	}
-	if (row->disk_mib > BG_DISK_MIB_MAX || row->work_mib > BG_DISK_MIB_MAX || row->work_mib < BG_DISK_MIB_MIN)
-		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL, "a disk has %d MiB to 16 TiB", BG_DISK_MIB_MIN);
+	if (row->disk_mib > BG_DISK_MIB_MAX || row->work_mib > BG_DISK_MIB_MAX ||
+		row->work_mib < BG_DISK_MIB_MIN)
+		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL, "a disk has %d MiB to 16 TiB",
+			BG_DISK_MIB_MIN);
 	return 0;
 }
 
@@ -70,18 +79,19 @@ static void make_id(char id[BG_ID_LEN + 1])
 }
 
 /* Sizes: what was asked for, else the config's default, which grows to hold the image. */
-static void fill_sizes(struct vm_row *row, const struct config *config, const struct vm_request *request,
-	const struct image_row *image)
+static void fill_sizes(struct vm_row *row, const struct config *config,
+	const struct vm_request *request, const struct image_row *image)
 {
 	row->vcpus = request->vcpus != UINT_MAX ? request->vcpus : config->default_vcpus;
 	row->memory_mib = request->memory_mib ? request->memory_mib : config->default_memory_mib;
-	row->disk_mib = request->disk_mib ? request->disk_mib :
-		BG_MAX(config->default_disk_mib, (image->size_bytes + MIB - 1) / MIB);
+	row->disk_mib = request->disk_mib ? request->disk_mib
+					  : BG_MAX(config->default_disk_mib,
+						    (image->size_bytes + MIB - 1) / MIB);
 	row->work_mib = request->work_mib ? request->work_mib : config->default_work_mib;
 }
 
-static int fill_row(struct engine *engine, const struct vm_request *request, const struct image_row *image,
-	const char *kernel, struct vm_row *row, struct bg_err **err)
+static int fill_row(struct engine *engine, const struct vm_request *request,
+	const struct image_row *image, const char *kernel, struct vm_row *row, struct bg_err **err)
 {
 	char name[BG_NAME_MAX + 1];
 	int r = pick_name(engine, request->name, name, err);
@@ -104,27 +114,31 @@ static int fill_row(struct engine *engine, const struct vm_request *request, con
 	return check_limits(row, image, err);
 }
 
-static int pick_assets(struct engine *engine, const struct vm_request *request, const struct image_row **ret_image,
-	const char **ret_kernel, struct bg_err **err)
+static int pick_assets(struct engine *engine, const struct vm_request *request,
+	const struct image_row **ret_image, const char **ret_kernel, struct bg_err **err)
 {
-	const char *image_name = request->image ? request->image : engine->config->default_image_name;
+	const char *image_name =
+		request->image ? request->image : engine->config->default_image_name;
 	const struct kernel_row *kernel;
 	int r = images_get(engine->images, image_name, ret_image, err);
 
 	if (r < 0) {
 		if (!request->image)
-			bg_err_hint(err, "make one: `banger image build --name %s`, or name another with --image",
+			bg_err_hint(err,
+				"make one: `banger image build --name %s`, or name another with "
+				"--image",
 				image_name);
 		return r;
 	}
 	*ret_kernel = request->kernel ? request->kernel : (*ret_image)->kernel;
 	if (!*ret_kernel)
-		return bg_err_set(err, BG_ERR_IMAGE_NO_KERNEL, EINVAL, "image \"%s\" has no kernel of its own",
-			image_name);
+		return bg_err_set(err, BG_ERR_IMAGE_NO_KERNEL, EINVAL,
+			"image \"%s\" has no kernel of its own", image_name);
 	return kernels_get(engine->kernels, *ret_kernel, &kernel, err);
 }
 
-int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret, struct bg_err **err)
+int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret,
+	struct bg_err **err)
 {
 	_unref_(vm_row) struct vm_row *row = calloc(1, sizeof(*row));
 	const struct image_row *image;
@@ -151,7 +165,8 @@ int vm_create(struct engine *engine, const struct vm_request *request, struct op
 	if (!task)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	else
-		r = vm_task_start(task, request->start ? &vm_plan_create_boot : &vm_plan_create, ret, err);
+		r = vm_task_start(
+			task, request->start ? &vm_plan_create_boot : &vm_plan_create, ret, err);
 	if (r < 0) {
 		(void)store_vm_delete(engine->store, vm->row->id, NULL);
 		vm_remove(vm);
@@ -180,12 +195,12 @@ static void on_cloned(struct bg_err *err, void *userdata)
 		op_step_done(task->op);
 }
 
-static int clone_disk(struct vm_task *task, const struct storage_driver *driver, const char *source, const char *target, uint64_t mib,
-	struct bg_err **err)
+static int clone_disk(struct vm_task *task, const struct storage_driver *driver, const char *source,
+	const char *target, uint64_t mib, struct bg_err **err)
 {
 	struct engine *engine = task->engine;
-	int r = driver->clone(engine->loop, engine->jobs, source, target, mib * MIB, on_clone_progress,
-		on_cloned, task, &task->clone, err);
+	int r = driver->clone(engine->loop, engine->jobs, source, target, mib * MIB,
+		on_clone_progress, on_cloned, task, &task->clone, err);
 
 	return r < 0 ? r : OP_WAIT;
 }
@@ -211,7 +226,8 @@ static int step_root(struct op *op, void *ctx, struct bg_err **err)
 	r = bg_paths_private_dir(vm->paths.dir, err);
 	if (r < 0)
 		return r;
-	return clone_disk(task, storage_of(task), image->rootfs, vm->paths.disk_root, vm->row->disk_mib, err);
+	return clone_disk(
+		task, storage_of(task), image->rootfs, vm->paths.disk_root, vm->row->disk_mib, err);
 }
 
 /* No overlay: a seed is small, and only grows. */
@@ -225,8 +241,8 @@ static int step_work(struct op *op, void *ctx, struct bg_err **err)
 	(void)op;
 	if (r < 0)
 		return r;
-	return clone_disk(task, storage_of(task) == &storage_dm ? &storage_copy : storage_of(task), image->work_seed,
-		vm->paths.disk_work, vm->row->work_mib, err);
+	return clone_disk(task, storage_of(task) == &storage_dm ? &storage_copy : storage_of(task),
+		image->work_seed, vm->paths.disk_work, vm->row->work_mib, err);
 }
 
 int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err)
@@ -311,14 +327,15 @@ static int undo_boot(struct op *op, void *ctx, struct bg_err **err)
 
 	(void)op;
 	(void)err;
-	if (op_cancelled(op) && vm_transition_find((enum vm_state)task->vm->row->state, VM_EV_UNMAKE))
+	if (op_cancelled(op) &&
+		vm_transition_find((enum vm_state)task->vm->row->state, VM_EV_UNMAKE))
 		vm_move(task->vm, VM_EV_UNMAKE);
 	return 0;
 }
 
 #define STEPS_MAKE                                                                                 \
 	{"disks", "cloning the root disk", false, vm_step_storage, vm_step_cancel, undo_create},   \
-		{"disks", "cloning the root disk", false, step_root, vm_step_cancel, NULL},         \
+		{"disks", "cloning the root disk", false, step_root, vm_step_cancel, NULL},        \
 		{"disks", "cloning the work disk", false, step_work, vm_step_cancel, NULL},        \
 	{                                                                                          \
 		"identity", "making the host key", false, step_identity, NULL, NULL                \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A VM's root disk where it is an overlay (storage dm-snapshot): which storage a new VM gets, the
- * block device of a start, its end with the VM's slot, and what is left of an earlier daemon. The device has
- * the number of the network slot, so that it needs no record of its own.
+ * block device of a start, its end with the VM's slot, and what is left of an earlier daemon. The
+ * device has the number of the network slot, so that it needs no record of its own.
  */
 #include <stdio.h>
 #include <sys/stat.h>
@@ -25,13 +25,13 @@ static void decide(struct engine *engine)
 	if (engine->storage_known)
 		return;
 	engine->storage_known = true;
-	chosen = storage_choose_rest(engine->config->storage, engine->paths->state_dir, disk_error(engine->disk),
-		&engine->storage_text, &engine->storage_err);
+	chosen = storage_choose_rest(engine->config->storage, engine->paths->state_dir,
+		disk_error(engine->disk), &engine->storage_text, &engine->storage_err);
 	if (chosen)
 		engine->storage = chosen;
-	engine->storage_reason = engine->storage_text ? engine->storage_text :
-		engine->storage_err			? engine->storage_err->message :
-							  "";
+	engine->storage_reason = engine->storage_text  ? engine->storage_text
+				 : engine->storage_err ? engine->storage_err->message
+						       : "";
 	log_msg(LOG_INFO, "storage", engine->storage_reason, NULL);
 }
 
@@ -148,20 +148,22 @@ static void on_disk_attached(const char *node, struct bg_err *err, void *userdat
 }
 
 /*
- * A registered image stays where its user has it, and can be written to. Under an overlay that would mix two
- * file systems into one, so such a VM is not started.
+ * A registered image stays where its user has it, and can be written to. Under an overlay that
+ * would mix two file systems into one, so such a VM is not started.
  */
 static int check_image(const struct vm *vm, const struct image_row *image, struct bg_err **err)
 {
 	struct stat st;
 
 	if (stat(image->rootfs, &st) < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "look at image \"%s\", %s", image->name, image->rootfs);
+		return bg_err_sys(err, BG_ERR_IO, errno, "look at image \"%s\", %s", image->name,
+			image->rootfs);
 	if (st.st_mtime <= vm->row->created_at)
 		return 0;
 	bg_err_set(err, BG_ERR_IMAGE_INVALID, ESTALE,
-		"image \"%s\" (%s) was written to after VM \"%s\" was made, whose disk lies over it", image->name,
-		image->rootfs, vm->row->name);
+		"image \"%s\" (%s) was written to after VM \"%s\" was made, whose disk lies over "
+		"it",
+		image->name, image->rootfs, vm->row->name);
 	bg_err_hint(err, "put the file back as it was, with its time; or make the VM again");
 	return -ESTALE;
 }
@@ -182,8 +184,8 @@ int vm_step_disk(struct op *op, void *ctx, struct bg_err **err)
 	if (r >= 0)
 		r = check_image(vm, image, err);
 	if (r >= 0)
-		r = disk_attach(task->engine->disk, (unsigned)vm->row->slot, image->rootfs, vm->paths.disk_root,
-			on_disk_attached, task, &task->disk_call, err);
+		r = disk_attach(task->engine->disk, (unsigned)vm->row->slot, image->rootfs,
+			vm->paths.disk_root, on_disk_attached, task, &task->disk_call, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -196,7 +198,8 @@ int vm_disk_release(struct vm_task *task, disk_done_fn done, struct bg_err **err
 
 	if (!vm_on_overlay(vm) || vm->row->slot < 0 || disk_error(task->engine->disk))
 		return 0;
-	r = disk_detach(task->engine->disk, (unsigned)vm->row->slot, done, task, &task->disk_call, err);
+	r = disk_detach(
+		task->engine->disk, (unsigned)vm->row->slot, done, task, &task->disk_call, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -208,7 +211,8 @@ const char *vm_storage_reason(const struct vm *vm)
 		return engine->storage_reason;
 	if (vm_on_overlay(vm))
 		return "dm-snapshot: the disk keeps only what differs from its image";
-	return bg_streq(vm->row->storage, storage_reflink.name) ?
-		"reflink: the disk shares its image's blocks" :
-		"copy: this image, or the host when the VM was made, allowed nothing better";
+	return bg_streq(vm->row->storage, storage_reflink.name)
+		       ? "reflink: the disk shares its image's blocks"
+		       : "copy: this image, or the host when the VM was made, allowed nothing "
+			 "better";
 }

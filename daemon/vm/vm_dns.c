@@ -25,7 +25,8 @@ static void on_socket(int sock, struct bg_err *err, void *userdata)
 	if (err)
 		engine->dns_err = bg_err_copy(err);
 	else
-		(void)dns_new(engine->loop, sock, engine->config->dns, look_up, engine, &engine->dns, &engine->dns_err);
+		(void)dns_new(engine->loop, sock, engine->config->dns, look_up, engine,
+			&engine->dns, &engine->dns_err);
 	if (engine->dns_err)
 		log_err(LOG_WARN, "dns", "VMs have no names", engine->dns_err);
 	net_call_free(TAKE_PTR(engine->dns_call));

@@ -34,8 +34,8 @@ static json_t *paths_json(const struct vm *vm)
 {
 	const struct vm_paths *p = &vm->paths;
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "dir", p->dir, "disk", p->disk_root, "work", p->disk_work,
-		"serial_log", p->serial_log, "vmm_log", p->vmm_log);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "dir", p->dir, "disk", p->disk_root, "work",
+		p->disk_work, "serial_log", p->serial_log, "vmm_log", p->vmm_log);
 }
 
 static json_t *ssh_json(const struct vm *vm)
@@ -43,8 +43,8 @@ static json_t *ssh_json(const struct vm *vm)
 	const struct keys *keys = vm->engine->keys;
 
 	return json_pack("{s:s, s:i, s:s?, s:s?, s:b}", "user", "root", "port", 22, "key",
-		keys ? keys_private_path(keys) : NULL, "known_hosts", keys ? keys_known_hosts_path(keys) : NULL,
-		"sshd", vm->row->has_sshd);
+		keys ? keys_private_path(keys) : NULL, "known_hosts",
+		keys ? keys_known_hosts_path(keys) : NULL, "sshd", vm->row->has_sshd);
 }
 
 static void put(json_t *json, const char *key, json_t *value)

@@ -21,7 +21,8 @@ static void on_nat(struct bg_err *err, void *userdata)
 
 static int ask_helper(struct vm_task *task, struct bg_err **err)
 {
-	int r = net_nat(task->engine->net, (unsigned)task->vm->row->slot, task->nat, on_nat, task, &task->net_call, err);
+	int r = net_nat(task->engine->net, (unsigned)task->vm->row->slot, task->nat, on_nat, task,
+		&task->net_call, err);
 
 	return r < 0 ? r : OP_WAIT;
 }
@@ -90,13 +91,15 @@ static void on_restored(struct bg_err *err, void *userdata)
 	net_call_free(TAKE_PTR(vm->nat_call));
 }
 
-/* The helper remembers it too; only a crash between its answer and our record makes a difference. */
+/* The helper remembers it too; only a crash between its answer and our record makes a difference.
+ */
 void vm_restore_nat(struct vm *vm)
 {
 	_err_ struct bg_err *err = NULL;
 
 	if (vm->row->slot < 0 || !vm->vmm || vm->nat_call)
 		return;
-	if (net_nat(vm->engine->net, (unsigned)vm->row->slot, vm->row->nat, on_restored, vm, &vm->nat_call, &err) < 0)
+	if (net_nat(vm->engine->net, (unsigned)vm->row->slot, vm->row->nat, on_restored, vm,
+		    &vm->nat_call, &err) < 0)
 		log_err(LOG_WARN, "vm", vm->row->name, err);
 }

@@ -22,14 +22,14 @@ static int adopt_process(struct vm *vm)
 
 	if (!driver)
 		return -ESRCH;
-	r = pid ? vmm_adopt(vm->engine->loop, driver, vm->row->id, vm->paths.run_dir, pid, start, vm_on_vmm_exit, vm,
-			  &vmm)
+	r = pid ? vmm_adopt(vm->engine->loop, driver, vm->row->id, vm->paths.run_dir, pid, start,
+			  vm_on_vmm_exit, vm, &vmm)
 		: -ESRCH;
 	if (r < 0) {
 		r = vmm_find(vm->row->id, &pid, &start);
 		if (r >= 0)
-			r = vmm_adopt(vm->engine->loop, driver, vm->row->id, vm->paths.run_dir, pid, start,
-				vm_on_vmm_exit, vm, &vmm);
+			r = vmm_adopt(vm->engine->loop, driver, vm->row->id, vm->paths.run_dir, pid,
+				start, vm_on_vmm_exit, vm, &vmm);
 	}
 	if (r < 0)
 		return r;
@@ -39,7 +39,8 @@ static int adopt_process(struct vm *vm)
 	return 0;
 }
 
-/* Its process is gone: the slot and sockets of it go too. The slot's tap goes with vms_release_slots. */
+/* Its process is gone: the slot and sockets of it go too. The slot's tap goes with
+ * vms_release_slots. */
 static void went_away(struct vm *vm)
 {
 	vm->row->pid = 0;
@@ -53,8 +54,8 @@ static void interrupted_start(struct vm *vm)
 {
 	_err_ struct bg_err *err = NULL;
 
-	bg_err_set(&err, BG_ERR_DAEMON_STOPPING, ECANCELED, "the daemon ended while VM \"%s\" was starting",
-		vm->row->name);
+	bg_err_set(&err, BG_ERR_DAEMON_STOPPING, ECANCELED,
+		"the daemon ended while VM \"%s\" was starting", vm->row->name);
 	bg_err_hint(&err, "start it again: `banger vm start %s`", vm->row->name);
 	vm_set_error(vm, err);
 }
@@ -146,9 +147,10 @@ static int fail_op(int64_t id, const char *kind, const char *target, void *userd
 {
 	struct engine *engine = userdata;
 
-	log_msg(LOG_WARN, "op", "was interrupted by the end of the daemon", "kind", kind, "target", target, NULL);
-	return store_op_end(engine->store, id, "failed", "{\"code\":\"daemon.stopping\",\"message\":\"the daemon ended\"}",
-		NULL);
+	log_msg(LOG_WARN, "op", "was interrupted by the end of the daemon", "kind", kind, "target",
+		target, NULL);
+	return store_op_end(engine->store, id, "failed",
+		"{\"code\":\"daemon.stopping\",\"message\":\"the daemon ended\"}", NULL);
 }
 
 void vms_recover(struct engine *engine)

@@ -55,7 +55,8 @@ int vm_step_probe(struct op *op, void *ctx, struct bg_err **err)
 	(void)op;
 	if (vmm_probe_choice(task->engine->probe))
 		return 0;
-	r = loop_add_ticker(task->engine->loop, "vm-probe", PROBE_POLL_USEC, on_probe_poll, task, &task->timer);
+	r = loop_add_ticker(
+		task->engine->loop, "vm-probe", PROBE_POLL_USEC, on_probe_poll, task, &task->timer);
 	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "wait for the VMM probe") : OP_WAIT;
 }
 
@@ -86,7 +87,8 @@ static int attach_now(struct vm_task *task, struct bg_err **err)
 		slot = 0; /* the attach itself gives the helper's error */
 	if (slot < 0)
 		return bg_err_set(err, BG_ERR_HELPER_LIMIT, ENOSPC,
-			"all %u network slots that this user may have are taken", net_slots(engine->net));
+			"all %u network slots that this user may have are taken",
+			net_slots(engine->net));
 	task->vm->row->slot = slot; /* intent: recorded before the helper acts */
 	vm_save(task->vm);
 	r = net_attach(engine->net, (unsigned)slot, on_attached, task, &task->net_call, err);
@@ -129,7 +131,8 @@ static void on_detached(struct bg_err *err, void *userdata)
 {
 	struct vm_task *task = userdata;
 
-	/* The slot is ours no longer either way: the engine's next start detaches what no VM holds. */
+	/* The slot is ours no longer either way: the engine's next start detaches what no VM holds.
+	 */
 	if (err)
 		log_err(LOG_ERROR, "vm", task->vm->row->name, err);
 	vm_task_forget(task);
@@ -146,7 +149,8 @@ static int detach_net(struct vm_task *task, struct bg_err **err)
 		detached(task);
 		return 0;
 	}
-	r = net_detach(task->engine->net, (unsigned)vm->row->slot, on_detached, task, &task->net_call, err);
+	r = net_detach(task->engine->net, (unsigned)vm->row->slot, on_detached, task,
+		&task->net_call, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -184,7 +188,8 @@ int vm_step_detach(struct op *op, void *ctx, struct bg_err **err)
 }
 
 /* The machine's part of vm.conf; the pointers live as long as the task's VM. */
-static void fill_conf(const struct vm_task *task, const struct vmm_driver *driver, struct guest_conf *conf)
+static void fill_conf(
+	const struct vm_task *task, const struct vmm_driver *driver, struct guest_conf *conf)
 {
 	const struct vm *vm = task->vm;
 
@@ -203,7 +208,8 @@ static void fill_conf(const struct vm_task *task, const struct vmm_driver *drive
 	};
 }
 
-static int write_initrd(const struct vm_task *task, const struct kernel_row *kernel, struct bg_err **err)
+static int write_initrd(
+	const struct vm_task *task, const struct kernel_row *kernel, struct bg_err **err)
 {
 	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
 	const struct vm *vm = task->vm;
@@ -260,7 +266,8 @@ static int record_choice(struct vm_row *row, const struct vmm_choice *choice)
 	return 0;
 }
 
-static void fill_spec(const struct vm_task *task, const struct kernel_row *kernel, struct vmm_spec *spec)
+static void fill_spec(
+	const struct vm_task *task, const struct kernel_row *kernel, struct vmm_spec *spec)
 {
 	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
 	const struct vm *vm = task->vm;
@@ -320,7 +327,8 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 	vm->row->started_at = time(NULL);
 	vm_hold(vm, vmm);
 	vm_save(vm);
-	task->deadline_usec = loop_now_usec() + task->engine->config->boot_timeout_s * UINT64_C(1000000);
+	task->deadline_usec =
+		loop_now_usec() + task->engine->config->boot_timeout_s * UINT64_C(1000000);
 	return 0;
 }
 
@@ -340,7 +348,8 @@ static void on_kill_late(void *userdata)
 	struct bg_err *err = NULL;
 
 	vm_task_forget(task);
-	bg_err_set(&err, BG_ERR_TIMEOUT, ETIMEDOUT, "process %lld of VM \"%s\" did not end %d s after SIGKILL",
+	bg_err_set(&err, BG_ERR_TIMEOUT, ETIMEDOUT,
+		"process %lld of VM \"%s\" did not end %d s after SIGKILL",
 		(long long)task->vm->row->pid, task->vm->row->name, BG_KILL_TIMEOUT_S);
 	op_step_failed(task->op, err);
 }
@@ -355,8 +364,8 @@ int vm_step_kill(struct op *op, void *ctx, struct bg_err **err)
 	vm_task_forget(task);
 	if (!task->vm || !task->vm->vmm)
 		return 0;
-	r = loop_add_timer(task->engine->loop, "vm-kill", BG_KILL_TIMEOUT_S * UINT64_C(1000000), on_kill_late, task,
-		&task->timer);
+	r = loop_add_timer(task->engine->loop, "vm-kill", BG_KILL_TIMEOUT_S * UINT64_C(1000000),
+		on_kill_late, task, &task->timer);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "timer");
 	task->vm->on_exit = on_killed;
@@ -382,8 +391,8 @@ static void fail_without_slot(struct vm_task *task)
 	const struct vm *vm = task->vm;
 
 	if (vm->row->slot >= 0 && !net_error(task->engine->net) &&
-		net_detach(task->engine->net, (unsigned)vm->row->slot, fail_after_detach, task, &task->net_call,
-			NULL) >= 0)
+		net_detach(task->engine->net, (unsigned)vm->row->slot, fail_after_detach, task,
+			&task->net_call, NULL) >= 0)
 		return;
 	fail_after_detach(NULL, task);
 }
@@ -416,9 +425,10 @@ static void on_boot_late(void *userdata)
 	const struct vm *vm = task->vm;
 	struct bg_err *err = NULL;
 
-	bg_err_set(&err, BG_ERR_VM_NOT_READY, ETIMEDOUT, "VM \"%s\" runs, but %s within %u s", vm->row->name,
-		task->wanted_flags & BG_AGENT_F_SSHD ? "its ssh server did not come up" :
-						       "its agent did not answer",
+	bg_err_set(&err, BG_ERR_VM_NOT_READY, ETIMEDOUT, "VM \"%s\" runs, but %s within %u s",
+		vm->row->name,
+		task->wanted_flags & BG_AGENT_F_SSHD ? "its ssh server did not come up"
+						     : "its agent did not answer",
 		task->engine->config->boot_timeout_s);
 	bg_err_hint(&err, "see `banger vm logs %s` (%s)", vm->row->name, vm->paths.serial_log);
 	vm_task_forget(task);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The plans that take a VM down: stop, restart, kill, delete, and what follows a process that ended by itself. */
+/* The plans that take a VM down: stop, restart, kill, delete, and what follows a process that ended
+ * by itself. */
 #include <signal.h>
 
 #include "common/log.h"
@@ -28,7 +29,8 @@ static void on_stop_late(void *userdata)
 {
 	struct vm_task *task = userdata;
 
-	log_msg(LOG_WARN, "vm", "the guest did not shut down in time and is killed", "vm", task->vm->row->name, NULL);
+	log_msg(LOG_WARN, "vm", "the guest did not shut down in time and is killed", "vm",
+		task->vm->row->name, NULL);
 	vm_task_forget(task);
 	op_step_done(task->op);
 }
@@ -44,7 +46,8 @@ static void on_shutdown_begun(const struct bg_err *err, void *userdata)
 	op_step_done(task->op);
 }
 
-/* Clean shutdown through the agent. Ends well in every case: what still runs is killed by the step after it. */
+/* Clean shutdown through the agent. Ends well in every case: what still runs is killed by the step
+ * after it. */
 int vm_step_shutdown(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
@@ -62,7 +65,8 @@ int vm_step_shutdown(struct op *op, void *ctx, struct bg_err **err)
 		op_set_text(op, "the agent does not answer: ending the VMM");
 		return 0;
 	}
-	r = guest_shutdown(vm->guest, BG_AGENT_POWEROFF, usec, on_shutdown_begun, task, &task->guest_call, err);
+	r = guest_shutdown(vm->guest, BG_AGENT_POWEROFF, usec, on_shutdown_begun, task,
+		&task->guest_call, err);
 	if (r < 0)
 		return r;
 	r = loop_add_timer(task->engine->loop, "vm-stop", usec, on_stop_late, task, &task->timer);
@@ -85,8 +89,8 @@ static void on_signal_late(void *userdata)
 /* These end a VMM; the others (STOP, CONT, USR1, …) are sent and not waited for. */
 static bool signal_ends(int signo)
 {
-	return signo == SIGKILL || signo == SIGTERM || signo == SIGINT || signo == SIGQUIT || signo == SIGHUP ||
-		signo == SIGABRT;
+	return signo == SIGKILL || signo == SIGTERM || signo == SIGINT || signo == SIGQUIT ||
+	       signo == SIGHUP || signo == SIGABRT;
 }
 
 static int step_signal(struct op *op, void *ctx, struct bg_err **err)
@@ -100,12 +104,12 @@ static int step_signal(struct op *op, void *ctx, struct bg_err **err)
 		return 0;
 	r = vmm_signal(vm->vmm, task->signo);
 	if (r < 0 && r != -ESRCH)
-		return bg_err_sys(err, BG_ERR_VMM_FAILED, -r, "send signal %d to the VMM of \"%s\"", task->signo,
-			vm->row->name);
+		return bg_err_sys(err, BG_ERR_VMM_FAILED, -r, "send signal %d to the VMM of \"%s\"",
+			task->signo, vm->row->name);
 	if (!signal_ends(task->signo))
 		return 0;
-	r = loop_add_timer(task->engine->loop, "vm-signal", BG_KILL_TIMEOUT_S * UINT64_C(1000000), on_signal_late, task,
-		&task->timer);
+	r = loop_add_timer(task->engine->loop, "vm-signal", BG_KILL_TIMEOUT_S * UINT64_C(1000000),
+		on_signal_late, task, &task->timer);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "timer");
 	watch_exit(task);
@@ -162,7 +166,8 @@ static int step_erase(struct op *op, void *ctx, struct bg_err **err)
 	return vm_erase(ctx, err);
 }
 
-/* Failed deletions stay in state deleting: another delete, or the next start of the daemon, goes on with it. */
+/* Failed deletions stay in state deleting: another delete, or the next start of the daemon, goes on
+ * with it. */
 static void finish_delete(struct op *op, void *ctx, const struct bg_err *err)
 {
 	struct vm_task *task = ctx;
@@ -185,7 +190,8 @@ static void finish_down(struct op *op, void *ctx, const struct bg_err *err)
 }
 
 #define STEPS_STOP                                                                                 \
-	{"shutdown", "asking the guest to shut down", false, vm_step_shutdown, vm_step_cancel, NULL}, \
+	{"shutdown", "asking the guest to shut down", false, vm_step_shutdown, vm_step_cancel,     \
+		NULL},                                                                             \
 		{"shutdown", "ending the VMM", false, vm_step_kill, NULL, NULL},                   \
 	{                                                                                          \
 		"network", "detaching the network", false, vm_step_detach, NULL, NULL              \

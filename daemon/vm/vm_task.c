@@ -42,7 +42,8 @@ void vm_task_free(void *userdata)
 	free(task);
 }
 
-int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **ret, struct bg_err **err)
+int vm_task_start(
+	struct vm_task *task, const struct op_plan *plan, struct op **ret, struct bg_err **err)
 {
 	struct vm *vm = task->vm;
 	int r = op_start(task->engine->ops, plan, vm->row->name, task, ret, err);

@@ -61,7 +61,8 @@ static bool same_file(int fd, const char *path)
 {
 	struct stat a, b;
 
-	return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+	return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino &&
+	       a.st_dev == b.st_dev;
 }
 
 /* What the helper is asked next; an attach is checked for its files. */
@@ -134,8 +135,9 @@ TEST(calls_wait_for_hello)
 	CHECK_INT(disk_held(disk), 0x11);
 	req = next_request(PRIV_DISK_ATTACH);
 	CHECK_INT(req.disk_attach.slot, 7);
-	reply((struct priv_rep){
-		.verb = PRIV_DISK_ATTACH, .id = req.id, .disk_attach = {.fresh = 1, .node = "1000-7"}});
+	reply((struct priv_rep){.verb = PRIV_DISK_ATTACH,
+		.id = req.id,
+		.disk_attach = {.fresh = 1, .node = "1000-7"}});
 	SPIN(loop, a.completed == 1);
 	CHECK_STR(a.node, "/dev/banger/1000-7");
 	disk_call_free(known.call);
@@ -155,7 +157,8 @@ TEST(refusal_is_the_calls_own)
 	req = next_request(PRIV_DISK_ATTACH);
 	reply((struct priv_rep){.verb = PRIV_DISK_ATTACH, .id = req.id, .code = PRIV_CODE_OVERLAY});
 	req = next_request(PRIV_DISK_DETACH);
-	reply((struct priv_rep){.verb = PRIV_DISK_DETACH, .id = req.id, .disk_detach = {.existed = 1}});
+	reply((struct priv_rep){
+		.verb = PRIV_DISK_DETACH, .id = req.id, .disk_detach = {.existed = 1}});
 	SPIN(loop, a.completed == 1 && b.completed == 1);
 	CHECK(!a.ok && b.ok && !disk_error(disk));
 	CHECK(strstr(a.message, "disk helper refused disk_attach"));

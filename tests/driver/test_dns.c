@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* daemon/dns over real sockets on loopback; libc's resolver code makes the questions and reads the answers. */
+/* daemon/dns over real sockets on loopback; libc's resolver code makes the questions and reads the
+ * answers. */
 #include "daemon/dns/dns.h"
 
 #include <arpa/inet.h>
@@ -191,7 +192,8 @@ TEST(other_hosts_get_vm_names_and_nothing_else)
 	teardown();
 }
 
-/* The host's resolver gets a question and answers it; before that, it may answer with another's number. */
+/* The host's resolver gets a question and answers it; before that, it may answer with another's
+ * number. */
 static void play_resolver(uint32_t address, bool wrong_id)
 {
 	uint8_t q[512], out[DNS_REPLY_MAX];
@@ -242,7 +244,8 @@ TEST(answer_with_another_number_is_passed_over)
 TEST(resolvers_of_the_host)
 {
 	char path[256];
-	static const char text[] = "# nameserver 127.0.0.9\nsearch example.org\nnameserver bad\nnameserver\t127.0.0.3\n";
+	static const char text[] = "# nameserver 127.0.0.9\nsearch example.org\nnameserver "
+				   "bad\nnameserver\t127.0.0.3\n";
 
 	setup("127.0.0.2", "system");
 	check_counts(ask("example.org", ns_t_a), ns_r_servfail, 0, 0); /* the file names none */
@@ -270,7 +273,8 @@ TEST(what_gets_no_answer)
 	static const uint8_t bad[][20] = {
 		{0},
 		{0, 1, 0x80, 0, 0, 1}, /* an answer */
-		{0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1}, /* a pointer to itself */
+		{0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0,
+			1}, /* a pointer to itself */
 		{0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 63, 'a'},
 		{0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, '.', 0, 0, 1, 0, 1},
 		{0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'a', 0, 0, 1, 0},
@@ -279,7 +283,8 @@ TEST(what_gets_no_answer)
 
 	setup("127.0.0.2", "system");
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		CHECK_INT(sendto(client, bad[i], i ? 18 : 11, 0, (struct sockaddr *)&server, sizeof(server)),
+		CHECK_INT(sendto(client, bad[i], i ? 18 : 11, 0, (struct sockaddr *)&server,
+				  sizeof(server)),
 			i ? 18 : 11);
 	CHECK_INT(sendto(client, notify, 12, 0, (struct sockaddr *)&server, sizeof(server)), 12);
 	check_counts(receive(), ns_r_notimpl, 0, 0); /* of the last, which came behind all others */
@@ -295,7 +300,8 @@ TEST(long_names_and_cut_packets)
 	int n;
 
 	for (int i = 0; i < 4; i++)
-		snprintf(name + strlen(name), sizeof(name) - strlen(name), "%.*s.", i == 3 ? 58 : 63,
+		snprintf(name + strlen(name), sizeof(name) - strlen(name), "%.*s.",
+			i == 3 ? 58 : 63,
 			"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
 	strcat(name, "vm");
 	n = res_mkquery(ns_o_query, name, ns_c_in, ns_t_a, NULL, 0, NULL, q, sizeof(q));

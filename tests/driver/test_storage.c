@@ -10,8 +10,8 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "common/fd.h"
 #include "common/disk_layout.h"
+#include "common/fd.h"
 #include "daemon/driver/storage_impl.h"
 #include "tests/driver/spin.h"
 
@@ -358,10 +358,12 @@ TEST(choose_by_the_disk_helper)
 
 	if (!storage_dm_fs_ok(test_tmpdir()))
 		test_skip("the tests' folder is on no ext4, btrfs or xfs");
-	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, test_tmpdir(), NULL, &reason, &err) == &storage_dm);
+	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, test_tmpdir(), NULL, &reason, &err) ==
+		&storage_dm);
 	CHECK(strstr(reason, "dm-snapshot: ") == reason);
 	bg_err_set(&helper, BG_ERR_HELPER_MISSING, ENOENT, "it is not there");
-	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, test_tmpdir(), helper, &other, &err) == &storage_copy);
+	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, test_tmpdir(), helper, &other, &err) ==
+		&storage_copy);
 	CHECK(strstr(other, "copy: ") == other && strstr(other, "it is not there"));
 	CHECK(!storage_choose_rest(CONFIG_STORAGE_DM, test_tmpdir(), helper, &none, &err));
 	CHECK(err->code == BG_ERR_CONFIG && strstr(err->message, "it is not there"));
@@ -383,7 +385,8 @@ TEST(overlay_is_sparse_and_as_long_as_the_layout_says)
 	storage_call_free(o.call);
 	CHECK(storage_dm_fits(source) == (st.st_size % BG_DISK_CHUNK == 0));
 	CHECK_INT((int64_t)bg_disk_overlay_size((uint64_t)st.st_size, 100 * MIB),
-		(int64_t)(bg_disk_store_size((uint64_t)st.st_size) + 100 * MIB - (uint64_t)st.st_size));
+		(int64_t)(bg_disk_store_size((uint64_t)st.st_size) + 100 * MIB -
+			  (uint64_t)st.st_size));
 	CHECK_INT(stat(target, &st), 0);
 	CHECK(st.st_blocks == 0 && st.st_size > (off_t)(100 * MIB));
 	teardown();

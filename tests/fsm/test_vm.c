@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The whole life of a VM over fakes: every state with every event, a failure at every step, a cancel at
- * every stage, a daemon that ends at every state; after each, nothing may be left that the table does not say.
+ * The whole life of a VM over fakes: every state with every event, a failure at every step, a
+ * cancel at every stage, a daemon that ends at every state; after each, nothing may be left that
+ * the table does not say.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -22,7 +23,8 @@ static struct vm *vm(const char *name)
 	return vms_find(w.engine.vms, name);
 }
 
-/* The requests that each state takes; all others are refused. Written out, so that the table cannot drift by itself. */
+/* The requests that each state takes; all others are refused. Written out, so that the table cannot
+ * drift by itself. */
 TEST(every_state_with_every_request)
 {
 	static const char *const allowed[VM_STATE_MAX_] = {
@@ -38,7 +40,8 @@ TEST(every_state_with_every_request)
 		char got[128] = "";
 
 		for (int e = VM_EV_START; e <= VM_EV_SET; e++) {
-			const struct vm_transition *t = vm_transition_find((enum vm_state)s, (enum vm_event)e);
+			const struct vm_transition *t =
+				vm_transition_find((enum vm_state)s, (enum vm_event)e);
 
 			if (!t)
 				continue;
@@ -503,9 +506,13 @@ TEST(known_hosts_follows_the_vms)
 
 	world_open(&w, NULL);
 	CHECK_INT(world_create(&w, "a", false), OP_DONE);
-	CHECK_INT(bg_read_file_at(AT_FDCWD, keys_known_hosts_path(w.engine.keys), 4096, &before, NULL), 0);
+	CHECK_INT(bg_read_file_at(
+			  AT_FDCWD, keys_known_hosts_path(w.engine.keys), 4096, &before, NULL),
+		0);
 	CHECK(strncmp(before, "a ssh-ed25519 ", 14) == 0);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
-	CHECK_INT(bg_read_file_at(AT_FDCWD, keys_known_hosts_path(w.engine.keys), 4096, &after, NULL), 0);
+	CHECK_INT(
+		bg_read_file_at(AT_FDCWD, keys_known_hosts_path(w.engine.keys), 4096, &after, NULL),
+		0);
 	CHECK_STR(after, "");
 }

@@ -63,10 +63,19 @@ static void make_paths(struct world *w)
 /* Rows as an import and a build would leave them. */
 static void make_assets(struct world *w)
 {
-	_free_ char *kernel = path_of("vmlinuz"), *rootfs = path_of("rootfs"), *seed = path_of("seed");
-	struct kernel_row k = {.name = (char *)"k", .ready = true, .format = (char *)"elf", .path = kernel};
-	struct image_row i = {.name = (char *)"img", .managed = true, .ready = true, .kernel = (char *)"k",
-		.source = (char *)"build", .rootfs = rootfs, .work_seed = seed, .has_sshd = true, .size_bytes = MIB};
+	_free_ char *kernel = path_of("vmlinuz"), *rootfs = path_of("rootfs"),
+		    *seed = path_of("seed");
+	struct kernel_row k = {
+		.name = (char *)"k", .ready = true, .format = (char *)"elf", .path = kernel};
+	struct image_row i = {.name = (char *)"img",
+		.managed = true,
+		.ready = true,
+		.kernel = (char *)"k",
+		.source = (char *)"build",
+		.rootfs = rootfs,
+		.work_seed = seed,
+		.has_sshd = true,
+		.size_bytes = MIB};
 
 	put_file(kernel);
 	put_file(rootfs);
@@ -97,7 +106,8 @@ static void on_changed(struct op *op, void *userdata)
 	const json_t *stages = json_object_get(record, "stages");
 	const json_t *stage = json_array_get(stages, json_array_size(stages) - 1);
 
-	if (!w->cancel_at || !bg_streq(json_string_value(json_object_get(stage, "name")), w->cancel_at))
+	if (!w->cancel_at ||
+		!bg_streq(json_string_value(json_object_get(stage, "name")), w->cancel_at))
 		return;
 	w->cancel_at = NULL;
 	CHECK_INT(loop_defer(w->engine.loop, "test-cancel", cancel_now, op, &w->cancel), 0);
@@ -109,8 +119,13 @@ static void open_engine(struct world *w, bool fresh)
 	struct engine *e = &w->engine;
 	struct bg_err *err = NULL;
 
-	*e = (struct engine){.paths = &w->paths, .config = w->config, .init_path = w->init_path, .helper_path = "/fake",
-		.started_at = time(NULL), .storage = &storage_fake, .storage_reason = "a test",
+	*e = (struct engine){.paths = &w->paths,
+		.config = w->config,
+		.init_path = w->init_path,
+		.helper_path = "/fake",
+		.started_at = time(NULL),
+		.storage = &storage_fake,
+		.storage_reason = "a test",
 		.storage_known = true};
 	CHECK_INT(loop_new(&e->loop), 0);
 	CHECK_INT(events_new(&e->events), 0);
@@ -202,10 +217,14 @@ static void on_poll(void *userdata)
 
 void world_run(struct world *w, bool (*cond)(struct world *w, void *userdata), void *userdata)
 {
-	struct wait wait = {.w = w, .cond = cond, .userdata = userdata, .deadline = loop_now_usec() + WAIT_USEC};
+	struct wait wait = {.w = w,
+		.cond = cond,
+		.userdata = userdata,
+		.deadline = loop_now_usec() + WAIT_USEC};
 	struct loop_source *ticker = NULL;
 
-	CHECK_INT(loop_add_ticker(w->engine.loop, "test-wait", POLL_USEC, on_poll, &wait, &ticker), 0);
+	CHECK_INT(loop_add_ticker(w->engine.loop, "test-wait", POLL_USEC, on_poll, &wait, &ticker),
+		0);
 	loop_run(w->engine.loop);
 	loop_source_free(ticker);
 	CHECK(!wait.late);
@@ -249,7 +268,8 @@ enum op_state world_ask(struct world *w, const char *name, enum vm_event event)
 	_err_ struct bg_err *err = NULL;
 	struct op *op;
 
-	if (vm_ask(vms_find(w->engine.vms, name), event, &(struct vm_options){.stop_timeout_s = 2}, &op, &err) < 0)
+	if (vm_ask(vms_find(w->engine.vms, name), event, &(struct vm_options){.stop_timeout_s = 2},
+		    &op, &err) < 0)
 		test_fail(__FILE__, __LINE__, "%s refused: %s", vm_event_str(event), err->message);
 	return world_wait(w, op);
 }

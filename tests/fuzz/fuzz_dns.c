@@ -15,8 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (q.end > size || (r < 0 && q.end != DNS_HEAD))
 		abort();
-	n = r < 0 || !dns_vm_name(&q, name) ? dns_reply_code(&q, data, DNS_REFUSED, out) :
-					      dns_reply_zone(&q, data, name[0] == 'a', data[0], out);
+	n = r < 0 || !dns_vm_name(&q, name)
+		    ? dns_reply_code(&q, data, DNS_REFUSED, out)
+		    : dns_reply_zone(&q, data, name[0] == 'a', data[0], out);
 	if (n < q.end || n > sizeof(out) || memcmp(out, data, 2) != 0 ||
 		memcmp(out + DNS_HEAD, data + DNS_HEAD, q.end - DNS_HEAD) != 0)
 		abort();

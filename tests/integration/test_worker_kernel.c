@@ -13,7 +13,7 @@
 #include "tests/lib/test.h"
 
 #define RELEASE "6.1.0-test"
-#define TREE "./lib/modules/" RELEASE "/"
+#define TREE	"./lib/modules/" RELEASE "/"
 
 static void expect_error(struct worker_answer *a, const char *code, const char *words)
 {

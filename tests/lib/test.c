@@ -2,8 +2,8 @@
 /* See test.h. Each test runs in a forked child under an alarm; its verdict is its exit status. */
 #include "tests/lib/test.h"
 
-#include <stdarg.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <sys/wait.h>
 
 #include "common/fd.h"

@@ -30,7 +30,8 @@ static void make_files(off_t base, off_t overlay)
 
 static enum priv_code check_as(int base_flags, int overlay_flags, uid_t uid)
 {
-	int a = open(base_path, base_flags | O_CLOEXEC), b = open(overlay_path, overlay_flags | O_CLOEXEC);
+	int a = open(base_path, base_flags | O_CLOEXEC),
+	    b = open(overlay_path, overlay_flags | O_CLOEXEC);
 	struct disk_files files;
 	enum priv_code code;
 
@@ -50,7 +51,8 @@ static void need_file_system(void)
 {
 	make_files(BASE, (off_t)bg_disk_overlay_size(BASE, BASE));
 	if (check() == PRIV_CODE_FILE)
-		test_skip("the tests' folder is on no file system that disks are made on (ext4, btrfs, xfs)");
+		test_skip("the tests' folder is on no file system that disks are made on (ext4, "
+			  "btrfs, xfs)");
 }
 
 TEST(good_files)
@@ -156,7 +158,8 @@ TEST(other_kinds)
 TEST(file_systems)
 {
 	CHECK(disk_fs_ok(EXT4_SUPER_MAGIC) && disk_fs_ok(BTRFS_SUPER_MAGIC));
-	CHECK(!disk_fs_ok(TMPFS_MAGIC) && !disk_fs_ok(PROC_SUPER_MAGIC) && !disk_fs_ok(0x65735546 /* FUSE */));
+	CHECK(!disk_fs_ok(TMPFS_MAGIC) && !disk_fs_ok(PROC_SUPER_MAGIC) &&
+		!disk_fs_ok(0x65735546 /* FUSE */));
 	CHECK(!disk_fs_ok(NFS_SUPER_MAGIC) && !disk_fs_ok(OVERLAYFS_SUPER_MAGIC) && !disk_fs_ok(0));
 }
 
@@ -175,7 +178,8 @@ TEST(sizes)
 	CHECK_INT(check(), PRIV_CODE_SIZE);
 	make_files(BASE, store + BG_DISK_CHUNK);
 	CHECK_INT(check(), PRIV_CODE_OK);
-	make_files((off_t)BG_DISK_BASE_MAX + BG_DISK_CHUNK, (off_t)bg_disk_store_size(BG_DISK_BASE_MAX) * 2);
+	make_files((off_t)BG_DISK_BASE_MAX + BG_DISK_CHUNK,
+		(off_t)bg_disk_store_size(BG_DISK_BASE_MAX) * 2);
 	CHECK_INT(check(), PRIV_CODE_SIZE);
 }
 
@@ -213,10 +217,12 @@ TEST(headers)
 	}
 }
 
-/* The store has room for each chunk of the base, its areas and header, as the kernel counts them. */
+/* The store has room for each chunk of the base, its areas and header, as the kernel counts them.
+ */
 TEST(store_holds_the_whole_base)
 {
-	static const uint64_t bases[] = {4096, MIB, 424 * MIB, 424 * MIB + 4096, 8 * GIB, BG_DISK_BASE_MAX};
+	static const uint64_t bases[] = {
+		4096, MIB, 424 * MIB, 424 * MIB + 4096, 8 * GIB, BG_DISK_BASE_MAX};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
 		uint64_t chunks = bases[i] / 4096, areas = chunks / 256 + 1;
@@ -225,4 +231,3 @@ TEST(store_holds_the_whole_base)
 		CHECK_INT(bg_disk_store_size(bases[i]) % MIB, 0);
 	}
 }
-

@@ -6,7 +6,8 @@ TEST(set_returns_negative_errno)
 {
 	_err_ struct bg_err *err = NULL;
 
-	CHECK_INT(bg_err_set(&err, BG_ERR_VM_NOT_FOUND, ENOENT, "no VM named \"%s\"", "a"), -ENOENT);
+	CHECK_INT(
+		bg_err_set(&err, BG_ERR_VM_NOT_FOUND, ENOENT, "no VM named \"%s\"", "a"), -ENOENT);
 	CHECK_STR(err->message, "no VM named \"a\"");
 	CHECK_STR(err->hint, "`banger vm list` shows what there is");
 	CHECK_STR(bg_err_code_str(err->code), "vm.not_found");

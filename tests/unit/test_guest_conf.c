@@ -44,8 +44,8 @@ TEST(the_least)
 
 TEST(each_needed_key_is_missed)
 {
-	static const char *const lines[] = {"id " ID "\n", "hostname a\n", "root vda\n",
-		"agent vsock\n"};
+	static const char *const lines[] = {
+		"id " ID "\n", "hostname a\n", "root vda\n", "agent vsock\n"};
 
 	for (size_t skip = 0; skip < ARRAY_SIZE(lines); skip++) {
 		_err_ struct bg_err *err = NULL;
@@ -64,10 +64,18 @@ TEST(each_needed_key_is_missed)
 
 TEST(what_the_daemon_writes_is_what_the_guest_reads)
 {
-	const struct guest_conf in = {.id = ID, .hostname = "web-1", .root = "vda", .work = "vdb",
-		.modules = "vdc", .addr = "10.209.1.2", .gateway = "10.209.1.1",
-		.mac = "02:62:67:00:01:00", .dns = "10.209.1.1", .agent = "vsock",
-		.poweroff = "reset", .time = 1790000000};
+	const struct guest_conf in = {.id = ID,
+		.hostname = "web-1",
+		.root = "vda",
+		.work = "vdb",
+		.modules = "vdc",
+		.addr = "10.209.1.2",
+		.gateway = "10.209.1.1",
+		.mac = "02:62:67:00:01:00",
+		.dns = "10.209.1.1",
+		.agent = "vsock",
+		.poweroff = "reset",
+		.time = 1790000000};
 	_free_ char *text = NULL;
 	struct conf c;
 
@@ -86,8 +94,8 @@ TEST(what_the_daemon_writes_is_what_the_guest_reads)
 
 TEST(a_value_cannot_smuggle_a_line)
 {
-	const struct guest_conf in = {.id = ID, .hostname = "a\nroot vdz", .root = "vda",
-		.agent = "virtio"};
+	const struct guest_conf in = {
+		.id = ID, .hostname = "a\nroot vdz", .root = "vda", .agent = "virtio"};
 	_free_ char *text = NULL;
 
 	CHECK_INT(initrd_conf_text(&in, &text, NULL), -EINVAL);

@@ -44,7 +44,10 @@ static void need(const char *tool)
 }
 
 static const struct guest_conf conf = {.id = "0123456789abcdef0123456789abcdef",
-	.hostname = "a", .root = "vda", .agent = "virtio", .host_key = "secret\n",
+	.hostname = "a",
+	.root = "vda",
+	.agent = "virtio",
+	.host_key = "secret\n",
 	.authorized_keys = "ssh-ed25519 AAAA me\n"};
 
 TEST(cpio_reads_what_was_written)
