@@ -12,7 +12,7 @@ from labhost import SOURCE, run
 from privclient import CLEANUP, DISK_ATTACH, DISK_DETACH, DISK_HELPER, Helper, message
 from trace import Tracer
 
-RECVMSG = 47  # in which an idle helper sleeps
+PPOLL = 271  # in which an idle helper sleeps
 LIMIT = 1000
 
 
@@ -32,7 +32,7 @@ def wait_idle(helper):
     end = time.monotonic() + 30
     while time.monotonic() < end:
         with open(f"/proc/{helper.pid}/syscall") as f:
-            if f.read().split()[0] == str(RECVMSG):
+            if f.read().split()[0] == str(PPOLL):
                 return
         time.sleep(0.001)
     raise AssertionError("the helper does not wait for requests")
@@ -43,14 +43,14 @@ def drive(helper, data, fds, stop_at):
     a whole answer when it got so far, else None."""
     wait_idle(helper)
     tracer = Tracer(helper.pid)
-    assert tracer.run_to_entry() == RECVMSG
+    assert tracer.run_to_entry() == PPOLL
     helper.raw(data, fds)
     for n in range(LIMIT):
         if n == stop_at:
             tracer.run_to_entry()
             tracer.kill()
             return None
-        if tracer.run_to_entry() == RECVMSG:
+        if tracer.run_to_entry() == PPOLL:
             tracer.kill()
             return n
     raise AssertionError("the answer does not end")
