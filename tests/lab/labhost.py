@@ -74,9 +74,6 @@ class Dev(HostUser):
             name = os.path.relpath(path, state).replace("/", "-")
             shutil.copy(path, f"{RESULTS}/{self.name}-boot{BOOT}-{name}")
 
-    def env(self, **more):
-        return super().env(XDG_RUNTIME_DIR=self.runtime, **more)
-
 
 def kernel_release():
     return platform.release()

@@ -32,7 +32,11 @@ class HostUser:
         subprocess.run(cmd, check=True, capture_output=True)
         entry = pwd.getpwnam(self.name)
         self.uid, self.gid = entry.pw_uid, entry.pw_gid
-        os.chown(self.home, self.uid, self.gid)
+        # What a login would bring. /run/user/UID may be left over from an earlier user of that number.
+        self.runtime = self.home + "/run"
+        os.mkdir(self.runtime, 0o700)
+        for path in (self.home, self.runtime):
+            os.chown(path, self.uid, self.gid)
         return self
 
     def __exit__(self, *exc):
@@ -48,7 +52,7 @@ class HostUser:
 
     def env(self, **more):
         return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": "/bin/bash",
-                "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **more}
+                "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "XDG_RUNTIME_DIR": self.runtime, **more}
 
     def popen(self, argv, **kw):
         kw.setdefault("env", self.env())
