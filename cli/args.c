@@ -142,6 +142,14 @@ static int take_flag(struct args *args, int argc, char **argv, struct bg_err **e
 		used = 2;
 	}
 	args->values[f - c->flags] = f->value ? value : f->name;
+	if (f->value && args->given_count == ARGS_GIVEN_MAX)
+		return usage_error(c,
+			bg_err_set(err, BG_ERR_USAGE, E2BIG, "more than %d flags", ARGS_GIVEN_MAX),
+			err);
+	if (f->value) {
+		args->given[args->given_count].flag = (size_t)(f - c->flags);
+		args->given[args->given_count++].value = value;
+	}
 	return used;
 }
 
@@ -168,17 +176,26 @@ static int take_positional(struct args *args, char *word, struct bg_err **err)
 		err);
 }
 
+bool args_is_pattern(const char *word)
+{
+	return strpbrk(word, "*?[") != NULL;
+}
+
 static int check_names(const struct args *args, struct bg_err **err)
 {
-	static const char *const kinds[] = {
-		[ARG_VM] = "VM", [ARG_IMAGE] = "image", [ARG_KERNEL] = "kernel", [ARG_NEW] = "VM"};
+	static const char *const kinds[] = {[ARG_VM] = "VM",
+		[ARG_VMS] = "VM",
+		[ARG_IMAGE] = "image",
+		[ARG_KERNEL] = "kernel",
+		[ARG_NEW] = "VM"};
 	enum arg_kind kind = args->command->kind;
 	int r = 0;
 
-	if (kind != ARG_VM && kind != ARG_IMAGE && kind != ARG_KERNEL && kind != ARG_NEW)
+	if (kind >= ARRAY_SIZE(kinds) || !kinds[kind])
 		return 0;
 	for (size_t i = 0; i < args->count && r >= 0; i++)
-		r = bg_name_check(kinds[kind], args->positional[i], err);
+		if (kind != ARG_VMS || !args_is_pattern(args->positional[i]))
+			r = bg_name_check(kinds[kind], args->positional[i], err);
 	return r;
 }
 
@@ -301,6 +318,14 @@ const char *args_value(const struct args *args, const char *flag)
 	for (size_t i = 0; flags[i].name; i++)
 		if (bg_streq(flags[i].name, flag))
 			return args->values[i];
+	return NULL;
+}
+
+const char *args_nth(const struct args *args, const char *flag, size_t nth)
+{
+	for (size_t i = 0; i < args->given_count; i++)
+		if (bg_streq(args->command->flags[args->given[i].flag].name, flag) && nth-- == 0)
+			return args->given[i].value;
 	return NULL;
 }
 

@@ -18,6 +18,7 @@ enum arg_kind {
 	ARG_TEXT,
 	ARG_NEW, /* a name that is to be given */
 	ARG_VM,
+	ARG_VMS, /* names of VMs, or patterns over them */
 	ARG_IMAGE,
 	ARG_KERNEL,
 	ARG_FILE,
@@ -64,7 +65,7 @@ struct command {
 	int (*run)(struct cli *cli, const struct args *args, struct bg_err **err);
 };
 
-enum { ARGS_FLAGS_MAX = 16 };
+enum { ARGS_FLAGS_MAX = 20, ARGS_GIVEN_MAX = 64 };
 
 struct args {
 	const struct command *command;
@@ -72,6 +73,12 @@ struct args {
 	size_t count;
 	char **rest;			    /* ends with NULL; itself NULL when there was no "--" */
 	const char *values[ARGS_FLAGS_MAX]; /* by the row's flags; a switch holds its name */
+	/* Every flag with a value, in the order of the command line: for those that may be repeated. */
+	struct {
+		size_t flag; /* index into the row's flags */
+		const char *value;
+	} given[ARGS_GIVEN_MAX];
+	size_t given_count;
 	bool help;
 };
 
@@ -86,12 +93,17 @@ int args_unknown(const struct command *const *rows, int argc, char **argv, struc
 
 /* The value of a flag of this row, NULL when it was not given. */
 const char *args_value(const struct args *args, const char *flag);
+/* The value of the nth (from 0) time that the flag was given; NULL beyond the last. */
+const char *args_nth(const struct args *args, const char *flag, size_t nth);
 bool args_has(const struct args *args, const char *flag);
 /* *ret stays as it is when the flag was not given. */
 int args_size_mib(const struct args *args, const char *flag, uint64_t min, uint64_t max,
 	uint64_t *ret, struct bg_err **err);
 int args_number(const struct args *args, const char *flag, uint64_t min, uint64_t max,
 	uint64_t *ret, struct bg_err **err);
+
+/* Whether a word stands for names that match it ("web-*"), and is none itself. */
+bool args_is_pattern(const char *word);
 
 /* Edits (insert, delete, replace, swap) between two words. */
 unsigned args_distance(const char *a, const char *b);

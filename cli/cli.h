@@ -12,6 +12,8 @@ struct cli {
 	struct term out, err;
 	bool json;   /* --json was given */
 	bool timing; /* --timing was given */
+	bool listed; /* VMs were chosen by a pattern or --all: --json prints a list, also of one */
+	uint64_t parallel; /* --parallel: operations at once; 0: the default */
 };
 
 /* Each ends with a row whose path is NULL. */

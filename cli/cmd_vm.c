@@ -1,113 +1,25 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * cmd_vm.c: the commands about VMs that are one call or one operation: create,
- * start, stop, restart, kill, delete, list, show. ssh and logs are in cmd_vm_io.c.
+ * list, show; and the rows of all others, which are in cmd_vm_many.c and cmd_vm_io.c.
  */
 #include "cli/cmd_vm_io.h"
-#include "cli/jobs.h"
+#include "cli/cmd_vm_many.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/name.h"
 #include "common/size.h"
 
-static const char *target(const struct job *job)
-{
-	const char *name = render_text(job->op, "target");
-
-	return *name ? name : job->name;
-}
-
-static const json_t *result_of(const struct job *job)
-{
-	return json_object_get(job->op, "result");
-}
-
-/* "web  started in 4.2 s  10.209.1.2" */
-static void report_line(
-	struct cli *cli, const struct job *job, const char *what, const char *address)
-{
-	char took[DURATION_TEXT];
-	_free_ char *clean = term_clean(address);
-	const struct term *t = &cli->out;
-
-	fprintf(t->file, "%s%s%s %s in %s%s%s\n", term_style(t, STYLE_BOLD), target(job),
-		term_plain(t), what,
-		render_duration((uint64_t)render_int(job->op, "elapsed_ms"), took),
-		bg_isempty(clean) ? "" : ", at ", clean ? clean : "");
-}
-
 static void report_created(struct cli *cli, const struct job *job)
 {
-	const json_t *vm = result_of(job);
+	const json_t *vm = vm_report_record(job);
 	bool running = bg_streq(render_text(vm, "state"), "running");
 
-	report_line(cli, job, running ? "is ready" : "is made", render_text(vm, "address"));
+	vm_report_line(cli, job, running ? "is ready" : "is made", render_text(vm, "address"));
 	if (!cli->out.tty)
 		return;
 	fprintf(cli->out.file, "%s  banger vm %s %s%s\n", term_style(&cli->out, STYLE_DIM),
-		running ? "ssh" : "start", target(job), term_plain(&cli->out));
-}
-
-static void report_started(struct cli *cli, const struct job *job)
-{
-	report_line(cli, job, "is ready", render_text(result_of(job), "address"));
-}
-
-static void report_restarted(struct cli *cli, const struct job *job)
-{
-	report_line(cli, job, "is ready again", render_text(result_of(job), "address"));
-}
-
-static void report_stopped(struct cli *cli, const struct job *job)
-{
-	report_line(cli, job, "stopped", NULL);
-}
-
-static void report_killed(struct cli *cli, const struct job *job)
-{
-	report_line(cli, job, "killed", NULL);
-}
-
-static void report_set(struct cli *cli, const struct job *job)
-{
-	bool nat = false;
-
-	(void)bg_json_get_bool(result_of(job), "nat", &nat);
-	report_line(cli, job, nat ? "has NAT now, set" : "has no NAT now, set", NULL);
-}
-
-static void report_deleted(struct cli *cli, const struct job *job)
-{
-	report_line(cli, job, "deleted", NULL);
-}
-
-static bool named_before(const struct args *args, size_t i)
-{
-	for (size_t j = 0; j < i; j++)
-		if (bg_streq(args->positional[j], args->positional[i]))
-			return true;
-	return false;
-}
-
-/* One job for each name; a name given twice counts once. body is shared, and taken. */
-static int run_many(struct cli *cli, const struct args *args, const char *verb, enum route route,
-	json_t *body, job_report *report)
-{
-	_free_ struct job *jobs = calloc(args->count, sizeof(*jobs));
-	size_t count = 0;
-	int status;
-
-	if (!jobs)
-		abort();
-	for (size_t i = 0; i < args->count; i++)
-		if (!named_before(args, i))
-			jobs[count++] = (struct job){.name = args->positional[i],
-				.route = route,
-				.body = json_incref(body)};
-	status = jobs_run(cli, verb, jobs, count, report);
-	jobs_done(jobs, count);
-	json_decref(body);
-	return status;
+		running ? "ssh" : "start", vm_report_target(job), term_plain(&cli->out));
 }
 
 static void set_text(json_t *body, const char *key, const char *value)
@@ -179,57 +91,6 @@ static int vm_create(struct cli *cli, const struct args *args, struct bg_err **e
 		json_object_set_new(body, "start", json_false());
 	return job_run_one(cli, "create", name ? name : "the new VM", ROUTE_VM_CREATE,
 		TAKE_PTR(body), report_created);
-}
-
-static int vm_start(struct cli *cli, const struct args *args, struct bg_err **err)
-{
-	return run_many(cli, args, "start", ROUTE_VM_START, NULL, report_started);
-}
-
-static int vm_restart(struct cli *cli, const struct args *args, struct bg_err **err)
-{
-	return run_many(cli, args, "restart", ROUTE_VM_RESTART, NULL, report_restarted);
-}
-
-static int vm_delete(struct cli *cli, const struct args *args, struct bg_err **err)
-{
-	return run_many(cli, args, "delete", ROUTE_VM_DELETE, NULL, report_deleted);
-}
-
-static int vm_stop(struct cli *cli, const struct args *args, struct bg_err **err)
-{
-	uint64_t timeout = 0;
-	json_t *body = NULL;
-	int r;
-
-	r = args_number(args, "--timeout", 1, 3600, &timeout, err);
-	if (r < 0)
-		return r;
-	if (timeout)
-		body = json_pack("{s:I}", "timeout_s", (json_int_t)timeout);
-	return run_many(cli, args, "stop", ROUTE_VM_STOP, body, report_stopped);
-}
-
-static int vm_set(struct cli *cli, const struct args *args, struct bg_err **err)
-{
-	bool on = args_has(args, "--nat");
-
-	if (on == args_has(args, "--no-nat"))
-		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "give --nat or --no-nat%s",
-			on ? ", not both" : "");
-	return run_many(cli, args, "set", ROUTE_VM_SET, json_pack("{s:b}", "nat", on), report_set);
-}
-
-static int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err)
-{
-	const char *name = args_value(args, "--signal");
-	json_t *body = NULL;
-
-	if (name && strncmp(name, "SIG", 3) == 0)
-		name += 3;
-	if (name)
-		body = json_pack("{s:o}", "signal", bg_json_str(name));
-	return run_many(cli, args, "kill", ROUTE_VM_KILL, body, report_killed);
 }
 
 /* The state in one word, with what else the reader must know. */
@@ -395,10 +256,23 @@ static int vm_show(struct cli *cli, const struct args *args, struct bg_err **err
 	return BG_EXIT_OK;
 }
 
+#define FLAG_PARALLEL                                                                              \
+	{                                                                                          \
+		"--parallel", "N", ARG_NUMBER, "how many at once (default 8)"                      \
+	}
+#define FLAG_MANY                                                                                  \
+	{"--all", NULL, ARG_NONE, "every VM that this is not true of already"}, FLAG_PARALLEL
+
 static const struct flag no_flags[] = {FLAG_END};
 static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
-static const struct flag operation_flags[] = {FLAG_JSON, FLAG_TIMING, FLAG_END};
-static const struct flag delete_flags[] = {FLAG_TIMING, FLAG_END};
+static const struct flag operation_flags[] = {FLAG_MANY, FLAG_JSON, FLAG_TIMING, FLAG_END};
+static const struct flag delete_flags[] = {FLAG_MANY, FLAG_TIMING, FLAG_END};
+static const struct flag prune_flags[] = {
+	{"--force", NULL, ARG_NONE, "do not ask", 'f'},
+	FLAG_PARALLEL,
+	FLAG_TIMING,
+	FLAG_END,
+};
 static const struct flag create_flags[] = {
 	{"--name", "NAME", ARG_NEW, "its name; banger finds one when you give none"},
 	{"--image", "NAME", ARG_IMAGE, "the image it is made of"},
@@ -416,12 +290,14 @@ static const struct flag create_flags[] = {
 };
 static const struct flag stop_flags[] = {
 	{"--timeout", "SECONDS", ARG_NUMBER, "kill it when it has not shut down by then"},
+	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,
 };
 static const struct flag kill_flags[] = {
 	{"--signal", "NAME", ARG_SIGNAL, "the signal to send: TERM, KILL, ... (default KILL)"},
+	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,
@@ -429,6 +305,7 @@ static const struct flag kill_flags[] = {
 static const struct flag set_flags[] = {
 	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
 	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
+	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,
@@ -439,6 +316,11 @@ static const struct flag logs_flags[] = {
 	{"--vmm", NULL, ARG_NONE, "what the VMM said, instead of the guest's console"},
 	FLAG_END,
 };
+
+#define MANY_DETAILS                                                                               \
+	"A name may be a pattern such as 'web-*', quoted so that the shell leaves it alone. A "    \
+	"pattern and --all pass over VMs that need nothing done. Each VM gets a line of its own; " \
+	"the exit status is that of the first that failed."
 
 const struct command vm_commands[] = {
 	{.path = "vm create",
@@ -452,61 +334,70 @@ const struct command vm_commands[] = {
 		.example = "banger vm create web --memory 2G --nat",
 		.run = vm_create},
 	{.path = "vm start",
-		.kind = ARG_VM,
-		.min_args = 1,
+		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = operation_flags,
-		.usage = "NAME...",
-		.summary = "start VMs, all at once",
-		.example = "banger vm start web db",
+		.usage = "NAME...|--all",
+		.summary = "start VMs, several at once",
+		.details = MANY_DETAILS,
+		.example = "banger vm start web db\nbanger vm start 'web-*'",
 		.run = vm_start},
 	{.path = "vm stop",
-		.kind = ARG_VM,
-		.min_args = 1,
+		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = stop_flags,
-		.usage = "NAME...",
+		.usage = "NAME...|--all",
 		.summary = "shut VMs down cleanly; they keep their disks",
-		.example = "banger vm stop web db",
+		.details = MANY_DETAILS,
+		.example = "banger vm stop web db\nbanger vm stop --all",
 		.run = vm_stop},
 	{.path = "vm restart",
-		.kind = ARG_VM,
-		.min_args = 1,
+		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = operation_flags,
-		.usage = "NAME...",
+		.usage = "NAME...|--all",
 		.summary = "stop VMs and start them again",
+		.details = MANY_DETAILS,
 		.example = "banger vm restart web",
 		.run = vm_restart},
 	{.path = "vm kill",
-		.kind = ARG_VM,
-		.min_args = 1,
+		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = kill_flags,
-		.usage = "NAME...",
+		.usage = "NAME...|--all",
 		.summary = "end VMs at once, as a power cut would",
+		.details = MANY_DETAILS,
 		.example = "banger vm kill web\nbanger vm kill --signal TERM web",
 		.run = vm_kill},
 	{.path = "vm set",
-		.kind = ARG_VM,
-		.min_args = 1,
+		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = set_flags,
-		.usage = "NAME...",
+		.usage = "NAME...|--all",
 		.summary = "change VMs; a running one at once",
+		.details = MANY_DETAILS,
 		.example = "banger vm set web --nat",
 		.run = vm_set},
 	{.path = "vm delete",
 		.alias = "vm rm",
-		.kind = ARG_VM,
-		.min_args = 1,
+		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = delete_flags,
-		.usage = "NAME...",
+		.usage = "NAME...|--all",
 		.summary = "remove VMs with their disks, for good",
-		.details = "A VM that runs is killed first. There is no question and no way back.",
-		.example = "banger vm delete web",
+		.details = "A VM that runs is killed first. There is no question and no way "
+			   "back. " MANY_DETAILS,
+		.example = "banger vm delete web\nbanger vm delete 'test-*'",
 		.run = vm_delete},
+	{.path = "vm prune",
+		.flags = prune_flags,
+		.usage = "",
+		.summary = "remove every VM that is not running, after a question",
+		.details =
+			"Lists them and asks first. Without a terminal to ask on it does nothing "
+			"unless -f is given.",
+		.example = "banger vm prune",
+		.run = vm_prune},
 	{.path = "vm list",
 		.alias = "vm ls",
 		.flags = print_flags,

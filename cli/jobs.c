@@ -8,6 +8,8 @@
 #include "cli/progress.h"
 #include "common/json.h"
 
+enum { AT_ONCE = 8 };
+
 struct run {
 	struct cli *cli;
 	const char *verb;
@@ -15,6 +17,7 @@ struct run {
 	size_t count;
 	job_report *report;
 	struct progress *progress;
+	size_t next; /* the first job that is not asked for yet */
 	int signals; /* signalfd for SIGINT */
 	int interrupts;
 };
@@ -207,6 +210,30 @@ static bool handle_interrupt(struct run *run)
 	return true;
 }
 
+static size_t active_jobs(const struct run *run)
+{
+	size_t active = 0;
+
+	for (size_t i = 0; i < run->next; i++)
+		active += !over(&run->jobs[i]);
+	return active;
+}
+
+/* As many as may go on at once; none any more after Ctrl-C. */
+static void ask_next(struct run *run)
+{
+	size_t limit = run->cli->parallel ? run->cli->parallel : AT_ONCE;
+
+	while (!run->interrupts && run->next < run->count && active_jobs(run) < limit) {
+		struct job *job = &run->jobs[run->next++];
+
+		job->state = JOB_ASKED;
+		if (client_send(run->cli, CLIENT_START, job->route, job->name, NULL, job->body,
+			    &job->http, &job->err) < 0)
+			job_failed(run, job);
+	}
+}
+
 static size_t fill_poll(struct run *run, struct pollfd *pfds)
 {
 	size_t active = 0;
@@ -229,7 +256,7 @@ static bool loop(struct run *run)
 
 	if (!pfds)
 		abort();
-	while (fill_poll(run, pfds) > 0) {
+	for (ask_next(run); fill_poll(run, pfds) > 0; ask_next(run)) {
 		progress_draw(run->progress);
 		if (poll(pfds, run->count + 1, progress_interval_ms(run->progress)) <= 0)
 			continue;
@@ -240,18 +267,6 @@ static bool loop(struct run *run)
 				handle(run, &run->jobs[i]);
 	}
 	return true;
-}
-
-static void ask_all(struct run *run)
-{
-	for (size_t i = 0; i < run->count; i++) {
-		struct job *job = &run->jobs[i];
-
-		job->state = JOB_ASKED;
-		if (client_send(run->cli, CLIENT_START, job->route, job->name, NULL, job->body,
-			    &job->http, &job->err) < 0)
-			job_failed(run, job);
-	}
 }
 
 static void print_records(const struct run *run)
@@ -265,15 +280,47 @@ static void print_records(const struct run *run)
 		if (json_is_object(result))
 			json_array_append(list, result);
 	}
-	if (run->count > 1)
+	if (run->count > 1 || run->cli->listed)
 		render_json(&run->cli->out, list);
 	else if (json_array_size(list) > 0)
 		render_json(&run->cli->out, json_array_get(list, 0));
 }
 
+static size_t count_state(const struct run *run, enum job_state state)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->count; i++)
+		n += run->jobs[i].state == state;
+	return n;
+}
+
+/* "banger: 2 of 5 failed: b, c": errors may have scrolled away between the lines of the others. */
+static void sum_up(const struct run *run, enum job_state state, const char *what)
+{
+	const struct term *t = &run->cli->err;
+	size_t n = count_state(run, state);
+	const char *comma = "";
+
+	if (run->count < 2 || n == 0)
+		return;
+	fprintf(t->file, "%sbanger:%s %zu of %zu %s: ", term_style(t, STYLE_RED), term_plain(t), n,
+		run->count, what);
+	for (size_t i = 0; i < run->count; i++) {
+		if (run->jobs[i].state != state)
+			continue;
+		fprintf(t->file, "%s%s", comma, run->jobs[i].name);
+		comma = ", ";
+	}
+	fputc('\n', t->file);
+}
+
 static int finish(const struct run *run, bool stayed)
 {
 	int status = BG_EXIT_OK;
+
+	sum_up(run, JOB_FAILED, "failed");
+	sum_up(run, JOB_IDLE, "not begun");
 
 	if (run->cli->json)
 		print_records(run);
@@ -316,7 +363,6 @@ int jobs_run(struct cli *cli, const char *verb, struct job *jobs, size_t count, 
 	/* Before Ctrl-C is caught: starting the daemon may take long. */
 	(void)client_wake(cli, NULL);
 	run.signals = signals = catch_interrupts(&old);
-	ask_all(&run);
 	stayed = loop(&run);
 	status = finish(&run, stayed);
 	sigprocmask(SIG_SETMASK, &old, NULL);

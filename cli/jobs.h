@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * jobs.h: runs operations: all requests are sent at once, then all are followed
+ * jobs.h: runs operations: as many at once as --parallel says, all followed
  * together until each has ended. Ctrl-C cancels what runs and waits until it is
- * undone; a second one leaves at once. Prints progress and errors; how success
+ * undone, and begins no other; a second one leaves at once. Prints progress and errors; how success
  * is told is the command's.
  */
 #ifndef BG_CLI_JOBS_H

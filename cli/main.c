@@ -5,6 +5,8 @@
  */
 #include "cli/help.h"
 
+enum { PARALLEL_MAX = 100 };
+
 /* help and version touch nothing: root may read them. */
 static bool for_everyone(const struct command *c)
 {
@@ -13,13 +15,16 @@ static bool for_everyone(const struct command *c)
 
 static int prepare(struct cli *cli, const struct args *args, struct bg_err **err)
 {
+	int r;
+
 	cli->json = args_has(args, "--json");
 	cli->timing = args_has(args, "--timing");
 	if (for_everyone(args->command))
 		return 0;
 	if (geteuid() == 0)
 		return bg_err_set(err, BG_ERR_ROOT, EPERM, "banger does not run as root");
-	return bg_paths_init(&cli->paths, err);
+	r = args_number(args, "--parallel", 1, PARALLEL_MAX, &cli->parallel, err);
+	return r < 0 ? r : bg_paths_init(&cli->paths, err);
 }
 
 static int run_command(

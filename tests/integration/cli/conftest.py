@@ -58,6 +58,9 @@ class Terminal:
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
 
+    def type(self, text):
+        os.write(self.master, text.encode())
+
     def finish(self):
         end = time.monotonic() + DEADLINE_S
         while self._read():

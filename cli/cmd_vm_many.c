@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: ISC */
+#include "cli/cmd_vm_many.h"
+
+#include "cli/vm_pick.h"
+#include "common/json.h"
+
+const char *vm_report_target(const struct job *job)
+{
+	const char *name = render_text(job->op, "target");
+
+	return *name ? name : job->name;
+}
+
+const json_t *vm_report_record(const struct job *job)
+{
+	return json_object_get(job->op, "result");
+}
+
+void vm_report_line(struct cli *cli, const struct job *job, const char *what, const char *address)
+{
+	char took[DURATION_TEXT];
+	_free_ char *clean = term_clean(address);
+	const struct term *t = &cli->out;
+
+	fprintf(t->file, "%s%s%s %s in %s%s%s\n", term_style(t, STYLE_BOLD), vm_report_target(job),
+		term_plain(t), what,
+		render_duration((uint64_t)render_int(job->op, "elapsed_ms"), took),
+		bg_isempty(clean) ? "" : ", at ", clean ? clean : "");
+}
+
+static void report_started(struct cli *cli, const struct job *job)
+{
+	vm_report_line(cli, job, "is ready", render_text(vm_report_record(job), "address"));
+}
+
+static void report_restarted(struct cli *cli, const struct job *job)
+{
+	vm_report_line(cli, job, "is ready again", render_text(vm_report_record(job), "address"));
+}
+
+static void report_stopped(struct cli *cli, const struct job *job)
+{
+	vm_report_line(cli, job, "stopped", NULL);
+}
+
+/* A signal such as USR1 ends nothing. */
+static void report_killed(struct cli *cli, const struct job *job)
+{
+	bool running = bg_streq(render_text(vm_report_record(job), "state"), "running");
+
+	vm_report_line(cli, job, running ? "got the signal and runs on, sent" : "killed", NULL);
+}
+
+static void report_set(struct cli *cli, const struct job *job)
+{
+	bool nat = false;
+
+	(void)bg_json_get_bool(vm_report_record(job), "nat", &nat);
+	vm_report_line(cli, job, nat ? "has NAT now, set" : "has no NAT now, set", NULL);
+}
+
+static void report_deleted(struct cli *cli, const struct job *job)
+{
+	vm_report_line(cli, job, "deleted", NULL);
+}
+
+/* One job for each VM. body is shared, and taken. */
+static int run_picked(struct cli *cli, const struct vm_pick *pick, const char *verb,
+	enum route route, json_t *body, job_report *report)
+{
+	_free_ struct job *jobs = calloc(pick->count + 1, sizeof(*jobs));
+	int status;
+
+	if (!jobs)
+		abort();
+	for (size_t i = 0; i < pick->count; i++)
+		jobs[i] = (struct job){
+			.name = pick->names[i], .route = route, .body = json_incref(body)};
+	status = jobs_run(cli, verb, jobs, pick->count, report);
+	jobs_done(jobs, pick->count);
+	json_decref(body);
+	return status;
+}
+
+/* body is taken. */
+static int run_many(struct cli *cli, const struct args *args, const char *verb, const char *done,
+	enum route route, json_t *body, job_report *report, struct bg_err **err)
+{
+	_pick_ struct vm_pick pick = {0};
+	int r = vm_pick(cli, args, done, &pick, err);
+
+	if (r >= 0 && pick.count == 0 && !cli->json)
+		fprintf(cli->err.file, "there is no VM to %s\n", verb);
+	if (r >= 0)
+		return run_picked(cli, &pick, verb, route, body, report);
+	json_decref(body);
+	return r;
+}
+
+int vm_start(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	return run_many(cli, args, "start", "running", ROUTE_VM_START, NULL, report_started, err);
+}
+
+int vm_restart(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	return run_many(
+		cli, args, "restart", "stopped", ROUTE_VM_RESTART, NULL, report_restarted, err);
+}
+
+int vm_delete(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	return run_many(cli, args, "delete", NULL, ROUTE_VM_DELETE, NULL, report_deleted, err);
+}
+
+int vm_stop(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	uint64_t timeout = 0;
+	json_t *body = NULL;
+	int r;
+
+	r = args_number(args, "--timeout", 1, 3600, &timeout, err);
+	if (r < 0)
+		return r;
+	if (timeout)
+		body = json_pack("{s:I}", "timeout_s", (json_int_t)timeout);
+	return run_many(cli, args, "stop", "stopped", ROUTE_VM_STOP, body, report_stopped, err);
+}
+
+int vm_set(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	bool on = args_has(args, "--nat");
+
+	if (on == args_has(args, "--no-nat"))
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "give --nat or --no-nat%s",
+			on ? ", not both" : "");
+	return run_many(cli, args, "set", NULL, ROUTE_VM_SET, json_pack("{s:b}", "nat", on),
+		report_set, err);
+}
+
+int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *name = args_value(args, "--signal");
+	json_t *body = NULL;
+
+	if (name && strncmp(name, "SIG", 3) == 0)
+		name += 3;
+	if (name)
+		body = json_pack("{s:o}", "signal", bg_json_str(name));
+	return run_many(cli, args, "kill", "stopped", ROUTE_VM_KILL, body, report_killed, err);
+}
+
+/* Not running, and nothing is under way on it: also one whose deletion failed. */
+static bool is_prunable(const json_t *vm)
+{
+	const char *state = render_text(vm, "state");
+
+	return (bg_streq(state, "stopped") || bg_streq(state, "deleting")) &&
+	       !*render_text(vm, "operation");
+}
+
+static int ask_prune(struct cli *cli, const struct vm_pick *pick, struct bg_err **err)
+{
+	char answer[16] = "";
+
+	if (!cli->err.tty || !isatty(STDIN_FILENO)) {
+		int r = bg_err_set(err, BG_ERR_USAGE, EPERM,
+			"%zu VM%s would be deleted, and there is no terminal to ask on",
+			pick->count, pick->count == 1 ? "" : "s");
+
+		bg_err_hint(err, "`banger vm prune -f` does not ask");
+		return r;
+	}
+	for (size_t i = 0; i < pick->count; i++)
+		fprintf(cli->err.file, "  %s\n", pick->names[i]);
+	fprintf(cli->err.file, "Delete %s with their disks, for good? [y/N] ",
+		pick->count == 1 ? "this VM" : "these VMs");
+	fflush(cli->err.file);
+	if (!fgets(answer, sizeof(answer), stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
+		return bg_err_set(err, BG_ERR_CANCELLED, ECANCELED, "nothing was deleted");
+	return 0;
+}
+
+int vm_prune(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_pick_ struct vm_pick pick = {0};
+	_json_ json_t *reply = NULL;
+	const json_t *vm;
+	size_t i;
+	int r = client_call(cli, CLIENT_START, ROUTE_VM_LIST, NULL, NULL, &reply, err);
+
+	if (r < 0)
+		return r;
+	json_array_foreach (json_object_get(reply, "vms"), i, vm)
+		if (is_prunable(vm))
+			vm_pick_add(&pick, render_text(vm, "name"));
+	if (pick.count == 0) {
+		fprintf(cli->err.file, "there is no VM to delete: all of them run\n");
+		return BG_EXIT_OK;
+	}
+	if (!args_has(args, "--force"))
+		r = ask_prune(cli, &pick, err);
+	return r < 0 ? r : run_picked(cli, &pick, "delete", ROUTE_VM_DELETE, NULL, report_deleted);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd_vm_many.h: the commands that work on any number of VMs; their rows are in cmd_vm.c. */
+#ifndef BG_CLI_CMD_VM_MANY_H
+#define BG_CLI_CMD_VM_MANY_H
+
+#include "cli/jobs.h"
+
+int vm_start(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_stop(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_restart(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_set(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_delete(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_prune(struct cli *cli, const struct args *args, struct bg_err **err);
+
+/* "web is ready in 4.2 s, at 10.209.1.2"; address may be NULL. */
+void vm_report_line(
+	struct cli *cli, const struct job *job, const char *what, const char *address);
+/* The record that the operation ended with, borrowed. */
+const json_t *vm_report_record(const struct job *job);
+/* What the operation was about: the daemon's word, which knows names it found itself. */
+const char *vm_report_target(const struct job *job);
+
+#endif
