@@ -48,7 +48,8 @@ static void show_storage(const struct term *t, const json_t *storage)
 
 static void show_parts(const struct term *t, const json_t *d)
 {
-	const json_t *helper = json_object_get(d, "helper"), *dns = json_object_get(d, "dns");
+	const json_t *helper = json_object_get(d, "helper"), *dns = json_object_get(d, "dns"),
+		     *taps = json_object_get(d, "taps");
 	bool ok = false;
 
 	(void)bg_json_get_bool(helper, "ok", &ok);
@@ -58,6 +59,9 @@ static void show_parts(const struct term *t, const json_t *d)
 		render_field(t, "helper", STYLE_PLAIN, "%s", render_text(helper, "path"));
 	else
 		show_error(t, "helper", json_object_get(helper, "error"));
+	if (render_int(taps, "size"))
+		render_field(t, "taps", STYLE_PLAIN, "%lld of %lld ready",
+			(long long)render_int(taps, "ready"), (long long)render_int(taps, "size"));
 	if (*render_text(dns, "address"))
 		render_field(t, "names", STYLE_PLAIN, "NAME.vm, answered at %s",
 			render_text(dns, "address"));

@@ -21,6 +21,7 @@ enum kind {
 	KIND_RESOLVER,
 	KIND_VCPUS,
 	KIND_SECONDS,
+	KIND_TAPS,
 	KIND_MEMORY,
 	KIND_DISK
 };
@@ -156,13 +157,15 @@ static int set_resolver(
 
 static bool is_number(enum kind kind)
 {
-	return kind == KIND_VCPUS || kind == KIND_SECONDS;
+	return kind == KIND_VCPUS || kind == KIND_SECONDS || kind == KIND_TAPS;
 }
 
 static int set_number(const struct load *l, const struct key *key, int64_t n, unsigned line)
 {
-	int min = key->kind == KIND_VCPUS ? BG_VCPU_MIN : 1;
-	int max = key->kind == KIND_VCPUS ? BG_VCPU_MAX : BG_BOOT_TIMEOUT_MAX_S;
+	int min = key->kind == KIND_TAPS ? 0 : key->kind == KIND_VCPUS ? BG_VCPU_MIN : 1;
+	int max = key->kind == KIND_VCPUS  ? BG_VCPU_MAX
+		  : key->kind == KIND_TAPS ? BG_TAP_POOL_MAX
+					   : BG_BOOT_TIMEOUT_MAX_S;
 
 	if (n < min || n > max)
 		return bad(l, line, NULL, "%s: %lld is not between %d and %d", key->name,
@@ -204,6 +207,7 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 		return set_resolver(l, key, text, line);
 	case KIND_VCPUS:
 	case KIND_SECONDS:
+	case KIND_TAPS:
 		return set_number(l, key, strtoll(text, NULL, 10), line);
 	case KIND_MEMORY:
 	case KIND_DISK:

@@ -27,6 +27,7 @@ struct config {
 	uint64_t default_work_mib;   /* 8G */
 	uint64_t disk_reserve_mib;   /* VMs are paused before less is free */
 	char *dns; /* "system", an address, or "" for no name server */
+	unsigned tap_pool;	     /* taps kept ready */
 	unsigned boot_timeout_s;     /* VMM start to guest ready */
 };
 

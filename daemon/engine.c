@@ -17,6 +17,7 @@
 #include "daemon/boot.h"
 #include "daemon/companion.h"
 #include "daemon/dns/dns.h"
+#include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
 
 enum { DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400 };
@@ -34,12 +35,14 @@ static void on_op_changed(struct op *op, void *userdata)
 	events_publish_op(engine->events, op);
 }
 
-/* Replies under way are still written, within a bound. */
+/* Replies under way are still written and taps given back, within a bound. */
 static void on_drain(void *userdata)
 {
 	struct engine *engine = userdata;
 
-	if (http_busy(engine->http) == 0 || ++engine->drain_steps > DRAIN_STEPS)
+	bool done = http_busy(engine->http) == 0 && tap_pool_drained(engine->pool);
+
+	if (done || ++engine->drain_steps > DRAIN_STEPS)
 		loop_exit(engine->loop, 0);
 }
 
@@ -50,6 +53,7 @@ void engine_stop(struct engine *engine)
 	engine->stopping = true;
 	log_msg(LOG_INFO, "engine", "stopping; VMs keep running", NULL);
 	events_end(engine->events);
+	tap_pool_drain(engine->pool);
 	if (loop_add_ticker(
 		    engine->loop, "drain", DRAIN_STEP_USEC, on_drain, engine, &engine->drain) < 0)
 		loop_exit(engine->loop, 0);
@@ -167,6 +171,8 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 		r = images_new(engine, &engine->images, err);
 	if (r >= 0)
 		r = vms_new(engine, &engine->vms, err);
+	if (r >= 0 && tap_pool_new(engine, engine->config->tap_pool, &engine->pool) < 0)
+		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return r;
 }
 
@@ -211,6 +217,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	ops_free(engine->ops);
 	http_free(engine->http);
 	space_free(engine->space);
+	tap_pool_free(engine->pool);
 	vms_free(engine->vms);
 	images_free(engine->images);
 	kernels_free(engine->kernels);

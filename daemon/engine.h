@@ -26,6 +26,7 @@
 #include "daemon/vm/vm.h"
 
 struct dns;
+struct tap_pool;
 
 struct engine {
 	struct loop *loop;
@@ -59,6 +60,7 @@ struct engine {
 	struct kernels *kernels;
 	struct images *images;
 	struct vms *vms;
+	struct tap_pool *pool;
 	bool stopping;
 	struct loop_source *drain; /* ticks while replies under way are still written */
 	unsigned drain_steps;

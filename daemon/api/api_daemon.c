@@ -8,6 +8,7 @@
 #include "daemon/api/api.h"
 #include "daemon/dns/dns.h"
 #include "daemon/engine.h"
+#include "daemon/vm/tap_pool.h"
 
 /* Resident memory of this process in KiB: second field of statm, in pages (proc(5)). */
 static json_int_t rss_kib(void)
@@ -41,6 +42,12 @@ static json_t *helper_json(const struct engine *engine)
 		(int)net_slots(engine->net), "error", err ? bg_err_to_json(err) : json_null());
 }
 
+static json_t *taps_json(const struct engine *engine)
+{
+	return json_pack("{s:i, s:i}", "size", (int)tap_pool_size(engine->pool), "ready",
+		(int)tap_pool_ready(engine->pool));
+}
+
 static json_t *dns_json(const struct engine *engine)
 {
 	return json_pack("{s:s?, s:o}", "address", engine->dns ? dns_address(engine->dns) : NULL,
@@ -64,15 +71,16 @@ static json_t *status_json(const struct engine *engine)
 	const struct bg_paths *paths = engine->paths;
 	char text[BG_TIME_TEXT];
 
-	return json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, "
-			 "s:{s:s, s:s}}",
+	return json_pack(
+		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, "
+		"s:{s:s, s:s}}",
 		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
 		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
 		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
 		"started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
-		vms_json(engine), "helper", helper_json(engine), "dns", dns_json(engine), "vmm",
-		vmm_json(engine), "storage", "driver", engine->storage->name, "reason",
-		engine->storage_reason);
+		vms_json(engine), "helper", helper_json(engine), "taps", taps_json(engine), "dns",
+		dns_json(engine), "vmm", vmm_json(engine), "storage", "driver",
+		engine->storage->name, "reason", engine->storage_reason);
 }
 
 void api_daemon_status(struct http_call *call, struct engine *engine)

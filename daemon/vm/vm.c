@@ -190,9 +190,9 @@ unsigned vms_count(const struct vms *vms, enum vm_state state)
 	return n;
 }
 
-int vms_free_slot(const struct vms *vms, unsigned n_slots)
+int vms_free_slot(const struct vms *vms, unsigned n_slots, uint64_t others)
 {
-	uint64_t held = 0;
+	uint64_t held = others;
 
 	for (const struct vm *vm = vms->first; vm; vm = vm->next)
 		if (vm->row->slot >= 0)

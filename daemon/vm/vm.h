@@ -65,8 +65,8 @@ struct vm *vms_find(const struct vms *vms, const char *name);
 /* As vms_find with the error VM_NOT_FOUND that names it and what is near. */
 int vms_get(const struct vms *vms, const char *name, struct vm **ret, struct bg_err **err);
 unsigned vms_count(const struct vms *vms, enum vm_state state);
-/* Lowest slot that no VM holds; -ENOSPC. */
-int vms_free_slot(const struct vms *vms, unsigned n_slots);
+/* Lowest slot that neither a VM nor others (a set of slots) hold; -ENOSPC. */
+int vms_free_slot(const struct vms *vms, unsigned n_slots, uint64_t others);
 
 /* What POST /v1/vms asks for; NULL, 0 or -1 where the default is wanted. */
 struct vm_request {

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_plan.h"
 
 /* The process as recorded, else (a crash before the record) as /proc has it. */
@@ -141,6 +142,7 @@ static void release_slots(struct bg_err *err, void *userdata)
 	}
 	for (struct vm *vm = err ? NULL : vms_first(engine->vms); vm; vm = vm->next)
 		vm_restore_nat(vm);
+	tap_pool_fill(engine->pool);
 }
 
 static int fail_op(int64_t id, const char *kind, const char *target, void *userdata)

@@ -15,6 +15,7 @@
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/initrd.h"
+#include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_plan.h"
 
 enum { PROBE_POLL_USEC = 10000 };
@@ -80,11 +81,10 @@ static void on_attached(const struct net_card *card, struct bg_err *err, void *u
 static int attach_now(struct vm_task *task, struct bg_err **err)
 {
 	struct engine *engine = task->engine;
-	int slot = vms_free_slot(engine->vms, net_slots(engine->net));
+	/* without a helper any: the attach itself gives its error */
+	int slot = net_error(engine->net) ? 0 : tap_pool_take(engine->pool);
 	int r;
 
-	if (net_error(engine->net))
-		slot = 0; /* the attach itself gives the helper's error */
 	if (slot < 0)
 		return bg_err_set(err, BG_ERR_HELPER_LIMIT, ENOSPC,
 			"all %u network slots that this user may have are taken",
@@ -125,6 +125,7 @@ static void detached(struct vm_task *task)
 	vm->row->slot = -1;
 	(void)put_string(&vm->row->address, NULL);
 	vm_save(vm);
+	tap_pool_refill(task->engine->pool); /* it may have wanted a free slot */
 }
 
 static void on_detached(struct bg_err *err, void *userdata)

@@ -177,6 +177,18 @@ def boot_image(banger):
     return banger.json("kernel", "show", "debian")["path"]
 
 
+def own_taps(uid):
+    """Taps that the network helper made for this user, as their alias says."""
+    found = []
+    for name in sorted(n for n in os.listdir("/sys/class/net") if n.startswith("bgr")):
+        try:
+            with open(f"/sys/class/net/{name}/ifalias") as f:
+                found += [name] if f.read().startswith(f"banger uid {uid} slot ") else []
+        except FileNotFoundError:
+            pass  # gone meanwhile: another user's, or ours while it is taken down
+    return found
+
+
 def wait_for(what, seconds=BOOT_S):
     """The first true value that what() gives; bounded."""
     end = time.monotonic() + seconds

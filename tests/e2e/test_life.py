@@ -5,15 +5,17 @@ import os
 import signal
 import subprocess
 
-from conftest import as_user, wait_for
+from conftest import as_user, own_taps, wait_for
 
 
 def ssh(banger, name, *command):
     return banger.ok("vm", "ssh", name, "--", *command).out
 
 
-def taps():
-    return sorted(n for n in os.listdir("/sys/class/net") if n.startswith("bgr"))
+def taps(banger):
+    """How many taps this user has, once those of the pool are all there."""
+    wait_for(lambda: (t := banger.json("daemon", "status")["taps"])["ready"] == t["size"], 20)
+    return len(own_taps(int(as_user(["id", "-u"], capture_output=True, text=True).stdout)))
 
 
 def alive(pid):
@@ -128,7 +130,7 @@ def test_delete_leaves_nothing(banger):
         for place in places:
             for folder, dirs, files in os.walk(place + "/banger" if "run" in place else place):
                 found += [os.path.join(folder, n) for n in dirs + files]
-        return sorted(f for f in found if not f.endswith(("-wal", "-shm"))), taps()
+        return sorted(f for f in found if not f.endswith(("-wal", "-shm"))), taps(banger)
 
     banger.json("vm", "list")
     before = traces()
@@ -149,7 +151,7 @@ def test_delete_leaves_nothing(banger):
 def test_create_cancelled_by_ctrl_c_leaves_nothing(banger):
     name = "t-cancel"
     banger("vm", "delete", name)
-    before = taps()
+    before = taps(banger)
     here = os.path.dirname(os.path.abspath(__file__))
     p = subprocess.Popen([os.path.join(here, "../../scripts/as-user"), os.path.join(here, "../../build/cli/banger"),
                           "vm", "create", name], stderr=subprocess.PIPE, text=True)
@@ -160,7 +162,7 @@ def test_create_cancelled_by_ctrl_c_leaves_nothing(banger):
     p.stderr.read()
     assert p.wait(60) == 130
     assert name not in [v["name"] for v in banger.json("vm", "list")]
-    assert taps() == before
+    assert taps(banger) == before
 
 
 def test_several_at_once_and_one_that_is_not_there(banger, vm):

@@ -11,6 +11,7 @@
 
 #include "common/fd.h"
 #include "common/json.h"
+#include "daemon/vm/tap_pool.h"
 #include "tests/fsm/world.h"
 #include "tests/lib/test.h"
 
@@ -85,6 +86,67 @@ TEST(whole_life)
 	CHECK_INT(world_ask(&w, "a", VM_EV_RESTART), OP_DONE);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
+}
+
+static bool pool_full(struct world *world, void *userdata)
+{
+	return tap_pool_ready(world->engine.pool) == tap_pool_size(world->engine.pool);
+}
+
+static bool pool_drained(struct world *world, void *userdata)
+{
+	return tap_pool_drained(world->engine.pool);
+}
+
+static void open_with_pool(unsigned size)
+{
+	world_open(&w, NULL);
+	w.config->tap_pool = size;
+	world_reopen(&w);
+	world_run(&w, pool_full, NULL);
+}
+
+TEST(pool_is_taken_from_and_filled_again)
+{
+	open_with_pool(2);
+	CHECK_INT(net_fake_attached(w.engine.net), 2);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(vm("a")->row->slot, 0);
+	world_run(&w, pool_full, NULL);
+	CHECK_INT(net_fake_attached(w.engine.net), 3);
+	CHECK_INT(world_create(&w, "b", true), OP_DONE);
+	CHECK_INT(vm("b")->row->slot, 1);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_run(&w, pool_full, NULL);
+	CHECK_INT(net_fake_attached(w.engine.net), 3);
+	CHECK_INT(world_ask(&w, "b", VM_EV_DELETE), OP_DONE);
+	world_run(&w, pool_full, NULL);
+	CHECK_INT(net_fake_attached(w.engine.net), 2);
+	tap_pool_drain(w.engine.pool);
+	world_run(&w, pool_drained, NULL);
+	world_check_empty(&w);
+}
+
+/* A pool that wants more than there is leaves the last slot to a VM all the same. */
+TEST(pool_holds_no_slot_back)
+{
+	open_with_pool(BG_TAP_POOL_MAX);
+	net_fake_fail(w.engine.net, 2); /* the attach of "a" is good, the pool's next is not */
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(tap_pool_take(w.engine.pool), 1);
+	CHECK_INT(tap_pool_ready(w.engine.pool), BG_TAP_POOL_MAX - 2);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+}
+
+TEST(pool_that_cannot_be_filled_stops_nothing)
+{
+	world_open(&w, NULL);
+	w.config->tap_pool = 2;
+	world_reopen(&w);
+	net_fake_fail(w.engine.net, 1);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	world_run(&w, pool_full, NULL); /* the next reason to fill it is as good as any */
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 }
 
 TEST(created_and_not_started)

@@ -10,6 +10,7 @@
 
 #include "common/fd.h"
 #include "common/json.h"
+#include "daemon/vm/tap_pool.h"
 #include "tests/lib/test.h"
 
 enum { WAIT_USEC = 20000000, POLL_USEC = 2000 };
@@ -142,6 +143,7 @@ static void open_engine(struct world *w, bool fresh)
 	CHECK_INT(kernels_new(e, &e->kernels, &err), 0);
 	CHECK_INT(images_new(e, &e->images, &err), 0);
 	CHECK_INT(vms_new(e, &e->vms, &err), 0);
+	CHECK_INT(tap_pool_new(e, w->config->tap_pool, &e->pool), 0);
 	vms_recover(e);
 }
 
@@ -170,6 +172,7 @@ void world_open(struct world *w, const char *behaviour)
 	w->config->default_disk_mib = 16;
 	w->config->default_work_mib = 16;
 	w->config->boot_timeout_s = 10;
+	w->config->tap_pool = 0; /* those tests that are about it fill it */
 	open_engine(w, true);
 }
 
@@ -179,6 +182,7 @@ void world_close(struct world *w)
 
 	loop_source_free(TAKE_PTR(w->cancel));
 	ops_free(e->ops);
+	tap_pool_free(e->pool);
 	vms_free(e->vms);
 	images_free(e->images);
 	kernels_free(e->kernels);

@@ -32,6 +32,7 @@ TEST(defaults)
 	CHECK_INT(c->default_disk_mib, 8192);
 	CHECK_INT(c->default_work_mib, 8192);
 	CHECK_STR(c->dns, "system");
+	CHECK_INT(c->tap_pool, 2);
 }
 
 TEST(every_key)
@@ -52,11 +53,13 @@ TEST(every_key)
 		  "default_disk = 4096\n"
 		  "\n"
 		  "dns = \"\"\n"
+		  "tap_pool = 0\n"
 		  "default_work = \"1T\"");
 	CHECK_INT(c->log_level, LOG_DEBUG);
 	CHECK_INT(c->vmm, CONFIG_VMM_QEMU);
 	CHECK_INT(c->storage, CONFIG_STORAGE_COPY);
 	CHECK_STR(c->dns, "");
+	CHECK_INT(c->tap_pool, 0);
 	CHECK_STR(c->firecracker_bin, "/opt/fc");
 	CHECK_STR(c->qemu_bin, "qemu-kvm");
 	CHECK_STR(c->ssh_key_path, "/home/u/.ssh/id");

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: ISC
+"""Taps made ahead of time: there while the daemon is, none without it, and no more after a crash. No guest is booted."""
+import os
+import signal
+
+from conftest import own_taps, wait_for
+
+
+def ready(user):
+    taps = user.banger.json("daemon", "status")["taps"]
+    return taps["ready"] == taps["size"] and taps["size"]
+
+
+def test_pool_lives_with_the_daemon(make_user):
+    user = make_user("bgt-pool")
+    uid = user.user.uid
+    user.banger.ok("daemon", "start")
+    assert wait_for(lambda: ready(user), 20) == 2
+    assert len(own_taps(uid)) == 2
+    assert "2 of 2 ready" in user.banger.ok("daemon", "status").out
+    user.banger.ok("daemon", "stop")
+    assert own_taps(uid) == []
+
+    user.config("tap_pool = 3\n")
+    user.banger.ok("daemon", "start")
+    assert wait_for(lambda: ready(user), 20) == 3
+    status = user.banger.json("daemon", "status")
+    for pid in (status["monitor_pid"], status["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    user.config("tap_pool = 1\n")
+    wait_for(lambda: user.banger("daemon", "start").status == 0, 20)
+    wait_for(lambda: ready(user) == 1 and len(own_taps(uid)) == 1, 20)
+    user.banger.ok("daemon", "stop")
+
+    user.config("tap_pool = 0\n")
+    user.banger.ok("daemon", "start")
+    assert user.banger.json("daemon", "status")["taps"] == {"size": 0, "ready": 0}
+    assert "taps" not in user.banger.ok("daemon", "status").out
+    assert own_taps(uid) == []
