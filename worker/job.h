@@ -36,5 +36,6 @@ int job_mkfs(struct job *job, json_t **ret, struct bg_err **err);
 int job_unpack(struct job *job, json_t **ret, struct bg_err **err);
 int job_kernel(struct job *job, json_t **ret, struct bg_err **err);
 int job_vmlinux(struct job *job, json_t **ret, struct bg_err **err);
+int job_fetch(struct job *job, json_t **ret, struct bg_err **err);
 
 #endif

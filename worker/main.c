@@ -14,10 +14,11 @@
 
 #include "common/job_proto.h"
 #include "worker/job.h"
+#include "worker/net.h"
 #include "worker/sandbox.h"
 
 /* The table's symbols are upper case, functions are not. */
-enum { COPY, MKFS, UNPACK, KERNEL, VMLINUX };
+enum { COPY, MKFS, UNPACK, KERNEL, VMLINUX, FETCH };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
 	[COPY] = job_copy,
@@ -25,6 +26,12 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[UNPACK] = job_unpack,
 	[KERNEL] = job_kernel,
 	[VMLINUX] = job_vmlinux,
+	[FETCH] = job_fetch,
+};
+
+/* These speak to servers. */
+static const bool uses_net[ARRAY_SIZE(handlers)] = {
+	[FETCH] = true,
 };
 
 static const struct job_row {
@@ -115,7 +122,10 @@ static int run(const struct request *rq, json_t **ret, struct bg_err **err)
 	if (r < 0)
 		return r;
 	memcpy(job.fd, rq->fd, sizeof(job.fd));
-	r = sandbox_seal(row->deadline_s, err);
+	/* TLS reads its configuration while it starts. */
+	r = uses_net[row->handler] ? net_start(err) : 0;
+	if (r >= 0)
+		r = sandbox_seal(row->deadline_s, uses_net[row->handler], err);
 	return r < 0 ? r : handlers[row->handler](&job, ret, err);
 }
 

@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/landlock.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "common/job_proto.h"
@@ -28,15 +31,29 @@
 #define SANITIZED 0
 #endif
 
-enum rule { ALLOW, FIRST_ARG_IS, SECOND_ARG_IS, THIRD_ARG_NOT_EXEC, FOURTH_ARG_HAS };
+enum rule {
+	ALLOW,
+	REFUSE, /* value is the errno */
+	FIRST_ARG_IS,
+	FIRST_ARG_HAS,
+	FIRST_ARG_REFUSED, /* EACCES */
+	SECOND_ARG_IS,
+	SECOND_ARG_OTHER, /* than this: ENOTTY */
+	SECOND_ARG_NOT,	  /* any bit of value is refused by the default */
+	THIRD_ARG_NOT,	  /* as above */
+	THIRD_ARG_NOT_EXEC,
+	FOURTH_ARG_HAS,
+};
 
-/* Everything the jobs need after the seal; the rest kills the process. */
-static const struct {
+struct call {
 	int nr;
 	enum rule rule;
 	uint64_t value;
 	const char *reason;
-} calls[] = {
+};
+
+/* Everything the jobs need after the seal; the rest kills the process. */
+static const struct call calls[] = {
 	{SCMP_SYS(read), ALLOW, 0, "input"},
 	{SCMP_SYS(pread64), ALLOW, 0, "input, libext2fs"},
 	{SCMP_SYS(readv), ALLOW, 0, "stdio"},
@@ -50,9 +67,6 @@ static const struct {
 	{SCMP_SYS(fsync), ALLOW, 0, "libext2fs flush"},
 	{SCMP_SYS(fdatasync), ALLOW, 0, "libext2fs flush"},
 	{SCMP_SYS(fstat), ALLOW, 0, "sizes"},
-	{SCMP_SYS(newfstatat), FOURTH_ARG_HAS, AT_EMPTY_PATH,
-		"fstat of some glibc; with a path it would tell what that file is, never its "
-		"content"},
 	{SCMP_SYS(fcntl), ALLOW, 0, "flags and duplicates of own descriptors"},
 	{SCMP_SYS(fadvise64), ALLOW, 0, "libext2fs, libarchive"},
 	{SCMP_SYS(close), ALLOW, 0, "own descriptors"},
@@ -89,6 +103,66 @@ static const struct {
 	{SCMP_SYS(exit_group), ALLOW, 0, "end"},
 };
 
+/* For jobs that only see files. */
+static const struct call file_calls[] = {
+	/* Opening is refused, not fatal: libraries try to and live without. */
+	{SCMP_SYS(openat), REFUSE, EACCES, "libraries try"},
+	{SCMP_SYS(open), REFUSE, EACCES, "libraries try"},
+	{SCMP_SYS(newfstatat), FOURTH_ARG_HAS, AT_EMPTY_PATH,
+		"fstat of some glibc; with a path it would tell what that file is, never its "
+		"content"},
+	{SCMP_SYS(ioctl), SECOND_ARG_OTHER, FICLONE,
+		"libext2fs asks any file whether it is a block device"},
+};
+
+#define WRITING (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | __O_TMPFILE)
+
+/*
+ * For jobs that also speak to servers: libcurl, its resolver threads, the C library's resolver.
+ * No unix socket can be made (the user's session bus, agents, bangerd) and none can listen.
+ */
+static const struct call net_calls[] = {
+	{SCMP_SYS(openat), THIRD_ARG_NOT, WRITING, "what Landlock grants: see readable[]"},
+	{SCMP_SYS(open), SECOND_ARG_NOT, WRITING, "as openat"},
+	{SCMP_SYS(newfstatat), ALLOW, 0, "whether resolv.conf changed"},
+	{SCMP_SYS(stat), ALLOW, 0, "as above"},
+	{SCMP_SYS(access), REFUSE, EACCES, "the resolver looks for nscd"},
+	{SCMP_SYS(readlink), REFUSE, EACCES, "libraries try"},
+	{SCMP_SYS(socket), FIRST_ARG_IS, AF_INET, "servers, name servers"},
+	{SCMP_SYS(socket), FIRST_ARG_IS, AF_INET6, "as above"},
+	{SCMP_SYS(socket), FIRST_ARG_IS, AF_NETLINK, "the resolver asks which addresses there are"},
+	{SCMP_SYS(socket), FIRST_ARG_REFUSED, AF_UNIX, "the resolver tries nscd's unix socket"},
+	{SCMP_SYS(socketpair), ALLOW, 0, "libcurl wakes itself"},
+	{SCMP_SYS(pipe2), ALLOW, 0, "as above"},
+	{SCMP_SYS(eventfd2), ALLOW, 0, "as above"},
+	{SCMP_SYS(connect), ALLOW, 0, "servers"},
+	{SCMP_SYS(bind), ALLOW, 0, "netlink; without listen nobody can come in"},
+	{SCMP_SYS(getsockname), ALLOW, 0, "connections"},
+	{SCMP_SYS(getpeername), ALLOW, 0, "connections"},
+	{SCMP_SYS(getsockopt), ALLOW, 0, "connections"},
+	{SCMP_SYS(setsockopt), ALLOW, 0, "connections"},
+	{SCMP_SYS(shutdown), ALLOW, 0, "connections"},
+	{SCMP_SYS(recvfrom), ALLOW, 0, "connections"},
+	{SCMP_SYS(recvmsg), ALLOW, 0, "netlink, name servers"},
+	{SCMP_SYS(sendmsg), ALLOW, 0, "connections"},
+	{SCMP_SYS(sendmmsg), ALLOW, 0, "two questions to a name server at once"},
+	{SCMP_SYS(ioctl), SECOND_ARG_IS, FIONREAD, "size of a name server's answer"},
+	{SCMP_SYS(ioctl), SECOND_ARG_IS, FIONBIO, "connections that do not block"},
+	{SCMP_SYS(clone), FIRST_ARG_HAS, CLONE_THREAD | CLONE_VM, "a thread per name to resolve"},
+	{SCMP_SYS(clone3), REFUSE, ENOSYS, "its flags are in memory; libc falls back to clone"},
+	{SCMP_SYS(set_robust_list), ALLOW, 0, "start of a thread"},
+	{SCMP_SYS(rseq), ALLOW, 0, "start of a thread"},
+	{SCMP_SYS(sched_getaffinity), ALLOW, 0, "malloc counts processors for its threads"},
+	{SCMP_SYS(sched_yield), ALLOW, 0, "locks of libc"},
+	{SCMP_SYS(clock_nanosleep), ALLOW, 0, "libcurl waits"},
+	{SCMP_SYS(nanosleep), ALLOW, 0, "as above"},
+};
+
+/* What the resolver and TLS read; a missing one is no matter. */
+static const char *const readable[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
+	"/etc/host.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki", "/etc/ca-certificates",
+	"/usr/lib/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"};
+
 static int set_limit(int what, const char *name, rlim_t value, struct bg_err **err)
 {
 	struct rlimit rl = {value, value};
@@ -117,8 +191,22 @@ int sandbox_enter(struct bg_err **err)
 	return r;
 }
 
-/* Denies every path by handling all rights and granting none. */
-static int landlock(struct bg_err **err)
+static void grant_reading(int ruleset, const char *path)
+{
+	struct landlock_path_beneath_attr attr = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE};
+	_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return;
+	if (S_ISDIR(st.st_mode))
+		attr.allowed_access |= LANDLOCK_ACCESS_FS_READ_DIR;
+	attr.parent_fd = fd;
+	(void)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0);
+}
+
+/* Denies every path by handling all rights; only a network job is granted any. */
+static int landlock(bool net, struct bg_err **err)
 {
 	struct landlock_ruleset_attr attr = {};
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -128,48 +216,70 @@ static int landlock(struct bg_err **err)
 		return 0; /* no Landlock in this kernel: seccomp alone */
 	attr.handled_access_fs = abi >= 3 ? 0x7fff : abi == 2 ? 0x3fff : 0x1fff;
 	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	for (size_t i = 0; fd >= 0 && net && i < ARRAY_SIZE(readable); i++)
+		grant_reading(fd, readable[i]);
 	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		return bg_err_sys(err, BG_ERR_WORKER, errno, "seal the worker with Landlock");
 	return 0;
 }
 
-static int add_rule(scmp_filter_ctx ctx, size_t i)
+static int add_rule(scmp_filter_ctx ctx, const struct call *c)
 {
-	switch (calls[i].rule) {
+	switch (c->rule) {
 	case ALLOW:
-		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].nr, 0);
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 0);
+	case REFUSE:
+		return seccomp_rule_add(ctx, SCMP_ACT_ERRNO((unsigned)c->value), c->nr, 0);
 	case FIRST_ARG_IS:
 		return seccomp_rule_add(
-			ctx, SCMP_ACT_ALLOW, calls[i].nr, 1, SCMP_A0(SCMP_CMP_EQ, calls[i].value));
+			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A0(SCMP_CMP_EQ, c->value));
+	case FIRST_ARG_HAS:
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 1,
+			SCMP_A0(SCMP_CMP_MASKED_EQ, c->value, c->value));
+	case FIRST_ARG_REFUSED:
+		return seccomp_rule_add(
+			ctx, SCMP_ACT_ERRNO(EACCES), c->nr, 1, SCMP_A0(SCMP_CMP_EQ, c->value));
 	case SECOND_ARG_IS:
 		return seccomp_rule_add(
-			ctx, SCMP_ACT_ALLOW, calls[i].nr, 1, SCMP_A1(SCMP_CMP_EQ, calls[i].value));
+			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A1(SCMP_CMP_EQ, c->value));
+	case SECOND_ARG_OTHER:
+		return seccomp_rule_add(
+			ctx, SCMP_ACT_ERRNO(ENOTTY), c->nr, 1, SCMP_A1(SCMP_CMP_NE, c->value));
+	case SECOND_ARG_NOT:
+		return seccomp_rule_add(
+			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A1(SCMP_CMP_MASKED_EQ, c->value, 0));
+	case THIRD_ARG_NOT:
+		return seccomp_rule_add(
+			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, c->value, 0));
 	case THIRD_ARG_NOT_EXEC:
-		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].nr, 1,
-			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		return seccomp_rule_add(
+			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	case FOURTH_ARG_HAS:
-		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].nr, 1,
-			SCMP_A3(SCMP_CMP_MASKED_EQ, calls[i].value, calls[i].value));
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 1,
+			SCMP_A3(SCMP_CMP_MASKED_EQ, c->value, c->value));
 	}
 	return -EINVAL;
 }
 
-static int filter(struct bg_err **err)
+static int add_rules(scmp_filter_ctx ctx, const struct call *list, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = add_rule(ctx, &list[i]);
+	return r;
+}
+
+static int filter(bool net, struct bg_err **err)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = ctx ? 0 : -ENOMEM;
 
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(calls); i++)
-		r = add_rule(ctx, i);
-	/* Opening is refused, not fatal: libraries try to and live without. */
 	if (r >= 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
+		r = add_rules(ctx, calls, ARRAY_SIZE(calls));
 	if (r >= 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(open), 0);
-	/* libext2fs asks any file whether it is a block device. */
-	if (r >= 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl), 1,
-			SCMP_A1(SCMP_CMP_NE, FICLONE));
+		r = net ? add_rules(ctx, net_calls, ARRAY_SIZE(net_calls))
+			: add_rules(ctx, file_calls, ARRAY_SIZE(file_calls));
 	if (r >= 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -178,13 +288,13 @@ static int filter(struct bg_err **err)
 	return 0;
 }
 
-int sandbox_seal(int deadline_s, struct bg_err **err)
+int sandbox_seal(int deadline_s, bool net, struct bg_err **err)
 {
 	int r = set_limit(RLIMIT_CPU, "CPU time", (rlim_t)deadline_s, err);
 
 	if (r >= 0 && !SANITIZED)
-		r = landlock(err);
+		r = landlock(net, err);
 	if (r >= 0 && !SANITIZED)
-		r = filter(err);
+		r = filter(net, err);
 	return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What a sealed worker can still do, tried from the inside. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -22,6 +23,8 @@
 #define SANITIZED 0
 #endif
 
+static bool with_net; /* which of the two seals */
+
 /* Runs try() sealed, in a child of its own; its wait status. */
 static int sealed(int (*try)(void))
 {
@@ -33,7 +36,7 @@ static int sealed(int (*try)(void))
 	pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		if (sandbox_enter(NULL) < 0 || sandbox_seal(10, NULL) < 0)
+		if (sandbox_enter(NULL) < 0 || sandbox_seal(10, with_net, NULL) < 0)
 			_exit(99);
 		_exit(try());
 	}
@@ -108,6 +111,41 @@ static int inherited(void)
 	return read(40, &c, 1) < 0 ? errno : 0;
 }
 
+static int make_unix_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 ? errno : 0;
+}
+
+static int open_resolver(void)
+{
+	return open("/etc/hosts", O_RDONLY | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+static int write_resolver(void)
+{
+	return open("/etc/hosts", O_WRONLY | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+static int take_callers(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return listen(fd, 1) < 0 ? errno : 0;
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static int start_thread(void)
+{
+	pthread_t t;
+	int r = pthread_create(&t, NULL, nothing, NULL);
+
+	return r == 0 ? pthread_join(t, NULL) : r;
+}
+
 static int plain_work(void)
 {
 	char *p = malloc(8 * MIB);
@@ -133,6 +171,26 @@ TEST(the_rest_ends_the_process)
 	expect_killed(start_process);
 	expect_killed(executable_memory);
 	expect_killed(trace);
+}
+
+TEST(a_network_job_reads_little_and_listens_to_nobody)
+{
+	with_net = true;
+	expect_exit(make_socket, 0);
+	expect_exit(open_resolver, 0);
+	expect_exit(start_thread, 0);
+	expect_exit(plain_work, 0);
+	expect_exit(open_path, EACCES);
+	expect_exit(make_unix_socket, EACCES);
+	expect_killed(write_resolver);
+	expect_killed(write_path);
+	expect_killed(take_callers);
+	expect_killed(run_program);
+	expect_killed(start_process);
+	expect_killed(executable_memory);
+	expect_killed(trace);
+	expect_killed(remove_path);
+	with_net = false;
 }
 
 TEST(inherited_descriptors_are_gone)
