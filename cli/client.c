@@ -146,3 +146,21 @@ int client_stream(struct cli *cli, enum route route, const char *arg, const char
 		*ret = TAKE_PTR(h);
 	return r;
 }
+
+int client_upgrade(struct cli *cli, enum route route, const char *arg, const json_t *body,
+	struct bg_http **ret, struct bg_err **err)
+{
+	_unref_(bg_http) struct bg_http *h = NULL;
+	int status = 0, r;
+
+	r = client_send(cli, CLIENT_START, route, arg, NULL, body, &h, err);
+	if (r < 0)
+		return r;
+	bg_http_set_timeout(h, CLIENT_TIMEOUT_S * 1000);
+	r = bg_http_next_status(h, &status, err);
+	if (r >= 0 && status != 101)
+		r = read_error(h, status, err);
+	if (r >= 0)
+		*ret = TAKE_PTR(h);
+	return r;
+}

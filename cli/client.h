@@ -35,6 +35,9 @@ int client_call(struct cli *cli, enum client_start start, enum route route, cons
 /* Sends and waits until the answer's head says that a stream follows. */
 int client_stream(struct cli *cli, enum route route, const char *arg, const char *query,
 	struct bg_http **ret, struct bg_err **err);
+/* Sends and waits for 101: bg_http_fd of *ret is then written to freely, what comes is its raw body. */
+int client_upgrade(struct cli *cli, enum route route, const char *arg, const json_t *body,
+	struct bg_http **ret, struct bg_err **err);
 
 enum { CLIENT_TIMEOUT_S = 30 };
 

@@ -3,6 +3,7 @@
  * cmd_vm.c: the commands about VMs that are one call or one operation: create,
  * list, show; and the rows of all others, which are in cmd_vm_many.c and cmd_vm_io.c.
  */
+#include "cli/cmd_exec.h"
 #include "cli/cmd_vm_io.h"
 #include "cli/cmd_vm_many.h"
 #include "common/json.h"
@@ -423,6 +424,23 @@ const struct command vm_commands[] = {
 		.summary = "print the console of a VM",
 		.example = "banger vm logs web\nbanger vm logs -f -n 20 web",
 		.run = vm_logs},
+	{.path = "vm exec",
+		.kind = ARG_VM,
+		.min_args = 1,
+		.max_args = 1,
+		.takes_rest = true,
+		.flags = exec_flags,
+		.usage = "NAME [--tty] -- CMD...",
+		.summary = "run a command in a VM, without network or ssh",
+		.details =
+			"Input, output and errors are those of the command, and so is the exit "
+			"status; 128 and the signal's number when a signal ended it. Ctrl-C goes "
+			"to the command; a second one leaves at once and ends it. With --tty and "
+			"no command it is a login shell.",
+		.example = "banger vm exec web -- systemctl status\n"
+			   "banger vm exec web -- sha256sum < big.iso\n"
+			   "banger vm exec web -t -u postgres -w /srv -- psql",
+		.run = vm_exec},
 	{.path = "vm ssh",
 		.kind = ARG_VM,
 		.min_args = 1,

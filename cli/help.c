@@ -30,7 +30,10 @@ static const struct {
 	{BG_EXIT_HOST, "this machine lacks a tool, a device, a right or room"},
 	{BG_EXIT_TIMEOUT, "it did not become ready in time"},
 	{BG_EXIT_DAEMON, "the daemon cannot be reached or started"},
+	{BG_EXIT_EXEC_TIMEOUT, "vm exec: the command did not end in its --timeout"},
+	{BG_EXIT_NO_EXEC, "vm exec: the user or folder is not there (126, 127: no such command)"},
 	{BG_EXIT_CANCELLED, "interrupted"},
+	{BG_EXIT_LOST, "vm exec: the session was lost before the command ended"},
 };
 
 static void title(const struct term *t, const char *text)

@@ -26,6 +26,10 @@ static const struct rule {
 	[BG_AGENT_EOF] = {"eof", 0, 0},
 	[BG_AGENT_CREDIT] = {"credit", 4, 4},
 	[BG_AGENT_CANCEL] = {"cancel", 0, 0},
+	[BG_AGENT_EXEC] = {"exec", sizeof(struct bg_agent_exec), BG_AGENT_PAYLOAD_MAX},
+	[BG_AGENT_RESIZE] = {"resize", sizeof(struct bg_agent_resize),
+		sizeof(struct bg_agent_resize)},
+	[BG_AGENT_SIGNAL] = {"signal", 4, 4},
 };
 
 static const struct rule *rule_of(uint16_t type)
@@ -58,6 +62,12 @@ void bg_agent_reader_init(struct bg_agent_reader *r, enum bg_agent_end end)
 	r->has_nonce = false;
 	r->used = 0;
 	r->len = 0;
+}
+
+void bg_agent_reader_plain(struct bg_agent_reader *r, enum bg_agent_end end)
+{
+	bg_agent_reader_init(r, end);
+	r->open = true;
 }
 
 void bg_agent_reader_expect(struct bg_agent_reader *r, const uint8_t nonce[BG_AGENT_NONCE])

@@ -43,6 +43,8 @@ struct bg_agent_reader {
 
 /* Forgets everything and looks for an opening. */
 void bg_agent_reader_init(struct bg_agent_reader *r, enum bg_agent_end end);
+/* For a connection that begins with no opening: the first byte is a frame's. */
+void bg_agent_reader_plain(struct bg_agent_reader *r, enum bg_agent_end end);
 /* Host, at each HELLO: as init, and only a WELCOME with this nonce (or a BOOT) opens. */
 void bg_agent_reader_expect(struct bg_agent_reader *r, const uint8_t nonce[BG_AGENT_NONCE]);
 /*

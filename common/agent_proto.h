@@ -21,9 +21,15 @@
  *
  * Streams. Requests that have a body of data (exec, copy) run in a stream whose
  * number the host chooses (1 and up; 0 is the conversation itself). Every stream
- * starts with a window of BG_AGENT_WINDOW bytes each way, for BG_AGENT_DATA
+ * starts with a window of BG_AGENT_WINDOW bytes for each sub-stream, for BG_AGENT_DATA
  * payload only; the reader gives more with BG_AGENT_CREDIT. A frame for a stream
  * the receiver does not have is ignored.
+ *
+ * Life of a stream. BG_AGENT_EXEC opens it. The host sends sub-stream 0 (standard input), the
+ * guest 1 and 2; BG_AGENT_EOF ends one from the writer's side, and from the reader's side
+ * (host, 1 or 2) says that nobody reads it any more. BG_AGENT_DONE is the guest's last frame of a stream:
+ * the command has ended and what it wrote was sent. BG_AGENT_CANCEL is the host's last one: the
+ * guest ends what it started and answers nothing.
  */
 #ifndef BG_AGENT_PROTO_H
 #define BG_AGENT_PROTO_H
@@ -53,7 +59,21 @@ enum bg_agent_type {
 	BG_AGENT_EOF = 17,    /* both: end of head.sub */
 	BG_AGENT_CREDIT = 18, /* both: u32 bytes more for head.sub */
 	BG_AGENT_CANCEL = 19, /* host: end the request and what it started */
+	BG_AGENT_EXEC = 20,   /* host: struct bg_agent_exec and its strings; opens the stream */
+	BG_AGENT_RESIZE = 21, /* host: struct bg_agent_resize, of a stream with a terminal */
+	BG_AGENT_SIGNAL = 22, /* host: u32 signal number, for the command's process group */
 };
+
+/* Sub-streams. */
+enum { BG_AGENT_IN = 0, BG_AGENT_OUT = 1, BG_AGENT_ERR = 2, BG_AGENT_SUBS = 3 };
+
+/* What runs: the command, or a part of the agent itself in a process of its own. */
+enum bg_agent_kind {
+	BG_AGENT_K_RUN = 0, /* argv; none: the user's login shell */
+	BG_AGENT_K_MAX_
+};
+
+enum { BG_AGENT_X_TTY = 1 << 0 };
 
 enum bg_agent_shutdown { BG_AGENT_POWEROFF = 0, BG_AGENT_REBOOT = 1 };
 
@@ -90,6 +110,21 @@ struct bg_agent_done {
 	int32_t status; /* exec: wait status as from waitpid */
 } __attribute__((packed));
 
+/* Followed by NUL-terminated strings: user, workdir (both may be empty), argc words, envc of "NAME=value". */
+struct bg_agent_exec {
+	uint16_t kind;	     /* enum bg_agent_kind */
+	uint16_t flags;	     /* BG_AGENT_X_* */
+	uint16_t rows, cols; /* of the terminal; 0 when there is none */
+	uint32_t timeout_ms; /* 0: none */
+	uint16_t argc, envc;
+} __attribute__((packed));
+
+struct bg_agent_resize {
+	uint16_t rows, cols;
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct bg_agent_exec) == 16, "wire format");
+_Static_assert(sizeof(struct bg_agent_resize) == 4, "wire format");
 _Static_assert(sizeof(struct bg_agent_head) == 16, "wire format");
 _Static_assert(sizeof(struct bg_agent_welcome) == 40, "wire format");
 _Static_assert(sizeof(struct bg_agent_status) == 8, "wire format");

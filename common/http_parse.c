@@ -56,8 +56,9 @@ static int status_line(struct bg_http_parser *p, const char *s)
 	if (!digit(s[0]) || !digit(s[1]) || !digit(s[2]) || (s[3] != ' ' && s[3] != '\0'))
 		return -EPROTO;
 	p->status = (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
-	/* Interim answers are only for clients that asked for them, which this one does not. */
-	if (p->status < 200 || p->status > 599)
+	/* 101 ends the HTTP of a connection. Other interim answers are only for clients that asked
+	 * for them. */
+	if ((p->status < 200 && p->status != 101) || p->status > 599)
 		return -EPROTO;
 	p->state = BG_HTTP_HEADERS;
 	return 0;
@@ -120,6 +121,8 @@ static int head_ends(struct bg_http_parser *p)
 {
 	if (p->status == 204 || p->status == 304)
 		p->state = BG_HTTP_DONE;
+	else if (p->status == 101)
+		p->state = BG_HTTP_UNTIL_EOF; /* what follows is not HTTP, and the caller's */
 	else if (p->chunked)
 		p->state = BG_HTTP_CHUNK_SIZE;
 	else if (!p->sized)

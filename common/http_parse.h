@@ -37,7 +37,7 @@ enum bg_http_state {
 
 struct bg_http_parser {
 	enum bg_http_state state;
-	int status;	     /* 200 .. 599, once state is beyond BG_HTTP_HEADERS */
+	int status;	     /* 101, 200 .. 599, once state is beyond BG_HTTP_HEADERS */
 	bool chunked, sized; /* what the headers said so far */
 	uint64_t left;
 	struct bg_buf line; /* the unfinished line */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * See agent.h. One epoll loop over the carrier, the vsock listener and inotify. The
+ * See agent.h. One epoll loop over the carrier, the vsock listener, inotify and the sessions. The
  * stream is watched edge-triggered: a virtio-serial port without a host reports
  * POLLHUP all the time, and the agent must sleep meanwhile. So every wake-up reads
  * until the kernel has no more.
@@ -18,6 +18,7 @@
 #include "guest/link.h"
 #include "guest/log.h"
 #include "guest/mounts.h"
+#include "guest/session.h"
 #include "guest/shutdown.h"
 #include "guest/talk.h"
 #include "guest/watch.h"
@@ -57,7 +58,8 @@ static void hangup(void)
 static void flush(void)
 {
 	while (agent.link.fd >= 0 && agent.talk.out_len > 0) {
-		ssize_t n = write(agent.link.fd, agent.talk.out, agent.talk.out_len);
+		ssize_t n = write(
+			agent.link.fd, agent.talk.out + agent.talk.out_at, agent.talk.out_len);
 
 		if (n > 0)
 			talk_sent(&agent.talk, (size_t)n);
@@ -74,7 +76,7 @@ static void flush(void)
 
 /* Input that talk did not take stays here until there is room for its answers. */
 static struct {
-	uint8_t bytes[16 * 1024];
+	uint8_t bytes[64 * 1024];
 	size_t at, len;
 } input;
 
@@ -98,13 +100,22 @@ static bool fill(void)
 	return false;
 }
 
-static void pump(void)
+static void take_input(void)
 {
-	flush();
 	while (agent.link.fd >= 0 && talk_wants_input(&agent.talk) && fill()) {
 		input.at += talk_input(&agent.talk, input.bytes + input.at, input.len - input.at);
 		flush();
 	}
+}
+
+/* Until nothing moves: the carrier and the streams wait for each other's room. */
+static void pump(void)
+{
+	do {
+		flush();
+		take_input();
+	} while (sessions_pump());
+	flush();
 }
 
 static void on_connect(void)
@@ -122,17 +133,22 @@ static void on_event(int fd)
 		watch_event(&agent.watch);
 	else if (fd == agent.link.listen)
 		on_connect();
-	pump();
+	else
+		(void)sessions_event(fd);
+}
+
+/* -1: never */
+static int sooner(int a, int b)
+{
+	return a < 0 ? b : b < 0 ? a : BG_MIN(a, b);
 }
 
 /* The timeout that is due first; the stall only once per silence. */
 static int timeout_ms(bool stalled)
 {
-	int watch = watch_timeout(&agent.watch);
+	int ms = sooner(watch_timeout(&agent.watch), sessions_timeout());
 
-	if (stalled || !talk_partial(&agent.talk))
-		return watch;
-	return watch < 0 ? STALL_MS : BG_MIN(watch, STALL_MS);
+	return stalled || !talk_partial(&agent.talk) ? ms : sooner(ms, STALL_MS);
 }
 
 static void check_sshd(void)
@@ -140,13 +156,13 @@ static void check_sshd(void)
 	if (!agent.watch.found && watch_check(&agent.watch)) {
 		log_line("ssh server listens");
 		talk_add_flags(&agent.talk, BG_AGENT_F_SSHD);
-		flush();
+		pump();
 	}
 }
 
 static _noreturn_ void loop(void)
 {
-	struct epoll_event events[8];
+	struct epoll_event events[32];
 	bool stalled = false;
 
 	for (;;) {
@@ -154,6 +170,7 @@ static _noreturn_ void loop(void)
 
 		for (int i = 0; i < n; i++)
 			on_event(events[i].data.fd);
+		pump();
 		if (n == 0 && talk_partial(&agent.talk) && !stalled) {
 			talk_stalled(&agent.talk);
 			pump();
@@ -222,6 +239,7 @@ static _noreturn_ void agent_main(const struct agent_setup *setup)
 	agent.setup = setup;
 	agent.epoll = epoll_create1(EPOLL_CLOEXEC);
 	talk_init(&agent.talk, setup->conf->id, setup->flags);
+	sessions_init(&agent.talk, agent.epoll);
 	watch_init(&agent.watch, setup->sshd);
 	if (link_open(&agent.link, setup->conf->agent, setup->events, PORT_TIMEOUT_MS, &err) < 0)
 		log_line("agent: %s", err->message);

@@ -52,15 +52,15 @@ static bool reap(pid_t sshd)
 	return seen;
 }
 
-static void handle(int sig)
+static void handle(int sig, bool reset)
 {
 	if (sig == SIGUSR1 || sig == SIGUSR2 || sig == SIGRTMIN + 4)
-		shutdown_machine(BG_AGENT_POWEROFF);
+		shutdown_machine(BG_AGENT_POWEROFF, reset);
 	if (sig == SIGTERM || sig == SIGINT || sig == SIGRTMIN + 5)
-		shutdown_machine(BG_AGENT_REBOOT);
+		shutdown_machine(BG_AGENT_REBOOT, reset);
 }
 
-void plain_init_run(const char *sshd)
+void plain_init_run(const char *sshd, bool reset)
 {
 	uint32_t started = uptime_ms();
 	sigset_t all;
@@ -75,7 +75,7 @@ void plain_init_run(const char *sshd)
 		if (sigwait(&all, &sig) != 0)
 			continue;
 		if (sig != SIGCHLD) {
-			handle(sig);
+			handle(sig, reset);
 			continue;
 		}
 		if (!reap(pid))

@@ -8,7 +8,8 @@
 /*
  * Runs the image's ssh server, reaps what is left behind, and ends the machine when
  * asked with busybox's signals (SIGUSR2 power off, SIGTERM reboot) or systemd's.
+ * reset: see shutdown_machine.
  */
-_noreturn_ void plain_init_run(const char *sshd);
+_noreturn_ void plain_init_run(const char *sshd, bool reset);
 
 #endif

@@ -7,19 +7,79 @@
 
 #include "guest/log.h"
 
+enum { DATA_WANTED = 32 * 1024 };
+
+static size_t out_room(const struct talk *t)
+{
+	return sizeof(t->out) - t->out_len;
+}
+
+static uint8_t *out_end(struct talk *t)
+{
+	return t->out + t->out_at + t->out_len;
+}
+
+static size_t tail_room(const struct talk *t)
+{
+	return sizeof(t->out) - t->out_at - t->out_len;
+}
+
+/* Room behind what is queued, which is moved to the front only when want would not fit else. */
+static size_t make_room(struct talk *t, size_t want)
+{
+	if (t->out_len == 0)
+		t->out_at = 0;
+	if (t->out_at > 0 && tail_room(t) < want) {
+		memmove(t->out, t->out + t->out_at, t->out_len);
+		t->out_at = 0;
+	}
+	return tail_room(t);
+}
+
+bool talk_send(struct talk *t, enum bg_agent_type type, uint32_t stream, unsigned sub,
+	const void *p, size_t len)
+{
+	struct bg_agent_head h;
+	uint8_t *end;
+
+	if (sizeof(h) + len > make_room(t, sizeof(h) + len))
+		return false;
+	end = out_end(t);
+	bg_agent_head_init(&h, type, stream, (uint16_t)sub, len);
+	memcpy(end, &h, sizeof(h));
+	if (len)
+		memcpy(end + sizeof(h), p, len);
+	t->out_len += sizeof(h) + len;
+	return true;
+}
+
 /* What cannot be queued is dropped: only a host that never reads gets there. */
 static void queue(
 	struct talk *t, enum bg_agent_type type, uint32_t stream, const void *p, size_t len)
 {
+	(void)talk_send(t, type, stream, 0, p, len);
+}
+
+uint8_t *talk_begin_data(struct talk *t, size_t *room)
+{
+	size_t head = sizeof(struct bg_agent_head);
+	size_t have = make_room(t, head + DATA_WANTED + TALK_ANSWERS_ROOM);
+
+	if (have <= head + TALK_ANSWERS_ROOM)
+		return NULL;
+	*room = BG_MIN(have - head - TALK_ANSWERS_ROOM, (size_t)BG_AGENT_PAYLOAD_MAX);
+	return out_end(t) + head;
+}
+
+void talk_end_data(struct talk *t, uint32_t stream, unsigned sub, size_t n)
+{
 	struct bg_agent_head h;
 
-	if (sizeof(h) + len > sizeof(t->out) - t->out_len)
+	if (n == 0)
 		return;
-	bg_agent_head_init(&h, type, stream, 0, len);
-	memcpy(t->out + t->out_len, &h, sizeof(h));
-	if (len)
-		memcpy(t->out + t->out_len + sizeof(h), p, len);
-	t->out_len += sizeof(h) + len;
+	bg_agent_head_init(&h, BG_AGENT_DATA, stream, (uint16_t)sub, n);
+	memcpy(out_end(t), &h, sizeof(h));
+	t->out_len += sizeof(h) + n;
 }
 
 static void queue_status(struct talk *t)
@@ -30,11 +90,18 @@ static void queue_status(struct talk *t)
 	queue(t, BG_AGENT_STATUS, 0, &s, sizeof(s));
 }
 
-static void queue_done(struct talk *t, uint32_t stream, int error)
+void talk_done(struct talk *t, uint32_t stream, int error, int status)
 {
-	const struct bg_agent_done d = {.error = (int32_t)htole32((uint32_t)error)};
+	const struct bg_agent_done d = {.error = (int32_t)htole32((uint32_t)error),
+		.status = (int32_t)htole32((uint32_t)status)};
 
 	queue(t, BG_AGENT_DONE, stream, &d, sizeof(d));
+}
+
+static void drop_streams(struct talk *t)
+{
+	if (t->streams)
+		t->streams->drop(t->streams->userdata);
 }
 
 void talk_init(struct talk *t, const uint8_t vm_id[16], uint32_t flags)
@@ -42,6 +109,7 @@ void talk_init(struct talk *t, const uint8_t vm_id[16], uint32_t flags)
 	memcpy(t->vm_id, vm_id, sizeof(t->vm_id));
 	t->flags = flags;
 	t->shutdown = false;
+	t->streams = NULL;
 	talk_reset(t);
 }
 
@@ -50,7 +118,8 @@ void talk_reset(struct talk *t)
 	bg_agent_reader_init(&t->in, BG_AGENT_END_GUEST);
 	t->open = false;
 	t->suspect = false;
-	t->out_len = 0;
+	t->out_at = t->out_len = 0;
+	drop_streams(t);
 }
 
 void talk_boot(struct talk *t)
@@ -66,6 +135,7 @@ static void on_hello(struct talk *t, const struct bg_agent_frame *f)
 	memcpy(w.vm_id, t->vm_id, sizeof(w.vm_id));
 	t->open = true;
 	t->suspect = false;
+	drop_streams(t);
 	queue(t, BG_AGENT_WELCOME, 0, &w, sizeof(w));
 	queue_status(t);
 }
@@ -73,19 +143,21 @@ static void on_hello(struct talk *t, const struct bg_agent_frame *f)
 static void on_shutdown(struct talk *t, const struct bg_agent_frame *f)
 {
 	if (f->payload[0] != BG_AGENT_POWEROFF && f->payload[0] != BG_AGENT_REBOOT) {
-		queue_done(t, 0, EINVAL);
+		talk_done(t, 0, EINVAL, 0);
 		return;
 	}
 	t->how = (enum bg_agent_shutdown)f->payload[0];
 	t->shutdown = true;
-	queue_done(t, 0, 0);
+	talk_done(t, 0, 0, 0);
 }
 
-/* Frames for streams that are not here are passed over; a request this build lacks is told so. */
+/* A request that this build lacks is told so. */
 static void on_stream(struct talk *t, const struct bg_agent_frame *f)
 {
-	if (f->type > BG_AGENT_CANCEL)
-		queue_done(t, f->stream, ENOSYS);
+	if (f->type > BG_AGENT_SIGNAL || (!t->streams && f->type == BG_AGENT_EXEC))
+		talk_done(t, f->stream, ENOSYS, 0);
+	else if (t->streams)
+		t->streams->frame(f, t->streams->userdata);
 }
 
 static void on_frame(struct talk *t, const struct bg_agent_frame *f)
@@ -104,7 +176,7 @@ static void on_frame(struct talk *t, const struct bg_agent_frame *f)
 
 bool talk_wants_input(const struct talk *t)
 {
-	return sizeof(t->out) - t->out_len >= TALK_ANSWER_MAX;
+	return out_room(t) >= TALK_ANSWER_MAX;
 }
 
 static size_t take_frames(struct talk *t, const uint8_t *p, size_t n)
@@ -165,6 +237,6 @@ void talk_add_flags(struct talk *t, uint32_t flags)
 void talk_sent(struct talk *t, size_t n)
 {
 	assert(n <= t->out_len);
-	memmove(t->out, t->out + n, t->out_len - n);
+	t->out_at += n;
 	t->out_len -= n;
 }

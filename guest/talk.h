@@ -8,8 +8,18 @@
 
 #include "common/agent_frame.h"
 
-/* Room for what may be unsent. Input is not read while an answer might not fit. */
-enum { TALK_OUT_MAX = 16 * 1024, TALK_ANSWER_MAX = 256 };
+/*
+ * Room for what may be unsent. Input is not read while an answer might not fit; data of
+ * streams leaves TALK_ANSWERS_ROOM free for the answers.
+ */
+enum { TALK_OUT_MAX = 256 * 1024, TALK_ANSWER_MAX = 256, TALK_ANSWERS_ROOM = 16 * 1024 };
+
+/* Who has the streams; both are called from inside talk_input and talk_reset. */
+struct talk_streams {
+	void (*frame)(const struct bg_agent_frame *f, void *userdata);
+	void (*drop)(void *userdata); /* the conversation is over, and all of them */
+	void *userdata;
+};
 
 struct talk {
 	struct bg_agent_reader in;
@@ -19,7 +29,8 @@ struct talk {
 	uint32_t flags;
 	bool shutdown; /* asked for, and answered */
 	enum bg_agent_shutdown how;
-	size_t out_len;
+	const struct talk_streams *streams; /* NULL: there are none */
+	size_t out_at, out_len; /* unsent: out_len bytes from out_at on */
 	uint8_t out[TALK_OUT_MAX];
 };
 
@@ -42,6 +53,16 @@ bool talk_partial(const struct talk *t);
 void talk_stalled(struct talk *t);
 /* Adds flags; a change is told to the host. */
 void talk_add_flags(struct talk *t, uint32_t flags);
+/* Queues one frame of a stream; false, and nothing is queued, when there is no room. */
+bool talk_send(struct talk *t, enum bg_agent_type type, uint32_t stream, unsigned sub,
+	const void *p, size_t n);
+/*
+ * For data without a copy: where at most *room bytes of payload may be put (NULL: no room now),
+ * which talk_end_data then sends; n may be 0.
+ */
+uint8_t *talk_begin_data(struct talk *t, size_t *room);
+void talk_end_data(struct talk *t, uint32_t stream, unsigned sub, size_t n);
+void talk_done(struct talk *t, uint32_t stream, int error, int status);
 /* The first n queued bytes were sent. */
 void talk_sent(struct talk *t, size_t n);
 

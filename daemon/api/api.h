@@ -20,6 +20,7 @@
 #define api_VM_KILL        api_vm_kill
 #define api_VM_SET         api_vm_set
 #define api_VM_LOGS        api_vm_logs
+#define api_VM_EXEC        api_vm_exec
 #define api_IMAGE_LIST     api_image_list
 #define api_IMAGE_BUILD    api_image_build
 #define api_IMAGE_REGISTER api_image_register

@@ -12,6 +12,7 @@
 #include "common/err.h"
 #include "daemon/loop/loop.h"
 
+struct bg_agent_frame;
 struct guest;
 struct guest_call;
 
@@ -41,5 +42,32 @@ int guest_ping(struct guest *guest, uint64_t deadline_usec, guest_done_fn done, 
 	struct guest_call **ret, struct bg_err **err);
 void guest_call_free(struct guest_call *call);
 BG_DEFINE_UNREF(guest_call, struct guest_call *, guest_call_free)
+
+/*
+ * Streams: commands in the guest (agent_proto.h, "Life of a stream"). Windows are kept here, both ways: what
+ * a peer sends beyond its own ends the stream, so that neither makes the daemon hold more than that.
+ */
+struct guest_stream;
+
+struct guest_stream_events {
+	/* DATA, EOF, CREDIT, DONE. After DONE there is nothing more. */
+	void (*frame)(struct guest_stream *stream, const struct bg_agent_frame *frame, void *userdata);
+	/* Asked for by guest_stream_has_room: there is some again. */
+	void (*room)(struct guest_stream *stream, void *userdata);
+	/* The conversation, the guest or its agent is gone. Also after DONE, as long as it is not freed. */
+	void (*broken)(struct guest_stream *stream, const char *why, void *userdata);
+};
+
+/* exec: the payload of BG_AGENT_EXEC. AGENT when there is no conversation. From a callback a stream may be freed. */
+int guest_stream_open(struct guest *guest, const uint8_t *exec, size_t len,
+	const struct guest_stream_events *events, void *userdata, struct guest_stream **ret,
+	struct bg_err **err);
+/* A frame of a client for the guest; -EPROTO when a client may not send that, or not so much. */
+int guest_stream_send(struct guest_stream *stream, const struct bg_agent_frame *frame);
+/* False: the carrier is full, take nothing more from the client until room comes. */
+bool guest_stream_has_room(struct guest_stream *stream);
+/* Cancels what has not ended. */
+void guest_stream_free(struct guest_stream *stream);
+BG_DEFINE_UNREF(guest_stream, struct guest_stream *, guest_stream_free)
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* See guest.h. The conversation: carrier, opening, status. Requests in it: guest_call.c. */
+/* See guest.h. The conversation: carrier, opening, status. Requests in it: guest_call.c; streams:
+ * guest_stream.c. */
 #include <assert.h>
 #include <endian.h>
 #include <stdio.h>
@@ -25,9 +26,9 @@ enum {
 	   stuck in it. */
 	OPENING_MIN_USEC = 5 * 1000 * 1000,
 	OPENING_MAX_USEC = 40 * 1000 * 1000,
-	READ_SIZE = 16 * 1024,
+	READ_SIZE = 64 * 1024,
 	READS_PER_TURN = 8,
-	OUT_MAX = 64 * 1024,
+	OUT_MAX = 1024 * 1024,
 	VSOCK_LINE_MAX = 64,
 };
 
@@ -60,7 +61,7 @@ static void drop_carrier(struct guest *guest)
 	loop_source_free(guest->timer);
 	guest->io = guest->timer = NULL;
 	guest->fd = bg_close(guest->fd);
-	guest->out_len = 0;
+	guest->out_len = guest->out_at = 0;
 	guest->line_len = 0;
 }
 
@@ -75,6 +76,7 @@ static void broken(struct guest *guest, const char *why, uint64_t retry_usec)
 	if (was_open) {
 		guest->down_usec = loop_now_usec();
 		guest_calls_broken(guest, why);
+		guest_streams_broken(guest, why);
 		if (!guest->dead)
 			tell(guest, false, 0);
 	}
@@ -94,48 +96,91 @@ static void broken_retry(struct guest *guest, const char *why)
 	broken(guest, why, next_retry(guest));
 }
 
+static int watch_io(struct guest *guest, unsigned events)
+{
+	if (events == guest->io_events)
+		return 0;
+	guest->io_events = events;
+	return loop_source_set_events(guest->io, events);
+}
+
 static int flush_out(struct guest *guest)
 {
 	ssize_t n;
 
 	if (guest->out_len == 0)
-		return loop_source_set_events(guest->io, LOOP_READ);
-	n = send(guest->fd, guest->out, guest->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		return watch_io(guest, LOOP_READ);
+	n = send(
+		guest->fd, guest->out + guest->out_at, guest->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		return -errno;
 	if (n > 0) {
+		guest->out_at += (size_t)n;
 		guest->out_len -= (size_t)n;
-		memmove(guest->out, guest->out + n, guest->out_len);
 	}
-	return loop_source_set_events(
-		guest->io, guest->out_len > 0 ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+	return watch_io(guest, guest->out_len > 0 ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+}
+
+/* Room for len bytes after what is queued: moved to the front, or in a larger buffer. */
+static int make_room(struct guest *guest, size_t len)
+{
+	size_t size = BG_MAX(guest->out_size * 2, guest->out_len + len);
+	uint8_t *p;
+
+	if (guest->out_len == 0)
+		guest->out_at = 0;
+	if (guest->out_at + guest->out_len + len <= guest->out_size)
+		return 0;
+	if (guest->out_at > 0) {
+		memmove(guest->out, guest->out + guest->out_at, guest->out_len);
+		guest->out_at = 0;
+	}
+	if (guest->out_len + len <= guest->out_size)
+		return 0;
+	p = realloc(guest->out, size);
+	if (!p)
+		return -ENOMEM;
+	guest->out = p;
+	guest->out_size = size;
+	return 0;
 }
 
 static int queue_bytes(struct guest *guest, const void *bytes, size_t len)
 {
-	uint8_t *p;
+	int r;
 
 	if (guest->out_len + len > OUT_MAX)
 		return -ENOBUFS;
-	p = realloc(guest->out, guest->out_len + len);
-	if (!p)
-		return -ENOMEM;
-	memcpy(p + guest->out_len, bytes, len);
-	guest->out = p;
+	r = make_room(guest, len);
+	if (r < 0)
+		return r;
+	if (len > 0)
+		memcpy(guest->out + guest->out_at + guest->out_len, bytes, len);
 	guest->out_len += len;
 	return 0;
 }
 
-int guest_send(struct guest *guest, enum bg_agent_type type, const void *payload, size_t len)
+int guest_send_stream(struct guest *guest, enum bg_agent_type type, uint32_t stream, uint16_t sub,
+	const void *payload, size_t len)
 {
 	struct bg_agent_head head;
 	int r;
 
-	bg_agent_head_init(&head, type, 0, 0, len);
-	r = queue_bytes(guest, &head, sizeof(head));
-	if (r >= 0)
-		r = queue_bytes(guest, payload, len);
-	return r < 0 ? r : flush_out(guest);
+	/* A frame goes whole or not at all. */
+	if (guest->out_len + sizeof(head) + len > OUT_MAX)
+		return -ENOBUFS;
+	r = make_room(guest, sizeof(head) + len);
+	if (r < 0)
+		return r;
+	bg_agent_head_init(&head, type, stream, sub, len);
+	(void)queue_bytes(guest, &head, sizeof(head));
+	(void)queue_bytes(guest, payload, len);
+	return flush_out(guest);
+}
+
+int guest_send(struct guest *guest, enum bg_agent_type type, const void *payload, size_t len)
+{
+	return guest_send_stream(guest, type, 0, 0, payload, len);
 }
 
 static void on_opening_late(void *userdata)
@@ -216,6 +261,7 @@ static void on_boot(struct guest *guest)
 	if (was_open) {
 		guest->state = GUEST_OPENING;
 		guest_calls_broken(guest, "the guest rebooted");
+		guest_streams_broken(guest, "the guest rebooted");
 		if (!guest->dead)
 			tell(guest, false, 0);
 	}
@@ -245,8 +291,10 @@ static void on_frame(struct guest *guest, const struct bg_agent_frame *frame)
 			on_welcome(guest, frame);
 		return;
 	}
-	if (frame->stream != 0)
+	if (frame->stream != 0) {
+		guest_streams_frame(guest, frame);
 		return;
+	}
 	if (frame->type == BG_AGENT_STATUS)
 		on_status(guest, frame);
 	else if (frame->type == BG_AGENT_PONG || frame->type == BG_AGENT_DONE)
@@ -335,6 +383,8 @@ static void on_io(int fd, unsigned events, void *userdata)
 		broken_retry(guest, "the connection to the guest closed");
 	else if (events & LOOP_READ)
 		read_some(guest);
+	if (!guest->dead && guest->state == GUEST_OPEN)
+		guest_streams_room(guest);
 	guest_leave(guest);
 }
 
@@ -359,6 +409,7 @@ static int begin(struct guest *guest)
 
 	if (r < 0)
 		return r;
+	guest->io_events = LOOP_READ;
 	if (!guest->vsock)
 		return send_hello(guest);
 	guest->state = GUEST_CARRIER;
@@ -414,6 +465,7 @@ int guest_open(struct loop *loop, const struct guest_target *target, guest_statu
 	memset(guest, 0, offsetof(struct guest, reader));
 	bg_agent_reader_init(&guest->reader, BG_AGENT_END_HOST);
 	TAILQ_INIT(&guest->calls);
+	TAILQ_INIT(&guest->streams);
 	guest->loop = loop;
 	guest->fd = -1;
 	guest->vsock = bg_streq(target->carrier, "vsock");
@@ -443,6 +495,7 @@ void guest_free(struct guest *guest)
 	guest->dead = true;
 	drop_carrier(guest);
 	guest_calls_orphan(guest);
+	guest_streams_broken(guest, "the VM went down");
 	if (guest->depth == 0)
 		guest_destroy(guest);
 }

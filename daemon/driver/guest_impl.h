@@ -18,6 +18,7 @@ enum guest_state {
 };
 
 TAILQ_HEAD(guest_calls, guest_call);
+TAILQ_HEAD(guest_streams, guest_stream);
 
 struct guest {
 	struct loop *loop;
@@ -33,14 +34,17 @@ struct guest {
 	struct loop_source *timer;
 	uint64_t down_usec;    /* since when there is no conversation */
 	uint64_t opening_usec; /* how long the next opening may take */
-	uint8_t *out;
-	size_t out_len;
+	unsigned io_events;    /* what io is watched for */
+	uint8_t *out;	       /* unsent: out_len bytes from out_at on */
+	size_t out_at, out_len, out_size;
 	char line[64];
 	size_t line_len;
 	uint32_t flags;
 	guest_status_fn status;
 	void *userdata;
 	struct guest_calls calls;
+	struct guest_streams streams;
+	uint32_t next_stream;
 	uint64_t next_ping;
 	struct bg_agent_reader reader; /* last: large, and not cleared */
 };
@@ -51,6 +55,11 @@ bool guest_leave(struct guest *guest);
 void guest_destroy(struct guest *guest);
 /* Queues one frame of stream 0 in an open carrier. */
 int guest_send(struct guest *guest, enum bg_agent_type type, const void *payload, size_t len);
+/* The same for any stream. */
+int guest_send_stream(struct guest *guest, enum bg_agent_type type, uint32_t stream, uint16_t sub,
+	const void *payload, size_t len);
+/* Streams take turns below this many queued bytes. */
+enum { GUEST_OUT_BUSY = 128 * 1024 };
 
 /* The conversation opened: sends what waits. */
 void guest_calls_open(struct guest *guest);
@@ -59,5 +68,12 @@ void guest_calls_broken(struct guest *guest, const char *why);
 void guest_calls_answer(struct guest *guest, const struct bg_agent_frame *frame);
 /* The guest is being freed: its calls stay with their owners and end silently. */
 void guest_calls_orphan(struct guest *guest);
+
+/* A frame of a stream came. */
+void guest_streams_frame(struct guest *guest, const struct bg_agent_frame *frame);
+/* The carrier took what was queued. */
+void guest_streams_room(struct guest *guest);
+/* The conversation is over, and each stream with it. */
+void guest_streams_broken(struct guest *guest, const char *why);
 
 #endif

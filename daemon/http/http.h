@@ -67,4 +67,11 @@ void http_stream_on_drain(struct http_stream *stream,
 /* Frees the stream; what is queued still goes out. */
 void http_stream_end(struct http_stream *stream);
 
+/*
+ * Takes the connection over: *ret_fd is the client's socket, nonblocking and the caller's, nothing was answered
+ * yet, and the call is ended. Not from inside a handler: defer it. On failure the call is ended too, by an
+ * error when the client is still there.
+ */
+int http_upgrade(struct http_call *call, int *ret_fd);
+
 #endif

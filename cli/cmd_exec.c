@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd_exec.c: vm exec. The session itself is session.c's. */
+#include "cli/cmd_exec.h"
+
+#include <stdio.h>
+
+#include "cli/session.h"
+
+enum { TIMEOUT_MAX_S = 7 * 24 * 3600 };
+
+const struct flag exec_flags[] = {
+	{"--tty", NULL, ARG_NONE, "give it a terminal, as for a shell or an editor", 't'},
+	{"--env", "NAME=VALUE", ARG_TEXT, "set in its environment; may be given again", 'e'},
+	{"--workdir", "DIR", ARG_TEXT, "start in this folder of the VM (default: the home)", 'w'},
+	{"--user", "USER", ARG_TEXT, "run as this user of the VM, a name or a number", 'u'},
+	{"--timeout", "SECONDS", ARG_NUMBER, "end it when it still runs then: exit status 124"},
+	FLAG_END,
+};
+
+/* TERM goes along with a terminal; what the user sets comes last. */
+static int make_env(const struct args *args, const char ***ret, struct bg_err **err)
+{
+	static char term[128];
+	const char *ours = getenv("TERM"), *value;
+	_free_ const char **env = calloc(ARGS_GIVEN_MAX + 2, sizeof(*env));
+	size_t n = 0;
+
+	if (!env)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (args_has(args, "--tty") && ours && strlen(ours) < sizeof(term) - 8) {
+		snprintf(term, sizeof(term), "TERM=%s", ours);
+		env[n++] = term;
+	}
+	for (size_t i = 0; (value = args_nth(args, "--env", i)); i++) {
+		if (!strchr(value, '=') || *value == '=')
+			return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+				"--env \"%.60s\" is not NAME=VALUE", value);
+		env[n++] = value;
+	}
+	*ret = TAKE_PTR(env);
+	return 0;
+}
+
+int vm_exec(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_free_ const char **env = NULL;
+	uint64_t timeout = 0;
+	int status = 0, r;
+	struct session session = {
+		.vm = args->positional[0],
+		.argv = (const char *const *)args->rest,
+		.user = args_value(args, "--user"),
+		.workdir = args_value(args, "--workdir"),
+		.tty = args_has(args, "--tty"),
+		.signals = true,
+		.in = STDIN_FILENO,
+		.out = STDOUT_FILENO,
+		.err = STDERR_FILENO,
+	};
+
+	if (!args->rest || (!args->rest[0] && !session.tty)) {
+		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "there is no command to run");
+		bg_err_hint(err, "put it behind --: `banger vm exec %s -- uname -a`", session.vm);
+		return r;
+	}
+	r = args_number(args, "--timeout", 1, TIMEOUT_MAX_S, &timeout, err);
+	if (r >= 0)
+		r = make_env(args, &env, err);
+	session.timeout_s = (unsigned)timeout;
+	session.env = env;
+	if (r >= 0)
+		r = session_run(cli, &session, &status, err);
+	return r < 0 ? r : status;
+}

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * See session.h. One poll() over the connection, the input, the outputs that have something to take
+ * and the signals. Outputs are written in pieces that a ready descriptor takes without blocking, so
+ * that a slow reader of one of them stops that stream alone.
+ */
+#include "cli/session.h"
+
+#include <endian.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "cli/rawtty.h"
+#include "common/agent_frame.h"
+#include "common/fd.h"
+#include "common/http_parse.h"
+#include "common/json.h"
+
+enum {
+	STREAM = 1,
+	PIECE = 32 * 1024,
+	PIPE_PIECE = 4096, /* PIPE_BUF: what poll() promises of a pipe */
+	LATE_MS = 10000,   /* how long after its timeout a guest may stay silent */
+};
+
+/* One output: what came and is not written yet. */
+struct sink {
+	int fd; /* -1: dropped */
+	bool file;
+	struct bg_buf buf;
+	size_t written; /* of buf */
+	uint32_t credit;
+};
+
+struct run {
+	const struct session *session;
+	struct bg_http *http;
+	int conn, signals;
+	bool in_open, in_file;
+	uint32_t window; /* bytes of input that may be sent */
+	struct sink sinks[BG_AGENT_SUBS];
+	bool mute; /* the daemon takes nothing more */
+	bool done, interrupted;
+	int error, status;
+	uint64_t deadline_ms;
+	struct bg_agent_reader reader; /* last: large */
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static json_t *string_list(const char *const *list)
+{
+	json_t *array = json_array();
+
+	for (; list && *list; list++)
+		json_array_append_new(array, json_string(*list));
+	return array;
+}
+
+static size_t length(const char *const *list)
+{
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	return n;
+}
+
+/* JSON carries UTF-8 only: other bytes must not arrive as something else. */
+static int put_list(json_t *body, const char *key, const char *const *list, struct bg_err **err)
+{
+	json_t *array = string_list(list);
+
+	json_object_set_new(body, key, array);
+	if (json_array_size(array) == length(list))
+		return 0;
+	return bg_err_set(err, BG_ERR_USAGE, EILSEQ,
+		"the command or its environment is not UTF-8: put such bytes into its input");
+}
+
+static int make_body(const struct session *s, json_t *body, struct bg_err **err)
+{
+	struct winsize size = {.ws_row = 24, .ws_col = 80};
+	int r = put_list(body, "argv", s->argv, err);
+
+	if (r >= 0)
+		r = put_list(body, "env", s->env, err);
+	if (s->kind)
+		json_object_set_new(body, "kind", json_string(s->kind));
+	if (s->user)
+		json_object_set_new(body, "user", bg_json_str(s->user));
+	if (s->workdir)
+		json_object_set_new(body, "workdir", bg_json_str(s->workdir));
+	if (s->timeout_s)
+		json_object_set_new(
+			body, "timeout_ms", json_integer((json_int_t)s->timeout_s * 1000));
+	if (s->tty) {
+		(void)rawtty_size(s->in, &size);
+		json_object_set_new(body, "tty", json_true());
+		json_object_set_new(body, "rows", json_integer(size.ws_row));
+		json_object_set_new(body, "cols", json_integer(size.ws_col));
+	}
+	return r;
+}
+
+static int lost(const struct run *run, struct bg_err **err)
+{
+	int r = bg_err_set(err, BG_ERR_EXEC_LOST, ECONNRESET,
+		"the session in %s was lost before the command ended", run->session->vm);
+
+	bg_err_hint(err, "see what became of it: `banger vm show %s`", run->session->vm);
+	return r;
+}
+
+/*
+ * Blocks until the daemon took it: it does so while the guest takes its input. A daemon that has
+ * closed may have said the end before: what it sent is read first.
+ */
+static void send_frame(
+	struct run *run, enum bg_agent_type type, unsigned sub, const void *p, size_t len)
+{
+	uint8_t buf[sizeof(struct bg_agent_head) + PIECE];
+	struct bg_agent_head head;
+
+	bg_agent_head_init(&head, type, STREAM, (uint16_t)sub, len);
+	memcpy(buf, &head, sizeof(head));
+	if (len > 0)
+		memcpy(buf + sizeof(head), p, len);
+	if (!run->mute && bg_write_all(run->conn, buf, sizeof(head) + len) < 0)
+		run->mute = true;
+}
+
+static void send_number(struct run *run, enum bg_agent_type type, unsigned sub, uint32_t value)
+{
+	value = htole32(value);
+	send_frame(run, type, sub, &value, sizeof(value));
+}
+
+static void take_input(struct run *run)
+{
+	uint8_t buf[PIECE];
+	ssize_t n = read(run->session->in, buf, BG_MIN((size_t)run->window, sizeof(buf)));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n > 0) {
+		run->window -= (uint32_t)n;
+		send_frame(run, BG_AGENT_DATA, BG_AGENT_IN, buf, (size_t)n);
+		return;
+	}
+	run->in_open = false;
+	send_frame(run, BG_AGENT_EOF, BG_AGENT_IN, NULL, 0);
+}
+
+static size_t pending(const struct sink *sink)
+{
+	return sink->buf.len - sink->written;
+}
+
+static void give_credit(struct run *run, unsigned sub)
+{
+	struct sink *sink = &run->sinks[sub];
+	uint32_t credit = sink->credit;
+
+	if (credit == 0 || run->done || (credit < PIECE && pending(sink) > 0))
+		return;
+	sink->credit = 0;
+	send_number(run, BG_AGENT_CREDIT, sub, credit);
+}
+
+/* Nobody reads what we write: the command is told the same way, by a closed pipe. */
+static void sink_broken(struct run *run, unsigned sub)
+{
+	struct sink *sink = &run->sinks[sub];
+
+	sink->fd = -1;
+	sink->buf.len = sink->written = 0;
+	if (!run->done)
+		send_frame(run, BG_AGENT_EOF, sub, NULL, 0);
+}
+
+static int write_sink(struct run *run, unsigned sub, struct bg_err **err)
+{
+	struct sink *sink = &run->sinks[sub];
+	size_t len = sink->file ? pending(sink) : BG_MIN(pending(sink), (size_t)PIPE_PIECE);
+	ssize_t n;
+
+	n = write(sink->fd, sink->buf.data + sink->written, len);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n < 0 && errno == EPIPE) {
+		sink_broken(run, sub);
+		return 0;
+	}
+	if (n < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "write the output");
+	sink->written += (size_t)n;
+	sink->credit += (uint32_t)n;
+	if (pending(sink) == 0)
+		sink->buf.len = sink->written = 0;
+	give_credit(run, sub);
+	return 0;
+}
+
+static int on_data(struct run *run, const struct bg_agent_frame *f, struct bg_err **err)
+{
+	struct sink *sink = &run->sinks[f->sub];
+
+	if (sink->fd < 0) {
+		sink->credit += f->len;
+		give_credit(run, f->sub);
+		return 0;
+	}
+	bg_buf_drop(&sink->buf, sink->written);
+	sink->written = 0;
+	if (bg_buf_append(&sink->buf, f->payload, f->len) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return 0;
+}
+
+static int on_frame(struct run *run, const struct bg_agent_frame *f, struct bg_err **err)
+{
+	struct bg_agent_done done;
+	uint32_t more;
+
+	if (f->type == BG_AGENT_DATA && f->sub != BG_AGENT_IN && f->sub < BG_AGENT_SUBS)
+		return on_data(run, f, err);
+	if (f->type == BG_AGENT_CREDIT) {
+		memcpy(&more, f->payload, sizeof(more));
+		run->window = (uint32_t)BG_MIN(
+			(uint64_t)run->window + le32toh(more), (uint64_t)BG_AGENT_WINDOW);
+	}
+	if (f->type == BG_AGENT_DONE) {
+		memcpy(&done, f->payload, sizeof(done));
+		run->error = (int)le32toh((uint32_t)done.error);
+		run->status = (int)le32toh((uint32_t)done.status);
+		run->done = true;
+	}
+	return 0;
+}
+
+static int take_frames(struct run *run, struct bg_err **err)
+{
+	struct bg_agent_frame frame;
+	const char *data;
+	const uint8_t *p;
+	size_t len;
+	int r, got;
+
+	bg_http_take_raw(run->http, &data, &len);
+	p = (const uint8_t *)data;
+	while ((got = bg_agent_next(&run->reader, &p, &len, &frame)) > 0) {
+		r = on_frame(run, &frame, err);
+		if (r < 0)
+			return r;
+	}
+	return got < 0 ? lost(run, err) : 0;
+}
+
+static int take_connection(struct run *run, struct bg_err **err)
+{
+	int r = bg_http_pump(run->http, NULL);
+
+	if (r < 0)
+		return lost(run, err);
+	r = take_frames(run, err);
+	return r >= 0 && !run->done && bg_http_ended(run->http) ? lost(run, err) : r;
+}
+
+static void send_size(struct run *run)
+{
+	struct bg_agent_resize resize;
+	struct winsize size;
+
+	if (!run->session->tty || !rawtty_size(run->session->in, &size))
+		return;
+	resize = (struct bg_agent_resize){
+		.rows = htole16(size.ws_row), .cols = htole16(size.ws_col)};
+	send_frame(run, BG_AGENT_RESIZE, 0, &resize, sizeof(resize));
+}
+
+static int take_signal(struct run *run, struct bg_err **err)
+{
+	struct signalfd_siginfo si;
+	int r;
+
+	if (read(run->signals, &si, sizeof(si)) != sizeof(si))
+		return 0;
+	if (si.ssi_signo == SIGWINCH) {
+		send_size(run);
+		return 0;
+	}
+	if (si.ssi_signo == SIGINT && run->interrupted) {
+		r = bg_err_set(err, BG_ERR_CANCELLED, EINTR, "interrupted");
+		bg_err_hint(err, "what ran in %s was ended", run->session->vm);
+		return r;
+	}
+	run->interrupted |= si.ssi_signo == SIGINT;
+	send_number(run, BG_AGENT_SIGNAL, 0, si.ssi_signo);
+	return 0;
+}
+
+enum { WAIT_CONN, WAIT_SIGNALS, WAIT_IN, WAIT_OUT, WAIT_ERR, WAIT_N };
+
+static void fill_poll(const struct run *run, struct pollfd *p)
+{
+	bool in = run->in_open && run->window > 0 && !run->done;
+
+	p[WAIT_CONN] = (struct pollfd){run->done ? -1 : run->conn, POLLIN, 0};
+	p[WAIT_SIGNALS] = (struct pollfd){run->signals, POLLIN, 0};
+	p[WAIT_IN] = (struct pollfd){in ? run->session->in : -1, POLLIN, 0};
+	for (unsigned sub = 1; sub < BG_AGENT_SUBS; sub++) {
+		const struct sink *sink = &run->sinks[sub];
+
+		p[WAIT_IN + sub] = (struct pollfd){pending(sink) ? sink->fd : -1, POLLOUT, 0};
+	}
+}
+
+/* The guest ends a command at its timeout; this is for one that is silent itself. */
+static int wait_ms(const struct run *run)
+{
+	uint64_t now = now_ms();
+
+	if (!run->deadline_ms || run->done)
+		return -1;
+	return run->deadline_ms > now ? (int)BG_MIN(run->deadline_ms - now, 3600000u) : 0;
+}
+
+static int one_turn(struct run *run, struct bg_err **err)
+{
+	struct pollfd p[WAIT_N];
+	int r = 0, n;
+
+	fill_poll(run, p);
+	n = poll(p, WAIT_N, wait_ms(run));
+	if (n < 0 && errno != EINTR)
+		return bg_err_sys(err, BG_ERR_IO, errno, "wait for the session");
+	if (n == 0 && wait_ms(run) == 0) {
+		run->error = ETIMEDOUT;
+		run->done = true;
+	}
+	if (n <= 0)
+		return 0;
+	if (p[WAIT_CONN].revents)
+		r = take_connection(run, err);
+	if (r >= 0 && p[WAIT_SIGNALS].revents)
+		r = take_signal(run, err);
+	if (r >= 0 && p[WAIT_IN].revents && !run->done)
+		take_input(run);
+	for (unsigned sub = 1; r >= 0 && sub < BG_AGENT_SUBS; sub++)
+		if (p[WAIT_IN + sub].revents)
+			r = write_sink(run, sub, err);
+	return r;
+}
+
+static bool over(const struct run *run)
+{
+	return run->done && pending(&run->sinks[BG_AGENT_OUT]) == 0 &&
+	       pending(&run->sinks[BG_AGENT_ERR]) == 0;
+}
+
+static int outcome(const struct run *run, int *ret_status, struct bg_err **err)
+{
+	const char *vm = run->session->vm;
+	int r;
+
+	if (run->error == ETIMEDOUT)
+		return bg_err_set(err, BG_ERR_EXEC_TIMEOUT, ETIMEDOUT,
+			"the command in %s did not end within %u s", vm, run->session->timeout_s);
+	if (run->error == ENOSYS) {
+		r = bg_err_set(err, BG_ERR_AGENT, ENOSYS,
+			"the agent in %s is of an older banger and cannot do this", vm);
+		bg_err_hint(err, "a restart brings the present one: `banger vm restart %s`", vm);
+		return r;
+	}
+	if (run->error == EUSERS)
+		return bg_err_set(err, BG_ERR_AGENT, EUSERS,
+			"%s has as many sessions as it can: end one, then try again", vm);
+	if (run->error == ECONNRESET)
+		return lost(run, err);
+	if (run->error)
+		return bg_err_sys(err, BG_ERR_AGENT, run->error, "run the command in %s", vm);
+	*ret_status =
+		WIFSIGNALED(run->status) ? 128 + WTERMSIG(run->status) : WEXITSTATUS(run->status);
+	return 0;
+}
+
+static int relay(struct run *run, int *ret_status, struct bg_err **err)
+{
+	int r = take_frames(run, err);
+
+	if (!run->in_open)
+		send_frame(run, BG_AGENT_EOF, BG_AGENT_IN, NULL, 0);
+	while (r >= 0 && !over(run))
+		r = one_turn(run, err);
+	return r < 0 ? r : outcome(run, ret_status, err);
+}
+
+static bool is_file(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) >= 0 && S_ISREG(st.st_mode);
+}
+
+static int upgrade(struct cli *cli, struct run *run, struct bg_err **err)
+{
+	_json_ json_t *body = json_object();
+	int r = make_body(run->session, body, err);
+
+	if (r >= 0)
+		r = client_upgrade(cli, ROUTE_VM_EXEC, run->session->vm, body, &run->http, err);
+	if (r >= 0)
+		run->conn = bg_http_fd(run->http);
+	return r;
+}
+
+static int run_with_signals(
+	struct cli *cli, struct run *run, const sigset_t *set, int *ret_status, struct bg_err **err)
+{
+	_close_ int signals = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+	struct rawtty raw = {.fd = -1};
+	int r;
+
+	run->signals = signals;
+	r = upgrade(cli, run, err);
+	if (r < 0)
+		return r;
+	if (run->session->tty)
+		rawtty_enter(&raw, run->session->in);
+	r = relay(run, ret_status, err);
+	rawtty_leave(&raw);
+	return r;
+}
+
+static void run_init(struct run *run, const struct session *session)
+{
+	const int fds[BG_AGENT_SUBS] = {-1, session->out, session->err};
+
+	memset(run, 0, offsetof(struct run, reader));
+	run->session = session;
+	run->window = BG_AGENT_WINDOW;
+	run->in_open = session->in >= 0;
+	for (unsigned i = 1; i < BG_AGENT_SUBS; i++)
+		run->sinks[i] = (struct sink){.fd = fds[i], .file = is_file(fds[i])};
+	if (session->timeout_s)
+		run->deadline_ms = now_ms() + (uint64_t)session->timeout_s * 1000 + LATE_MS;
+	bg_agent_reader_plain(&run->reader, BG_AGENT_END_HOST);
+}
+
+int session_run(
+	struct cli *cli, const struct session *session, int *ret_status, struct bg_err **err)
+{
+	static const int passed[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, old_pipe;
+	_free_ struct run *run = malloc(sizeof(*run));
+	sigset_t set, old;
+	int r;
+
+	if (!run)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	run_init(run, session);
+	(void)sigemptyset(&set);
+	for (size_t i = 0; session->signals && i < ARRAY_SIZE(passed); i++)
+		(void)sigaddset(&set, passed[i]);
+	if (session->tty)
+		(void)sigaddset(&set, SIGWINCH);
+	(void)sigprocmask(SIG_BLOCK, &set, &old);
+	(void)sigaction(SIGPIPE, &ignore, &old_pipe);
+	r = run_with_signals(cli, run, &set, ret_status, err);
+	(void)sigaction(SIGPIPE, &old_pipe, NULL);
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	bg_http_free(run->http);
+	for (unsigned i = 1; i < BG_AGENT_SUBS; i++)
+		bg_buf_done(&run->sinks[i].buf);
+	return r;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: ISC */
+/* POST /v1/vms/{name}/exec: the body into a request for the agent; the session is exec_relay.c's.
+ */
+#include "common/agent_exec.h"
+#include "common/json.h"
+#include "daemon/api/api.h"
+#include "daemon/api/api_util.h"
+#include "daemon/api/exec_relay.h"
+#include "daemon/driver/guest.h"
+#include "daemon/engine.h"
+
+static const char *const exec_fields[] = {
+	"kind", "argv", "env", "user", "workdir", "tty", "rows", "cols", "timeout_ms", NULL};
+
+static const char *const kinds[] = {[BG_AGENT_K_RUN] = "run"};
+
+/* A list of strings; *ret is the caller's, what it points to the body's. */
+static int take_list(const json_t *body, const char *key, const char ***ret, struct bg_err **err)
+{
+	const json_t *array = json_object_get(body, key), *item;
+	_free_ const char **list = calloc(json_array_size(array) + 1, sizeof(*list));
+	size_t i;
+
+	if (!list)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (array && !json_is_array(array))
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"%s\" is not a list", key);
+	json_array_foreach (array, i, item) {
+		list[i] = json_string_value(item);
+		if (!list[i])
+			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+				"\"%s\" is not a list of strings", key);
+	}
+	*ret = TAKE_PTR(list);
+	return 0;
+}
+
+static int check_env(const char *const *env, struct bg_err **err)
+{
+	for (; *env; env++)
+		if (!strchr(*env, '=') || **env == '=')
+			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+				"environment: \"%.60s\" is not NAME=VALUE", *env);
+	return 0;
+}
+
+static int take_kind(const json_t *body, struct bg_exec *exec, struct bg_err **err)
+{
+	const char *kind = kinds[BG_AGENT_K_RUN];
+	int r = bg_json_or_str(body, "kind", BG_ERR_BAD_REQUEST, &kind, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (bg_streq(kinds[i], kind)) {
+			exec->kind = (enum bg_agent_kind)i;
+			return 0;
+		}
+	return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "there is no kind \"%.40s\"", kind);
+}
+
+static int take_numbers(const json_t *body, struct bg_exec *exec, struct bg_err **err)
+{
+	int64_t rows = 24, cols = 80, timeout = 0;
+	bool tty = false;
+	int r = bg_json_or_bool(body, "tty", BG_ERR_BAD_REQUEST, &tty, err);
+
+	if (r >= 0)
+		r = bg_json_or_int(body, "rows", BG_ERR_BAD_REQUEST, 0, UINT16_MAX, &rows, err);
+	if (r >= 0)
+		r = bg_json_or_int(body, "cols", BG_ERR_BAD_REQUEST, 0, UINT16_MAX, &cols, err);
+	if (r >= 0)
+		r = bg_json_or_int(
+			body, "timeout_ms", BG_ERR_BAD_REQUEST, 0, INT32_MAX, &timeout, err);
+	exec->flags = tty ? BG_AGENT_X_TTY : 0;
+	exec->rows = (uint16_t)rows;
+	exec->cols = (uint16_t)cols;
+	exec->timeout_ms = (uint32_t)timeout;
+	return r;
+}
+
+static int take_exec(const json_t *body, struct bg_exec *exec, const char ***argv,
+	const char ***env, struct bg_err **err)
+{
+	int r = api_only_fields(body, exec_fields, err);
+
+	if (r >= 0)
+		r = take_kind(body, exec, err);
+	if (r >= 0)
+		r = bg_json_or_str(body, "user", BG_ERR_BAD_REQUEST, &exec->user, err);
+	if (r >= 0)
+		r = bg_json_or_str(body, "workdir", BG_ERR_BAD_REQUEST, &exec->workdir, err);
+	if (r >= 0)
+		r = take_numbers(body, exec, err);
+	if (r >= 0)
+		r = take_list(body, "argv", argv, err);
+	if (r >= 0)
+		r = take_list(body, "env", env, err);
+	if (r < 0)
+		return r;
+	exec->argv = *argv;
+	exec->env = *env;
+	return check_env(exec->env, err);
+}
+
+static int check_vm(const struct vm *vm, struct bg_err **err)
+{
+	const char *name = vm->row->name;
+	enum vm_state state = (enum vm_state)vm->row->state;
+	int r;
+
+	if (vm->guest && guest_connected(vm->guest))
+		return 0;
+	if (vm->guest) {
+		r = bg_err_set(err, BG_ERR_VM_NOT_READY, EAGAIN,
+			"the agent in VM \"%s\" does not answer yet", name);
+		bg_err_hint(err, "see how far it got: `banger vm logs %s`", name);
+		return r;
+	}
+	r = bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is %s", name, vm_state_str(state));
+	if (state == VM_STOPPED)
+		bg_err_hint(err, "start it first: `banger vm start %s`", name);
+	return r;
+}
+
+void api_vm_exec(struct http_call *call, struct engine *engine)
+{
+	_free_ const char **argv = NULL, **env = NULL;
+	struct bg_exec exec = {.user = NULL};
+	struct bg_err *err = NULL;
+	struct vm *vm = NULL;
+
+	if (take_exec(http_call_body(call), &exec, &argv, &env, &err) < 0 ||
+		vms_get(engine->vms, http_call_arg(call), &vm, &err) < 0 || check_vm(vm, &err) < 0)
+		http_reply_error(call, err);
+	else
+		exec_relay_start(engine->loop, call, vm->guest, &exec);
+}
