@@ -45,8 +45,7 @@ static int kernel_import(struct cli *cli, const struct args *args, struct bg_err
 	}
 	if (!realpath(path, full)) {
 		r = bg_err_sys(err, BG_ERR_USAGE, errno, "%s", path);
-		bg_err_hint(
-			err, "give a Debian linux-image package (.deb), a vmlinux or a bzImage");
+		bg_err_hint(err, "give a Debian or RPM kernel package, a vmlinux or a bzImage");
 		return r;
 	}
 	body = json_pack("{s:o}", "path", bg_json_str(full));
@@ -155,9 +154,9 @@ const struct command kernel_commands[] = {
 		.flags = import_flags,
 		.usage = "FILE",
 		.summary = "add a kernel, with its modules when the file has them",
-		.details = "FILE is a Debian linux-image package (.deb), a vmlinux or a bzImage. "
-			   "It is "
-			   "copied.",
+		.details = "FILE is a Debian (linux-image) or RPM (kernel-core, kernel-default) "
+			   "package, a "
+			   "vmlinux or a bzImage. It is copied.",
 		.example = "apt download linux-image-cloud-amd64\n"
 			   "banger kernel import ./linux-image-*.deb --name cloud",
 		.run = kernel_import},

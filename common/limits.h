@@ -32,6 +32,9 @@
 #define BG_STOP_TIMEOUT_S    60	   /* shutdown request to VMM exit, then it is killed */
 #define BG_KILL_TIMEOUT_S    10
 
+#define BG_VM_LOG_MAX	     (16 * 1024 * 1024)	/* bytes on the disk of a console's or VMM's log: a guest decides what it says */
+#define BG_VM_LOG_KEEP	     (8 * 1024 * 1024)	/* bytes at its end that are kept when it is more */
+
 #define BG_SLOTS_MAX         64	   /* network slots a user can ever have: one bit each in a u64 */
 #define BG_TAP_POOL_MAX      16	   /* taps kept ready: more than one burst of starts never needs */
 #define BG_PRIV_USERS_MAX    256   /* user indexes of the network helper: one /24 each in a /16 */

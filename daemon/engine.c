@@ -17,6 +17,7 @@
 #include "daemon/boot.h"
 #include "daemon/companion.h"
 #include "daemon/dns/dns.h"
+#include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
 
@@ -203,6 +204,8 @@ static int make_all(
 	r = vms_watch_disks(engine, err);
 	if (r >= 0)
 		r = space_new(engine, &engine->space, err);
+	if (r >= 0)
+		r = console_new(engine, &engine->console, err);
 	if (r < 0)
 		return r;
 	vms_recover(engine);
@@ -216,6 +219,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	events_free(TAKE_PTR(engine->events));
 	ops_free(engine->ops);
 	http_free(engine->http);
+	console_free(engine->console);
 	space_free(engine->space);
 	tap_pool_free(engine->pool);
 	vms_free(engine->vms);

@@ -25,6 +25,7 @@
 #include "daemon/vm/space.h"
 #include "daemon/vm/vm.h"
 
+struct console;
 struct dns;
 struct tap_pool;
 
@@ -52,6 +53,7 @@ struct engine {
 	bool storage_known;	    /* the choice is made; before that a new VM waits for it */
 	struct bg_err *storage_err; /* config wants what this host has not: nothing is created */
 	struct space *space;
+	struct console *console;
 	const char *init_path; /* banger-init, absolute */
 	const char *helper_path;
 	pid_t monitor_pid;

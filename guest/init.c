@@ -232,7 +232,7 @@ static _noreturn_ void become_init(void)
 	(void)bg_close(boot.events);
 	if (!boot.init) {
 		log_line("no init in the image: staying");
-		plain_init_run(boot.setup.sshd, boot.conf.reset);
+		plain_init_run(boot.setup.sshd);
 	}
 	log_line("starting %s", boot.init);
 	(void)snprintf(path, sizeof(path), "%s", boot.init);

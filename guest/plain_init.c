@@ -52,15 +52,15 @@ static bool reap(pid_t sshd)
 	return seen;
 }
 
-static void handle(int sig, bool reset)
+static void handle(int sig)
 {
 	if (sig == SIGUSR1 || sig == SIGUSR2 || sig == SIGRTMIN + 4)
-		shutdown_machine(BG_AGENT_POWEROFF, reset);
+		shutdown_machine(BG_AGENT_POWEROFF);
 	if (sig == SIGTERM || sig == SIGINT || sig == SIGRTMIN + 5)
-		shutdown_machine(BG_AGENT_REBOOT, reset);
+		shutdown_machine(BG_AGENT_REBOOT);
 }
 
-void plain_init_run(const char *sshd, bool reset)
+void plain_init_run(const char *sshd)
 {
 	uint32_t started = uptime_ms();
 	sigset_t all;
@@ -75,7 +75,7 @@ void plain_init_run(const char *sshd, bool reset)
 		if (sigwait(&all, &sig) != 0)
 			continue;
 		if (sig != SIGCHLD) {
-			handle(sig, reset);
+			handle(sig);
 			continue;
 		}
 		if (!reap(pid))

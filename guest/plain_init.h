@@ -8,8 +8,7 @@
 /*
  * Runs the image's ssh server, reaps what is left behind, and ends the machine when
  * asked with busybox's signals (SIGUSR2 power off, SIGTERM reboot) or systemd's.
- * reset: see shutdown_machine.
  */
-_noreturn_ void plain_init_run(const char *sshd, bool reset);
+_noreturn_ void plain_init_run(const char *sshd);
 
 #endif

@@ -77,7 +77,8 @@ void shutdown_request(const struct agent_setup *setup, enum bg_agent_shutdown ho
 	const struct way *way = find_way();
 	int sig;
 
-	/* The init makes the last call itself; a reset is what a reboot ends with. */
+	/* The init makes the last call itself; where only a reset ends the VMM at once, that. The
+	 * host knows what it asked for. */
 	if (setup->conf->reset)
 		how = BG_AGENT_REBOOT;
 	log_line("host asks for %s", how == BG_AGENT_REBOOT ? "reboot" : "poweroff");
@@ -88,9 +89,9 @@ void shutdown_request(const struct agent_setup *setup, enum bg_agent_shutdown ho
 	else if (run_command(how))
 		return;
 	else
-		shutdown_machine(how, setup->conf->reset);
+		shutdown_machine(how);
 	if (kill(1, sig) < 0)
-		shutdown_machine(how, setup->conf->reset);
+		shutdown_machine(how);
 }
 
 /* A process that must end: not a kernel thread or zombie (no command line), not the agent. */
@@ -137,7 +138,7 @@ static void wait_for_others(unsigned ms)
 	}
 }
 
-void shutdown_machine(enum bg_agent_shutdown how, bool reset)
+void shutdown_machine(enum bg_agent_shutdown how)
 {
 	sync();
 	(void)kill(-1, SIGTERM);
@@ -146,9 +147,9 @@ void shutdown_machine(enum bg_agent_shutdown how, bool reset)
 	(void)kill(-1, SIGKILL);
 	wait_for_others(KILL_GRACE_MS);
 	mounts_end();
-	log_line("%s", how == BG_AGENT_REBOOT || reset ? "reset" : "power off");
+	log_line("%s", how == BG_AGENT_REBOOT ? "reset" : "power off");
 	log_drain();
-	(void)reboot(how == BG_AGENT_REBOOT || reset ? RB_AUTOBOOT : RB_POWER_OFF);
+	(void)reboot(how == BG_AGENT_REBOOT ? RB_AUTOBOOT : RB_POWER_OFF);
 	for (;;)
 		(void)pause();
 }

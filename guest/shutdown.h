@@ -16,8 +16,8 @@
 void shutdown_request(const struct agent_setup *setup, enum bg_agent_shutdown how);
 /*
  * Ends every process, makes the file systems clean and the machine stop or start anew.
- * reset: a VMM that only a reset ends.
+ * Where the machine cannot power off it halts, which the host sees (daemon/vm/console.h).
  */
-_noreturn_ void shutdown_machine(enum bg_agent_shutdown how, bool reset);
+_noreturn_ void shutdown_machine(enum bg_agent_shutdown how);
 
 #endif

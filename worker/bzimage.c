@@ -39,6 +39,8 @@ enum kernel_format kernel_format(const uint8_t *head, size_t len)
 {
 	if (len >= 8 && memcmp(head, "!<arch>\n", 8) == 0)
 		return KERNEL_DEB;
+	if (len >= 4 && memcmp(head, "\xed\xab\xee\xdb", 4) == 0)
+		return KERNEL_RPM;
 	if (elf_is_x86_64(head, len))
 		return KERNEL_ELF;
 	if (len >= HEADER_END && le16(head + BOOT_FLAG) == 0xaa55 &&

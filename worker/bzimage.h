@@ -11,7 +11,7 @@
 #define KERNEL_HEAD (64 * 1024) /* bytes to look at: the version string lies within */
 #define KERNEL_RELEASE_MAX 64
 
-enum kernel_format { KERNEL_NONE, KERNEL_BZIMAGE, KERNEL_ELF, KERNEL_DEB };
+enum kernel_format { KERNEL_NONE, KERNEL_BZIMAGE, KERNEL_ELF, KERNEL_DEB, KERNEL_RPM };
 
 enum kernel_format kernel_format(const uint8_t *head, size_t len);
 /* "6.1.0-9-amd64"; -ENOENT when the image does not say, -EINVAL for a name that is no release. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The kernel job: a Debian kernel package, a bzImage or a vmlinux becomes a boot image, a cpio
- * archive of the modules needed to boot, and an ext4 image with the whole module tree. Modules are
- * stored unpacked, so that any guest's modprobe can load them.
+ * The kernel job: a Debian or RPM kernel package, a bzImage or a vmlinux becomes a boot image, a
+ * cpio archive of the modules needed to boot, and an ext4 image with the whole module tree. Modules
+ * are stored unpacked, so that any guest's modprobe can load them.
  */
 #include <stdio.h>
 #include <sys/stat.h>
@@ -308,10 +308,25 @@ static int take_rest(struct kernel *k, struct source *s, struct archive_entry *e
 	return r < 0 ? bg_err_sys(err, BG_ERR_WORKER, -r, "take %s", rest) : 0;
 }
 
+/* openSUSE's packages carry a packed vmlinux for debuggers beside the image that boots. */
 static bool is_image(const char *path, struct archive_entry *entry)
 {
-	return archive_entry_filetype(entry) == AE_IFREG &&
-	       (strncmp(path, "boot/vmlinuz", 12) == 0 || strncmp(path, "boot/vmlinux", 12) == 0);
+	const char *dot = strrchr(path, '.');
+
+	if (archive_entry_filetype(entry) != AE_IFREG || strncmp(path, "boot/vmlinu", 11) != 0)
+		return false;
+	return path[11] == 'z' || (path[11] == 'x' && !bg_streq(dot, ".gz") &&
+					  !bg_streq(dot, ".xz") && !bg_streq(dot, ".zst"));
+}
+
+/* Fedora and its kin keep the image among the modules, and put it into /boot when it is installed.
+ */
+static int take_module_image(
+	struct kernel *k, struct source *s, const char *rest, struct bg_err **err)
+{
+	if (!bg_streq(rest, "vmlinuz") || k->format != KERNEL_NONE)
+		return 0;
+	return take_image(k, s, err);
 }
 
 static int take_entry(
@@ -329,6 +344,10 @@ static int take_entry(
 	r = module_path(k, path, &rest, err);
 	if (r < 0 || !rest)
 		return r;
+	if (strncmp(rest, "vmlinu", 6) == 0)
+		return archive_entry_filetype(entry) == AE_IFREG
+			       ? take_module_image(k, s, rest, err)
+			       : 0;
 	ko = archive_entry_filetype(entry) == AE_IFREG ? ko_length(rest, &packed) : 0;
 	if (ko)
 		return take_module(k, s, entry, rest, ko, packed, err);
@@ -364,14 +383,30 @@ static int take_deb(struct kernel *k, struct bg_err **err)
 	return r < 0 ? r : invalid(k, err, "is an archive, but no Debian package");
 }
 
-static int check_deb(struct kernel *k, struct bg_err **err)
+static int take_rpm(struct kernel *k, struct bg_err **err)
+{
+	_unref_(source) struct source *s = NULL;
+	struct archive_entry *entry;
+	int r = source_open_fd(k->job, k->job->fd[FD_SOURCE], SOURCE_RPM, &s, err);
+
+	if (r < 0)
+		return r;
+	source_set_code(s, BG_ERR_KERNEL_INVALID);
+	while ((r = source_next(s, &entry, err)) > 0) {
+		r = take_entry(k, s, entry, err);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+static int check_package(struct kernel *k, struct bg_err **err)
 {
 	if (k->format == KERNEL_NONE) {
 		int r = invalid(k, err, "holds no kernel");
 
-		bg_err_hint(err,
-			"it may be a metapackage: give the linux-image-VERSION package that it "
-			"depends on");
+		bg_err_hint(err, "it may be a metapackage: give the package that it depends on "
+				 "(linux-image-VERSION, kernel-core, kernel-default)");
 		return r;
 	}
 	if (k->release[0] && k->tree_release[0] && !bg_streq(k->release, k->tree_release))
@@ -434,14 +469,14 @@ static int kernel(struct kernel *k, json_t **ret, struct bg_err **err)
 		return r;
 	if (format == KERNEL_NONE)
 		return invalid(k, err, "is no kernel");
-	if (format != KERNEL_DEB)
+	if (format != KERNEL_DEB && format != KERNEL_RPM)
 		r = take_plain(k, err);
 	else {
-		r = take_deb(k, err);
+		r = format == KERNEL_DEB ? take_deb(k, err) : take_rpm(k, err);
 		if (r < 0)
 			bg_err_context(err, "\"%s\"", k->name);
 		else
-			r = check_deb(k, err);
+			r = check_package(k, err);
 	}
 	if (r >= 0 && k->tree)
 		r = finish_tree(k, err);

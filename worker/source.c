@@ -90,6 +90,10 @@ static int choose_formats(struct archive *a, enum source_kind kind)
 	case SOURCE_AR:
 		r |= archive_read_support_format_ar(a);
 		break;
+	case SOURCE_RPM:
+		r |= archive_read_support_filter_rpm(a);
+		r |= archive_read_support_format_cpio(a);
+		break;
 	case SOURCE_RAW:
 		r |= archive_read_support_format_raw(a);
 		break;
@@ -106,7 +110,8 @@ static int source_new(
 		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "open the archive");
 	s->job = job;
 	s->fd = -1;
-	s->code = BG_ERR_IMAGE_INVALID;
+	s->code = kind == SOURCE_AR || kind == SOURCE_RPM ? BG_ERR_KERNEL_INVALID
+							  : BG_ERR_IMAGE_INVALID;
 	s->a = archive_read_new();
 	s->buf = malloc(CHUNK);
 	if (!s->a || !s->buf)

@@ -16,6 +16,7 @@
 enum source_kind {
 	SOURCE_TAR, /* tar under any compression */
 	SOURCE_AR,  /* the outer layer of a .deb */
+	SOURCE_RPM, /* the cpio inside an RPM package */
 	SOURCE_RAW, /* one compressed stream, no names */
 };
 
@@ -43,7 +44,8 @@ int source_block(
 	struct source *s, const void **buf, size_t *len, int64_t *offset, struct bg_err **err);
 /* The whole entry in memory, at most max bytes. *ret is the caller's, NUL-terminated. */
 int source_slurp(struct source *s, size_t max, char **ret, size_t *ret_len, struct bg_err **err);
-/* Which error code broken input gets; BG_ERR_IMAGE_INVALID unless said. */
+/* Which error code broken input gets; unless said, BG_ERR_KERNEL_INVALID for packages and
+ * BG_ERR_IMAGE_INVALID for the rest. */
 void source_set_code(struct source *s, enum bg_err_code code);
 
 #endif

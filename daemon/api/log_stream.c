@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "daemon/logfile.h"
+
 enum { PIECE = 64 * 1024, QUEUED_MAX = 256 * 1024, TICK_USEC = 50000, TAIL_MAX = 1024 * 1024 };
 
 struct log_stream {
@@ -36,7 +38,10 @@ static void on_tick(void *userdata)
 	static char buf[PIECE];
 
 	while (http_stream_pending(s->stream) < QUEUED_MAX) {
-		ssize_t n = s->fd >= 0 ? read(s->fd, buf, sizeof(buf)) : 0;
+		ssize_t n;
+
+		logfile_skip_hole(s->fd);
+		n = s->fd >= 0 ? read(s->fd, buf, sizeof(buf)) : 0;
 
 		if (n > 0) {
 			http_stream_bytes(s->stream, buf, (size_t)n);

@@ -55,6 +55,7 @@ struct vmm_driver {
 	const char *poweroff;	/* for vm.conf: "off" or "reset" */
 	const char *agent_socket; /* file name in run_dir */
 	bool boots_elf_only;	  /* spec.kernel must be an ELF file: kernel_elf */
+	bool reset_ends;	  /* a guest that reboots ends the process; else it boots in place */
 	/* Guest names of the disks, in vm.conf: root, work, modules (the last two as if all are
 	 * there). */
 	const char *dev_root, *dev_work, *dev_modules;

@@ -46,6 +46,7 @@ const struct vmm_driver vmm_fake = {
 	.agent = "virtio",
 	.poweroff = "off",
 	.agent_socket = AGENT_SOCKET,
+	.reset_ends = true,
 	.dev_root = "vda",
 	.dev_work = "vdb",
 	.dev_modules = "vdc",

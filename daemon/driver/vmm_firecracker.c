@@ -217,6 +217,7 @@ const struct vmm_driver vmm_firecracker = {
 	.poweroff = "reset",
 	.agent_socket = VSOCK_SOCKET,
 	.boots_elf_only = true, /* bzImage since 1.17 only */
+	.reset_ends = true,
 	.dev_root = "vda",
 	.dev_work = "vdb",
 	.dev_modules = "vdc",

@@ -13,16 +13,33 @@
 
 /*
  * Four looks a second: within one, 512 MiB (the default reserve) is a write rate of 2 GB/s. VMs go
- * on at one and a half times the reserve, so that they do not flutter.
+ * on at one and a half times the reserve, so that they do not flutter. Below the reserve those that
+ * write much are paused, and the others have half of it left to live on; below that half, all are.
  */
-enum { TICK_USEC = 250000, MEMINFO_MAX = 4096 };
+enum {
+	TICK_USEC = 250000,
+	PROC_FILE_MAX = 4096,
+	NEAR = 4,	/* who writes is watched below this many reserves */
+	MUCH_PART = 64, /* of the reserve, within about two seconds: 4 MiB/s where it is 512 MiB */
+	DECAY = 8,	/* of what was written before, one part in so many is forgotten each tick */
+};
 
 struct space {
 	struct engine *engine;
 	struct loop_source *ticker;
 };
 
-static uint64_t meminfo_kib(const char *text, const char *key)
+/* False when the file cannot be read. text has PROC_FILE_MAX bytes. */
+static bool read_proc(const char *path, char *text)
+{
+	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, PROC_FILE_MAX - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+static uint64_t number_after(const char *text, const char *key)
 {
 	const char *at = strstr(text, key);
 
@@ -33,13 +50,29 @@ static uint64_t meminfo_kib(const char *text, const char *key)
  */
 static uint64_t dirty_bytes(void)
 {
-	_close_ int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
-	char text[MEMINFO_MAX] = "";
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	char text[PROC_FILE_MAX];
 
-	if (n <= 0)
+	if (!read_proc("/proc/meminfo", text))
 		return 0;
-	return (meminfo_kib(text, "\nDirty:") + meminfo_kib(text, "\nWriteback:")) * KIB;
+	return (number_after(text, "\nDirty:") + number_after(text, "\nWriteback:")) * KIB;
+}
+
+/*
+ * What its VMM has written of late. Not what its disks have grown: a write that is still in the
+ * host's cache has taken no room yet.
+ */
+static void count_writes(struct vm *vm)
+{
+	char path[64], text[PROC_FILE_MAX];
+	uint64_t written = 0;
+
+	snprintf(path, sizeof(path), "/proc/%lld/io", (long long)vm->row->pid);
+	if (read_proc(path, text))
+		written = number_after(text, "\nwrite_bytes:");
+	vm->writes -= vm->writes / DECAY;
+	if (vm->written && written > vm->written)
+		vm->writes += written - vm->written;
+	vm->written = written;
 }
 
 /* -1 when it cannot be told. */
@@ -104,12 +137,15 @@ static void resume_vm(struct vm *vm)
 
 static void look_at(struct vm *vm, int64_t room, int64_t reserve)
 {
+	bool much = vm->writes > (uint64_t)reserve / MUCH_PART;
+
 	if (vm->space_call)
 		return; /* the last command is under way */
-	if (!vm->paused && room < reserve && vm->row->state == VM_RUNNING)
-		pause_vm(vm, room);
-	else if (vm->paused && room > reserve + reserve / 2)
+	if (vm->paused && room > reserve + reserve / 2)
 		resume_vm(vm);
+	else if (!vm->paused && vm->row->state == VM_RUNNING &&
+		 (room < reserve / 2 || (room < reserve && much)))
+		pause_vm(vm, room);
 }
 
 static void on_tick(void *userdata)
@@ -119,13 +155,16 @@ static void on_tick(void *userdata)
 	bool asked = false;
 
 	for (struct vm *vm = vms_first(space->engine->vms); vm; vm = vm->next) {
-		if (!vm->vmm || !vm_on_overlay(vm))
+		if (!vm->vmm)
 			continue;
 		if (!asked)
 			room = free_bytes(space->engine);
 		asked = true;
-		if (room >= 0)
-			look_at(vm, room, reserve);
+		if (room < 0)
+			return;
+		if (room < reserve * NEAR)
+			count_writes(vm);
+		look_at(vm, room, reserve);
 	}
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * space.h: the watch over free space. A write that finds the host's disk full destroys a dm-snapshot for
- * good (security.md), so VMs on overlays are paused before it comes to that, and go on when there is
- * room again. Owned by the engine; acts on VMs through their VMM's pause and resume.
+ * good (security.md), and leaves any other guest with I/O errors, so VMs are paused before it comes to that, and go on
+ * when there is room again; those that write much first, so that a storm in one disturbs no other. Owned by the engine; acts on VMs through their VMM's pause and resume.
  */
 #ifndef SPACE_H
 #define SPACE_H

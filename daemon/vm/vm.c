@@ -15,6 +15,7 @@
 #include "daemon/driver/net.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/vm/console.h"
 #include "daemon/vm/vm_plan.h"
 
 struct vms {
@@ -252,12 +253,35 @@ void vm_exit_error(const struct vm *vm, int status, struct bg_err **ret)
 		vm->row->name);
 }
 
-/* Nobody asked for it: the guest powered off (status 0), or the VMM crashed. */
+bool vm_wants_again(const struct vm *vm, int status)
+{
+	const struct vmm_driver *driver = vmm_driver_by_name(vm->row->vmm ? vm->row->vmm : "");
+
+	if (!driver || !driver->reset_ends || vm->halted ||
+		(status != -1 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0)))
+		return false;
+	return console_end_of_vm(vm) == CONSOLE_RESET;
+}
+
+int vm_boot_again(struct vm *vm, struct bg_err **err)
+{
+	struct op *op;
+
+	log_msg(LOG_INFO, "vm", "the guest reboots", "vm", vm->row->name, NULL);
+	return vm_ask(vm, VM_EV_RESET, &(struct vm_options){0}, &op, err);
+}
+
+/* Nobody asked for it: the guest powered off (status 0) or rebooted, or the VMM crashed. */
 static void went_down_by_itself(struct vm *vm, int status)
 {
 	_err_ struct bg_err *err = NULL;
 
-	if (status != -1 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
+	if (vm_wants_again(vm, status) && vm_boot_again(vm, &err) >= 0)
+		return;
+	if (err)
+		log_err(LOG_ERROR, "vm", vm->row->name, err);
+	if (!vm->halted && status != -1 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
+		bg_err_free(TAKE_PTR(err));
 		vm_exit_error(vm, status, &err);
 		log_err(LOG_WARN, "vm", vm->row->name, err);
 		vm_set_error(vm, err);
@@ -276,6 +300,7 @@ void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata)
 	guest_free(TAKE_PTR(vm->guest));
 	vmm_free(TAKE_PTR(vm->vmm));
 	vm->ready = vm->paused = false;
+	vm->written = vm->writes = 0;
 	vm->exit_status = status;
 	vm->row->pid = 0;
 	vm->row->pid_start = 0;
@@ -323,6 +348,7 @@ void vm_hold(struct vm *vm, struct vmm *vmm)
 	_err_ struct bg_err *err = NULL;
 
 	assert(!vm->vmm);
+	vm->halted = false;
 	vm->vmm = vmm;
 	/* Adopted: an earlier daemon paused it, and recorded why. */
 	vm->paused = vm_on_overlay(vm) && vm->error && vm->error->code == BG_ERR_NO_SPACE;

@@ -43,6 +43,9 @@ struct vm {
 	bool ready;
 	bool paused;		    /* for want of space; see space.h */
 	struct vmm_call *space_call; /* pause or resume under way */
+	uint64_t written, writes;    /* by its VMM so far, and of late; see space.c */
+	int64_t console_size;	     /* of serial.log when it was last looked at; see console.c */
+	bool halted;		     /* its kernel has ended: its VMM is being ended too */
 	int exit_status;     /* of the last process, as from waitpid; -1 unknown */
 	struct bg_err *error; /* why it went down or did not get ready */
 	/* Who wants to know of the next exit of the process; else it is a crash or the guest's own wish. */
@@ -113,6 +116,10 @@ void vm_set_error(struct vm *vm, const struct bg_err *err);
 /* Hooks the process and its agent up; vmm is taken. */
 void vm_hold(struct vm *vm, struct vmm *vmm);
 void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata);
+/* After its process ended by itself, with that wait status: did the guest reboot, where that ends the VMM? */
+bool vm_wants_again(const struct vm *vm, int status);
+/* Starts it again, as an operation of its own. */
+int vm_boot_again(struct vm *vm, struct bg_err **err);
 /* The words for a wait status: "was killed by signal 9 (Killed)". *ret is filled. */
 void vm_exit_error(const struct vm *vm, int status, struct bg_err **ret);
 

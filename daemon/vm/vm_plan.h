@@ -44,6 +44,7 @@ extern const struct op_plan vm_plan_kill;
 extern const struct op_plan vm_plan_delete;
 extern const struct op_plan vm_plan_set;
 extern const struct op_plan vm_plan_down;    /* after a process that ended by itself */
+extern const struct op_plan vm_plan_reboot;  /* after a process that ended because the guest rebooted */
 extern const struct op_plan vm_plan_nothing; /* it is so already */
 
 struct vm_task *vm_task_new(struct engine *engine, struct vm *vm);
@@ -70,8 +71,8 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 			vm_step_detach},                                                           \
 		{"network", "attaching the disk", false, vm_step_disk, vm_step_cancel, NULL},      \
 		{"network", "turning NAT on", false, vm_step_nat, vm_step_cancel, NULL},           \
-		{"boot", "starting the VMM", false, vm_step_initrd, NULL, NULL},                   \
-		{"boot", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},             \
+		{"vmm", "starting the VMM", false, vm_step_initrd, NULL, NULL},                    \
+		{"vmm", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},              \
 		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
 	{                                                                                          \
 		"ssh", "waiting for ssh", false, vm_step_wait_ssh, vm_step_cancel, NULL            \

@@ -63,18 +63,21 @@ static void interrupted_start(struct vm *vm)
 
 static void recover_live(struct vm *vm)
 {
-	bool was_starting = vm->row->state == VM_STARTING;
+	bool was_starting = vm->row->state == VM_STARTING, again = false;
 	int r = adopt_process(vm);
 
 	log_msg(LOG_INFO, "vm", r < 0 ? "is stopped" : "adopted", "vm", vm->row->name, NULL);
 	if (r < 0) {
+		again = vm->row->state == VM_RUNNING && vm_wants_again(vm, -1);
 		went_away(vm);
 		if (was_starting)
 			interrupted_start(vm);
 	}
 	/* not vm_move: what the row says is not where the VM was left, but where its daemon was */
-	vm->row->state = r < 0 ? VM_STOPPED : VM_RUNNING;
+	vm->row->state = r < 0 && !again ? VM_STOPPED : VM_RUNNING;
 	vm_save(vm);
+	if (again && vm_boot_again(vm, NULL) < 0)
+		vm_move(vm, VM_EV_DOWN);
 }
 
 static void go_on_deleting(struct vm *vm)

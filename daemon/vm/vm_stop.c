@@ -259,3 +259,16 @@ const struct op_plan vm_plan_down = {
 	.finish = finish_down,
 	.ctx_free = vm_task_free,
 };
+
+static const struct op_step reboot_steps[] = {
+	{"network", "detaching the network", false, vm_step_detach, NULL, NULL},
+	VM_STEPS_START,
+};
+
+const struct op_plan vm_plan_reboot = {
+	.kind = "vm.reboot",
+	.steps = reboot_steps,
+	.n_steps = ARRAY_SIZE(reboot_steps),
+	.finish = vm_finish_boot,
+	.ctx_free = vm_task_free,
+};

@@ -28,6 +28,7 @@ static const struct vm_transition table[] = {
 	{VM_RUNNING, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
 	{VM_RUNNING, VM_EV_SET, VM_RUNNING, &vm_plan_set},
 	{VM_RUNNING, VM_EV_DOWN, VM_STOPPED, NULL},
+	{VM_RUNNING, VM_EV_RESET, VM_STARTING, &vm_plan_reboot},
 
 	{VM_STOPPING, VM_EV_DOWN, VM_STOPPED, NULL},
 	{VM_STOPPING, VM_EV_STILL_UP, VM_RUNNING, NULL},
@@ -58,6 +59,7 @@ static const char *const event_names[] = {
 	[VM_EV_UP] = "up",
 	[VM_EV_DOWN] = "down",
 	[VM_EV_STILL_UP] = "still-up",
+	[VM_EV_RESET] = "reset",
 	[VM_EV_UNMAKE] = "unmake",
 };
 static_assert(ARRAY_SIZE(event_names) == VM_EVENT_MAX_, "one name per event");

@@ -52,6 +52,7 @@ enum vm_event {
 	VM_EV_UP,	/* the process runs */
 	VM_EV_DOWN,	/* the process is gone, or was never started */
 	VM_EV_STILL_UP, /* it was asked to end and did not */
+	VM_EV_RESET,	/* the guest rebooted, and its process ended with that */
 	VM_EV_UNMAKE,	/* a cancelled create takes everything back */
 	VM_EVENT_MAX_
 };

@@ -11,6 +11,7 @@
 
 #include "common/fd.h"
 #include "common/json.h"
+#include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
 #include "tests/fsm/world.h"
 #include "tests/lib/test.h"
@@ -313,6 +314,104 @@ TEST(vmm_killed_from_outside)
 	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
+}
+
+static bool has_booted_again(struct world *world, void *userdata)
+{
+	const int64_t *old = userdata;
+
+	return vm("a")->row->pid != *old && vm("a")->row->state == VM_RUNNING && vm("a")->ready &&
+	       !vm("a")->op;
+}
+
+TEST(guest_reboots_and_its_vmm_ends)
+{
+	int64_t pid;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	pid = vm("a")->row->pid;
+	CHECK_INT(kill((pid_t)pid, SIGUSR1), 0);
+	world_run(&w, has_booted_again, &pid);
+	CHECK(!vm("a")->error);
+	CHECK_INT(vm("a")->row->slot, 0);
+	CHECK_INT(world_children(), 1);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+/* With no daemon to see it, the next one makes up for it. */
+TEST(guest_reboots_between_two_daemons)
+{
+	int64_t pid;
+	int status;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	pid = vm("a")->row->pid;
+	CHECK_INT(kill((pid_t)pid, SIGUSR1), 0); /* nobody looks: the loop does not run */
+	CHECK_INT(waitpid((pid_t)pid, &status, 0), pid);
+	CHECK_INT(status, 0);
+	world_reopen(&w);
+	world_run(&w, has_booted_again, &pid);
+	CHECK(!vm("a")->error);
+}
+
+TEST(reset_of_a_killed_vmm_is_no_reboot)
+{
+	int64_t pid;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	pid = vm("a")->row->pid;
+	CHECK_INT(bg_write_file_at(AT_FDCWD, vm("a")->paths.serial_log,
+			  "reboot: Restarting system\n", 26, 0600),
+		0);
+	CHECK_INT(kill((pid_t)pid, SIGKILL), 0);
+	world_run(&w, is_down, NULL);
+	CHECK_STR(bg_err_code_str(vm("a")->error->code), "vmm.died");
+}
+
+TEST(halted_guest_is_stopped)
+{
+	struct console *console = NULL;
+
+	world_open(&w, NULL);
+	CHECK_INT(console_new(&w.engine, &console, NULL), 0);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGUSR2), 0);
+	world_run(&w, is_down, NULL);
+	CHECK(!vm("a")->error);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+	console_free(console);
+}
+
+TEST(what_a_console_says_last)
+{
+	static const struct {
+		const char *text;
+		enum console_end end;
+	} rows[] = {
+		{"", CONSOLE_GOES_ON},
+		{"login: ", CONSOLE_GOES_ON},
+		{"[  9.1] reboot: System halted\r\n", CONSOLE_HALTED},
+		{"[  9.1] reboot: Power down\r\n", CONSOLE_HALTED},
+		{"reboot: Power off not available: System halted instead\n", CONSOLE_HALTED},
+		{"[  9.1] reboot: Restarting system\r\n", CONSOLE_RESET},
+		{"reboot: Restarting system with command 'kexec'\nreboot: machine restart\n",
+			CONSOLE_RESET},
+		{"[  1.0] Kernel panic - not syncing: Fatal\nCPU: 0 PID: 1\n", CONSOLE_RESET},
+	};
+	char text[1024];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		CHECK_INT(console_end_of(rows[i].text, strlen(rows[i].text)), rows[i].end);
+	/* It was said before, and life went on. */
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "reboot: System halted\n", 22);
+	CHECK_INT(console_end_of(text, sizeof(text)), CONSOLE_GOES_ON);
 }
 
 TEST(busy_while_an_operation_runs)

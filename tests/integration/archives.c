@@ -21,6 +21,17 @@ struct archive *tar_begin(int fd, int filter)
 	return a;
 }
 
+struct archive *cpio_begin(int fd, int filter)
+{
+	struct archive *a = archive_write_new();
+
+	CHECK(a);
+	CHECK_INT(archive_write_set_format_cpio_newc(a), 0);
+	CHECK_INT(archive_write_add_filter(a, filter), 0);
+	CHECK_INT(archive_write_open_fd(a, fd), 0);
+	return a;
+}
+
 static void write_entry(struct archive *a, struct archive_entry *e, const char *data, size_t len)
 {
 	CHECK_INT(archive_write_header(a, e), 0);
@@ -49,6 +60,7 @@ void tar_link(struct archive *a, const char *name, const char *target, int hard)
 	archive_entry_set_pathname(e, name);
 	archive_entry_set_filetype(e, hard ? AE_IFREG : AE_IFLNK);
 	archive_entry_set_perm(e, 0777);
+	archive_entry_set_size(e, 0); /* cpio asks for one */
 	if (hard)
 		archive_entry_set_hardlink(e, target);
 	else
@@ -138,5 +150,19 @@ void make_deb(int fd, const char *tar_name, const void *tar, size_t len)
 	ar_member(fd, "debian-binary", "2.0\n", 4);
 	ar_member(fd, "control.tar", "", 0);
 	ar_member(fd, tar_name, tar, len);
+	CHECK(lseek(fd, 0, SEEK_SET) == 0);
+}
+
+/* Lead (magic, version 3, type "binary"), signature header, header, both without entries; payload.
+ */
+void make_rpm(int fd, const void *cpio, size_t len)
+{
+	static const uint8_t head[16] = {0x8e, 0xad, 0xe8, 1};
+	uint8_t lead[96] = {0xed, 0xab, 0xee, 0xdb, 3, 0, 0, 0, 0, 1};
+
+	CHECK_INT(bg_write_all(fd, lead, sizeof(lead)), 0);
+	CHECK_INT(bg_write_all(fd, head, sizeof(head)), 0);
+	CHECK_INT(bg_write_all(fd, head, sizeof(head)), 0);
+	CHECK_INT(bg_write_all(fd, cpio, len), 0);
 	CHECK(lseek(fd, 0, SEEK_SET) == 0);
 }

@@ -10,6 +10,8 @@
 
 /* A tar (pax) into fd, compressed by the filter with this libarchive code. */
 struct archive *tar_begin(int fd, int filter);
+/* The same as cpio (newc). */
+struct archive *cpio_begin(int fd, int filter);
 void tar_add(struct archive *a, const char *name, unsigned type, unsigned mode, const char *data);
 void tar_link(struct archive *a, const char *name, const char *target, int hard);
 void tar_end(struct archive *a, int fd);
@@ -21,5 +23,8 @@ size_t make_bzimage(
 size_t make_module(uint8_t *out, size_t room, const char *info, size_t info_len);
 /* A Debian package around data.tar, into fd. */
 void make_deb(int fd, const char *tar_name, const void *tar, size_t len);
+
+/* An RPM package, its headers empty, around a packed cpio, into fd. */
+void make_rpm(int fd, const void *cpio, size_t len);
 
 #endif

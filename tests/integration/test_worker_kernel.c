@@ -176,6 +176,67 @@ TEST(a_package_in_every_compression)
 	}
 }
 
+static int rpm_package(void (*fill)(struct archive *t), int filter)
+{
+	int cpio = worker_file("payload.cpio"), rpm = worker_file("rpm");
+	struct archive *t = cpio_begin(cpio, filter);
+	_free_ char *data = NULL;
+	size_t len;
+
+	fill(t);
+	tar_end(t, cpio);
+	CHECK_INT(bg_read_fd(cpio, 64 << 20, &data, &len), 0);
+	make_rpm(rpm, data, len);
+	close(cpio);
+	return rpm;
+}
+
+/* As Fedora has it: the image among the modules, a packed vmlinux and a seal beside it. */
+static void fedora(struct archive *t)
+{
+	uint8_t image[8192];
+
+	add_bytes(t, TREE "vmlinuz", image,
+		make_bzimage(image, sizeof(image), RELEASE, "payload and more", 16));
+	add_bytes(t, TREE "vmlinux.xz", "for debuggers", 13);
+	add_bytes(t, TREE ".vmlinuz.hmac", "seal", 4);
+	add_modules(t);
+}
+
+/* As older openSUSE has it: the image in /boot, and again among the modules. */
+static void suse(struct archive *t)
+{
+	add_image(t, RELEASE);
+	add_bytes(t, "./boot/vmlinux-" RELEASE ".gz", "for debuggers", 13);
+	fedora(t);
+}
+
+TEST(rpm_packages)
+{
+	static const int filters[] = {ARCHIVE_FILTER_XZ, ARCHIVE_FILTER_ZSTD, ARCHIVE_FILTER_GZIP};
+	struct worker_answer a;
+	int rpm;
+
+	for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
+		rpm = rpm_package(i % 2 ? suse : fedora, filters[i]);
+		a = kernel(rpm);
+		expect_result(&a, "bzimage", RELEASE, 5, 4);
+		worker_fsck("tree");
+		close(rpm);
+	}
+	a = kernel(rpm_package(no_image, ARCHIVE_FILTER_XZ));
+	expect_error(&a, "kernel.invalid", "holds no kernel");
+	a = kernel(rpm_package(mismatch, ARCHIVE_FILTER_XZ));
+	expect_error(&a, "kernel.invalid", "the kernel is 5.0 but its modules are for " RELEASE);
+	rpm = rpm_package(whole, ARCHIVE_FILTER_XZ);
+	CHECK_INT(ftruncate(rpm, size_of("rpm") / 2), 0);
+	a = kernel(rpm);
+	expect_error(&a, "kernel.invalid", "damaged archive");
+	CHECK_INT(ftruncate(rpm, 100), 0);
+	a = kernel(rpm);
+	expect_error(&a, "kernel.invalid", "");
+}
+
 /* The names of /banger/modules inside the cpio, which is stored as it is. */
 TEST(boot_modules_stand_in_load_order)
 {

@@ -15,6 +15,8 @@ from trace import Tracer
 PPOLL = 271  # in which an idle helper sleeps
 LIMIT = 1000
 
+pytestmark = pytest.mark.timeout(900)  # hundreds of helpers, in software
+
 
 @pytest.fixture(scope="module")
 def user(member, helper_installed):
@@ -60,7 +62,8 @@ def check(user, where):
     """Whole or gone, in all four places; and all can be removed."""
     with Helper(user, helper=DISK_HELPER) as h:
         h.hello()
-        live = [s for s in range(64) if h.list() >> s & 1]
+        held = h.list()
+        live = [s for s in range(64) if held >> s & 1]
         found = leftovers(user)
         assert found.get("rows", []) == live, (where, found)
         assert sorted(int(n.split("-")[1]) for n in found.get("nodes", [])) == live, (where, found)
@@ -70,9 +73,10 @@ def check(user, where):
     return live
 
 
-def kill_everywhere(user, prepare, data, fds=()):
-    """Kills at 0, 1, 2... calls into the answer until one run is a whole answer."""
-    whole_slots = 0
+def kill_everywhere(user, prepare, data, fds=(), until_gone=0):
+    """Kills at 0, 1, 2... calls into the answer until one run is a whole answer; or until so many kills in a row
+    found every slot gone already."""
+    whole_slots = gone = 0
     for stop_at in range(LIMIT):
         helper = Helper(user, helper=DISK_HELPER)
         try:
@@ -81,8 +85,10 @@ def kill_everywhere(user, prepare, data, fds=()):
             whole = drive(helper, data, fds, stop_at)
         finally:
             helper.kill()
-        whole_slots += len(check(user, f"{data!r} killed at call {stop_at}"))
-        if whole is not None:
+        live = check(user, f"{data!r} killed at call {stop_at}")
+        whole_slots += len(live)
+        gone = 0 if live else gone + 1
+        if whole is not None or gone == until_gone > 0:
             print(f"{stop_at} kills, {whole_slots} whole slots after them")
             return stop_at
     raise AssertionError("no whole answer")
@@ -106,11 +112,11 @@ def test_cleanup(user, files):
 
     def two(helper):
         files.attach(helper, 0)
-        other.attach(helper, 63)
+        other.attach(helper, 1)
 
-    # Of 64 slots only two are not empty: the calls around those two are what can go wrong
-    kills = kill_everywhere(user, two, message(CLEANUP))
-    assert kills > 64
+    # The other 62 rows are empty, and only looked at
+    kills = kill_everywhere(user, two, message(CLEANUP), until_gone=8)
+    assert kills > 16
 
 
 def test_whole_slots_survive(user, files):

@@ -19,6 +19,9 @@
  *     wrong-id         the guest says that it is another VM
  *     ignore-shutdown  says that it goes down, and stays
  *     ignore-term      SIGTERM does nothing
+ *
+ * SIGUSR1: its guest resets the machine, which ends the process with status 0. SIGUSR2: its guest
+ * halts.
  */
 #include <endian.h>
 #include <fcntl.h>
@@ -35,7 +38,7 @@
 enum { ALL_UP = BG_AGENT_F_ROOT | BG_AGENT_F_NET | BG_AGENT_F_SSHD, NEVER = -1, LOOK_MS = 2000 };
 
 struct fake {
-	const char *name;
+	const char *name, *serial_log;
 	uint8_t id[16];
 	int listener, client;
 	int64_t started;
@@ -268,17 +271,26 @@ static bool parse_id(const char *tag)
 	return true;
 }
 
-static int append_serial(const char *path)
+static int append_serial(const char *text)
 {
-	_close_ int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	_close_ int fd = open(fake.serial_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
-	return fd < 0 ? -errno : bg_write_all(fd, "fake-vmm: booting\n", 18);
+	return fd < 0 ? -errno : bg_write_all(fd, text, strlen(text));
+}
+
+static void on_guest_end(int signo)
+{
+	if (signo == SIGUSR2)
+		(void)append_serial("[   12.3] reboot: System halted\n");
+	else if (append_serial("[   12.3] reboot: Restarting system\n") == 0)
+		_exit(0);
 }
 
 int main(int argc, char **argv)
 {
+	fake.serial_log = argc == 6 ? argv[5] : "";
 	if (argc != 6 || !parse_id(argv[2]) || !strchr(argv[4], '/') ||
-		append_serial(argv[5]) < 0) {
+		append_serial("fake-vmm: booting\n") < 0) {
 		fprintf(stderr, "usage: fake-vmm -name banger-ID NAME AGENT_SOCKET SERIAL_LOG\n");
 		return 2;
 	}
@@ -286,6 +298,8 @@ int main(int argc, char **argv)
 	fake.client = fake.listener = -1;
 	fake.started = now_ms();
 	read_behaviour();
+	signal(SIGUSR1, on_guest_end);
+	signal(SIGUSR2, on_guest_end);
 	if (fake.ignore_term)
 		signal(SIGTERM, SIG_IGN);
 	if (!fake.no_socket && (fake.listener = listen_at(argv[4])) < 0) {

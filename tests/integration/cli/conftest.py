@@ -22,6 +22,8 @@ BANGER = os.path.abspath(os.path.join(BUILD, "cli/banger"))
 # banger refuses root, so a root test run becomes this user, who owns nothing else.
 ORDINARY_UID = 64123
 DEADLINE_S = 60
+# A run in the background of a script inherits an ignored SIGINT, and would hand it on to banger.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Result:
