@@ -6,6 +6,7 @@
 #include "cli/cmd_exec.h"
 #include "cli/cmd_vm_io.h"
 #include "cli/cmd_vm_many.h"
+#include "cli/vm_body.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/name.h"
@@ -21,40 +22,6 @@ static void report_created(struct cli *cli, const struct job *job)
 		return;
 	fprintf(cli->out.file, "%s  banger vm %s %s%s\n", term_style(&cli->out, STYLE_DIM),
 		running ? "ssh" : "start", vm_report_target(job), term_plain(&cli->out));
-}
-
-static void set_text(json_t *body, const char *key, const char *value)
-{
-	if (value)
-		json_object_set_new(body, key, bg_json_str(value));
-}
-
-static void set_number(json_t *body, const char *key, uint64_t value)
-{
-	if (value)
-		json_object_set_new(body, key, json_integer((json_int_t)value));
-}
-
-static int create_sizes(const struct args *args, json_t *body, struct bg_err **err)
-{
-	uint64_t vcpus = 0, memory = 0, disk = 0, work = 0;
-	int r;
-
-	r = args_number(args, "--vcpu", BG_VCPU_MIN, BG_VCPU_MAX, &vcpus, err);
-	if (r >= 0)
-		r = args_size_mib(
-			args, "--memory", BG_MEMORY_MIB_MIN, BG_MEMORY_MIB_MAX, &memory, err);
-	if (r >= 0)
-		r = args_size_mib(
-			args, "--disk-size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &disk, err);
-	if (r >= 0)
-		r = args_size_mib(
-			args, "--work-size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &work, err);
-	set_number(body, "vcpus", vcpus);
-	set_number(body, "memory_mib", memory);
-	set_number(body, "disk_mib", disk);
-	set_number(body, "work_mib", work);
-	return r;
 }
 
 /* NAME or --name, not two different ones. NULL: the daemon finds one. */
@@ -78,16 +45,16 @@ static int vm_create(struct cli *cli, const struct args *args, struct bg_err **e
 
 	r = create_name(args, &name, err);
 	if (r >= 0)
-		r = create_sizes(args, body, err);
-	if (r >= 0 && args_has(args, "--nat") && args_has(args, "--no-nat"))
-		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "--nat or --no-nat, not both");
+		r = vm_body_sizes(args, body, err);
+	if (r >= 0)
+		r = vm_body_nat(args, body, err);
+	if (r >= 0)
+		r = vm_body_labels(args, body, false, err);
 	if (r < 0)
 		return r;
-	set_text(body, "name", name);
-	set_text(body, "image", args_value(args, "--image"));
-	set_text(body, "kernel", args_value(args, "--kernel"));
-	if (args_has(args, "--nat") || args_has(args, "--no-nat"))
-		json_object_set_new(body, "nat", json_boolean(args_has(args, "--nat")));
+	vm_body_text(body, "name", name);
+	vm_body_text(body, "image", args_value(args, "--image"));
+	vm_body_text(body, "kernel", args_value(args, "--kernel"));
 	if (args_has(args, "--no-start"))
 		json_object_set_new(body, "start", json_false());
 	return job_run_one(cli, "create", name ? name : "the new VM", ROUTE_VM_CREATE,
@@ -124,8 +91,9 @@ static const char *uptime(const json_t *vm, char out[DURATION_TEXT])
 	return render_age(seconds, out);
 }
 
-static void list_row(struct table *t, const json_t *vm)
+static void list_row(struct table *t, const json_t *vm, bool labels)
 {
+	_free_ char *text = labels ? vm_labels_text(vm) : NULL;
 	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], up[DURATION_TEXT];
 	enum style style;
 	const char *state = state_word(vm, &style);
@@ -140,6 +108,8 @@ static void list_row(struct table *t, const json_t *vm)
 		bg_size_print_mib((uint64_t)render_int(vm, "disk_mib"), disk));
 	table_cell(t, STYLE_PLAIN, "%s", render_text(vm, "address"));
 	table_cell(t, STYLE_PLAIN, "%s", uptime(vm, up));
+	if (labels)
+		table_cell(t, STYLE_DIM, "%s", text ? text : "");
 }
 
 static int vm_list(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -148,9 +118,10 @@ static int vm_list(struct cli *cli, const struct args *args, struct bg_err **err
 		{.title = "IMAGE", .min = 8, .drop = 3}, {.title = "CPU", .right = true, .drop = 5},
 		{.title = "MEMORY", .right = true, .drop = 4},
 		{.title = "DISK", .right = true, .drop = 6}, {.title = "ADDRESS", .drop = 1},
-		{.title = "UPTIME", .drop = 2}};
-	_unref_(table) struct table *t = table_new(columns, ARRAY_SIZE(columns));
+		{.title = "UPTIME", .drop = 2}, {.title = "LABELS", .min = 10, .drop = 7}};
+	_unref_(table) struct table *t = NULL;
 	_json_ json_t *reply = NULL;
+	bool labels = false;
 	const json_t *vms, *vm;
 	size_t i;
 	int r;
@@ -159,14 +130,20 @@ static int vm_list(struct cli *cli, const struct args *args, struct bg_err **err
 	if (r < 0)
 		return r;
 	vms = json_object_get(reply, "vms");
+	vm_filter_labels((json_t *)(uintptr_t)vms, args);
 	if (cli->json) {
 		render_json(&cli->out, vms);
 		return BG_EXIT_OK;
 	}
 	json_array_foreach (vms, i, vm)
-		list_row(t, vm);
+		labels |= json_object_size(json_object_get(vm, "labels")) > 0;
+	t = table_new(columns, ARRAY_SIZE(columns) - !labels);
+	json_array_foreach (vms, i, vm)
+		list_row(t, vm, labels);
 	if (json_array_size(vms) > 0)
 		table_print(t, &cli->out);
+	else if (args_has(args, "--label"))
+		fprintf(cli->err.file, "No VM has such a label.\n");
 	else
 		fprintf(cli->err.file, "There are no VMs yet. Make one: `banger vm create NAME`\n");
 	return BG_EXIT_OK;
@@ -224,6 +201,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	char up[DURATION_TEXT];
 	enum style style;
 	const char *state = state_word(vm, &style), *since = uptime(vm, up);
+	_free_ char *labels = vm_labels_text(vm);
 	bool nat = false;
 
 	(void)bg_json_get_bool(vm, "nat", &nat);
@@ -235,6 +213,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(vm, "kernel"));
 	show_sizes(t, vm);
 	render_field(t, "nat", STYLE_PLAIN, "%s", nat ? "on" : "off");
+	render_field(t, "labels", STYLE_PLAIN, "%s", labels ? labels : "");
 	show_vmm(t, vm);
 	render_time(t, "created", render_text(vm, "created_at"));
 	render_field(t, "operation", STYLE_YELLOW, "%s", render_text(vm, "operation"));
@@ -265,6 +244,11 @@ static int vm_show(struct cli *cli, const struct args *args, struct bg_err **err
 	{"--all", NULL, ARG_NONE, "every VM that this is not true of already"}, FLAG_PARALLEL
 
 static const struct flag no_flags[] = {FLAG_END};
+static const struct flag list_flags[] = {
+	{"--label", "KEY[=VALUE]", ARG_TEXT, "only VMs that have it; may be repeated", 'l'},
+	FLAG_JSON,
+	FLAG_END,
+};
 static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
 static const struct flag operation_flags[] = {FLAG_MANY, FLAG_JSON, FLAG_TIMING, FLAG_END};
 static const struct flag delete_flags[] = {FLAG_MANY, FLAG_TIMING, FLAG_END};
@@ -284,6 +268,7 @@ static const struct flag create_flags[] = {
 	{"--work-size", "SIZE", ARG_SIZE, "of its /root, which is a disk of its own"},
 	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
 	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
+	{"--label", "KEY=VALUE", ARG_TEXT, "a label to find it by; may be repeated"},
 	{"--no-start", NULL, ARG_NONE, "make it and leave it stopped"},
 	FLAG_JSON,
 	FLAG_TIMING,
@@ -304,8 +289,13 @@ static const struct flag kill_flags[] = {
 	FLAG_END,
 };
 static const struct flag set_flags[] = {
+	{"--vcpu", "N", ARG_NUMBER, "virtual CPUs, of a stopped VM"},
+	{"--memory", "SIZE", ARG_SIZE, "such as 2G or 512M, of a stopped VM"},
+	{"--disk-size", "SIZE", ARG_SIZE, "let its / grow to this"},
+	{"--work-size", "SIZE", ARG_SIZE, "let its /root grow to this"},
 	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
 	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
+	{"--label", "KEY=VALUE", ARG_TEXT, "give it a label; KEY- takes it away; may be repeated"},
 	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,
@@ -314,6 +304,7 @@ static const struct flag set_flags[] = {
 static const struct flag logs_flags[] = {
 	{"--follow", NULL, ARG_NONE, "go on printing what comes, until Ctrl-C", 'f'},
 	{"--tail", "LINES", ARG_NUMBER, "only the last ones of what is there", 'n'},
+	{"--boot", NULL, ARG_NONE, "only what came since it was last started", 'b'},
 	{"--vmm", NULL, ARG_NONE, "what the VMM said, instead of the guest's console"},
 	FLAG_END,
 };
@@ -375,9 +366,12 @@ const struct command vm_commands[] = {
 		.max_args = ARGS_MANY,
 		.flags = set_flags,
 		.usage = "NAME...|--all",
-		.summary = "change VMs; a running one at once",
-		.details = MANY_DETAILS,
-		.example = "banger vm set web --nat",
+		.summary = "change VMs: sizes, NAT, labels",
+		.details = "Disks grow and never shrink; the file system in the VM grows with "
+			   "them. " MANY_DETAILS,
+		.example =
+			"banger vm set web --nat\nbanger vm set web --memory 4G --disk-size 40G\n"
+			"banger vm set 'web-*' --label env=test",
 		.run = vm_set},
 	{.path = "vm delete",
 		.alias = "vm rm",
@@ -401,10 +395,11 @@ const struct command vm_commands[] = {
 		.run = vm_prune},
 	{.path = "vm list",
 		.alias = "vm ls",
-		.flags = print_flags,
+		.flags = list_flags,
 		.usage = "",
 		.summary = "list the VMs",
-		.example = "banger vm list\nbanger vm list --json | jq -r '.[].name'",
+		.example = "banger vm list\nbanger vm list -l env=test\nbanger vm list --json | jq "
+			   "-r '.[].name'",
 		.run = vm_list},
 	{.path = "vm show",
 		.kind = ARG_VM,

@@ -33,8 +33,9 @@ static int logs_query(const struct args *args, char *out, size_t size, struct bg
 
 	if (lines)
 		snprintf(tail, sizeof(tail), "&tail=%llu", (unsigned long long)lines);
-	snprintf(out, size, "log=%s%s%s", args_has(args, "--vmm") ? "vmm" : "serial",
-		args_has(args, "--follow") ? "&follow=1" : "", tail);
+	snprintf(out, size, "log=%s%s%s%s", args_has(args, "--vmm") ? "vmm" : "serial",
+		args_has(args, "--follow") ? "&follow=1" : "",
+		args_has(args, "--boot") ? "&boot=1" : "", tail);
 	return r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "cli/cmd_vm_many.h"
 
+#include "cli/vm_body.h"
 #include "cli/vm_pick.h"
 #include "common/json.h"
 
@@ -53,10 +54,7 @@ static void report_killed(struct cli *cli, const struct job *job)
 
 static void report_set(struct cli *cli, const struct job *job)
 {
-	bool nat = false;
-
-	(void)bg_json_get_bool(vm_report_record(job), "nat", &nat);
-	vm_report_line(cli, job, nat ? "has NAT now, set" : "has no NAT now, set", NULL);
+	vm_report_line(cli, job, "changed", NULL);
 }
 
 static void report_deleted(struct cli *cli, const struct job *job)
@@ -129,13 +127,20 @@ int vm_stop(struct cli *cli, const struct args *args, struct bg_err **err)
 
 int vm_set(struct cli *cli, const struct args *args, struct bg_err **err)
 {
-	bool on = args_has(args, "--nat");
+	_json_ json_t *body = json_object();
+	int r = vm_body_sizes(args, body, err);
 
-	if (on == args_has(args, "--no-nat"))
-		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "give --nat or --no-nat%s",
-			on ? ", not both" : "");
-	return run_many(cli, args, "set", NULL, ROUTE_VM_SET, json_pack("{s:b}", "nat", on),
-		report_set, err);
+	if (r >= 0)
+		r = vm_body_nat(args, body, err);
+	if (r >= 0)
+		r = vm_body_labels(args, body, true, err);
+	if (r >= 0 && json_object_size(body) == 0) {
+		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "what should change?");
+		bg_err_hint(err, "`banger vm set --help` lists what can");
+	}
+	if (r < 0)
+		return r;
+	return run_many(cli, args, "set", NULL, ROUTE_VM_SET, TAKE_PTR(body), report_set, err);
 }
 
 int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err)

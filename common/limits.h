@@ -14,6 +14,10 @@
 #define BG_DISK_MIB_MIN      16
 #define BG_DISK_MIB_MAX      (16 * 1024 * 1024) /* 16 TiB: ext4 with 4 KiB blocks */
 
+#define BG_LABELS_MAX	     32	  /* of one VM */
+#define BG_LABEL_KEY_MAX     63	  /* bytes */
+#define BG_LABEL_VALUE_MAX   255  /* bytes */
+
 #define BG_HTTP_BODY_MAX     (1024 * 1024)	/* bytes of an API request body */
 #define BG_HTTP_HEADER_MAX   (16 * 1024)
 #define BG_HTTP_REPLY_MAX    (16 * 1024 * 1024) /* bytes of an answer that a client reads whole */

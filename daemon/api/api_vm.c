@@ -10,40 +10,52 @@
 #include "daemon/api/api_util.h"
 #include "daemon/api/log_stream.h"
 #include "daemon/engine.h"
+#include "daemon/vm/vm_set.h"
 
 static const char *const create_fields[] = {"name", "image", "kernel", "vcpus", "memory_mib",
-	"disk_mib", "work_mib", "nat", "start", NULL};
+	"disk_mib", "work_mib", "nat", "start", "labels", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
-static const char *const set_fields[] = {"nat", NULL};
+static const char *const set_fields[] = {
+	"nat", "vcpus", "memory_mib", "disk_mib", "work_mib", "labels", NULL};
 static const char *const no_fields[] = {NULL};
 
 enum { STOP_TIMEOUT_MAX_S = 3600 };
 
-static int parse_sizes(const json_t *body, struct vm_request *request, struct bg_err **err)
+struct sizes {
+	int64_t vcpus, memory, disk, work;
+};
+
+/* What is not in the body stays as it is in *s. */
+static int parse_sizes(const json_t *body, struct sizes *s, struct bg_err **err)
 {
-	int64_t vcpus = UINT_MAX, memory = 0, disk = 0, work = 0;
 	int r = bg_json_or_int(
-		body, "vcpus", BG_ERR_VM_LIMITS, BG_VCPU_MIN, BG_VCPU_MAX, &vcpus, err);
+		body, "vcpus", BG_ERR_VM_LIMITS, BG_VCPU_MIN, BG_VCPU_MAX, &s->vcpus, err);
 
 	if (r >= 0)
 		r = bg_json_or_int(body, "memory_mib", BG_ERR_VM_LIMITS, BG_MEMORY_MIB_MIN,
-			BG_MEMORY_MIB_MAX, &memory, err);
+			BG_MEMORY_MIB_MAX, &s->memory, err);
 	if (r >= 0)
 		r = bg_json_or_int(body, "disk_mib", BG_ERR_VM_LIMITS, BG_DISK_MIB_MIN,
-			BG_DISK_MIB_MAX, &disk, err);
+			BG_DISK_MIB_MAX, &s->disk, err);
 	if (r >= 0)
 		r = bg_json_or_int(body, "work_mib", BG_ERR_VM_LIMITS, BG_DISK_MIB_MIN,
-			BG_DISK_MIB_MAX, &work, err);
-	request->vcpus = (unsigned)vcpus;
-	request->memory_mib = (uint64_t)memory;
-	request->disk_mib = (uint64_t)disk;
-	request->work_mib = (uint64_t)work;
+			BG_DISK_MIB_MAX, &s->work, err);
 	return r;
+}
+
+/* NULL when the body has none. */
+static int parse_labels(const json_t *body, const json_t **ret, struct bg_err **err)
+{
+	*ret = json_object_get(body, "labels");
+	if (!*ret || json_is_object(*ret))
+		return 0;
+	return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"labels\" is not an object");
 }
 
 static int parse_create(const json_t *body, struct vm_request *request, struct bg_err **err)
 {
+	struct sizes sizes = {.vcpus = UINT_MAX};
 	int r = api_only_fields(body, create_fields, err);
 
 	if (r >= 0)
@@ -56,7 +68,15 @@ static int parse_create(const json_t *body, struct vm_request *request, struct b
 		r = bg_json_or_bool(body, "nat", BG_ERR_BAD_REQUEST, &request->nat, err);
 	if (r >= 0)
 		r = bg_json_or_bool(body, "start", BG_ERR_BAD_REQUEST, &request->start, err);
-	return r < 0 ? r : parse_sizes(body, request, err);
+	if (r >= 0)
+		r = parse_labels(body, &request->labels, err);
+	if (r >= 0)
+		r = parse_sizes(body, &sizes, err);
+	request->vcpus = (unsigned)sizes.vcpus;
+	request->memory_mib = (uint64_t)sizes.memory;
+	request->disk_mib = (uint64_t)sizes.disk;
+	request->work_mib = (uint64_t)sizes.work;
+	return r;
 }
 
 void api_vm_list(struct http_call *call, struct engine *engine)
@@ -165,42 +185,64 @@ void api_vm_kill(struct http_call *call, struct engine *engine)
 		ask(call, engine, VM_EV_KILL, kill_fields, &options);
 }
 
-void api_vm_set(struct http_call *call, struct engine *engine)
+static int parse_set(const json_t *body, struct vm_change *change, struct bg_err **err)
 {
-	struct vm_options options = {0};
-	struct bg_err *err = NULL;
+	struct sizes sizes = {0};
+	int r = bg_json_or_bool(body, "nat", BG_ERR_BAD_REQUEST, &change->nat, err);
 
-	if (bg_json_get_bool(http_call_body(call), "nat", &options.nat) < 0) {
-		bg_err_set(
-			&err, BG_ERR_BAD_REQUEST, EINVAL, "the body has no \"nat\", true or false");
-		http_reply_error(call, err);
-	} else {
-		ask(call, engine, VM_EV_SET, set_fields, &options);
-	}
+	change->has_nat = json_object_get(body, "nat") != NULL;
+	if (r >= 0)
+		r = parse_sizes(body, &sizes, err);
+	if (r >= 0)
+		r = parse_labels(body, &change->labels, err);
+	change->vcpus = (unsigned)sizes.vcpus;
+	change->memory_mib = (uint64_t)sizes.memory;
+	change->disk_mib = (uint64_t)sizes.disk;
+	change->work_mib = (uint64_t)sizes.work;
+	return r;
 }
 
-static int pick_log(const struct vm *vm, const char *log, const char **ret, struct bg_err **err)
+void api_vm_set(struct http_call *call, struct engine *engine)
+{
+	struct vm_change change = {0};
+	struct bg_err *err = NULL;
+
+	if (parse_set(http_call_body(call), &change, &err) < 0)
+		http_reply_error(call, err);
+	else
+		ask(call, engine, VM_EV_SET, set_fields, &(struct vm_options){.change = &change});
+}
+
+static int pick_log(const struct vm *vm, const char *log, struct log_part *ret, struct bg_err **err)
 {
 	if (!log || bg_streq(log, "serial"))
-		*ret = vm->paths.serial_log;
+		*ret = (struct log_part){vm->paths.serial_log, vm->row->boot_serial};
 	else if (bg_streq(log, "vmm"))
-		*ret = vm->paths.vmm_log;
+		*ret = (struct log_part){vm->paths.vmm_log, vm->row->boot_vmm};
 	else
 		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
 			"log is \"serial\" or \"vmm\", not \"%s\"", log);
 	return 0;
 }
 
+static bool is_on(const char *word)
+{
+	return bg_streq(word, "1") || bg_streq(word, "true");
+}
+
 void api_vm_logs(struct http_call *call, struct engine *engine)
 {
+	struct log_part part = {0};
 	struct bg_err *err = NULL;
-	const char *path = NULL;
 	struct vm *vm;
 
 	if (vms_get(engine->vms, http_call_arg(call), &vm, &err) < 0 ||
-		pick_log(vm, http_call_query(call, "log"), &path, &err) < 0)
+		pick_log(vm, http_call_query(call, "log"), &part, &err) < 0) {
 		http_reply_error(call, err);
-	else
-		log_stream_reply(engine->loop, call, path, http_call_query(call, "follow"),
-			http_call_query(call, "tail"));
+		return;
+	}
+	if (!is_on(http_call_query(call, "boot")))
+		part.from = 0;
+	log_stream_reply(engine->loop, call, &part, is_on(http_call_query(call, "follow")),
+		http_call_query(call, "tail"));
 }

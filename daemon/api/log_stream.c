@@ -55,20 +55,28 @@ static void on_tick(void *userdata)
 	}
 }
 
-static void seek_to_tail(int fd, unsigned long lines)
+static void seek_to_tail(int fd, off_t first, unsigned long lines)
 {
 	static char buf[TAIL_MAX];
 	off_t end = lseek(fd, 0, SEEK_END);
-	off_t from = end > TAIL_MAX ? end - TAIL_MAX : 0;
-	ssize_t n = end > 0 ? pread(fd, buf, (size_t)(end - from), from) : 0;
+	off_t from = BG_MAX(end > TAIL_MAX ? end - TAIL_MAX : 0, first);
+	ssize_t n = end > from ? pread(fd, buf, (size_t)(end - from), from) : 0;
 
 	while (n > 1 && (buf[n - 2] != '\n' || --lines > 0))
 		n--;
 	(void)lseek(fd, n > 1 ? from + n - 1 : from, SEEK_SET);
 }
 
-void log_stream_reply(struct loop *loop, struct http_call *call, const char *path,
-	const char *follow, const char *tail)
+/* Where the part begins in the file as it is now. */
+static off_t first_of(int fd, const struct log_part *part)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (uint64_t)st.st_size >= part->from ? (off_t)part->from : 0;
+}
+
+void log_stream_reply(struct loop *loop, struct http_call *call, const struct log_part *part,
+	bool follow, const char *tail)
 {
 	struct log_stream *s = calloc(1, sizeof(*s));
 	struct bg_err *err = NULL;
@@ -81,10 +89,12 @@ void log_stream_reply(struct loop *loop, struct http_call *call, const char *pat
 		free(s);
 		return;
 	}
-	s->fd = open(path, O_RDONLY | O_CLOEXEC);
-	s->follow = bg_streq(follow, "1") || bg_streq(follow, "true");
+	s->fd = open(part->path, O_RDONLY | O_CLOEXEC);
+	s->follow = follow;
 	if (s->fd >= 0 && tail)
-		seek_to_tail(s->fd, lines);
+		seek_to_tail(s->fd, first_of(s->fd, part), lines);
+	else if (s->fd >= 0)
+		(void)lseek(s->fd, first_of(s->fd, part), SEEK_SET);
 	s->stream = http_reply_stream(call, "text/plain", on_gone, s);
 	(void)loop_add_ticker(loop, "log-stream", TICK_USEC, on_tick, s, &s->ticker);
 	on_tick(s);

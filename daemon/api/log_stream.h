@@ -6,8 +6,13 @@
 #include "daemon/http/http.h"
 #include "daemon/loop/loop.h"
 
-/* follow: "1" or "true"; tail: a number of lines; each may be NULL. Ends the call. A missing file is empty. */
-void log_stream_reply(struct loop *loop, struct http_call *call, const char *path, const char *follow,
+struct log_part {
+	const char *path;
+	uint64_t from; /* bytes at its beginning that are left out; a shorter file is sent whole */
+};
+
+/* tail: a number of lines, or NULL for all. Ends the call. A missing file is empty. */
+void log_stream_reply(struct loop *loop, struct http_call *call, const struct log_part *part, bool follow,
 	const char *tail);
 
 #endif

@@ -10,7 +10,8 @@
 #include "common/log.h"
 #include "daemon/op/op_stage.h"
 
-enum { ENDED_KEPT = 64 };
+/* A client that asked for many at once must still find each, however quickly they ended. */
+enum { ENDED_KEPT = 256 };
 
 enum phase {
 	PHASE_RUN,  /* step `at` runs or waits */

@@ -72,6 +72,10 @@ const char *const store_migrations[] = {
 	" ended_at INTEGER"
 	");"
 	"CREATE INDEX op_running ON op (id) WHERE ended_at IS NULL;",
+	/* 3: labels, and where the logs of the last start begin */
+	"ALTER TABLE vm ADD COLUMN labels TEXT;"
+	"ALTER TABLE vm ADD COLUMN boot_serial INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE vm ADD COLUMN boot_vmm INTEGER NOT NULL DEFAULT 0;",
 };
 const unsigned store_n_migrations = ARRAY_SIZE(store_migrations);
 

@@ -42,6 +42,9 @@ struct vm_row {
 	char *error_json;   /* bg_err as JSON, or NULL */
 	char *host_key_public; /* "ssh-ed25519 AAAA…" line without comment */
 	bool has_sshd;
+	char *labels;	      /* JSON object of strings, or NULL */
+	uint64_t boot_serial; /* bytes that the logs had when it was last started */
+	uint64_t boot_vmm;
 };
 
 struct image_row {

@@ -400,7 +400,11 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 	task->stop_timeout_s =
 		options->stop_timeout_s ? options->stop_timeout_s : BG_STOP_TIMEOUT_S;
 	task->signo = options->signo ? options->signo : SIGKILL;
-	task->nat = options->nat;
+	r = event == VM_EV_SET ? vm_settings_make(vm, options->change, &task->settings, err) : 0;
+	if (r < 0) {
+		vm_task_free(task);
+		return r;
+	}
 	r = vm_task_start(task, t->plan, ret, err);
 	if (r < 0)
 		return r;

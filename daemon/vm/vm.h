@@ -17,6 +17,7 @@ struct engine;
 struct guest;
 struct op;
 struct vm;
+struct vm_change;
 struct vmm;
 struct vmm_call;
 struct vms;
@@ -82,13 +83,14 @@ struct vm_request {
 	uint64_t work_mib;
 	bool nat;
 	bool start;
+	const json_t *labels; /* as labels_apply takes them; NULL: none */
 };
 int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret, struct bg_err **err);
 
 struct vm_options {
 	unsigned stop_timeout_s; /* 0: BG_STOP_TIMEOUT_S */
 	int signo;		 /* 0: SIGKILL */
-	bool nat;		 /* SET */
+	const struct vm_change *change; /* SET: needed, borrowed for the call */
 };
 /* Asks for START, STOP, RESTART, KILL, DELETE or SET; refused with VM_BUSY or VM_STATE by the table. */
 int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options, struct op **ret,

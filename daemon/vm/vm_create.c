@@ -14,6 +14,7 @@
 #include "common/size.h"
 #include "daemon/engine.h"
 #include "daemon/vm/identity.h"
+#include "daemon/vm/labels.h"
 #include "daemon/vm/vm_plan.h"
 
 enum { HOST_KEY_MAX = 4096, NAME_TRIES = 64 };
@@ -111,7 +112,8 @@ static int fill_row(struct engine *engine, const struct vm_request *request,
 	row->storage = strdup(engine->storage->name);
 	if (!row->name || !row->image || !row->kernel || !row->storage)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	return check_limits(row, image, err);
+	r = request->labels ? labels_apply(NULL, request->labels, &row->labels, err) : 0;
+	return r < 0 ? r : check_limits(row, image, err);
 }
 
 static int pick_assets(struct engine *engine, const struct vm_request *request,

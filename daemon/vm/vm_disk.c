@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/disk_layout.h"
 #include "common/log.h"
 #include "daemon/engine.h"
 #include "daemon/vm/vm_plan.h"
@@ -187,6 +188,27 @@ int vm_step_disk(struct op *op, void *ctx, struct bg_err **err)
 		r = disk_attach(task->engine->disk, (unsigned)vm->row->slot, image->rootfs,
 			vm->paths.disk_root, on_disk_attached, task, &task->disk_call, err);
 	return r < 0 ? r : OP_WAIT;
+}
+
+/* ---- growth ---- */
+
+int vm_disk_file_size(const struct vm *vm, uint64_t mib, uint64_t *ret, struct bg_err **err)
+{
+	const struct image_row *image;
+	struct stat st;
+	int r;
+
+	*ret = mib * MIB;
+	if (!vm_on_overlay(vm))
+		return 0;
+	r = images_get(vm->engine->images, vm->row->image, &image, err);
+	if (r < 0)
+		return r;
+	if (stat(image->rootfs, &st) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "look at image \"%s\", %s", image->name,
+			image->rootfs);
+	*ret = bg_disk_overlay_size((uint64_t)st.st_size, mib * MIB);
+	return 0;
 }
 
 /* ---- the end ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* NAT of one VM: a step of every start, the plan of `vm set`, and what follows an adoption. */
+/* NAT of one VM: a step of every start and of `vm set`, and what follows an adoption. */
 #include "common/log.h"
 #include "daemon/engine.h"
 #include "daemon/vm/vm_plan.h"
@@ -37,50 +37,14 @@ int vm_step_nat(struct op *op, void *ctx, struct bg_err **err)
 	return task->nat ? ask_helper(task, err) : 0;
 }
 
-static int step_set(struct op *op, void *ctx, struct bg_err **err)
+int vm_set_nat(struct vm_task *task, bool on, struct bg_err **err)
 {
-	struct vm_task *task = ctx;
-
-	(void)op;
+	task->nat = on;
 	if (task->vm->row->slot >= 0)
 		return ask_helper(task, err);
-	task->vm->row->nat = task->nat; /* the next start does the rest */
+	task->vm->row->nat = on; /* the next start does the rest */
 	return 0;
 }
-
-/* A change that failed says nothing about the VM: its error stays what it was. */
-static void finish_set(struct op *op, void *ctx, const struct bg_err *err)
-{
-	struct vm_task *task = ctx;
-	struct vm *vm = task->vm;
-
-	vm_task_forget(task);
-	vm->op = NULL;
-	if (vm->row->state == VM_RUNNING && !vm->vmm) { /* it ended meanwhile */
-		_err_ struct bg_err *gone = NULL;
-
-		vm_exit_error(vm, vm->exit_status, &gone);
-		vm_set_error(vm, vm->exit_status == 0 ? NULL : gone);
-		vm_move(vm, VM_EV_DOWN);
-	} else {
-		vm_save(vm);
-	}
-	if (!err)
-		op_set_result(op, vm_to_json(vm));
-	vm_settle(vm);
-}
-
-static const struct op_step set_steps[] = {
-	{"network", "changing NAT", false, step_set, vm_step_cancel, NULL},
-};
-
-const struct op_plan vm_plan_set = {
-	.kind = "vm.set",
-	.steps = set_steps,
-	.n_steps = ARRAY_SIZE(set_steps),
-	.finish = finish_set,
-	.ctx_free = vm_task_free,
-};
 
 static void on_restored(struct bg_err *err, void *userdata)
 {

@@ -14,6 +14,7 @@
 #include "daemon/driver/storage.h"
 #include "daemon/op/op.h"
 #include "daemon/vm/vm.h"
+#include "daemon/vm/vm_set.h"
 
 struct vm_task {
 	struct engine *engine;
@@ -22,6 +23,7 @@ struct vm_task {
 	unsigned stop_timeout_s;
 	int signo;
 	bool nat; /* wanted */
+	struct vm_settings settings; /* of a SET */
 	uint64_t deadline_usec; /* of the boot */
 	uint32_t wanted_flags;	/* enum bg_agent_flag: any of them ends the wait */
 	struct net_card card;	/* of this start */
@@ -77,6 +79,11 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 	{                                                                                          \
 		"ssh", "waiting for ssh", false, vm_step_wait_ssh, vm_step_cancel, NULL            \
 	}
+
+/* NAT on or off: of a VM with a slot at once (OP_WAIT), else with its next start (0). */
+int vm_set_nat(struct vm_task *task, bool on, struct bg_err **err);
+/* Bytes of the file that makes a root disk of mib: an overlay's is not the disk's own size. */
+int vm_disk_file_size(const struct vm *vm, uint64_t mib, uint64_t *ret, struct bg_err **err);
 
 /* Private host key of this VM, text in OpenSSH form; *ret is the caller's. */
 int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err);

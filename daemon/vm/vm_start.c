@@ -293,6 +293,13 @@ static void fill_spec(
 	memcpy(spec->mac, task->card.mac, sizeof(spec->mac));
 }
 
+static uint64_t bytes_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
 int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
@@ -320,6 +327,8 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 			return r;
 		spec.kernel = elf;
 	}
+	vm->row->boot_serial = bytes_of(vm->paths.serial_log);
+	vm->row->boot_vmm = bytes_of(vm->paths.vmm_log);
 	r = vmm_start(task->engine->loop, choice->driver, &spec, vm_on_vmm_exit, vm, &vmm, err);
 	if (r < 0)
 		return r;

@@ -37,6 +37,7 @@ void vm_task_free(void *userdata)
 		return;
 	vm_task_forget(task);
 	bg_err_free(task->failed);
+	vm_settings_clear(&task->settings);
 	if (task->vm && task->vm->op == task->op)
 		task->vm->op = NULL;
 	free(task);

@@ -13,6 +13,7 @@
 #include "common/json.h"
 #include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
+#include "daemon/vm/vm_set.h"
 #include "tests/fsm/world.h"
 #include "tests/lib/test.h"
 
@@ -586,9 +587,11 @@ TEST(slots_are_used_again)
 
 static enum op_state set_nat(const char *name, bool nat)
 {
+	struct vm_change change = {.has_nat = true, .nat = nat};
 	struct op *op;
 
-	CHECK_INT(vm_ask(vm(name), VM_EV_SET, &(struct vm_options){.nat = nat}, &op, NULL), 0);
+	CHECK_INT(vm_ask(vm(name), VM_EV_SET, &(struct vm_options){.change = &change}, &op, NULL),
+		0);
 	return world_wait(&w, op);
 }
 

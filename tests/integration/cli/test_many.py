@@ -164,3 +164,68 @@ def test_prune_leaves_what_is_busy(home, fake):
                                        vm("c", state="deleting", operation="5")]})
     r = home.run("vm", "prune", "-f")
     assert r.status == 0 and "no VM to delete" in r.err
+
+
+# ---- set and labels ----
+
+def test_set_sends_what_was_asked(home, zoo):
+    r = home.run("vm", "set", "db", "--vcpu", "4", "--memory", "2G", "--disk-size=20G",
+                 "--work-size", "1G", "--no-nat", "--label", "env=a=b", "--label", "old-")
+    assert r.status == 0 and r.out == "db changed in 3.2 s\n"
+    assert zoo.asked("POST", "/v1/vms/db/set") == [{
+        "vcpus": 4, "memory_mib": 2048, "disk_mib": 20480, "work_mib": 1024, "nat": False,
+        "labels": {"env": "a=b", "old": None}}]
+
+
+@pytest.mark.parametrize("words,message", [
+    ([], "what should change?"), (["--label", "x"], "\"x\" is not KEY=VALUE or KEY-"),
+    (["--memory", "1M"], "--memory"), (["--nat", "--no-nat"], "not both"),
+    (["--label", "-"], "is not KEY=VALUE")])
+def test_set_what_cannot_be(home, zoo, words, message):
+    r = home.run("vm", "set", "db", *words)
+    assert r.status == 2 and message in r.err
+    assert asked(zoo, "set") == []
+
+
+def test_create_with_labels(home, fake):
+    fake.operation("POST", "/v1/vms", "vm.create", "a", [done(vm("a"))])
+    assert home.run("vm", "create", "a", "--label", "x=1", "--label", "y=").status == 0
+    assert fake.asked("POST", "/v1/vms") == [{"name": "a", "labels": {"x": "1", "y": ""}}]
+    assert home.run("vm", "create", "a", "--label", "x-").status == 2
+
+
+@pytest.fixture
+def labelled(fake):
+    fake.on("GET", "/v1/vms", {"vms": [
+        vm("a", labels={"env": "test", "team": "x"}), vm("b", labels={"env": "prod"}), vm("c")]})
+    return fake
+
+
+@pytest.mark.parametrize("labels,which", [
+    (["env=test"], "a"), (["env"], "ab"), (["env", "team=x"], "a"), (["env="], ""), ([], "abc")])
+def test_list_by_label(home, labelled, labels, which):
+    words = [word for label in labels for word in ("-l", label)]
+    r = home.run("vm", "list", "--json", *words)
+    assert r.status == 0 and [v["name"] for v in json.loads(r.out)] == list(which)
+
+
+def test_labels_are_shown_where_there_are_any(home, labelled):
+    r = home.run("vm", "list")
+    assert "LABELS" in r.out and "env=test, team=x" in r.out
+    assert "LABELS" not in home.on_terminal("vm", "list", columns=40).out
+    r = home.run("vm", "list", "-l", "none")
+    assert r.out == "" and "No VM has such a label" in r.err
+    labelled.on("GET", "/v1/vms", {"vms": [vm("c")]})
+    assert "LABELS" not in home.run("vm", "list").out
+
+
+def test_logs_since_the_last_boot(home, fake):
+    def logs(conn):
+        conn.stream()
+        conn.chunk(conn.query.encode() + b"\n")
+        conn.end()
+
+    fake.on("GET", "/v1/vms/web/logs", logs)
+    assert home.run("vm", "logs", "--boot", "web").out == "log=serial&boot=1\n"
+    assert home.run("vm", "logs", "-b", "-f", "-n", "3", "--vmm", "web").out == (
+        "log=vmm&follow=1&boot=1&tail=3\n")

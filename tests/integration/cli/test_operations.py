@@ -72,7 +72,7 @@ def test_stop_timeout_and_kill_signal(home, fake):
 
 def test_set(home, fake):
     fake.operation("POST", "/v1/vms/web/set", "vm.set", "web", [done({**vm("web"), "nat": True})])
-    assert home.run("vm", "set", "web", "--nat").out == "web has NAT now, set in 3.2 s\n"
+    assert home.run("vm", "set", "web", "--nat").out == "web changed in 3.2 s\n"
     assert home.run("vm", "set", "web", "--no-nat").status == 0
     assert fake.asked("POST", "/v1/vms/web/set") == [{"nat": True}, {"nat": False}]
     for flags in ([], ["--nat", "--no-nat"]):

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: ISC */
+#include "cli/vm_body.h"
+
+#include "cli/render.h"
+#include "common/json.h"
+#include "common/limits.h"
+
+void vm_body_text(json_t *body, const char *key, const char *value)
+{
+	if (value)
+		json_object_set_new(body, key, bg_json_str(value));
+}
+
+static void set_number(json_t *body, const char *key, uint64_t value)
+{
+	if (value)
+		json_object_set_new(body, key, json_integer((json_int_t)value));
+}
+
+int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err)
+{
+	uint64_t vcpus = 0, memory = 0, disk = 0, work = 0;
+	int r;
+
+	r = args_number(args, "--vcpu", BG_VCPU_MIN, BG_VCPU_MAX, &vcpus, err);
+	if (r >= 0)
+		r = args_size_mib(
+			args, "--memory", BG_MEMORY_MIB_MIN, BG_MEMORY_MIB_MAX, &memory, err);
+	if (r >= 0)
+		r = args_size_mib(
+			args, "--disk-size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &disk, err);
+	if (r >= 0)
+		r = args_size_mib(
+			args, "--work-size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &work, err);
+	set_number(body, "vcpus", vcpus);
+	set_number(body, "memory_mib", memory);
+	set_number(body, "disk_mib", disk);
+	set_number(body, "work_mib", work);
+	return r;
+}
+
+int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err)
+{
+	bool on = args_has(args, "--nat"), off = args_has(args, "--no-nat");
+
+	if (on && off)
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "--nat or --no-nat, not both");
+	if (on || off)
+		json_object_set_new(body, "nat", json_boolean(on));
+	return 0;
+}
+
+/* "k=v" into labels; "k-" as null where that is allowed. */
+static int add_label(json_t *labels, const char *word, bool removal, struct bg_err **err)
+{
+	size_t len = strlen(word), key_len = strcspn(word, "=");
+	_free_ char *key = NULL;
+	json_t *value;
+
+	if (word[key_len])
+		value = bg_json_str(word + key_len + 1);
+	else if (removal && len > 1 && word[len - 1] == '-')
+		value = json_null();
+	else
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+			"--label: \"%.80s\" is not KEY=VALUE%s", word, removal ? " or KEY-" : "");
+	key = strndup(word, word[key_len] ? key_len : len - 1);
+	if (!key || json_object_set_new(labels, key, value) < 0)
+		return bg_err_set(
+			err, BG_ERR_USAGE, EINVAL, "--label: \"%.80s\" is not text", word);
+	return 0;
+}
+
+int vm_body_labels(const struct args *args, json_t *body, bool removal, struct bg_err **err)
+{
+	_json_ json_t *labels = json_object();
+	const char *word;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && (word = args_nth(args, "--label", i)); i++)
+		r = add_label(labels, word, removal, err);
+	if (r >= 0 && json_object_size(labels) > 0)
+		json_object_set(body, "labels", labels);
+	return r;
+}
+
+static bool has_label(const json_t *vm, const char *word)
+{
+	size_t key_len = strcspn(word, "=");
+	const json_t *labels = json_object_get(vm, "labels");
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)(uintptr_t)labels, key, value)
+		if (strlen(key) == key_len && strncmp(key, word, key_len) == 0)
+			return !word[key_len] ||
+			       bg_streq(json_string_value(value), word + key_len + 1);
+	return false;
+}
+
+void vm_filter_labels(json_t *vms, const struct args *args)
+{
+	for (size_t i = json_array_size(vms); i-- > 0;) {
+		const char *word;
+
+		for (size_t n = 0; (word = args_nth(args, "--label", n)); n++)
+			if (!has_label(json_array_get(vms, i), word))
+				break;
+		if (word)
+			json_array_remove(vms, i);
+	}
+}
+
+char *vm_labels_text(const json_t *vm)
+{
+	const json_t *labels = json_object_get(vm, "labels");
+	const char *key, *comma = "";
+	char *text = NULL;
+	json_t *value;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	json_object_foreach ((json_t *)(uintptr_t)labels, key, value) {
+		const char *word = json_string_value(value);
+
+		fprintf(f, "%s%s%s%s", comma, key, bg_isempty(word) ? "" : "=", word ? word : "");
+		comma = ", ";
+	}
+	fclose(f);
+	return text;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: ISC */
+/* vm_body.h: what `vm create` and `vm set` send, made of their flags; and labels as people read them. */
+#ifndef BG_CLI_VM_BODY_H
+#define BG_CLI_VM_BODY_H
+
+#include <jansson.h>
+
+#include "cli/args.h"
+
+/* A text field, left out when value is NULL. */
+void vm_body_text(json_t *body, const char *key, const char *value);
+/* --vcpu, --memory, --disk-size, --work-size. */
+int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err);
+/* --nat, --no-nat. */
+int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err);
+/* --label KEY=VALUE; with removal also KEY-. */
+int vm_body_labels(const struct args *args, json_t *body, bool removal, struct bg_err **err);
+
+/* Takes the VMs out of the list that lack a label which --label names: KEY or KEY=VALUE. */
+void vm_filter_labels(json_t *vms, const struct args *args);
+/* "env=test, owner=me"; the caller's. */
+char *vm_labels_text(const json_t *vm);
+
+#endif

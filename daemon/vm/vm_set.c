@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The plan of `vm set`. Disks grow first: that is the one part that cannot be taken back, and
+ * what fails after it leaves a larger disk and nothing else. The row says what is so after each
+ * step.
+ */
+#include "daemon/vm/vm_set.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "common/log.h"
+#include "common/size.h"
+#include "daemon/engine.h"
+#include "daemon/vm/labels.h"
+#include "daemon/vm/vm_plan.h"
+
+void vm_settings_clear(struct vm_settings *settings)
+{
+	free(settings->labels);
+	*settings = (struct vm_settings){0};
+}
+
+static int check_size(
+	const char *what, const struct vm *vm, uint64_t have, uint64_t want, struct bg_err **err)
+{
+	char have_text[BG_SIZE_TEXT], want_text[BG_SIZE_TEXT];
+
+	if (!want || want >= have)
+		return 0;
+	bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL,
+		"the %s of VM \"%s\" has %s and cannot shrink to %s", what, vm->row->name,
+		bg_size_print_mib(have, have_text), bg_size_print_mib(want, want_text));
+	bg_err_hint(err, "disks only grow; make another VM with the size you want");
+	return -EINVAL;
+}
+
+static int stop_first(const struct vm *vm, const char *what, struct bg_err **err)
+{
+	bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is running: %s while it is stopped",
+		vm->row->name, what);
+	bg_err_hint(err, "`banger vm stop %s`, then the same again", vm->row->name);
+	return -EINVAL;
+}
+
+/* What a running VM cannot be given. */
+static int check_live(const struct vm *vm, const struct vm_change *change, struct bg_err **err)
+{
+	const struct vm_row *row = vm->row;
+
+	if (row->state != VM_RUNNING)
+		return 0;
+	if ((change->vcpus && change->vcpus != row->vcpus) ||
+		(change->memory_mib && change->memory_mib != row->memory_mib))
+		return stop_first(vm, "its memory and CPUs change only", err);
+	if (change->disk_mib > row->disk_mib || change->work_mib > row->work_mib)
+		return stop_first(vm, "its disks grow only", err);
+	return 0;
+}
+
+static bool is_empty(const struct vm_change *c)
+{
+	return !c->has_nat && !c->vcpus && !c->memory_mib && !c->disk_mib && !c->work_mib &&
+	       json_object_size(c->labels) == 0;
+}
+
+int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct vm_settings *ret,
+	struct bg_err **err)
+{
+	struct vm_settings s = {.has_nat = change->has_nat,
+		.nat = change->nat,
+		.vcpus = change->vcpus,
+		.memory_mib = change->memory_mib,
+		.disk_mib = change->disk_mib,
+		.work_mib = change->work_mib,
+		.has_labels = json_object_size(change->labels) > 0};
+	int r = check_live(vm, change, err);
+
+	if (is_empty(change))
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+			"nothing was named that VM \"%s\" should change", vm->row->name);
+	if (r >= 0)
+		r = check_size("disk", vm, vm->row->disk_mib, change->disk_mib, err);
+	if (r >= 0)
+		r = check_size("work disk", vm, vm->row->work_mib, change->work_mib, err);
+	if (r >= 0 && s.has_labels)
+		r = labels_apply(vm->row->labels, change->labels, &s.labels, err);
+	if (r >= 0)
+		*ret = s;
+	return r;
+}
+
+/* Makes the file of a disk longer; what is new is a hole. */
+static int grow_file(const struct vm *vm, const char *path, uint64_t bytes, struct bg_err **err)
+{
+	_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return bg_err_sys(
+			err, BG_ERR_IO, errno, "grow %s of VM \"%s\"", path, vm->row->name);
+	if ((uint64_t)st.st_size < bytes && ftruncate(fd, (off_t)bytes) < 0)
+		return bg_err_sys(
+			err, BG_ERR_IO, errno, "grow %s of VM \"%s\"", path, vm->row->name);
+	return 0;
+}
+
+static int step_root(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	uint64_t want = task->settings.disk_mib, bytes = 0;
+	int r;
+
+	if (want <= vm->row->disk_mib)
+		return 0;
+	op_set_text(op, "growing the disk");
+	r = vm_disk_file_size(vm, want, &bytes, err);
+	if (r >= 0)
+		r = grow_file(vm, vm->paths.disk_root, bytes, err);
+	if (r >= 0)
+		vm->row->disk_mib = want;
+	return r;
+}
+
+static int step_work(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	uint64_t want = task->settings.work_mib;
+	int r;
+
+	if (want <= vm->row->work_mib)
+		return 0;
+	op_set_text(op, "growing the work disk");
+	r = grow_file(vm, vm->paths.disk_work, want * MIB, err);
+	if (r >= 0)
+		vm->row->work_mib = want;
+	return r;
+}
+
+static int step_nat(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	if (!task->settings.has_nat)
+		return 0;
+	op_set_text(op, "changing NAT");
+	return vm_set_nat(task, task->settings.nat, err);
+}
+
+static int step_record(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm_settings *s = &task->settings;
+	struct vm_row *row = task->vm->row;
+
+	if (s->vcpus)
+		row->vcpus = s->vcpus;
+	if (s->memory_mib)
+		row->memory_mib = s->memory_mib;
+	if (s->has_labels) {
+		free(row->labels);
+		row->labels = TAKE_PTR(s->labels);
+	}
+	return 0;
+}
+
+/* A change that failed says nothing about the VM: its error stays what it was. */
+static void finish_set(struct op *op, void *ctx, const struct bg_err *err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+
+	vm_task_forget(task);
+	vm->op = NULL;
+	if (vm->row->state == VM_RUNNING && !vm->vmm) { /* it ended meanwhile */
+		_err_ struct bg_err *gone = NULL;
+
+		vm_exit_error(vm, vm->exit_status, &gone);
+		vm_set_error(vm, vm->exit_status == 0 ? NULL : gone);
+		vm_move(vm, VM_EV_DOWN);
+	} else {
+		vm_save(vm);
+	}
+	if (!err)
+		op_set_result(op, vm_to_json(vm));
+	vm_settle(vm);
+}
+
+static const struct op_step set_steps[] = {
+	{"change", "changing the VM", false, step_root, vm_step_cancel, NULL},
+	{"change", "changing the VM", false, step_work, vm_step_cancel, NULL},
+	{"change", "changing the VM", false, step_nat, vm_step_cancel, NULL},
+	{"change", "changing the VM", false, step_record, NULL, NULL},
+};
+
+const struct op_plan vm_plan_set = {
+	.kind = "vm.set",
+	.steps = set_steps,
+	.n_steps = ARRAY_SIZE(set_steps),
+	.finish = finish_set,
+	.ctx_free = vm_task_free,
+};

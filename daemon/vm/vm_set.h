@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vm_set.h: a change of a VM that is there: what may be changed, and when. Checked as a whole before
+ * anything of it is done; see vm_set.c for the plan that does it.
+ */
+#ifndef VM_SET_H
+#define VM_SET_H
+
+#include <jansson.h>
+
+#include "common/err.h"
+
+struct vm;
+
+/* What POST .../set asks for; 0 and NULL leave things as they are. All is borrowed. */
+struct vm_change {
+	bool has_nat, nat;
+	unsigned vcpus;
+	uint64_t memory_mib;
+	uint64_t disk_mib;
+	uint64_t work_mib;
+	const json_t *labels; /* as labels_apply takes them */
+};
+
+/* The same, checked against the VM and worked out: what its row shall say. 0: as it is. */
+struct vm_settings {
+	bool has_nat, nat;
+	unsigned vcpus;
+	uint64_t memory_mib;
+	uint64_t disk_mib;
+	uint64_t work_mib;
+	bool has_labels;
+	char *labels;
+};
+
+/* VM_STATE, VM_LIMITS or BAD_REQUEST say what cannot be, and nothing is in *ret then. */
+int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct vm_settings *ret,
+	struct bg_err **err);
+void vm_settings_clear(struct vm_settings *settings);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: ISC */
+/* Changes of VMs (`vm set`), their labels, and a hundred of them at once. */
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "common/json.h"
+#include "daemon/vm/labels.h"
+#include "daemon/vm/vm_set.h"
+#include "tests/fsm/world.h"
+#include "tests/lib/test.h"
+
+extern void storage_fake_fail(unsigned nth);
+
+static struct world w;
+
+static struct vm *vm(const char *name)
+{
+	return vms_find(w.engine.vms, name);
+}
+
+/* The code of the refusal, or of the operation's end; "" when it went well. */
+static const char *change(const char *name, const struct vm_change *c)
+{
+	static char code[64];
+	_err_ struct bg_err *err = NULL;
+	struct op *op;
+
+	if (vm_ask(vm(name), VM_EV_SET, &(struct vm_options){.change = c}, &op, &err) < 0) {
+		CHECK(!vm(name)->op);
+		snprintf(code, sizeof(code), "%s", bg_err_code_str(err->code));
+		return code;
+	}
+	(void)world_wait(&w, op);
+	return world_last_code();
+}
+
+static uint64_t size_of(const char *path)
+{
+	struct stat st;
+
+	CHECK_INT(stat(path, &st), 0);
+	return (uint64_t)st.st_size;
+}
+
+TEST(sizes_of_a_stopped_vm)
+{
+	struct vm_change c = {.vcpus = 3, .memory_mib = 2048, .disk_mib = 64, .work_mib = 48};
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK_STR(change("a", &c), "");
+	world_reopen(&w);
+	CHECK_INT(vm("a")->row->vcpus, 3);
+	CHECK_INT(vm("a")->row->memory_mib, 2048);
+	CHECK_INT(vm("a")->row->disk_mib, 64);
+	CHECK_INT(size_of(vm("a")->paths.disk_root), 64 * MIB);
+	CHECK_INT(size_of(vm("a")->paths.disk_work), 48 * MIB);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(disks_do_not_shrink)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK_STR(change("a", &(struct vm_change){.disk_mib = 8}), "vm.limits");
+	CHECK_STR(change("a", &(struct vm_change){.work_mib = 8, .vcpus = 3}), "vm.limits");
+	CHECK(vm("a")->row->vcpus != 3);
+	CHECK_STR(change("a", &(struct vm_change){.disk_mib = 16}), ""); /* as large as it is */
+	CHECK_INT(size_of(vm("a")->paths.disk_root), 16 * MIB);
+}
+
+TEST(a_disk_that_is_gone)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK_INT(unlink(vm("a")->paths.disk_root), 0);
+	CHECK_STR(change("a", &(struct vm_change){.disk_mib = 64, .vcpus = 3}), "io");
+	CHECK_INT(vm("a")->row->disk_mib, 16);
+	CHECK(vm("a")->row->vcpus != 3 && !vm("a")->op && !vm("a")->error);
+}
+
+TEST(what_a_running_vm_cannot_be_given)
+{
+	struct vm_change c = {.has_nat = true, .nat = true, .memory_mib = 4096};
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_STR(change("a", &c), "vm.wrong_state");
+	CHECK(!vm("a")->row->nat && net_fake_nat(w.engine.net) == 0); /* nor the rest of it */
+	CHECK_STR(change("a", &(struct vm_change){.vcpus = 9}), "vm.wrong_state");
+	CHECK_STR(change("a", &(struct vm_change){.vcpus = vm("a")->row->vcpus}), "");
+	CHECK_STR(change("a", &(struct vm_change){0}), "request.invalid");
+}
+
+static const char *label(const char *name, const char *json)
+{
+	json_t *labels = json_loads(json, 0, NULL);
+	const char *code;
+
+	CHECK(labels);
+	code = change(name, &(struct vm_change){.labels = labels});
+	json_decref(labels);
+	return code;
+}
+
+TEST(labels_of_a_vm)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_STR(label("a", "{\"env\": \"test\", \"a.b/c-d\": \"\"}"), "");
+	CHECK_STR(vm("a")->row->labels, "{\"a.b/c-d\":\"\",\"env\":\"test\"}");
+	CHECK_STR(label("a", "{\"env\": \"prod\", \"a.b/c-d\": null}"), "");
+	world_reopen(&w);
+	CHECK_STR(vm("a")->row->labels, "{\"env\":\"prod\"}");
+	CHECK_STR(label("a", "{\"other\": null}"), "request.invalid");
+	CHECK_STR(label("a", "{\"b\\u00e4d\": \"x\"}"), "request.invalid");
+	CHECK_STR(label("a", "{\"env\": 1}"), "request.invalid");
+	CHECK_STR(label("a", "{\"env\": \"two\\nlines\"}"), "request.invalid");
+	CHECK_STR(vm("a")->row->labels, "{\"env\":\"prod\"}");
+	CHECK_STR(label("a", "{\"env\": null}"), "");
+	CHECK(!vm("a")->row->labels);
+}
+
+TEST(too_many_labels)
+{
+	_json_ json_t *labels = json_object();
+	_err_ struct bg_err *err = NULL;
+	char key[16];
+	char *text;
+
+	for (int i = 0; i < BG_LABELS_MAX + 1; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		json_object_set_new(labels, key, json_string("v"));
+	}
+	CHECK(labels_apply(NULL, labels, &text, &err) < 0);
+	CHECK_STR(bg_err_code_str(err->code), "request.invalid");
+}
+
+/* ---- a hundred ---- */
+
+enum { HUNDRED = 100, SLOTS = 64 };
+
+static bool all_ended(struct world *world, void *userdata)
+{
+	return ops_running(world->engine.ops) == 0;
+}
+
+static void create_hundred(int64_t ids[HUNDRED], bool start)
+{
+	for (int i = 0; i < HUNDRED; i++) {
+		struct vm_request request = {.vcpus = 1, .start = start};
+		struct bg_err *err = NULL;
+		struct op *op;
+
+		CHECK_INT(vm_create(&w.engine, &request, &op, &err), 0);
+		ids[i] = op_id(op);
+	}
+}
+
+static unsigned count_ends(const int64_t ids[HUNDRED], const char *state, const char *code)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < HUNDRED; i++) {
+		struct op *op = op_find(w.engine.ops, ids[i]);
+		_json_ json_t *record = op ? op_to_json(op) : NULL;
+		const json_t *error = json_object_get(record, "error");
+
+		CHECK(op);
+		n += bg_streq(json_string_value(json_object_get(record, "state")), state) &&
+		     bg_streq(json_string_value(json_object_get(error, "code")), code);
+	}
+	return n;
+}
+
+static void delete_all(void)
+{
+	for (const struct vm *v = vms_first(w.engine.vms); v; v = v->next) {
+		struct op *op;
+
+		CHECK_INT(vm_ask((struct vm *)(uintptr_t)v, VM_EV_DELETE, &(struct vm_options){0},
+				  &op, NULL),
+			0);
+	}
+	world_run(&w, all_ended, NULL);
+	world_check_empty(&w);
+}
+
+TEST(a_hundred_creates_at_once)
+{
+	int64_t ids[HUNDRED];
+
+	world_open(&w, NULL);
+	create_hundred(ids, false);
+	world_run(&w, all_ended, NULL);
+	CHECK_INT(count_ends(ids, "done", NULL), HUNDRED);
+	CHECK_INT(vms_count(w.engine.vms, VM_STOPPED), HUNDRED);
+	delete_all();
+}
+
+/* There are fewer network slots than that: the others say so, and stay stopped. */
+TEST(a_hundred_creates_that_boot)
+{
+	int64_t ids[HUNDRED];
+
+	world_open(&w, NULL);
+	create_hundred(ids, true);
+	world_run(&w, all_ended, NULL);
+	CHECK_INT(count_ends(ids, "done", NULL), SLOTS);
+	CHECK_INT(count_ends(ids, "failed", "helper.no_free_slot"), HUNDRED - SLOTS);
+	CHECK_INT(vms_count(w.engine.vms, VM_RUNNING), SLOTS);
+	CHECK_INT(vms_count(w.engine.vms, VM_STOPPED), HUNDRED - SLOTS);
+	CHECK_INT(world_children(), SLOTS);
+	delete_all();
+}
+
+/* One clone, one card and one boot of the hundred fail: each with its reason, and nothing else. */
+TEST(a_hundred_creates_of_which_some_fail)
+{
+	int64_t ids[HUNDRED];
+
+	world_open(&w, NULL);
+	storage_fake_fail(77);
+	net_fake_fail(w.engine.net, 13);
+	create_hundred(ids, true);
+	world_run(&w, all_ended, NULL);
+	CHECK_INT(count_ends(ids, "failed", "disk.full"), 1);
+	CHECK_INT(count_ends(ids, "failed", "helper.failed"), 1);
+	CHECK_INT(count_ends(ids, "done", NULL) + count_ends(ids, "failed", "helper.no_free_slot"),
+		HUNDRED - 2);
+	CHECK_INT(vms_count(w.engine.vms, VM_RUNNING) + vms_count(w.engine.vms, VM_STOPPED),
+		HUNDRED - 1);
+	delete_all();
+}
+
+TEST(a_hundred_creates_cancelled)
+{
+	int64_t ids[HUNDRED];
+
+	world_open(&w, "never-ready");
+	create_hundred(ids, true);
+	for (int i = 0; i < HUNDRED; i++)
+		(void)op_cancel(op_find(w.engine.ops, ids[i]));
+	world_run(&w, all_ended, NULL);
+	CHECK_INT(count_ends(ids, "cancelled", "cancelled"), HUNDRED);
+	world_check_empty(&w);
+}
