@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: ISC */
-/* A copy that keeps holes, made by a worker (JOB_COPY): works on every file system. */
+/*
+ * A copy that keeps holes: works on every file system. Made by a worker (JOB_COPY), but for a
+ * source that has so little in it that the worker's start would take longer: each VM's work disk,
+ * whose seed is mostly blocks of zeros. Those become holes.
+ */
+#include <sys/stat.h>
+
 #include "common/json.h"
+#include "common/limits.h"
 #include "daemon/driver/storage_impl.h"
+
+enum { SMALL = 2 * 1024 * 1024, PIECE = 64 * 1024 };
 
 static void on_progress(const json_t *progress, void *userdata)
 {
@@ -31,6 +40,72 @@ static void on_done(const json_t *result, struct bg_err *err, void *userdata)
 	storage_call_finish(call, call->err);
 }
 
+static bool is_small(const struct storage_call *call)
+{
+	struct stat st;
+
+	return fstat(call->source_fd, &st) >= 0 && (uint64_t)st.st_blocks * 512 <= SMALL;
+}
+
+static bool is_zero(const uint8_t *p)
+{
+	return p[0] == 0 && memcmp(p, p + 1, BG_PAGE_SIZE - 1) == 0;
+}
+
+/* What is no whole page, at the end of a source, is filled up with zeros. */
+static int copy_piece(struct storage_call *call, off_t at, uint8_t *buf)
+{
+	ssize_t n;
+
+	memset(buf, 0, PIECE);
+	n = pread(call->source_fd, buf, PIECE, at);
+	if (n < 0)
+		return -errno;
+	for (ssize_t i = 0; i < n; i += BG_PAGE_SIZE) {
+		ssize_t put;
+
+		if (is_zero(buf + i))
+			continue;
+		put = pwrite(call->tmp_fd, buf + i, BG_PAGE_SIZE, at + i);
+		if (put != BG_PAGE_SIZE)
+			return put < 0 ? -errno : -ENOSPC;
+	}
+	return 0;
+}
+
+static int copy_here(struct storage_call *call)
+{
+	off_t at = 0, data;
+	uint8_t buf[PIECE];
+
+	while ((data = lseek(call->source_fd, at, SEEK_DATA)) >= 0) {
+		int r = copy_piece(call, data, buf);
+
+		if (r < 0)
+			return r;
+		at = data + PIECE;
+	}
+	if (errno != ENXIO)
+		return -errno;
+	return ftruncate(call->tmp_fd, (off_t)call->size) < 0 ? -errno : 0;
+}
+
+/* 1: it was; 0: it is not that small. */
+static int clone_small(struct storage_call *call, struct loop *loop, struct bg_err **err)
+{
+	int r;
+
+	if (!is_small(call))
+		return 0;
+	r = copy_here(call);
+	if (r < 0)
+		return storage_call_fail(call, -r, err);
+	r = storage_call_commit(call, err);
+	if (r >= 0)
+		r = storage_call_defer(call, loop, err);
+	return r < 0 ? r : 1;
+}
+
 static int copy_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target,
 	uint64_t size, storage_progress_fn progress, storage_done_fn done, void *userdata,
 	struct storage_call **ret, struct bg_err **err)
@@ -40,8 +115,14 @@ static int copy_clone(struct loop *loop, struct jobs *jobs, const char *source, 
 	int fds[2];
 	int r = storage_call_new(source, target, size, progress, done, userdata, &call, err);
 
+	if (r >= 0)
+		r = clone_small(call, loop, err);
 	if (r < 0)
 		return r;
+	if (r > 0) {
+		*ret = TAKE_PTR(call);
+		return 0;
+	}
 	params = json_pack("{s:I}", "size", (json_int_t)call->size);
 	fds[0] = call->source_fd;
 	fds[1] = call->tmp_fd;

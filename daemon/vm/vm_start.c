@@ -517,6 +517,9 @@ void vm_finish_boot(struct op *op, void *ctx, const struct bg_err *err)
 	if (!vm)
 		return;
 	vm_task_release(task, err);
+	if (!err)
+		(void)unlink(
+			vm->paths.initrd); /* the kernel has it; it holds the guest's private key */
 	if (vm->row->state == VM_STARTING)
 		vm_move(vm, vm->vmm ? VM_EV_UP : VM_EV_DOWN);
 	else

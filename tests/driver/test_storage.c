@@ -129,6 +129,69 @@ TEST(copy_keeps_holes_and_grows)
 	teardown();
 }
 
+/* Zeros of a small source are holes in its copy, whose last page may be half a one. */
+TEST(small_copy_drops_zeros)
+{
+	static const char zeros[MIB];
+	_close_ int fd = -1;
+	struct stat st;
+
+	setup(test_tmpdir());
+	make_source();
+	fd = open(source, O_RDWR | O_CLOEXEC);
+	CHECK_INT(pwrite(fd, zeros, sizeof(zeros), 4096), sizeof(zeros));
+	CHECK_INT(fstat(fd, &st), 0);
+	CHECK(st.st_blocks * 512 >= (off_t)MIB);
+	clone_and_check(&storage_copy, 100 * MIB, true);
+	CHECK_INT(stat(target, &st), 0);
+	CHECK(st.st_blocks * 512 <= 64 * 1024);
+	CHECK_INT(unlink(target), 0);
+	CHECK_INT(ftruncate(fd, 4099), 0);
+	CHECK_INT(pwrite(fd, "end", 3, 4096), 3);
+	{
+		struct outcome o = {0};
+		char end[4] = "";
+		_close_ int copy = -1;
+
+		CHECK_INT(begin(&o, &storage_copy, 0, NULL), 0);
+		SPIN(loop, o.completed == 1);
+		CHECK(o.ok);
+		storage_call_free(o.call);
+		copy = open(target, O_RDONLY | O_CLOEXEC);
+		CHECK_INT(fstat(copy, &st), 0);
+		CHECK_INT(st.st_size, 4099);
+		CHECK_INT(pread(copy, end, 4, 4096), 3);
+		CHECK_STR(end, "end");
+	}
+	teardown();
+}
+
+TEST(large_copy_is_a_workers)
+{
+	static char block[MIB], got[MIB];
+	struct outcome o = {0};
+	_close_ int fd = -1, copy = -1;
+	struct stat st;
+
+	setup(test_tmpdir());
+	make_source();
+	fd = open(source, O_RDWR | O_CLOEXEC);
+	memset(block, 5, sizeof(block));
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_INT(pwrite(fd, block, sizeof(block), (off_t)((i + 8) * MIB)), sizeof(block));
+	CHECK_INT(begin(&o, &storage_copy, 100 * MIB, NULL), 0);
+	SPIN(loop, o.completed == 1);
+	CHECK(o.ok);
+	storage_call_free(o.call);
+	copy = open(target, O_RDONLY | O_CLOEXEC);
+	CHECK_INT(fstat(copy, &st), 0);
+	CHECK_INT(st.st_size, 100 * MIB);
+	CHECK(st.st_blocks * 512 < (off_t)(4 * MIB));
+	CHECK_INT(pread(copy, got, sizeof(got), (off_t)(10 * MIB)), sizeof(got));
+	CHECK_INT(memcmp(got, block, sizeof(got)), 0);
+	teardown();
+}
+
 TEST(copy_is_never_shorter_than_its_source)
 {
 	setup(test_tmpdir());
@@ -158,10 +221,8 @@ TEST(existing_target_is_kept)
 	setup(test_tmpdir());
 	make_source();
 	CHECK_INT(bg_write_file_at(AT_FDCWD, target, "precious", 8, 0600), 0);
-	CHECK_INT(begin(&o, &storage_copy, 0, &err), 0);
-	SPIN(loop, o.completed == 1);
-	CHECK(!o.ok);
-	storage_call_free(o.call);
+	CHECK_INT(begin(&o, &storage_copy, 0, &err), -EEXIST);
+	CHECK_INT(o.completed, 0);
 	CHECK(!exists(target, ".new"));
 	CHECK_INT(bg_read_file_at(AT_FDCWD, target, 100, &text, NULL), 0);
 	CHECK_STR(text, "precious");

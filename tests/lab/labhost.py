@@ -2,6 +2,7 @@
 """What tests inside the lab host use: paths, bounded commands and waits, tiny guests."""
 import functools
 import glob
+import json
 import os
 import platform
 import pwd
@@ -66,6 +67,26 @@ class Dev(HostUser):
         folder = f"{self.home}/.config/banger"
         self.run(["mkdir", "-p", folder], check=True)
         self.run(["sh", "-c", 'cat >"$0"', f"{folder}/config.toml"], input=text, text=True, check=True)
+
+    def banger(self, *args, status=0, timeout=180):
+        """What the command printed; it must end with that status."""
+        out = self.run(["banger", *args], timeout=timeout, capture_output=True, text=True)
+        assert out.returncode == status, f"banger {args}: status {out.returncode}\n{out.stdout}\n{out.stderr}"
+        return out.stdout
+
+    def show(self, vm):
+        return json.loads(self.banger("vm", "show", vm, "--json"))
+
+    def ssh(self, vm, command, **kw):
+        return self.banger("vm", "ssh", vm, "--", command, **kw)
+
+    def own_image(self, asset, name):
+        """Registers a copy of a guest's disk: overlays lie over files of the user's own."""
+        path = f"{self.home}/{name}.ext4"
+        run(["cp", "--sparse=always", f"{ASSETS}/{asset}.ext4", path])
+        run(["chown", self.name, path])
+        self.banger("image", "register", "--name", name, "--rootfs", path)
+        return path
 
     def save_logs(self):
         """banger's logs of this user, brought back with the results."""

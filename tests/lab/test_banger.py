@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: ISC
 """banger as installed, under real KVM: a member's VM from a kernel package to a command over ssh, and what a reboot of
 the host leaves of it."""
-import json
 import os
 import re
 
 import pytest
 
 from labhost import ASSETS, FIRECRACKER, Dev
-
-BOOT_S = 180
 
 
 @pytest.fixture(scope="module")
@@ -18,21 +15,11 @@ def dev(helper_installed):
         yield user
 
 
-def banger(user, *args, status=0):
-    out = user.run(["banger", *args], timeout=BOOT_S, capture_output=True, text=True)
-    assert out.returncode == status, f"banger {args}: status {out.returncode}\n{out.stdout}\n{out.stderr}"
-    return out.stdout
-
-
-def show(user, name):
-    return json.loads(banger(user, "vm", "show", name, "--json"))
-
-
 def create(user, name, *more):
     """A kernel out of its package, an image of an ext4 file, a VM of both."""
-    banger(user, "kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
-    banger(user, "image", "register", "--name", "plain", "--rootfs", f"{ASSETS}/guest.ext4")
-    banger(user, "vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "512M", "--vcpu", "1", *more)
+    user.banger("kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
+    user.banger("image", "register", "--name", "plain", "--rootfs", f"{ASSETS}/guest.ext4")
+    user.banger("vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "512M", "--vcpu", "1", *more)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +29,12 @@ def vm(dev):
 
 
 def test_vm_runs_a_command(dev, vm):
-    assert banger(dev, "vm", "ssh", vm, "--", "uname", "-n") == "web\n"
+    assert dev.banger("vm", "ssh", vm, "--", "uname", "-n") == "web\n"
 
 
 @pytest.mark.skipif(not os.path.exists(FIRECRACKER), reason="no Firecracker was brought in: see machine/firecracker.py")
 def test_auto_takes_firecracker(dev, vm):
-    record = show(dev, vm)
+    record = dev.show(vm)
     assert record["state"] == "running" and record["ready"]
     assert (record["vmm"], record["accel"]) == ("firecracker", "kvm"), record
 
@@ -56,29 +43,29 @@ def test_qemu_with_kvm(helper_installed):
     with Dev("dev2") as user:
         user.config('vmm = "qemu"\n')
         create(user, "web")
-        record = show(user, "web")
+        record = user.show("web")
         assert (record["vmm"], record["accel"], record["ready"]) == ("qemu", "kvm", True), record
-        assert banger(user, "vm", "ssh", "web", "--", "uname", "-n") == "web\n"
-        banger(user, "vm", "delete", "web")
-        banger(user, "daemon", "stop")
+        assert user.banger("vm", "ssh", "web", "--", "uname", "-n") == "web\n"
+        user.banger("vm", "delete", "web")
+        user.banger("daemon", "stop")
 
 
 def test_files_are_kept_over_stop_and_start(dev, vm):
-    banger(dev, "vm", "ssh", vm, "--", "echo one > /root/work-disk; echo two > /etc/root-disk; sync")
-    banger(dev, "vm", "stop", vm)
-    assert show(dev, vm)["state"] == "stopped"
-    banger(dev, "vm", "start", vm)
-    assert banger(dev, "vm", "ssh", vm, "--", "cat", "/root/work-disk", "/etc/root-disk") == "one\ntwo\n"
+    dev.banger("vm", "ssh", vm, "--", "echo one > /root/work-disk; echo two > /etc/root-disk; sync")
+    dev.banger("vm", "stop", vm)
+    assert dev.show(vm)["state"] == "stopped"
+    dev.banger("vm", "start", vm)
+    assert dev.banger("vm", "ssh", vm, "--", "cat", "/root/work-disk", "/etc/root-disk") == "one\ntwo\n"
 
 
 def test_left_running_for_the_reboot(dev, vm):
-    assert show(dev, vm)["state"] == "running"
+    assert dev.show(vm)["state"] == "running"
 
 
 @pytest.mark.boot(2)
 def test_reboot_stops_vms(dev):
     """After the host's reboot the VM is listed as stopped, and starts again with what it had."""
-    assert re.search(r"^web\s+stopped\b", banger(dev, "vm", "list"), re.M)
-    banger(dev, "vm", "start", "web")
-    assert banger(dev, "vm", "ssh", "web", "--", "cat", "/root/work-disk") == "one\n"
-    banger(dev, "vm", "delete", "web")
+    assert re.search(r"^web\s+stopped\b", dev.banger("vm", "list"), re.M)
+    dev.banger("vm", "start", "web")
+    assert dev.banger("vm", "ssh", "web", "--", "cat", "/root/work-disk") == "one\n"
+    dev.banger("vm", "delete", "web")

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: ISC
+"""Twenty VMs of one image: what each costs on the disk, and what bangerd and its helpers take from the request to the
+start of the VMM, as the operation's stages tell it. The VMMs are real and are stopped at once: no guest gets anywhere."""
+import json
+import os
+import signal
+import statistics
+import subprocess
+import time
+
+import pytest
+
+from disklab import devices, nodes, rows
+from labhost import ASSETS, SOURCE, Dev, run, until
+
+VMS = 20
+MIB = 1 << 20
+TO_VMM = ("disks", "identity", "network", "vmm")  # the stages up to the VMM's start
+TO_VMM_MS = 200
+
+
+class Api:
+    """Requests as the CLI would send them, without its process."""
+
+    def __init__(self, user):
+        self.user = user
+        self.socket = json.loads(user.banger("daemon", "status", "--json"))["socket"]
+
+    def __call__(self, method, path, body=None):
+        data = ["--json", json.dumps(body)] if body is not None else []
+        out = self.user.run(["curl", "-sS", "--unix-socket", self.socket, "-X", method, *data, f"http://localhost{path}"],
+                            timeout=60, check=True, stdout=subprocess.PIPE, text=True)
+        return json.loads(out.stdout)
+
+
+@pytest.fixture(scope="module")
+def dev(helper_installed):
+    run(["scripts/install-helper", "--disk", "build"], cwd=SOURCE)
+    with Dev("many") as user:
+        user.banger("kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
+        user.own_image("guest", "plain")
+        yield user
+        user.banger("daemon", "stop")
+
+
+def used(folder):
+    """Bytes on the disk of all files in it, those that the VM has from its start on too."""
+    return sum(os.stat(os.path.join(folder, name)).st_blocks * 512 for name in os.listdir(folder))
+
+
+def start_vm(api, name):
+    """Asks for a VM, stops its VMM as soon as there is one. The operation's id and {stage: ms}."""
+    def taps():
+        t = api("GET", "/v1/daemon")["taps"]
+        return t["ready"] == t["size"]
+
+    def started():
+        record = api("GET", f"/v1/operations/{op}")
+        assert record["state"] == "running", record
+        return {s["name"]: s["ms"] for s in record["stages"]} if record["stages"][-1]["name"] == "boot" else None
+
+    until(taps, "the pool is full", timeout=60)
+    op = api("POST", "/v1/vms", {"name": name, "image": "plain", "kernel": "debian", "vcpus": 1, "memory_mib": 128})["id"]
+    stages = until(started, f"the VMM of {name}", timeout=60)
+    os.kill(api("GET", f"/v1/vms/{name}")["pid"], signal.SIGSTOP)
+    return op, stages
+
+
+def test_twenty_vms_share_one_image(dev):
+    api = Api(dev)
+    base = f"{dev.home}/plain.ext4"
+    before, ops, times = os.stat(base).st_blocks, [], []
+    try:
+        for i in range(VMS):
+            op, stages = start_vm(api, f"vm{i}")
+            ops.append(op)
+            times.append(sum(stages[name] for name in TO_VMM))
+            print(f"vm{i}: {times[-1]} ms to its VMM: {stages}")
+        assert len(devices(dev.uid)) == len(nodes(dev.uid)) == VMS
+        # Each lies over the same file, which is open for reading alone
+        over = run(["losetup", "-l", "-n", "-O", "BACK-FILE,RO"]).split("\n")
+        assert sum(line.split() == [base, "1"] for line in over if line) == VMS, over
+        for i in range(VMS):
+            record = api("GET", f"/v1/vms/vm{i}")
+            assert record["storage"] == "dm-snapshot", record
+            size = used(record["paths"]["dir"])
+            assert size < MIB, (size, {n: os.stat(f"{record['paths']['dir']}/{n}").st_blocks * 512 for n in os.listdir(record["paths"]["dir"])})
+        assert os.stat(base).st_blocks == before
+    finally:
+        for op in ops:
+            api("DELETE", f"/v1/operations/{op}")
+    until(lambda: not api("GET", "/v1/vms")["vms"], "all are gone", timeout=120, every=0.5)
+    assert not (rows(dev.uid) or devices(dev.uid) or nodes(dev.uid))
+    print(f"create to the VMM's start: median {statistics.median(times):.0f} ms, from {min(times)} to {max(times)}")
+    assert statistics.median(times) < TO_VMM_MS

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: ISC
+"""The host's disk runs full under VMs on overlays: who writes is paused and goes on later, who does not is not disturbed,
+and no overlay is lost."""
+import os
+
+import pytest
+
+from labhost import ASSETS, SOURCE, Dev, run, until
+
+MIB = 1 << 20
+RESERVE_MIB = 64
+ROOM_MIB = 256   # for the storm, before it begins
+STORM_MIB = 400  # what it writes
+
+
+def room(state):
+    fs = os.statvfs(state)
+    return fs.f_bavail * fs.f_frsize // MIB
+
+
+class Filler:
+    """A file that leaves so much room."""
+
+    def __init__(self, state, name, leave_mib):
+        run(["sync"])
+        self.path = f"{state}/{name}"
+        with open(self.path, "wb") as f:
+            os.posix_fallocate(f.fileno(), 0, (room(state) - leave_mib) * MIB)
+
+    def remove(self):
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+
+
+@pytest.fixture(scope="module")
+def state(helper_installed):
+    """A file system of its own for banger's state, so small that a guest fills it."""
+    run(["scripts/install-helper", "--disk", "build"], cwd=SOURCE)
+    file = "/var/tmp/storm.fs"
+    with open(file, "wb") as f:
+        f.truncate(1280 * MIB)
+    run(["mkfs.ext4", "-q", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", file])
+    # Past the page cache: its writes would count a second time as what the host has still to write.
+    loop = run(["losetup", "--find", "--show", "--direct-io=on", file]).strip()
+    with Dev("storm") as user:
+        path = f"{user.home}/.local/state/banger"
+        user.run(["mkdir", "-p", path], check=True)
+        run(["mount", loop, path])
+        run(["chown", f"{user.name}:", path])
+        user.config(f'disk_reserve = "{RESERVE_MIB}M"\n')
+        user.banger("kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
+        user.own_image("guest", "plain")
+        yield user, path
+        user.banger("daemon", "stop")
+    run(["umount", path])
+    run(["losetup", "-d", loop])
+
+
+@pytest.fixture(scope="module")
+def vms(state):
+    user, _ = state
+    for name in ("storm", "calm"):
+        user.banger("vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "256M", "--vcpu", "1",
+                    "--disk-size", "1G")
+    user.ssh("calm", "head -c 8M /dev/urandom >/kept; md5sum /kept >/kept.sum; sync")
+    yield user
+    for name in ("storm", "calm"):
+        user.banger("vm", "delete", name)
+
+
+def check_calm(user):
+    assert user.ssh("calm", "echo 3 >/proc/sys/vm/drop_caches; date >>/log && sync && md5sum -c /kept.sum") == "/kept: OK\n"
+    record = user.show("calm")
+    assert not record["paused"] and record["error"] is None, record
+
+
+def check_overlays():
+    status = run(["dmsetup", "status"])
+    assert status.count(" snapshot ") == 2 and "Invalid" not in status and "Overflow" not in status, status
+
+
+def test_storm_in_one_guest(state, vms):
+    _, path = state
+    filler = Filler(path, "filler", ROOM_MIB)
+    try:
+        vms.ssh("storm", f"nohup sh -c 'yes storm | dd of=/storm bs=1M count={STORM_MIB} iflag=fullblock conv=fsync "
+                         "&& md5sum /storm >/storm.sum && sync && touch /storm.done' >/dev/null 2>&1 </dev/null &")
+        until(lambda: vms.show("storm")["paused"], "the storm is paused", timeout=180)
+        record = vms.show("storm")
+        assert record["state"] == "running" and record["error"]["code"] == "disk.full", record
+        assert "is paused" in record["error"]["message"] and "goes on by itself" in record["error"]["hint"]
+        run(["sync"])
+        print(f"{room(path)} MiB left where {RESERVE_MIB} are kept back")
+        assert room(path) > RESERVE_MIB // 4
+        check_overlays()
+        check_calm(vms)
+        # Then the host itself takes the rest: now all of them are.
+        more = Filler(path, "more", RESERVE_MIB // 4)
+        try:
+            until(lambda: vms.show("calm")["paused"], "the calm one is paused too")
+            assert vms.show("storm")["paused"]
+            check_overlays()
+        finally:
+            more.remove()
+    finally:
+        filler.remove()
+    until(lambda: not any(vms.show(name)["paused"] for name in ("storm", "calm")), "both go on")
+    assert all(vms.show(name)["error"] is None for name in ("storm", "calm"))
+    check_calm(vms)
+
+
+def test_storm_ends_well(vms):
+    until(lambda: vms.run(["banger", "vm", "ssh", "storm", "--", "test -e /storm.done"], timeout=180).returncode == 0,
+          "the storm's end", timeout=200, every=1)
+    assert vms.ssh("storm", "echo 3 >/proc/sys/vm/drop_caches; md5sum -c /storm.sum") == "/storm: OK\n"
+    check_overlays()
+    for name in ("storm", "calm"):
+        assert vms.ssh(name, "dmesg | grep -cE 'I/O error|EXT4-fs error' || true") == "0\n"
+    assert not any(word in run(["dmesg"]) for word in ("Invalidating snapshot", "I/O error"))
