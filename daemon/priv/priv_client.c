@@ -58,7 +58,8 @@ static const struct {
 	[PRIV_CODE_PORT_TAKEN] = {BG_ERR_HELPER_REFUSED, EADDRINUSE,
 		"keep that server off the addresses of bgr*, or set dns = \"\" in config.toml"},
 	[PRIV_CODE_FIREWALL] = {BG_ERR_HELPER_REFUSED, EPERM,
-		"let the administrator accept what is forwarded from and to bgr*: "
+		"let the administrator accept what is forwarded from and to bgr*, for "
+		"iptables-legacy with `sudo scripts/install-helper --legacy`: "
 		"docs/privilege.md, \"NAT\""},
 };
 _Static_assert(ARRAY_SIZE(codes) == PRIV_CODE_END_, "one row per code");

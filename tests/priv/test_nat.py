@@ -15,6 +15,8 @@ import pytest
 from guest import Guest
 from privclient import NET_NAT, FIREWALL, NOT_ATTACHED, PORT_TAKEN, CLEANUP, HELLO, NET_ATTACH, NET_DETACH, Helper, Refused, message
 
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+LEGACY_UNIT = "/etc/systemd/system/banger-legacy-forward.service"
 CLONE_NEWNET = 0x40000000
 HOST, WORLD, DISTANT = "198.51.100.1", "198.51.100.2", "203.0.113.9"
 libc = ctypes.CDLL(None, use_errno=True)
@@ -449,15 +451,19 @@ def test_iptables_legacy(a):
     try:
         net = a.attach(0)
         with Guest(net) as guest:
-            for let in ([], ["-i"], ["-i", "-o"]):
-                for flag in let[-1:]:
-                    assert legacy("-A", "FORWARD", flag, "bgr+", "-j", "ACCEPT")
-                if len(let) < 2:
-                    with pytest.raises(Refused) as e:
-                        a.nat(0, 1)
-                    assert e.value.code == FIREWALL
+            for flag in (None, "-i"):
+                assert not flag or legacy("-A", "FORWARD", flag, "bgr+", "-j", "ACCEPT")
+                with pytest.raises(Refused) as e:
+                    a.nat(0, 1)
+                assert e.value.code == FIREWALL
+            for _ in range(2):  # the second time changes nothing
+                sh(os.path.join(ROOT, "scripts/install-helper"), "--legacy")
+            assert sh("iptables-legacy", "-S", "FORWARD").count("bgr+") == 2
             a.nat(0, 1)
             assert guest.ping(WORLD)
     finally:
+        subprocess.run(["systemctl", "disable", os.path.basename(LEGACY_UNIT)], capture_output=True)
+        if os.path.exists(LEGACY_UNIT):
+            os.unlink(LEGACY_UNIT)
         legacy("-F", "FORWARD")
         legacy("-P", "FORWARD", "ACCEPT")
