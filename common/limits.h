@@ -22,7 +22,9 @@
 #define BG_HTTP_HEADER_MAX   (16 * 1024)
 #define BG_HTTP_REPLY_MAX    (16 * 1024 * 1024) /* bytes of an answer that a client reads whole */
 #define BG_JOB_MSG_MAX       (64 * 1024)	/* bytes of one worker datagram */
-#define BG_JOB_FDS_MAX       8
+#define BG_JOB_FDS_MAX       8	/* descriptors that a job's row in job_table.def names */
+#define BG_LAYERS_MAX	     128 /* layers of one container image: overlayfs and Docker stop at 127 or 128 */
+#define BG_JOB_ALL_FDS_MAX   (BG_JOB_FDS_MAX + BG_LAYERS_MAX) /* one SCM_RIGHTS message carries 253 */
 #define BG_JOB_MEMORY_MAX    (1024ULL * 1024 * 1024) /* bytes of address space of a worker: xz and zstd windows plus two million names */
 #define BG_MODULE_MAX	     (64 * 1024 * 1024)	/* bytes of one unpacked kernel module */
 #define BG_KERNEL_MAX	     (512ULL * 1024 * 1024) /* bytes of a kernel image, packed or not */

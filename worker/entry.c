@@ -123,6 +123,11 @@ void entry_attr(struct archive_entry *entry, struct ext4_attr *ret)
 		.major = (uint32_t)archive_entry_rdevmajor(entry),
 		.minor = (uint32_t)archive_entry_rdevminor(entry),
 	};
+	/* libarchive reads "-1.25" of a pax header as -1 and 250 ms. */
+	if (ret->mtime < 0 && ret->mtime_nsec > 0) {
+		ret->mtime--;
+		ret->mtime_nsec = 1000000000u - ret->mtime_nsec;
+	}
 }
 
 /* The value of a system.posix_acl_* attribute: version 2, then {tag, perm, id}. */
@@ -235,8 +240,8 @@ static int write_xattrs(struct ext4 *e, const struct ext4_node *node, struct arc
 	return r;
 }
 
-static int write_data(struct ext4 *e, const char *path, struct source *s, uint64_t size,
-	const struct entry_tap *tap, struct bg_err **err)
+static int write_data(
+	struct ext4 *e, const char *path, struct source *s, uint64_t size, struct bg_err **err)
 {
 	const void *buf;
 	int64_t offset;
@@ -250,8 +255,6 @@ static int write_data(struct ext4 *e, const char *path, struct source *s, uint64
 		r = ext4_file_write(e, buf, len, (uint64_t)offset);
 		if (r < 0)
 			return entry_err(r, BG_ERR_IMAGE_INVALID, path, err);
-		if (tap)
-			tap->see(tap->arg, buf, len);
 	}
 	if (r < 0)
 		bg_err_context(err, "/%s", path);
@@ -259,8 +262,7 @@ static int write_data(struct ext4 *e, const char *path, struct source *s, uint64
 }
 
 static int write_file(struct ext4 *e, const char *path, struct source *s,
-	struct archive_entry *entry, const struct entry_tap *tap, struct ext4_node **ret,
-	struct bg_err **err)
+	struct archive_entry *entry, struct ext4_node **ret, struct bg_err **err)
 {
 	struct ext4_attr attr;
 	int64_t size = archive_entry_size(entry);
@@ -273,7 +275,7 @@ static int write_file(struct ext4 *e, const char *path, struct source *s,
 	r = ext4_file_open(e, path, &attr);
 	if (r < 0)
 		return entry_err(r, BG_ERR_IMAGE_INVALID, path, err);
-	r = write_data(e, path, s, (uint64_t)size, tap, err);
+	r = write_data(e, path, s, (uint64_t)size, err);
 	if (r < 0)
 		return r;
 	r = ext4_file_close(e, (uint64_t)size, ret);
@@ -308,13 +310,13 @@ static int write_other(
 }
 
 int entry_write(struct ext4 *e, const char *path, struct source *s, struct archive_entry *entry,
-	const struct entry_tap *tap, struct bg_err **err)
+	struct bg_err **err)
 {
 	struct ext4_node *node = NULL;
 	int r;
 
 	if (archive_entry_filetype(entry) == AE_IFREG)
-		r = write_file(e, path, s, entry, tap, &node, err);
+		r = write_file(e, path, s, entry, &node, err);
 	else {
 		r = write_other(e, path, entry, &node);
 		if (r < 0)

@@ -19,14 +19,9 @@ int entry_path(
 int entry_link_path(
 	struct source *s, struct archive_entry *entry, const char **ret, struct bg_err **err);
 void entry_attr(struct archive_entry *entry, struct ext4_attr *ret);
-/* Sees the data of the file on its way; may be NULL. */
-struct entry_tap {
-	void (*see)(void *arg, const void *buf, size_t len);
-	void *arg;
-};
 /* Writes the entry to path of e. Hard links are the caller's. */
 int entry_write(struct ext4 *e, const char *path, struct source *s, struct archive_entry *entry,
-	const struct entry_tap *tap, struct bg_err **err);
+	struct bg_err **err);
 /* What an ext4 function returned for this path, as an error. */
 int entry_err(int r, enum bg_err_code code, const char *path, struct bg_err **err);
 

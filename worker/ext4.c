@@ -16,6 +16,7 @@
 #include <sys/sysmacros.h>
 
 #define INODE_RATIO	 16384 /* bytes of space for one inode, as mke2fs has it */
+#define INODE_SIZE	 256
 #define GROUP_BLOCKS	 32768 /* 8 * EXT4_BLOCK: what one bitmap block covers */
 #define GROUP_INODES	 (GROUP_BLOCKS * (EXT4_BLOCK / 1024) * 1024 / INODE_RATIO)
 #define DESC_PER_BLOCK	 (EXT4_BLOCK / 64)
@@ -73,7 +74,7 @@ static int set_params(struct ext2_super_block *p, uint64_t size)
 	p->s_rev_level = EXT2_DYNAMIC_REV;
 	p->s_log_block_size = 2;
 	p->s_log_cluster_size = 2;
-	p->s_inode_size = 256;
+	p->s_inode_size = INODE_SIZE;
 	p->s_desc_size = 64;
 	p->s_blocks_per_group = GROUP_BLOCKS;
 	p->s_inodes_count = (uint32_t)(groups * GROUP_INODES);
@@ -274,9 +275,20 @@ int ext4_read_inode(struct ext4 *e, ext2_ino_t ino, struct ext2_inode_large *ino
 		ext2fs_read_inode_full(e->fs, ino, (struct ext2_inode *)inode, sizeof(*inode)));
 }
 
+/* All of it: attributes that lie behind the fields would live on in the next file of that number.
+ */
+static int wipe_inode(struct ext4 *e, ext2_ino_t ino)
+{
+	uint8_t zero[INODE_SIZE] = {};
+
+	return ext4_errno(ext2fs_write_inode_full(
+		e->fs, ino, (struct ext2_inode *)(void *)zero, sizeof(zero)));
+}
+
 static int free_inode(struct ext4 *e, ext2_ino_t ino, mode_t type, struct ext2_inode_large *inode)
 {
 	struct ext2_inode *small = (struct ext2_inode *)inode;
+	bool had_blocks = inode->i_blocks != 0;
 	errcode_t r = 0;
 
 	if (ext2fs_file_acl_block(e->fs, small))
@@ -285,9 +297,14 @@ static int free_inode(struct ext4 *e, ext2_ino_t ino, mode_t type, struct ext2_i
 		r = ext2fs_punch(e->fs, ino, small, NULL, 0, ~0ULL);
 	if (r)
 		return ext4_errno(r);
+	/* The next file takes what was freed: lower layers that were replaced leave no gaps. */
+	if (had_blocks) {
+		e->next_block = e->fs->super->s_first_data_block;
+		e->freed = true;
+	}
+	e->next_ino = BG_MIN(e->next_ino, ino);
 	ext2fs_inode_alloc_stats2(e->fs, ino, -1, type == S_IFDIR);
-	memset(inode, 0, sizeof(*inode));
-	return ext4_write_inode(e, ino, inode);
+	return wipe_inode(e, ino);
 }
 
 int ext4_drop_inode(struct ext4 *e, const struct ext4_node *node)
@@ -309,9 +326,13 @@ static int forget_xattrs(struct ext4 *e, ext2_ino_t ino)
 	struct ext2_inode_large inode;
 	int r = ext4_read_inode(e, ino, &inode);
 
-	if (r < 0 || !ext2fs_file_acl_block(e->fs, (struct ext2_inode *)&inode))
+	if (r < 0)
 		return r;
-	return ext4_errno(ext2fs_free_ext_attr(e->fs, ino, &inode));
+	if (ext2fs_file_acl_block(e->fs, (struct ext2_inode *)&inode)) {
+		e->freed = true;
+		r = ext4_errno(ext2fs_free_ext_attr(e->fs, ino, &inode));
+	}
+	return r < 0 ? r : wipe_inode(e, ino);
 }
 
 int ext4_mkdir(struct ext4 *e, const char *path, const struct ext4_attr *a, struct ext4_node **ret)
@@ -411,31 +432,35 @@ int ext4_symlink(struct ext4 *e, const char *path, const char *target, const str
 
 int ext4_link(struct ext4 *e, const char *path, const char *target)
 {
+	_free_ char *to = NULL; /* of a symbolic link */
 	struct ext2_inode_large inode;
 	struct ext4_node *from, *n;
+	uint32_t ino;
 	int r = ext4_tree_find(e, target, false, &from);
 
 	if (r < 0)
 		return r;
 	if (from->type == S_IFDIR)
 		return -EISDIR;
-	r = ext4_read_inode(e, from->ino, &inode);
+	if (from->type == S_IFLNK && !(to = strdup(from->target)))
+		return -ENOMEM;
+	ino = from->ino;
+	r = ext4_read_inode(e, ino, &inode);
 	if (r < 0)
 		return r;
 	if (inode.i_links_count >= EXT4_LINK_MAX_)
 		return -EMLINK;
-	/* Counted first: placing the name may drop another link of the same file. */
+	/* Counted first: placing the name may drop another link of the same file, even this one. */
 	inode.i_links_count++;
-	r = ext4_write_inode(e, from->ino, &inode);
+	r = ext4_write_inode(e, ino, &inode);
 	if (r >= 0)
 		r = ext4_tree_place(e, path, from->type, &n);
 	if (r < 0)
 		return r;
-	n->ino = from->ino;
-	if (from->type != S_IFLNK)
-		return 0;
-	n->target = strdup(from->target);
-	return n->target ? 0 : -ENOMEM;
+	n->ino = ino;
+	if (to)
+		n->target = TAKE_PTR(to);
+	return 0;
 }
 
 int ext4_set_xattr(struct ext4 *e, const struct ext4_node *node, const char *name,
@@ -605,7 +630,9 @@ int ext4_finish(struct ext4 *e, uint64_t min_size, uint64_t min_free, uint64_t *
 		return r;
 	/* The resize inode, made after the cut, takes a block. */
 	blocks = pick_size(e, min_size, BG_MAX(min_free, 16 * EXT4_BLOCK));
-	r = cut(e, blocks);
+	r = ext4_punch_freed(e, ext2fs_blocks_count(e->fs->super));
+	if (r >= 0)
+		r = cut(e, blocks);
 	if (r >= 0)
 		r = ext4_errno(ext2fs_create_resize_inode(e->fs));
 	if (r >= 0)

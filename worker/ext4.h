@@ -28,6 +28,7 @@ struct ext4_opts {
 	uint64_t max_size;	/* bytes; content beyond is -EFBIG */
 	uint64_t journal_size;	/* bytes, 0 for none */
 	uint32_t max_entries;	/* names; more are -EFBIG */
+	bool replace_trees;	/* a directory with children is replaced like anything else */
 	bool no_absolute_links; /* following an absolute link on the way is -ELOOP */
 };
 
@@ -47,7 +48,7 @@ BG_DEFINE_UNREF(ext4, struct ext4 *, ext4_free)
 /*
  * Entries. A later entry of the same name replaces the earlier one; a directory keeps its
  * children and takes the new attributes; a directory with children is replaced by nothing
- * else (-ENOTEMPTY). Missing parents are made (root, 0755). *ret may be NULL.
+ * else (-ENOTEMPTY) unless opts.replace_trees. Missing parents are made (root, 0755). *ret may be NULL.
  */
 int ext4_mkdir(struct ext4 *e, const char *path, const struct ext4_attr *a, struct ext4_node **ret);
 int ext4_symlink(struct ext4 *e, const char *path, const char *target, const struct ext4_attr *a,
@@ -56,6 +57,22 @@ int ext4_link(struct ext4 *e, const char *path, const char *target);
 /* Character and block devices, fifos, sockets: type is the S_IFMT value. */
 int ext4_mknod(struct ext4 *e, const char *path, mode_t type, const struct ext4_attr *a,
 	struct ext4_node **ret);
+
+/*
+ * What a hard link would be, if both were one file system: a copy with all attributes. Adds the
+ * size of its data to *bytes.
+ */
+int ext4_copy(struct ext4 *from, const char *target, struct ext4 *e, const char *path,
+	uint64_t *bytes);
+
+/*
+ * Layers. What is made or told from now on, and the directories on its way, belongs to layer n
+ * (0 at the start, at most 255). A whiteout removes path and all below it, but nothing of the
+ * current layer; self false: only what is below it, also when path is a link to it. A path that
+ * is not there is fine.
+ */
+void ext4_layer(struct ext4 *e, unsigned n);
+int ext4_whiteout(struct ext4 *e, const char *path, bool self);
 
 /*
  * A regular file: open, any number of writes with offsets that do not go back, close with its

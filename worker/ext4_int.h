@@ -28,6 +28,8 @@ struct ext4_node {
 	uint16_t type; /* S_IFMT value */
 	uint8_t len;
 	bool dead;
+	uint8_t layer;	/* the newest that told of it, or of something below it */
+	uint8_t opaque; /* the layer that was last through removing what others have here */
 	char name[];
 };
 
@@ -62,6 +64,8 @@ struct ext4 {
 	struct ext4_node **hash;
 	size_t hash_size, names;
 	uint64_t hash_seed;
+	uint8_t layer;
+	bool freed; /* blocks were given back: they hold bytes of removed files until the end */
 	struct ext4_file file;
 };
 
@@ -91,6 +95,12 @@ void ext4_tree_free(struct ext4 *e);
 int ext4_tree_place(struct ext4 *e, const char *path, mode_t type, struct ext4_node **ret);
 /* Resolves path; follow says whether a link as last component is followed. */
 int ext4_tree_find(struct ext4 *e, const char *path, bool follow, struct ext4_node **ret);
+
+/* ext4_layer.c */
+/* Removes top's descendants, and top itself if self says so, but nothing of layer keep (-1: all). */
+int ext4_remove(struct ext4 *e, struct ext4_node *top, bool self, int keep);
+/* Takes the bytes of removed files out of the image: free blocks before `end` become holes. */
+int ext4_punch_freed(struct ext4 *e, uint64_t end);
 
 /* ext4_dir.c */
 int ext4_write_dirs(struct ext4 *e);

@@ -77,6 +77,7 @@ static int add(struct ext4 *e, struct ext4_node *parent, const char *name, size_
 	memcpy(n->name, name, len);
 	n->len = (uint8_t)len;
 	n->type = (uint16_t)type;
+	n->layer = e->layer;
 	n->parent = parent;
 	if (parent) {
 		n->sibling = parent->children;
@@ -167,6 +168,13 @@ static int follow(struct ext4 *e, struct walk *w, const struct ext4_node *link)
 	return walk_path(e, w, target, target + strlen(target));
 }
 
+static void enter(struct ext4 *e, struct walk *w, struct ext4_node *dir)
+{
+	w->at = dir;
+	if (w->create)
+		dir->layer = e->layer;
+}
+
 static int step(struct ext4 *e, struct walk *w, const char *name, size_t len)
 {
 	struct ext4_node *n;
@@ -184,7 +192,7 @@ static int step(struct ext4 *e, struct walk *w, const char *name, size_t len)
 		return follow(e, w, n);
 	if (n->type != S_IFDIR)
 		return -ENOTDIR;
-	w->at = n;
+	enter(e, w, n);
 	return 0;
 }
 
@@ -217,20 +225,30 @@ static const char *leaf_of(const char *path, size_t *ret_len)
 	return start;
 }
 
-/* Removes what stands in the way of a new entry. */
-static int displace(struct ext4 *e, struct ext4_node *old)
+static bool has_children(const struct ext4_node *dir)
 {
-	int r;
+	for (const struct ext4_node *n = dir->children; n; n = n->sibling)
+		if (!n->dead)
+			return true;
+	return false;
+}
 
-	if (old->type == S_IFDIR) {
-		for (const struct ext4_node *n = old->children; n; n = n->sibling)
-			if (!n->dead)
-				return -ENOTEMPTY;
-	}
-	r = ext4_drop_inode(e, old);
+/* The name goes over to a new entry, which has no inode yet. */
+static int displace(struct ext4 *e, struct ext4_node *old, mode_t type)
+{
+	int r = 0;
+
+	if (old->type == S_IFDIR && has_children(old))
+		r = e->opts.replace_trees ? ext4_remove(e, old, false, -1) : -ENOTEMPTY;
+	if (r >= 0)
+		r = ext4_drop_inode(e, old);
 	if (r < 0)
 		return r;
-	old->dead = true;
+	if (old->type == S_IFLNK)
+		free(old->target);
+	old->children = NULL;
+	old->type = (uint16_t)type;
+	old->ino = 0;
 	return 0;
 }
 
@@ -247,18 +265,18 @@ int ext4_tree_place(struct ext4 *e, const char *path, mode_t type, struct ext4_n
 	if (r < 0)
 		return r;
 	if (len == 0 || (len == 1 && leaf[0] == '.')) {
+		enter(e, &w, w.at);
 		*ret = w.at;
 		return type == S_IFDIR ? 0 : -EISDIR;
 	}
 	if (len == 2 && leaf[0] == '.' && leaf[1] == '.')
 		return -EINVAL;
 	old = child(e, w.at, leaf, len);
-	if (old && old->type == S_IFDIR && type == S_IFDIR) {
-		*ret = old;
-		return 0;
-	}
-	r = old ? displace(e, old) : 0;
-	return r < 0 ? r : add(e, w.at, leaf, len, type, ret);
+	if (!old)
+		return add(e, w.at, leaf, len, type, ret);
+	*ret = old;
+	old->layer = e->layer;
+	return old->type == S_IFDIR && type == S_IFDIR ? 0 : displace(e, old, type);
 }
 
 int ext4_tree_find(struct ext4 *e, const char *path, bool follow_last, struct ext4_node **ret)

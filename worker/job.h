@@ -12,11 +12,13 @@
 
 struct job {
 	int sock;
-	int fd[BG_JOB_FDS_MAX];
+	int fd[BG_JOB_ALL_FDS_MAX];
+	size_t n_fds;
 	const json_t *params;
 	/* progress */
 	const char *unit;    /* "bytes" or "entries" */
 	uint64_t total;	     /* 0: unknown */
+	uint64_t before;     /* done by earlier inputs of the same job */
 	int64_t next_report; /* CLOCK_MONOTONIC ms */
 };
 
@@ -37,5 +39,6 @@ int job_unpack(struct job *job, json_t **ret, struct bg_err **err);
 int job_kernel(struct job *job, json_t **ret, struct bg_err **err);
 int job_vmlinux(struct job *job, json_t **ret, struct bg_err **err);
 int job_fetch(struct job *job, json_t **ret, struct bg_err **err);
+int job_flatten(struct job *job, json_t **ret, struct bg_err **err);
 
 #endif

@@ -18,7 +18,7 @@
 #include "worker/sandbox.h"
 
 /* The table's symbols are upper case, functions are not. */
-enum { COPY, MKFS, UNPACK, KERNEL, VMLINUX, FETCH };
+enum { COPY, MKFS, UNPACK, KERNEL, VMLINUX, FETCH, FLATTEN };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
 	[COPY] = job_copy,
@@ -27,6 +27,7 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[KERNEL] = job_kernel,
 	[VMLINUX] = job_vmlinux,
 	[FETCH] = job_fetch,
+	[FLATTEN] = job_flatten,
 };
 
 /* These speak to servers. */
@@ -36,11 +37,11 @@ static const bool uses_net[ARRAY_SIZE(handlers)] = {
 
 static const struct job_row {
 	const char *name;
-	int fds;
+	int fds, more_fds;
 	int deadline_s;
 	size_t handler;
 } rows[] = {
-#define X(sym, name_, fds_, deadline_) {name_, fds_, deadline_, sym},
+#define X(sym, name_, fds_, more_, deadline_) {name_, fds_, more_, deadline_, sym},
 #include "common/job_table.def"
 #undef X
 };
@@ -49,7 +50,7 @@ static_assert(ARRAY_SIZE(rows) == ARRAY_SIZE(handlers), "one handler per job");
 /* The received request; fds beyond n are -1. */
 struct request {
 	json_t *json;
-	int fd[BG_JOB_FDS_MAX];
+	int fd[BG_JOB_ALL_FDS_MAX];
 	size_t n;
 };
 
@@ -62,7 +63,7 @@ static int take_fds(struct msghdr *mh, struct request *rq)
 	if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || CMSG_NXTHDR(mh, c))
 		return -EPROTO;
 	rq->n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	assert(rq->n <= BG_JOB_FDS_MAX);
+	assert(rq->n <= BG_JOB_ALL_FDS_MAX);
 	memcpy(rq->fd, CMSG_DATA(c), rq->n * sizeof(int));
 	return 0;
 }
@@ -70,7 +71,7 @@ static int take_fds(struct msghdr *mh, struct request *rq)
 static int receive(struct request *rq, struct bg_err **err)
 {
 	static char buf[BG_JOB_MSG_MAX];
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * BG_JOB_FDS_MAX)];
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * BG_JOB_ALL_FDS_MAX)];
 	struct iovec iov = {buf, sizeof(buf)};
 	struct msghdr mh = {.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -103,7 +104,7 @@ static int find_row(const struct request *rq, const struct job_row **ret, struct
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (!bg_streq(rows[i].name, name))
 			continue;
-		if ((size_t)rows[i].fds != rq->n)
+		if (rq->n < (size_t)rows[i].fds || rq->n > (size_t)(rows[i].fds + rows[i].more_fds))
 			return bg_err_set(err, BG_ERR_WORKER, EPROTO,
 				"job \"%s\" takes %d descriptors, not %zu", name, rows[i].fds,
 				rq->n);
@@ -115,7 +116,7 @@ static int find_row(const struct request *rq, const struct job_row **ret, struct
 
 static int run(const struct request *rq, json_t **ret, struct bg_err **err)
 {
-	struct job job = {.sock = BG_JOB_FD, .params = rq->json};
+	struct job job = {.sock = BG_JOB_FD, .params = rq->json, .n_fds = rq->n};
 	const struct job_row *row = NULL;
 	int r = find_row(rq, &row, err);
 
@@ -144,8 +145,10 @@ int main(void)
 {
 	_err_ struct bg_err *err = NULL;
 	_json_ json_t *result = NULL;
-	struct request rq = {.fd = {-1, -1, -1, -1, -1, -1, -1, -1}};
+	struct request rq = {};
 	int r;
+
+	memset(rq.fd, -1, sizeof(rq.fd));
 
 	/* Names in archives are UTF-8; glibc has this locale built in. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");

@@ -185,7 +185,7 @@ int sandbox_enter(struct bg_err **err)
 		return bg_err_sys(err, BG_ERR_WORKER, errno, "seal the worker");
 	r = set_limit(RLIMIT_CORE, "core size", 0, err);
 	if (r >= 0)
-		r = set_limit(RLIMIT_NOFILE, "descriptors", 32, err);
+		r = set_limit(RLIMIT_NOFILE, "descriptors", BG_JOB_ALL_FDS_MAX + 16, err);
 	if (r >= 0 && !SANITIZED)
 		r = set_limit(RLIMIT_AS, "memory", BG_JOB_MEMORY_MAX, err);
 	return r;

@@ -17,12 +17,35 @@ struct source {
 	uint64_t left; /* bytes of fd that may be read yet */
 	struct source *outer;
 	uint64_t done;
+	uint64_t max_unpacked;
 	uint8_t *buf;
 };
 
 void source_set_code(struct source *s, enum bg_err_code code)
 {
 	s->code = code;
+}
+
+void source_set_max(struct source *s, uint64_t max)
+{
+	s->max_unpacked = max;
+}
+
+uint64_t source_unpacked(const struct source *s)
+{
+	int64_t n = archive_filter_bytes(s->a, 0);
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+/* Looked at between reads: a bomb that grows inside one call of libarchive meets it there. */
+static int check_unpacked(struct source *s, struct bg_err **err)
+{
+	if (source_unpacked(s) <= s->max_unpacked)
+		return 0;
+	return bg_err_set(err, s->code, EFBIG,
+		"the archive is over %llu MiB without its compression",
+		(unsigned long long)(s->max_unpacked / MIB));
 }
 
 static la_ssize_t callback_failed(struct source *s)
@@ -37,7 +60,8 @@ static la_ssize_t read_fd(struct archive *a, void *data, const void **buf)
 	ssize_t n;
 
 	if (job_wait_readable(s->job, s->fd, &s->failure) < 0 ||
-		job_tick(s->job, s->done, NULL, &s->failure) < 0)
+		check_unpacked(s, &s->failure) < 0 ||
+		job_tick(s->job, s->job->before + s->done, NULL, &s->failure) < 0)
 		return callback_failed(s);
 	do {
 		n = read(s->fd, s->buf, BG_MIN((uint64_t)CHUNK, s->left));
@@ -112,6 +136,7 @@ static int source_new(
 	s->fd = -1;
 	s->code = kind == SOURCE_AR || kind == SOURCE_RPM ? BG_ERR_KERNEL_INVALID
 							  : BG_ERR_IMAGE_INVALID;
+	s->max_unpacked = UINT64_MAX;
 	s->a = archive_read_new();
 	s->buf = malloc(CHUNK);
 	if (!s->a || !s->buf)
@@ -150,7 +175,8 @@ int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind ki
 	s->fd = fd;
 	s->left = max;
 	job->unit = "bytes";
-	job->total = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		job->total = BG_MAX(job->total, job->before + (uint64_t)st.st_size);
 	if (archive_read_open(s->a, s, NULL, read_fd, NULL) != ARCHIVE_OK)
 		return damaged(s, err);
 	*ret = TAKE_PTR(s);
@@ -213,7 +239,8 @@ int source_next(struct source *s, struct archive_entry **ret, struct bg_err **er
 	/* A warning is about a name or time that could not be kept exactly; the entry is there. */
 	if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 		return damaged(s, err);
-	return 1;
+	r = check_unpacked(s, err);
+	return r < 0 ? r : 1;
 }
 
 int source_block(
@@ -225,7 +252,8 @@ int source_block(
 		return 0;
 	if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 		return damaged(s, err);
-	return 1;
+	r = check_unpacked(s, err);
+	return r < 0 ? r : 1;
 }
 
 int source_slurp(struct source *s, size_t max, char **ret, size_t *ret_len, struct bg_err **err)

@@ -44,6 +44,10 @@ int source_block(
 	struct source *s, const void **buf, size_t *len, int64_t *offset, struct bg_err **err);
 /* The whole entry in memory, at most max bytes. *ret is the caller's, NUL-terminated. */
 int source_slurp(struct source *s, size_t max, char **ret, size_t *ret_len, struct bg_err **err);
+/* More than max bytes without compression are an error; no bound unless said. */
+void source_set_max(struct source *s, uint64_t max);
+/* Bytes without compression so far. */
+uint64_t source_unpacked(const struct source *s);
 /* Which error code broken input gets; unless said, BG_ERR_KERNEL_INVALID for packages and
  * BG_ERR_IMAGE_INVALID for the rest. */
 void source_set_code(struct source *s, enum bg_err_code code);

@@ -28,10 +28,10 @@ enum {
 
 static const struct {
 	const char *name;
-	unsigned n_fds;
+	unsigned n_fds, more_fds;
 	uint64_t deadline_s;
 } kinds[] = {
-#define X(sym, name_, n_fds_, deadline_) [JOB_##sym] = {name_, n_fds_, deadline_},
+#define X(sym, name_, n_fds_, more_, deadline_) [JOB_##sym] = {name_, n_fds_, more_, deadline_},
 #include "common/job_table.def"
 #undef X
 };
@@ -55,7 +55,7 @@ struct job {
 	TAILQ_ENTRY(job) link;
 	enum job_kind kind;
 	json_t *params;
-	int fds[BG_JOB_FDS_MAX];
+	int fds[BG_JOB_ALL_FDS_MAX];
 	unsigned n_fds;
 	int sock, pidfd;
 	pid_t pid;
@@ -319,7 +319,7 @@ static int send_request(const struct job *job, int sock)
 	_free_ char *text = NULL;
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int) * BG_JOB_FDS_MAX)];
+		char room[CMSG_SPACE(sizeof(int) * BG_JOB_ALL_FDS_MAX)];
 	} control = {0};
 	struct iovec iov;
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -496,8 +496,8 @@ int job_start(struct jobs *jobs, enum job_kind kind, json_t *params, const int *
 	struct job *job = calloc(1, sizeof(*job));
 	int r;
 
-	assert((unsigned)kind < ARRAY_SIZE(kinds) && n_fds == kinds[kind].n_fds &&
-		n_fds <= BG_JOB_FDS_MAX);
+	assert((unsigned)kind < ARRAY_SIZE(kinds) && n_fds >= kinds[kind].n_fds &&
+		n_fds <= kinds[kind].n_fds + kinds[kind].more_fds && n_fds <= BG_JOB_ALL_FDS_MAX);
 	if (!job || !params) {
 		free(job);
 		json_decref(params);

@@ -16,7 +16,7 @@
 #define JOBS_MAX 4
 
 enum job_kind {
-#define X(sym, name, n_fds, deadline) JOB_##sym,
+#define X(sym, name, n_fds, more_fds, deadline) JOB_##sym,
 #include "common/job_table.def"
 #undef X
 	JOB_MAX_

@@ -13,7 +13,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 
-static int fds[BG_JOB_FDS_MAX];
+static int fds[BG_JOB_ALL_FDS_MAX];
 
 static json_t *read_request(void)
 {

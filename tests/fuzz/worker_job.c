@@ -7,7 +7,7 @@
 
 #include "common/fd.h"
 
-static int socks[2] = {-1, -1}, fds[BG_JOB_FDS_MAX];
+static int socks[2] = {-1, -1}, fds[BG_JOB_ALL_FDS_MAX];
 
 static void setup(size_t n)
 {
@@ -27,7 +27,7 @@ void fuzz_worker_job(int (*run)(struct job *job, json_t **ret, struct bg_err **e
 	_json_ json_t *rq = json_loads(params, 0, NULL);
 	_json_ json_t *result = NULL;
 	_err_ struct bg_err *err = NULL;
-	struct job job = {.params = rq, .next_report = INT64_MAX};
+	struct job job = {.params = rq, .n_fds = n, .next_report = INT64_MAX};
 	int r;
 
 	if (socks[0] < 0)

@@ -10,36 +10,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "common/limits.h"
 #include "tests/integration/archives.h"
 #include "tests/integration/worker_client.h"
 #include "tests/lib/test.h"
-
-static void expect_error(struct worker_answer *a, const char *code, const char *words)
-{
-	const char *got = "", *message = "";
-
-	CHECK(!a->result);
-	CHECK(a->error);
-	CHECK_INT(bg_json_get_str(a->error, "code", &got), 0);
-	CHECK_INT(bg_json_get_str(a->error, "message", &message), 0);
-	CHECK_STR(got, code);
-	if (!strstr(message, words))
-		test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\"", message, words);
-	CHECK_INT(a->status, 0);
-	worker_answer_clear(a);
-}
-
-static int64_t result_int(const struct worker_answer *a, const char *key)
-{
-	int64_t v = -1;
-
-	if (!a->result && a->error)
-		test_fail(__FILE__, __LINE__, "failed: %s",
-			json_string_value(json_object_get(a->error, "message")));
-	CHECK(a->result);
-	CHECK_INT(bg_json_get_int(a->result, key, 0, INT64_MAX, &v), 0);
-	return v;
-}
 
 static bool result_bool(const struct worker_answer *a, const char *key)
 {
@@ -59,31 +33,33 @@ static off_t size_of(const char *name)
 
 TEST(wrong_requests)
 {
-	int fds[9];
+	int fds[BG_JOB_ALL_FDS_MAX + 2];
 	struct worker_answer a;
 	struct worker w;
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = worker_file("x");
 	a = worker_run("{\"job\":\"dance\"}", NULL, 0);
-	expect_error(&a, "worker.failed", "no job \"dance\"");
+	worker_expect_error(&a, "worker.failed", "no job \"dance\"");
 	a = worker_run("{}", NULL, 0);
-	expect_error(&a, "worker.failed", "\"job\" is missing");
+	worker_expect_error(&a, "worker.failed", "\"job\" is missing");
 	a = worker_run("[1]", NULL, 0);
-	expect_error(&a, "worker.failed", "no JSON object");
+	worker_expect_error(&a, "worker.failed", "no JSON object");
 	a = worker_run("{\"job\":\"mkfs\",\"job\":\"copy\"}", NULL, 0);
-	expect_error(&a, "worker.failed", "no JSON object");
+	worker_expect_error(&a, "worker.failed", "no JSON object");
 	a = worker_run("{\"job\":\"mkfs\",\"size\":99999999}", fds, 2);
-	expect_error(&a, "worker.failed", "takes 1 descriptors, not 2");
+	worker_expect_error(&a, "worker.failed", "takes 1 descriptors, not 2");
 	a = worker_run("{\"job\":\"mkfs\",\"size\":99999999}", fds, 9);
-	expect_error(&a, "worker.failed", "too large");
+	worker_expect_error(&a, "worker.failed", "takes 1 descriptors, not 9");
+	a = worker_run("{\"job\":\"mkfs\",\"size\":99999999}", fds, ARRAY_SIZE(fds));
+	worker_expect_error(&a, "worker.failed", "too large");
 	a = worker_run("{\"job\":\"mkfs\",\"size\":\"big\"}", fds, 1);
-	expect_error(&a, "worker.failed", "\"size\" is not a whole number");
+	worker_expect_error(&a, "worker.failed", "\"size\" is not a whole number");
 	a = worker_run("{\"job\":\"mkfs\",\"size\":4096}", fds, 1);
-	expect_error(&a, "worker.failed", "\"size\" is not a whole number");
+	worker_expect_error(&a, "worker.failed", "\"size\" is not a whole number");
 	worker_start(&w, "\xff\x00\x01", 3, NULL, 0);
 	a = worker_wait(&w);
-	expect_error(&a, "worker.failed", "no JSON object");
+	worker_expect_error(&a, "worker.failed", "no JSON object");
 }
 
 TEST(mkfs_makes_a_clean_file_system)
@@ -118,7 +94,7 @@ TEST(copy_keeps_data_and_holes)
 	CHECK(pwrite(fds[0], buf, sizeof(buf), 100 << 20) == (ssize_t)sizeof(buf));
 	CHECK_INT(ftruncate(fds[0], 200 << 20), 0);
 	a = worker_run("{\"job\":\"copy\",\"size\":314572800}", fds, 2);
-	CHECK(result_int(&a, "bytes") <= (200 << 20));
+	CHECK(worker_result_int(&a, "bytes") <= (200 << 20));
 	worker_answer_clear(&a);
 	CHECK(pread(fds[1], back, sizeof(back), 100 << 20) == (ssize_t)sizeof(back));
 	CHECK(memcmp(buf, back, sizeof(buf)) == 0);
@@ -126,7 +102,7 @@ TEST(copy_keeps_data_and_holes)
 	CHECK_INT(st.st_size, 300 << 20);
 	CHECK(st.st_blocks * 512 < (4 << 20));
 	a = worker_run("{\"job\":\"copy\",\"size\":1048576}", fds, 2);
-	expect_error(&a, "worker.failed", "smaller than its source");
+	worker_expect_error(&a, "worker.failed", "smaller than its source");
 }
 
 /* A small root file system with a bit of everything. */
@@ -180,8 +156,8 @@ TEST(unpack_every_compression)
 
 		fill(fd, filters[i]);
 		a = unpack(fd, "");
-		CHECK_INT(result_int(&a, "size"), size_of("root"));
-		CHECK_INT(result_int(&a, "entries"), 14);
+		CHECK_INT(worker_result_int(&a, "size"), size_of("root"));
+		CHECK_INT(worker_result_int(&a, "entries"), 14);
 		CHECK(result_bool(&a, "has_sshd"));
 		CHECK(result_bool(&a, "has_init"));
 		bg_json_get_str(json_object_get(a.result, "os_release"), "PRETTY_NAME", &name);
@@ -200,7 +176,7 @@ TEST(unpack_sizes)
 
 	fill(fd, ARCHIVE_FILTER_NONE);
 	a = unpack(fd, ",\"size\":1073741824,\"seed_size\":134217728");
-	CHECK_INT(result_int(&a, "size"), 1 << 30);
+	CHECK_INT(worker_result_int(&a, "size"), 1 << 30);
 	CHECK_INT(size_of("root"), 1 << 30);
 	CHECK_INT(size_of("seed"), 128 << 20);
 	worker_answer_clear(&a);
@@ -219,7 +195,7 @@ TEST(unpack_refuses_what_does_not_fit)
 	tar_add(t, "bomb", AE_IFREG, 0644, data);
 	tar_end(t, fd);
 	a = unpack(fd, ",\"size\":16777216");
-	expect_error(&a, "image.invalid", "/bomb is where it ended");
+	worker_expect_error(&a, "image.invalid", "/bomb is where it ended");
 }
 
 static void expect_refused(void (*build)(struct archive *t), const char *words)
@@ -231,7 +207,7 @@ static void expect_refused(void (*build)(struct archive *t), const char *words)
 	build(t);
 	tar_end(t, fd);
 	a = unpack(fd, "");
-	expect_error(&a, "image.invalid", words);
+	worker_expect_error(&a, "image.invalid", words);
 	close(fd);
 }
 
@@ -243,12 +219,6 @@ static void dotdot(struct archive *t)
 static void root_is_link(struct archive *t)
 {
 	tar_link(t, "root", "home", 0);
-}
-
-static void cross_link(struct archive *t)
-{
-	tar_add(t, "etc/f", AE_IFREG, 0644, "x");
-	tar_link(t, "root/f", "etc/f", 1);
 }
 
 static void lost_link(struct archive *t)
@@ -284,7 +254,6 @@ TEST(unpack_hostile_names)
 {
 	expect_refused(dotdot, "\"..\" in its name");
 	expect_refused(root_is_link, "/root is not a directory");
-	expect_refused(cross_link, "is on the work disk");
 	expect_refused(lost_link, "not in the archive");
 	expect_refused(through_file, "is no directory");
 	expect_refused(dir_replaced, "replaces a directory");
@@ -304,7 +273,7 @@ TEST(unpack_contains_links_and_absolute_names)
 	tar_add(t, "abs/file", AE_IFREG, 0644, "again");
 	tar_end(t, fd);
 	a = unpack(fd, "");
-	CHECK_INT(result_int(&a, "entries"), 4);
+	CHECK_INT(worker_result_int(&a, "entries"), 4);
 	worker_answer_clear(&a);
 	worker_fsck("root");
 	CHECK(access("/tmp/owned", F_OK) < 0);
@@ -320,12 +289,12 @@ TEST(unpack_damaged_archives)
 	size = size_of("tar");
 	CHECK_INT(ftruncate(fd, size / 2), 0);
 	a = unpack(fd, "");
-	expect_error(&a, "image.invalid", "damaged archive");
+	worker_expect_error(&a, "image.invalid", "damaged archive");
 	CHECK_INT(ftruncate(fd, 0), 0);
 	CHECK(pwrite(fd, "this is no archive at all", 25, 0) == 25);
 	CHECK(lseek(fd, 0, SEEK_SET) == 0);
 	a = unpack(fd, "");
-	expect_error(&a, "image.invalid", "damaged archive");
+	worker_expect_error(&a, "image.invalid", "damaged archive");
 }
 
 TEST(closing_the_socket_ends_a_worker_that_waits)
@@ -370,7 +339,7 @@ TEST(a_full_disk_is_told_as_such)
 	close(fds[1]);
 	close(fds[2]);
 	CHECK_INT(umount2(dir, MNT_DETACH), 0);
-	expect_error(&a, "disk.full", "write /file: No space left on device");
+	worker_expect_error(&a, "disk.full", "write /file: No space left on device");
 }
 
 TEST(a_large_archive_needs_little_memory)
@@ -390,7 +359,7 @@ TEST(a_large_archive_needs_little_memory)
 	}
 	tar_end(t, fd);
 	a = unpack(fd, "");
-	CHECK_INT(result_int(&a, "entries"), 200);
+	CHECK_INT(worker_result_int(&a, "entries"), 200);
 	CHECK(a.progress < 100);
 	worker_answer_clear(&a);
 	CHECK_INT(getrusage(RUSAGE_CHILDREN, &ru), 0);

@@ -27,7 +27,8 @@ static void child(int sock)
 
 static void send_request(int sock, const void *request, size_t len, const int *fds, size_t n)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * 16)] = "";
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * (BG_JOB_ALL_FDS_MAX + 2))] =
+		"";
 	struct iovec iov = {(void *)request, len};
 	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
 
@@ -100,6 +101,33 @@ void worker_answer_clear(struct worker_answer *a)
 	json_decref(a->result);
 	json_decref(a->error);
 	memset(a, 0, sizeof(*a));
+}
+
+void worker_expect_error(struct worker_answer *a, const char *code, const char *words)
+{
+	const char *got = "", *message = "";
+
+	CHECK(!a->result);
+	CHECK(a->error);
+	CHECK_INT(bg_json_get_str(a->error, "code", &got), 0);
+	CHECK_INT(bg_json_get_str(a->error, "message", &message), 0);
+	CHECK_STR(got, code);
+	if (!strstr(message, words))
+		test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\"", message, words);
+	CHECK_INT(a->status, 0);
+	worker_answer_clear(a);
+}
+
+int64_t worker_result_int(const struct worker_answer *a, const char *key)
+{
+	int64_t v = -1;
+
+	if (!a->result && a->error)
+		test_fail(__FILE__, __LINE__, "failed: %s",
+			json_string_value(json_object_get(a->error, "message")));
+	CHECK(a->result);
+	CHECK_INT(bg_json_get_int(a->result, key, 0, INT64_MAX, &v), 0);
+	return v;
 }
 
 const char *worker_path(const char *name)

@@ -25,6 +25,10 @@ struct worker_answer worker_wait(struct worker *w);
 /* Both. */
 struct worker_answer worker_run(const char *request, const int *fds, size_t n);
 void worker_answer_clear(struct worker_answer *a);
+/* The answer must be an error with this code, whose message has these words; cleared. */
+void worker_expect_error(struct worker_answer *a, const char *code, const char *words);
+/* The answer must be a result with this number. */
+int64_t worker_result_int(const struct worker_answer *a, const char *key);
 /* A file in the test's directory, made or emptied, open for reading and writing. */
 int worker_file(const char *name);
 /* Its path, in a buffer that the next call reuses. */

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Layers of the ext4 writer: removing what lower layers brought. Walks are loops over the names in
+ * memory, never recursion: an archive may nest as deep as it likes.
+ */
+#include <fcntl.h>
+
+#include "worker/ext4_int.h"
+
+/* The next name below top, depth first; into n itself only if descend says so. NULL at the end. */
+static struct ext4_node *next_below(const struct ext4_node *top, struct ext4_node *n, bool descend)
+{
+	if (descend && n->type == S_IFDIR && n->children)
+		return n->children;
+	while (n != top) {
+		if (n->sibling)
+			return n->sibling;
+		n = n->parent;
+	}
+	return NULL;
+}
+
+static int drop(struct ext4 *e, struct ext4_node *n)
+{
+	int r = ext4_drop_inode(e, n);
+
+	n->dead = r >= 0;
+	return r;
+}
+
+int ext4_remove(struct ext4 *e, struct ext4_node *top, bool self, int keep)
+{
+	bool descend = true;
+	int r = 0;
+
+	for (struct ext4_node *n = next_below(top, top, true); r >= 0 && n;
+		n = next_below(top, n, descend)) {
+		/* Below a dead directory all is dead; above a kept name all is kept. */
+		descend = !n->dead;
+		if (!n->dead && n->layer != keep)
+			r = drop(e, n);
+	}
+	return r >= 0 && self && top->layer != keep ? drop(e, top) : r;
+}
+
+void ext4_layer(struct ext4 *e, unsigned n)
+{
+	e->layer = (uint8_t)n;
+}
+
+int ext4_whiteout(struct ext4 *e, const char *path, bool self)
+{
+	struct ext4_node *n = NULL;
+	int r = ext4_tree_find(e, path, !self, &n);
+
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+		return 0;
+	if (r < 0 || (n->type != S_IFDIR && !self))
+		return r;
+	/* Told twice: whatever is there now is of this layer. */
+	if (n->opaque == e->layer && n->layer == e->layer)
+		return 0;
+	n->opaque = e->layer;
+	return ext4_remove(e, n, self && n != e->root, e->layer);
+}
+
+int ext4_punch_freed(struct ext4 *e, uint64_t end)
+{
+	blk64_t from, to = e->fs->super->s_first_data_block;
+
+	if (!e->freed)
+		return 0;
+	while (to < end &&
+		ext2fs_find_first_zero_block_bitmap2(e->fs->block_map, to, end - 1, &from) == 0) {
+		if (ext2fs_find_first_set_block_bitmap2(e->fs->block_map, from, end - 1, &to))
+			to = end;
+		if (fallocate(e->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			    (off_t)(from * EXT4_BLOCK), (off_t)((to - from) * EXT4_BLOCK)) < 0)
+			return errno == EOPNOTSUPP ? 0 : -errno;
+	}
+	return 0;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: ISC */
+/* See rootfs.h. */
+#include "worker/rootfs.h"
+
+#include <sys/stat.h>
+
+#define WORK_DIR	"root"
+#define DEFAULT_FREE	(16 * MIB) /* free bytes of an image whose size was not given */
+#define DEFAULT_JOURNAL (32 * MIB)
+#define OS_RELEASE_MAX	(16 * 1024)
+
+static const struct ext4_attr home = {.mode = 0700};
+
+struct rootfs {
+	struct job *job;
+	struct ext4 *root, *seed;
+	uint64_t entries, copied;
+	int64_t size, seed_size, free;
+};
+
+/* Which image an entry goes to, and its name there. */
+static struct ext4 *route(struct rootfs *u, const char **path)
+{
+	size_t len = strlen(WORK_DIR);
+
+	if (strncmp(*path, WORK_DIR "/", len + 1) != 0)
+		return u->root;
+	*path += len + 1;
+	return u->seed;
+}
+
+static int hard_link(struct rootfs *u, const char *path, const char *target, struct bg_err **err)
+{
+	const char *to = path, *from = target;
+	struct ext4 *e = route(u, &to), *other = route(u, &from);
+	int r = e == other ? ext4_link(e, to, from) : ext4_copy(other, from, e, to, &u->copied);
+
+	if (r == -ENOENT)
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, ENOENT,
+			"/%s is a hard link to /%s, which is not in the archive", path, target);
+	return r < 0 ? entry_err(r, BG_ERR_IMAGE_INVALID, path, err) : 0;
+}
+
+/* /root itself: an empty directory in the root, the top of the seed. */
+static int work_dir(
+	struct rootfs *u, struct source *src, struct archive_entry *entry, struct bg_err **err)
+{
+	int r;
+
+	if (archive_entry_filetype(entry) != AE_IFDIR)
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, ENOTDIR,
+			"/root is not a directory: the work disk is mounted there");
+	r = entry_write(u->root, WORK_DIR, src, entry, err);
+	return r < 0 ? r : entry_write(u->seed, "", src, entry, err);
+}
+
+static bool is_work_dir(const char *path)
+{
+	return bg_streq(path, WORK_DIR) || bg_streq(path, WORK_DIR "/");
+}
+
+int rootfs_take(
+	struct rootfs *u, struct source *src, struct archive_entry *entry, struct bg_err **err)
+{
+	const char *path, *target;
+	struct ext4 *e;
+	int r = entry_path(src, entry, &path, err);
+
+	if (r >= 0)
+		r = entry_link_path(src, entry, &target, err);
+	if (r < 0)
+		return r;
+	u->entries++;
+	if (is_work_dir(path))
+		return work_dir(u, src, entry, err);
+	if (target)
+		return hard_link(u, path, target, err);
+	e = route(u, &path);
+	return entry_write(e, path, src, entry, err);
+}
+
+void rootfs_layer(struct rootfs *u, unsigned n)
+{
+	ext4_layer(u->root, n);
+	ext4_layer(u->seed, n);
+}
+
+/* The mount point of the work disk stays, whatever a layer removes. */
+static int keep_work_dir(struct rootfs *u)
+{
+	struct ext4_node *node;
+	int r = ext4_lookup(u->root, WORK_DIR, &node);
+
+	return r == -ENOENT ? ext4_mkdir(u->root, WORK_DIR, &home, NULL) : r;
+}
+
+int rootfs_whiteout(struct rootfs *u, const char *path, bool self, struct bg_err **err)
+{
+	struct ext4 *e = route(u, &path);
+	int r = ext4_whiteout(e, path, self && !is_work_dir(path));
+
+	if (r >= 0 && e == u->root && (*path == '\0' || is_work_dir(path)))
+		r = ext4_whiteout(u->seed, "", false);
+	if (r >= 0)
+		r = keep_work_dir(u);
+	return r < 0 ? entry_err(r, BG_ERR_IMAGE_INVALID, path, err) : 0;
+}
+
+uint64_t rootfs_entries(const struct rootfs *u)
+{
+	return u->entries;
+}
+
+uint64_t rootfs_copied(const struct rootfs *u)
+{
+	return u->copied;
+}
+
+static bool has_file(struct ext4 *e, const char *const *paths, size_t n)
+{
+	struct ext4_node *node;
+
+	for (size_t i = 0; i < n; i++)
+		if (ext4_lookup(e, paths[i], &node) == 0 && ext4_node_type(node) == S_IFREG)
+			return true;
+	return false;
+}
+
+/* Takes quotes and their escapes off a value of os-release, in place. */
+static void unquote(char *v)
+{
+	size_t len = strlen(v);
+	char *out = v;
+
+	if (len >= 2 && (v[0] == '"' || v[0] == '\'') && v[len - 1] == v[0]) {
+		v[len - 1] = '\0';
+		v++;
+	}
+	for (; *v; v++) {
+		if (*v == '\\' && v[1])
+			v++;
+		*out++ = *v;
+	}
+	*out = '\0';
+}
+
+/* The text of the first of the two that is a file of a sane size; *ret stays NULL without one. */
+static int read_os_release(struct rootfs *u, char **ret)
+{
+	static const char *const paths[] = {"etc/os-release", "usr/lib/os-release"};
+	struct ext4_node *node;
+	size_t len;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		int r = ext4_lookup(u->root, paths[i], &node);
+
+		if (r >= 0)
+			r = ext4_read_file(u->root, node, OS_RELEASE_MAX, ret, &len);
+		if (r >= 0 || r == -ENOMEM || r == -EIO)
+			return r;
+	}
+	return 0;
+}
+
+static json_t *parse_os_release(char *text)
+{
+	static const char *const keys[] = {
+		"ID", "NAME", "PRETTY_NAME", "VERSION_ID", "VERSION_CODENAME"};
+	json_t *o = json_object();
+	char *save = NULL;
+
+	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; o && line;
+		line = strtok_r(NULL, "\n", &save)) {
+		char *value = strchr(line, '=');
+
+		if (!value)
+			continue;
+		*value++ = '\0';
+		unquote(value);
+		for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+			if (bg_streq(keys[i], line))
+				json_object_set_new(o, line, bg_json_str(value));
+	}
+	return o;
+}
+
+static json_t *describe(struct rootfs *u, char *text, uint64_t size, uint64_t seed_size)
+{
+	static const char *const sshd[] = {"/usr/sbin/sshd", "/sbin/sshd", "/usr/sbin/dropbear"};
+	static const char *const init[] = {"/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd"};
+
+	return json_pack("{s:I, s:I, s:I, s:o, s:b, s:b}", "size", (json_int_t)size, "seed_size",
+		(json_int_t)seed_size, "entries", (json_int_t)u->entries, "os_release",
+		parse_os_release(text), "has_sshd", (int)has_file(u->root, sshd, ARRAY_SIZE(sshd)),
+		"has_init", (int)has_file(u->root, init, ARRAY_SIZE(init)));
+}
+
+static int get_params(struct rootfs *u, struct bg_err **err)
+{
+	const int64_t max = (int64_t)BG_DISK_MIB_MAX << 20, min = (int64_t)(BG_DISK_MIB_MIN * MIB);
+	int r;
+
+	u->free = (int64_t)DEFAULT_FREE;
+	u->seed_size = (int64_t)(64 * MIB);
+	r = bg_json_or_int(u->job->params, "size", BG_ERR_WORKER, 0, max, &u->size, err);
+	if (r >= 0)
+		r = bg_json_or_int(
+			u->job->params, "seed_size", BG_ERR_WORKER, min, max, &u->seed_size, err);
+	if (r >= 0)
+		r = bg_json_or_int(u->job->params, "free", BG_ERR_WORKER, 0, max, &u->free, err);
+	if (r >= 0 && u->size != 0 && u->size < min)
+		return bg_err_set(
+			err, BG_ERR_WORKER, EINVAL, "\"size\" is below %lld", (long long)min);
+	return r;
+}
+
+static int create(struct rootfs *u, int root_fd, int seed_fd, bool layered)
+{
+	struct ext4_opts root = {
+		.label = "banger-root",
+		.max_size = u->size ? (uint64_t)u->size : BG_IMAGE_MAX,
+		.journal_size = u->size ? ext4_journal_for((uint64_t)u->size) : DEFAULT_JOURNAL,
+		.max_entries = BG_IMAGE_ENTRIES_MAX,
+		.replace_trees = layered,
+	};
+	struct ext4_opts seed = {
+		.label = "banger-work",
+		.max_size = BG_MAX((uint64_t)u->seed_size, BG_IMAGE_MAX),
+		.journal_size = ext4_journal_for((uint64_t)u->seed_size),
+		.max_entries = BG_IMAGE_ENTRIES_MAX,
+		.no_absolute_links = true,
+		.replace_trees = layered,
+	};
+	int r = ext4_create(root_fd, &root, &u->root);
+
+	if (r >= 0)
+		r = ext4_create(seed_fd, &seed, &u->seed);
+	if (r >= 0)
+		r = ext4_mkdir(u->root, WORK_DIR, &home, NULL);
+	return r < 0 ? r : ext4_mkdir(u->seed, "", &home, NULL);
+}
+
+int rootfs_new(struct job *job, int root_fd, int seed_fd, bool layered, struct rootfs **ret,
+	struct bg_err **err)
+{
+	_unref_(rootfs) struct rootfs *u = calloc(1, sizeof(*u));
+	int r;
+
+	if (!u)
+		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "start the image");
+	u->job = job;
+	r = get_params(u, err);
+	if (r < 0)
+		return r;
+	r = create(u, root_fd, seed_fd, layered);
+	if (r < 0)
+		return job_write_err(r, err, "start the image");
+	*ret = TAKE_PTR(u);
+	return 0;
+}
+
+void rootfs_free(struct rootfs *u)
+{
+	if (!u)
+		return;
+	ext4_free(u->root);
+	ext4_free(u->seed);
+	free(u);
+}
+
+int rootfs_finish(struct rootfs *u, json_t **ret, struct bg_err **err)
+{
+	uint64_t size = 0, seed_size = 0;
+	_free_ char *text = NULL;
+	int r = read_os_release(u, &text);
+
+	if (r >= 0)
+		r = ext4_finish(u->root, (uint64_t)u->size, u->size ? 0 : (uint64_t)u->free, &size);
+	if (r < 0)
+		return entry_err(r, BG_ERR_IMAGE_INVALID, "", err);
+	r = ext4_finish(u->seed, (uint64_t)u->seed_size, MIB, &seed_size);
+	if (r < 0)
+		return entry_err(r, BG_ERR_IMAGE_INVALID, WORK_DIR, err);
+	*ret = describe(u, text, size, seed_size);
+	return *ret ? 0 : bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "describe the image");
+}
