@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* cmd_host.c: the commands about this machine: the daemon, version, help. */
 #include "cli/client.h"
+#include "cli/doctor.h"
 #include "cli/help.h"
 #include "cli/launch.h"
 #include "common/json.h"
@@ -283,6 +284,14 @@ const struct command host_commands[] = {
 		.summary = "stop the daemon; VMs keep running",
 		.example = "banger daemon stop",
 		.run = daemon_stop},
+	{.path = "doctor",
+		.flags = print_flags,
+		.usage = "",
+		.summary = "check what VMs need on this machine, and tell what mends it",
+		.details = "Starts the daemon, if it can be. The exit status is 5 when a VM could not be "
+			   "run.",
+		.example = "banger doctor",
+		.run = doctor},
 	{.path = "version",
 		.flags = print_flags,
 		.usage = "",

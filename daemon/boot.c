@@ -134,20 +134,6 @@ int boot_log(const struct bg_paths *paths, int level, struct bg_err **err)
 	return 0;
 }
 
-const char *boot_helper_path(void)
-{
-	const char *path = getenv("BANGER_PRIVHELPER");
-
-	return bg_isempty(path) ? BG_LIBEXEC_DIR "/banger-privhelper" : path;
-}
-
-const char *boot_disk_helper_path(void)
-{
-	const char *path = getenv("BANGER_PRIVHELPER_DISK");
-
-	return bg_isempty(path) ? BG_LIBEXEC_DIR "/banger-privhelper-disk" : path;
-}
-
 /* Only over the arguments' own memory: what the title does not fill is zeroed. */
 void boot_title(int argc, char **argv, const char *title, const char *comm)
 {

@@ -38,10 +38,6 @@ int boot_lock(const struct bg_paths *paths, int *ret_fd, struct bg_err **err);
 int boot_listen(const struct bg_paths *paths, int *ret_fd, struct bg_err **err);
 /* Sends the log to paths->log_file; level from config, or info. */
 int boot_log(const struct bg_paths *paths, int level, struct bg_err **err);
-/* The helper's path: BANGER_PRIVHELPER for tests, else the compiled-in one. */
-const char *boot_helper_path(void);
-/* The same for the disk helper: BANGER_PRIVHELPER_DISK. */
-const char *boot_disk_helper_path(void);
 /* What ps and top show. */
 void boot_title(int argc, char **argv, const char *title, const char *comm);
 

@@ -17,6 +17,7 @@
 #include "daemon/boot.h"
 #include "daemon/companion.h"
 #include "daemon/dns/dns.h"
+#include "daemon/priv/priv_client.h"
 #include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
@@ -145,7 +146,7 @@ static int make_drivers(struct engine *engine, struct engine_boot *boot, struct 
 
 	if (r < 0)
 		return r;
-	r = disk_new(engine->loop, TAKE_FD(boot->disk_sock), boot_disk_helper_path(), &engine->disk,
+	r = disk_new(engine->loop, TAKE_FD(boot->disk_sock), priv_disk_helper_path(), &engine->disk,
 		err);
 	if (r < 0)
 		return r;

@@ -18,6 +18,7 @@
 #include "daemon/bootstrap.h"
 #include "daemon/engine.h"
 #include "daemon/monitor.h"
+#include "daemon/priv/priv_client.h"
 #include "daemon/sandbox.h"
 
 struct options {
@@ -147,7 +148,7 @@ static int engine_main(int argc, char **argv)
 		.disk_sock = open_fd(ENGINE_FD_DISK),
 		.ready_fd = open_fd(ENGINE_FD_READY),
 		.monitor_pid = getppid(),
-		.helper_path = boot_helper_path()};
+		.helper_path = priv_helper_path()};
 	_err_ struct bg_err *err = NULL;
 
 	if (boot.listen_fd < 0 || boot.monitor_sock < 0)

@@ -269,9 +269,9 @@ static int try_start(struct monitor *m, struct bg_err **err)
 		return bg_err_sys(err, BG_ERR_INTERNAL, errno, "a socket pair for the engine");
 	m->sock = pair[0];
 	theirs = pair[1];
-	helper = start_helper(m, &m->helper, boot_helper_path(), LOG_WARN);
+	helper = start_helper(m, &m->helper, priv_helper_path(), LOG_WARN);
 	disk = start_helper(
-		m, &m->disk, boot_disk_helper_path(), LOG_DEBUG); /* many hosts need none */
+		m, &m->disk, priv_disk_helper_path(), LOG_DEBUG); /* many hosts need none */
 	m->started_usec = loop_now_usec();
 	r = spawn_engine(m, theirs, helper, disk, err);
 	if (r >= 0)

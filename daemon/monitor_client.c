@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "common/log.h"
+#include "common/program.h"
 #include "daemon/monitor_proto.h"
 
 struct bootstrap {
@@ -122,22 +123,6 @@ static int check_spec(const struct bootstrap_spec *spec, struct bg_err **err)
 	return 0;
 }
 
-static bool in_path(const char *program)
-{
-	const char *p = getenv("PATH");
-
-	for (p = p ? p : "/usr/bin:/bin"; *p;) {
-		size_t n = strcspn(p, ":");
-		_free_ char *path = NULL;
-
-		if (n > 0 && asprintf(&path, "%.*s/%s", (int)n, p, program) >= 0 &&
-			access(path, X_OK) == 0)
-			return true;
-		p += n + (p[n] == ':');
-	}
-	return false;
-}
-
 static int check_tools(struct bg_err **err)
 {
 	static const struct {
@@ -145,9 +130,10 @@ static int check_tools(struct bg_err **err)
 	} tools[] = {{"mmdebstrap", "mmdebstrap"}, {"newuidmap", "uidmap"}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
+		_free_ char *path = NULL;
 		int r;
 
-		if (in_path(tools[i].program))
+		if (bg_program_find(tools[i].program, &path) >= 0)
 			continue;
 		r = bg_err_set(err, BG_ERR_TOOL_MISSING, ENOENT,
 			"%s is not in PATH: images are built with it", tools[i].program);

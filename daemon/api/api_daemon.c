@@ -8,6 +8,7 @@
 #include "daemon/api/api.h"
 #include "daemon/dns/dns.h"
 #include "daemon/engine.h"
+#include "daemon/priv/priv_client.h"
 #include "daemon/vm/tap_pool.h"
 
 /* Resident memory of this process in KiB: second field of statm, in pages (proc(5)). */
@@ -42,6 +43,21 @@ static json_t *helper_json(const struct engine *engine)
 		(int)net_slots(engine->net), "error", err ? bg_err_to_json(err) : json_null());
 }
 
+static json_t *disk_helper_json(const struct engine *engine)
+{
+	const struct bg_err *err = disk_error(engine->disk);
+
+	return json_pack("{s:b, s:s, s:o}", "ok", disk_ready(engine->disk), "path",
+		priv_disk_helper_path(), "error", err ? bg_err_to_json(err) : json_null());
+}
+
+static json_t *storage_json(const struct engine *engine)
+{
+	return json_pack("{s:b, s:s, s:s, s:o}", "known", engine->storage_known, "driver",
+		engine->storage->name, "reason", engine->storage_reason, "error",
+		engine->storage_err ? bg_err_to_json(engine->storage_err) : json_null());
+}
+
 static json_t *taps_json(const struct engine *engine)
 {
 	return json_pack("{s:i, s:i}", "size", (int)tap_pool_size(engine->pool), "ready",
@@ -73,14 +89,14 @@ static json_t *status_json(const struct engine *engine)
 
 	return json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, "
-		"s:{s:s, s:s}}",
+		"s:o, s:o}",
 		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
 		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
 		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
 		"started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
-		vms_json(engine), "helper", helper_json(engine), "taps", taps_json(engine), "dns",
-		dns_json(engine), "vmm", vmm_json(engine), "storage", "driver",
-		engine->storage->name, "reason", engine->storage_reason);
+		vms_json(engine), "helper", helper_json(engine), "disk_helper",
+		disk_helper_json(engine), "taps", taps_json(engine), "dns", dns_json(engine), "vmm",
+		vmm_json(engine), "storage", storage_json(engine));
 }
 
 void api_daemon_status(struct http_call *call, struct engine *engine)

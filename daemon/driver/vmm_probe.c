@@ -6,15 +6,14 @@
  */
 #include <assert.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common/fd.h"
+#include "common/program.h"
 #include "daemon/config.h"
 #include "daemon/driver/kvm_probe.h"
 #include "daemon/driver/vmm_impl.h"
@@ -102,36 +101,6 @@ static size_t read_answer(const struct vmm_probe *probe, void *buf, size_t size)
 	ssize_t n = read(probe->pipe, buf, size);
 
 	return n > 0 ? (size_t)n : 0;
-}
-
-static bool find_binary(const char *name, char **ret)
-{
-	const char *path = getenv("PATH");
-	_free_ char *copy = NULL;
-	char *rest;
-
-	if (strchr(name, '/')) {
-		if (access(name, X_OK) < 0)
-			return false;
-		*ret = strdup(name);
-		return *ret != NULL;
-	}
-	copy = strdup(bg_isempty(path) ? "/usr/local/bin:/usr/bin:/bin" : path);
-	rest = copy;
-	for (char *dir; copy && (dir = strsep(&rest, ":"));) {
-		char full[PATH_MAX];
-		struct stat st;
-
-		/* Relative entries would mean another file after a chdir. */
-		if (dir[0] != '/' ||
-			(size_t)snprintf(full, sizeof(full), "%s/%s", dir, name) >= sizeof(full))
-			continue;
-		if (stat(full, &st) < 0 || !S_ISREG(st.st_mode) || access(full, X_OK) < 0)
-			continue;
-		*ret = strdup(full);
-		return *ret != NULL;
-	}
-	return false;
 }
 
 static void choose(struct vmm_probe *probe, const struct vmm_driver *driver, enum vmm_accel accel,
@@ -255,7 +224,7 @@ static int start_version(struct vmm_probe *probe)
 
 static void step_firecracker(struct vmm_probe *probe)
 {
-	if (probe->kvm && find_binary(probe->firecracker_bin, &probe->path)) {
+	if (probe->kvm && bg_program_find(probe->firecracker_bin, &probe->path) >= 0) {
 		if (start_version(probe) >= 0)
 			return;
 		child_done(probe);
@@ -269,7 +238,7 @@ static void step_firecracker(struct vmm_probe *probe)
 
 static void step_qemu(struct vmm_probe *probe)
 {
-	if (find_binary(probe->qemu_bin, &probe->path)) {
+	if (bg_program_find(probe->qemu_bin, &probe->path) >= 0) {
 		if (start_version(probe) >= 0)
 			return;
 		child_done(probe);

@@ -17,9 +17,6 @@
 #include "common/err.h"
 #include "common/priv_proto.h"
 
-#define PRIV_HELPER_PATH BG_LIBEXEC_DIR "/banger-privhelper"
-#define PRIV_DISK_HELPER_PATH BG_LIBEXEC_DIR "/banger-privhelper-disk"
-
 struct priv_hello {
 	unsigned index;	    /* of this user in the pool */
 	unsigned slots;	    /* slots 0 to slots - 1 may be attached */
@@ -43,8 +40,11 @@ struct priv_net {
  * says what they mean.
  */
 int priv_spawn_helper(const char *path, int *ret_sock, pid_t *ret_pid);
+/* The helpers' paths: BANGER_PRIVHELPER and BANGER_PRIVHELPER_DISK for tests, else the compiled-in ones. */
+const char *priv_helper_path(void);
+const char *priv_disk_helper_path(void);
 /*
- * Why a helper at path cannot work for this user: missing, not a member, no capability. For
+ * Why a network helper at path cannot work for this user: missing, not a member, no capability. For
  * use after a failed spawn, or an end of the socket before HELLO's reply. 0 when nothing is
  * found. Asks the name service, so it may block.
  */

@@ -37,3 +37,22 @@ def test_pool_lives_with_the_daemon(make_user):
     assert user.banger.json("daemon", "status")["taps"] == {"size": 0, "ready": 0}
     assert "taps" not in user.banger.ok("daemon", "status").out
     assert own_taps(uid) == []
+
+
+def test_doctor_says_that_vms_can_be_run(make_user):
+    user = make_user("bgt-doc")
+    record = user.banger.json("doctor")
+    got = {c["name"]: c for c in record["checks"]}
+    assert record["ok"] and got["vmm"]["state"] == got["helper"]["state"] == "ok", record
+    assert "this build's protocol" in got["helper"]["text"]
+    user.config("no_such_key = 1\n")
+    user.banger.ok("daemon", "stop")
+    failed = user.banger("doctor")
+    assert failed.status == 5 and "fail  daemon" in failed.out and "no_such_key" in failed.out, failed
+
+
+def test_doctor_tells_a_stranger_what_to_do(make_user):
+    user = make_user("bgt-out", groups=())
+    result = user.banger("doctor")
+    assert result.status == 5, result
+    assert "fail  helper" in result.out and "usermod -aG banger" in result.out, result

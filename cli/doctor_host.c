@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: ISC */
+/* doctor_host.c: the checks that look at the machine: programs, devices, kernel, space. They need
+ * no daemon. */
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "cli/doctor.h"
+#include "common/fd.h"
+#include "common/program.h"
+#include "common/size.h"
+
+enum { VERSION_DEADLINE_MS = 5000, VERSION_MAX = 256 };
+
+/* ---- programs ---- */
+
+_noreturn_ static void exec_version(const char *path, int out)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0 && dup2(null, 0) >= 0 && dup2(out, 1) >= 0 && dup2(null, 2) >= 0)
+		(void)execl(path, path, "--version", (char *)NULL);
+	_exit(127);
+}
+
+/* The first word of its first line that begins with a digit, or with v and a digit. */
+static bool find_version(char *text, char ret[32])
+{
+	char *save = NULL;
+
+	text[strcspn(text, "\n")] = '\0';
+	for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		word += *word == 'v';
+		if (*word < '0' || *word > '9')
+			continue;
+		(void)snprintf(ret, 32, "%.31s", word);
+		return true;
+	}
+	return false;
+}
+
+static bool ask_version(const char *path, char ret[32])
+{
+	char text[VERSION_MAX + 1] = "";
+	struct pollfd pfd = {.events = POLLIN};
+	int ends[2], status = -1;
+	ssize_t n = 0;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0)
+		return false;
+	if (pid == 0)
+		exec_version(path, ends[1]);
+	bg_close(ends[1]);
+	pfd.fd = ends[0];
+	if (poll(&pfd, 1, VERSION_DEADLINE_MS) > 0)
+		n = read(ends[0], text, VERSION_MAX);
+	else
+		(void)kill(pid, SIGKILL);
+	bg_close(ends[0]);
+	(void)waitpid(pid, &status, 0);
+	text[BG_MAX(n, (ssize_t)0)] = '\0';
+	return n > 0 && find_version(text, ret);
+}
+
+/* Since 1.8 it describes its devices by ACPI, as the kernels of distributions expect. */
+static bool too_old(const char *version)
+{
+	unsigned major = 0, minor = 0;
+
+	return sscanf(version, "%u.%u", &major, &minor) == 2 &&
+	       (major < 1 || (major == 1 && minor < 8));
+}
+
+void check_firecracker(const struct doctor *d, struct finding *f)
+{
+	enum finding_state bad =
+		d->config->vmm == CONFIG_VMM_FIRECRACKER ? FINDING_FAIL : FINDING_WARN;
+	_free_ char *path = NULL;
+	char version[32];
+
+	if (d->config->vmm == CONFIG_VMM_QEMU) {
+		finding_set(f, FINDING_OK, "not needed: config.toml says vmm = \"qemu\"");
+	} else if (bg_program_find(d->config->firecracker_bin, &path) < 0) {
+		finding_set(f, bad, "%s is not %s", d->config->firecracker_bin,
+			strchr(d->config->firecracker_bin, '/') ? "there" : "in PATH");
+		finding_hint(f,
+			"put a release (1.8 or newer) into PATH, or its path into %s as "
+			"firecracker_bin; QEMU does without",
+			d->cli->paths.config_file);
+	} else if (!ask_version(path, version)) {
+		finding_set(f, bad, "%s cannot say its --version", path);
+	} else if (too_old(version)) {
+		finding_set(f, bad, "%s is version %s, older than 1.8: it boots few kernels", path,
+			version);
+		finding_hint(f, "put a newer release in its place");
+	} else {
+		finding_set(f, FINDING_OK, "%s is version %s", path, version);
+	}
+}
+
+void check_qemu(const struct doctor *d, struct finding *f)
+{
+	enum finding_state bad = d->config->vmm == CONFIG_VMM_QEMU ? FINDING_FAIL : FINDING_WARN;
+	_free_ char *path = NULL;
+	char version[32];
+
+	if (d->config->vmm == CONFIG_VMM_FIRECRACKER) {
+		finding_set(f, FINDING_OK, "not needed: config.toml says vmm = \"firecracker\"");
+	} else if (bg_program_find(d->config->qemu_bin, &path) < 0) {
+		finding_set(f, bad, "%s is not %s", d->config->qemu_bin,
+			strchr(d->config->qemu_bin, '/') ? "there" : "in PATH");
+		finding_hint(f, "`sudo apt install qemu-system-x86`");
+	} else if (!ask_version(path, version)) {
+		finding_set(f, bad, "%s cannot say its --version", path);
+	} else {
+		finding_set(f, FINDING_OK, "%s is version %s", path, version);
+	}
+}
+
+void check_ssh(const struct doctor *d, struct finding *f)
+{
+	_free_ char *path = NULL;
+
+	(void)d;
+	if (bg_program_find("ssh", &path) >= 0) {
+		finding_set(f, FINDING_OK, "%s", path);
+		return;
+	}
+	finding_set(f, FINDING_WARN, "ssh is not in PATH: `banger vm ssh` needs it");
+	finding_hint(f, "`sudo apt install openssh-client`");
+}
+
+/* A line "USER:start:count" or "UID:start:count", with the 65536 ids that an image can have. */
+static bool has_subids(const char *file, const char *user)
+{
+	char line[256], uid[16];
+	FILE *in = fopen(file, "re");
+	bool found = false;
+
+	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)getuid());
+	while (in && !found && fgets(line, sizeof(line), in)) {
+		char *save = NULL, *name = strtok_r(line, ":", &save);
+		const char *start = strtok_r(NULL, ":", &save),
+			   *count = strtok_r(NULL, ":\n", &save);
+
+		found = start && count && (bg_streq(name, user) || bg_streq(name, uid)) &&
+			strtoul(count, NULL, 10) >= 65536;
+	}
+	if (in)
+		(void)fclose(in);
+	return found;
+}
+
+void check_build(const struct doctor *d, struct finding *f)
+{
+	_free_ char *tool = NULL, *map = NULL;
+	const struct passwd *pw = getpwuid(getuid());
+	const char *user = pw ? pw->pw_name : "";
+
+	(void)d;
+	if (bg_program_find("mmdebstrap", &tool) < 0 || bg_program_find("newuidmap", &map) < 0) {
+		finding_set(f, FINDING_WARN, "%s is not in PATH: `banger image build` needs it",
+			tool ? "newuidmap" : "mmdebstrap");
+		finding_hint(f, "`sudo apt install mmdebstrap uidmap`");
+	} else if (!has_subids("/etc/subuid", user) || !has_subids("/etc/subgid", user)) {
+		finding_set(f, FINDING_WARN,
+			"%s has no 65536 ids of its own in /etc/subuid and /etc/subgid: `banger "
+			"image "
+			"build` needs them",
+			*user ? user : "this user");
+		finding_hint(f,
+			"`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
+			"%s` (a range that nobody else has)",
+			*user ? user : "$USER");
+	} else {
+		finding_set(f, FINDING_OK, "%s and newuidmap, and ids for a user namespace", tool);
+	}
+}
+
+/* ---- devices and kernel ---- */
+
+void check_tun(const struct doctor *d, struct finding *f)
+{
+	_close_ int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	(void)d;
+	if (fd >= 0) {
+		finding_set(f, FINDING_OK, "/dev/net/tun can be opened");
+		return;
+	}
+	finding_set(f, FINDING_FAIL, "/dev/net/tun: %s", strerror(errno));
+	finding_hint(f, "`sudo modprobe tun && sudo chmod 0666 /dev/net/tun`");
+}
+
+/* The agent's way to the host: Firecracker ends vsock in a unix socket, QEMU has virtio-serial. */
+void check_vsock(const struct doctor *d, struct finding *f)
+{
+	(void)d;
+	finding_set(f, FINDING_OK,
+		"/dev/vhost-vsock is %s; not needed: the agent is reached by unix sockets",
+		access("/dev/vhost-vsock", F_OK) == 0 ? "there" : "not there");
+}
+
+void check_landlock(const struct doctor *d, struct finding *f)
+{
+	long abi = syscall(
+		SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	(void)d;
+	if (abi > 0) {
+		finding_set(f, FINDING_OK, "version %ld: workers see only the files handed to them",
+			abi);
+		return;
+	}
+	finding_set(f, FINDING_WARN,
+		"the kernel has no Landlock (%s): workers are held by seccomp alone",
+		strerror(errno));
+	finding_hint(f, "boot with landlock in the kernel's lsm= list");
+}
+
+static bool module_loaded(const char *name)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/sys/module/%s", name);
+	return access(path, F_OK) == 0;
+}
+
+/*
+ * Rules can be read by root alone, so this names what NAT is known to stumble over. A FORWARD
+ * policy of DROP (Docker, ufw) is none of it: the helper adds what lets the guests through.
+ */
+void check_forward(const struct doctor *d, struct finding *f)
+{
+	_free_ char *text = NULL;
+	const char *now;
+
+	(void)d;
+	if (bg_read_file_at(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", 16, &text, NULL) < 0) {
+		finding_set(
+			f, FINDING_WARN, "net.ipv4.ip_forward cannot be read: NAT may be refused");
+		return;
+	}
+	now = *text == '1' ? "ip_forward is 1"
+			   : "ip_forward is 0; the first VM with NAT sets it to 1";
+	if (access("/run/firewalld", F_OK) == 0 || access("/usr/sbin/firewalld", X_OK) == 0) {
+		finding_set(f, FINDING_WARN,
+			"%s; firewalld is installed and may drop what is forwarded", now);
+		finding_hint(f, "let it accept what is forwarded from and to bgr*: "
+				"docs/privilege.md, \"NAT\"");
+	} else if (module_loaded("iptable_filter")) {
+		finding_set(f, FINDING_WARN,
+			"%s; iptables-legacy is in use: with its FORWARD policy DROP, NAT is "
+			"refused",
+			now);
+		finding_hint(f, "`sudo iptables-legacy -I FORWARD -i bgr+ -j ACCEPT; sudo "
+				"iptables-legacy -I FORWARD -o bgr+ -j ACCEPT`");
+	} else {
+		finding_set(f, FINDING_OK, "%s", now);
+	}
+}
+
+/* A VM's disks are sparse; an image, its kernel and some writes want room all the same. */
+void check_space(const struct doctor *d, struct finding *f)
+{
+	const char *dir = d->cli->paths.state_dir;
+	uint64_t reserve = d->config->disk_reserve_mib * MIB, free_bytes;
+	char text[BG_SIZE_TEXT];
+	struct statvfs vfs;
+
+	if (statvfs(dir, &vfs) < 0 && statvfs(d->cli->paths.home, &vfs) < 0) {
+		finding_set(f, FINDING_FAIL, "%s: %s", dir, strerror(errno));
+		return;
+	}
+	free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	bg_size_print(free_bytes, text);
+	if (free_bytes < reserve)
+		finding_set(f, FINDING_FAIL,
+			"%s free in %s, less than disk_reserve: VMs are paused", text, dir);
+	else if (free_bytes < 4 * GIB)
+		finding_set(f, FINDING_WARN, "%s free in %s: an image takes about one", text, dir);
+	else
+		finding_set(f, FINDING_OK, "%s free in %s", text, dir);
+	if (f->state != FINDING_OK)
+		finding_hint(f, "free some room: `banger image list`, `banger vm list`");
+}

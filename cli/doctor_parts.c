@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: ISC */
+/* doctor_parts.c: the checks whose answer the daemon has. Without a daemon each says what can be
+ * told all the same. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "cli/client.h"
+#include "cli/doctor.h"
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/size.h"
+#include "daemon/driver/kvm_probe.h"
+#include "daemon/priv/priv_client.h"
+
+/* The daemon's own probes have deadlines that add up to less. */
+enum { ASK_DEADLINE_S = 25, ASK_PAUSE_MS = 50 };
+
+static bool flag(const json_t *record, const char *key)
+{
+	bool on = false;
+
+	(void)bg_json_get_bool(record, key, &on);
+	return on;
+}
+
+static const json_t *part(const struct doctor *d, const char *key)
+{
+	return d->status ? json_object_get(d->status, key) : NULL;
+}
+
+static const json_t *error_of(const json_t *record)
+{
+	const json_t *error = json_object_get(record, "error");
+
+	return json_is_object(error) ? error : NULL;
+}
+
+static bool known(const json_t *status)
+{
+	const json_t *helper = json_object_get(status, "helper");
+
+	return json_is_object(json_object_get(status, "vmm")) &&
+	       flag(json_object_get(status, "storage"), "known") &&
+	       (error_of(helper) || render_int(helper, "slots") > 0);
+}
+
+void doctor_ask(struct doctor *d)
+{
+	const struct timespec pause = {.tv_nsec = ASK_PAUSE_MS * 1000000L};
+	time_t end = time(NULL) + ASK_DEADLINE_S;
+
+	do {
+		json_decref(d->status);
+		d->status = NULL;
+		if (client_call(d->cli, CLIENT_START, ROUTE_DAEMON_STATUS, NULL, NULL, &d->status,
+			    &d->err) < 0 ||
+			known(d->status))
+			return;
+		(void)nanosleep(&pause, NULL);
+	} while (time(NULL) < end);
+}
+
+void check_daemon(const struct doctor *d, struct finding *f)
+{
+	const char *version = d->status ? render_text(d->status, "version") : "";
+
+	if (!d->status) {
+		finding_set(f, FINDING_FAIL, "it does not start: %s", d->err->message);
+		finding_hint(f, "%s", d->err->hint ? d->err->hint : d->cli->paths.log_file);
+	} else if (!bg_streq(version, BG_VERSION)) {
+		finding_set(f, FINDING_WARN, "version %s runs, and this is banger %s", version,
+			BG_VERSION);
+		finding_hint(f, "`banger daemon stop`: the next command starts the new one");
+	} else {
+		finding_set(f, FINDING_OK, "version %s runs, pid %lld; its log: %s", version,
+			(long long)render_int(d->status, "pid"), render_text(d->status, "log"));
+	}
+}
+
+void check_vmm(const struct doctor *d, struct finding *f)
+{
+	const json_t *vmm = part(d, "vmm");
+
+	if (!d->status)
+		finding_set(f, FINDING_WARN, "not known: the daemon chooses");
+	else if (error_of(vmm))
+		finding_error(f, FINDING_FAIL, error_of(vmm));
+	else if (!json_is_object(vmm))
+		finding_set(f, FINDING_FAIL, "the daemon's probe did not end within %d s",
+			ASK_DEADLINE_S);
+	else
+		finding_set(f, FINDING_OK, "VMs run under %s %s: %s", render_text(vmm, "path"),
+			render_text(vmm, "version"), render_text(vmm, "reason"));
+}
+
+/* ---- KVM ---- */
+
+_noreturn_ static void kvm_child(int out)
+{
+	struct kvm_verdict verdict;
+
+	kvm_probe_run(&verdict);
+	(void)bg_write_all(out, &verdict, sizeof(verdict));
+	_exit(0);
+}
+
+/* The engine does the same at its start, and only tells it where it matters to its choice. */
+static void try_kvm(struct kvm_verdict *ret)
+{
+	struct pollfd pfd = {.events = POLLIN};
+	int ends[2];
+	pid_t pid;
+
+	*ret = (struct kvm_verdict){.error = ETIMEDOUT, .step = KVM_STEP_MAX_};
+	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+		ret->error = errno;
+		return;
+	}
+	if (pid == 0)
+		kvm_child(ends[1]);
+	bg_close(ends[1]);
+	pfd.fd = ends[0];
+	if (poll(&pfd, 1, KVM_PROBE_DEADLINE_USEC / 1000) <= 0)
+		(void)kill(pid, SIGKILL);
+	else if (bg_read_exact(ends[0], ret, sizeof(*ret)) < 0)
+		*ret = (struct kvm_verdict){.error = ECHILD, .step = KVM_STEP_MAX_};
+	bg_close(ends[0]);
+	(void)waitpid(pid, NULL, 0);
+}
+
+void check_kvm(const struct doctor *d, struct finding *f)
+{
+	struct kvm_verdict verdict;
+	char text[160];
+
+	(void)d;
+	try_kvm(&verdict);
+	if (kvm_verdict_explain(&verdict, text, sizeof(text))) {
+		finding_set(f, FINDING_OK, "%s", text);
+		return;
+	}
+	finding_set(f, FINDING_WARN, "%s: guests run in software, about ten times slower", text);
+	if (verdict.step == KVM_STEP_OPEN && verdict.error == ENOENT)
+		finding_hint(f,
+			"turn virtualization on in the firmware (or nested, in the hypervisor), "
+			"then `sudo modprobe -a kvm_intel kvm_amd`");
+	else if (verdict.step == KVM_STEP_OPEN)
+		finding_hint(f, "`sudo usermod -aG kvm $USER`, then log in again");
+}
+
+/* ---- helpers ---- */
+
+/* Rights as they are in the file system; whether it fits this build only the daemon can ask it. */
+static void look_at_helper(struct finding *f)
+{
+	_err_ struct bg_err *err = NULL;
+
+	if (priv_helper_check(priv_helper_path(), &err) < 0) {
+		finding_set(f, FINDING_FAIL, "%s", err->message);
+		finding_hint(f, "%s", err->hint);
+		return;
+	}
+	finding_set(f, FINDING_OK, "%s is installed and has its rights; nobody asked it",
+		priv_helper_path());
+}
+
+void check_helper(const struct doctor *d, struct finding *f)
+{
+	const json_t *helper = part(d, "helper"), *taps = part(d, "taps");
+
+	if (!helper)
+		look_at_helper(f);
+	else if (error_of(helper))
+		finding_error(f, FINDING_FAIL, error_of(helper));
+	else if (render_int(helper, "slots") == 0)
+		finding_set(f, FINDING_FAIL, "%s does not answer", render_text(helper, "path"));
+	else
+		finding_set(f, FINDING_OK,
+			"%s speaks this build's protocol; %lld VMs at once, %lld of %lld taps "
+			"ready",
+			render_text(helper, "path"), (long long)render_int(helper, "slots"),
+			(long long)render_int(taps, "ready"), (long long)render_int(taps, "size"));
+}
+
+static bool storage_is(const struct doctor *d, const char *driver)
+{
+	return bg_streq(render_text(part(d, "storage"), "driver"), driver);
+}
+
+void check_disk_helper(const struct doctor *d, struct finding *f)
+{
+	const json_t *helper = part(d, "disk_helper");
+
+	if (!helper)
+		finding_set(f, FINDING_OK, "%s is %s", priv_disk_helper_path(),
+			access(priv_disk_helper_path(), F_OK) == 0 || errno == EACCES
+				? "installed; nobody asked it"
+				: "not installed");
+	else if (flag(helper, "ok"))
+		finding_set(f, FINDING_OK, "%s works", render_text(helper, "path"));
+	else if (storage_is(d, "copy") && d->config->storage == CONFIG_STORAGE_AUTO)
+		finding_error(f, FINDING_WARN, error_of(helper));
+	else
+		finding_set(f, FINDING_OK, "not installed, and not needed: storage is %s",
+			render_text(part(d, "storage"), "driver"));
+}
+
+void check_storage(const struct doctor *d, struct finding *f)
+{
+	const json_t *storage = part(d, "storage");
+	const char *reason = render_text(storage, "reason"),
+		   *driver = render_text(storage, "driver");
+
+	if (!storage) {
+		finding_set(f, FINDING_WARN, "not known: the daemon chooses");
+	} else if (error_of(storage)) {
+		finding_error(f, FINDING_FAIL, error_of(storage));
+	} else if (!flag(storage, "known")) {
+		finding_set(f, FINDING_WARN, "not chosen yet: the disk helper does not answer");
+	} else {
+		finding_set(f, FINDING_OK, "%s", *reason ? reason : driver);
+		if (!storage_is(d, "copy") || d->config->storage != CONFIG_STORAGE_AUTO)
+			return;
+		f->state = FINDING_WARN;
+		finding_hint(f, "keep %s on btrfs or xfs, or `sudo scripts/install-helper --disk`",
+			d->cli->paths.state_dir);
+	}
+}
+
+/* ---- names ---- */
+
+void check_names(const struct doctor *d, struct finding *f)
+{
+	const json_t *dns = part(d, "dns");
+
+	if (!dns)
+		finding_set(f, FINDING_WARN, "not known: the daemon answers them");
+	else if (error_of(dns))
+		finding_error(f, FINDING_WARN, error_of(dns));
+	else if (!*render_text(dns, "address"))
+		finding_set(f, FINDING_OK, "NAME.vm is not answered: config.toml says dns = \"\"");
+	else
+		finding_set(
+			f, FINDING_OK, "guests resolve NAME.vm at %s", render_text(dns, "address"));
+}

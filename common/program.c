@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC */
+#include "common/program.h"
+
+#include <linux/limits.h> /* <limits.h> is our own in this folder */
+#include <stdio.h>
+#include <sys/stat.h>
+
+static int take(const char *path, char **ret)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || access(path, X_OK) < 0)
+		return -ENOENT;
+	*ret = strdup(path);
+	return *ret ? 0 : -ENOMEM;
+}
+
+int bg_program_find(const char *name, char **ret)
+{
+	const char *path = getenv("PATH");
+	_free_ char *copy = NULL;
+	int r = -ENOENT;
+	char *rest;
+
+	if (strchr(name, '/'))
+		return take(name, ret);
+	copy = strdup(bg_isempty(path) ? "/usr/local/bin:/usr/bin:/bin" : path);
+	if (!copy)
+		return -ENOMEM;
+	rest = copy;
+	for (char *dir; r == -ENOENT && (dir = strsep(&rest, ":"));) {
+		char full[PATH_MAX];
+
+		if (dir[0] == '/' &&
+			(size_t)snprintf(full, sizeof(full), "%s/%s", dir, name) < sizeof(full))
+			r = take(full, ret);
+	}
+	return r;
+}

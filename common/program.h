@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC */
+/* program.h: where a program lies. Used by the daemon before it starts one, and by doctor. Leaf code, never logs. */
+#ifndef BG_PROGRAM_H
+#define BG_PROGRAM_H
+
+#include "common/base.h"
+
+/*
+ * name: one that contains a '/' is taken as it is, any other is looked for in PATH, whose relative entries are left
+ * aside (they would mean another file after a chdir). *ret is the caller's; -ENOENT, -ENOMEM.
+ */
+int bg_program_find(const char *name, char **ret);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * priv_check.c: where the helpers lie, and why the network helper cannot work. Declared in
+ * priv_client.h; linked by the engine, for its errors, and by the CLI, for doctor. Makes no
+ * process.
+ */
+#include <grp.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#include "daemon/priv/priv_client.h"
+
+const char *priv_helper_path(void)
+{
+	const char *path = getenv("BANGER_PRIVHELPER");
+
+	return bg_isempty(path) ? BG_LIBEXEC_DIR "/banger-privhelper" : path;
+}
+
+const char *priv_disk_helper_path(void)
+{
+	const char *path = getenv("BANGER_PRIVHELPER_DISK");
+
+	return bg_isempty(path) ? BG_LIBEXEC_DIR "/banger-privhelper-disk" : path;
+}
+
+/* The group of the helper's own folder, to which path may be a link. NULL when it cannot be told.
+ */
+static const struct group *members_of(const char *path)
+{
+	char target[PATH_MAX], *slash;
+	ssize_t n = readlink(path, target, sizeof(target) - 1);
+	struct stat st;
+
+	if (n < 0)
+		n = snprintf(target, sizeof(target), "%s", path);
+	target[BG_MIN((size_t)n, sizeof(target) - 1)] = '\0';
+	slash = strrchr(target, '/');
+	if (!slash)
+		return NULL;
+	*slash = '\0';
+	return stat(target, &st) == 0 ? getgrgid(st.st_gid) : NULL;
+}
+
+/* Everybody but that group cannot even look into the folder. */
+static int not_member(const char *path, struct bg_err **err)
+{
+	const struct passwd *pw = getpwuid(getuid());
+	const char *user = pw ? pw->pw_name : "this user";
+	const struct group *gr = members_of(path);
+	const char *group = gr ? gr->gr_name : "banger";
+
+	bg_err_set(err, BG_ERR_HELPER_NOT_MEMBER, EACCES,
+		"%s may not use the network helper: not in group %s", user, group);
+	bg_err_hint(err, "`sudo usermod -aG %s %s`, then log in again", group, user);
+	return -EACCES;
+}
+
+static bool has_caps(const char *path)
+{
+	const uint32_t wanted = 1U << CAP_NET_ADMIN | 1U << CAP_NET_BIND_SERVICE;
+	struct vfs_ns_cap_data cap = {0};
+	ssize_t n = getxattr(path, "security.capability", &cap, sizeof(cap));
+
+	return n >= (ssize_t)XATTR_CAPS_SZ_2 && (cap.data[0].permitted & wanted) == wanted;
+}
+
+/* NULL, or what takes the helper's rights away. */
+static const char *no_rights(const char *path, const struct stat *st)
+{
+	struct statvfs fs;
+
+	if (!S_ISREG(st->st_mode) || st->st_uid != 0)
+		return "it does not belong to root";
+	if (!has_caps(path))
+		return "it lacks the file capabilities cap_net_admin and cap_net_bind_service";
+	if (!(st->st_mode & S_ISGID))
+		return "it lacks its setgid bit";
+	if (statvfs(path, &fs) == 0 && (fs.f_flag & ST_NOSUID))
+		return "its file system is mounted nosuid";
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+		return "bangerd runs under no_new_privs, where nothing can gain rights";
+	return NULL;
+}
+
+int priv_helper_check(const char *path, struct bg_err **err)
+{
+	const char *why;
+	struct stat st;
+
+	if (stat(path, &st) < 0 || access(path, X_OK) < 0)
+		return errno == EACCES ? not_member(path, err)
+				       : bg_err_sys(err, BG_ERR_HELPER_MISSING, errno,
+						 "the network helper %s", path);
+	why = no_rights(path, &st);
+	if (why)
+		return bg_err_set(err, BG_ERR_HELPER_NO_CAP, EPERM,
+			"the network helper %s has no rights: %s", path, why);
+	return 0;
+}

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: ISC
+"""`banger doctor`: every row has its line, what is wrong says what mends it, and the exit status tells whether VMs run."""
+import json
+import os
+import shutil
+
+import pytest
+
+from conftest import BANGER
+from fake_daemon import daemon
+
+ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "tun", "forward", "names", "storage", "disk-helper", "space",
+        "landlock", "vsock", "build", "ssh"]
+
+
+def sound(**over):
+    return daemon(**{"helper": {"ok": True, "path": "/h", "slots": 64, "error": None}, "taps": {"size": 2, "ready": 2},
+                     "disk_helper": {"ok": False, "path": "/d", "error": {"code": "helper.missing", "message": "no /d", "hint": "put it"}},
+                     "dns": {"address": "10.209.0.1", "error": None},
+                     "storage": {"known": True, "driver": "reflink", "reason": "reflink: it shares blocks", "error": None}, **over})
+
+
+def checks(home, *args):
+    result = home.run("doctor", "--json", *args)
+    record = json.loads(result.out)
+    assert [c["name"] for c in record["checks"]] == ROWS
+    assert all(c["state"] in ("ok", "warn", "fail") and c["text"] for c in record["checks"])
+    failed = [c["name"] for c in record["checks"] if c["state"] == "fail"]
+    # /dev/net/tun and the free space are the machine's own.
+    assert record["ok"] == (not failed) and result.status == (5 if failed else 0), result
+    return {c["name"]: c for c in record["checks"]}
+
+
+def test_sound_host(home, fake):
+    fake.on("GET", "/v1/daemon", sound())
+    got = checks(home)
+    assert all(got[n]["state"] == "ok" for n in ("daemon", "vmm", "helper", "storage", "disk-helper", "vsock"))
+    assert "64 VMs" in got["helper"]["text"] and "2 of 2 taps" in got["helper"]["text"]
+    assert "not needed" in got["disk-helper"]["text"]
+    text = home.run("doctor")
+    assert text.out.startswith("ok    daemon       version 0.1.0 runs, pid 4712")
+    assert [line.split()[1] for line in text.out.splitlines() if line[:5].strip() in ("ok", "warn", "fail")] == ROWS
+
+
+@pytest.mark.parametrize("row, over", [
+    ("vmm", {"vmm": {"name": None, "error": {"message": "no qemu here", "hint": "install it"}}}),
+    ("helper", {"helper": {"ok": False, "path": "/h", "slots": 0, "error": {"message": "no qemu here", "hint": "install it"}}}),
+    ("storage", {"storage": {"known": True, "driver": "copy", "reason": "", "error": {"message": "no qemu here", "hint": "install it"}}}),
+])
+def test_what_the_daemon_misses_fails(home, fake, row, over):
+    fake.on("GET", "/v1/daemon", sound(**over))
+    got = checks(home)[row]
+    assert (got["state"], got["text"], got["hint"]) == ("fail", "no qemu here", "install it")
+    result = home.run("doctor")
+    assert result.status == 5
+    assert f"fail  {row:12} no qemu here\n{'':19}install it\n" in result.out
+    assert "VMs cannot be run here" in result.out.splitlines()[-1]
+
+
+def test_copies_are_slow_and_named(home, fake):
+    fake.on("GET", "/v1/daemon", sound(storage={"known": True, "driver": "copy", "reason": "copy: no reflink", "error": None}))
+    got = checks(home)
+    assert got["storage"]["state"] == "warn" and "install-helper --disk" in got["storage"]["hint"]
+    assert got["disk-helper"] == {"name": "disk-helper", "state": "warn", "text": "no /d", "hint": "put it"}
+
+
+@pytest.mark.parametrize("version, state, words", [
+    ("Firecracker v1.7.3", "warn", "version 1.7.3, older than 1.8"),
+    ("Firecracker v1.8.0", "ok", "version 1.8.0"),
+    ("Firecracker v1.10.1", "ok", "version 1.10.1"),
+    ("nonsense", "warn", "cannot say its --version"),
+])
+def test_firecracker_by_version(home, fake, version, state, words):
+    fake.on("GET", "/v1/daemon", sound())
+    path = home.program("bin/firecracker", f"#!/bin/sh\necho '{version}'\n")
+    got = checks(home)["firecracker"]
+    assert got["state"] == state and got["text"].startswith(path) and words in got["text"]
+
+
+def test_programs_by_config(home, fake):
+    fake.on("GET", "/v1/daemon", sound())
+    os.makedirs(home.path + "/.config/banger")
+    with open(home.path + "/.config/banger/config.toml", "w", encoding="utf-8") as file:
+        file.write('vmm = "firecracker"\nfirecracker_bin = "/nowhere/fc"\n')
+    home.own(home.path)
+    got = checks(home)
+    assert got["firecracker"]["state"] == "fail" and "/nowhere/fc is not there" in got["firecracker"]["text"]
+    assert got["qemu"]["state"] == "ok" and "not needed" in got["qemu"]["text"]
+
+
+@pytest.fixture
+def broken(home):
+    """A home whose bangerd cannot start."""
+    os.makedirs(home.path + "/cli")
+    home.banger = shutil.copy(BANGER, home.path + "/cli/banger")
+    home.program("daemon/bangerd", "#!/bin/sh\necho 'no luck today' >&2\nexit 1\n")
+    return home
+
+
+def test_without_a_daemon(broken):
+    """Its words, and what the machine itself shows."""
+    got = checks(broken)
+    assert got["daemon"]["state"] == "fail" and "no luck today" in got["daemon"]["text"]
+    assert got["vmm"]["state"] == got["storage"]["state"] == "warn"
+    assert got["qemu"]["text"] and got["space"]["text"]
+
+
+def test_helper_that_is_not_installed(broken):
+    broken.env["BANGER_PRIVHELPER"] = broken.path + "/none"
+    got = checks(broken)["helper"]
+    assert got["state"] == "fail" and "install-helper" in got["hint"]
