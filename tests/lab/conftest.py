@@ -57,3 +57,14 @@ def outsider(helper_installed):
     """An ordinary user in no group."""
     with HostUser("lab-outsider") as user:
         yield user
+
+
+@pytest.fixture(scope="session")
+def disk_dev(helper_installed):
+    """A developer with the disk helper, a kernel and the image "plain": what most tests of VMs begin with."""
+    labhost.run(["scripts/install-helper", "--disk", "build"], cwd=labhost.SOURCE)
+    with labhost.Dev("diskdev") as user:
+        user.banger("kernel", "import", f"{labhost.ASSETS}/kernel.deb", "--name", "debian")
+        user.own_image("guest", "plain")
+        yield user
+        user.banger("daemon", "stop")

@@ -80,6 +80,23 @@ class Dev(HostUser):
     def ssh(self, vm, command, **kw):
         return self.banger("vm", "ssh", vm, "--", command, **kw)
 
+    def in_guest(self, vm, command):
+        """What it printed, or None when ssh or the command failed."""
+        out = self.run(["banger", "vm", "ssh", vm, "--", command], timeout=180, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return out.stdout if out.returncode == 0 else None
+
+    def later(self, vm, command):
+        """Lets the guest go down without taking this connection along."""
+        self.ssh(vm, f"nohup sh -c 'sleep 1; {command}' >/dev/null 2>&1 </dev/null &")
+
+    def boot_id(self, vm):
+        return self.in_guest(vm, "cat /proc/sys/kernel/random/boot_id")
+
+    def stopped(self, vm):
+        record = self.show(vm)
+        return record["state"] == "stopped" and record["operation"] is None
+
     def own_image(self, asset, name):
         """Registers a copy of a guest's disk: overlays lie over files of the user's own."""
         path = f"{self.home}/{name}.ext4"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from labhost import ASSETS, FIRECRACKER, Dev
+from labhost import ASSETS, FIRECRACKER, Dev, until
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,14 @@ def test_qemu_with_kvm(helper_installed):
         record = user.show("web")
         assert (record["vmm"], record["accel"], record["ready"]) == ("qemu", "kvm", True), record
         assert user.banger("vm", "ssh", "web", "--", "uname", "-n") == "web\n"
+        # A reboot happens in place, in the same process; a power-off ends it.
+        old = user.boot_id("web")
+        user.later("web", "kill -TERM 1")
+        until(lambda: user.boot_id("web") not in (None, old), "it has booted again", timeout=180, every=0.5)
+        assert user.show("web")["pid"] == record["pid"]
+        user.later("web", "kill -USR2 1")
+        until(lambda: user.stopped("web"), "it is stopped", timeout=60)
+        assert user.show("web")["error"] is None
         user.banger("vm", "delete", "web")
         user.banger("daemon", "stop")
 

@@ -7,20 +7,15 @@ import time
 import pytest
 
 from disklab import devices, nodes, rows
-from labhost import ASSETS, SOURCE, Dev, run, until
+from labhost import ASSETS, until
 
 BOOT_S = 180
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def dev(helper_installed):
-    run(["scripts/install-helper", "--disk", "build"], cwd=SOURCE)
-    with Dev("overlay") as user:
-        user.banger("kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
-        user.own_image("guest", "plain")
-        user.banger("image", "register", "--name", "roots", "--rootfs", f"{ASSETS}/guest.ext4")
-        yield user
+def dev(disk_dev):
+    return disk_dev
 
 
 def create(user, name, *more):
@@ -45,6 +40,7 @@ def test_vm_on_an_overlay(dev, vm):
     assert len(nodes(dev.uid)) == len(devices(dev.uid)) == 1
     overlay = record["paths"]["disk"]
     assert os.stat(overlay).st_blocks * 512 < 64 * MIB
+    assert "initrd" not in os.listdir(record["paths"]["dir"])
     # It grew over the border of image and tail, and keeps what is written over stop and start.
     assert int(dev.ssh(vm, "df -BM --output=size / | tail -1").strip()[:-1]) > 850
     dev.ssh(vm, "echo kept > /etc/kept; dd if=/dev/urandom of=/big bs=1M count=96 2>/dev/null; sync; md5sum /big > /big.sum; sync")
@@ -57,6 +53,7 @@ def test_vm_on_an_overlay(dev, vm):
 
 def test_image_of_another_is_copied(dev):
     """No overlay lies over a file that is not the user's: such a VM says so, and works all the same."""
+    dev.banger("image", "register", "--name", "roots", "--rootfs", f"{ASSETS}/guest.ext4")
     dev.banger("vm", "create", "copied", "--image", "roots", "--kernel", "debian", "--no-start")
     record = dev.show("copied")
     assert record["storage"] == "copy" and record["storage_reason"].startswith("copy: "), record

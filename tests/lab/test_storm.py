@@ -8,9 +8,9 @@ import pytest
 from labhost import ASSETS, SOURCE, Dev, run, until
 
 MIB = 1 << 20
-RESERVE_MIB = 64
-ROOM_MIB = 256   # for the storm, before it begins
-STORM_MIB = 400  # what it writes
+RESERVE_MIB = 128
+ROOM_MIB = 400   # for the storm, before it begins
+STORM_MIB = 450  # what it writes
 
 
 def room(state):
@@ -38,7 +38,7 @@ def state(helper_installed):
     run(["scripts/install-helper", "--disk", "build"], cwd=SOURCE)
     file = "/var/tmp/storm.fs"
     with open(file, "wb") as f:
-        f.truncate(1280 * MIB)
+        f.truncate(1536 * MIB)
     run(["mkfs.ext4", "-q", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", file])
     # Past the page cache: its writes would count a second time as what the host has still to write.
     loop = run(["losetup", "--find", "--show", "--direct-io=on", file]).strip()
