@@ -17,6 +17,7 @@
 #include "daemon/boot.h"
 #include "daemon/companion.h"
 #include "daemon/dns/dns.h"
+#include "daemon/helpers.h"
 #include "daemon/priv/priv_client.h"
 #include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
@@ -211,6 +212,9 @@ static int make_all(
 		return r;
 	vms_recover(engine);
 	vm_dns_start(engine);
+	r = helpers_new(engine, &engine->helpers);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "look after the helpers");
 	return http_new(engine->loop, engine, TAKE_FD(boot->listen_fd), &engine->http, err);
 }
 
@@ -228,6 +232,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	kernels_free(engine->kernels);
 	keys_free(engine->keys);
 	vmm_probe_free(engine->probe);
+	helpers_free(engine->helpers);
 	net_call_free(engine->net_boot);
 	net_call_free(engine->dns_call);
 	dns_free(engine->dns);

@@ -27,6 +27,7 @@
 
 struct console;
 struct dns;
+struct helpers;
 struct tap_pool;
 
 struct engine {
@@ -63,6 +64,7 @@ struct engine {
 	struct images *images;
 	struct vms *vms;
 	struct tap_pool *pool;
+	struct helpers *helpers;
 	bool stopping;
 	struct loop_source *drain; /* ticks while replies under way are still written */
 	unsigned drain_steps;

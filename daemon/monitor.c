@@ -64,13 +64,22 @@ static void on_helper_exit(pid_t pid, int status, void *userdata)
 	log_msg(LOG_DEBUG, "monitor", "a helper ended", "status", text, NULL);
 }
 
+/* One that has lost its engine ends by itself, soon; killed at any point, the next one puts right
+ * what it left. */
+static void end_helper(struct child *helper)
+{
+	if (helper->pid > 0 && pidfd_send_signal(helper->pidfd, SIGKILL, NULL, 0) >= 0)
+		(void)waitid(P_PIDFD, (id_t)helper->pidfd, &(siginfo_t){0}, WEXITED);
+	child_done(helper);
+}
+
 /* -1 when it cannot be started: the engine finds out why and tells who asks for what it does. */
 static int start_helper(
 	struct monitor *m, struct child *helper, const char *path, enum log_level missing)
 {
 	int sock = -1, r;
 
-	child_done(helper);
+	end_helper(helper);
 	r = priv_spawn_helper(path, &sock, &helper->pid);
 	if (r < 0) {
 		log_msg(missing, "monitor", "a helper does not start", "path", path, "error",
@@ -83,6 +92,17 @@ static int start_helper(
 		(void)loop_add_exit(m->loop, "helper", helper->pid, helper->pidfd, on_helper_exit,
 			helper, &helper->exit);
 	return sock;
+}
+
+static void give_helper(struct monitor *m, uint32_t id)
+{
+	bool net = id == MONITOR_HELPER_NET;
+	_close_ int sock = start_helper(m, net ? &m->helper : &m->disk,
+		net ? priv_helper_path() : priv_disk_helper_path(), LOG_DEBUG);
+	struct monitor_msg msg = {.verb = MONITOR_HELPER, .id = id, .status = sock < 0 ? EIO : 0};
+
+	if (monitor_send(m->sock, &msg, NULL, &sock, sock >= 0) < 0)
+		log_msg(LOG_ERROR, "monitor", "the engine does not take messages", NULL);
 }
 
 static void reply_exited(struct monitor *m, uint32_t id, int status)
@@ -131,7 +151,11 @@ static void on_packet(struct monitor *m, const struct monitor_packet *packet)
 	case MONITOR_CANCEL:
 		bootstraps_cancel(m->bootstraps, packet->msg.id);
 		break;
+	case MONITOR_WANT_HELPER:
+		give_helper(m, packet->msg.id);
+		break;
 	case MONITOR_EXITED:
+	case MONITOR_HELPER:
 		distrust(m);
 		break;
 	}

@@ -7,7 +7,6 @@
 
 #include "common/log.h"
 #include "common/program.h"
-#include "daemon/monitor_proto.h"
 
 struct bootstrap {
 	struct monitor_client *client;
@@ -24,6 +23,10 @@ struct monitor_client {
 	void (*gone)(void *userdata);
 	void *userdata;
 	uint32_t last_id;
+	struct {
+		helper_started_fn done; /* NULL: none is asked for */
+		void *userdata;
+	} helpers[MONITOR_HELPER_MAX_];
 	LIST_HEAD(, bootstrap) list;
 };
 
@@ -47,6 +50,18 @@ static void on_exited(struct monitor_client *client, const struct monitor_msg *m
 	}
 }
 
+static bool on_helper(struct monitor_client *client, struct monitor_packet *packet)
+{
+	unsigned which = packet->msg.id;
+	helper_started_fn done = client->helpers[which].done;
+
+	if (!done)
+		return false;
+	client->helpers[which].done = NULL;
+	done(packet->n_fds ? TAKE_FD(packet->fds[0]) : -1, client->helpers[which].userdata);
+	return true;
+}
+
 static void on_sock(int fd, unsigned events, void *userdata)
 {
 	static struct monitor_packet packet;
@@ -60,6 +75,8 @@ static void on_sock(int fd, unsigned events, void *userdata)
 		on_exited(client, &packet.msg);
 		return;
 	}
+	if (r >= 0 && packet.msg.verb == MONITOR_HELPER && on_helper(client, &packet))
+		return;
 	if (r >= 0)
 		monitor_packet_done(&packet);
 	log_msg(LOG_ERROR, "engine", "the monitor is gone", NULL);
@@ -103,6 +120,21 @@ int monitor_client_ready(struct monitor_client *client)
 	struct monitor_msg msg = {.verb = MONITOR_READY};
 
 	return monitor_send(client->sock, &msg, NULL, NULL, 0);
+}
+
+int monitor_helper_start(struct monitor_client *client, enum monitor_helper which,
+	helper_started_fn done, void *userdata)
+{
+	struct monitor_msg msg = {.verb = MONITOR_WANT_HELPER, .id = which};
+	int r;
+
+	assert(!client->helpers[which].done);
+	r = monitor_send(client->sock, &msg, NULL, NULL, 0);
+	if (r < 0)
+		return r;
+	client->helpers[which].done = done;
+	client->helpers[which].userdata = userdata;
+	return 0;
 }
 
 static int check_spec(const struct bootstrap_spec *spec, struct bg_err **err)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * monitor_client.h: the engine's side of monitor_proto.h. One per engine; owns the socket. What can
- * be asked of the monitor is what needs to gain privilege: mmdebstrap.
+ * be asked of the monitor is what needs to gain privilege: mmdebstrap, the helpers.
  */
 #ifndef MONITOR_CLIENT_H
 #define MONITOR_CLIENT_H
 
 #include "common/err.h"
 #include "daemon/loop/loop.h"
+#include "daemon/monitor_proto.h"
 
 struct monitor_client;
 struct bootstrap;
@@ -22,6 +23,11 @@ BG_DEFINE_UNREF(monitor_client, struct monitor_client *, monitor_client_free)
 /* Says that the engine serves: before that, its death is a failed start and not a reason to start
  * again. */
 int monitor_client_ready(struct monitor_client *client);
+
+/* sock: of the new helper, taken; -1 when it cannot be started. Comes once, in the loop, unless the monitor dies. */
+typedef void (*helper_started_fn)(int sock, void *userdata);
+/* One request for each at a time. 0 or -errno. */
+int monitor_helper_start(struct monitor_client *client, enum monitor_helper which, helper_started_fn done, void *userdata);
 
 /* Everything borrowed for the call. */
 struct bootstrap_spec {

@@ -54,17 +54,25 @@ static void take_fds(struct msghdr *mh, struct monitor_packet *ret)
 	}
 }
 
+static unsigned fds_of(const struct monitor_msg *msg)
+{
+	if (msg->verb == MONITOR_BOOTSTRAP)
+		return 2;
+	return msg->verb == MONITOR_HELPER && msg->status == 0 ? 1 : 0;
+}
+
 static bool well_formed(const struct msghdr *mh, size_t n, const struct monitor_packet *p)
 {
-	unsigned want_fds = p->msg.verb == MONITOR_BOOTSTRAP ? 2 : 0;
-
 	if (mh->msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 		return false;
 	if (n < sizeof(p->msg) || n - sizeof(p->msg) != p->msg.length)
 		return false;
-	if (p->msg.verb < MONITOR_READY || p->msg.verb > MONITOR_EXITED)
+	if (p->msg.verb < MONITOR_READY || p->msg.verb > MONITOR_HELPER)
 		return false;
-	return p->n_fds == want_fds && (p->msg.length == 0 || p->msg.verb == MONITOR_BOOTSTRAP);
+	if (p->msg.verb >= MONITOR_WANT_HELPER && p->msg.id >= MONITOR_HELPER_MAX_)
+		return false;
+	return p->n_fds == fds_of(&p->msg) &&
+	       (p->msg.length == 0 || p->msg.verb == MONITOR_BOOTSTRAP);
 }
 
 int monitor_recv(int sock, struct monitor_packet *ret)

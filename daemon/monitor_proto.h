@@ -5,10 +5,12 @@
  * the engine is the part that may have been taken over.
  *
  *   engine -> monitor   READY                  it serves
- *                       BOOTSTRAP id, payload  runs mmdebstrap: fds {tar output, log}; payload is
- *                                              NUL-ended strings: suite, mirror (may be empty),
- * packages... CANCEL id              ends it; EXITED comes all the same monitor -> engine   EXITED
- * id, status      as from waitpid(2); always one per BOOTSTRAP
+ *                       BOOTSTRAP id, payload  runs mmdebstrap: fds {tar output, log}; payload is NUL-ended
+ *                                              strings: suite, mirror (may be empty), packages...
+ *                       CANCEL id              ends it; EXITED comes all the same
+ *                       WANT_HELPER id         starts a helper (enum monitor_helper) in the place of the last
+ *   monitor -> engine   EXITED id, status      as from waitpid(2); always one per BOOTSTRAP
+ *                       HELPER id, status      0 and fd {its socket}, or an error number and none
  *
  * The monitor ends the engine for a message that is malformed.
  */
@@ -19,7 +21,17 @@
 
 #include "common/base.h"
 
-enum monitor_verb { MONITOR_READY = 1, MONITOR_BOOTSTRAP, MONITOR_CANCEL, MONITOR_EXITED };
+enum monitor_verb {
+	MONITOR_READY = 1,
+	MONITOR_BOOTSTRAP,
+	MONITOR_CANCEL,
+	MONITOR_EXITED,
+	MONITOR_WANT_HELPER,
+	MONITOR_HELPER
+};
+
+/* The id of a WANT_HELPER and its HELPER. */
+enum monitor_helper { MONITOR_HELPER_NET, MONITOR_HELPER_DISK, MONITOR_HELPER_MAX_ };
 
 #define MONITOR_PAYLOAD_MAX (32 * 1024)
 #define MONITOR_FDS_MAX 2

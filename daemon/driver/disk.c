@@ -42,6 +42,9 @@ struct disk {
 	bool ready;
 	uint64_t held;
 	struct bg_err *err; /* why nothing works any more */
+	bool expected;	    /* a new helper is on its way */
+	void (*lost)(void *userdata);
+	void *lost_data;
 	struct loop_source *io, *deadline;
 };
 
@@ -105,6 +108,8 @@ static void die(struct disk *disk, struct bg_err *err)
 	shut(disk);
 	while ((call = TAILQ_FIRST(&disk->calls)))
 		finish(call, call->kind == DISK_KNOWN ? NULL : bg_err_copy(err));
+	if (disk->lost)
+		disk->lost(disk->lost_data);
 }
 
 static void die_of(struct disk *disk, int errnum, const char *what)
@@ -395,6 +400,26 @@ int disk_new(struct loop *loop, int sock, const char *path, struct disk **ret, s
 	return 0;
 }
 
+void disk_set_lost(struct disk *disk, void (*lost)(void *userdata), void *userdata)
+{
+	disk->lost = lost;
+	disk->lost_data = userdata;
+}
+
+void disk_expect(struct disk *disk)
+{
+	disk->expected = true;
+}
+
+void disk_revive(struct disk *disk, int sock)
+{
+	bg_err_free(TAKE_PTR(disk->err));
+	disk->expected = disk->ready = false;
+	disk->held = 0;
+	disk->sock = sock;
+	start(disk);
+}
+
 void disk_free(struct disk *disk)
 {
 	struct disk_call *call;
@@ -436,7 +461,7 @@ static int start_call(struct disk *disk, struct disk_call *call, disk_done_fn do
 	call->userdata = userdata;
 	enqueue(disk, call);
 	*ret = call;
-	if (disk->err)
+	if (disk->err && !disk->expected)
 		finish(call, call->kind == DISK_KNOWN ? NULL : bg_err_copy(disk->err));
 	else if (disk->ready && call->kind == DISK_KNOWN)
 		finish(call, NULL);

@@ -28,7 +28,11 @@ BG_DEFINE_UNREF(disk, struct disk *, disk_free)
 bool disk_ready(const struct disk *disk);
 /* NULL while the helper works or has not answered yet. Borrowed. */
 const struct bg_err *disk_error(const struct disk *disk);
-/* Slots that the helper's ledger had for us when the engine started. */
+/* As net_set_lost, net_expect and net_revive. */
+void disk_set_lost(struct disk *disk, void (*lost)(void *userdata), void *userdata);
+void disk_expect(struct disk *disk);
+void disk_revive(struct disk *disk, int sock);
+/* Slots that the helper's ledger had for us when it was started. */
 uint64_t disk_held(const struct disk *disk);
 
 /* Calls made before the helper has answered HELLO wait for that. base is opened for reading, overlay for both. */

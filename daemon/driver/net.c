@@ -120,6 +120,28 @@ void net_die(struct net *net, struct bg_err *err)
 	while ((call = TAILQ_FIRST(&net->sent)))
 		net_call_finish(call, bg_err_copy(err));
 	finish_waiting(net, err, true);
+	if (net->lost)
+		net->lost(net->lost_data);
+}
+
+void net_set_lost(struct net *net, void (*lost)(void *userdata), void *userdata)
+{
+	net->lost = lost;
+	net->lost_data = userdata;
+}
+
+void net_expect(struct net *net)
+{
+	net->expected = true;
+}
+
+void net_revive(struct net *net, int sock)
+{
+	bg_err_free(TAKE_PTR(net->err));
+	net->expected = net->ready = false;
+	net->held = 0;
+	net->sock = sock;
+	net->carrier->begin(net);
 }
 
 /* Takes a call that the owner wants; like gives what it is told by. */
@@ -137,11 +159,11 @@ static int start_call(struct net *net, enum net_kind kind, unsigned slot, bool o
 	call->userdata = userdata;
 	enter_waiting(call);
 	*ret = call;
-	if (net->err)
+	if (net->err && !net->expected)
 		net_call_finish(call, bg_err_copy(net->err));
-	else if (net->ready && kind == NET_READY)
+	else if (!net->err && net->ready && kind == NET_READY)
 		net_call_finish(call, NULL);
-	else if (net->ready)
+	else if (!net->err && net->ready)
 		net->carrier->pump(net);
 	return 0;
 }

@@ -40,6 +40,13 @@ BG_DEFINE_UNREF(net, struct net *, net_free)
 
 /* Slots this user may have; 0 until HELLO was answered or when the helper is unusable. */
 unsigned net_slots(const struct net *net);
+/*
+ * What follows the end of a helper: lost is told (not while net_new runs), and every call fails, until net_expect says that
+ * another is on its way, for which calls wait, and net_revive brings its socket (taken; -1: there is none).
+ */
+void net_set_lost(struct net *net, void (*lost)(void *userdata), void *userdata);
+void net_expect(struct net *net);
+void net_revive(struct net *net, int sock);
 /* NULL while the helper works or has not answered yet. Borrowed. */
 const struct bg_err *net_error(const struct net *net);
 
@@ -56,7 +63,7 @@ void net_call_free(struct net_call *call);
 BG_DEFINE_UNREF(net_call, struct net_call *, net_call_free)
 /* Calls fn in the loop once HELLO was answered or failed; at once when it already was. */
 int net_when_ready(struct net *net, net_done_fn fn, void *userdata, struct net_call **ret, struct bg_err **err);
-/* bitmap of slots that the helper's ledger has for us, as of HELLO/LIST at start: the engine detaches those no VM holds. */
+/* bitmap of slots that the helper's ledger has for us, as of its last HELLO/LIST: the engine detaches those no VM holds. */
 uint64_t net_held(const struct net *net);
 
 #endif

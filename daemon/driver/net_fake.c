@@ -53,7 +53,14 @@ static void fake_release(struct net *net)
 {
 }
 
-static const struct net_carrier fake_carrier = {.pump = fake_pump, .release = fake_release};
+static void fake_begin(struct net *net)
+{
+	net->ready = true;
+	net->slots = FAKE_SLOTS;
+}
+
+static const struct net_carrier fake_carrier = {
+	.pump = fake_pump, .begin = fake_begin, .release = fake_release};
 
 int net_new_fake(struct loop *loop, struct net **ret)
 {
@@ -61,8 +68,7 @@ int net_new_fake(struct loop *loop, struct net **ret)
 
 	if (!net)
 		return -ENOMEM;
-	net->ready = true;
-	net->slots = FAKE_SLOTS;
+	fake_begin(net);
 	*ret = net;
 	return 0;
 }

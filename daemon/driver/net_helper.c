@@ -272,11 +272,9 @@ static void helper_release(struct net *net)
 	net->sock = bg_close(net->sock);
 }
 
-static const struct net_carrier helper_carrier = {.pump = helper_pump, .release = helper_release};
-
 /* A helper that cannot be talked to is no failure of ours: the error is for those who want a
  * network. */
-static void start(struct net *net)
+static void helper_begin(struct net *net)
 {
 	int r;
 
@@ -294,6 +292,9 @@ static void start(struct net *net)
 		die_of(net, -r, "cannot be talked to");
 }
 
+static const struct net_carrier helper_carrier = {
+	.pump = helper_pump, .begin = helper_begin, .release = helper_release};
+
 int net_new(struct loop *loop, int helper_sock, const char *helper_path, struct net **ret,
 	struct bg_err **err)
 {
@@ -309,7 +310,7 @@ int net_new(struct loop *loop, int helper_sock, const char *helper_path, struct 
 	net->sock = helper_sock;
 	net->helper_path = path;
 	net->next_id = 1;
-	start(net);
+	helper_begin(net);
 	*ret = net;
 	return 0;
 }

@@ -45,6 +45,9 @@ struct net {
 	unsigned slots;
 	uint64_t held;
 	struct bg_err *err; /* why nothing works any more */
+	bool expected;	    /* a new helper is on its way */
+	void (*lost)(void *userdata);
+	void *lost_data;
 	/* helper */
 	int sock;
 	char *helper_path;
@@ -58,6 +61,8 @@ struct net {
 struct net_carrier {
 	/* Something waits, and the net works. */
 	void (*pump)(struct net *net);
+	/* A new helper behind net->sock. */
+	void (*begin)(struct net *net);
 	void (*release)(struct net *net);
 };
 

@@ -150,6 +150,11 @@ bool tap_pool_drained(const struct tap_pool *pool)
 	return net_error(pool->engine->net) || (!pool->ready && !pool->call);
 }
 
+uint64_t tap_pool_slots(const struct tap_pool *pool)
+{
+	return pool->ready | (pool->call ? UINT64_C(1) << pool->asked : 0);
+}
+
 unsigned tap_pool_size(const struct tap_pool *pool)
 {
 	return pool->size;

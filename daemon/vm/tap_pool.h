@@ -32,6 +32,8 @@ void tap_pool_drain(struct tap_pool *pool);
 /* All were given back, or nobody is left to take them. */
 bool tap_pool_drained(const struct tap_pool *pool);
 
+/* The set of slots that are its own: ready, or being made. */
+uint64_t tap_pool_slots(const struct tap_pool *pool);
 unsigned tap_pool_size(const struct tap_pool *pool);
 unsigned tap_pool_ready(const struct tap_pool *pool);
 

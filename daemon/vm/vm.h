@@ -101,6 +101,8 @@ json_t *vm_to_json(const struct vm *vm);
 bool vm_on_overlay(const struct vm *vm);
 /* Why it has the storage that it has: a sentence, borrowed. */
 const char *vm_storage_reason(const struct vm *vm);
+/* Once the network helper has answered: gives back what no VM holds, sets NAT, fills the pool. */
+void vms_watch_net(struct engine *engine);
 /* Once the disk helper has answered: chooses the storage, removes what no VM holds. */
 int vms_watch_disks(struct engine *engine, struct bg_err **err);
 

@@ -22,6 +22,7 @@ static void on_socket(int sock, struct bg_err *err, void *userdata)
 {
 	struct engine *engine = userdata;
 
+	bg_err_free(TAKE_PTR(engine->dns_err));
 	if (err)
 		engine->dns_err = bg_err_copy(err);
 	else
@@ -36,7 +37,7 @@ void vm_dns_start(struct engine *engine)
 {
 	_err_ struct bg_err *err = NULL;
 
-	if (bg_isempty(engine->config->dns))
+	if (bg_isempty(engine->config->dns) || engine->dns || engine->dns_call)
 		return;
 	if (net_dns(engine->net, on_socket, engine, &engine->dns_call, &err) < 0)
 		log_err(LOG_WARN, "dns", "VMs have no names", err);

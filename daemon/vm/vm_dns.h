@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* vm_dns.h: the names of running VMs for daemon/dns. Called by the engine, once. */
+/* vm_dns.h: the names of running VMs for daemon/dns. Called by the engine at its start, and with each new helper. */
 #ifndef VM_DNS_H
 #define VM_DNS_H
 
 struct engine;
 
-/* Asks the helper for the socket, and serves when it comes. Without it VMs have no names, and run. */
+/* Asks the helper for the socket, unless it is there or asked for, and serves when it comes. Without it VMs have no names, and run. */
 void vm_dns_start(struct engine *engine);
 
 #endif

@@ -133,7 +133,9 @@ static uint64_t slots_in_use(const struct vms *vms)
 static void release_slots(struct bg_err *err, void *userdata)
 {
 	struct engine *engine = userdata;
-	uint64_t stray = err ? 0 : net_held(engine->net) & ~slots_in_use(engine->vms);
+	uint64_t stray = err ? 0
+			     : net_held(engine->net) & ~slots_in_use(engine->vms) &
+					 ~tap_pool_slots(engine->pool);
 
 	net_call_free(TAKE_PTR(engine->net_boot));
 	for (unsigned i = 0; i < 64; i++) {
@@ -146,6 +148,12 @@ static void release_slots(struct bg_err *err, void *userdata)
 	for (struct vm *vm = err ? NULL : vms_first(engine->vms); vm; vm = vm->next)
 		vm_restore_nat(vm);
 	tap_pool_fill(engine->pool);
+}
+
+void vms_watch_net(struct engine *engine)
+{
+	if (!engine->net_boot)
+		(void)net_when_ready(engine->net, release_slots, engine, &engine->net_boot, NULL);
 }
 
 static int fail_op(int64_t id, const char *kind, const char *target, void *userdata)
@@ -168,5 +176,5 @@ void vms_recover(struct engine *engine)
 		recover_one(vm);
 	}
 	(void)keys_write_known_hosts(engine->keys, engine->vms, NULL);
-	(void)net_when_ready(engine->net, release_slots, engine, &engine->net_boot, NULL);
+	vms_watch_net(engine);
 }

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/helpers.h"
 #include "daemon/vm/initrd.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_plan.h"
@@ -81,10 +82,13 @@ static void on_attached(const struct net_card *card, struct bg_err *err, void *u
 static int attach_now(struct vm_task *task, struct bg_err **err)
 {
 	struct engine *engine = task->engine;
-	/* without a helper any: the attach itself gives its error */
-	int slot = net_error(engine->net) ? 0 : tap_pool_take(engine->pool);
-	int r;
+	int slot, r;
 
+	if (net_error(engine->net)) {
+		*err = bg_err_copy(net_error(engine->net));
+		return -EIO;
+	}
+	slot = tap_pool_take(engine->pool);
 	if (slot < 0)
 		return bg_err_set(err, BG_ERR_HELPER_LIMIT, ENOSPC,
 			"all %u network slots that this user may have are taken",
@@ -112,8 +116,10 @@ int vm_step_attach(struct op *op, void *ctx, struct bg_err **err)
 	int r;
 
 	(void)op;
-	if (net_slots(task->engine->net) || net_error(task->engine->net))
+	if (net_slots(task->engine->net))
 		return attach_now(task, err);
+	if (net_error(task->engine->net))
+		helpers_hurry(task->engine->helpers);
 	r = net_when_ready(task->engine->net, on_net_ready, task, &task->net_call, err);
 	return r < 0 ? r : OP_WAIT;
 }

@@ -213,6 +213,42 @@ TEST(end_of_the_helper_ends_every_call)
 	teardown();
 }
 
+static void on_lost(void *userdata)
+{
+	++*(unsigned *)userdata;
+}
+
+TEST(another_helper)
+{
+	struct outcome waits = {0};
+	unsigned lost = 0;
+	int pair[2];
+
+	setup();
+	disk_set_lost(disk, on_lost, &lost);
+	greet();
+	helper = bg_close(helper);
+	SPIN(loop, disk_error(disk));
+	CHECK_INT(lost, 1);
+	CHECK(!disk_ready(disk));
+	disk_expect(disk);
+	CHECK_INT(disk_detach(disk, 2, on_done, &waits, &waits.call, NULL), 0);
+	spin_turn(loop);
+	CHECK_INT(waits.completed, 0);
+	CHECK_INT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	helper = pair[1];
+	disk_revive(disk, pair[0]);
+	greet();
+	SPIN(loop, disk_ready(disk));
+	reply((struct priv_rep){.verb = PRIV_DISK_DETACH,
+		.id = next_request(PRIV_DISK_DETACH).id,
+		.disk_detach = {.existed = 1}});
+	SPIN(loop, waits.completed == 1);
+	CHECK(waits.ok && !disk_error(disk));
+	disk_call_free(waits.call);
+	teardown();
+}
+
 TEST(wrong_helpers)
 {
 	setup();

@@ -381,6 +381,71 @@ TEST(helper_dies_in_the_middle)
 	check_dead(&a, BG_ERR_HELPER_MISSING);
 }
 
+static void on_lost(void *userdata)
+{
+	++*(unsigned *)userdata;
+}
+
+/* The helper's end, a pause in which calls fail, one in which they wait, another helper. */
+TEST(another_helper)
+{
+	struct outcome ready = {0}, during = {0}, waits = {0};
+	unsigned lost = 0;
+	int pair[2];
+
+	setup();
+	net_set_lost(net, on_lost, &lost);
+	answer_hello();
+	SPIN(loop, net_slots(net) == 16);
+	helper = bg_close(helper);
+	SPIN(loop, net_error(net));
+	CHECK_INT(lost, 1);
+	CHECK_INT(net_slots(net), 0);
+	CHECK_INT(net_attach(net, 1, on_attach, &during, &during.call, NULL), 0);
+	SPIN(loop, during.completed == 1);
+	CHECK(!during.ok);
+	net_expect(net);
+	CHECK_INT(net_attach(net, 2, on_attach, &waits, &waits.call, NULL), 0);
+	CHECK_INT(net_when_ready(net, on_done, &ready, &ready.call, NULL), 0);
+	spin_turn(loop);
+	CHECK_INT(waits.completed + ready.completed, 0);
+	CHECK_INT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	helper = pair[1];
+	net_revive(net, pair[0]);
+	answer_hello();
+	answer_attach();
+	SPIN(loop, waits.completed == 1 && ready.completed == 1);
+	CHECK(waits.ok && ready.ok);
+	CHECK(!net_error(net));
+	CHECK_INT(lost, 1);
+	net_call_free(during.call);
+	net_call_free(waits.call);
+	net_call_free(ready.call);
+	teardown();
+}
+
+TEST(another_helper_that_does_not_come)
+{
+	struct outcome waits = {0}, later = {0};
+	unsigned lost = 0;
+
+	setup();
+	net_set_lost(net, on_lost, &lost);
+	helper = bg_close(helper);
+	SPIN(loop, net_error(net));
+	net_expect(net);
+	CHECK_INT(net_attach(net, 2, on_attach, &waits, &waits.call, NULL), 0);
+	net_revive(net, -1);
+	SPIN(loop, waits.completed == 1);
+	CHECK(!waits.ok);
+	CHECK_INT(lost, 2);
+	CHECK_INT(net_attach(net, 3, on_attach, &later, &later.call, NULL), 0);
+	SPIN(loop, later.completed == 1);
+	net_call_free(waits.call);
+	net_call_free(later.call);
+	teardown();
+}
+
 TEST(answer_out_of_turn)
 {
 	struct outcome a = {0};

@@ -2,6 +2,7 @@
 """Taps made ahead of time: there while the daemon is, none without it, and no more after a crash. No guest is booted."""
 import os
 import signal
+import subprocess
 
 from conftest import own_taps, wait_for
 
@@ -56,3 +57,26 @@ def test_doctor_tells_a_stranger_what_to_do(make_user):
     result = user.banger("doctor")
     assert result.status == 5, result
     assert "fail  helper" in result.out and "usermod -aG banger" in result.out, result
+
+
+def helper_pid(user):
+    """Of the user's network helper: it is not dumpable, so that root asks for its name."""
+    out = subprocess.run(["pgrep", "-u", str(user.user.uid), "-f", "banger-privhelper$"], capture_output=True, text=True).stdout.split()
+    return int(out[0]) if out else None
+
+
+def test_killed_helper_is_started_again(make_user):
+    user = make_user("bgt-again")
+    uid = user.user.uid
+    user.banger.ok("daemon", "start")
+    wait_for(lambda: ready(user), 20)
+    first, taps = helper_pid(user), own_taps(uid)
+    os.kill(first, signal.SIGKILL)
+    second = wait_for(lambda: (p := helper_pid(user)) != first and p, 20)
+    wait_for(lambda: user.banger.json("daemon", "status")["helper"]["ok"] and ready(user), 20)
+    assert own_taps(uid) == taps
+    # One that dies soon after its start is given more and more time, but somebody in need does not wait for that.
+    os.kill(second, signal.SIGKILL)
+    wait_for(lambda: (p := helper_pid(user)) not in (None, second), 20)
+    user.banger.ok("daemon", "stop")
+    assert own_taps(uid) == []

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -85,6 +86,28 @@ static void start_build(bool cancel)
 		(void)loop_add_ticker(loop, "look", 10000, on_look, NULL, &timer);
 }
 
+static unsigned helpers_started;
+
+/* What a helper wrote to its descriptor 3 first, or that there is none. */
+static void on_helper(int sock, void *userdata)
+{
+	char text[64] = "none";
+
+	if (sock >= 0 && recv(sock, text, sizeof(text) - 1, 0) < 0)
+		snprintf(text, sizeof(text), "nothing");
+	bg_close(sock);
+	say("helper=");
+	say(text);
+	say(";");
+	/* The second takes the place of the first, which lives on if it is let. */
+	if (++helpers_started < 3 &&
+		monitor_helper_start(client,
+			helpers_started < 2 ? MONITOR_HELPER_NET : MONITOR_HELPER_DISK, on_helper,
+			NULL) >= 0)
+		return;
+	loop_exit(loop, 0);
+}
+
 static void become_engine(const char *role)
 {
 	struct monitor_msg bad = {.verb = MONITOR_EXITED};
@@ -113,6 +136,9 @@ static void become_engine(const char *role)
 		start_build(bg_streq(role, "cancel"));
 		(void)loop_run(loop);
 	}
+	if (bg_streq(role, "helper") &&
+		monitor_helper_start(client, MONITOR_HELPER_NET, on_helper, NULL) >= 0)
+		(void)loop_run(loop);
 	if (bg_streq(role, "wait"))
 		(void)loop_run(loop);
 	loop_source_free(timer);
@@ -162,7 +188,7 @@ static void start_monitor(const char *role)
 	set_env("TEST_OUT", "out");
 	set_env("TEST_LOG", "buildlog");
 	setenv("TEST_ROLE", role, 1);
-	setenv("BANGER_PRIVHELPER", "/nowhere", 1);
+	setenv("BANGER_PRIVHELPER", "/nowhere", 0);
 	CHECK_INT(pipe2(p, O_CLOEXEC), 0);
 	monitor = fork();
 	if (monitor == 0) {
@@ -266,6 +292,33 @@ TEST(killed_monitor_is_noticed)
 	wait_said("engine;gone;clean;");
 }
 
+static bool lives(pid_t pid)
+{
+	return kill(pid, 0) >= 0;
+}
+
+/* One printf of the shell is one datagram. */
+TEST(helper_is_started_again_in_the_place_of_the_last)
+{
+	static const char script[] = "#!/bin/sh\nprintf \"$$\" >&3\nexec sleep 300\n";
+	_free_ char *path = in_tmp("helper"), *text = NULL;
+	int first, second;
+
+	CHECK_INT(bg_write_file_at(-1, path, script, strlen(script), 0755), 0);
+	setenv("BANGER_PRIVHELPER", path, 1);
+	setenv("BANGER_PRIVHELPER_DISK", "/nowhere", 1);
+	start_monitor("helper");
+	expect_ready("ok\n");
+	wait_said("clean;");
+	text = said();
+	CHECK_INT(
+		sscanf(text, "engine;helper=%d;helper=%d;helper=none;clean;", &first, &second), 2);
+	CHECK(strstr(text, "helper=none;clean;"));
+	CHECK(first != second && !lives(first));
+	CHECK_INT(kill(second, SIGKILL), 0);
+	CHECK_INT(waitpid(monitor, NULL, 0), monitor);
+}
+
 static void fake_mmdebstrap(const char *script)
 {
 	static const char *const tools[] = {"mmdebstrap", "newuidmap"};
@@ -305,11 +358,6 @@ TEST(bootstrap_runs_the_tool_and_tells_its_end)
 	CHECK(strstr(out, "arg:--mode=unshare\n") && strstr(out, "arg:--format=tar\n"));
 	CHECK(strstr(out, ",bash-completion,jq,g++\n"));
 	CHECK(strstr(out, "arg:bookworm\narg:-\narg:http://127.0.0.1:1/debian\nenv:\n"));
-}
-
-static bool lives(pid_t pid)
-{
-	return kill(pid, 0) >= 0;
 }
 
 TEST(cancel_leaves_no_process_behind)
