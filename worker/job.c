@@ -39,16 +39,24 @@ static int report(struct job *job, uint64_t done, const char *text)
 	return 0;
 }
 
-int job_tick(struct job *job, uint64_t done, const char *text, struct bg_err **err)
+int job_alive(struct job *job, struct bg_err **err)
 {
 	struct pollfd p = {.fd = job->sock, .events = POLLRDHUP};
+
+	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)))
+		return cancelled(err);
+	return 0;
+}
+
+int job_tick(struct job *job, uint64_t done, const char *text, struct bg_err **err)
+{
 	int64_t now = now_ms();
 
 	if (now < job->next_report)
 		return 0;
 	job->next_report = now + REPORT_MS;
-	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)))
-		return cancelled(err);
+	if (job_alive(job, err) < 0)
+		return -ECANCELED;
 	return report(job, done, text) < 0 ? cancelled(err) : 0;
 }
 

@@ -27,6 +27,8 @@ struct job {
  * whether the other side has gone: then BG_ERR_CANCELLED. text may be NULL.
  */
 int job_tick(struct job *job, uint64_t done, const char *text, struct bg_err **err);
+/* BG_ERR_CANCELLED when the other side has gone. */
+int job_alive(struct job *job, struct bg_err **err);
 /* Waits until fd can be read, or fails with BG_ERR_CANCELLED. */
 int job_wait_readable(struct job *job, int fd, struct bg_err **err);
 
@@ -40,5 +42,7 @@ int job_kernel(struct job *job, json_t **ret, struct bg_err **err);
 int job_vmlinux(struct job *job, json_t **ret, struct bg_err **err);
 int job_fetch(struct job *job, json_t **ret, struct bg_err **err);
 int job_flatten(struct job *job, json_t **ret, struct bg_err **err);
+int job_resolve(struct job *job, json_t **ret, struct bg_err **err);
+int job_blobs(struct job *job, json_t **ret, struct bg_err **err);
 
 #endif

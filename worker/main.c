@@ -18,7 +18,7 @@
 #include "worker/sandbox.h"
 
 /* The table's symbols are upper case, functions are not. */
-enum { COPY, MKFS, UNPACK, KERNEL, VMLINUX, FETCH, FLATTEN };
+enum { COPY, MKFS, UNPACK, KERNEL, VMLINUX, FETCH, FLATTEN, RESOLVE, BLOBS };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
 	[COPY] = job_copy,
@@ -28,11 +28,15 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[VMLINUX] = job_vmlinux,
 	[FETCH] = job_fetch,
 	[FLATTEN] = job_flatten,
+	[RESOLVE] = job_resolve,
+	[BLOBS] = job_blobs,
 };
 
 /* These speak to servers. */
 static const bool uses_net[ARRAY_SIZE(handlers)] = {
 	[FETCH] = true,
+	[RESOLVE] = true,
+	[BLOBS] = true,
 };
 
 static const struct job_row {

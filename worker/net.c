@@ -61,6 +61,7 @@ void transfer_clear(struct transfer *t)
 	free(TAKE_PTR(t->challenge));
 	free(TAKE_PTR(t->type));
 	free(TAKE_PTR(t->complaint));
+	free(TAKE_PTR(t->auth_used));
 	bg_err_free(TAKE_PTR(t->err));
 }
 
@@ -253,7 +254,9 @@ static int begin(struct transfer *t, struct bg_err **err)
 	curl_slist_free_all(t->headers);
 	t->headers = NULL;
 	add_header(t, t->accept);
-	add_header(t, t->auth);
+	free(t->auth_used);
+	t->auth_used = t->auth && *t->auth ? strdup(*t->auth) : NULL;
+	add_header(t, t->auth_used);
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->headers);
 	if (t->post)
 		curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, t->post);
@@ -340,7 +343,7 @@ static const char *complaint(struct transfer *t)
 	return t->complaint;
 }
 
-static int refused(struct transfer *t, struct bg_err **err)
+int transfer_refused(struct transfer *t, struct bg_err **err)
 {
 	const char *why = complaint(t);
 
@@ -372,7 +375,7 @@ static int judge(struct transfer *t, CURLcode code, struct bg_err **err)
 		return 1;
 	if (code != CURLE_OK)
 		return explain(t, code, err);
-	if ((t->status == 401 || t->status == 403) && t->authorize) {
+	if (t->status == 401 && t->authorize && t->tries < TRIES_MAX) {
 		r = t->authorize(t, err);
 		if (r != 0)
 			return r;
@@ -382,7 +385,7 @@ static int judge(struct transfer *t, CURLcode code, struct bg_err **err)
 	if (t->fd < 0)
 		return 0;
 	if (t->status < 200 || t->status >= 300)
-		return refused(t, err);
+		return transfer_refused(t, err);
 	if (t->want == 0 || t->size == t->want)
 		return 0;
 	if (t->tries < TRIES_MAX)
@@ -423,12 +426,13 @@ static int wait_some(
 {
 	for (size_t i = 0; i < n; i++)
 		base += list[i]->size;
-	if (n == 1)
+	if (n == 1 && list[0]->fd >= 0 && !list[0]->want)
 		net->job->total = list[0]->total;
 	/* Short, since a cancellation is looked for after it. */
 	if (curl_multi_poll(net->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)
 		return bg_err_sys(err, BG_ERR_WORKER, EIO, "wait for a server");
-	return job_tick(net->job, base, NULL, err);
+	/* A document on the way to a file is no progress. */
+	return list[0]->fd < 0 ? job_alive(net->job, err) : job_tick(net->job, base, NULL, err);
 }
 
 static int run_all(struct net *net, struct transfer **list, size_t n, unsigned parallel,

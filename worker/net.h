@@ -17,7 +17,7 @@ struct transfer {
 	const char *url;
 	const char *name;   /* in messages: "layer 3 of …" */
 	const char *accept; /* header lines; NULL for none */
-	const char *auth;
+	char *const *auth; /* where the present header line with credentials is; NULL for none */
 	const char *post; /* form to send with POST; NULL: GET */
 	const char *user, *password; /* basic credentials; NULL for none */
 	uint64_t max;	  /* more bytes of body are an error */
@@ -30,7 +30,7 @@ struct transfer {
 	struct digest *digest;
 	uint64_t size;
 	char *text;
-	/* Asked when the server wants credentials (401, 403): sets auth and returns 1, 0 for no. NULL: no. */
+	/* Asked when the server wants credentials (401): 1 to try again, 0 for no. NULL: no. */
 	int (*authorize)(struct transfer *t, struct bg_err **err);
 	void *userdata;
 
@@ -46,6 +46,8 @@ struct transfer {
 	struct net *net;
 	struct bg_err *err;
 	unsigned tries;
+	unsigned authorized; /* authorize's own: how often it got something new for this one */
+	char *auth_used;     /* the line that the last try was sent with */
 	char *complaint; /* start of the body of an answer that refuses */
 	size_t complaint_len;
 };
@@ -65,6 +67,8 @@ BG_DEFINE_UNREF(net, struct net *, net_free)
  */
 int net_run(struct net *net, struct transfer **list, size_t n, unsigned parallel, uint64_t base,
 	struct bg_err **err);
+/* The error for an answer that is no success; for callers that got a document. */
+int transfer_refused(struct transfer *t, struct bg_err **err);
 /* Frees what it gathered, not the digest. */
 void transfer_clear(struct transfer *t);
 

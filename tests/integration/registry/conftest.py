@@ -9,6 +9,8 @@ import threading
 
 import pytest
 
+import registries
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -123,3 +125,10 @@ def out(tmp_path):
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory):
+    r = registries.RealRegistry(tmp_path_factory.mktemp("registry"))
+    yield r
+    r.close()

@@ -19,7 +19,7 @@ class Failed(Exception):
 class Job:
     """Started at once; wait() gives the result or raises Failed."""
 
-    def __init__(self, name, fds, env=None, **params):
+    def __init__(self, name, fds, /, env=None, **params):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         request = json.dumps({"job": name, **params}).encode()
         ours.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
@@ -61,5 +61,5 @@ class Job:
         self.sock.close()
 
 
-def run(name, fds, **params):
+def run(name, fds, /, **params):
     return Job(name, fds, **params).wait()
