@@ -7,20 +7,17 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/name.h"
-#include "daemon/asset/asset.h"
+#include "daemon/asset/image_task.h"
 #include "daemon/engine.h"
 
-enum { SEED_MIB = 64, LOG_TAIL = 4096 };
+enum { LOG_TAIL = 4096 };
 
 struct build_task {
-	struct engine *engine;
-	struct op *op;
-	char *name;
+	struct image_task base;
 	char *log_path;
 	char *suite;
 	char *mirror;
@@ -28,14 +25,13 @@ struct build_task {
 	unsigned n_packages;
 	uint64_t size_mib;
 	struct bootstrap *bootstrap;
-	struct job *job;
 	bool unpacked;
 	bool bootstrapped;
 };
 
 static void task_drop_waits(struct build_task *task)
 {
-	job_free(TAKE_PTR(task->job));
+	job_free(TAKE_PTR(task->base.job));
 	bootstrap_free(TAKE_PTR(task->bootstrap));
 }
 
@@ -46,7 +42,7 @@ static void task_free(void *userdata)
 	task_drop_waits(task);
 	for (unsigned i = 0; i < task->n_packages; i++)
 		free(task->packages[i]);
-	free(task->name);
+	image_task_done(&task->base);
 	free(task->log_path);
 	free(task->suite);
 	free(task->mirror);
@@ -75,7 +71,7 @@ static char *last_error_line(const char *path)
 static void fail(struct build_task *task, struct bg_err *err)
 {
 	task_drop_waits(task);
-	op_step_failed(task->op, err);
+	op_step_failed(task->base.op, err);
 }
 
 static void fail_bootstrap(struct build_task *task, int status)
@@ -88,8 +84,8 @@ static void fail_bootstrap(struct build_task *task, int status)
 		bg_err_hint(&err, "`sudo apt install mmdebstrap uidmap`");
 	} else {
 		bg_err_set(&err, BG_ERR_IMAGE_BUILD, EIO,
-			"mmdebstrap could not make image \"%s\"%s%s", task->name, line ? ": " : "",
-			line ? line : "");
+			"mmdebstrap could not make image \"%s\"%s%s", task->base.name,
+			line ? ": " : "", line ? line : "");
 		bg_err_hint(&err, "its output is in %s", task->log_path);
 	}
 	fail(task, err);
@@ -97,15 +93,14 @@ static void fail_bootstrap(struct build_task *task, int status)
 
 static void complete(struct build_task *task)
 {
-	struct image_row *row = images_find(task->engine->images, task->name);
 	struct bg_err *err = NULL;
 
 	if (!task->unpacked || !task->bootstrapped)
 		return;
-	if (images_complete(task->engine->images, row, &err) < 0)
+	if (images_complete(task->base.engine->images, image_task_row(&task->base), &err) < 0)
 		fail(task, err);
 	else
-		op_step_done(task->op);
+		op_step_done(task->base.op);
 }
 
 static void on_bootstrapped(int status, void *userdata)
@@ -121,28 +116,14 @@ static void on_bootstrapped(int status, void *userdata)
 	complete(task);
 }
 
-static void take_result(struct image_row *row, const json_t *result)
-{
-	const json_t *os = NULL;
-	const char *pretty = NULL;
-	int64_t size = 0;
-
-	(void)bg_json_get_int(result, "size", 0, INT64_MAX, &size);
-	(void)bg_json_get_bool(result, "has_sshd", &row->has_sshd);
-	if (bg_json_get_obj(result, "os_release", &os) >= 0 &&
-		bg_json_get_str(os, "PRETTY_NAME", &pretty) >= 0)
-		row->os = strdup(pretty);
-	row->size_bytes = (uint64_t)size;
-}
-
 static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct build_task *task = userdata;
 	struct bg_err *failed = bg_err_copy(err);
 
 	if (!err)
-		take_result(images_find(task->engine->images, task->name), result);
-	job_free(TAKE_PTR(task->job)); /* err and result go with it */
+		image_task_take_rootfs(&task->base, result);
+	job_free(TAKE_PTR(task->base.job)); /* err and result go with it */
 	/* mmdebstrap's own end tells more than its broken stream; a full disk is ours to tell */
 	if (failed && task->bootstrap && failed->code != BG_ERR_NO_SPACE) {
 		bg_err_free(failed);
@@ -165,36 +146,34 @@ static void on_progress(const json_t *progress, void *userdata)
 	if (bg_json_get_int(progress, "done", 0, INT64_MAX, &done) < 0 || done == 0)
 		return;
 	(void)bg_json_get_str(progress, "unit", &unit);
-	op_set_text(task->op, "packing the root file system");
+	op_set_text(task->base.op, "packing the root file system");
 	op_set_progress(
-		task->op, (uint64_t)done, 0, bg_streq(unit, "entries") ? "entries" : "bytes");
+		task->base.op, (uint64_t)done, 0, bg_streq(unit, "entries") ? "entries" : "bytes");
 }
 
-static int start_unpack(struct build_task *task, int tar_fd, const char *dir, struct bg_err **err)
+static int start_unpack(struct build_task *task, int tar_fd, struct bg_err **err)
 {
-	struct image_row *row = images_find(task->engine->images, task->name);
 	_close_ int rootfs = -1, seed = -1;
-	int r = asset_output(dir, "rootfs.ext4", &row->rootfs, &rootfs, err);
+	int r = image_task_outputs(&task->base, &rootfs, &seed, err);
 
-	if (r >= 0)
-		r = asset_output(dir, "work-seed.ext4", &row->work_seed, &seed, err);
 	if (r < 0)
 		return r;
-	return job_start(task->engine->jobs, JOB_UNPACK,
+	return job_start(task->base.engine->jobs, JOB_UNPACK,
 		json_pack("{s:I, s:I}", "size", (json_int_t)(task->size_mib * MIB), "seed_size",
-			(json_int_t)(SEED_MIB * MIB)),
-		(int[]){tar_fd, rootfs, seed}, 3, on_progress, on_unpacked, task, &task->job, err);
+			(json_int_t)(IMAGE_SEED_MIB * MIB)),
+		(int[]){tar_fd, rootfs, seed}, 3, on_progress, on_unpacked, task, &task->base.job,
+		err);
 }
 
 static int open_log(struct build_task *task, int *ret, struct bg_err **err)
 {
-	task->log_path = image_build_log(task->engine, task->name);
+	task->log_path = image_build_log(task->base.engine, task->base.name);
 	if (!task->log_path)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	*ret = open(task->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*ret < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", task->log_path);
-	op_set_log(task->op, task->log_path);
+	op_set_log(task->base.op, task->log_path);
 	return 0;
 }
 
@@ -214,25 +193,21 @@ static int start_bootstrap(struct build_task *task, int tar_fd, struct bg_err **
 		return r;
 	spec.log_fd = log;
 	return monitor_bootstrap_start(
-		task->engine->monitor, &spec, on_bootstrapped, task, &task->bootstrap, err);
+		task->base.engine->monitor, &spec, on_bootstrapped, task, &task->bootstrap, err);
 }
 
 static int step_build(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct build_task *task = ctx;
 	_close_ int read_end = -1, write_end = -1;
-	_free_ char *dir = NULL;
 	int fds[2], r;
 
-	task->op = op;
-	r = images_make_dir(task->engine->images, task->name, &dir, err);
-	if (r < 0)
-		return r;
+	task->base.op = op;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, errno, "make a pipe");
 	read_end = fds[0];
 	write_end = fds[1];
-	r = start_unpack(task, read_end, dir, err);
+	r = start_unpack(task, read_end, err);
 	if (r >= 0)
 		r = start_bootstrap(task, write_end, err);
 	if (r < 0) {
@@ -248,50 +223,18 @@ static void step_cancel(struct op *op, void *ctx)
 	task_drop_waits(ctx);
 }
 
-static int undo_build(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct build_task *task = ctx;
-
-	(void)op;
-	return images_drop(task->engine->images, task->name, err);
-}
-
-static void finish(struct op *op, void *ctx, const struct bg_err *err)
-{
-	struct build_task *task = ctx;
-	const struct image_row *row = images_find(task->engine->images, task->name);
-
-	if (!err && row)
-		op_set_result(op, image_to_json(task->engine->images, row));
-}
-
 static const struct op_step steps[] = {
 	{"packages", "fetching and installing packages", false, step_build, step_cancel,
-		undo_build},
+		image_task_undo},
 };
 
 static const struct op_plan plan = {
 	.kind = "image.build",
 	.steps = steps,
 	.n_steps = ARRAY_SIZE(steps),
-	.finish = finish,
+	.finish = image_task_finish,
 	.ctx_free = task_free,
 };
-
-static int pick_kernel(struct engine *engine, const struct image_build_request *request,
-	const char **ret, struct bg_err **err)
-{
-	const struct kernel_row *kernel;
-
-	*ret = request->kernel ? request->kernel : kernels_only(engine->kernels);
-	if (*ret)
-		return kernels_get(engine->kernels, *ret, &kernel, err);
-	bg_err_set(err, BG_ERR_KERNEL_NOT_FOUND, ENOENT,
-		"which kernel should image \"%s\" boot with?", request->name);
-	bg_err_hint(err, "name it with --kernel; `banger kernel list` shows what there is, `banger "
-			 "kernel import` adds one");
-	return -ENOENT;
-}
 
 static int check_packages(const struct image_build_request *request, struct bg_err **err)
 {
@@ -306,25 +249,6 @@ static int check_packages(const struct image_build_request *request, struct bg_e
 	return 0;
 }
 
-static int insert_row(
-	struct engine *engine, const char *name, const char *kernel, struct bg_err **err)
-{
-	struct image_row *row = calloc(1, sizeof(*row));
-
-	if (!row)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	row->name = strdup(name);
-	row->kernel = strdup(kernel);
-	row->source = strdup("build");
-	row->managed = true;
-	row->created_at = time(NULL);
-	if (!row->name || !row->kernel || !row->source) {
-		image_row_free(row);
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	}
-	return images_add(engine->images, row, err);
-}
-
 static int task_new(
 	struct engine *engine, const struct image_build_request *request, struct build_task **ret)
 {
@@ -332,12 +256,10 @@ static int task_new(
 
 	if (!task)
 		return -ENOMEM;
-	task->engine = engine;
 	task->size_mib = request->size_mib;
-	task->name = strdup(request->name);
 	task->suite = strdup(request->suite ? request->suite : "bookworm");
 	task->mirror = request->mirror ? strdup(request->mirror) : NULL;
-	if (!task->name || !task->suite)
+	if (image_task_init(&task->base, engine, request->name) < 0 || !task->suite)
 		goto fail;
 	for (; task->n_packages < request->n_packages; task->n_packages++) {
 		task->packages[task->n_packages] = strdup(request->packages[task->n_packages]);
@@ -363,14 +285,14 @@ int image_build(struct engine *engine, const struct image_build_request *request
 	r = images_check_free(engine->images, request->name, err);
 	if (r < 0)
 		return r;
-	r = pick_kernel(engine, request, &kernel, err);
+	r = image_pick_kernel(engine, request->name, request->kernel, "--kernel", &kernel, err);
 	if (r >= 0)
 		r = check_packages(request, err);
 	if (r < 0)
 		return r;
 	if (task_new(engine, request, &task) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	r = insert_row(engine, request->name, kernel, err);
+	r = image_insert(engine, request->name, kernel, "build", err);
 	if (r < 0) {
 		task_free(task);
 		return r;

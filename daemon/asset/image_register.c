@@ -8,51 +8,37 @@
 #include "common/json.h"
 #include "common/name.h"
 #include "daemon/asset/asset.h"
+#include "daemon/asset/image_task.h"
 #include "daemon/engine.h"
 
 /* Where ext2, 3 and 4 keep their magic number: superblock at 1024, s_magic at 56 in it
  * (linux/fs/ext4/ext4.h). */
 enum { EXT_MAGIC_OFFSET = 1024 + 56, EXT_MAGIC = 0xef53 };
-enum { SEED_MIB = 64, SEED_ROOT_MODE = 0700 };
-
-struct register_task {
-	struct engine *engine;
-	struct op *op;
-	struct job *job;
-	char *name;
-};
+enum { SEED_ROOT_MODE = 0700 };
 
 static void task_free(void *userdata)
 {
-	struct register_task *task = userdata;
+	struct image_task *task = userdata;
 
-	job_free(task->job);
-	free(task->name);
+	image_task_done(task);
 	free(task);
 }
 
 static void on_made(const json_t *result, struct bg_err *err, void *userdata)
 {
-	struct register_task *task = userdata;
-	struct image_row *row = images_find(task->engine->images, task->name);
-	struct bg_err *failed = NULL;
+	struct image_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
 
 	(void)result;
-	if (err)
-		failed = bg_err_copy(err);
-	else
-		(void)images_complete(task->engine->images, row, &failed);
-	job_free(TAKE_PTR(task->job)); /* err goes with it */
-	if (failed)
-		op_step_failed(task->op, failed);
-	else
-		op_step_done(task->op);
+	if (!err)
+		(void)images_complete(task->engine->images, image_task_row(task), &failed);
+	image_task_end_step(task, failed);
 }
 
 static int step_seed(struct op *op, void *ctx, struct bg_err **err)
 {
-	struct register_task *task = ctx;
-	struct image_row *row = images_find(task->engine->images, task->name);
+	struct image_task *task = ctx;
+	struct image_row *row = image_task_row(task);
 	_free_ char *dir = NULL;
 	_close_ int fd = -1;
 	int r = images_make_dir(task->engine->images, task->name, &dir, err);
@@ -63,46 +49,21 @@ static int step_seed(struct op *op, void *ctx, struct bg_err **err)
 	if (r < 0)
 		return r;
 	r = job_start(task->engine->jobs, JOB_MKFS,
-		json_pack("{s:I, s:s, s:i}", "size", (json_int_t)(SEED_MIB * MIB), "label", "work",
-			"root_mode", SEED_ROOT_MODE),
+		json_pack("{s:I, s:s, s:i}", "size", (json_int_t)(IMAGE_SEED_MIB * MIB), "label",
+			"work", "root_mode", SEED_ROOT_MODE),
 		&fd, 1, NULL, on_made, task, &task->job, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
-static void step_cancel(struct op *op, void *ctx)
-{
-	struct register_task *task = ctx;
-
-	(void)op;
-	job_free(TAKE_PTR(task->job));
-}
-
-static int undo_seed(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct register_task *task = ctx;
-
-	(void)op;
-	return images_drop(task->engine->images, task->name, err);
-}
-
-static void finish(struct op *op, void *ctx, const struct bg_err *err)
-{
-	struct register_task *task = ctx;
-	const struct image_row *row = images_find(task->engine->images, task->name);
-
-	if (!err && row)
-		op_set_result(op, image_to_json(task->engine->images, row));
-}
-
 static const struct op_step steps[] = {
-	{"seed", "making a blank work disk", false, step_seed, step_cancel, undo_seed},
+	{"seed", "making a blank work disk", false, step_seed, image_task_cancel, image_task_undo},
 };
 
 static const struct op_plan plan = {
 	.kind = "image.register",
 	.steps = steps,
 	.n_steps = ARRAY_SIZE(steps),
-	.finish = finish,
+	.finish = image_task_finish,
 	.ctx_free = task_free,
 };
 
@@ -170,7 +131,7 @@ static int fill_row(
 int image_register(struct engine *engine, const struct image_register_request *request,
 	struct op **ret, struct bg_err **err)
 {
-	struct register_task *task;
+	struct image_task *task;
 	struct image_row *row;
 	uint64_t size = 0;
 	int r = check_request(engine, request, &size, err);
@@ -178,12 +139,12 @@ int image_register(struct engine *engine, const struct image_register_request *r
 	if (r < 0)
 		return r;
 	task = calloc(1, sizeof(*task));
-	if (!task || !(task->name = strdup(request->name)) || fill_row(request, size, &row) < 0) {
+	if (!task || image_task_init(task, engine, request->name) < 0 ||
+		fill_row(request, size, &row) < 0) {
 		if (task)
 			task_free(task);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	task->engine = engine;
 	r = images_add(engine->images, row, err);
 	if (r < 0) {
 		task_free(task);

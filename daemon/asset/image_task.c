@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: ISC */
+/* See image_task.h. */
+#include "daemon/asset/image_task.h"
+
+#include <time.h>
+
+#include "common/json.h"
+#include "daemon/asset/asset.h"
+#include "daemon/engine.h"
+
+int image_task_init(struct image_task *task, struct engine *engine, const char *name)
+{
+	task->engine = engine;
+	task->name = strdup(name);
+	return task->name ? 0 : -ENOMEM;
+}
+
+void image_task_done(struct image_task *task)
+{
+	job_free(TAKE_PTR(task->job));
+	free(TAKE_PTR(task->name));
+}
+
+struct image_row *image_task_row(const struct image_task *task)
+{
+	return images_find(task->engine->images, task->name);
+}
+
+void image_task_end_step(struct image_task *task, struct bg_err *err)
+{
+	job_free(TAKE_PTR(task->job));
+	if (err)
+		op_step_failed(task->op, err);
+	else
+		op_step_done(task->op);
+}
+
+int image_task_outputs(struct image_task *task, int *ret_rootfs, int *ret_seed, struct bg_err **err)
+{
+	struct image_row *row = image_task_row(task);
+	_close_ int rootfs = -1, seed = -1;
+	_free_ char *dir = NULL;
+	int r = images_make_dir(task->engine->images, task->name, &dir, err);
+
+	if (r >= 0)
+		r = asset_output(dir, "rootfs.ext4", &row->rootfs, &rootfs, err);
+	if (r >= 0)
+		r = asset_output(dir, "work-seed.ext4", &row->work_seed, &seed, err);
+	if (r < 0)
+		return r;
+	*ret_rootfs = TAKE_FD(rootfs);
+	*ret_seed = TAKE_FD(seed);
+	return 0;
+}
+
+void image_task_take_rootfs(struct image_task *task, const json_t *result)
+{
+	struct image_row *row = image_task_row(task);
+	const json_t *os = NULL;
+	const char *pretty = NULL;
+	int64_t size = 0;
+
+	(void)bg_json_get_int(result, "size", 0, INT64_MAX, &size);
+	(void)bg_json_get_bool(result, "has_sshd", &row->has_sshd);
+	if (bg_json_get_obj(result, "os_release", &os) >= 0 &&
+		bg_json_get_str(os, "PRETTY_NAME", &pretty) >= 0)
+		row->os = strdup(pretty);
+	row->size_bytes = (uint64_t)size;
+}
+
+void image_task_cancel(struct op *op, void *ctx)
+{
+	struct image_task *task = ctx;
+
+	(void)op;
+	job_free(TAKE_PTR(task->job));
+}
+
+int image_task_undo(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct image_task *task = ctx;
+
+	(void)op;
+	return images_drop(task->engine->images, task->name, err);
+}
+
+void image_task_finish(struct op *op, void *ctx, const struct bg_err *err)
+{
+	struct image_task *task = ctx;
+	const struct image_row *row = image_task_row(task);
+
+	if (!err && row)
+		op_set_result(op, image_to_json(task->engine->images, row));
+}
+
+int image_pick_kernel(struct engine *engine, const char *name, const char *wanted, const char *flag,
+	const char **ret, struct bg_err **err)
+{
+	const struct kernel_row *kernel;
+
+	*ret = wanted ? wanted : kernels_only(engine->kernels);
+	if (*ret)
+		return kernels_get(engine->kernels, *ret, &kernel, err);
+	bg_err_set(err, BG_ERR_KERNEL_NOT_FOUND, ENOENT,
+		"which kernel should image \"%s\" boot with?", name);
+	bg_err_hint(err,
+		"name it with %s; `banger kernel list` shows what there is, `banger kernel "
+		"import` adds one",
+		flag);
+	return -ENOENT;
+}
+
+int image_insert(struct engine *engine, const char *name, const char *kernel, const char *source,
+	struct bg_err **err)
+{
+	_unref_(image_row) struct image_row *row = calloc(1, sizeof(*row));
+
+	if (!row)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	row->name = strdup(name);
+	row->kernel = strdup(kernel);
+	row->source = strdup(source);
+	row->managed = true;
+	row->created_at = time(NULL);
+	if (!row->name || !row->kernel || !row->source)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return images_add(engine->images, TAKE_PTR(row), err);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * image_task.h: what every operation that makes an image has in common: the name, the job under way,
+ * how it is taken back and what it tells at its end. A task struct starts with an image_task; its
+ * step and plan functions then serve as they are.
+ */
+#ifndef IMAGE_TASK_H
+#define IMAGE_TASK_H
+
+#include <jansson.h>
+
+#include "common/err.h"
+#include "daemon/store/store.h"
+
+struct engine;
+struct job;
+struct op;
+
+/* Default of a work seed made for an image. */
+#define IMAGE_SEED_MIB 64
+
+struct image_task {
+	struct engine *engine;
+	struct op *op; /* set by the step that runs */
+	struct job *job; /* of the step that waits, or NULL */
+	char *name;
+};
+
+/* -ENOMEM. */
+int image_task_init(struct image_task *task, struct engine *engine, const char *name);
+/* Frees what it has, not itself. */
+void image_task_done(struct image_task *task);
+struct image_row *image_task_row(const struct image_task *task);
+/* The end of a step that waited; err is taken. The job goes. */
+void image_task_end_step(struct image_task *task, struct bg_err *err);
+/* Opens <image>/rootfs.ext4 and work-seed.ext4 as outputs and notes their paths in the row; the fds are the caller's. */
+int image_task_outputs(struct image_task *task, int *ret_rootfs, int *ret_seed, struct bg_err **err);
+/* What the result of unpack or flatten says about the root file system goes to the row. */
+void image_task_take_rootfs(struct image_task *task, const json_t *result);
+
+/* For struct op_step and struct op_plan: ctx is the task. */
+void image_task_cancel(struct op *op, void *ctx);
+int image_task_undo(struct op *op, void *ctx, struct bg_err **err);
+void image_task_finish(struct op *op, void *ctx, const struct bg_err *err);
+
+/* wanted, or the only kernel there is when it is NULL: borrowed. flag is how the command names one. */
+int image_pick_kernel(struct engine *engine, const char *name, const char *wanted, const char *flag,
+	const char **ret, struct bg_err **err);
+/* Enters a managed image that is being made. */
+int image_insert(struct engine *engine, const char *name, const char *kernel, const char *source,
+	struct bg_err **err);
+
+#endif
