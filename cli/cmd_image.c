@@ -157,6 +157,62 @@ static int image_register(struct cli *cli, const struct args *args, struct bg_er
 		cli, "register image", name, ROUTE_IMAGE_REGISTER, TAKE_PTR(body), report_made);
 }
 
+static void report_pulled(struct cli *cli, const struct job *job)
+{
+	const json_t *image = json_object_get(job->op, "result");
+	char took[DURATION_TEXT], size[BG_SIZE_TEXT];
+	const struct term *t = &cli->out;
+	const char *name = render_text(image, "name");
+
+	fprintf(t->file, "%s is now image %s%s%s, %s on disk, in %s\n",
+		render_text(image, "source"), term_style(t, STYLE_BOLD), name, term_plain(t),
+		bg_size_print((uint64_t)render_int(image, "real_bytes"), size),
+		render_duration((uint64_t)render_int(job->op, "elapsed_ms"), took));
+	if (t->tty)
+		fprintf(t->file, "%s  banger vm create --image %s%s\n", term_style(t, STYLE_DIM),
+			name, term_plain(t));
+}
+
+static int image_pull(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *ref = args->positional[0], *name = args_value(args, "--name");
+	_json_ json_t *body = json_object();
+	uint64_t size = 0;
+	int r = name ? bg_name_check("image", name, err) : 0;
+
+	if (r >= 0)
+		r = args_size_mib(args, "--size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &size, err);
+	if (r < 0)
+		return r;
+	set_text(body, "ref", ref);
+	set_text(body, "name", name);
+	set_text(body, "kernel", args_value(args, "--kernel-ref"));
+	if (size)
+		json_object_set_new(body, "size_mib", json_integer((json_int_t)size));
+	return job_run_one(cli, "pull image", ref, ROUTE_IMAGE_PULL, TAKE_PTR(body), report_pulled);
+}
+
+static int image_prune(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_json_ json_t *reply = NULL;
+	char size[BG_SIZE_TEXT];
+	int64_t files;
+	int r = client_call(cli, CLIENT_START, ROUTE_IMAGE_PRUNE, NULL, NULL, &reply, err);
+
+	if (r < 0)
+		return r;
+	files = render_int(reply, "files");
+	if (cli->json)
+		render_json(&cli->out, reply);
+	else if (files == 0)
+		fprintf(cli->out.file, "no layers are kept: nothing to remove\n");
+	else
+		fprintf(cli->out.file, "%lld layer%s removed, %s freed\n", (long long)files,
+			files == 1 ? "" : "s",
+			bg_size_print((uint64_t)render_int(reply, "bytes"), size));
+	return BG_EXIT_OK;
+}
+
 static int image_delete(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	return job_run_one(
@@ -270,6 +326,14 @@ static const struct flag build_flags[] = {
 	FLAG_TIMING,
 	FLAG_END,
 };
+static const struct flag pull_flags[] = {
+	{"--name", "NAME", ARG_NEW, "the image's name; without, the last word of the reference"},
+	{"--kernel-ref", "NAME", ARG_KERNEL, "the kernel its VMs boot"},
+	{"--size", "SIZE", ARG_SIZE, "of the file system; VMs may have larger ones"},
+	FLAG_JSON,
+	FLAG_TIMING,
+	FLAG_END,
+};
 static const struct flag register_flags[] = {
 	{"--name", "NAME", ARG_NEW, "the image's name"},
 	{"--rootfs", "FILE", ARG_FILE, "an ext4 file system"},
@@ -299,6 +363,28 @@ const struct command image_commands[] = {
 		.example = "banger image register --name mine --rootfs ./rootfs.ext4 "
 			   "--kernel-ref debian",
 		.run = image_register},
+	{.path = "image pull",
+		.kind = ARG_TEXT,
+		.min_args = 1,
+		.max_args = 1,
+		.flags = pull_flags,
+		.usage = "REFERENCE",
+		.summary = "make an image of a container image in a registry",
+		.details =
+			"REFERENCE is [HOST[:PORT]/]NAME[:TAG][@sha256:...]; without a host it is "
+			"Docker Hub's. Credentials are those of `podman login` or `docker login`. "
+			"Layers are kept for the next pull; one that was interrupted goes on where "
+			"it ended.",
+		.example = "banger image pull debian:12 --name bookworm\n"
+			   "banger image pull localhost:5000/team/dev",
+		.run = image_pull},
+	{.path = "image prune",
+		.flags = print_flags,
+		.usage = "",
+		.summary = "remove the layers kept of pulled images",
+		.details = "Images stay as they are; the next pull fetches its layers again.",
+		.example = "banger image prune",
+		.run = image_prune},
 	{.path = "image list",
 		.alias = "image ls",
 		.flags = print_flags,

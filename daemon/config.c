@@ -19,6 +19,7 @@ enum kind {
 	KIND_PATH,
 	KIND_NAME,
 	KIND_RESOLVER,
+	KIND_HOSTS,
 	KIND_VCPUS,
 	KIND_SECONDS,
 	KIND_TAPS,
@@ -155,6 +156,17 @@ static int set_resolver(
 	return set_string(l, key, text);
 }
 
+static int set_hosts(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789.-:[], ";
+
+	if (text[strspn(text, allowed)])
+		return bad(l, line, "use \"HOST:PORT HOST2\", without http:// or a path",
+			"%s: \"%.60s\" is no list of hosts", key->name, text);
+	return set_string(l, key, text);
+}
+
 static bool is_number(enum kind kind)
 {
 	return kind == KIND_VCPUS || kind == KIND_SECONDS || kind == KIND_TAPS;
@@ -205,6 +217,8 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 		return set_name(l, key, text, line);
 	case KIND_RESOLVER:
 		return set_resolver(l, key, text, line);
+	case KIND_HOSTS:
+		return set_hosts(l, key, text, line);
 	case KIND_VCPUS:
 	case KIND_SECONDS:
 	case KIND_TAPS:

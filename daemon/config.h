@@ -28,6 +28,8 @@ struct config {
 	uint64_t disk_reserve_mib;   /* VMs are paused before less is free */
 	char *dns; /* "system", an address, or "" for no name server */
 	unsigned tap_pool;	     /* taps kept ready */
+	uint64_t layer_cache_mib;    /* kept of pulled container images */
+	char *insecure_registries;   /* hosts separated by blanks or commas */
 	unsigned boot_timeout_s;     /* VMM start to guest ready */
 };
 

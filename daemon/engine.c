@@ -14,6 +14,7 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "daemon/asset/blobs.h"
 #include "daemon/boot.h"
 #include "daemon/companion.h"
 #include "daemon/dns/dns.h"
@@ -173,6 +174,8 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 	if (r >= 0)
 		r = images_new(engine, &engine->images, err);
 	if (r >= 0)
+		r = blobs_new(engine, &engine->blobs, err);
+	if (r >= 0)
 		r = vms_new(engine, &engine->vms, err);
 	if (r >= 0 && tap_pool_new(engine, engine->config->tap_pool, &engine->pool) < 0)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
@@ -228,6 +231,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	space_free(engine->space);
 	tap_pool_free(engine->pool);
 	vms_free(engine->vms);
+	blobs_free(engine->blobs);
 	images_free(engine->images);
 	kernels_free(engine->kernels);
 	keys_free(engine->keys);

@@ -25,6 +25,7 @@
 #include "daemon/vm/space.h"
 #include "daemon/vm/vm.h"
 
+struct blobs;
 struct console;
 struct dns;
 struct helpers;
@@ -62,6 +63,7 @@ struct engine {
 	struct keys *keys;
 	struct kernels *kernels;
 	struct images *images;
+	struct blobs *blobs;
 	struct vms *vms;
 	struct tap_pool *pool;
 	struct helpers *helpers;

@@ -24,6 +24,8 @@
 #define api_IMAGE_LIST     api_image_list
 #define api_IMAGE_BUILD    api_image_build
 #define api_IMAGE_REGISTER api_image_register
+#define api_IMAGE_PULL     api_image_pull
+#define api_IMAGE_PRUNE    api_image_prune
 #define api_IMAGE_SHOW     api_image_show
 #define api_IMAGE_DELETE   api_image_delete
 #define api_KERNEL_LIST    api_kernel_list

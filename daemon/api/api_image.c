@@ -3,10 +3,12 @@
 #include "common/json.h"
 #include "daemon/api/api.h"
 #include "daemon/api/api_util.h"
+#include "daemon/asset/blobs.h"
 #include "daemon/engine.h"
 
 static const char *const build_fields[] = {
 	"name", "kernel", "packages", "size_mib", "suite", "mirror", NULL};
+static const char *const pull_fields[] = {"ref", "name", "kernel", "size_mib", NULL};
 static const char *const register_fields[] = {"name", "rootfs", "kernel", NULL};
 
 void api_image_list(struct http_call *call, struct engine *engine)
@@ -100,6 +102,48 @@ void api_image_register(struct http_call *call, struct engine *engine)
 	if (parse_register(http_call_body(call), &request, &err) >= 0)
 		(void)image_register(engine, &request, &op, &err);
 	api_reply_op(call, op, err);
+}
+
+static int parse_pull(const json_t *body, struct image_pull_request *request, struct bg_err **err)
+{
+	int64_t size = 0;
+	int r = api_only_fields(body, pull_fields, err);
+
+	if (r >= 0)
+		r = bg_json_need_str(body, "ref", BG_ERR_BAD_REQUEST, &request->ref, err);
+	if (r >= 0)
+		r = bg_json_or_str(body, "name", BG_ERR_BAD_REQUEST, &request->name, err);
+	if (r >= 0)
+		r = bg_json_or_str(body, "kernel", BG_ERR_BAD_REQUEST, &request->kernel, err);
+	if (r >= 0)
+		r = bg_json_or_int(body, "size_mib", BG_ERR_BAD_REQUEST, BG_DISK_MIB_MIN,
+			BG_DISK_MIB_MAX, &size, err);
+	request->size_mib = (uint64_t)size;
+	return r;
+}
+
+void api_image_pull(struct http_call *call, struct engine *engine)
+{
+	struct image_pull_request request = {0};
+	struct bg_err *err = NULL;
+	struct op *op = NULL;
+
+	if (parse_pull(http_call_body(call), &request, &err) >= 0)
+		(void)image_pull(engine, &request, &op, &err);
+	api_reply_op(call, op, err);
+}
+
+void api_image_prune(struct http_call *call, struct engine *engine)
+{
+	struct bg_err *err = NULL;
+	unsigned files = 0;
+	uint64_t bytes = 0;
+
+	if (blobs_prune(engine->blobs, &files, &bytes, &err) < 0)
+		http_reply_error(call, err);
+	else
+		http_reply(call, 200,
+			json_pack("{s:i, s:I}", "files", (int)files, "bytes", (json_int_t)bytes));
 }
 
 void api_image_delete(struct http_call *call, struct engine *engine)

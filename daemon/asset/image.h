@@ -52,6 +52,16 @@ struct image_register_request {
 int image_register(struct engine *engine, const struct image_register_request *request, struct op **ret,
 	struct bg_err **err);
 
+/* ref: as oci_ref.h has it. */
+struct image_pull_request {
+	const char *ref;
+	const char *name;   /* NULL: after the ref */
+	const char *kernel; /* NULL: the only kernel there is */
+	uint64_t size_mib;  /* 0: content and some room */
+};
+int image_pull(struct engine *engine, const struct image_pull_request *request, struct op **ret,
+	struct bg_err **err);
+
 int image_delete(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);
 
 /* For image_build.c and image_register.c: the list. row is taken, also on failure. */

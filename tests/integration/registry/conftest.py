@@ -2,14 +2,25 @@
 """Servers on loopback for what fetches: one that can be told to misbehave, and a real registry."""
 import hashlib
 import http.server
+import json
 import os
+import shutil
 import ssl
 import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
 import registries
+
+LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib")
+sys.path.insert(0, LIB)
+
+from hostuser import HostUser, is_root  # noqa: E402
+
+BUILD = os.environ.get("BANGER_BUILD", "build")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -132,3 +143,100 @@ def real(tmp_path_factory):
     r = registries.RealRegistry(tmp_path_factory.mktemp("registry"))
     yield r
     r.close()
+
+
+class Host:
+    """An ordinary user with banger in its home and a kernel named k, which never runs here."""
+
+    def __init__(self, user):
+        self.user = user
+        for name in ("cli/banger", "daemon/bangerd", "worker/banger-worker", "guest/banger-init"):
+            os.makedirs(os.path.join(user.home, os.path.dirname(name)), 0o755, exist_ok=True)
+            shutil.copy(os.path.join(BUILD, name), os.path.join(user.home, name))
+        self.cache = user.home + "/.cache/banger/blobs"
+        self.state = user.home + "/.local/state/banger"
+        self.env = user.env(BANGER_PRIVHELPER="/nowhere/helper")
+
+    def banger(self, *args, ok=True):
+        r = self.user.run([self.user.home + "/cli/banger", *args], env=self.env, capture_output=True, text=True)
+        assert not ok or r.returncode == 0, r.stdout + r.stderr
+        return r
+
+    def json(self, *args):
+        return json.loads(self.banger(*args, "--json").stdout)
+
+    def start(self, *args):
+        """A command that goes on."""
+        return self.user.popen([self.user.home + "/cli/banger", *args], env=self.env, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def write(self, name, text):
+        path = os.path.join(self.user.home, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as f:
+            f.write(text)
+        subprocess.run(["chown", "-R", self.user.name, os.path.join(self.user.home, name.split("/")[0])], check=True)
+
+    def kernel(self):
+        # Any program for x86-64 passes as a vmlinux.
+        shutil.copy(os.path.join(BUILD, "guest/banger-init"), self.user.home + "/vmlinux")
+        self.banger("kernel", "import", self.user.home + "/vmlinux", "--name", "k")
+
+    def images(self):
+        return [i["name"] for i in self.json("image", "list")]
+
+    def folders(self):
+        """Of images, whole or not."""
+        path = self.state + "/images"
+        return os.listdir(path) if os.path.exists(path) else []
+
+    def last_operation(self):
+        r = self.user.run(["curl", "-s", "--unix-socket", self.user.runtime + "/banger/bangerd.sock", "http://banger/v1/operations"],
+                          capture_output=True, check=True)
+        return json.loads(r.stdout)["operations"][0]
+
+    def blobs(self, kind="sha256"):
+        try:
+            return sorted(os.listdir(f"{self.cache}/{kind}"))
+        except FileNotFoundError:
+            return []
+
+    def processes(self, name):
+        r = subprocess.run(["pgrep", "-u", self.user.name, "-x", name], capture_output=True, text=True)
+        return [int(pid) for pid in r.stdout.split()]
+
+    def end(self):
+        self.banger("daemon", "stop", ok=False)
+        subprocess.run(["pkill", "-KILL", "-u", self.user.name])
+
+
+@pytest.fixture(scope="session")
+def session_host():
+    if not is_root():
+        pytest.skip("needs root: it makes a user to run bangerd as")
+    with HostUser("bgt-pull") as user:
+        os.chmod(user.home, 0o700)
+        h = Host(user)
+        h.kernel()
+        yield h
+        h.end()
+
+
+@pytest.fixture
+def host(session_host):
+    """Without images, cache and configuration of other tests."""
+    yield session_host
+    for name in session_host.images():
+        session_host.banger("image", "delete", name)
+    session_host.banger("image", "prune")
+
+
+def wait_for(what, seconds=60):
+    """The first true value that what() gives; bounded."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = what()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"never happened within {seconds} s: {what}")
