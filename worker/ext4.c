@@ -314,8 +314,8 @@ int ext4_drop_inode(struct ext4 *e, const struct ext4_node *node)
 
 	if (r < 0)
 		return r;
-	if (node->type == S_IFDIR || inode.i_links_count <= 1)
-		return free_inode(e, node->ino, node->type, &inode);
+	if (ext4_type(node) == S_IFDIR || inode.i_links_count <= 1)
+		return free_inode(e, node->ino, ext4_type(node), &inode);
 	inode.i_links_count--;
 	return ext4_write_inode(e, node->ino, &inode);
 }
@@ -390,7 +390,7 @@ static int long_symlink(struct ext4 *e, struct ext4_node *n, struct ext2_inode_l
 
 	if (r < 0)
 		return r;
-	memcpy(block, n->target, strlen(n->target));
+	memcpy(block, ext4_target(e, n), inode->i_size);
 	r = ext4_pwrite(e, block, sizeof(block), run.physical * EXT4_BLOCK);
 	if (r < 0)
 		return r;
@@ -411,12 +411,10 @@ int ext4_symlink(struct ext4 *e, const char *path, const char *target, const str
 	if (len == 0 || len >= EXT4_BLOCK)
 		return len ? -ENAMETOOLONG : -EINVAL;
 	r = ext4_tree_place(e, path, S_IFLNK, &n);
-	if (r < 0)
-		return r;
-	n->target = strdup(target);
-	if (!n->target)
-		return -ENOMEM;
-	r = ext4_new_inode(e, S_IFLNK, &n->ino);
+	if (r >= 0)
+		r = ext4_tree_set_target(e, n, target);
+	if (r >= 0)
+		r = ext4_new_inode(e, S_IFLNK, &n->ino);
 	if (r < 0)
 		return r;
 	if (ret)
@@ -432,19 +430,20 @@ int ext4_symlink(struct ext4 *e, const char *path, const char *target, const str
 
 int ext4_link(struct ext4 *e, const char *path, const char *target)
 {
-	_free_ char *to = NULL; /* of a symbolic link */
 	struct ext2_inode_large inode;
 	struct ext4_node *from, *n;
-	uint32_t ino;
+	uint32_t ino, to;
+	mode_t type;
 	int r = ext4_tree_find(e, target, false, &from);
 
 	if (r < 0)
 		return r;
-	if (from->type == S_IFDIR)
+	type = ext4_type(from);
+	if (type == S_IFDIR)
 		return -EISDIR;
-	if (from->type == S_IFLNK && !(to = strdup(from->target)))
-		return -ENOMEM;
+	/* from may be the very node that the new name replaces. */
 	ino = from->ino;
+	to = from->target;
 	r = ext4_read_inode(e, ino, &inode);
 	if (r < 0)
 		return r;
@@ -454,12 +453,11 @@ int ext4_link(struct ext4 *e, const char *path, const char *target)
 	inode.i_links_count++;
 	r = ext4_write_inode(e, ino, &inode);
 	if (r >= 0)
-		r = ext4_tree_place(e, path, from->type, &n);
+		r = ext4_tree_place(e, path, type, &n);
 	if (r < 0)
 		return r;
 	n->ino = ino;
-	if (to)
-		n->target = TAKE_PTR(to);
+	n->target = to; /* nobody changes the text */
 	return 0;
 }
 
@@ -485,7 +483,7 @@ int ext4_lookup(struct ext4 *e, const char *path, struct ext4_node **ret)
 
 mode_t ext4_node_type(const struct ext4_node *node)
 {
-	return node->type;
+	return ext4_type(node);
 }
 
 uint64_t ext4_journal_for(uint64_t size)
@@ -495,7 +493,7 @@ uint64_t ext4_journal_for(uint64_t size)
 
 uint64_t ext4_entries(const struct ext4 *e)
 {
-	return e->names - 1;
+	return e->n_names - 1;
 }
 
 /* Blocks at the head of a group that its own metadata take. */

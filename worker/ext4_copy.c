@@ -100,17 +100,17 @@ int ext4_copy(
 	int r = ext4_tree_find(from, target, false, &src);
 
 	if (r >= 0)
-		r = src->type == S_IFDIR ? -EISDIR : ext4_read_inode(from, src->ino, &inode);
+		r = ext4_type(src) == S_IFDIR ? -EISDIR : ext4_read_inode(from, src->ino, &inode);
 	if (r < 0)
 		return r;
 	attr_of(&inode, &a);
 	*bytes += EXT2_I_SIZE(&inode);
-	if (src->type == S_IFREG)
+	if (ext4_type(src) == S_IFREG)
 		r = copy_file(from, src, e, path, &a, &made);
-	else if (src->type == S_IFLNK)
-		r = ext4_symlink(e, path, src->target, &a, &made);
+	else if (ext4_type(src) == S_IFLNK)
+		r = ext4_symlink(e, path, ext4_target(from, src), &a, &made);
 	else
-		r = ext4_mknod(e, path, src->type, &a, &made);
+		r = ext4_mknod(e, path, ext4_type(src), &a, &made);
 	c.node = made;
 	return r < 0 ? r : copy_xattrs(from, src, &c);
 }

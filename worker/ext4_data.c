@@ -283,7 +283,7 @@ int ext4_read_file(
 	uint64_t size = 0;
 	errcode_t r;
 
-	if (node->type != S_IFREG)
+	if (ext4_type(node) != S_IFREG)
 		return -EINVAL;
 	r = ext2fs_file_open(e->fs, node->ino, 0, &file);
 	if (r)

@@ -81,14 +81,16 @@ static int put_name(struct dir *d, uint32_t ino, uint8_t type, const char *name,
 }
 
 /* Children hang newest first; the archive's order reads better and packs related files. */
-static void reverse_children(struct ext4_node *dir)
+static void reverse_children(const struct ext4 *e, struct ext4_node *dir)
 {
-	struct ext4_node *out = NULL, *next;
+	uint32_t out = 0, next;
 
-	for (struct ext4_node *n = dir->children; n; n = next) {
+	for (uint32_t at = dir->children; at; at = next) {
+		struct ext4_node *n = ext4_at(e, at);
+
 		next = n->sibling;
 		n->sibling = out;
-		out = n;
+		out = at;
 	}
 	dir->children = out;
 }
@@ -98,13 +100,14 @@ static int put_names(struct dir *d)
 	int r = put_name(d, d->node->ino, EXT2_FT_DIR, ".", 1);
 
 	if (r >= 0)
-		r = put_name(d, d->node->parent->ino, EXT2_FT_DIR, "..", 2);
-	reverse_children(d->node);
-	for (const struct ext4_node *n = d->node->children; r >= 0 && n; n = n->sibling) {
+		r = put_name(d, ext4_at(d->e, d->node->parent)->ino, EXT2_FT_DIR, "..", 2);
+	reverse_children(d->e, d->node);
+	for (const struct ext4_node *n = ext4_at(d->e, d->node->children); r >= 0 && n;
+		n = ext4_at(d->e, n->sibling)) {
 		if (n->dead)
 			continue;
-		d->subdirs += n->type == S_IFDIR;
-		r = put_name(d, n->ino, file_type(n->type), n->name, n->len);
+		d->subdirs += ext4_type(n) == S_IFDIR;
+		r = put_name(d, n->ino, file_type(ext4_type(n)), n->name, n->len);
 	}
 	return r < 0 ? r : put_block(d);
 }
@@ -135,16 +138,16 @@ static int write_dir(struct ext4 *e, struct ext4_node *node, struct dir *d)
 /* The next live directory in depth-first order; NULL at the end. */
 static struct ext4_node *next_dir(const struct ext4 *e, struct ext4_node *at)
 {
-	struct ext4_node *n = at->children;
+	struct ext4_node *n = ext4_at(e, at->children);
 
 	for (;;) {
-		for (; n; n = n->sibling)
-			if (!n->dead && n->type == S_IFDIR)
+		for (; n; n = ext4_at(e, n->sibling))
+			if (!n->dead && ext4_type(n) == S_IFDIR)
 				return n;
 		if (at == e->root)
 			return NULL;
-		n = at->sibling;
-		at = at->parent;
+		n = ext4_at(e, at->sibling);
+		at = ext4_at(e, at->parent);
 	}
 }
 

@@ -14,20 +14,23 @@
 #define EXT4_RUN_MAX 32768	      /* blocks of one initialised extent */
 #define EXT4_TREE_INLINE 4	      /* extents that fit into the inode */
 
+#define EXT4_NAMES_MAX (256 * MIB) /* memory for the names of one image */
+
 /*
- * A name. Names that were replaced stay in memory, marked dead, until ext4_free.
- * An inode number may stand in several nodes: those are hard links.
+ * A name. Names that were removed stay in memory, marked dead, until ext4_free.
+ * An inode number may stand in several nodes: those are hard links. There may be millions of these:
+ * they lie side by side in e->names, and refer to each other by place there (ext4_at; 0 is none).
  */
 struct ext4_node {
-	struct ext4_node *parent, *hash_next, *sibling;
+	uint32_t parent, hash_next, sibling;
 	union {
-		struct ext4_node *children; /* directory: its newest child */
-		char *target;		    /* symbolic link: owned */
+		uint32_t children; /* directory: its newest child */
+		uint32_t target;   /* symbolic link: place of its text */
 	};
 	uint32_t ino;
-	uint16_t type; /* S_IFMT value */
+	unsigned type : 4; /* S_IFMT value >> 12 */
+	unsigned dead : 1;
 	uint8_t len;
-	bool dead;
 	uint8_t layer;	/* the newest that told of it, or of something below it */
 	uint8_t opaque; /* the layer that was last through removing what others have here */
 	char name[];
@@ -61,8 +64,10 @@ struct ext4 {
 	blk64_t next_block; /* where the search for a free block starts */
 	ext2_ino_t next_ino;
 	struct ext4_node *root;
-	struct ext4_node **hash;
-	size_t hash_size, names;
+	uint8_t *names; /* reserved in one piece: pointers into it stay good */
+	size_t names_room, names_open, names_used; /* bytes; open: those that may be written */
+	uint32_t *hash;
+	size_t hash_size, n_names;
 	uint64_t hash_seed;
 	uint8_t layer;
 	bool freed; /* blocks were given back: they hold bytes of removed files until the end */
@@ -88,9 +93,38 @@ int ext4_map_runs(struct ext4 *e, ext2_ino_t ino, struct ext2_inode_large *inode
 	const struct ext4_runs *runs);
 void ext4_file_reset(struct ext4_file *f);
 
+/* ext4_names.c */
+int ext4_names_init(struct ext4 *e);
+void ext4_names_free(struct ext4 *e);
+/* len bytes of zeros, never freed alone; -EFBIG when there is no room for more names. */
+int ext4_names_add(struct ext4 *e, size_t len, void **ret);
+
+static inline uint32_t ext4_place(const struct ext4 *e, const void *p)
+{
+	return (uint32_t)(((const uint8_t *)p - e->names) / sizeof(uint32_t));
+}
+
+/* Of a node; NULL for 0. */
+static inline struct ext4_node *ext4_at(const struct ext4 *e, uint32_t place)
+{
+	return place ? (void *)(e->names + (size_t)place * sizeof(uint32_t)) : NULL;
+}
+
+static inline mode_t ext4_type(const struct ext4_node *n)
+{
+	return (mode_t)n->type << 12;
+}
+
+static inline const char *ext4_target(const struct ext4 *e, const struct ext4_node *n)
+{
+	return (const char *)(e->names + (size_t)n->target * sizeof(uint32_t));
+}
+
 /* ext4_tree.c */
 int ext4_tree_init(struct ext4 *e);
 void ext4_tree_free(struct ext4 *e);
+/* The text of a symbolic link; copied. */
+int ext4_tree_set_target(struct ext4 *e, struct ext4_node *n, const char *target);
 /* Makes way for a new entry of this type at path and adds its node, which has no inode yet. */
 int ext4_tree_place(struct ext4 *e, const char *path, mode_t type, struct ext4_node **ret);
 /* Resolves path; follow says whether a link as last component is followed. */

@@ -8,14 +8,15 @@
 #include "worker/ext4_int.h"
 
 /* The next name below top, depth first; into n itself only if descend says so. NULL at the end. */
-static struct ext4_node *next_below(const struct ext4_node *top, struct ext4_node *n, bool descend)
+static struct ext4_node *next_below(
+	const struct ext4 *e, const struct ext4_node *top, struct ext4_node *n, bool descend)
 {
-	if (descend && n->type == S_IFDIR && n->children)
-		return n->children;
+	if (descend && ext4_type(n) == S_IFDIR && n->children)
+		return ext4_at(e, n->children);
 	while (n != top) {
 		if (n->sibling)
-			return n->sibling;
-		n = n->parent;
+			return ext4_at(e, n->sibling);
+		n = ext4_at(e, n->parent);
 	}
 	return NULL;
 }
@@ -33,8 +34,8 @@ int ext4_remove(struct ext4 *e, struct ext4_node *top, bool self, int keep)
 	bool descend = true;
 	int r = 0;
 
-	for (struct ext4_node *n = next_below(top, top, true); r >= 0 && n;
-		n = next_below(top, n, descend)) {
+	for (struct ext4_node *n = next_below(e, top, top, true); r >= 0 && n;
+		n = next_below(e, top, n, descend)) {
 		/* Below a dead directory all is dead; above a kept name all is kept. */
 		descend = !n->dead;
 		if (!n->dead && n->layer != keep)
@@ -55,7 +56,7 @@ int ext4_whiteout(struct ext4 *e, const char *path, bool self)
 
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
 		return 0;
-	if (r < 0 || (n->type != S_IFDIR && !self))
+	if (r < 0 || (ext4_type(n) != S_IFDIR && !self))
 		return r;
 	/* Told twice: whatever is there now is of this layer. */
 	if (n->opaque == e->layer && n->layer == e->layer)

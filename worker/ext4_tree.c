@@ -8,10 +8,9 @@
 
 #include "worker/ext4_int.h"
 
-static size_t hash_of(
-	const struct ext4 *e, const struct ext4_node *parent, const char *name, size_t len)
+static size_t hash_of(const struct ext4 *e, uint32_t parent, const char *name, size_t len)
 {
-	uint64_t h = e->hash_seed ^ (uintptr_t)parent;
+	uint64_t h = e->hash_seed ^ parent;
 
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ (uint8_t)name[i]) * 0x100000001b3ULL; /* FNV-1a */
@@ -22,35 +21,37 @@ static size_t hash_of(
 static int hash_grow(struct ext4 *e)
 {
 	size_t old_size = e->hash_size;
-	struct ext4_node **old = e->hash;
-	struct ext4_node **table = calloc(old_size * 2, sizeof(*table));
+	_free_ uint32_t *old = e->hash;
+	uint32_t *table = calloc(old_size * 2, sizeof(*table));
 
-	if (!table)
+	if (!table) {
+		old = NULL;
 		return -ENOMEM;
+	}
 	e->hash = table;
 	e->hash_size = old_size * 2;
 	for (size_t i = 0; i < old_size; i++) {
 		struct ext4_node *next;
 
-		for (struct ext4_node *n = old[i]; n; n = next) {
+		for (struct ext4_node *n = ext4_at(e, old[i]); n; n = next) {
 			size_t h = hash_of(e, n->parent, n->name, n->len);
 
-			next = n->hash_next;
+			next = ext4_at(e, n->hash_next);
 			n->hash_next = e->hash[h];
-			e->hash[h] = n;
+			e->hash[h] = ext4_place(e, n);
 		}
 	}
-	free(old);
 	return 0;
 }
 
 static struct ext4_node *child(
 	const struct ext4 *e, const struct ext4_node *dir, const char *name, size_t len)
 {
-	struct ext4_node *n = e->hash[hash_of(e, dir, name, len)];
+	uint32_t parent = ext4_place(e, dir);
+	struct ext4_node *n = ext4_at(e, e->hash[hash_of(e, parent, name, len)]);
 
-	for (; n; n = n->hash_next)
-		if (n->parent == dir && !n->dead && n->len == len && !memcmp(n->name, name, len))
+	for (; n; n = ext4_at(e, n->hash_next))
+		if (n->parent == parent && !n->dead && n->len == len && !memcmp(n->name, name, len))
 			return n;
 	return NULL;
 }
@@ -59,34 +60,34 @@ static int add(struct ext4 *e, struct ext4_node *parent, const char *name, size_
 	struct ext4_node **ret)
 {
 	struct ext4_node *n;
+	void *p;
 	size_t h;
-	int r;
+	int r = 0;
 
 	if (len > 255)
 		return -ENAMETOOLONG;
-	if (e->names >= e->opts.max_entries)
+	if (e->n_names >= e->opts.max_entries)
 		return -EFBIG;
-	if (e->names >= e->hash_size) {
+	if (e->n_names >= e->hash_size)
 		r = hash_grow(e);
-		if (r < 0)
-			return r;
-	}
-	n = calloc(1, sizeof(*n) + len + 1);
-	if (!n)
-		return -ENOMEM;
+	if (r >= 0)
+		r = ext4_names_add(e, sizeof(*n) + len, &p);
+	if (r < 0)
+		return r;
+	n = p;
 	memcpy(n->name, name, len);
 	n->len = (uint8_t)len;
-	n->type = (uint16_t)type;
+	n->type = type >> 12 & 0xf;
 	n->layer = e->layer;
-	n->parent = parent;
+	n->parent = ext4_place(e, parent ? parent : n); /* the root is its own parent */
 	if (parent) {
 		n->sibling = parent->children;
-		parent->children = n;
+		parent->children = ext4_place(e, n);
 	}
-	h = hash_of(e, parent, n->name, len);
+	h = hash_of(e, n->parent, n->name, len);
 	n->hash_next = e->hash[h];
-	e->hash[h] = n;
-	e->names++;
+	e->hash[h] = ext4_place(e, n);
+	e->n_names++;
 	*ret = n;
 	return 0;
 }
@@ -98,31 +99,32 @@ int ext4_tree_init(struct ext4 *e)
 	if (getrandom(&e->hash_seed, sizeof(e->hash_seed), 0) != sizeof(e->hash_seed))
 		return -errno;
 	e->hash_size = 1024;
-	e->hash = calloc(e->hash_size, sizeof(struct ext4_node *));
-	if (!e->hash)
-		return -ENOMEM;
-	r = add(e, NULL, "", 0, S_IFDIR, &e->root);
-	if (r < 0)
-		return r;
-	e->root->parent = e->root;
-	e->root->ino = EXT2_ROOT_INO;
-	return 0;
+	e->hash = calloc(e->hash_size, sizeof(*e->hash));
+	r = e->hash ? ext4_names_init(e) : -ENOMEM;
+	if (r >= 0)
+		r = add(e, NULL, "", 0, S_IFDIR, &e->root);
+	if (r >= 0)
+		e->root->ino = EXT2_ROOT_INO;
+	return r;
 }
 
 void ext4_tree_free(struct ext4 *e)
 {
-	for (size_t i = 0; e->hash && i < e->hash_size; i++) {
-		struct ext4_node *next;
-
-		for (struct ext4_node *n = e->hash[i]; n; n = next) {
-			next = n->hash_next;
-			if (n->type == S_IFLNK)
-				free(n->target);
-			free(n);
-		}
-	}
+	ext4_names_free(e);
 	free(e->hash);
 	e->hash = NULL;
+}
+
+int ext4_tree_set_target(struct ext4 *e, struct ext4_node *n, const char *target)
+{
+	void *p;
+	int r = ext4_names_add(e, strlen(target) + 1, &p);
+
+	if (r < 0)
+		return r;
+	memcpy(p, target, strlen(target));
+	n->target = ext4_place(e, p);
+	return 0;
 }
 
 /* A directory that the archive only implies. */
@@ -156,7 +158,7 @@ static int walk_path(struct ext4 *e, struct walk *w, const char *path, const cha
 
 static int follow(struct ext4 *e, struct walk *w, const struct ext4_node *link)
 {
-	const char *target = link->target;
+	const char *target = ext4_target(e, link);
 
 	if (w->links-- <= 0)
 		return -ELOOP;
@@ -182,15 +184,15 @@ static int step(struct ext4 *e, struct walk *w, const char *name, size_t len)
 	if (len == 0 || (len == 1 && name[0] == '.'))
 		return 0;
 	if (len == 2 && name[0] == '.' && name[1] == '.') {
-		w->at = w->at->parent; /* the root is its own parent */
+		w->at = ext4_at(e, w->at->parent);
 		return 0;
 	}
 	n = child(e, w->at, name, len);
 	if (!n)
 		return w->create ? make_parent(e, w->at, name, len, &w->at) : -ENOENT;
-	if (n->type == S_IFLNK)
+	if (ext4_type(n) == S_IFLNK)
 		return follow(e, w, n);
-	if (n->type != S_IFDIR)
+	if (ext4_type(n) != S_IFDIR)
 		return -ENOTDIR;
 	enter(e, w, n);
 	return 0;
@@ -225,9 +227,9 @@ static const char *leaf_of(const char *path, size_t *ret_len)
 	return start;
 }
 
-static bool has_children(const struct ext4_node *dir)
+static bool has_children(const struct ext4 *e, const struct ext4_node *dir)
 {
-	for (const struct ext4_node *n = dir->children; n; n = n->sibling)
+	for (const struct ext4_node *n = ext4_at(e, dir->children); n; n = ext4_at(e, n->sibling))
 		if (!n->dead)
 			return true;
 	return false;
@@ -238,16 +240,14 @@ static int displace(struct ext4 *e, struct ext4_node *old, mode_t type)
 {
 	int r = 0;
 
-	if (old->type == S_IFDIR && has_children(old))
+	if (ext4_type(old) == S_IFDIR && has_children(e, old))
 		r = e->opts.replace_trees ? ext4_remove(e, old, false, -1) : -ENOTEMPTY;
 	if (r >= 0)
 		r = ext4_drop_inode(e, old);
 	if (r < 0)
 		return r;
-	if (old->type == S_IFLNK)
-		free(old->target);
-	old->children = NULL;
-	old->type = (uint16_t)type;
+	old->children = 0;
+	old->type = type >> 12 & 0xf;
 	old->ino = 0;
 	return 0;
 }
@@ -276,7 +276,7 @@ int ext4_tree_place(struct ext4 *e, const char *path, mode_t type, struct ext4_n
 		return add(e, w.at, leaf, len, type, ret);
 	*ret = old;
 	old->layer = e->layer;
-	return old->type == S_IFDIR && type == S_IFDIR ? 0 : displace(e, old, type);
+	return ext4_type(old) == S_IFDIR && type == S_IFDIR ? 0 : displace(e, old, type);
 }
 
 int ext4_tree_find(struct ext4 *e, const char *path, bool follow_last, struct ext4_node **ret)
@@ -300,11 +300,11 @@ int ext4_tree_find(struct ext4 *e, const char *path, bool follow_last, struct ex
 		n = child(e, w.at, leaf, len);
 		if (!n)
 			return -ENOENT;
-		if (n->type != S_IFLNK || !follow_last)
+		if (ext4_type(n) != S_IFLNK || !follow_last)
 			break;
 		if (w.links-- <= 0)
 			return -ELOOP;
-		path = n->target;
+		path = ext4_target(e, n);
 		if (path[0] == '/' && e->opts.no_absolute_links)
 			return -ELOOP;
 		if (path[0] == '/')
