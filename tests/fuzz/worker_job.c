@@ -21,8 +21,14 @@ static void setup(size_t n)
 	}
 }
 
-void fuzz_worker_job(int (*run)(struct job *job, json_t **ret, struct bg_err **err),
-	const char *params, size_t n, const uint8_t *data, size_t size)
+static void fill(int fd, const struct fuzz_input *in)
+{
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, in->data, in->size, 0) != (ssize_t)in->size)
+		abort();
+}
+
+void fuzz_worker_inputs(int (*run)(struct job *job, json_t **ret, struct bg_err **err),
+	const char *params, size_t n, size_t first, const struct fuzz_input *in, size_t n_in)
 {
 	_json_ json_t *rq = json_loads(params, 0, NULL);
 	_json_ json_t *result = NULL;
@@ -34,13 +40,20 @@ void fuzz_worker_job(int (*run)(struct job *job, json_t **ret, struct bg_err **e
 		setup(n);
 	job.sock = socks[0];
 	memcpy(job.fd, fds, sizeof(fds));
-	if (ftruncate(fds[0], 0) < 0 || pwrite(fds[0], data, size, 0) != (ssize_t)size ||
-		lseek(fds[0], 0, SEEK_SET) < 0)
-		abort();
-	for (size_t i = 1; i < n; i++)
+	for (size_t i = 0; i < n_in; i++)
+		fill(fds[first + i], &in[i]);
+	for (size_t i = 0; i < n; i++)
 		if (lseek(fds[i], 0, SEEK_SET) < 0)
 			abort();
 	r = run(&job, &result, &err);
 	if ((r < 0) != (err != NULL) || (r < 0) == (result != NULL))
 		abort();
+}
+
+void fuzz_worker_job(int (*run)(struct job *job, json_t **ret, struct bg_err **err),
+	const char *params, size_t n, const uint8_t *data, size_t size)
+{
+	const struct fuzz_input in = {data, size};
+
+	fuzz_worker_inputs(run, params, n, 0, &in, 1);
 }

@@ -12,4 +12,13 @@
 void fuzz_worker_job(int (*run)(struct job *job, json_t **ret, struct bg_err **err),
 	const char *params, size_t n, const uint8_t *data, size_t size);
 
+struct fuzz_input {
+	const uint8_t *data;
+	size_t size;
+};
+
+/* The same with several inputs, in the descriptors from `first` on. */
+void fuzz_worker_inputs(int (*run)(struct job *job, json_t **ret, struct bg_err **err),
+	const char *params, size_t n, size_t first, const struct fuzz_input *in, size_t n_in);
+
 #endif

@@ -24,6 +24,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture
+def scratch(tmp_path):
+    """pytest would keep the images of the last runs."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def user():
     with HostUser("bgt-flat") as u:

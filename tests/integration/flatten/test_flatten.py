@@ -198,19 +198,19 @@ def test_nasty_image(user, nasty, how):
     assert os.stat(out + "/root.ext4").st_blocks * 512 < 100 << 20
 
 
-def test_sparse_files_of_gnu_tar(user, tmp_path):
+def test_sparse_files_of_gnu_tar(user, scratch):
     """umoci refuses GNU tar's own sparse format: tar itself is the judge."""
-    tar, out = tmp_path / "gnu.tar", tmp_path / "out"
-    tar.write_bytes(sparse_layer(tmp_path, "gnu"))
+    tar, out = scratch / "gnu.tar", scratch / "out"
+    tar.write_bytes(sparse_layer(scratch, "gnu"))
     out.mkdir()
     worker.flatten(user, [tar], out)
     worker.fsck(out / "root.ext4")
     with worker.Mounted(out) as at:
-        assert not worker.differences(worker.tree(tmp_path / "sparse-gnu" / "sparse"), worker.tree(at + "/sparse"))
+        assert not worker.differences(worker.tree(scratch / "sparse-gnu" / "sparse"), worker.tree(at + "/sparse"))
     assert os.stat(out / "root.ext4").st_blocks * 512 < 20 << 20
 
 
-def test_busybox(user, tmp_path):
+def test_busybox(user, scratch):
     l = oci.Layer()
     l.dir("./")
     for d in ("bin", "etc", "root", "tmp"):
@@ -220,19 +220,19 @@ def test_busybox(user, tmp_path):
     for applet in ("sh", "ls", "cat", "mount"):
         l.hard("bin/" + applet, "bin/busybox")
     l.add("etc/passwd", data=b"root:x:0:0::/root:/bin/sh\n")
-    layout = str(tmp_path / "layout")
+    layout = str(scratch / "layout")
     paths = oci.write_layout(layout, [l.bytes()])
-    result = expect_equal(user, worker.tree(umoci_tree(layout)), paths, str(tmp_path / "out"))
+    result = expect_equal(user, worker.tree(umoci_tree(layout)), paths, str(scratch / "out"))
     assert not result["has_init"] and not result["has_sshd"] and result["os_release"] == {}
 
 
-def test_debian_with_a_layer_that_umoci_made(user, tmp_path):
-    tar = tmp_path / "debian.tar"
+def test_debian_with_a_layer_that_umoci_made(user, scratch):
+    tar = scratch / "debian.tar"
     r = subprocess.run(["mmdebstrap", "--mode=root", "--variant=minbase", "bookworm", str(tar)], capture_output=True, text=True,
                        timeout=900)
     if r.returncode != 0:
         pytest.skip("mmdebstrap could not fetch Debian: " + r.stderr.strip().splitlines()[-1])
-    layout = str(tmp_path / "layout")
+    layout = str(scratch / "layout")
     oci.write_layout(layout, [tar.read_bytes()])
     tar.unlink()
     rootfs = umoci_tree(layout)
@@ -245,5 +245,17 @@ def test_debian_with_a_layer_that_umoci_made(user, tmp_path):
                    timeout=600)
     paths = oci.blobs(layout, "two")
     assert len(paths) == 2
-    result = expect_equal(user, worker.tree(umoci_tree(layout, "two")), paths, str(tmp_path / "out"))
+    result = expect_equal(user, worker.tree(umoci_tree(layout, "two")), paths, str(scratch / "out"))
     assert result["os_release"]["ID"] == "debian" and result["max_kib"] < 64 * 1024
+
+
+def test_a_million_entries_in_little_memory(user, scratch):
+    tar = scratch / "many.tar"
+    with open(tar, "wb") as f:
+        for i in range(1000):
+            f.write(b"".join(oci.plain_header(f"usr/share/d{i}/file-{j:06}.txt") for j in range(i * 1000, i * 1000 + 1000)))
+        f.write(bytes(1024))
+    result = worker.flatten(user, [tar], scratch)
+    assert result["entries"] == 1000000
+    assert result["max_kib"] < 64 * 1024
+    worker.fsck(scratch / "root.ext4")
