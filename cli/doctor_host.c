@@ -260,8 +260,7 @@ void check_forward(const struct doctor *d, struct finding *f)
 			"%s; iptables-legacy is in use: with its FORWARD policy DROP, NAT is "
 			"refused",
 			now);
-		finding_hint(f, "`sudo iptables-legacy -I FORWARD -i bgr+ -j ACCEPT; sudo "
-				"iptables-legacy -I FORWARD -o bgr+ -j ACCEPT`");
+		finding_hint(f, "`sudo scripts/install-helper --legacy`");
 	} else {
 		finding_set(f, FINDING_OK, "%s", now);
 	}

@@ -232,17 +232,30 @@ void check_storage(const struct doctor *d, struct finding *f)
 
 /* ---- names ---- */
 
+#define RESOLVED_SOCKET "/run/systemd/resolve/io.systemd.Resolve"
+#define RESOLVED_RULE	"/etc/udev/rules.d/13-banger-names.rules"
+
 void check_names(const struct doctor *d, struct finding *f)
 {
 	const json_t *dns = part(d, "dns");
+	bool resolved = access(RESOLVED_SOCKET, F_OK) == 0;
 
-	if (!dns)
+	if (!dns) {
 		finding_set(f, FINDING_WARN, "not known: the daemon answers them");
-	else if (error_of(dns))
+	} else if (error_of(dns)) {
 		finding_error(f, FINDING_WARN, error_of(dns));
-	else if (!*render_text(dns, "address"))
+	} else if (!*render_text(dns, "address")) {
 		finding_set(f, FINDING_OK, "NAME.vm is not answered: config.toml says dns = \"\"");
-	else
-		finding_set(
-			f, FINDING_OK, "guests resolve NAME.vm at %s", render_text(dns, "address"));
+	} else if (resolved && access(RESOLVED_RULE, F_OK) == 0) {
+		finding_set(f, FINDING_OK,
+			"NAME.vm is answered at %s; systemd-resolved asks there for this host",
+			render_text(dns, "address"));
+	} else {
+		finding_set(f, FINDING_WARN, "guests resolve NAME.vm at %s, this host does not%s",
+			render_text(dns, "address"),
+			resolved ? "" : ": systemd-resolved does not run");
+		finding_hint(f, "%s",
+			resolved ? "`sudo scripts/install-helper --names`"
+				 : "see docs/names.md; `banger vm ssh NAME` needs no name");
+	}
 }
