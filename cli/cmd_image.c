@@ -173,18 +173,48 @@ static void report_pulled(struct cli *cli, const struct job *job)
 			name, term_plain(t));
 }
 
+/*
+ * The daemon's working directory is not ours: "oci:dir:tag" becomes "oci:/full/dir:tag". Anything
+ * that is of another kind stays as it is. *ret is the caller's.
+ */
+static int full_source(const char *ref, char **ret, struct bg_err **err)
+{
+	static const char *const kinds[] = {"oci:", "docker-archive:"};
+	char full[PATH_MAX];
+	_free_ char *path = NULL, *out = strdup(ref);
+
+	for (size_t i = 0; out && i < ARRAY_SIZE(kinds); i++) {
+		const char *at = ref + strlen(kinds[i]), *end;
+
+		if (strncmp(ref, kinds[i], strlen(kinds[i])) != 0)
+			continue;
+		end = at + strcspn(at, ":");
+		path = strndup(at, (size_t)(end - at));
+		if (!path || !realpath(path, full))
+			return bg_err_sys(err, BG_ERR_USAGE, errno, "%s", path ? path : ref);
+		free(TAKE_PTR(out));
+		if (asprintf(&out, "%s%s%s", kinds[i], full, end) < 0)
+			out = NULL;
+	}
+	*ret = TAKE_PTR(out);
+	return *ret ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+}
+
 static int image_pull(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	const char *ref = args->positional[0], *name = args_value(args, "--name");
 	_json_ json_t *body = json_object();
+	_free_ char *source = NULL;
 	uint64_t size = 0;
 	int r = name ? bg_name_check("image", name, err) : 0;
 
 	if (r >= 0)
 		r = args_size_mib(args, "--size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &size, err);
+	if (r >= 0)
+		r = full_source(ref, &source, err);
 	if (r < 0)
 		return r;
-	set_text(body, "ref", ref);
+	set_text(body, "ref", source);
 	set_text(body, "name", name);
 	set_text(body, "kernel", args_value(args, "--kernel-ref"));
 	if (size)
@@ -374,9 +404,12 @@ const struct command image_commands[] = {
 			"REFERENCE is [HOST[:PORT]/]NAME[:TAG][@sha256:...]; without a host it is "
 			"Docker Hub's. Credentials are those of `podman login` or `docker login`. "
 			"Layers are kept for the next pull; one that was interrupted goes on where "
-			"it ended.",
-		.example = "banger image pull debian:12 --name bookworm\n"
-			   "banger image pull localhost:5000/team/dev",
+			"it ended. Images on disk: oci:DIR[:TAG] is an OCI layout, "
+			"docker-archive:FILE[:NAME:TAG] what `docker save` wrote.",
+		.example =
+			"banger image pull debian:12 --name bookworm\n"
+			"banger image pull localhost:5000/team/dev\n"
+			"docker save team/dev >dev.tar && banger image pull docker-archive:dev.tar",
 		.run = image_pull},
 	{.path = "image prune",
 		.flags = print_flags,

@@ -19,7 +19,8 @@ struct flatten {
 	struct job *job;
 	struct rootfs *out;
 	const json_t *names;
-	uint64_t size[BG_LAYERS_MAX];
+	uint64_t offset[BG_LAYERS_MAX], size[BG_LAYERS_MAX]; /* of each layer in its file */
+	bool check; /* the names are digests that the layers must have */
 	size_t layers;
 	int64_t max_unpacked;
 	uint64_t unpacked; /* bytes of the layers before this one */
@@ -30,8 +31,10 @@ static int get_params(struct flatten *f, struct bg_err **err)
 	int r;
 
 	f->max_unpacked = (int64_t)BG_IMAGE_MAX;
-	r = bg_json_or_int(f->job->params, "max_unpacked", BG_ERR_WORKER, 1,
-		(int64_t)BG_IMAGE_MAX, &f->max_unpacked, err);
+	r = bg_json_or_int(f->job->params, "max_unpacked", BG_ERR_WORKER, 1, (int64_t)BG_IMAGE_MAX,
+		&f->max_unpacked, err);
+	if (r >= 0)
+		r = bg_json_or_bool(f->job->params, "check", BG_ERR_WORKER, &f->check, err);
 	if (r < 0)
 		return r;
 	f->layers = f->job->n_fds - FIXED_FDS;
@@ -46,16 +49,36 @@ static int get_params(struct flatten *f, struct bg_err **err)
 	return 0;
 }
 
+static int take_range(struct flatten *f, size_t i, uint64_t file_size, struct bg_err **err)
+{
+	const json_t *range = json_array_get(json_object_get(f->job->params, "ranges"), i);
+	int64_t offset = 0, size = (int64_t)file_size;
+	int r = 0;
+
+	if (range) {
+		r = bg_json_need_int(range, "offset", BG_ERR_WORKER, 0, size, &offset, err);
+		if (r >= 0)
+			r = bg_json_need_int(range, "size", BG_ERR_WORKER, 0,
+				(int64_t)file_size - offset, &size, err);
+	}
+	f->offset[i] = (uint64_t)offset;
+	f->size[i] = (uint64_t)size;
+	return r;
+}
+
 /* The same blob may come twice, and on one open file: each is read from its start, by itself. */
 static int look_at_layers(struct flatten *f, struct bg_err **err)
 {
 	struct stat st;
+	int r;
 
 	for (size_t i = 0; i < f->layers; i++) {
 		if (fstat(f->job->fd[FIXED_FDS + i], &st) < 0 || !S_ISREG(st.st_mode))
 			return bg_err_set(err, BG_ERR_WORKER, EINVAL,
 				"layer %zu of %zu is no plain file", i + 1, f->layers);
-		f->size[i] = (uint64_t)st.st_size;
+		r = take_range(f, i, (uint64_t)st.st_size, err);
+		if (r < 0)
+			return r;
 		f->job->total += f->size[i];
 	}
 	return 0;
@@ -129,16 +152,34 @@ static void limit_unpacked(struct flatten *f, struct source *src)
 	source_set_max(src, max - BG_MIN(spent, max));
 }
 
+static int check_digest(
+	struct flatten *f, size_t i, struct source *src, struct digest *d, struct bg_err **err)
+{
+	const char *want = json_string_value(json_array_get(f->names, i));
+	char has[sizeof("sha256:") + DIGEST_HEX] = "sha256:";
+	int r = source_drain(src, err);
+
+	if (r < 0)
+		return r;
+	digest_hex(d, has + strlen("sha256:"));
+	return bg_streq(has, want) ? 0
+				   : bg_err_set(err, BG_ERR_NET_DIGEST, EBADMSG,
+					     "it is damaged: its bytes have %s", has);
+}
+
 static int take_layer(struct flatten *f, size_t i, struct bg_err **err)
 {
 	_unref_(source) struct source *src = NULL;
 	struct archive_entry *entry;
+	_unref_(digest) struct digest *digest = NULL;
 	int fd = f->job->fd[FIXED_FDS + i];
-	int r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
+	int r = lseek(fd, (off_t)f->offset[i], SEEK_SET) < 0 ? -errno : 0;
 
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_WORKER, -r, "read it");
-	r = source_open_fd(f->job, fd, SOURCE_TAR, &src, err);
+	r = f->check ? digest_new(&digest, err) : 0;
+	if (r >= 0)
+		r = source_open_range(f->job, fd, f->size[i], SOURCE_TAR, digest, &src, err);
 	if (r < 0)
 		return r;
 	rootfs_layer(f->out, (unsigned)i + 1);
@@ -152,6 +193,8 @@ static int take_layer(struct flatten *f, size_t i, struct bg_err **err)
 			return r;
 	}
 	f->unpacked += source_unpacked(src);
+	if (r >= 0 && digest)
+		r = check_digest(f, i, src, digest, err);
 	return r;
 }
 

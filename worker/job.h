@@ -42,6 +42,8 @@ int job_kernel(struct job *job, json_t **ret, struct bg_err **err);
 int job_vmlinux(struct job *job, json_t **ret, struct bg_err **err);
 int job_fetch(struct job *job, json_t **ret, struct bg_err **err);
 int job_flatten(struct job *job, json_t **ret, struct bg_err **err);
+int job_layout(struct job *job, json_t **ret, struct bg_err **err);
+int job_archive(struct job *job, json_t **ret, struct bg_err **err);
 int job_resolve(struct job *job, json_t **ret, struct bg_err **err);
 int job_blobs(struct job *job, json_t **ret, struct bg_err **err);
 

@@ -18,7 +18,7 @@
 #include "worker/sandbox.h"
 
 /* The table's symbols are upper case, functions are not. */
-enum { COPY, MKFS, UNPACK, KERNEL, VMLINUX, FETCH, FLATTEN, RESOLVE, BLOBS };
+enum { COPY, MKFS, UNPACK, KERNEL, VMLINUX, FETCH, FLATTEN, RESOLVE, BLOBS, LAYOUT, ARCHIVE };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
 	[COPY] = job_copy,
@@ -30,6 +30,8 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[FLATTEN] = job_flatten,
 	[RESOLVE] = job_resolve,
 	[BLOBS] = job_blobs,
+	[LAYOUT] = job_layout,
+	[ARCHIVE] = job_archive,
 };
 
 /* These speak to servers. */

@@ -18,6 +18,7 @@ struct source {
 	struct source *outer;
 	uint64_t done;
 	uint64_t max_unpacked;
+	struct digest *digest; /* of what was read of fd, or NULL */
 	uint8_t *buf;
 };
 
@@ -70,6 +71,8 @@ static la_ssize_t read_fd(struct archive *a, void *data, const void **buf)
 		bg_err_sys(&s->failure, BG_ERR_WORKER, errno, "read the input");
 		return callback_failed(s);
 	}
+	if (s->digest)
+		digest_add(s->digest, s->buf, (size_t)n);
 	s->done += (uint64_t)n;
 	s->left -= (uint64_t)n;
 	*buf = s->buf;
@@ -164,7 +167,7 @@ static int damaged(struct source *s, struct bg_err **err)
 }
 
 int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind kind,
-	struct source **ret, struct bg_err **err)
+	struct digest *digest, struct source **ret, struct bg_err **err)
 {
 	_unref_(source) struct source *s = NULL;
 	struct stat st;
@@ -174,9 +177,10 @@ int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind ki
 		return r;
 	s->fd = fd;
 	s->left = max;
+	s->digest = digest;
 	job->unit = "bytes";
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		job->total = BG_MAX(job->total, job->before + (uint64_t)st.st_size);
+		job->total = BG_MAX(job->total, job->before + BG_MIN((uint64_t)st.st_size, max));
 	if (archive_read_open(s->a, s, NULL, read_fd, NULL) != ARCHIVE_OK)
 		return damaged(s, err);
 	*ret = TAKE_PTR(s);
@@ -186,7 +190,7 @@ int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind ki
 int source_open_fd(
 	struct job *job, int fd, enum source_kind kind, struct source **ret, struct bg_err **err)
 {
-	return source_open_range(job, fd, UINT64_MAX, kind, ret, err);
+	return source_open_range(job, fd, UINT64_MAX, kind, NULL, ret, err);
 }
 
 int source_open_entry(struct job *job, struct source *outer, enum source_kind kind,
@@ -254,6 +258,26 @@ int source_block(
 		return damaged(s, err);
 	r = check_unpacked(s, err);
 	return r < 0 ? r : 1;
+}
+
+uint64_t source_entry_offset(const struct source *s)
+{
+	return (uint64_t)BG_MAX(archive_read_header_position(s->a), (la_int64_t)0);
+}
+
+bool source_is_compressed(const struct source *s)
+{
+	return archive_filter_code(s->a, 0) != ARCHIVE_FILTER_NONE;
+}
+
+int source_drain(struct source *s, struct bg_err **err)
+{
+	const void *buf;
+	la_ssize_t n;
+
+	while ((n = read_fd(s->a, s, &buf)) > 0)
+		;
+	return n < 0 ? damaged(s, err) : 0;
 }
 
 int source_slurp(struct source *s, size_t max, char **ret, size_t *ret_len, struct bg_err **err)

@@ -11,6 +11,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "worker/digest.h"
 #include "worker/job.h"
 
 enum source_kind {
@@ -25,9 +26,9 @@ struct source;
 /* fd is borrowed and read from its current offset. */
 int source_open_fd(
 	struct job *job, int fd, enum source_kind kind, struct source **ret, struct bg_err **err);
-/* The same for at most max bytes. */
+/* The same for at most max bytes. digest gets what is read, compression and all; may be NULL. */
 int source_open_range(struct job *job, int fd, uint64_t max, enum source_kind kind,
-	struct source **ret, struct bg_err **err);
+	struct digest *digest, struct source **ret, struct bg_err **err);
 /* Reads the current entry's data of outer, which must outlive the new one. */
 int source_open_entry(struct job *job, struct source *outer, enum source_kind kind,
 	struct source **ret, struct bg_err **err);
@@ -44,6 +45,11 @@ int source_block(
 	struct source *s, const void **buf, size_t *len, int64_t *offset, struct bg_err **err);
 /* The whole entry in memory, at most max bytes. *ret is the caller's, NUL-terminated. */
 int source_slurp(struct source *s, size_t max, char **ret, size_t *ret_len, struct bg_err **err);
+/* Where the headers of the current entry start, in bytes without compression. */
+uint64_t source_entry_offset(const struct source *s);
+bool source_is_compressed(const struct source *s);
+/* Reads what the archive's end left of fd, for the digest. */
+int source_drain(struct source *s, struct bg_err **err);
 /* More than max bytes without compression are an error; no bound unless said. */
 void source_set_max(struct source *s, uint64_t max);
 /* Bytes without compression so far. */

@@ -95,7 +95,7 @@ int job_vmlinux(struct job *job, json_t **ret, struct bg_err **err)
 		return job_write_err(-errno, err, "empty the vmlinux");
 	r = find_payload(&v, err);
 	if (r >= 0)
-		r = source_open_range(job, job->fd[0], v.size, SOURCE_RAW, &s, err);
+		r = source_open_range(job, job->fd[0], v.size, SOURCE_RAW, NULL, &s, err);
 	if (r < 0)
 		return r;
 	source_set_code(s, BG_ERR_KERNEL_INVALID);

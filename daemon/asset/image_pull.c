@@ -11,6 +11,7 @@
 #include "common/name.h"
 #include "common/oci_ref.h"
 #include "daemon/asset/blobs.h"
+#include "daemon/asset/image_disk.h"
 #include "daemon/asset/image_task.h"
 #include "daemon/asset/registry_auth.h"
 #include "daemon/engine.h"
@@ -47,16 +48,6 @@ static void task_free(void *userdata)
 	oci_ref_free(task->ref);
 	free(task->text);
 	free(task);
-}
-
-static void on_progress(const json_t *progress, void *userdata)
-{
-	struct pull_task *task = userdata;
-	int64_t done = 0, total = 0;
-
-	(void)bg_json_get_int(progress, "done", 0, INT64_MAX, &done);
-	(void)bg_json_get_int(progress, "total", 0, INT64_MAX, &total);
-	op_set_progress(task->base.op, (uint64_t)done, (uint64_t)total, "bytes");
 }
 
 static int take_layer(struct pull_task *task, const json_t *obj, struct bg_err **err)
@@ -187,8 +178,8 @@ static int start_fetch(struct pull_task *task, struct bg_err **err)
 		return 0;
 	}
 	op_set_text(task->base.op, "fetching layers");
-	r = job_start(task->base.engine->jobs, JOB_BLOBS, params, fds, n, on_progress, on_fetched,
-		task, &task->base.job, err);
+	r = job_start(task->base.engine->jobs, JOB_BLOBS, params, fds, n, image_task_progress,
+		on_fetched, task, &task->base.job, err);
 	return r < 0 ? r : 1;
 }
 
@@ -264,7 +255,7 @@ static int step_flatten(struct op *op, void *ctx, struct bg_err **err)
 	r = job_start(task->base.engine->jobs, JOB_FLATTEN,
 		json_pack("{s:I, s:I, s:o}", "size", (json_int_t)(task->size_mib * MIB),
 			"seed_size", (json_int_t)(IMAGE_SEED_MIB * MIB), "layers", names),
-		fds, (unsigned)(2 + task->n_layers), on_progress, on_flattened, task,
+		fds, (unsigned)(2 + task->n_layers), image_task_progress, on_flattened, task,
 		&task->base.job, err);
 	return r < 0 ? r : OP_WAIT;
 }
@@ -295,25 +286,6 @@ static const struct op_plan plan = {
 	.finish = image_task_finish,
 	.ctx_free = task_free,
 };
-
-/* The last word of the repository, as far as it can be a name. */
-static int default_name(const struct oci_ref *ref, char **ret, struct bg_err **err)
-{
-	const char *slash = strrchr(ref->repository, '/');
-	_free_ char *name = strdup(slash ? slash + 1 : ref->repository);
-
-	if (!name)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	for (char *p = name; *p; p++)
-		if (*p == '.' || *p == '_')
-			*p = '-';
-	if (bg_name_check("image", name, err) < 0) {
-		bg_err_hint(err, "choose a name: --name NAME");
-		return -EINVAL;
-	}
-	*ret = TAKE_PTR(name);
-	return 0;
-}
 
 /* Words of the key insecure_registries, separated by blanks or commas. */
 static bool listed(const char *list, const char *host)
@@ -355,7 +327,7 @@ static int task_new(struct engine *engine, const struct image_pull_request *requ
 	task->size_mib = request->size_mib;
 	r = oci_ref_parse(request->ref, &task->ref, err);
 	if (r >= 0 && !request->name)
-		r = default_name(task->ref, &name, err);
+		r = image_default_name(task->ref->repository, &name, err);
 	if (r >= 0)
 		r = fill_registry(engine, task, err);
 	if (r >= 0 &&
@@ -387,8 +359,11 @@ int image_pull(struct engine *engine, const struct image_pull_request *request, 
 	struct bg_err **err)
 {
 	struct pull_task *task = NULL;
-	int r = task_new(engine, request, &task, err);
+	int r;
 
+	if (image_disk_is(request->ref))
+		return image_disk_pull(engine, request, ret, err);
+	r = task_new(engine, request, &task, err);
 	if (r < 0)
 		return r;
 	r = enter(engine, request, task, err);

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/json.h"
+#include "common/name.h"
 #include "daemon/asset/asset.h"
 #include "daemon/engine.h"
 
@@ -51,6 +52,16 @@ int image_task_outputs(struct image_task *task, int *ret_rootfs, int *ret_seed, 
 	*ret_rootfs = TAKE_FD(rootfs);
 	*ret_seed = TAKE_FD(seed);
 	return 0;
+}
+
+void image_task_progress(const json_t *progress, void *userdata)
+{
+	struct image_task *task = userdata;
+	int64_t done = 0, total = 0;
+
+	(void)bg_json_get_int(progress, "done", 0, INT64_MAX, &done);
+	(void)bg_json_get_int(progress, "total", 0, INT64_MAX, &total);
+	op_set_progress(task->op, (uint64_t)done, (uint64_t)total, "bytes");
 }
 
 void image_task_take_rootfs(struct image_task *task, const json_t *result)
@@ -108,6 +119,24 @@ int image_pick_kernel(struct engine *engine, const char *name, const char *wante
 		"import` adds one",
 		flag);
 	return -ENOENT;
+}
+
+int image_default_name(const char *path, char **ret, struct bg_err **err)
+{
+	const char *slash = strrchr(path, '/');
+	_free_ char *name = strdup(slash ? slash + 1 : path);
+
+	if (!name)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	for (char *p = name; *p; p++)
+		if (*p == '.' || *p == '_')
+			*p = '-';
+	if (bg_name_check("image", name, err) < 0) {
+		bg_err_hint(err, "choose a name: --name NAME");
+		return -EINVAL;
+	}
+	*ret = TAKE_PTR(name);
+	return 0;
 }
 
 int image_insert(struct engine *engine, const char *name, const char *kernel, const char *source,

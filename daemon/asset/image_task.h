@@ -35,6 +35,8 @@ struct image_row *image_task_row(const struct image_task *task);
 void image_task_end_step(struct image_task *task, struct bg_err *err);
 /* Opens <image>/rootfs.ext4 and work-seed.ext4 as outputs and notes their paths in the row; the fds are the caller's. */
 int image_task_outputs(struct image_task *task, int *ret_rootfs, int *ret_seed, struct bg_err **err);
+/* For job_start: what the worker has done goes to the operation; userdata starts with an image_task. */
+void image_task_progress(const json_t *progress, void *userdata);
 /* What the result of unpack or flatten says about the root file system goes to the row. */
 void image_task_take_rootfs(struct image_task *task, const json_t *result);
 
@@ -46,6 +48,8 @@ void image_task_finish(struct op *op, void *ctx, const struct bg_err *err);
 /* wanted, or the only kernel there is when it is NULL: borrowed. flag is how the command names one. */
 int image_pick_kernel(struct engine *engine, const char *name, const char *wanted, const char *flag,
 	const char **ret, struct bg_err **err);
+/* The last word of a path, as far as it can be a name: the caller's. */
+int image_default_name(const char *path, char **ret, struct bg_err **err);
 /* Enters a managed image that is being made. */
 int image_insert(struct engine *engine, const char *name, const char *kernel, const char *source,
 	struct bg_err **err);
