@@ -50,6 +50,8 @@ static int vm_create(struct cli *cli, const struct args *args, struct bg_err **e
 		r = vm_body_nat(args, body, err);
 	if (r >= 0)
 		r = vm_body_labels(args, body, false, err);
+	if (r >= 0)
+		r = vm_body_ports(args, body, err);
 	if (r < 0)
 		return r;
 	vm_body_text(body, "name", name);
@@ -201,7 +203,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	char up[DURATION_TEXT];
 	enum style style;
 	const char *state = state_word(vm, &style), *since = uptime(vm, up);
-	_free_ char *labels = vm_labels_text(vm);
+	_free_ char *labels = vm_labels_text(vm), *ports = vm_ports_text(vm);
 	bool nat = false;
 
 	(void)bg_json_get_bool(vm, "nat", &nat);
@@ -213,6 +215,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(vm, "kernel"));
 	show_sizes(t, vm);
 	render_field(t, "nat", STYLE_PLAIN, "%s", nat ? "on" : "off");
+	render_field(t, "published", STYLE_PLAIN, "%s", ports ? ports : "");
 	render_field(t, "labels", STYLE_PLAIN, "%s", labels ? labels : "");
 	show_vmm(t, vm);
 	render_time(t, "created", render_text(vm, "created_at"));
@@ -269,6 +272,8 @@ static const struct flag create_flags[] = {
 	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
 	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
 	{"--label", "KEY=VALUE", ARG_TEXT, "a label to find it by; may be repeated"},
+	{"--publish", "HOST:GUEST", ARG_TEXT,
+		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
 	{"--no-start", NULL, ARG_NONE, "make it and leave it stopped"},
 	FLAG_JSON,
 	FLAG_TIMING,
@@ -296,6 +301,9 @@ static const struct flag set_flags[] = {
 	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
 	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
 	{"--label", "KEY=VALUE", ARG_TEXT, "give it a label; KEY- takes it away; may be repeated"},
+	{"--publish", "HOST:GUEST", ARG_TEXT,
+		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
+	{"--unpublish", "HOST", ARG_TEXT, "no longer; may be repeated"},
 	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,

@@ -84,6 +84,82 @@ int vm_body_labels(const struct args *args, json_t *body, bool removal, struct b
 	return r;
 }
 
+/* Digits alone, 1 to 65535; 0 for anything else. */
+static unsigned port_of(const char *text, size_t len)
+{
+	unsigned long n;
+
+	if (len == 0 || len > 5 || strspn(text, "0123456789") < len)
+		return 0;
+	n = strtoul(text, NULL, 10);
+	return n <= UINT16_MAX ? (unsigned)n : 0;
+}
+
+static int add_publish(json_t *list, const char *word, struct bg_err **err)
+{
+	size_t len = strcspn(word, ":");
+	unsigned host = port_of(word, len), guest = 0;
+	int r;
+
+	if (word[len])
+		guest = port_of(word + len + 1, strlen(word + len + 1));
+	if (host && guest) {
+		json_array_append_new(list, json_pack("{s:i, s:i}", "host", host, "guest", guest));
+		return 0;
+	}
+	r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "--publish: \"%.40s\" is not HOST:GUEST", word);
+	bg_err_hint(err, "two ports of 1 to 65535, such as 8080:80");
+	return r;
+}
+
+static int add_unpublish(json_t *list, const char *word, struct bg_err **err)
+{
+	unsigned host = port_of(word, strlen(word));
+
+	if (!host)
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+			"--unpublish: \"%.40s\" is not a port of this machine", word);
+	json_array_append_new(list, json_integer(host));
+	return 0;
+}
+
+static int add_list(const struct args *args, const char *flag, const char *key, json_t *body,
+	int (*add)(json_t *list, const char *word, struct bg_err **err), struct bg_err **err)
+{
+	_json_ json_t *list = json_array();
+	const char *word;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && (word = args_nth(args, flag, i)); i++)
+		r = add(list, word, err);
+	if (r >= 0 && json_array_size(list) > 0)
+		json_object_set(body, key, list);
+	return r;
+}
+
+int vm_body_ports(const struct args *args, json_t *body, struct bg_err **err)
+{
+	int r = add_list(args, "--publish", "publish", body, add_publish, err);
+
+	return r < 0 ? r : add_list(args, "--unpublish", "unpublish", body, add_unpublish, err);
+}
+
+char *vm_ports_text(const json_t *vm)
+{
+	const json_t *item;
+	char *text = NULL;
+	size_t len = 0, i;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	json_array_foreach (json_object_get(vm, "publish"), i, item)
+		fprintf(f, "%s127.0.0.1:%d to %d", i ? ", " : "", (int)render_int(item, "host"),
+			(int)render_int(item, "guest"));
+	fclose(f);
+	return text;
+}
+
 static bool has_label(const json_t *vm, const char *word)
 {
 	size_t key_len = strcspn(word, "=");

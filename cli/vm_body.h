@@ -16,6 +16,11 @@ int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err);
 /* --label KEY=VALUE; with removal also KEY-. */
 int vm_body_labels(const struct args *args, json_t *body, bool removal, struct bg_err **err);
 
+/* --publish HOST:GUEST and, where the row has it, --unpublish HOST. */
+int vm_body_ports(const struct args *args, json_t *body, struct bg_err **err);
+/* "127.0.0.1:8080 to 80, ..."; the caller's. */
+char *vm_ports_text(const json_t *vm);
+
 /* Takes the VMs out of the list that lack a label which --label names: KEY or KEY=VALUE. */
 void vm_filter_labels(json_t *vms, const struct args *args);
 /* "env=test, owner=me"; the caller's. */

@@ -14,6 +14,8 @@
 #define BG_DISK_MIB_MIN      16
 #define BG_DISK_MIB_MAX      (16 * 1024 * 1024) /* 16 TiB: ext4 with 4 KiB blocks */
 
+#define BG_PUBLISH_MAX	     16	  /* ports of one VM */
+#define BG_RELAY_CONNECTIONS_MAX 256 /* at once to one published port: 128 KiB and two descriptors each */
 #define BG_LABELS_MAX	     32	  /* of one VM */
 #define BG_LABEL_KEY_MAX     63	  /* bytes */
 #define BG_LABEL_VALUE_MAX   255  /* bytes */

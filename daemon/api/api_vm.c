@@ -13,11 +13,11 @@
 #include "daemon/vm/vm_set.h"
 
 static const char *const create_fields[] = {"name", "image", "kernel", "vcpus", "memory_mib",
-	"disk_mib", "work_mib", "nat", "start", "labels", NULL};
+	"disk_mib", "work_mib", "nat", "start", "labels", "publish", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
-static const char *const set_fields[] = {
-	"nat", "vcpus", "memory_mib", "disk_mib", "work_mib", "labels", NULL};
+static const char *const set_fields[] = {"nat", "vcpus", "memory_mib", "disk_mib", "work_mib",
+	"labels", "publish", "unpublish", NULL};
 static const char *const no_fields[] = {NULL};
 
 enum { STOP_TIMEOUT_MAX_S = 3600 };
@@ -53,6 +53,15 @@ static int parse_labels(const json_t *body, const json_t **ret, struct bg_err **
 	return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"labels\" is not an object");
 }
 
+/* NULL when the body has none. */
+static int parse_list(const json_t *body, const char *key, const json_t **ret, struct bg_err **err)
+{
+	*ret = json_object_get(body, key);
+	if (!*ret || json_is_array(*ret))
+		return 0;
+	return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"%s\" is not a list", key);
+}
+
 static int parse_create(const json_t *body, struct vm_request *request, struct bg_err **err)
 {
 	struct sizes sizes = {.vcpus = UINT_MAX};
@@ -70,6 +79,8 @@ static int parse_create(const json_t *body, struct vm_request *request, struct b
 		r = bg_json_or_bool(body, "start", BG_ERR_BAD_REQUEST, &request->start, err);
 	if (r >= 0)
 		r = parse_labels(body, &request->labels, err);
+	if (r >= 0)
+		r = parse_list(body, "publish", &request->publish, err);
 	if (r >= 0)
 		r = parse_sizes(body, &sizes, err);
 	request->vcpus = (unsigned)sizes.vcpus;
@@ -195,6 +206,10 @@ static int parse_set(const json_t *body, struct vm_change *change, struct bg_err
 		r = parse_sizes(body, &sizes, err);
 	if (r >= 0)
 		r = parse_labels(body, &change->labels, err);
+	if (r >= 0)
+		r = parse_list(body, "publish", &change->publish, err);
+	if (r >= 0)
+		r = parse_list(body, "unpublish", &change->unpublish, err);
 	change->vcpus = (unsigned)sizes.vcpus;
 	change->memory_mib = (uint64_t)sizes.memory;
 	change->disk_mib = (uint64_t)sizes.disk;

@@ -76,6 +76,8 @@ const char *const store_migrations[] = {
 	"ALTER TABLE vm ADD COLUMN labels TEXT;"
 	"ALTER TABLE vm ADD COLUMN boot_serial INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE vm ADD COLUMN boot_vmm INTEGER NOT NULL DEFAULT 0;",
+	/* 4 */
+	"ALTER TABLE vm ADD COLUMN publish TEXT;",
 };
 const unsigned store_n_migrations = ARRAY_SIZE(store_migrations);
 

@@ -43,6 +43,7 @@ struct vm_row {
 	char *host_key_public; /* "ssh-ed25519 AAAA…" line without comment */
 	bool has_sshd;
 	char *labels;	      /* JSON object of strings, or NULL */
+	char *publish;	      /* JSON list of {host, guest}, or NULL */
 	uint64_t boot_serial; /* bytes that the logs had when it was last started */
 	uint64_t boot_vmm;
 };

@@ -15,6 +15,7 @@
 #include "daemon/driver/net.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/vm/publish.h"
 #include "daemon/vm/console.h"
 #include "daemon/vm/vm_plan.h"
 
@@ -71,6 +72,7 @@ static void vm_free(struct vm *vm)
 		return;
 	vmm_call_free(vm->space_call);
 	net_call_free(vm->nat_call);
+	publish_close(vm);
 	guest_free(vm->guest);
 	vmm_free(vm->vmm);
 	bg_err_free(vm->error);

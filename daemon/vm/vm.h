@@ -16,6 +16,7 @@
 struct engine;
 struct guest;
 struct op;
+struct publish;
 struct vm;
 struct vm_change;
 struct vmm;
@@ -52,6 +53,7 @@ struct vm {
 	/* Who wants to know of the next exit of the process; else it is a crash or the guest's own wish. */
 	void (*on_exit)(struct vm *vm, int status, void *userdata);
 	void *on_exit_data;
+	struct publish *publish;   /* its open ports; NULL: none */
 	struct net_call *nat_call; /* after adoption: NAT as the row has it */
 	/* Who wants to know of agent changes. */
 	void (*on_guest)(struct vm *vm, void *userdata);
@@ -83,7 +85,8 @@ struct vm_request {
 	uint64_t work_mib;
 	bool nat;
 	bool start;
-	const json_t *labels; /* as labels_apply takes them; NULL: none */
+	const json_t *labels;  /* as labels_apply takes them; NULL: none */
+	const json_t *publish; /* as publish_apply takes them; NULL: none */
 };
 int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret, struct bg_err **err);
 

@@ -15,6 +15,7 @@
 #include "daemon/engine.h"
 #include "daemon/vm/identity.h"
 #include "daemon/vm/labels.h"
+#include "daemon/vm/publish.h"
 #include "daemon/vm/vm_plan.h"
 
 enum { HOST_KEY_MAX = 4096, NAME_TRIES = 64 };
@@ -113,6 +114,9 @@ static int fill_row(struct engine *engine, const struct vm_request *request,
 	if (!row->name || !row->image || !row->kernel || !row->storage)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	r = request->labels ? labels_apply(NULL, request->labels, &row->labels, err) : 0;
+	if (r >= 0 && request->publish)
+		r = publish_apply(engine->vms, NULL, NULL, request->publish, NULL, &row->publish,
+			err);
 	return r < 0 ? r : check_limits(row, image, err);
 }
 

@@ -7,6 +7,7 @@
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/labels.h"
+#include "daemon/vm/publish.h"
 #include "daemon/vm/vm.h"
 
 static json_t *time_json(int64_t seconds)
@@ -75,6 +76,7 @@ json_t *vm_to_json(const struct vm *vm)
 	put_sizes(json, row);
 	put(json, "nat", json_boolean(row->nat));
 	put(json, "labels", labels_to_json(row->labels));
+	put(json, "publish", publish_to_json(vm));
 	put(json, "vmm", bg_json_str(row->vmm));
 	put(json, "accel", bg_json_str(row->accel));
 	put(json, "vmm_reason", bg_json_str(row->vmm_reason));

@@ -73,6 +73,7 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 			vm_step_detach},                                                           \
 		{"network", "attaching the disk", false, vm_step_disk, vm_step_cancel, NULL},      \
 		{"network", "turning NAT on", false, vm_step_nat, vm_step_cancel, NULL},           \
+		{"network", "publishing its ports", false, vm_step_publish, NULL, NULL},           \
 		{"vmm", "starting the VMM", false, vm_step_initrd, NULL, NULL},                    \
 		{"vmm", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},              \
 		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
@@ -98,6 +99,7 @@ int vm_step_disk(struct op *op, void *ctx, struct bg_err **err);
 /* Asks for the end of its slot's disk; before that of the slot. OP_WAIT when done will be called, 0 when there is none. */
 int vm_disk_release(struct vm_task *task, disk_done_fn done, struct bg_err **err);
 /* Disk and network of its slot. */
+int vm_step_publish(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_nat(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_detach(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err);

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/vm/publish.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_plan.h"
 
@@ -61,6 +62,15 @@ static void interrupted_start(struct vm *vm)
 	vm_set_error(vm, err);
 }
 
+/* Their listeners ended with the last daemon; the VM runs on without one that is taken by now. */
+static void reopen_ports(struct vm *vm)
+{
+	_err_ struct bg_err *err = NULL;
+
+	if (vm->row->address && publish_open(vm, vm->row->publish, &err) < 0)
+		log_err(LOG_WARN, "vm", vm->row->name, err);
+}
+
 static void recover_live(struct vm *vm)
 {
 	bool was_starting = vm->row->state == VM_STARTING, again = false;
@@ -75,6 +85,8 @@ static void recover_live(struct vm *vm)
 	}
 	/* not vm_move: what the row says is not where the VM was left, but where its daemon was */
 	vm->row->state = r < 0 && !again ? VM_STOPPED : VM_RUNNING;
+	if (r >= 0)
+		reopen_ports(vm);
 	vm_save(vm);
 	if (again && vm_boot_again(vm, NULL) < 0)
 		vm_move(vm, VM_EV_DOWN);

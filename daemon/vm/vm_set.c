@@ -13,11 +13,13 @@
 #include "common/size.h"
 #include "daemon/engine.h"
 #include "daemon/vm/labels.h"
+#include "daemon/vm/publish.h"
 #include "daemon/vm/vm_plan.h"
 
 void vm_settings_clear(struct vm_settings *settings)
 {
 	free(settings->labels);
+	free(settings->publish);
 	*settings = (struct vm_settings){0};
 }
 
@@ -61,7 +63,8 @@ static int check_live(const struct vm *vm, const struct vm_change *change, struc
 static bool is_empty(const struct vm_change *c)
 {
 	return !c->has_nat && !c->vcpus && !c->memory_mib && !c->disk_mib && !c->work_mib &&
-	       json_object_size(c->labels) == 0;
+	       json_object_size(c->labels) == 0 && json_array_size(c->publish) == 0 &&
+	       json_array_size(c->unpublish) == 0;
 }
 
 int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct vm_settings *ret,
@@ -73,7 +76,9 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 		.memory_mib = change->memory_mib,
 		.disk_mib = change->disk_mib,
 		.work_mib = change->work_mib,
-		.has_labels = json_object_size(change->labels) > 0};
+		.has_labels = json_object_size(change->labels) > 0,
+		.has_publish = json_array_size(change->publish) > 0 ||
+			       json_array_size(change->unpublish) > 0};
 	int r = check_live(vm, change, err);
 
 	if (is_empty(change))
@@ -85,8 +90,13 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 		r = check_size("work disk", vm, vm->row->work_mib, change->work_mib, err);
 	if (r >= 0 && s.has_labels)
 		r = labels_apply(vm->row->labels, change->labels, &s.labels, err);
+	if (r >= 0 && s.has_publish)
+		r = publish_apply(vm->engine->vms, vm, vm->row->publish, change->publish,
+			change->unpublish, &s.publish, err);
 	if (r >= 0)
 		*ret = s;
+	else
+		vm_settings_clear(&s);
 	return r;
 }
 
@@ -137,6 +147,24 @@ static int step_work(struct op *op, void *ctx, struct bg_err **err)
 	if (r >= 0)
 		vm->row->work_mib = want;
 	return r;
+}
+
+/* A running VM has them at once, one that is stopped with its next start. */
+static int step_publish(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	int r;
+
+	if (!task->settings.has_publish)
+		return 0;
+	op_set_text(op, "publishing its ports");
+	r = vm->vmm && vm->row->address ? publish_open(vm, task->settings.publish, err) : 0;
+	if (r < 0)
+		return r;
+	free(vm->row->publish);
+	vm->row->publish = TAKE_PTR(task->settings.publish);
+	return 0;
 }
 
 static int step_nat(struct op *op, void *ctx, struct bg_err **err)
@@ -191,6 +219,7 @@ static void finish_set(struct op *op, void *ctx, const struct bg_err *err)
 static const struct op_step set_steps[] = {
 	{"change", "changing the VM", false, step_root, vm_step_cancel, NULL},
 	{"change", "changing the VM", false, step_work, vm_step_cancel, NULL},
+	{"change", "changing the VM", false, step_publish, NULL, NULL},
 	{"change", "changing the VM", false, step_nat, vm_step_cancel, NULL},
 	{"change", "changing the VM", false, step_record, NULL, NULL},
 };

@@ -20,6 +20,7 @@ struct vm_change {
 	uint64_t disk_mib;
 	uint64_t work_mib;
 	const json_t *labels; /* as labels_apply takes them */
+	const json_t *publish, *unpublish; /* as publish_apply takes them */
 };
 
 /* The same, checked against the VM and worked out: what its row shall say. 0: as it is. */
@@ -29,8 +30,8 @@ struct vm_settings {
 	uint64_t memory_mib;
 	uint64_t disk_mib;
 	uint64_t work_mib;
-	bool has_labels;
-	char *labels;
+	bool has_labels, has_publish;
+	char *labels, *publish;
 };
 
 /* VM_STATE, VM_LIMITS or BAD_REQUEST say what cannot be, and nothing is in *ret then. */

@@ -16,6 +16,7 @@
 #include "daemon/engine.h"
 #include "daemon/helpers.h"
 #include "daemon/vm/initrd.h"
+#include "daemon/vm/publish.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_plan.h"
 
@@ -124,10 +125,20 @@ int vm_step_attach(struct op *op, void *ctx, struct bg_err **err)
 	return r < 0 ? r : OP_WAIT;
 }
 
+/* Its ports, as soon as it has an address; they end with it. */
+int vm_step_publish(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	(void)op;
+	return publish_open(task->vm, task->vm->row->publish, err);
+}
+
 static void detached(struct vm_task *task)
 {
 	struct vm *vm = task->vm;
 
+	publish_close(vm);
 	vm->row->slot = -1;
 	(void)put_string(&vm->row->address, NULL);
 	vm_save(vm);

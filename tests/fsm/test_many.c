@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: ISC */
-/* Changes of VMs (`vm set`), their labels, and a hundred of them at once. */
+/* Changes of VMs (`vm set`), their labels and published ports, and a hundred of them at once. */
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "common/json.h"
+#include "daemon/driver/relay.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/vm_set.h"
 #include "tests/fsm/world.h"
@@ -136,6 +140,153 @@ TEST(too_many_labels)
 	}
 	CHECK(labels_apply(NULL, labels, &text, &err) < 0);
 	CHECK_STR(bg_err_code_str(err->code), "request.invalid");
+}
+
+/* ---- published ports ---- */
+
+static uint16_t free_port(void)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(sa);
+
+	CHECK_INT(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	CHECK_INT(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+	return ntohs(sa.sin_port);
+}
+
+static bool is_open(uint16_t port)
+{
+	return relay_try(port, NULL) == -EADDRINUSE;
+}
+
+/* {host, guest} pairs, ended by 0, as the API's body has them. */
+static json_t *ports(int host, ...)
+{
+	json_t *list = json_array();
+	va_list ap;
+
+	va_start(ap, host);
+	for (; host; host = va_arg(ap, int))
+		json_array_append_new(
+			list, json_pack("{s:i, s:i}", "host", host, "guest", va_arg(ap, int)));
+	va_end(ap);
+	return list;
+}
+
+static const char *publish(const char *name, json_t *add, json_t *remove)
+{
+	const char *code = change(name, &(struct vm_change){.publish = add, .unpublish = remove});
+
+	json_decref(add);
+	json_decref(remove);
+	return code;
+}
+
+TEST(ports_are_open_while_the_vm_runs)
+{
+	uint16_t a = free_port(), b = free_port();
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "v", false), OP_DONE);
+	CHECK_STR(publish("v", ports(a, 80, b, 443, 0), NULL), "");
+	CHECK(!is_open(a) && !is_open(b));
+	CHECK_INT(world_ask(&w, "v", VM_EV_START), OP_DONE);
+	CHECK(is_open(a) && is_open(b));
+	CHECK_STR(publish("v", ports(a, 8000, 0), json_pack("[i]", b)), "");
+	CHECK(is_open(a) && !is_open(b));
+	world_reopen(&w);
+	CHECK(is_open(a) && vm("v")->row->publish);
+	CHECK_INT(world_ask(&w, "v", VM_EV_STOP), OP_DONE);
+	CHECK(!is_open(a));
+	CHECK_INT(world_ask(&w, "v", VM_EV_START), OP_DONE);
+	CHECK(is_open(a));
+	CHECK_INT(world_ask(&w, "v", VM_EV_DELETE), OP_DONE);
+	CHECK(!is_open(a));
+	world_check_empty(&w);
+}
+
+static bool is_stopped(struct world *world, void *userdata)
+{
+	return vm("v")->row->state == VM_STOPPED && !vm("v")->op;
+}
+
+TEST(ports_end_with_a_vmm_that_dies)
+{
+	uint16_t a = free_port();
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "v", true), OP_DONE);
+	CHECK_STR(publish("v", ports(a, 80, 0), NULL), "");
+	CHECK(is_open(a));
+	CHECK_INT(kill((pid_t)vm("v")->row->pid, SIGKILL), 0);
+	world_run(&w, is_stopped, NULL);
+	CHECK(!is_open(a));
+}
+
+TEST(a_port_belongs_to_one_vm)
+{
+	uint16_t a = free_port();
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "v", false), OP_DONE);
+	CHECK_INT(world_create(&w, "u", false), OP_DONE);
+	CHECK_STR(publish("v", ports(a, 80, 0), NULL), "");
+	CHECK_STR(publish("u", ports(a, 81, 0), NULL), "port.taken");
+	CHECK(!vm("u")->row->publish);
+	CHECK_STR(publish("v", NULL, json_pack("[i]", a)), "");
+	CHECK(!vm("v")->row->publish);
+	CHECK_STR(publish("v", NULL, json_pack("[i]", a)), "request.invalid");
+	CHECK_STR(publish("u", ports(a, 81, 0), NULL), "");
+}
+
+TEST(ports_that_cannot_be)
+{
+	_json_ json_t *many = json_array(), *bad = json_pack("[{s:i}]", "host", 80);
+	uint16_t port = 20000;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "v", false), OP_DONE);
+	CHECK_STR(change("v", &(struct vm_change){.publish = bad}), "request.invalid");
+	CHECK_STR(publish("v", ports(65536, 80, 0), NULL), "request.invalid");
+	CHECK_STR(publish("v", ports(8080, 0, 0), NULL), "request.invalid");
+	for (int n = 0; n <= BG_PUBLISH_MAX; port++)
+		if (!is_open(port)) {
+			json_array_append_new(
+				many, json_pack("{s:i, s:i}", "host", port, "guest", 80));
+			n++;
+		}
+	CHECK_STR(change("v", &(struct vm_change){.publish = many}), "vm.limits");
+	CHECK(!vm("v")->row->publish);
+}
+
+/* Taken by a program that banger does not know: refused at once, and by a start that comes later.
+ */
+TEST(a_port_that_another_program_has)
+{
+	struct sockaddr_in target = {.sin_family = AF_INET};
+	struct vm_request request = {.name = "u", .vcpus = 1};
+	struct relay *other = NULL;
+	_err_ struct bg_err *err = NULL;
+	uint16_t a = free_port();
+	json_t *wanted = ports(a, 80, 0);
+	struct op *op;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "v", false), OP_DONE);
+	CHECK_STR(publish("v", ports(a, 80, 0), NULL), "");
+	CHECK_INT(relay_open(w.engine.loop, a, &target, &other, NULL), 0);
+	CHECK_INT(world_ask(&w, "v", VM_EV_START), OP_FAILED);
+	CHECK_STR(world_last_code(), "port.taken");
+	CHECK_INT(vm("v")->row->state, VM_STOPPED);
+	CHECK_INT(net_fake_attached(w.engine.net), 0);
+	CHECK_INT(world_ask(&w, "v", VM_EV_DELETE), OP_DONE);
+	request.publish = wanted;
+	CHECK(vm_create(&w.engine, &request, &op, &err) < 0);
+	CHECK_STR(bg_err_code_str(err->code), "port.taken");
+	json_decref(wanted);
+	relay_free(other);
+	world_check_empty(&w);
 }
 
 /* ---- a hundred ---- */

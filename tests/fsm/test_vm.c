@@ -673,7 +673,7 @@ TEST(known_hosts_follows_the_vms)
 	CHECK_INT(bg_read_file_at(
 			  AT_FDCWD, keys_known_hosts_path(w.engine.keys), 4096, &before, NULL),
 		0);
-	CHECK(strncmp(before, "a ssh-ed25519 ", 14) == 0);
+	CHECK(strncmp(before, "a,a.vm ssh-ed25519 ", 19) == 0);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	CHECK_INT(
 		bg_read_file_at(AT_FDCWD, keys_known_hosts_path(w.engine.keys), 4096, &after, NULL),

@@ -182,7 +182,7 @@ def vm(name, **over):
     base = {
         "name": name, "id": "0123456789abcdef0123456789abcdef", "state": "stopped", "ready": False,
         "image": "debian", "kernel": "cloud", "vcpus": 2, "memory_mib": 1024, "disk_mib": 8192,
-        "work_mib": 4096, "nat": True, "labels": {}, "vmm": None, "accel": None, "vmm_reason": None,
+        "work_mib": 4096, "nat": True, "labels": {}, "publish": [], "vmm": None, "accel": None, "vmm_reason": None,
         "storage": "reflink", "address": None, "pid": None, "created_at": "2026-01-02T03:04:05Z",
         "started_at": None, "error": None, "operation": None,
         "paths": {"dir": f"/s/vms/{name}", "disk": f"/s/vms/{name}/root.img",
@@ -228,6 +228,7 @@ def daemon(**over):
             "helper": {"ok": True, "path": "/usr/libexec/banger/banger-privhelper", "error": None},
             "vmm": {"name": "qemu", "accel": "tcg", "path": "/usr/bin/qemu-system-x86_64",
                     "version": "7.2.9", "reason": "KVM does not run guests here"},
-            "storage": {"driver": "reflink", "reason": "btrfs"}}
+            "storage": {"driver": "reflink", "reason": "btrfs"},
+            "ssh": {"key": "/c/ssh/id_ed25519", "known_hosts": "/c/ssh/known_hosts"}}
     base.update(over)
     return base

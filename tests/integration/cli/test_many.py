@@ -229,3 +229,26 @@ def test_logs_since_the_last_boot(home, fake):
     assert home.run("vm", "logs", "--boot", "web").out == "log=serial&boot=1\n"
     assert home.run("vm", "logs", "-b", "-f", "-n", "3", "--vmm", "web").out == (
         "log=vmm&follow=1&boot=1&tail=3\n")
+
+
+# ---- published ports ----
+
+def test_ports_are_sent_and_shown(home, zoo):
+    zoo.operation("POST", "/v1/vms", "vm.create", "a", [done(vm("a"))])
+    assert home.run("vm", "create", "a", "-p", "8080:80", "--publish=8443:443").status == 0
+    assert zoo.asked("POST", "/v1/vms")[0]["publish"] == [
+        {"host": 8080, "guest": 80}, {"host": 8443, "guest": 443}]
+    assert home.run("vm", "set", "db", "-p", "1:2", "--unpublish", "8080").status == 0
+    assert zoo.asked("POST", "/v1/vms/db/set") == [
+        {"publish": [{"host": 1, "guest": 2}], "unpublish": [8080]}]
+    zoo.on("GET", "/v1/vms/a", vm("a", publish=[{"host": 8080, "guest": 80, "open": True}]))
+    assert "published   127.0.0.1:8080 to 80\n" in home.run("vm", "show", "a").out
+
+
+@pytest.mark.parametrize("word", ["80", "80:", ":80", "0:80", "80:65536", "a:b", "1:2:3", "-1:2",
+                                  "80:80x", "123456:1"])
+def test_what_is_no_pair_of_ports(home, zoo, word):
+    r = home.run("vm", "create", "a", f"--publish={word}")
+    assert r.status == 2 and f'"{word}" is not HOST:GUEST' in r.err and "8080:80" in r.err
+    r = home.run("vm", "set", "db", f"--unpublish={word}")
+    assert r.status == (0 if word == "80" else 2)
