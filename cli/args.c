@@ -269,6 +269,8 @@ static const char *nearest_command(const struct command *const *rows, int argc, 
 		for (const struct command *c = *rows; c->path; c++) {
 			unsigned d;
 
+			if (c->hidden)
+				continue;
 			join_words(typed, sizeof(typed), argc, argv, strchr(c->path, ' ') ? 2 : 1);
 			d = args_distance(typed, c->path);
 			if (d < best_d && near_enough(typed, d)) {
@@ -287,7 +289,7 @@ static const char *nearest_last_word(const struct command *const *rows, const ch
 		for (const struct command *c = *rows; c->path; c++) {
 			const char *last = strrchr(c->path, ' ');
 
-			if (last && near_enough(word, args_distance(word, last + 1)))
+			if (last && !c->hidden && near_enough(word, args_distance(word, last + 1)))
 				return c->path;
 		}
 	return NULL;

@@ -24,7 +24,8 @@ enum arg_kind {
 	ARG_FILE,
 	ARG_SIZE,
 	ARG_NUMBER,
-	ARG_SIGNAL
+	ARG_SIGNAL,
+	ARG_SHELL
 };
 
 struct flag {
@@ -55,6 +56,7 @@ struct command {
 	const char *alias; /* "vm ls", or NULL */
 	enum arg_kind kind;
 	unsigned min_args, max_args;
+	bool hidden;		  /* called by other programs: no help or completion shows it */
 	bool takes_rest;	  /* whatever follows "--" */
 	const struct flag *flags; /* ends with FLAG_END */
 	const char *usage;	  /* what follows the path: "NAME [-- CMD...]" */

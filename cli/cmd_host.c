@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* cmd_host.c: the commands about this machine: the daemon, version, help. */
+/* cmd_host.c: the commands about this machine: the daemon, version, help; and rows of others. */
 #include "cli/client.h"
+#include "cli/cmd_complete.h"
+#include "cli/cmd_ssh_config.h"
 #include "cli/doctor.h"
 #include "cli/help.h"
 #include "cli/launch.h"
@@ -256,6 +258,11 @@ static int help(struct cli *cli, const struct args *args, struct bg_err **err)
 }
 
 static const struct flag no_flags[] = {FLAG_END};
+static const struct flag ssh_config_flags[] = {
+	{"--install", NULL, ARG_NONE, "make it work for you"},
+	{"--uninstall", NULL, ARG_NONE, "take it out again"},
+	FLAG_END,
+};
 static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
 
 const struct command host_commands[] = {
@@ -288,10 +295,55 @@ const struct command host_commands[] = {
 		.flags = print_flags,
 		.usage = "",
 		.summary = "check what VMs need on this machine, and tell what mends it",
-		.details = "Starts the daemon, if it can be. The exit status is 5 when a VM could not be "
+		.details = "Starts the daemon, if it can be. The exit status is 5 when a VM could "
+			   "not be "
 			   "run.",
 		.example = "banger doctor",
 		.run = doctor},
+	{.path = "ssh-config",
+		.flags = ssh_config_flags,
+		.usage = "[--install|--uninstall]",
+		.summary = "let plain `ssh NAME.vm` work, with scp, rsync and editors",
+		.details =
+			"Prints the lines for ssh. --install writes them to a file of banger's own "
+			"and "
+			"adds one Include line to ~/.ssh/config; --uninstall leaves that file byte "
+			"for byte as it was. `ssh NAME.vm` starts neither the VM nor the daemon. "
+			"Install again after a change of ssh_key_path.",
+		.example = "banger ssh-config --install\nssh web.vm\nrsync -a src/ web.vm:src/",
+		.run = ssh_config},
+	{.path = "ssh-proxy",
+		.kind = ARG_TEXT,
+		.min_args = 2,
+		.max_args = 2,
+		.hidden = true,
+		.flags = no_flags,
+		.usage = "HOST PORT",
+		.summary = "hand ssh a connection to NAME.vm",
+		.example =
+			"ssh -o ProxyUseFdpass=yes -o 'ProxyCommand=banger ssh-proxy %h %p' web.vm",
+		.run = ssh_proxy},
+	{.path = "completion",
+		.kind = ARG_SHELL,
+		.min_args = 1,
+		.max_args = 1,
+		.flags = no_flags,
+		.usage = "bash|zsh|fish",
+		.summary = "print the completion script for a shell",
+		.details = "It completes commands, flags, and the names of VMs, images and kernels "
+			   "that "
+			   "the running daemon knows; it never starts the daemon.",
+		.example = "eval \"$(banger completion bash)\"\n"
+			   "banger completion fish > ~/.config/fish/completions/banger.fish",
+		.run = completion},
+	{.path = "__complete",
+		.takes_rest = true,
+		.hidden = true,
+		.flags = no_flags,
+		.usage = "-- WORDS...",
+		.summary = "tell what the last word may become",
+		.example = "banger __complete -- vm st",
+		.run = complete},
 	{.path = "version",
 		.flags = print_flags,
 		.usage = "",

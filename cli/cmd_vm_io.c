@@ -131,7 +131,7 @@ static bool is_address(const char *text)
 	return inet_pton(AF_INET, text, raw) == 1 || inet_pton(AF_INET6, text, raw) == 1;
 }
 
-static int check_reachable(const char *name, const json_t *vm, struct bg_err **err)
+int vm_check_reachable(const char *name, const json_t *vm, struct bg_err **err)
 {
 	const json_t *ssh = json_object_get(vm, "ssh");
 	bool sshd = true, ready = false;
@@ -306,7 +306,7 @@ int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
 
 	r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, name, NULL, &vm, err);
 	if (r >= 0)
-		r = check_reachable(name, vm, err);
+		r = vm_check_reachable(name, vm, err);
 	if (r < 0)
 		return r;
 	build_call(&call, name, vm, args->rest);

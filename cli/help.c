@@ -108,7 +108,8 @@ void help_all(const struct term *t)
 	for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
 		title(t, groups[g].title);
 		for (const struct command *c = groups[g].rows; c->path; c++)
-			command_entry(t, c);
+			if (!c->hidden)
+				command_entry(t, c);
 	}
 	exit_statuses(t);
 	fprintf(t->file, "\n`banger COMMAND --help` tells more, with an example.\n");

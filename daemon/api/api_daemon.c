@@ -89,14 +89,16 @@ static json_t *status_json(const struct engine *engine)
 
 	return json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o}",
+		"s:o, s:o, s:{s:s, s:s}}",
 		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
 		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
 		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
 		"started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
 		vms_json(engine), "helper", helper_json(engine), "disk_helper",
 		disk_helper_json(engine), "taps", taps_json(engine), "dns", dns_json(engine), "vmm",
-		vmm_json(engine), "storage", storage_json(engine));
+		vmm_json(engine), "storage", storage_json(engine), "ssh", "key",
+		keys_private_path(engine->keys), "known_hosts",
+		keys_known_hosts_path(engine->keys));
 }
 
 void api_daemon_status(struct http_call *call, struct engine *engine)

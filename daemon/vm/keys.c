@@ -111,7 +111,8 @@ int keys_write_known_hosts(const struct keys *keys, const struct vms *vms, struc
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	for (const struct vm *vm = vms_first(vms); vm; vm = vm->next)
 		if (vm->row->host_key_public)
-			fprintf(f, "%s %s\n", vm->row->name, vm->row->host_key_public);
+			fprintf(f, "%s,%s.vm %s\n", vm->row->name, vm->row->name,
+				vm->row->host_key_public);
 	if (fclose(f) != 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	r = bg_write_file_at(AT_FDCWD, keys->known_hosts_path, text, len, 0600);

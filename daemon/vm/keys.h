@@ -20,7 +20,7 @@ const char *keys_private_path(const struct keys *keys);
 const char *keys_known_hosts_path(const struct keys *keys);
 /* Text for the guest's authorized_keys, ends with a newline. */
 const char *keys_authorized(const struct keys *keys);
-/* Writes known_hosts anew from all VMs; each is known by its name. */
+/* Writes known_hosts anew from all VMs; each is known as NAME and NAME.vm. */
 int keys_write_known_hosts(const struct keys *keys, const struct vms *vms, struct bg_err **err);
 
 #endif
