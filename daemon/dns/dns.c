@@ -52,6 +52,7 @@ struct dns {
 	unsigned n_relays;
 	struct relays relays;
 	dns_lookup_fn lookup;
+	dns_name_fn name;
 	void *userdata;
 };
 
@@ -211,6 +212,21 @@ static void zone(struct dns *dns, const struct dns_question *q, const char *name
 	reply(dns, client, out, dns_reply_zone(q, packet, exists, address, out));
 }
 
+/* Of the guests' own addresses; what is asked of others is nobody's business but a resolver's. */
+static bool reverse(struct dns *dns, const struct dns_question *q, const uint8_t *packet,
+	const struct sockaddr_in *client)
+{
+	uint8_t out[DNS_REPLY_MAX];
+	uint32_t address;
+
+	if (q->class != DNS_CLASS_IN || !dns_reverse_name(q, &address) ||
+		(address & 0xffffff00) != dns->net)
+		return false;
+	reply(dns, client, out,
+		dns_reply_reverse(q, packet, dns->name(address, dns->userdata), out));
+	return true;
+}
+
 static void on_query(
 	struct dns *dns, const uint8_t *packet, size_t len, const struct sockaddr_in *client)
 {
@@ -228,6 +244,8 @@ static void on_query(
 		zone(dns, &q, name, packet, client);
 		return;
 	}
+	if (r >= 0 && !name && reverse(dns, &q, packet, client))
+		return;
 	if (r >= 0)
 		rcode = name ? DNS_REFUSED : forward(dns, &q, packet, len, client);
 	if (rcode != DNS_NOERROR)
@@ -268,8 +286,8 @@ static int setup(struct dns *dns, const char *upstream)
 	return loop_add_fd(dns->loop, "dns", dns->sock, LOOP_READ, on_packet, dns, &dns->io);
 }
 
-int dns_new(struct loop *loop, int sock, const char *upstream, dns_lookup_fn lookup, void *userdata,
-	struct dns **ret, struct bg_err **err)
+int dns_new(struct loop *loop, int sock, const char *upstream, dns_lookup_fn lookup,
+	dns_name_fn name, void *userdata, struct dns **ret, struct bg_err **err)
 {
 	struct dns *dns = calloc(1, sizeof(*dns));
 	int r;
@@ -283,6 +301,7 @@ int dns_new(struct loop *loop, int sock, const char *upstream, dns_lookup_fn loo
 		.resolv_conf = "/etc/resolv.conf",
 		.port = DNS_PORT,
 		.lookup = lookup,
+		.name = name,
 		.userdata = userdata};
 	TAILQ_INIT(&dns->relays);
 	r = setup(dns, upstream);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "daemon/dns/dns_msg.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 
 enum {
@@ -88,6 +89,23 @@ const char *dns_vm_name(const struct dns_question *q, char out[DNS_NAME_MAX])
 	return out;
 }
 
+bool dns_reverse_name(const struct dns_question *q, uint32_t *ret_address)
+{
+	static const char zone[] = ".in-addr.arpa";
+	size_t n = strlen(q->name), tail = sizeof(zone) - 1;
+	char text[sizeof("255.255.255.255")];
+	struct in_addr backwards;
+
+	if (n <= tail || n - tail >= sizeof(text) || !bg_streq(q->name + n - tail, zone))
+		return false;
+	memcpy(text, q->name, n - tail);
+	text[n - tail] = '\0';
+	if (inet_pton(AF_INET, text, &backwards) != 1)
+		return false;
+	*ret_address = __builtin_bswap32(ntohl(backwards.s_addr));
+	return true;
+}
+
 /* ---- answers ---- */
 
 struct writer {
@@ -162,6 +180,27 @@ static void put_soa(struct writer *w)
 	put(w, data, sizeof(data));
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		put32(w, numbers[i]);
+}
+
+size_t dns_reply_reverse(const struct dns_question *q, const uint8_t *packet, const char *vm,
+	uint8_t out[DNS_REPLY_MAX])
+{
+	bool found = vm && (q->type == DNS_TYPE_PTR || q->type == DNS_TYPE_ANY);
+	struct writer w = begin(q, packet, FLAG_AA, vm ? DNS_NOERROR : DNS_NXDOMAIN, found, 0, out);
+	uint8_t label;
+
+	if (!found)
+		return w.n;
+	label = (uint8_t)strlen(vm);
+	put16(&w, QUESTION_AT);
+	put16(&w, DNS_TYPE_PTR);
+	put16(&w, DNS_CLASS_IN);
+	put32(&w, DNS_TTL_S);
+	put16(&w, label + 1U + sizeof("\2vm"));
+	put(&w, &label, 1);
+	put(&w, vm, label);
+	put(&w, "\2vm", sizeof("\2vm"));
+	return w.n;
 }
 
 size_t dns_reply_zone(const struct dns_question *q, const uint8_t *packet, bool exists,

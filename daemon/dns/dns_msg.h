@@ -23,7 +23,7 @@ enum {
 };
 
 enum dns_rcode { DNS_NOERROR = 0, DNS_FORMERR = 1, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3, DNS_NOTIMP = 4, DNS_REFUSED = 5 };
-enum { DNS_TYPE_A = 1, DNS_TYPE_SOA = 6, DNS_TYPE_ANY = 255, DNS_CLASS_IN = 1 };
+enum { DNS_TYPE_A = 1, DNS_TYPE_SOA = 6, DNS_TYPE_PTR = 12, DNS_TYPE_ANY = 255, DNS_CLASS_IN = 1 };
 
 struct dns_question {
 	uint16_t id, flags;
@@ -41,8 +41,14 @@ int dns_parse(const uint8_t *packet, size_t len, struct dns_question *ret);
 /* The part of a name before ".vm"; NULL for names elsewhere, "" for the zone itself. */
 const char *dns_vm_name(const struct dns_question *q, char out[DNS_NAME_MAX]);
 
+/* Whether the name is an address backwards ("9.3.209.10.in-addr.arpa"). */
+bool dns_reverse_name(const struct dns_question *q, uint32_t *ret_address);
+
 /* An answer without records: refusals and failures. Returns its length. */
 size_t dns_reply_code(const struct dns_question *q, const uint8_t *packet, enum dns_rcode rcode,
+	uint8_t out[DNS_REPLY_MAX]);
+/* The name of an address: vm is that of a VM (at most BG_NAME_MAX bytes), NULL for an address that is nobody's. */
+size_t dns_reply_reverse(const struct dns_question *q, const uint8_t *packet, const char *vm,
 	uint8_t out[DNS_REPLY_MAX]);
 /*
  * The zone's answer. exists: the name does; address (a number, 0 for none) is its A record. What is

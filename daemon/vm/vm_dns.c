@@ -18,6 +18,20 @@ static uint32_t look_up(const char *name, bool *ret_exists, void *userdata)
 	return *ret_exists ? ntohl(address.s_addr) : 0;
 }
 
+static const char *look_back(uint32_t address, void *userdata)
+{
+	const struct engine *engine = userdata;
+
+	for (const struct vm *vm = vms_first(engine->vms); vm; vm = vm->next) {
+		struct in_addr own;
+
+		if (vm->row->address && inet_pton(AF_INET, vm->row->address, &own) == 1 &&
+			ntohl(own.s_addr) == address)
+			return vm->row->name;
+	}
+	return NULL;
+}
+
 static void on_socket(int sock, struct bg_err *err, void *userdata)
 {
 	struct engine *engine = userdata;
@@ -26,7 +40,7 @@ static void on_socket(int sock, struct bg_err *err, void *userdata)
 	if (err)
 		engine->dns_err = bg_err_copy(err);
 	else
-		(void)dns_new(engine->loop, sock, engine->config->dns, look_up, engine,
+		(void)dns_new(engine->loop, sock, engine->config->dns, look_up, look_back, engine,
 			&engine->dns, &engine->dns_err);
 	if (engine->dns_err)
 		log_err(LOG_WARN, "dns", "VMs have no names", engine->dns_err);

@@ -40,6 +40,11 @@ static uint32_t look_up(const char *name, bool *ret_exists, void *userdata)
 	return bg_streq(name, "web") ? 0x0ad10002 : 0;
 }
 
+static const char *look_back(uint32_t address, void *userdata)
+{
+	return address == 0x7f000009 ? "web" : NULL;
+}
+
 /* The guests' /24 is 127.0.0.0: this client is one of them, or not. */
 static void setup(const char *client_address, const char *config)
 {
@@ -47,7 +52,7 @@ static void setup(const char *client_address, const char *config)
 	int sock = bound("127.0.0.1", &server);
 
 	CHECK_INT(loop_new(&loop), 0);
-	CHECK_INT(dns_new(loop, sock, config, look_up, NULL, &dns, NULL), 0);
+	CHECK_INT(dns_new(loop, sock, config, look_up, look_back, NULL, &dns, NULL), 0);
 	resolver = bound("127.0.0.3", &upstream);
 	dns_set_upstream(dns, "/dev/null", ntohs(upstream.sin_port));
 	client = bound(client_address, &own);
@@ -130,6 +135,30 @@ static void check_a(ns_msg msg, uint32_t address)
 	CHECK_INT(ns_rr_rdlen(rr), 4);
 	CHECK_INT(ns_get32(ns_rr_rdata(rr)), address);
 	CHECK(ns_rr_ttl(rr) <= DNS_TTL_S);
+}
+
+TEST(addresses_have_names)
+{
+	char name[256];
+	ns_msg msg;
+	ns_rr rr;
+
+	setup("127.0.0.2", "");
+	msg = ask("9.0.0.127.in-addr.arpa", ns_t_ptr);
+	check_counts(msg, ns_r_noerror, 1, 0);
+	CHECK_INT(ns_parserr(&msg, ns_s_an, 0, &rr), 0);
+	CHECK_INT(ns_rr_type(rr), ns_t_ptr);
+	CHECK_INT(ns_rr_ttl(rr), DNS_TTL_S);
+	CHECK(dn_expand(ns_msg_base(msg), ns_msg_end(msg), ns_rr_rdata(rr), name, sizeof(name)) >
+		0);
+	CHECK_STR(name, "web.vm");
+	check_counts(ask("9.0.0.127.in-addr.arpa", ns_t_a), ns_r_noerror, 0, 0);
+	check_counts(ask("8.0.0.127.in-addr.arpa", ns_t_ptr), ns_r_nxdomain, 0, 0);
+	/* Not ours: forwarded, and there is nobody to forward to. */
+	check_counts(ask("9.0.1.127.in-addr.arpa", ns_t_ptr), ns_r_servfail, 0, 0);
+	check_counts(ask("9.9.0.0.127.in-addr.arpa", ns_t_ptr), ns_r_servfail, 0, 0);
+	check_counts(ask("x.0.0.127.in-addr.arpa", ns_t_ptr), ns_r_servfail, 0, 0);
+	teardown();
 }
 
 TEST(name_of_a_vm)
