@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #include "common/fd.h"
@@ -415,6 +416,45 @@ TEST(what_a_console_says_last)
 	CHECK_INT(console_end_of(text, sizeof(text)), CONSOLE_GOES_ON);
 }
 
+static bool is_paused(struct world *world, void *userdata)
+{
+	return vm("a")->paused == *(const bool *)userdata;
+}
+
+static bool ticks_passed(struct world *world, void *userdata)
+{
+	return --*(unsigned *)userdata == 0;
+}
+
+/* The reserve is made to fit the room that there is. */
+TEST(little_room_pauses_those_who_write)
+{
+	struct space *space = NULL;
+	unsigned looks = 500; /* of 2 ms each: four of the watch's */
+	struct statvfs fs;
+	uint64_t room;
+
+	world_open(&w, NULL);
+	CHECK_INT(statvfs(w.paths.state_dir, &fs), 0);
+	room = (uint64_t)fs.f_bavail * fs.f_frsize / MIB;
+	CHECK_INT(space_new(&w.engine, &space, NULL), 0);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	w.config->disk_reserve_mib = room * 4 / 3;
+	world_run(&w, ticks_passed, &looks);
+	CHECK(!vm("a")->paused);
+	vm("a")->writes = UINT64_MAX / 2;
+	world_run(&w, is_paused, &(bool){true});
+	CHECK_STR(bg_err_code_str(vm("a")->error->code), "disk.full");
+	w.config->disk_reserve_mib = 1;
+	world_run(&w, is_paused, &(bool){false});
+	CHECK(!vm("a")->error);
+	w.config->disk_reserve_mib = room * 4; /* not even half of it: whoever it is */
+	world_run(&w, is_paused, &(bool){true});
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+	space_free(space);
+}
+
 TEST(busy_while_an_operation_runs)
 {
 	struct vm_request request = {.name = "a", .vcpus = 1, .start = true};
@@ -590,8 +630,8 @@ static enum op_state set_nat(const char *name, bool nat)
 	struct vm_change change = {.has_nat = true, .nat = nat};
 	struct op *op;
 
-	CHECK_INT(vm_ask(vm(name), VM_EV_SET, &(struct vm_options){.change = &change}, &op, NULL),
-		0);
+	CHECK_INT(
+		vm_ask(vm(name), VM_EV_SET, &(struct vm_options){.change = &change}, &op, NULL), 0);
 	return world_wait(&w, op);
 }
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from disklab import Files, leftovers, place, until_clean
-from labhost import SOURCE, run
+from labhost import SOURCE, figure, run
 from privclient import CLEANUP, DISK_ATTACH, DISK_DETACH, DISK_HELPER, Helper, message
 from trace import Tracer
 
@@ -94,7 +94,7 @@ def kill_everywhere(user, prepare, data, fds=(), first=0, until_gone=0):
         whole_slots += len(live)
         gone = 0 if live else gone + 1
         if whole is not None or gone == until_gone > 0:
-            print(f"{stop_at - first} kills from call {first} on, {whole_slots} whole slots after them")
+            figure(f"disk helper, verb {data[1]}: {stop_at - first + 1} kills from call {first} on, {whole_slots} whole slots after them")
             return stop_at - first
     raise AssertionError("no whole answer")
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from labhost import ASSETS, SOURCE, Dev, run, until
+from labhost import ASSETS, SOURCE, Dev, figure, run, until
 
 MIB = 1 << 20
 RESERVE_MIB = 128
@@ -90,7 +90,7 @@ def test_storm_in_one_guest(state, vms):
         assert record["state"] == "running" and record["error"]["code"] == "disk.full", record
         assert "is paused" in record["error"]["message"] and "goes on by itself" in record["error"]["hint"]
         run(["sync"])
-        print(f"{room(path)} MiB left where {RESERVE_MIB} are kept back")
+        figure(f"write storm: {room(path)} MiB are left where {RESERVE_MIB} are kept back")
         assert room(path) > RESERVE_MIB // 4
         check_overlays()
         check_calm(vms)

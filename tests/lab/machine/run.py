@@ -138,6 +138,9 @@ def run_tests(args, machine, logs):
     ok = join_results(logs, pathlib.Path(args.junit) if args.junit else logs / "lab.xml", complete, machine.tail())
     if not ok:
         print(f"--- the end of the lab's console ({logs}/console.log)\n{machine.tail()}")
+    figures = logs / "figures.log"
+    for line in figures.read_text().splitlines() if figures.exists() else []:
+        note(line)
     note(f"{'done' if complete else 'not complete'} after {time.monotonic() - machine.started:.0f} s; logs in {logs}")
     return ok
 
