@@ -22,6 +22,7 @@ RESULTS = "/lab/results"        # plain files here are brought back as logs
 ASSETS = "/usr/share/banger-lab"  # kernel.deb, guest.ext4: see machine/build-image
 FIRECRACKER = "/usr/local/bin/firecracker"
 BUSYBOX = "/bin/busybox"
+BOOT_S = 500  # a guest in a guest, where other work may keep the machine busy
 
 
 def run(argv, timeout=120, **kw):
@@ -63,18 +64,20 @@ class Dev(HostUser):
         # What logind would have made
         self.runtime = f"/run/user/{self.uid}"
         run(["install", "-d", "-o", self.name, "-g", self.name, "-m", "700", self.runtime])
+        if not os.path.exists(f"{self.home}/.config/banger"):
+            self.config("")
         return self
 
     def __exit__(self, *exc):
         self.save_logs()
 
     def config(self, text):
-        """Written as config.toml: before the daemon's first start."""
+        """Written as config.toml: before the daemon's first start. A guest gets the time that a busy machine wants."""
         folder = f"{self.home}/.config/banger"
         self.run(["mkdir", "-p", folder], check=True)
-        self.run(["sh", "-c", 'cat >"$0"', f"{folder}/config.toml"], input=text, text=True, check=True)
+        self.run(["sh", "-c", 'cat >"$0"', f"{folder}/config.toml"], input=f"boot_timeout = {BOOT_S}\n{text}", text=True, check=True)
 
-    def banger(self, *args, status=0, timeout=180):
+    def banger(self, *args, status=0, timeout=BOOT_S + 20):
         """What the command printed; it must end with that status."""
         out = self.run(["banger", *args], timeout=timeout, capture_output=True, text=True)
         assert out.returncode == status, f"banger {args}: status {out.returncode}\n{out.stdout}\n{out.stderr}"
@@ -88,7 +91,7 @@ class Dev(HostUser):
 
     def in_guest(self, vm, command):
         """What it printed, or None when ssh or the command failed."""
-        out = self.run(["banger", "vm", "ssh", vm, "--", command], timeout=180, stdin=subprocess.DEVNULL,
+        out = self.run(["banger", "vm", "ssh", vm, "--", command], timeout=BOOT_S, stdin=subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         return out.stdout if out.returncode == 0 else None
 

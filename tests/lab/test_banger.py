@@ -49,10 +49,10 @@ def test_qemu_with_kvm(helper_installed):
         # A reboot happens in place, in the same process; a power-off ends it.
         old = user.boot_id("web")
         user.later("web", "kill -TERM 1")
-        until(lambda: user.boot_id("web") not in (None, old), "it has booted again", timeout=180, every=0.5)
+        until(lambda: user.boot_id("web") not in (None, old), "it has booted again", timeout=500, every=0.5)
         assert user.show("web")["pid"] == record["pid"]
         user.later("web", "kill -USR2 1")
-        until(lambda: user.stopped("web"), "it is stopped", timeout=60)
+        until(lambda: user.stopped("web"), "it is stopped", timeout=240)
         assert user.show("web")["error"] is None
         user.banger("vm", "delete", "web")
         user.banger("daemon", "stop")

@@ -79,7 +79,7 @@ def test_daemon_killed_while_it_runs(dev, vm):
     status = json.loads(dev.banger("daemon", "status", "--json"))
     for pid in (status["monitor_pid"], status["pid"]):
         os.kill(pid, 9)
-    until(lambda: dev.show(vm)["ready"], "the agent answers the next daemon", timeout=60)
+    until(lambda: dev.show(vm)["ready"], "the agent answers the next daemon", timeout=240)
     assert dev.ssh(vm, "echo here") == "here\n"
     assert len(devices(dev.uid)) == 1
     dev.banger("vm", "restart", vm)

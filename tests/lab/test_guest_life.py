@@ -23,15 +23,15 @@ def dev(disk_dev):
 def box(dev):
     """A Debian with systemd and docker, which starts it at boot."""
     dev.banger("vm", "create", "box", "--image", "docker", "--kernel", "debian", "--memory", "768M", "--vcpu", "2", "--disk-size", "2G",
-               timeout=280)
+           )
     yield "box"
     dev.banger("vm", "delete", "box")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_docker(dev, box):
     driver = until(lambda: dev.in_guest(box, "docker info --format '{{.Driver}} {{.BackingFilesystem}}' 2>/dev/null || "
-                                              "docker info --format '{{.Driver}}'"), "docker is up", timeout=300, every=2)
+                                              "docker info --format '{{.Driver}}'"), "docker is up", timeout=500, every=2)
     assert driver.split()[0] == "overlay2"
     dev.ssh(box, "tar -C / -c bin/busybox | docker import - tiny")
     assert dev.ssh(box, "docker run --rm tiny /bin/busybox echo hello from a container") == "hello from a container\n"
@@ -45,22 +45,22 @@ def test_docker(dev, box):
 
 
 @needs_firecracker
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_reboot_typed_in_a_guest(dev, box):
     """Firecracker ends with it: the daemon starts the VM anew, with its disks, and its containers come back."""
     old, record = dev.boot_id(box), dev.show(box)
     assert record["vmm"] == "firecracker"
     dev.later(box, "reboot")
-    until(lambda: dev.boot_id(box) not in (None, old), "it has booted again", timeout=280, every=1)
+    until(lambda: dev.boot_id(box) not in (None, old), "it has booted again", timeout=500, every=1)
     now = dev.show(box)
     assert now["pid"] != record["pid"] and now["state"] == "running" and now["error"] is None, now
-    until(lambda: dev.in_guest(box, "docker ps --format '{{.Names}}'") == "web\n", "its container is back", timeout=240, every=2)
+    until(lambda: dev.in_guest(box, "docker ps --format '{{.Names}}'") == "web\n", "its container is back", timeout=500, every=2)
 
 
 @needs_firecracker
 def test_poweroff_typed_in_a_guest(dev, box):
     dev.later(box, "poweroff")
-    until(lambda: dev.stopped(box), "it is stopped", timeout=200, every=0.5)
+    until(lambda: dev.stopped(box), "it is stopped", timeout=500, every=0.5)
     record = dev.show(box)
     assert record["error"] is None and record["pid"] is None, record
     assert "reboot: System halted" in dev.banger("vm", "logs", box)
@@ -82,9 +82,9 @@ def test_image_without_init(dev):
         assert len(text) < 9 * MIB and text.startswith(line.decode()) and "and goes on" in text[-200:]
 
         dev.later("plain", "kill -TERM 1")
-        until(lambda: dev.boot_id("plain") not in (None, old), "it has booted again", timeout=180, every=0.5)
+        until(lambda: dev.boot_id("plain") not in (None, old), "it has booted again", timeout=500, every=0.5)
         dev.later("plain", "kill -USR2 1")
-        until(lambda: dev.stopped("plain"), "it is stopped", timeout=60)
+        until(lambda: dev.stopped("plain"), "it is stopped", timeout=240)
         assert dev.show("plain")["error"] is None
     finally:
         dev.banger("vm", "delete", "plain")

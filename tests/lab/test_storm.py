@@ -85,7 +85,7 @@ def test_storm_in_one_guest(state, vms):
     try:
         vms.ssh("storm", f"nohup sh -c 'yes storm | dd of=/storm bs=1M count={STORM_MIB} iflag=fullblock conv=fsync "
                          "&& md5sum /storm >/storm.sum && sync && touch /storm.done' >/dev/null 2>&1 </dev/null &")
-        until(lambda: vms.show("storm")["paused"], "the storm is paused", timeout=180)
+        until(lambda: vms.show("storm")["paused"], "the storm is paused", timeout=500)
         record = vms.show("storm")
         assert record["state"] == "running" and record["error"]["code"] == "disk.full", record
         assert "is paused" in record["error"]["message"] and "goes on by itself" in record["error"]["hint"]
@@ -110,8 +110,8 @@ def test_storm_in_one_guest(state, vms):
 
 
 def test_storm_ends_well(vms):
-    until(lambda: vms.run(["banger", "vm", "ssh", "storm", "--", "test -e /storm.done"], timeout=180).returncode == 0,
-          "the storm's end", timeout=200, every=1)
+    until(lambda: vms.run(["banger", "vm", "ssh", "storm", "--", "test -e /storm.done"], timeout=500).returncode == 0,
+          "the storm's end", timeout=500, every=1)
     assert vms.ssh("storm", "echo 3 >/proc/sys/vm/drop_caches; md5sum -c /storm.sum") == "/storm: OK\n"
     check_overlays()
     for name in ("storm", "calm"):
