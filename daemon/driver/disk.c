@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "daemon/priv/priv_client.h"
 
-enum { ANSWER_USEC = 20 * 1000 * 1000, REPLIES_PER_TURN = 32 };
+enum { ANSWER_USEC = 60 * 1000 * 1000, REPLIES_PER_TURN = 32 };
 
 enum disk_kind { DISK_HELLO, DISK_LIST, DISK_ATTACH, DISK_DETACH, DISK_KNOWN };
 

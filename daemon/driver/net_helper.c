@@ -12,7 +12,7 @@
 #include "daemon/driver/net_impl.h"
 #include "daemon/priv/priv_client.h"
 
-enum { ANSWER_USEC = 20 * 1000 * 1000, REPLIES_PER_TURN = 32 };
+enum { ANSWER_USEC = 60 * 1000 * 1000, REPLIES_PER_TURN = 32 };
 
 /* priv_helper_check finds what is wrong with the file; nothing found: it died of something else. */
 static void die_of(struct net *net, int errnum, const char *what)

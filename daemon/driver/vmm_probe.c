@@ -19,7 +19,7 @@
 #include "daemon/driver/vmm_impl.h"
 #include "daemon/loop/spawn.h"
 
-enum { VERSION_DEADLINE_USEC = 10 * 1000 * 1000, ANSWER_MAX = 1024 };
+enum { VERSION_DEADLINE_USEC = 30 * 1000 * 1000, ANSWER_MAX = 1024 };
 
 #define FAKE_ENV "BANGER_FAKE_VMM"
 
