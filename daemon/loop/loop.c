@@ -112,6 +112,9 @@ static void on_kick(evutil_socket_t fd, short what, void *userdata)
 	struct loop *loop = userdata;
 	struct loop_source *source;
 
+	/* Freed meanwhile, each leaves the queue that it is really in. */
+	TAILQ_FOREACH (source, &loop->deferred, link)
+		source->queue = &loop->running;
 	TAILQ_CONCAT(&loop->running, &loop->deferred, link);
 	while ((source = TAILQ_FIRST(&loop->running))) {
 		TAILQ_REMOVE(&loop->running, source, link);

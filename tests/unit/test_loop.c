@@ -11,7 +11,7 @@
 
 struct fixture {
 	struct loop *loop;
-	struct loop_source *a, *b, *c;
+	struct loop_source *a, *b, *c, *d;
 	char order[32];
 	int n, status;
 };
@@ -29,6 +29,7 @@ static void run(int want)
 	loop_source_free(f.a);
 	loop_source_free(f.b);
 	loop_source_free(f.c);
+	loop_source_free(f.d);
 	loop_free(f.loop);
 }
 
@@ -105,6 +106,36 @@ TEST(deferred_calls_keep_their_order)
 	CHECK_INT(loop_defer(f.loop, "never", never, NULL, &f.c), 0);
 	run(0);
 	CHECK_STR(f.order, "123");
+}
+
+static void fourth(void *userdata)
+{
+	note('4');
+	loop_exit(f.loop, 0);
+}
+
+static void defers_fourth(void *userdata)
+{
+	note('3');
+	CHECK_INT(loop_defer(f.loop, "fourth", fourth, NULL, &f.a), 0);
+}
+
+static void frees_and_defers(void *userdata)
+{
+	note('1');
+	loop_source_free(TAKE_PTR(f.c)); /* the last one queued */
+	CHECK_INT(loop_defer(f.loop, "third", defers_fourth, NULL, &f.c), 0);
+}
+
+/* Freeing the last of a turn must not break the queue of the next. */
+TEST(deferred_calls_after_one_was_freed)
+{
+	setup();
+	CHECK_INT(loop_defer(f.loop, "first", frees_and_defers, NULL, &f.d), 0);
+	CHECK_INT(loop_defer(f.loop, "second", second, NULL, &f.b), 0);
+	CHECK_INT(loop_defer(f.loop, "never", never, NULL, &f.c), 0);
+	run(0);
+	CHECK_STR(f.order, "1234");
 }
 
 static int fds[2];
