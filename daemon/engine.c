@@ -22,6 +22,7 @@
 #include "daemon/priv/priv_client.h"
 #include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
+#include "daemon/vm/trash.h"
 #include "daemon/vm/vm_dns.h"
 
 enum { DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400 };
@@ -167,6 +168,7 @@ static int make_drivers(struct engine *engine, struct engine_boot *boot, struct 
 
 static int make_nouns(struct engine *engine, struct bg_err **err)
 {
+	_free_ char *trash = NULL;
 	int r = keys_open(engine->paths->ssh_dir, engine->config->ssh_key_path, &engine->keys, err);
 
 	if (r >= 0)
@@ -177,6 +179,9 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 		r = blobs_new(engine, &engine->blobs, err);
 	if (r >= 0)
 		r = vms_new(engine, &engine->vms, err);
+	if (r >= 0 && (asprintf(&trash, "%s/trash", engine->paths->state_dir) < 0 ||
+			      trash_new(engine->loop, trash, &engine->trash) < 0))
+		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r >= 0 && tap_pool_new(engine, engine->config->tap_pool, &engine->pool) < 0)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return r;
@@ -235,6 +240,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	images_free(engine->images);
 	kernels_free(engine->kernels);
 	keys_free(engine->keys);
+	trash_free(engine->trash);
 	vmm_probe_free(engine->probe);
 	helpers_free(engine->helpers);
 	net_call_free(engine->net_boot);

@@ -30,6 +30,7 @@ struct console;
 struct dns;
 struct helpers;
 struct tap_pool;
+struct trash;
 
 struct engine {
 	struct loop *loop;
@@ -65,6 +66,7 @@ struct engine {
 	struct images *images;
 	struct blobs *blobs;
 	struct vms *vms;
+	struct trash *trash;
 	struct tap_pool *pool;
 	struct helpers *helpers;
 	bool stopping;

@@ -16,6 +16,7 @@
 #include "daemon/vm/identity.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
+#include "daemon/vm/trash.h"
 #include "daemon/vm/vm_plan.h"
 
 enum { HOST_KEY_MAX = 4096, NAME_TRIES = 64 };
@@ -294,7 +295,7 @@ int vm_erase(struct vm_task *task, struct bg_err **err)
 
 	if (!vm)
 		return 0;
-	r = bg_rm_rf_at(AT_FDCWD, vm->paths.dir);
+	r = trash_throw(engine->trash, vm->paths.dir);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "remove %s", vm->paths.dir);
 	(void)bg_rm_rf_at(AT_FDCWD, vm->paths.run_dir);

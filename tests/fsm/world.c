@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "daemon/vm/tap_pool.h"
+#include "daemon/vm/trash.h"
 #include "tests/lib/test.h"
 
 enum { WAIT_USEC = 20000000, POLL_USEC = 2000 };
@@ -57,6 +58,7 @@ static void make_paths(struct world *w)
 		.socket = path_of("run/bangerd.sock"),
 	};
 	w->init_path = path_of("init");
+	w->trash_dir = path_of("state/trash");
 	CHECK_INT(bg_paths_create(&w->paths, &err), 0);
 	put_file(w->init_path);
 }
@@ -143,6 +145,7 @@ static void open_engine(struct world *w, bool fresh)
 	CHECK_INT(kernels_new(e, &e->kernels, &err), 0);
 	CHECK_INT(images_new(e, &e->images, &err), 0);
 	CHECK_INT(vms_new(e, &e->vms, &err), 0);
+	CHECK_INT(trash_new(e->loop, w->trash_dir, &e->trash), 0);
 	CHECK_INT(tap_pool_new(e, w->config->tap_pool, &e->pool), 0);
 	vms_recover(e);
 }
@@ -187,6 +190,7 @@ void world_close(struct world *w)
 	images_free(e->images);
 	kernels_free(e->kernels);
 	keys_free(e->keys);
+	trash_free(e->trash);
 	vmm_probe_free(e->probe);
 	net_call_free(e->net_boot);
 	net_free(e->net);
@@ -312,12 +316,19 @@ static int count_row(struct vm_row *row, void *userdata)
 	return 0;
 }
 
+static bool trash_empty(struct world *w, void *userdata)
+{
+	return trash_is_empty(w->engine.trash);
+}
+
 void world_check_empty(struct world *w)
 {
 	_free_ char *vms = path_of("state/vms"), *run = path_of("run/vm");
 	unsigned rows = 0;
 
 	CHECK(!vms_first(w->engine.vms));
+	world_run(w, trash_empty, NULL);
+	CHECK_INT(entries_in(w->trash_dir), 0);
 	CHECK_INT(store_vm_each(w->engine.store, count_row, &rows, NULL), 0);
 	CHECK_INT(rows, 0);
 	CHECK_INT(entries_in(vms), 0);

@@ -13,6 +13,7 @@ struct world {
 	struct bg_paths paths;
 	struct config *config;
 	char *init_path;
+	char *trash_dir;
 	const char *cancel_at; /* stage: the next operation to reach it is cancelled */
 	struct loop_source *cancel;
 };
