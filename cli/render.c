@@ -19,6 +19,23 @@ void term_resize(struct term *t)
 			ioctl(fileno(t->file), TIOCGWINSZ, &ws) >= 0 && ws.ws_col ? ws.ws_col : 80;
 }
 
+/* As setlocale(3) picks it; what names no charset is ASCII. */
+static bool locale_is_utf8(void)
+{
+	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *value = getenv(names[i]);
+
+		if (!bg_isempty(value))
+			return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+	}
+	return false;
+}
+
+/* What is printed goes to a terminal that cannot show more than that. */
+static bool ascii_only;
+
 void term_init(struct term *t, FILE *file)
 {
 	const char *no_color = getenv("NO_COLOR"), *name = getenv("TERM");
@@ -26,6 +43,8 @@ void term_init(struct term *t, FILE *file)
 	*t = (struct term){.file = file, .tty = isatty(fileno(file)) == 1};
 	t->color = t->tty && bg_isempty(no_color) && !bg_isempty(name) && !bg_streq(name, "dumb");
 	term_resize(t);
+	if (file == stdout)
+		ascii_only = t->tty && !locale_is_utf8();
 }
 
 const char *term_style(const struct term *t, enum style style)
@@ -48,6 +67,19 @@ const char *term_plain(const struct term *t)
 	return t->color ? "\033[0m" : "";
 }
 
+/* One '?' for each character, however many bytes it has. */
+static void to_ascii(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++)
+		if ((unsigned char)*s < 0x80)
+			*to++ = *s;
+		else if ((unsigned char)*s >= 0xc0)
+			*to++ = '?';
+	*to = '\0';
+}
+
 char *term_clean(const char *s)
 {
 	char *copy = strdup(s ? s : "");
@@ -61,6 +93,8 @@ char *term_clean(const char *s)
 		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
 			*p = p[1] = '?';
 	}
+	if (ascii_only)
+		to_ascii(copy);
 	return copy;
 }
 

@@ -27,7 +27,10 @@ void term_resize(struct term *t);
 /* The escape sequence that begins a style, "" without colors; term_plain ends any. */
 const char *term_style(const struct term *t, enum style style);
 const char *term_plain(const struct term *t);
-/* A copy in which control characters are '?'; the caller's. "" when out of memory. */
+/*
+ * A copy in which control characters are '?', and so is what is not ASCII when stdout is a terminal of
+ * another charset than UTF-8; the caller's. NULL when out of memory.
+ */
 char *term_clean(const char *s);
 /* Columns that a UTF-8 text takes, counting one for each character. */
 int term_columns(const char *s);
