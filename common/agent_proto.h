@@ -70,6 +70,7 @@ enum { BG_AGENT_IN = 0, BG_AGENT_OUT = 1, BG_AGENT_ERR = 2, BG_AGENT_SUBS = 3 };
 /* What runs: the command, or a part of the agent itself in a process of its own. */
 enum bg_agent_kind {
 	BG_AGENT_K_RUN = 0, /* argv; none: the user's login shell */
+	BG_AGENT_K_GROW = 1, /* argv in threes: block device ("vda"), where it is mounted, bytes it has now or soon */
 	BG_AGENT_K_MAX_
 };
 

@@ -5,7 +5,9 @@
 #include <endian.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "guest/log.h"
 
@@ -22,6 +24,8 @@ enum {
 	MAGIC = 0xef53,
 	LOG_BLOCK_MAX = 6, /* 64 KiB */
 };
+
+enum { GROW_WAIT_MS = 10000, GROW_LOOK_MS = 20 };
 
 static uint32_t le32_at(const uint8_t *sb, size_t at)
 {
@@ -71,5 +75,52 @@ int grow_ext4(const char *dev, const char *where)
 		return -errno;
 	log_line("%s grown from %llu to %llu MiB", dev,
 		(unsigned long long)(have * block_size / MIB), (unsigned long long)(bytes / MIB));
+	return 0;
+}
+
+/* The kernel learns of it by an interrupt, a moment after the VMM has said that it is done. */
+static int wait_size(const char *dev, uint64_t want)
+{
+	for (int waited = 0; waited < GROW_WAIT_MS; waited += GROW_LOOK_MS) {
+		_close_ int fd = open(dev, O_RDONLY | O_CLOEXEC);
+		uint64_t have = 0;
+
+		if (fd < 0 || ioctl(fd, BLKGETSIZE64, &have) < 0)
+			return -errno;
+		if (have >= want)
+			return 0;
+		(void)usleep(GROW_LOOK_MS * 1000);
+	}
+	return -ETIMEDOUT;
+}
+
+/* What is mounted there is what is on the device: an image may have put something else in its
+ * place. */
+static int check_mount(const char *dev, const char *where)
+{
+	struct stat d, w;
+
+	if (stat(dev, &d) < 0 || stat(where, &w) < 0)
+		return -errno;
+	return S_ISBLK(d.st_mode) && d.st_rdev == w.st_dev ? 0 : -ENODEV;
+}
+
+int grow_live(const char *const *argv)
+{
+	for (; argv[0] && argv[1] && argv[2]; argv += 3) {
+		char dev[64];
+		int r;
+
+		(void)snprintf(dev, sizeof(dev), "/dev/%s", argv[0]);
+		r = check_mount(dev, argv[1]);
+		if (r >= 0)
+			r = wait_size(dev, strtoull(argv[2], NULL, 10));
+		if (r >= 0)
+			r = grow_ext4(dev, argv[1]);
+		if (r < 0) {
+			(void)dprintf(STDERR_FILENO, "%s at %s: %s\n", dev, argv[1], strerror(-r));
+			return 1;
+		}
+	}
 	return 0;
 }

@@ -8,4 +8,10 @@
 /* dev is the block device that is mounted at where. 0 also when there is nothing to do. */
 int grow_ext4(const char *dev, const char *where);
 
+/*
+ * For disks that grow under a running guest (BG_AGENT_K_GROW): waits until each device has the size that is
+ * said, then grows what is mounted from it. An exit status: 0, or 1 with the reason on stderr.
+ */
+int grow_live(const char *const *argv);
+
 #endif

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "common/fd.h"
+#include "guest/grow.h"
 #include "guest/users.h"
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -201,6 +202,8 @@ static _noreturn_ void child(const struct bg_exec *x, const struct ends *e)
 	}
 	become_user(&user);
 	enter_folder(x->workdir, &user);
+	if (x->kind == BG_AGENT_K_GROW)
+		_exit(grow_live(x->argv));
 	run_command(x, &user);
 }
 

@@ -292,3 +292,9 @@ int vmm_send_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done
 {
 	return vmm->driver->command(vmm, command, done, userdata, ret, err);
 }
+
+int vmm_resize(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes,
+	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err)
+{
+	return vmm->driver->resize(vmm, disk, path, bytes, done, userdata, ret, err);
+}

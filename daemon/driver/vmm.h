@@ -61,6 +61,9 @@ struct vmm_driver {
 	const char *dev_root, *dev_work, *dev_modules;
 	/* Starts the process; returns as soon as it is spawned. */
 	int (*spawn)(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err);
+	/* Tells the VMM that the file of a disk ("root", "work") has become bytes long. */
+	int (*resize)(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes, vmm_done_fn done,
+		void *userdata, struct vmm_call **ret, struct bg_err **err);
 	int (*command)(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
 		struct vmm_call **ret, struct bg_err **err);
 };
@@ -90,6 +93,9 @@ struct loop *vmm_loop(const struct vmm *vmm);
 int vmm_signal(struct vmm *vmm, int signo);
 int vmm_send_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
 	struct vmm_call **ret, struct bg_err **err);
+/* As vmm_driver.resize. */
+int vmm_resize(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes, vmm_done_fn done,
+	void *userdata, struct vmm_call **ret, struct bg_err **err);
 void vmm_call_free(struct vmm_call *call);
 BG_DEFINE_UNREF(vmm_call, struct vmm_call *, vmm_call_free)
 

@@ -41,6 +41,12 @@ static int fake_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn d
 	return vmm_call_defer(vmm_loop(vmm), done, userdata, ret, err);
 }
 
+static int fake_resize(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes,
+	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err)
+{
+	return vmm_call_defer(vmm_loop(vmm), done, userdata, ret, err);
+}
+
 const struct vmm_driver vmm_fake = {
 	.name = "fake",
 	.agent = "virtio",
@@ -51,5 +57,6 @@ const struct vmm_driver vmm_fake = {
 	.dev_work = "vdb",
 	.dev_modules = "vdc",
 	.spawn = fake_spawn,
+	.resize = fake_resize,
 	.command = fake_command,
 };

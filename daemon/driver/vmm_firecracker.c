@@ -195,20 +195,43 @@ static int api_answer(struct vmm_call *call, const char *input, size_t len, size
 static const struct vmm_dialog api_dialog = {
 	.socket = API_SOCKET, .speaks_first = true, .answer = api_answer};
 
-static int firecracker_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done,
+/* body is borrowed. */
+static int api_patch(struct vmm *vmm, const char *path, const char *body, vmm_done_fn done,
 	void *userdata, struct vmm_call **ret, struct bg_err **err)
 {
-	const char *body =
-		command == VMM_PAUSE ? "{\"state\":\"Paused\"}" : "{\"state\":\"Resumed\"}";
 	char *request = NULL;
 
 	if (asprintf(&request,
-		    "PATCH /vm HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+		    "PATCH %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 		    "Accept: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-		    strlen(body), body) < 0)
+		    path, strlen(body), body) < 0)
 		request = NULL;
 	return vmm_call_start(
 		vmm_loop(vmm), vmm_run_dir(vmm), &api_dialog, request, done, userdata, ret, err);
+}
+
+static int firecracker_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done,
+	void *userdata, struct vmm_call **ret, struct bg_err **err)
+{
+	return api_patch(vmm, "/vm",
+		command == VMM_PAUSE ? "{\"state\":\"Paused\"}" : "{\"state\":\"Resumed\"}", done,
+		userdata, ret, err);
+}
+
+/* The same file again: Firecracker looks at its size anew and tells the guest. */
+static int firecracker_resize(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes,
+	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err)
+{
+	_json_ json_t *record =
+		json_pack("{s:s, s:o}", "drive_id", disk, "path_on_host", bg_json_str(path));
+	_free_ char *body = record ? json_dumps(record, JSON_COMPACT) : NULL;
+	char target[32];
+
+	(void)bytes;
+	if (!body)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	snprintf(target, sizeof(target), "/drives/%s", disk);
+	return api_patch(vmm, target, body, done, userdata, ret, err);
 }
 
 const struct vmm_driver vmm_firecracker = {
@@ -222,5 +245,6 @@ const struct vmm_driver vmm_firecracker = {
 	.dev_work = "vdb",
 	.dev_modules = "vdc",
 	.spawn = firecracker_spawn,
+	.resize = firecracker_resize,
 	.command = firecracker_command,
 };

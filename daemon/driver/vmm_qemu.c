@@ -281,6 +281,23 @@ static int qemu_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn d
 		vmm_loop(vmm), vmm_run_dir(vmm), &qmp_dialog, request, done, userdata, ret, err);
 }
 
+/* The node's name is the disk's. QEMU makes the file that long, which it is. */
+static int qemu_resize(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes,
+	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err)
+{
+	char *request = NULL;
+
+	(void)path;
+	if (asprintf(&request,
+		    "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"block_resize\","
+		    "\"arguments\":"
+		    "{\"node-name\":\"%s\",\"size\":%" PRIu64 "},\"id\":\"%s\"}\n",
+		    disk, bytes, QMP_ID) < 0)
+		request = NULL;
+	return vmm_call_start(
+		vmm_loop(vmm), vmm_run_dir(vmm), &qmp_dialog, request, done, userdata, ret, err);
+}
+
 const struct vmm_driver vmm_qemu = {
 	.name = "qemu",
 	.agent = "virtio",
@@ -290,5 +307,6 @@ const struct vmm_driver vmm_qemu = {
 	.dev_work = "vdb",
 	.dev_modules = "vdc",
 	.spawn = qemu_spawn,
+	.resize = qemu_resize,
 	.command = qemu_command,
 };

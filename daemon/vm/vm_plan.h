@@ -24,6 +24,8 @@ struct vm_task {
 	int signo;
 	bool nat; /* wanted */
 	struct vm_settings settings; /* of a SET */
+	bool grown;		     /* a disk of a running VM */
+	char said[256];		     /* what the guest said while it grew its file systems */
 	uint64_t deadline_usec; /* of the boot */
 	uint32_t wanted_flags;	/* enum bg_agent_flag: any of them ends the wait */
 	struct net_card card;	/* of this start */
@@ -35,6 +37,8 @@ struct vm_task {
 	struct disk_call *disk_call;
 	struct guest_call *guest_call;
 	struct storage_call *clone;
+	struct vmm_call *vmm_call;
+	struct guest_stream *stream;
 };
 
 extern const struct op_plan vm_plan_create;	 /* made and left stopped */
@@ -85,6 +89,11 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 int vm_set_nat(struct vm_task *task, bool on, struct bg_err **err);
 /* Bytes of the file that makes a root disk of mib: an overlay's is not the disk's own size. */
 int vm_disk_file_size(const struct vm *vm, uint64_t mib, uint64_t *ret, struct bg_err **err);
+
+/* Steps of vm_plan_set (vm_grow.c): the files and, where there is a VMM, its disks; then the guest's file systems. */
+int vm_step_grow_root(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_grow_work(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_grow_guest(struct op *op, void *ctx, struct bg_err **err);
 
 /* Private host key of this VM, text in OpenSSH form; *ret is the caller's. */
 int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err);

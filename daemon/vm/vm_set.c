@@ -6,9 +6,6 @@
  */
 #include "daemon/vm/vm_set.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include "common/log.h"
 #include "common/size.h"
 #include "daemon/engine.h"
@@ -55,8 +52,9 @@ static int check_live(const struct vm *vm, const struct vm_change *change, struc
 	if ((change->vcpus && change->vcpus != row->vcpus) ||
 		(change->memory_mib && change->memory_mib != row->memory_mib))
 		return stop_first(vm, "its memory and CPUs change only", err);
-	if (change->disk_mib > row->disk_mib || change->work_mib > row->work_mib)
-		return stop_first(vm, "its disks grow only", err);
+	if (change->disk_mib > row->disk_mib && vm_on_overlay(vm))
+		return stop_first(
+			vm, "its disk is an overlay (dm-snapshot), which grows only", err);
 	return 0;
 }
 
@@ -97,55 +95,6 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 		*ret = s;
 	else
 		vm_settings_clear(&s);
-	return r;
-}
-
-/* Makes the file of a disk longer; what is new is a hole. */
-static int grow_file(const struct vm *vm, const char *path, uint64_t bytes, struct bg_err **err)
-{
-	_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return bg_err_sys(
-			err, BG_ERR_IO, errno, "grow %s of VM \"%s\"", path, vm->row->name);
-	if ((uint64_t)st.st_size < bytes && ftruncate(fd, (off_t)bytes) < 0)
-		return bg_err_sys(
-			err, BG_ERR_IO, errno, "grow %s of VM \"%s\"", path, vm->row->name);
-	return 0;
-}
-
-static int step_root(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct vm_task *task = ctx;
-	struct vm *vm = task->vm;
-	uint64_t want = task->settings.disk_mib, bytes = 0;
-	int r;
-
-	if (want <= vm->row->disk_mib)
-		return 0;
-	op_set_text(op, "growing the disk");
-	r = vm_disk_file_size(vm, want, &bytes, err);
-	if (r >= 0)
-		r = grow_file(vm, vm->paths.disk_root, bytes, err);
-	if (r >= 0)
-		vm->row->disk_mib = want;
-	return r;
-}
-
-static int step_work(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct vm_task *task = ctx;
-	struct vm *vm = task->vm;
-	uint64_t want = task->settings.work_mib;
-	int r;
-
-	if (want <= vm->row->work_mib)
-		return 0;
-	op_set_text(op, "growing the work disk");
-	r = grow_file(vm, vm->paths.disk_work, want * MIB, err);
-	if (r >= 0)
-		vm->row->work_mib = want;
 	return r;
 }
 
@@ -217,8 +166,9 @@ static void finish_set(struct op *op, void *ctx, const struct bg_err *err)
 }
 
 static const struct op_step set_steps[] = {
-	{"change", "changing the VM", false, step_root, vm_step_cancel, NULL},
-	{"change", "changing the VM", false, step_work, vm_step_cancel, NULL},
+	{"change", "changing the VM", false, vm_step_grow_root, vm_step_cancel, NULL},
+	{"change", "changing the VM", false, vm_step_grow_work, vm_step_cancel, NULL},
+	{"change", "changing the VM", false, vm_step_grow_guest, vm_step_cancel, NULL},
 	{"change", "changing the VM", false, step_publish, NULL, NULL},
 	{"change", "changing the VM", false, step_nat, vm_step_cancel, NULL},
 	{"change", "changing the VM", false, step_record, NULL, NULL},

@@ -23,6 +23,8 @@ void vm_task_forget(struct vm_task *task)
 	disk_call_free(TAKE_PTR(task->disk_call));
 	guest_call_free(TAKE_PTR(task->guest_call));
 	storage_call_free(TAKE_PTR(task->clone));
+	vmm_call_free(TAKE_PTR(task->vmm_call));
+	guest_stream_free(TAKE_PTR(task->stream));
 	if (!task->vm)
 		return;
 	task->vm->on_exit = NULL;

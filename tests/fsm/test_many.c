@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Changes of VMs (`vm set`), their labels and published ports, and a hundred of them at once. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "common/json.h"
 #include "daemon/driver/relay.h"
 #include "daemon/vm/labels.h"
+#include "daemon/vm/trash.h"
 #include "daemon/vm/vm_set.h"
 #include "tests/fsm/world.h"
 #include "tests/lib/test.h"
@@ -96,6 +98,69 @@ TEST(what_a_running_vm_cannot_be_given)
 	CHECK_STR(change("a", &(struct vm_change){.vcpus = 9}), "vm.wrong_state");
 	CHECK_STR(change("a", &(struct vm_change){.vcpus = vm("a")->row->vcpus}), "");
 	CHECK_STR(change("a", &(struct vm_change){0}), "request.invalid");
+}
+
+TEST(disks_of_a_running_vm)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_STR(change("a", &(struct vm_change){.disk_mib = 64, .work_mib = 32}), "");
+	CHECK_INT(size_of(vm("a")->paths.disk_root), 64 * MIB);
+	CHECK_INT(size_of(vm("a")->paths.disk_work), 32 * MIB);
+	CHECK_INT(vm("a")->row->disk_mib, 64);
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK(vm("a")->ready && !vm("a")->error);
+}
+
+/* The disk is larger all the same, which its next start finds. */
+static void grow_fails(const char *behaviour, const char *code)
+{
+	world_open(&w, behaviour);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_STR(change("a", &(struct vm_change){.disk_mib = 64}), code);
+	CHECK_INT(vm("a")->row->disk_mib, 64);
+	CHECK(!vm("a")->op && !vm("a")->error);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(a_guest_that_cannot_grow)
+{
+	grow_fails("no-exec", "agent.failed");
+}
+
+static void go_away(void *userdata)
+{
+	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGKILL), 0);
+}
+
+TEST(a_vm_that_dies_while_it_grows)
+{
+	struct loop_source *soon = NULL;
+
+	world_open(&w, "mute-exec");
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(loop_add_timer(w.engine.loop, "test", 100000, go_away, NULL, &soon), 0);
+	CHECK_STR(change("a", &(struct vm_change){.disk_mib = 64}), "agent.failed");
+	loop_source_free(soon);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(a_growth_that_is_cancelled)
+{
+	struct vm_change c = {.disk_mib = 64, .vcpus = 0};
+	struct op *op;
+
+	world_open(&w, "mute-exec");
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(vm_ask(vm("a"), VM_EV_SET, &(struct vm_options){.change = &c}, &op, NULL), 0);
+	w.cancel_at = "change";
+	CHECK_INT(world_wait(&w, op), OP_CANCELLED);
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
 }
 
 static const char *label(const char *name, const char *json)
@@ -286,6 +351,38 @@ TEST(a_port_that_another_program_has)
 	CHECK_STR(bg_err_code_str(err->code), "port.taken");
 	json_decref(wanted);
 	relay_free(other);
+	world_check_empty(&w);
+}
+
+/* ---- what is deleted ---- */
+
+static bool trash_empty(struct world *world, void *userdata)
+{
+	return trash_is_empty(world->engine.trash);
+}
+
+/* Gone from sight at once, a larger disk from the host in pieces; what a crash leaves, by the next
+ * daemon. */
+TEST(a_large_disk_goes_in_pieces)
+{
+	static char data[MIB];
+	_close_ int fd = -1;
+
+	memset(data, 1, sizeof(data));
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	fd = open(vm("a")->paths.disk_root, O_WRONLY | O_CLOEXEC);
+	for (int i = 0; i < 300; i++)
+		CHECK_INT(pwrite(fd, data, sizeof(data), (off_t)(i * 2 * MIB)), sizeof(data));
+	fd = bg_close(fd);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	CHECK(!vm("a"));
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	world_reopen(&w);
+	CHECK(access(vm("a")->paths.disk_root, F_OK) == 0);
+	CHECK(!trash_is_empty(w.engine.trash));
+	world_run(&w, trash_empty, NULL);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
 }
 

@@ -19,6 +19,8 @@
  *     wrong-id         the guest says that it is another VM
  *     ignore-shutdown  says that it goes down, and stays
  *     ignore-term      SIGTERM does nothing
+ *     no-exec          what is run in it fails, and says so
+ *     mute-exec        what is run in it never ends
  *
  * SIGUSR1: its guest resets the machine, which ends the process with status 0. SIGUSR2: its guest
  * halts.
@@ -43,7 +45,8 @@ struct fake {
 	int listener, client;
 	int64_t started;
 	int64_t ready_ms, die_ms, reboot_ms; /* NEVER */
-	bool never_ready, no_sshd, no_socket, deaf, wrong_id, ignore_shutdown, ignore_term;
+	bool never_ready, no_sshd, no_socket, deaf, wrong_id, ignore_shutdown, ignore_term, no_exec,
+		mute_exec;
 	uint32_t flags;
 	bool open;
 	struct bg_agent_reader reader;
@@ -72,6 +75,8 @@ static void apply_word(const char *word)
 		{"wrong-id", &fake.wrong_id},
 		{"ignore-shutdown", &fake.ignore_shutdown},
 		{"ignore-term", &fake.ignore_term},
+		{"no-exec", &fake.no_exec},
+		{"mute-exec", &fake.mute_exec},
 	};
 	long ms;
 
@@ -113,17 +118,23 @@ static void read_behaviour(void)
 	}
 }
 
-static void send_frame(enum bg_agent_type type, const void *payload, size_t len)
+static void send_in(
+	uint32_t stream, enum bg_agent_type type, unsigned sub, const void *payload, size_t len)
 {
 	uint8_t buf[sizeof(struct bg_agent_head) + 64];
 	struct bg_agent_head head;
 
-	bg_agent_head_init(&head, type, 0, 0, len);
+	bg_agent_head_init(&head, type, stream, (uint16_t)sub, len);
 	memcpy(buf, &head, sizeof(head));
 	if (len > 0)
 		memcpy(buf + sizeof(head), payload, len);
 	if (fake.client >= 0 && send(fake.client, buf, sizeof(head) + len, MSG_NOSIGNAL) < 0)
 		fake.client = bg_close(fake.client);
+}
+
+static void send_frame(enum bg_agent_type type, const void *payload, size_t len)
+{
+	send_in(0, type, 0, payload, len);
 }
 
 static void send_status(void)
@@ -156,6 +167,19 @@ static void on_shutdown(void)
 		exit(0);
 }
 
+/* Whatever it is, it is done; or it could not be. */
+static void on_exec(const struct bg_agent_frame *frame)
+{
+	static const char why[] = "the fake does not want to\n";
+	const struct bg_agent_done done = {.status = htole32(fake.no_exec ? 1 << 8 : 0)};
+
+	if (fake.mute_exec)
+		return;
+	if (fake.no_exec)
+		send_in(frame->stream, BG_AGENT_DATA, BG_AGENT_ERR, why, sizeof(why) - 1);
+	send_in(frame->stream, BG_AGENT_DONE, 0, &done, sizeof(done));
+}
+
 static void on_frame(const struct bg_agent_frame *frame)
 {
 	if (fake.deaf)
@@ -164,6 +188,8 @@ static void on_frame(const struct bg_agent_frame *frame)
 		on_hello(frame);
 	else if (frame->type == BG_AGENT_PING)
 		send_frame(BG_AGENT_PONG, frame->payload, frame->len);
+	else if (frame->type == BG_AGENT_EXEC)
+		on_exec(frame);
 	else if (frame->type == BG_AGENT_SHUTDOWN)
 		on_shutdown();
 }

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Disks that grow, of a VM that is stopped or runs: the file first (what is new is a hole), then
+ * the VMM is told, then the guest grows its file systems. Nothing of it can be taken back: the row
+ * has the new size as soon as the file has it, and a guest that was not reached grows at its next
+ * start.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "common/agent_exec.h"
+#include "common/agent_frame.h"
+#include "daemon/driver/vmm.h"
+#include "daemon/engine.h"
+#include "daemon/vm/vm_plan.h"
+
+#define GUEST_USEC (60 * UINT64_C(1000000))
+
+static int grow_file(const struct vm *vm, const char *path, uint64_t bytes, struct bg_err **err)
+{
+	_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return bg_err_sys(
+			err, BG_ERR_IO, errno, "grow %s of VM \"%s\"", path, vm->row->name);
+	if ((uint64_t)st.st_size < bytes && ftruncate(fd, (off_t)bytes) < 0)
+		return bg_err_sys(
+			err, BG_ERR_IO, errno, "grow %s of VM \"%s\"", path, vm->row->name);
+	return 0;
+}
+
+/* The running VM did not take it all; err is taken. */
+static void fail_later(struct vm_task *task, struct bg_err *err)
+{
+	bg_err_context(&err,
+		"the disk of VM \"%s\" has grown, and the running VM does not know it yet",
+		task->vm->row->name);
+	bg_err_hint(&err, "it will have the size at its next start: `banger vm restart %s`",
+		task->vm->row->name);
+	op_step_failed(task->op, err);
+}
+
+static void on_resized(const struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	vm_task_forget(task); /* err goes with the call */
+	if (failed)
+		fail_later(task, failed);
+	else
+		op_step_done(task->op);
+}
+
+/* mib is the row's, and set as soon as it is true. */
+static int grow_disk(struct vm_task *task, const char *disk, const char *path, uint64_t bytes,
+	uint64_t *mib, uint64_t want, struct bg_err **err)
+{
+	struct vm *vm = task->vm;
+	int r = grow_file(vm, path, bytes, err);
+
+	if (r < 0)
+		return r;
+	*mib = want;
+	if (!vm->vmm)
+		return 0;
+	task->grown = true;
+	r = vmm_resize(vm->vmm, disk, path, bytes, on_resized, task, &task->vmm_call, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+int vm_step_grow_root(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	uint64_t want = task->settings.disk_mib, bytes = 0;
+	int r;
+
+	if (want <= vm->row->disk_mib)
+		return 0;
+	op_set_text(op, "growing the disk");
+	r = vm_disk_file_size(vm, want, &bytes, err);
+	return r < 0 ? r
+		     : grow_disk(task, "root", vm->paths.disk_root, bytes, &vm->row->disk_mib, want,
+			       err);
+}
+
+int vm_step_grow_work(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm *vm = task->vm;
+	uint64_t want = task->settings.work_mib;
+
+	if (want <= vm->row->work_mib)
+		return 0;
+	op_set_text(op, "growing the work disk");
+	return grow_disk(
+		task, "work", vm->paths.disk_work, want * MIB, &vm->row->work_mib, want, err);
+}
+
+static void on_late(void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *err = NULL;
+
+	vm_task_forget(task);
+	bg_err_set(
+		&err, BG_ERR_TIMEOUT, ETIMEDOUT, "the guest did not grow its file systems in time");
+	fail_later(task, err);
+}
+
+/* Its last words are the error, when it is one. */
+static void keep_words(struct vm_task *task, const struct bg_agent_frame *frame)
+{
+	size_t have = strlen(task->said), room = sizeof(task->said) - 1 - have;
+	size_t n = BG_MIN((size_t)frame->len, room);
+
+	memcpy(task->said + have, frame->payload, n);
+	task->said[have + n] = '\0';
+	task->said[strcspn(task->said, "\n")] = '\0';
+}
+
+static void on_frame(
+	struct guest_stream *stream, const struct bg_agent_frame *frame, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_agent_done done;
+	struct bg_err *err = NULL;
+
+	(void)stream;
+	if (frame->type == BG_AGENT_DATA && frame->sub == BG_AGENT_ERR)
+		keep_words(task, frame);
+	if (frame->type != BG_AGENT_DONE)
+		return;
+	memcpy(&done, frame->payload, sizeof(done));
+	vm_task_forget(task);
+	if (done.error == 0 && done.status == 0) {
+		op_step_done(task->op);
+		return;
+	}
+	bg_err_set(&err, BG_ERR_AGENT, EIO, "the guest did not grow its file systems: %s",
+		*task->said ? task->said : "its agent cannot");
+	fail_later(task, err);
+}
+
+static void on_broken(struct guest_stream *stream, const char *why, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *err = NULL;
+
+	(void)stream;
+	vm_task_forget(task);
+	bg_err_set(
+		&err, BG_ERR_AGENT, ECONNRESET, "the guest did not grow its file systems: %s", why);
+	fail_later(task, err);
+}
+
+static int ask_guest(struct vm_task *task, struct bg_err **err)
+{
+	static const struct guest_stream_events events = {.frame = on_frame, .broken = on_broken};
+	const struct vmm_driver *driver = vmm_driver_of(task->vm->vmm);
+	char root[24], work[24];
+	const char *argv[] = {driver->dev_root, "/", root, driver->dev_work, "/root", work, NULL};
+	const char *const env[] = {NULL};
+	const struct bg_exec exec = {
+		.kind = BG_AGENT_K_GROW, .workdir = "/", .argv = argv, .env = env};
+	_free_ uint8_t *payload = NULL;
+	size_t len = 0;
+	int r;
+
+	snprintf(root, sizeof(root), "%llu", (unsigned long long)(task->vm->row->disk_mib * MIB));
+	snprintf(work, sizeof(work), "%llu", (unsigned long long)(task->vm->row->work_mib * MIB));
+	r = bg_exec_encode(&exec, &payload, &len);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "ask the guest to grow");
+	task->said[0] = '\0';
+	return guest_stream_open(task->vm->guest, payload, len, &events, task, &task->stream, err);
+}
+
+int vm_step_grow_guest(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct bg_err *failed = NULL;
+	int r;
+
+	if (!task->grown || !task->vm->vmm)
+		return 0;
+	op_set_text(op, "growing the file systems in the guest");
+	r = task->vm->guest
+		    ? ask_guest(task, &failed)
+		    : bg_err_set(&failed, BG_ERR_AGENT, ENOTCONN, "there is no agent in the guest");
+	if (r >= 0)
+		r = loop_add_timer(
+			task->engine->loop, "vm-grow", GUEST_USEC, on_late, task, &task->timer);
+	if (r >= 0)
+		return OP_WAIT;
+	vm_task_forget(task);
+	bg_err_context(&failed, "the disk of VM \"%s\" has grown, its file system has not",
+		task->vm->row->name);
+	bg_err_hint(
+		&failed, "it does at its next start: `banger vm restart %s`", task->vm->row->name);
+	*err = failed;
+	return r;
+}

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: ISC
+"""Many VMs, changes of a VM, published ports, ssh NAME.vm: on one real guest, and on ten that are made at once."""
+import json
+import os
+import shlex
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from conftest import BUILD, ROOT, as_user, wait_for
+
+NAME = "t-many"
+SERVER = "import socketserver as s\n" \
+         "class H(s.StreamRequestHandler):\n" \
+         "  def handle(self):\n" \
+         "    self.wfile.write(self.rfile.read().upper())\n" \
+         "s.TCPServer.allow_reuse_address = True\n" \
+         "s.ThreadingTCPServer(('', 7), H).serve_forever()\n"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def port():
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def guest(banger, port):
+    banger("vm", "delete", NAME)
+    banger.ok("vm", "create", NAME, "--label", "suite=many", "-p", f"{port}:22", "--timing")
+    yield lambda command: banger.ok("vm", "ssh", NAME, "--", command).out
+    banger("vm", "delete", NAME)
+
+
+def sizes(guest):
+    """MiB of / and /root as the guest sees them."""
+    return [int(line) for line in guest("df -BM --output=size / /root | tr -d M").split()[1:]]
+
+
+def test_disks_grow_while_the_guest_runs(banger, guest):
+    record = banger.json("vm", "show", NAME)
+    if record["storage"] == "dm-snapshot":
+        pytest.skip("an overlay grows only while its VM is stopped")
+    before = sizes(guest)
+    disk, work = record["disk_mib"] + 1024, record["work_mib"] + 512
+    guest("sync; echo kept > /root/mark; sync")
+    r = banger.ok("vm", "set", NAME, "--disk-size", f"{disk}M", "--work-size", f"{work}M", "--timing")
+    assert r.out.startswith(f"{NAME} changed in "), r
+    after = sizes(guest)
+    assert after[0] - before[0] > 900 and after[1] - before[1] > 400, (before, after)
+    assert guest("cat /root/mark") == "kept\n"
+    record = banger.json("vm", "show", NAME)
+    assert (record["disk_mib"], record["work_mib"]) == (disk, work) and record["state"] == "running"
+    banger.fails(2, "cannot shrink", "vm", "set", NAME, "--disk-size", "1G")
+    banger.fails(4, "while it is stopped", "vm", "set", NAME, "--memory", "640M")
+
+
+def test_a_published_port_leads_to_the_guest(banger, guest, port):
+    def greeting():
+        with socket.create_connection(("127.0.0.1", port), 30) as s:
+            return s.recv(64)
+
+    assert greeting().startswith(b"SSH-2.0-"), "the guest's sshd, through the port given at create"
+    other = free_port()
+    banger.ok("vm", "set", NAME, "--publish", f"{other}:7", "--unpublish", str(port))
+    with pytest.raises(ConnectionRefusedError):
+        greeting()
+    if "yes" not in guest("command -v python3 >/dev/null && echo yes || echo no"):
+        banger.ok("vm", "set", NAME, "--unpublish", str(other))
+        pytest.skip("the image has no python3 to play a server with half closes")
+    guest(f"nohup python3 -c {shlex.quote(SERVER)} >/dev/null 2>&1 & sleep 0.1")
+    sent = os.urandom(1 << 20).hex().encode()
+
+    def through():
+        with socket.create_connection(("127.0.0.1", other), 30) as s:
+            feeder = threading.Thread(target=lambda: (s.sendall(sent), s.shutdown(socket.SHUT_WR)))
+            feeder.start()
+            got = b""
+            while piece := s.recv(65536):
+                got += piece
+            feeder.join()
+            return got
+
+    assert wait_for(through, 60) == sent.upper()
+
+
+def test_plain_ssh_scp_and_rsync(banger, guest):
+    before = as_user(["sh", "-c", "cat ~/.ssh/config 2>/dev/null | sha256sum"], capture_output=True, text=True).stdout
+    banger.ok("ssh-config", "--install")
+    try:
+        def run(command):
+            r = as_user(["sh", "-c", command], capture_output=True, text=True, timeout=120)
+            assert r.returncode == 0, r
+            return r.stdout
+
+        assert run(f"ssh -oBatchMode=yes {NAME}.vm hostname") == NAME + "\n"
+        run(f"head -c 3000000 /dev/urandom > /tmp/t-many.$USER && scp -q /tmp/t-many.$USER {NAME}.vm:got")
+        assert run("sha256sum < /tmp/t-many.$USER; rm /tmp/t-many.$USER") == guest("sha256sum < got")
+        r = as_user(["ssh", "-oBatchMode=yes", "nobody-has-that.vm"], capture_output=True, text=True, timeout=60)
+        assert r.returncode == 255 and 'no VM named "nobody-has-that"' in r.stderr, r
+    finally:
+        banger.ok("ssh-config", "--uninstall")
+    after = as_user(["sh", "-c", "cat ~/.ssh/config 2>/dev/null | sha256sum"], capture_output=True, text=True).stdout
+    assert after == before
+
+
+def test_stopped_resized_and_started(banger, guest):
+    banger.ok("vm", "stop", NAME)
+    r = as_user(["sh", "-c", f"BANGER={BUILD}/cli/banger; $BANGER ssh-proxy {NAME}.vm 22"], capture_output=True, text=True)
+    assert r.returncode == 4 and f"banger vm start {NAME}" in r.stderr, r
+    record = banger.json("vm", "show", NAME)
+    banger.ok("vm", "set", NAME, "--memory", "640M", "--vcpu", "1", "--disk-size", f"{record['disk_mib'] + 512}M",
+              "--label", "suite-", "--label", "size=other")
+    assert NAME not in banger.ok("vm", "list", "-l", "suite").out
+    assert NAME in banger.ok("vm", "list", "-l", "size=other").out
+    banger.ok("vm", "start", NAME)
+    assert guest("nproc") == "1\n" and 500 < int(guest("free -m | awk '/Mem:/ {print $2}'")) < 640
+    assert sizes(guest)[0] > record["disk_mib"] * 0.9 + 400
+    # the console of this start alone
+    boots = banger.ok("vm", "logs", NAME).out.count("banger-init:")
+    last = banger.ok("vm", "logs", "--boot", NAME).out.count("banger-init:")
+    assert 0 < last < boots, (last, boots)
+
+
+def test_kill_with_a_signal(banger, guest):
+    banger.ok("vm", "kill", "--signal", "CONT", NAME)
+    assert banger.json("vm", "show", NAME)["state"] == "running"
+    assert banger.ok("vm", "kill", "--signal", "TERM", NAME).out.startswith(f"{NAME} killed in")
+    assert banger.json("vm", "show", NAME)["state"] == "stopped"
+
+
+def test_ten_at_once(banger):
+    """Ten processes of the CLI, each with a create: real disks, real helper, two of them boot."""
+    wanted = [f"t-ten-{i}" for i in range(10)]
+    banger("vm", "delete", "--parallel", "10", *wanted)
+    argv = [os.path.join(ROOT, "scripts", "as-user"), os.path.join(BUILD, "cli", "banger"), "vm", "create"]
+    running = [subprocess.Popen([*argv, name, "--json", *(["--no-start"] if i > 1 else [])], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True) for i, name in enumerate(wanted)]
+    ended = [(p, *p.communicate(timeout=400)) for p in running]
+    for process, out, err in ended:
+        assert process.returncode == 0, (out, err)
+    states = {json.loads(out)["name"]: json.loads(out)["state"] for _, out, _ in ended}
+    assert sorted(states) == wanted
+    assert [states[n] for n in wanted] == ["running"] * 2 + ["stopped"] * 8
+    folder = os.path.dirname(json.loads(ended[0][1])["paths"]["dir"])
+    stopped = banger.ok("vm", "stop", "t-ten-*", "--timing")
+    assert sorted(line.split()[0] for line in stopped.out.splitlines()) == wanted[:2]
+    gone = banger.ok("vm", "delete", "t-ten-*")
+    assert sorted(line.split()[0] for line in gone.out.splitlines()) == wanted
+    left = {record["id"] for record in banger.json("vm", "list")}
+    assert set(os.listdir(folder)) <= left, "no folder without its VM"
+    banger.fails(3, "no VM's name matches", "vm", "delete", "t-ten-*")
