@@ -3,9 +3,10 @@
 #include "worker/net.h"
 
 #include <assert.h>
-#include <curl/curl.h>
 #include <malloc.h>
 #include <stdio.h>
+
+#include "worker/libcurl.h"
 
 #define REDIRECTS_MAX 10L
 #define CONNECT_S     30L
@@ -24,9 +25,13 @@ struct net {
 
 int net_start(struct bg_err **err)
 {
+	int r = libcurl_load(err);
+
+	if (r < 0)
+		return r;
 	/* A resolver thread's own arena would take 64 MiB of address space each. */
 	(void)mallopt(M_ARENA_MAX, 1);
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (lc.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return bg_err_set(err, BG_ERR_WORKER, EIO, "libcurl does not start");
 	return 0;
 }
@@ -36,7 +41,7 @@ int net_new(struct job *job, unsigned stall_s, struct net **ret, struct bg_err *
 	_unref_(net) struct net *net = calloc(1, sizeof(*net));
 
 	if (net)
-		net->multi = curl_multi_init();
+		net->multi = lc.curl_multi_init();
 	if (!net || !net->multi)
 		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "start a transfer");
 	net->job = job;
@@ -50,7 +55,7 @@ void net_free(struct net *net)
 	if (!net)
 		return;
 	if (net->multi)
-		curl_multi_cleanup(net->multi);
+		lc.curl_multi_cleanup(net->multi);
 	free(net);
 }
 
@@ -128,7 +133,7 @@ static int on_first(struct transfer *t, long status)
 	t->status = status;
 	if (status != 206 && t->size > 0 && t->fd >= 0)
 		r = restart_file(t);
-	curl_easy_getinfo(t->handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	lc.curl_easy_getinfo(t->handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	t->total = length > 0 && t->fd >= 0 ? t->size + (uint64_t)length : 0;
 	return r;
 }
@@ -140,7 +145,7 @@ static size_t on_body(char *p, size_t one, size_t len, void *userdata)
 	int r = 0;
 
 	(void)one;
-	curl_easy_getinfo(t->handle, CURLINFO_RESPONSE_CODE, &status);
+	lc.curl_easy_getinfo(t->handle, CURLINFO_RESPONSE_CODE, &status);
 	if (status >= 400)
 		return complain(t, p, len);
 	if (status != t->status)
@@ -207,7 +212,7 @@ static size_t on_header(char *line, size_t one, size_t len, void *userdata)
 
 static void add_header(struct transfer *t, const char *line)
 {
-	struct curl_slist *list = line ? curl_slist_append(t->headers, line) : NULL;
+	struct curl_slist *list = line ? lc.curl_slist_append(t->headers, line) : NULL;
 
 	if (list)
 		t->headers = list;
@@ -218,29 +223,29 @@ static void set_options(struct transfer *t)
 	const char *protocols = strncasecmp(t->url, "https:", 6) == 0 ? "https" : "http,https";
 	CURL *c = t->handle;
 
-	curl_easy_setopt(c, CURLOPT_URL, t->url);
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(c, CURLOPT_USERAGENT, "banger/" BG_VERSION);
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, protocols);
-	curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
-	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
-	curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
-	curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, TRICKLE);
-	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)t->net->stall_s);
-	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, BUFFER);
-	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
-	curl_easy_setopt(c, CURLOPT_PRIVATE, t);
+	lc.curl_easy_setopt(c, CURLOPT_URL, t->url);
+	lc.curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	lc.curl_easy_setopt(c, CURLOPT_USERAGENT, "banger/" BG_VERSION);
+	lc.curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, protocols);
+	lc.curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
+	lc.curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+	lc.curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+	lc.curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
+	lc.curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, TRICKLE);
+	lc.curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)t->net->stall_s);
+	lc.curl_easy_setopt(c, CURLOPT_BUFFERSIZE, BUFFER);
+	lc.curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	lc.curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+	lc.curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+	lc.curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
+	lc.curl_easy_setopt(c, CURLOPT_PRIVATE, t);
 }
 
 /* What differs between the tries: credentials, and where the file ends. */
 static int begin(struct transfer *t, struct bg_err **err)
 {
 	char range[32];
-	CURL *c = t->handle ? t->handle : curl_easy_init();
+	CURL *c = t->handle ? t->handle : lc.curl_easy_init();
 
 	if (!c)
 		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "fetch %s", t->name);
@@ -251,23 +256,23 @@ static int begin(struct transfer *t, struct bg_err **err)
 	if (t->fd < 0)
 		t->size = 0;
 	set_options(t);
-	curl_slist_free_all(t->headers);
+	lc.curl_slist_free_all(t->headers);
 	t->headers = NULL;
 	add_header(t, t->accept);
 	free(t->auth_used);
 	t->auth_used = t->auth && *t->auth ? strdup(*t->auth) : NULL;
 	add_header(t, t->auth_used);
-	curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->headers);
+	lc.curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->headers);
 	if (t->post)
-		curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, t->post);
+		lc.curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, t->post);
 	if (t->user) {
-		curl_easy_setopt(c, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-		curl_easy_setopt(c, CURLOPT_USERNAME, t->user);
-		curl_easy_setopt(c, CURLOPT_PASSWORD, t->password ? t->password : "");
+		lc.curl_easy_setopt(c, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+		lc.curl_easy_setopt(c, CURLOPT_USERNAME, t->user);
+		lc.curl_easy_setopt(c, CURLOPT_PASSWORD, t->password ? t->password : "");
 	}
 	snprintf(range, sizeof(range), "%llu-", (unsigned long long)t->size);
-	curl_easy_setopt(c, CURLOPT_RANGE, t->fd >= 0 && t->size > 0 ? range : NULL);
-	if (curl_multi_add_handle(t->net->multi, c) != CURLM_OK)
+	lc.curl_easy_setopt(c, CURLOPT_RANGE, t->fd >= 0 && t->size > 0 ? range : NULL);
+	if (lc.curl_multi_add_handle(t->net->multi, c) != CURLM_OK)
 		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "fetch %s", t->name);
 	return 0;
 }
@@ -275,10 +280,10 @@ static int begin(struct transfer *t, struct bg_err **err)
 static void end(struct transfer *t)
 {
 	if (t->handle) {
-		curl_multi_remove_handle(t->net->multi, t->handle);
-		curl_easy_cleanup(t->handle);
+		lc.curl_multi_remove_handle(t->net->multi, t->handle);
+		lc.curl_easy_cleanup(t->handle);
 	}
-	curl_slist_free_all(t->headers);
+	lc.curl_slist_free_all(t->headers);
 	t->handle = t->headers = NULL;
 }
 
@@ -298,7 +303,7 @@ static bool is_tls(CURLcode code)
 
 static int explain(const struct transfer *t, CURLcode code, struct bg_err **err)
 {
-	const char *why = curl_easy_strerror(code);
+	const char *why = lc.curl_easy_strerror(code);
 	int r;
 
 	if (code == CURLE_TOO_MANY_REDIRECTS)
@@ -366,7 +371,7 @@ static int judge(struct transfer *t, CURLcode code, struct bg_err **err)
 {
 	int r;
 
-	curl_easy_getinfo(t->handle, CURLINFO_RESPONSE_CODE, &t->status);
+	lc.curl_easy_getinfo(t->handle, CURLINFO_RESPONSE_CODE, &t->status);
 	if (t->err) {
 		*err = TAKE_PTR(t->err);
 		return -EIO;
@@ -400,11 +405,11 @@ static int reap(struct net *net, struct bg_err **err)
 	int ended = 0, left;
 	CURLMsg *m;
 
-	while ((m = curl_multi_info_read(net->multi, &left))) {
+	while ((m = lc.curl_multi_info_read(net->multi, &left))) {
 		struct transfer *t = NULL;
 		int r;
 
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
+		lc.curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
 		r = judge(t, m->data.result, err);
 		if (r < 0)
 			return r;
@@ -413,7 +418,7 @@ static int reap(struct net *net, struct bg_err **err)
 			ended++;
 			continue;
 		}
-		curl_multi_remove_handle(net->multi, t->handle);
+		lc.curl_multi_remove_handle(net->multi, t->handle);
 		r = begin(t, err);
 		if (r < 0)
 			return r;
@@ -429,7 +434,7 @@ static int wait_some(
 	if (n == 1 && list[0]->fd >= 0 && !list[0]->want)
 		net->job->total = list[0]->total;
 	/* Short, since a cancellation is looked for after it. */
-	if (curl_multi_poll(net->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)
+	if (lc.curl_multi_poll(net->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)
 		return bg_err_sys(err, BG_ERR_WORKER, EIO, "wait for a server");
 	/* A document on the way to a file is no progress. */
 	return list[0]->fd < 0 ? job_alive(net->job, err) : job_tick(net->job, base, NULL, err);
@@ -449,7 +454,7 @@ static int run_all(struct net *net, struct transfer **list, size_t n, unsigned p
 			if (r < 0)
 				return r;
 		}
-		if (curl_multi_perform(net->multi, &running) != CURLM_OK)
+		if (lc.curl_multi_perform(net->multi, &running) != CURLM_OK)
 			return bg_err_sys(err, BG_ERR_WORKER, EIO, "talk to a server");
 		r = reap(net, err);
 		if (r < 0)
