@@ -88,3 +88,13 @@ enum priv_code disk_files_check(int base, int overlay, uid_t uid, struct disk_fi
 		return code;
 	return header_ok(overlay) ? PRIV_CODE_OK : PRIV_CODE_OVERLAY;
 }
+
+enum priv_code disk_image_check(int file, uid_t uid, uint64_t *ret_size)
+{
+	struct stat st;
+
+	if (!file_ok(file, uid, O_RDONLY, &st))
+		return PRIV_CODE_FILE;
+	*ret_size = (uint64_t)st.st_size;
+	return bg_disk_size_ok(*ret_size, BG_DISK_BASE_MAX) ? PRIV_CODE_OK : PRIV_CODE_SIZE;
+}

@@ -18,6 +18,8 @@ struct disk_files {
 
 /* A file system by its statfs type: one that the kernel trusts to hold a loop device. */
 bool disk_fs_ok(long type);
+/* An image to be mounted, opened for reading: PRIV_CODE_OK and its size, PRIV_CODE_FILE or SIZE. */
+enum priv_code disk_image_check(int file, uid_t uid, uint64_t *ret_size);
 /* PRIV_CODE_OK and the sizes, or PRIV_CODE_FILE, SIZE or OVERLAY. base and overlay stay the caller's. */
 enum priv_code disk_files_check(int base, int overlay, uid_t uid, struct disk_files *ret);
 

@@ -5,10 +5,12 @@
 
 #include "privhelper/trusted.h"
 
-enum key { KEY_POOL, KEY_SLOTS, KEY_USERS, KEY_END_ };
+enum key { KEY_POOL, KEY_SLOTS, KEY_USERS, KEY_MOUNT, KEY_END_ };
 
-static const char *const keys[] = {
-	[KEY_POOL] = "pool", [KEY_SLOTS] = "slots_per_user", [KEY_USERS] = "max_users"};
+static const char *const keys[] = {[KEY_POOL] = "pool",
+	[KEY_SLOTS] = "slots_per_user",
+	[KEY_USERS] = "max_users",
+	[KEY_MOUNT] = "mount"};
 _Static_assert(ARRAY_SIZE(keys) == KEY_END_, "one name per key");
 
 static const struct policy defaults = {
@@ -65,6 +67,17 @@ static bool take_pool(struct cursor *c, uint32_t *ret)
 	return true;
 }
 
+static bool take_yes_no(struct cursor *c, bool *ret)
+{
+	size_t left = (size_t)(c->end - c->p);
+
+	*ret = left >= 3 && memcmp(c->p, "yes", 3) == 0;
+	if (!*ret && (left < 2 || memcmp(c->p, "no", 2) != 0))
+		return false;
+	c->p += *ret ? 3 : 2;
+	return true;
+}
+
 static bool take_key(struct cursor *c, enum key *ret)
 {
 	const char *start = c->p;
@@ -90,6 +103,8 @@ static bool take_value(struct cursor *c, enum key key, struct policy *p)
 		return take_number(c, BG_SLOTS_MAX, &p->slots_per_user) && p->slots_per_user >= 1;
 	case KEY_USERS:
 		return take_number(c, BG_PRIV_USERS_MAX, &p->max_users) && p->max_users >= 1;
+	case KEY_MOUNT:
+		return take_yes_no(c, &p->mount);
 	case KEY_END_:
 		break;
 	}

@@ -16,6 +16,7 @@
 struct policy {
 	uint32_t pool;		 /* first address of a /16, as a number */
 	unsigned slots_per_user; /* 1 to BG_SLOTS_MAX */
+	bool mount;		 /* the disk helper mounts images */
 	unsigned max_users; /* 1 to BG_PRIV_USERS_MAX; bounds new users, takes nothing from old ones
 			     */
 };

@@ -19,7 +19,9 @@
 #include <linux/capability.h>
 #include <linux/dm-ioctl.h>
 #include <linux/loop.h>
+#include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 
 #include "privhelper/sandbox.h"
@@ -34,6 +36,8 @@ static enum priv_code open_disk(struct session *s)
 		return PRIV_CODE_LEDGER;
 	return PRIV_CODE_OK;
 }
+
+enum { MOUNT_ROWS = 10 };
 
 static enum priv_code seal_disk(const struct session *s)
 {
@@ -72,9 +76,22 @@ static enum priv_code seal_disk(const struct session *s)
 		{SCMP_SYS(ioctl), RULE_FD_COMMAND, dm, (uint32_t)DM_DEV_REMOVE, "its end"},
 		{SCMP_SYS(close), RULE_ANY, 0, 0, "loops, descriptors of messages"},
 		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
+		/* The last MOUNT_ROWS: only where the administrator turned MOUNT on. */
+		{SCMP_SYS(fsopen), RULE_ANY, 0, 0, "an image's file system"},
+		{SCMP_SYS(fsconfig), RULE_ANY, 0, 0, "its loop and options"},
+		{SCMP_SYS(fsmount), RULE_ANY, 0, 0, "a detached mount of it"},
+		{SCMP_SYS(clone), RULE_FD, CLONE_FILES | SIGCHLD, 0,
+			"who locks its flags; the first argument is no descriptor here"},
+		{SCMP_SYS(unshare), RULE_FD, CLONE_NEWNS, 0, "a tree to attach it in"},
+		{SCMP_SYS(unshare), RULE_FD, CLONE_NEWUSER | CLONE_NEWNS, 0, "the lock"},
+		{SCMP_SYS(mount), RULE_ANY, 0, 0, "that tree becomes private"},
+		{SCMP_SYS(move_mount), RULE_ANY, 0, 0, "into that tree"},
+		{SCMP_SYS(open_tree), RULE_ANY, 0, 0, "out of it again"},
+		{SCMP_SYS(wait4), RULE_ANY, 0, 0, "the child's end"},
 	};
+	const size_t n = ARRAY_SIZE(rows) - (s->policy.mount ? 0 : MOUNT_ROWS);
 
-	return sandbox_seal_rows(rows, ARRAY_SIZE(rows));
+	return sandbox_seal_rows(rows, n);
 }
 
 #define ANSWER_NET(NAME, name)

@@ -41,8 +41,15 @@ struct session {
 	} rules; /* as they were last made */
 	/* disk helper */
 	struct blk_host blk;
+	unsigned mounts; /* made by this process */
 	bool greeted; /* HELLO was answered: the ledger is bound and repaired */
 };
+
+/* ---- verb_common.c ---- */
+
+/* The head of HELLO: the same build, this uid's ledger, and the fields of the reply that both have. */
+enum priv_code session_begin(struct session *s, const struct priv_req *req, struct priv_rep *rep);
+void session_pause(unsigned ms);
 
 /* ---- verb_net.c, for verb_nat.c ---- */
 

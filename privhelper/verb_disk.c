@@ -8,24 +8,14 @@
  */
 #include <stdio.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "privhelper/disk_file.h"
 #include "privhelper/session.h"
 
 enum {
-	LOCK_TRIES = 60, /* for an earlier helper of the same uid to end */
-	LOCK_PAUSE_MS = 50,
 	REMOVE_TRIES = 20, /* for udev, which may look at a device that has just changed */
 	REMOVE_PAUSE_MS = 10,
 };
-
-static void pause_ms(unsigned ms)
-{
-	const struct timespec pause = {.tv_nsec = ms * 1000000L};
-
-	(void)nanosleep(&pause, NULL);
-}
 
 static void node_of(const struct session *s, unsigned slot, char ret[PRIV_NAME])
 {
@@ -65,7 +55,7 @@ static int remove_device(struct session *s, unsigned slot, const struct ledger_r
 		return 0;
 	for (unsigned i = 0; i < REMOVE_TRIES && r == -EBUSY; i++) {
 		if (i > 0)
-			pause_ms(REMOVE_PAUSE_MS);
+			session_pause(REMOVE_PAUSE_MS);
 		r = blk_dm_remove(&s->blk, id.uuid);
 	}
 	return r == -ENXIO ? 0 : r;
@@ -226,35 +216,14 @@ static int repair(struct session *s)
 	return 0;
 }
 
-/* Waits for this uid only: no other uid's helper can hold this lock. */
-static int bind_ledger(struct session *s)
-{
-	int r = -EBUSY;
-
-	for (int i = 0; i < LOCK_TRIES && r == -EBUSY; i++) {
-		if (i > 0)
-			pause_ms(LOCK_PAUSE_MS);
-		r = ledger_bind(&s->ledger, s->policy.max_users);
-	}
-	return r;
-}
-
 enum priv_code answer_hello(struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
-	int r;
+	enum priv_code code = session_begin(s, req, rep);
 
-	if (req->hello.hash != priv_table_hash())
-		return PRIV_CODE_VERSION;
-	r = bind_ledger(s);
-	if (r < 0)
-		return r == -EBUSY    ? PRIV_CODE_BUSY
-		       : r == -ENOSPC ? PRIV_CODE_USERS
-				      : PRIV_CODE_LEDGER;
+	if (code != PRIV_CODE_OK)
+		return code;
 	if (repair(s) < 0)
 		return PRIV_CODE_FAILED;
-	rep->hello.hash = priv_table_hash();
-	rep->hello.index = (uint8_t)s->ledger.index;
-	rep->hello.slots = (uint8_t)s->policy.slots_per_user;
 	/* A field of the network helper's; this one has no index in the pool to make it of. */
 	rep->hello.gateway = policy_gateway(&s->policy, 0);
 	rep->hello.abilities = PRIV_ABILITY_DISK;
@@ -290,7 +259,7 @@ static enum priv_code detach(struct session *s, unsigned slot, bool *ret_existed
 		return PRIV_CODE_LEDGER;
 	*ret_existed = row.state == LEDGER_LIVE;
 	for (unsigned i = 0; i < REMOVE_TRIES && is_live(s, slot, &row, &open) && open; i++)
-		pause_ms(REMOVE_PAUSE_MS);
+		session_pause(REMOVE_PAUSE_MS);
 	if (open && is_live(s, slot, &row, &open) && open)
 		return PRIV_CODE_IN_USE;
 	r = release(s, slot, row);

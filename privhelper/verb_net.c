@@ -6,12 +6,8 @@
  * point leaves a row from which release() finds what there is to remove.
  */
 #include <assert.h>
-#include <time.h>
 
 #include "privhelper/session.h"
-
-/* How long HELLO waits for an earlier helper of the same uid to end. */
-enum { LOCK_TRIES = 60, LOCK_PAUSE_MS = 50 };
 
 static struct tap tap_of(const struct session *s, unsigned slot)
 {
@@ -132,39 +128,18 @@ static int repair(struct session *s)
 	return 0;
 }
 
-/* Waits for this uid only: no other uid's helper can hold this lock. */
-static int bind_ledger(struct session *s)
-{
-	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
-	int r = -EBUSY;
-
-	for (int i = 0; i < LOCK_TRIES && r == -EBUSY; i++) {
-		if (i > 0)
-			(void)nanosleep(&pause, NULL);
-		r = ledger_bind(&s->ledger, s->policy.max_users);
-	}
-	return r;
-}
-
 enum priv_code answer_hello(struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
+	enum priv_code code = session_begin(s, req, rep);
 	int r;
 
-	if (req->hello.hash != priv_table_hash())
-		return PRIV_CODE_VERSION;
-	r = bind_ledger(s);
-	if (r < 0)
-		return r == -EBUSY    ? PRIV_CODE_BUSY
-		       : r == -ENOSPC ? PRIV_CODE_USERS
-				      : PRIV_CODE_LEDGER;
+	if (code != PRIV_CODE_OK)
+		return code;
 	if (repair(s) < 0)
 		return PRIV_CODE_FAILED;
 	r = session_rules(s);
 	if (r < 0)
 		return session_rules_code(r);
-	rep->hello.hash = priv_table_hash();
-	rep->hello.index = (uint8_t)s->ledger.index;
-	rep->hello.slots = (uint8_t)s->policy.slots_per_user;
 	rep->hello.gateway = policy_gateway(&s->policy, s->ledger.index);
 	rep->hello.abilities = PRIV_ABILITY_ALL_;
 	return PRIV_CODE_OK;

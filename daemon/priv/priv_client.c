@@ -48,6 +48,8 @@ static const struct {
 		"the disk is lost: make the VM again"},
 	[PRIV_CODE_IN_USE] = {BG_ERR_HELPER_REFUSED, EBUSY,
 		"end what uses it: `sudo fuser -v /dev/banger/*` names it"},
+	[PRIV_CODE_MOUNT_OFF] = {BG_ERR_HELPER_REFUSED, EPERM,
+		"let the administrator say mount = yes in /etc/banger/privhelper.conf"},
 	[PRIV_CODE_NOT_ATTACHED] = {BG_ERR_HELPER_FAILED, ENODEV,
 		"start the VM again: `banger vm restart NAME`"},
 	[PRIV_CODE_NO_NFT] = {BG_ERR_HELPER_REFUSED, EOPNOTSUPP,

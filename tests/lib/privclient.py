@@ -11,10 +11,10 @@ HELPER = LIBEXEC + "/banger-privhelper"
 HELPER_DIR = LIBEXEC + "/priv"  # where that link leads: closed to those outside the group
 DISK_HELPER = LIBEXEC + "/banger-privhelper-disk"
 HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP, NET_NAT, DNS_BIND = 1, 2, 3, 4, 5, 6, 7
-DISK_ATTACH, DISK_DETACH = 20, 21
+DISK_ATTACH, DISK_DETACH, MOUNT = 20, 21, 22
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
  BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL, PORT_TAKEN, NO_DM, NO_NODES, FILE, SIZE,
- OVERLAY, IN_USE) = range(26)
+ OVERLAY, IN_USE, MOUNT_OFF) = range(27)
 HEAD = struct.Struct("<BBHIHB5s")
 
 
@@ -142,6 +142,13 @@ class Helper:
 
     def disk_detach(self, slot):
         return struct.unpack("<B", self.call(DISK_DETACH, bytes([slot])))[0]
+
+    def mount(self, fd):
+        """A detached mount of the image behind fd."""
+        self.call(MOUNT, b"", (fd,))
+        got, = self.fds
+        return got
+
     def nat(self, slot, on):
         return struct.unpack("<B", self.call(NET_NAT, bytes([slot, on])))[0]
 

@@ -16,6 +16,7 @@ TEST(defaults)
 	CHECK_INT(p.pool, 0x0ad10000);
 	CHECK_INT(p.slots_per_user, 64);
 	CHECK_INT(p.max_users, 256);
+	CHECK(!p.mount);
 }
 
 TEST(good)
@@ -27,6 +28,11 @@ TEST(good)
 	CHECK_INT(p.pool, 0xac140000);
 	CHECK_INT(p.slots_per_user, 3);
 	CHECK_INT(p.max_users, 1);
+	CHECK(!p.mount);
+	CHECK_INT(parse("mount = no\n", &p), 0);
+	CHECK(!p.mount);
+	CHECK_INT(parse("mount=yes", &p), 0);
+	CHECK(p.mount);
 }
 
 TEST(bad)
@@ -60,6 +66,10 @@ TEST(bad)
 		"Max_users = 1",
 		"max_users = 1 # note",
 		"max_users = 1\r",
+		"mount =",
+		"mount = y",
+		"mount = yesno",
+		"mount = 1",
 		"=",
 		" = 1",
 	};
