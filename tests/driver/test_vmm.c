@@ -592,6 +592,36 @@ TEST(qemu_takes_all_devices)
 	teardown();
 }
 
+static void resize_and_wait(const char *disk, uint64_t bytes)
+{
+	unsigned before = f.completed;
+
+	CHECK_INT(vmm_resize(f.vmm, disk, f.kernel, bytes, on_done, NULL, &f.call, NULL), 0);
+	SPIN(f.loop, f.completed == before + 1);
+	vmm_call_free(f.call);
+	f.call = NULL;
+}
+
+/* By the name that its blockdev has, and the file as long as it was made before. */
+TEST(qemu_grows_a_disk)
+{
+	struct stat st;
+
+	setup_qemu();
+	make_bzimage();
+	start_as(&vmm_qemu);
+	send_and_wait(VMM_PAUSE);
+	CHECK_INT(truncate(f.kernel, 4 * (off_t)MIB), 0);
+	resize_and_wait("root", 4 * MIB);
+	CHECK(f.ok);
+	CHECK_INT(stat(f.kernel, &st), 0);
+	CHECK_INT(st.st_size, 4 * MIB);
+	resize_and_wait("nosuch", 4 * MIB);
+	CHECK(!f.ok && strstr(f.message, "nosuch"));
+	kill_and_wait();
+	teardown();
+}
+
 /* Two VMs on one disk: QEMU's lock says no. */
 TEST(qemu_locks_disks)
 {
@@ -638,7 +668,7 @@ static void start_as_firecracker(void)
 		0);
 }
 
-static void answer_api(const char *expect, const char *reply)
+static void answer_at(const char *request, const char *expect, const char *reply)
 {
 	_close_ int listener = api_listener();
 	_close_ int peer = -1;
@@ -651,7 +681,7 @@ static void answer_api(const char *expect, const char *reply)
 	n = read(peer, text, sizeof(text) - 1);
 	CHECK(n > 0);
 	text[n] = '\0';
-	CHECK(strstr(text, "PATCH /vm HTTP/1.1\r\n") == text);
+	CHECK(strstr(text, request) == text);
 	CHECK(strstr(text, expect));
 	/* In two pieces: the answer is waited for until it is whole. */
 	CHECK_INT(write(peer, reply, 20), 20);
@@ -659,6 +689,23 @@ static void answer_api(const char *expect, const char *reply)
 	CHECK_INT(f.completed, 0);
 	CHECK(write(peer, reply + 20, strlen(reply) - 20) > 0);
 	SPIN(f.loop, f.completed == 1);
+}
+
+static void answer_api(const char *expect, const char *reply)
+{
+	answer_at("PATCH /vm HTTP/1.1\r\n", expect, reply);
+}
+
+TEST(firecracker_looks_at_a_disk_again)
+{
+	start_as_firecracker();
+	CHECK_INT(vmm_resize(f.vmm, "root", "/a/\"disk\"", MIB, on_done, NULL, &f.call, NULL), 0);
+	answer_at("PATCH /drives/root HTTP/1.1\r\n",
+		"{\"drive_id\":\"root\",\"path_on_host\":\"/a/\\\"disk\\\"\"}",
+		"HTTP/1.1 204 \r\nServer: Firecracker API\r\nConnection: keep-alive\r\n\r\n");
+	CHECK(f.ok);
+	kill_and_wait();
+	teardown();
 }
 
 TEST(firecracker_api_success)
