@@ -57,6 +57,8 @@ static int vm_create(struct cli *cli, const struct args *args, struct bg_err **e
 	vm_body_text(body, "name", name);
 	vm_body_text(body, "image", args_value(args, "--image"));
 	vm_body_text(body, "kernel", args_value(args, "--kernel"));
+	if (args_has(args, "--with-init"))
+		json_object_set_new(body, "with_init", json_true());
 	if (args_has(args, "--no-start"))
 		json_object_set_new(body, "start", json_false());
 	return job_run_one(cli, "create", name ? name : "the new VM", ROUTE_VM_CREATE,
@@ -274,6 +276,7 @@ static const struct flag create_flags[] = {
 	{"--label", "KEY=VALUE", ARG_TEXT, "a label to find it by; may be repeated"},
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
+	{"--with-init", NULL, ARG_NONE, "give an image without an init its distribution's (wants --nat)"},
 	{"--no-start", NULL, ARG_NONE, "make it and leave it stopped"},
 	FLAG_JSON,
 	FLAG_TIMING,

@@ -143,7 +143,10 @@ int vm_check_reachable(const char *name, const json_t *vm, struct bg_err **err)
 		return not_running(name, vm, err);
 	if (!sshd) {
 		r = bg_err_set(err, BG_ERR_VM_NO_SSH, ENOTSUP, "%s has no ssh server", name);
-		bg_err_hint(err, "build its image with the package openssh-server");
+		bg_err_hint(err,
+			"`banger vm exec --tty %s -- sh` needs none; or let its packages bring one: "
+			"`banger vm set %s --nat && banger vm restart %s`",
+			name, name, name);
 		return r;
 	}
 	if (!ready) {

@@ -99,6 +99,8 @@ enum bg_agent_flag {
 	BG_AGENT_F_NET = 1 << 1,     /* eth0 is up with its address */
 	BG_AGENT_F_SSHD = 1 << 2,    /* something listens on TCP port 22 */
 	BG_AGENT_F_NO_SSHD = 1 << 3, /* the image has no ssh server: do not wait for one */
+	BG_AGENT_F_SETUP = 1 << 4,   /* the image's package manager brings one, or an init */
+	BG_AGENT_F_SETUP_END = 1 << 5, /* it is through, well or not */
 };
 
 struct bg_agent_status {

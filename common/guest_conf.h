@@ -38,6 +38,8 @@
  *   dns          IPv4 address for /etc/resolv.conf
  *   agent     *  "virtio" (serial port BG_AGENT_PORT) or "vsock" (BG_AGENT_VSOCK_PORT)
  *   poweroff     "off" or "reset": which machine call ends this VMM at shutdown (default "off")
+ *   setup        "ssh" or "init" (and ssh): what an image that lacks it is given by its own package
+ *                manager at the first boot; the network must reach its packages
  *   time         seconds since the epoch, set when the guest's clock is behind it
  */
 

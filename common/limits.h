@@ -38,6 +38,7 @@
 #define BG_BOOT_TIMEOUT_MAX_S 3600
 /* default of boot_timeout (daemon/config_keys.def) is 180 s: VMM start to guest ready; software emulation on a busy machine needs most of it */
 #define BG_STOP_TIMEOUT_S    60	   /* shutdown request to VMM exit, then it is killed */
+#define BG_SETUP_TIMEOUT_S   1800   /* a package manager in the guest, slow in software */
 #define BG_KILL_TIMEOUT_S    10
 
 #define BG_VM_LOG_MAX	     (16 * 1024 * 1024)	/* bytes on the disk of a console's or VMM's log: a guest decides what it says */

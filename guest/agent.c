@@ -127,12 +127,26 @@ static void on_connect(void)
 	watch_fd(agent.link.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
+/* The image may have an ssh server now. */
+static void on_setup_end(int fd)
+{
+	const char *sshd = watch_find_sshd();
+
+	(void)epoll_ctl(agent.epoll, EPOLL_CTL_DEL, fd, NULL);
+	(void)bg_close(agent.watch.fd);
+	watch_init(&agent.watch, sshd);
+	watch_fd(agent.watch.fd, EPOLLIN);
+	talk_add_flags(&agent.talk, BG_AGENT_F_SETUP_END | (sshd ? 0 : BG_AGENT_F_NO_SSHD));
+}
+
 static void on_event(int fd)
 {
 	if (fd == agent.watch.fd)
 		watch_event(&agent.watch);
 	else if (fd == agent.link.listen)
 		on_connect();
+	else if (fd == agent.setup->setup)
+		on_setup_end(fd);
 	else
 		(void)sessions_event(fd);
 }
@@ -249,18 +263,21 @@ static _noreturn_ void agent_main(const struct agent_setup *setup)
 	watch_fd(agent.link.fd, EPOLLIN | EPOLLOUT | EPOLLET);
 	watch_fd(agent.link.listen, EPOLLIN);
 	watch_fd(agent.watch.fd, EPOLLIN);
+	watch_fd(setup->setup, EPOLLIN);
 	talk_boot(&agent.talk);
 	pump();
 	loop();
 }
 
-int agent_start(const struct agent_setup *setup)
+int agent_start(const struct agent_setup *setup, int not_for_it)
 {
 	pid_t pid = fork();
 
 	if (pid < 0)
 		return -errno;
-	if (pid == 0)
+	if (pid == 0) {
+		(void)bg_close(not_for_it);
 		agent_main(setup);
+	}
 	return 0;
 }

@@ -101,6 +101,15 @@ static bool set_poweroff(struct conf *c, const char *v)
 	return c->reset || bg_streq(v, "off");
 }
 
+static bool set_setup(struct conf *c, const char *v)
+{
+	if (bg_streq(v, "ssh"))
+		c->setup = SETUP_SSH;
+	else if (bg_streq(v, "init"))
+		c->setup = SETUP_INIT;
+	return c->setup != SETUP_NOTHING;
+}
+
 static bool set_time(struct conf *c, const char *v)
 {
 	if (!*v || strlen(v) > 12 || strspn(v, "0123456789") != strlen(v))
@@ -124,6 +133,7 @@ static const struct key {
 	{"dns", false, set_dns},
 	{"agent", true, set_agent},
 	{"poweroff", false, set_poweroff},
+	{"setup", false, set_setup},
 	{"time", false, set_time},
 };
 

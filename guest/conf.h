@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "common/limits.h"
+#include "guest/setup.h"
 
 enum conf_agent { CONF_AGENT_NONE, CONF_AGENT_VIRTIO, CONF_AGENT_VSOCK };
 
@@ -25,6 +26,7 @@ struct conf {
 	struct in_addr addr, gateway, dns; /* 0 when not given */
 	enum conf_agent agent;
 	bool reset; /* poweroff=reset: only a reset ends this VMM */
+	enum setup_wish setup;
 	int64_t time; /* seconds since the epoch, 0 when not given */
 };
 

@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -35,7 +36,7 @@ static struct boot {
 	struct identity_keys keys;
 	int events; /* new devices */
 	uint32_t flags;
-	const char *init;
+	struct plain_init plain;
 	struct agent_setup setup;
 } boot;
 
@@ -151,31 +152,47 @@ static int stage_identity(struct boot *b, struct bg_err **err)
 	return r;
 }
 
-static const char *find_init(void)
+/* Only with a network that packages can come over, and only when something is missing. */
+static void plan_setup(struct boot *b)
 {
-	static const char *const paths[] = {"/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd",
-		"/usr/lib/systemd/systemd", "/etc/init", "/bin/init", "/init"};
+	struct plain_init *p = &b->plain;
+	bool missing = !p->sshd || (p->wish == SETUP_INIT && !p->init);
+	int fds[2];
 
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-		if (access(paths[i], X_OK) == 0)
-			return paths[i];
-	return NULL;
+	if (p->wish == SETUP_NOTHING || !missing || !(b->flags & BG_AGENT_F_NET))
+		return;
+	p->family = setup_of_image();
+	if (p->family && pipe2(fds, O_CLOEXEC) < 0)
+		p->family = NULL;
+	if (!p->family) {
+		log_line("no package manager here that could bring in what is missing");
+		return;
+	}
+	b->setup.setup = fds[0];
+	p->setup = fds[1];
+	b->flags |= BG_AGENT_F_SETUP;
 }
 
 static int stage_agent(struct boot *b, struct bg_err **err)
 {
+	struct plain_init *p = &b->plain;
 	int r;
 
-	b->init = find_init();
-	b->setup.sshd = watch_find_sshd();
-	b->flags |= BG_AGENT_F_ROOT | (b->setup.sshd ? 0 : BG_AGENT_F_NO_SSHD);
+	*p = (struct plain_init){.init = setup_find_init(),
+		.sshd = watch_find_sshd(),
+		.wish = b->conf.setup,
+		.setup = -1};
+	b->setup.setup = -1;
+	plan_setup(b);
+	b->flags |= BG_AGENT_F_ROOT | (p->sshd || p->family ? 0 : BG_AGENT_F_NO_SSHD);
 	b->setup.conf = &b->conf;
 	b->setup.flags = b->flags;
-	b->setup.own_init = !b->init;
+	b->setup.sshd = p->sshd;
 	b->setup.events = b->events;
-	if (!b->init)
+	if (!p->init || p->family)
 		mounts_no_init();
-	r = agent_start(&b->setup);
+	r = agent_start(&b->setup, p->setup);
+	b->setup.setup = bg_close(b->setup.setup);
 	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "fork") : 0;
 }
 
@@ -230,12 +247,12 @@ static _noreturn_ void become_init(void)
 	char path[64];
 
 	(void)bg_close(boot.events);
-	if (!boot.init) {
+	if (!boot.plain.init)
 		log_line("no init in the image: staying");
-		plain_init_run(boot.setup.sshd);
-	}
-	log_line("starting %s", boot.init);
-	(void)snprintf(path, sizeof(path), "%s", boot.init);
+	if (!boot.plain.init || boot.plain.family)
+		boot.plain.init = plain_init_run(&boot.plain);
+	log_line("starting %s", boot.plain.init);
+	(void)snprintf(path, sizeof(path), "%s", boot.plain.init);
 	(void)execve(path, (char *[]){path, NULL}, env);
 	(void)bg_err_sys(&err, BG_ERR_IO, errno, "exec %s", path);
 	give_up("init", err);
@@ -249,6 +266,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	(void)umask(022);
+	/* shutdown.c knows PID 1 by this name until the image's init has taken over. */
+	(void)prctl(PR_SET_NAME, "banger-init");
 	boot.setup.argv = argv;
 	run_stages();
 	become_init();

@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "common/fd.h"
 #include "guest/log.h"
 #include "guest/shutdown.h"
+#include "guest/watch.h"
 
 /* A server that ends sooner than this is broken, not stopped: it is left alone. */
 enum { SSHD_MIN_MS = 2000 };
@@ -41,15 +43,18 @@ static pid_t start_sshd(const char *path)
 	_exit(127);
 }
 
-/* True when the server was among them. */
-static bool reap(pid_t sshd)
+static pid_t start_setup(const struct plain_init *p)
 {
-	bool seen = false;
-	pid_t pid;
+	sigset_t none;
+	pid_t pid = fork();
 
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-		seen |= pid == sshd;
-	return seen;
+	if (pid != 0)
+		return pid;
+	(void)setsid();
+	(void)bg_close(p->setup);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	_exit(setup_run(p->family, p->wish) ? 0 : 1);
 }
 
 static void handle(int sig)
@@ -60,32 +65,60 @@ static void handle(int sig)
 		shutdown_machine(BG_AGENT_REBOOT);
 }
 
-void plain_init_run(const char *sshd)
+/* Reaps until one of ours has ended: its pid. */
+static pid_t wait_for(const sigset_t *signals, pid_t one, pid_t other)
 {
-	uint32_t started = uptime_ms();
-	sigset_t all;
-	pid_t pid = -1;
 	int sig;
 
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, NULL);
-	if (sshd)
-		pid = start_sshd(sshd);
 	for (;;) {
-		if (sigwait(&all, &sig) != 0)
-			continue;
-		if (sig != SIGCHLD) {
+		pid_t pid;
+
+		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+			if (pid == one || pid == other)
+				return pid;
+		if (sigwait(signals, &sig) == 0 && sig != SIGCHLD)
 			handle(sig);
-			continue;
-		}
-		if (!reap(pid))
-			continue;
-		pid = -1;
-		if (uptime_ms() - started < SSHD_MIN_MS) {
-			log_line("%s ended at once: not started again", sshd);
-			continue;
-		}
-		started = uptime_ms();
-		pid = start_sshd(sshd);
 	}
+}
+
+static void end_setup(struct plain_init *p)
+{
+	p->family = NULL;
+	p->init = setup_find_init();
+	p->sshd = watch_find_sshd();
+	log_line("the package manager is through: %s ssh server, %s init", p->sshd ? "an" : "no",
+		p->init ? "an" : "no");
+	p->setup = bg_close(p->setup);
+}
+
+const char *plain_init_run(struct plain_init *p)
+{
+	pid_t setup = -1, server = -1;
+	uint32_t started = 0;
+	sigset_t all, before;
+
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
+	if (p->family)
+		setup = start_setup(p);
+	for (;;) {
+		if (setup < 0 && p->family)
+			end_setup(p);
+		if (!p->family && p->init)
+			break;
+		if (!p->family && p->sshd && server < 0) {
+			started = uptime_ms();
+			server = start_sshd(p->sshd);
+		}
+		if (wait_for(&all, setup, server) == setup) {
+			setup = -1;
+		} else if (uptime_ms() - started < SSHD_MIN_MS) {
+			log_line("%s ended at once: not started again", p->sshd);
+			p->sshd = NULL;
+		} else {
+			server = -1;
+		}
+	}
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	return p->init;
 }

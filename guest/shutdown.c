@@ -23,7 +23,8 @@ static const struct way {
 } ways[] = {
 	/* systemd(1), SIGRTMIN is 34: one ends with 4 more, the other with 5 more */
 	{"systemd", 34 + 4, 34 + 5},
-	/* busybox init.c: SIGUSR2 powers off, SIGTERM reboots */
+	/* busybox init.c: SIGUSR2 powers off, SIGTERM reboots; plain_init.c does the same */
+	{"banger-init", SIGUSR2, SIGTERM},
 	{"busybox", SIGUSR2, SIGTERM},
 };
 
@@ -82,9 +83,7 @@ void shutdown_request(const struct agent_setup *setup, enum bg_agent_shutdown ho
 	if (setup->conf->reset)
 		how = BG_AGENT_REBOOT;
 	log_line("host asks for %s", how == BG_AGENT_REBOOT ? "reboot" : "poweroff");
-	if (setup->own_init)
-		sig = how == BG_AGENT_REBOOT ? SIGTERM : SIGUSR2;
-	else if (way)
+	if (way)
 		sig = how == BG_AGENT_REBOOT ? way->reboot : way->poweroff;
 	else if (run_command(how))
 		return;

@@ -13,7 +13,7 @@
 #include "daemon/vm/vm_set.h"
 
 static const char *const create_fields[] = {"name", "image", "kernel", "vcpus", "memory_mib",
-	"disk_mib", "work_mib", "nat", "start", "labels", "publish", NULL};
+	"disk_mib", "work_mib", "nat", "with_init", "start", "labels", "publish", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
 static const char *const set_fields[] = {"nat", "vcpus", "memory_mib", "disk_mib", "work_mib",
@@ -75,6 +75,9 @@ static int parse_create(const json_t *body, struct vm_request *request, struct b
 		r = bg_json_or_str(body, "kernel", BG_ERR_BAD_REQUEST, &request->kernel, err);
 	if (r >= 0)
 		r = bg_json_or_bool(body, "nat", BG_ERR_BAD_REQUEST, &request->nat, err);
+	if (r >= 0)
+		r = bg_json_or_bool(
+			body, "with_init", BG_ERR_BAD_REQUEST, &request->with_init, err);
 	if (r >= 0)
 		r = bg_json_or_bool(body, "start", BG_ERR_BAD_REQUEST, &request->start, err);
 	if (r >= 0)

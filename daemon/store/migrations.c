@@ -78,6 +78,8 @@ const char *const store_migrations[] = {
 	"ALTER TABLE vm ADD COLUMN boot_vmm INTEGER NOT NULL DEFAULT 0;",
 	/* 4 */
 	"ALTER TABLE vm ADD COLUMN publish TEXT;",
+	/* 5 */
+	"ALTER TABLE vm ADD COLUMN with_init INTEGER NOT NULL DEFAULT 0;",
 };
 const unsigned store_n_migrations = ARRAY_SIZE(store_migrations);
 

@@ -46,6 +46,7 @@ struct vm_row {
 	char *publish;	      /* JSON list of {host, guest}, or NULL */
 	uint64_t boot_serial; /* bytes that the logs had when it was last started */
 	uint64_t boot_vmm;
+	bool with_init; /* an image without an init is given one at its first boot */
 };
 
 struct image_row {

@@ -35,6 +35,7 @@ static int put_values(FILE *f, const struct guest_conf *c, struct bg_err **err)
 		{"dns", c->dns},
 		{"agent", c->agent},
 		{"poweroff", c->poweroff},
+		{"setup", c->setup},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -23,6 +23,7 @@ struct guest_conf {
 	const char *dns;      /* optional */
 	const char *agent;    /* "virtio" or "vsock" */
 	const char *poweroff; /* optional: "off" or "reset" */
+	const char *setup;    /* optional: "ssh" or "init" */
 	int64_t time;	      /* 0 leaves it out */
 	const char *host_key; /* optional: private key file, whole text */
 	const char *authorized_keys; /* optional: whole text */

@@ -84,6 +84,7 @@ struct vm_request {
 	uint64_t disk_mib;
 	uint64_t work_mib;
 	bool nat;
+	bool with_init;
 	bool start;
 	const json_t *labels;  /* as labels_apply takes them; NULL: none */
 	const json_t *publish; /* as publish_apply takes them; NULL: none */

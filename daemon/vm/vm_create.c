@@ -106,6 +106,7 @@ static int fill_row(struct engine *engine, const struct vm_request *request,
 	row->state = VM_CREATING;
 	row->slot = -1;
 	row->nat = request->nat;
+	row->with_init = request->with_init;
 	row->has_sshd = image->has_sshd;
 	row->created_at = time(NULL);
 	row->name = strdup(name);

@@ -77,6 +77,7 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "nat", json_boolean(row->nat));
 	put(json, "labels", labels_to_json(row->labels));
 	put(json, "publish", publish_to_json(vm));
+	put(json, "with_init", json_boolean(row->with_init));
 	put(json, "vmm", bg_json_str(row->vmm));
 	put(json, "accel", bg_json_str(row->accel));
 	put(json, "vmm_reason", bg_json_str(row->vmm_reason));

@@ -81,6 +81,7 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 		{"vmm", "starting the VMM", false, vm_step_initrd, NULL, NULL},                    \
 		{"vmm", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},              \
 		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
+		{"packages", "bringing in packages", false, vm_step_wait_setup, vm_step_cancel, NULL},     \
 	{                                                                                          \
 		"ssh", "waiting for ssh", false, vm_step_wait_ssh, vm_step_cancel, NULL            \
 	}
@@ -115,6 +116,7 @@ int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_kill(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_wait_agent(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_wait_setup(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_wait_ssh(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_shutdown(struct op *op, void *ctx, struct bg_err **err);
 void vm_step_cancel(struct op *op, void *ctx);

@@ -206,6 +206,14 @@ int vm_step_detach(struct op *op, void *ctx, struct bg_err **err)
 }
 
 /* The machine's part of vm.conf; the pointers live as long as the task's VM. */
+/* Packages come from the outside: without NAT there is nothing to try. */
+static const char *setup_wish(const struct vm_row *row)
+{
+	if (!row->nat)
+		return NULL;
+	return row->with_init ? "init" : "ssh";
+}
+
 static void fill_conf(
 	const struct vm_task *task, const struct vmm_driver *driver, struct guest_conf *conf)
 {
@@ -221,6 +229,7 @@ static void fill_conf(
 		.dns = task->card.gateway,
 		.agent = driver->agent,
 		.poweroff = driver->poweroff,
+		.setup = setup_wish(task->vm->row),
 		.time = time(NULL),
 		.authorized_keys = keys_authorized(task->engine->keys),
 	};
@@ -446,6 +455,14 @@ static void on_boot_exit(struct vm *vm, int status, void *userdata)
 		fail_without_slot(task);
 }
 
+static const char *late_why(uint32_t wanted)
+{
+	if (wanted & BG_AGENT_F_SETUP_END)
+		return "its package manager did not end";
+	return wanted & BG_AGENT_F_SSHD ? "its ssh server did not come up"
+					: "its agent did not answer";
+}
+
 static void on_boot_late(void *userdata)
 {
 	struct vm_task *task = userdata;
@@ -453,10 +470,9 @@ static void on_boot_late(void *userdata)
 	struct bg_err *err = NULL;
 
 	bg_err_set(&err, BG_ERR_VM_NOT_READY, ETIMEDOUT, "VM \"%s\" runs, but %s within %u s",
-		vm->row->name,
-		task->wanted_flags & BG_AGENT_F_SSHD ? "its ssh server did not come up"
-						     : "its agent did not answer",
-		task->engine->config->boot_timeout_s);
+		vm->row->name, late_why(task->wanted_flags),
+		task->wanted_flags & BG_AGENT_F_SETUP_END ? BG_SETUP_TIMEOUT_S
+							  : task->engine->config->boot_timeout_s);
 	bg_err_hint(&err, "see `banger vm logs %s` (%s)", vm->row->name, vm->paths.serial_log);
 	vm_task_forget(task);
 	op_step_failed(task->op, err);
@@ -520,10 +536,35 @@ int vm_step_wait_agent(struct op *op, void *ctx, struct bg_err **err)
 	return wait_for_flags(ctx, BG_AGENT_F_ROOT, err);
 }
 
+static bool sets_up(const struct vm_task *task)
+{
+	return task->vm->guest && (guest_flags(task->vm->guest) & BG_AGENT_F_SETUP);
+}
+
+static uint64_t deadline(unsigned seconds)
+{
+	return loop_now_usec() + seconds * UINT64_C(1000000);
+}
+
+int vm_step_wait_setup(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	if (!sets_up(task))
+		return 0;
+	op_set_text(op, "the guest's package manager brings in what is missing");
+	task->deadline_usec = deadline(BG_SETUP_TIMEOUT_S);
+	return wait_for_flags(task, BG_AGENT_F_SETUP_END, err);
+}
+
 int vm_step_wait_ssh(struct op *op, void *ctx, struct bg_err **err)
 {
+	struct vm_task *task = ctx;
+
 	(void)op;
-	return wait_for_flags(ctx, BG_AGENT_F_SSHD | BG_AGENT_F_NO_SSHD, err);
+	if (sets_up(task))
+		task->deadline_usec = deadline(task->engine->config->boot_timeout_s);
+	return wait_for_flags(task, BG_AGENT_F_SSHD | BG_AGENT_F_NO_SSHD, err);
 }
 
 void vm_finish_boot(struct op *op, void *ctx, const struct bg_err *err)
