@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The product as built, run by ordinary users: the one of scripts/as-user, who has quickstart's kernel and image, and
 users that a test makes for itself. Needs root, and scripts/quickstart to have run."""
+import contextlib
 import json
 import os
 import shutil
@@ -198,3 +199,32 @@ def wait_for(what, seconds=BOOT_S):
             return value
         time.sleep(0.05)
     raise AssertionError(f"not within {seconds} s")
+
+
+HOST, WORLD, PORT = "198.51.100.1", "198.51.100.2", 8000
+
+
+@contextlib.contextmanager
+def outside(folder):
+    """A network namespace beside the host's is the outside world; a web server in it shows the folder."""
+    def sh(*argv):
+        subprocess.run(argv, check=True, capture_output=True)
+
+    here = os.readlink("/proc/self/ns/net")
+    server = subprocess.Popen(["unshare", "-n", "sh", "-c", "read go; exec /usr/bin/python3 -m http.server " + str(PORT)],
+                              stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, text=True)
+    try:
+        wait_for(lambda: os.readlink(f"/proc/{server.pid}/ns/net") != here, 10)
+        sh("ip", "link", "add", "bgtworld", "type", "veth", "peer", "name", "up0", "netns", str(server.pid))
+        sh("ip", "address", "add", HOST + "/24", "dev", "bgtworld")
+        sh("ip", "link", "set", "bgtworld", "up")
+        for args in (["address", "add", WORLD + "/24", "dev", "up0"], ["link", "set", "up0", "up"]):
+            sh("nsenter", "-t", str(server.pid), "-n", "ip", *args)
+        server.stdin.write("go\n")
+        server.stdin.flush()
+        wait_for(lambda: subprocess.run(["bash", "-c", f"exec 3<>/dev/tcp/{WORLD}/{PORT}"], capture_output=True).returncode == 0, 20)
+        yield
+    finally:
+        server.kill()
+        server.wait()
+        subprocess.run(["ip", "link", "delete", "bgtworld"], capture_output=True)

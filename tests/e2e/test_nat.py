@@ -7,35 +7,12 @@ import subprocess
 
 import pytest
 
-from conftest import wait_for
-
-HOST, WORLD, PORT = "198.51.100.1", "198.51.100.2", 8000
-
-
-def sh(*argv, **kw):
-    return subprocess.run(argv, check=True, capture_output=True, text=True, **kw).stdout
-
+from conftest import PORT, WORLD, outside, wait_for
 
 @pytest.fixture
 def world():
-    here = os.readlink("/proc/self/ns/net")
-    server = subprocess.Popen(["unshare", "-n", "sh", "-c", "read go; exec python3 -m http.server " + str(PORT)], stdin=subprocess.PIPE,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/usr/share/doc", text=True)
-    try:
-        wait_for(lambda: os.readlink(f"/proc/{server.pid}/ns/net") != here, 10)
-        sh("ip", "link", "add", "bgtworld", "type", "veth", "peer", "name", "up0", "netns", str(server.pid))
-        sh("ip", "address", "add", HOST + "/24", "dev", "bgtworld")
-        sh("ip", "link", "set", "bgtworld", "up")
-        for args in (["address", "add", WORLD + "/24", "dev", "up0"], ["link", "set", "up0", "up"]):
-            sh("nsenter", "-t", str(server.pid), "-n", "ip", *args)
-        server.stdin.write("go\n")
-        server.stdin.flush()
-        wait_for(lambda: subprocess.run(["bash", "-c", f"exec 3<>/dev/tcp/{WORLD}/{PORT}"], capture_output=True).returncode == 0, 20)
+    with outside("/usr/share/doc"):
         yield
-    finally:
-        server.kill()
-        server.wait()
-        subprocess.run(["ip", "link", "delete", "bgtworld"], capture_output=True)
 
 
 def reaches(banger, name):

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * image commit: the disks of a stopped VM become an image, which boots with the VM's kernel. Its
+ * sources are the VM's files, so a VM on an overlay is refused: it was made without a disk of its own.
+ */
+#include <sys/stat.h>
+
+#include "common/name.h"
+#include "daemon/asset/asset.h"
+#include "daemon/asset/image_task.h"
+#include "daemon/driver/storage.h"
+#include "daemon/engine.h"
+#include "daemon/op/op.h"
+#include "daemon/vm/vm.h"
+
+struct commit {
+	struct image_task task;
+	char *vm_id;
+	struct stat root, work; /* as they were when it began */
+	struct storage_call *call;
+};
+
+static void commit_free(void *userdata)
+{
+	struct commit *commit = userdata;
+
+	storage_call_free(commit->call);
+	image_task_done(&commit->task);
+	free(commit->vm_id);
+	free(commit);
+}
+
+static void cancel(struct op *op, void *ctx)
+{
+	struct commit *commit = ctx;
+
+	storage_call_free(TAKE_PTR(commit->call));
+	image_task_cancel(op, &commit->task);
+}
+
+static void on_progress(uint64_t done, uint64_t total, void *userdata)
+{
+	struct commit *commit = userdata;
+
+	op_set_progress(commit->task.op, done, total, "bytes");
+}
+
+static void on_cloned(struct bg_err *err, void *userdata)
+{
+	struct commit *commit = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	storage_call_free(TAKE_PTR(commit->call));
+	image_task_end_step(&commit->task, failed);
+}
+
+static struct vm *find_vm(const struct commit *commit)
+{
+	for (struct vm *vm = vms_first(commit->task.engine->vms); vm; vm = vm->next)
+		if (bg_streq(vm->row->id, commit->vm_id))
+			return vm;
+	return NULL;
+}
+
+static int clone(struct commit *commit, const char *source, const struct stat *st, const char *file,
+	char **ret_path, struct bg_err **err)
+{
+	struct engine *engine = commit->task.engine;
+	const struct storage_driver *driver =
+		engine->storage == &storage_reflink ? &storage_reflink : &storage_copy;
+	_free_ char *dir = NULL;
+	int r = images_make_dir(engine->images, commit->task.name, &dir, err);
+
+	if (r < 0)
+		return r;
+	if (asprintf(ret_path, "%s/%s", dir, file) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = driver->clone(engine->loop, engine->jobs, source, *ret_path, (uint64_t)st->st_size,
+		on_progress, on_cloned, commit, &commit->call, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+static int vm_gone(const struct commit *commit, struct bg_err **err)
+{
+	return bg_err_set(err, BG_ERR_VM_NOT_FOUND, ENOENT,
+		"the VM that image \"%s\" was made of was deleted meanwhile", commit->task.name);
+}
+
+static int step_root(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct commit *commit = ctx;
+	const struct vm *vm = find_vm(commit);
+
+	commit->task.op = op;
+	if (!vm)
+		return vm_gone(commit, err);
+	return clone(commit, vm->paths.disk_root, &commit->root, "rootfs.ext4",
+		&image_task_row(&commit->task)->rootfs, err);
+}
+
+static int step_work(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct commit *commit = ctx;
+	const struct vm *vm = find_vm(commit);
+
+	commit->task.op = op;
+	if (!vm)
+		return vm_gone(commit, err);
+	return clone(commit, vm->paths.disk_work, &commit->work, "work-seed.ext4",
+		&image_task_row(&commit->task)->work_seed, err);
+}
+
+static bool unchanged(const char *path, const struct stat *before)
+{
+	struct stat now;
+
+	return stat(path, &now) >= 0 && now.st_ino == before->st_ino &&
+	       now.st_size == before->st_size && now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+	       now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+}
+
+/* A VM that was started meanwhile wrote to what was being copied. */
+static int step_complete(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct commit *commit = ctx;
+	struct image_row *row = image_task_row(&commit->task);
+	const struct vm *vm = find_vm(commit);
+
+	(void)op;
+	if (!vm)
+		return vm_gone(commit, err);
+	if (vm->row->state != VM_STOPPED || !unchanged(vm->paths.disk_root, &commit->root) ||
+		!unchanged(vm->paths.disk_work, &commit->work))
+		return bg_err_set(err, BG_ERR_VM_STATE, EBUSY,
+			"VM \"%s\" was used while its disks were copied", vm->row->name);
+	row->size_bytes = (uint64_t)commit->root.st_size;
+	row->has_sshd = vm->row->has_sshd;
+	return images_complete(commit->task.engine->images, row, err);
+}
+
+static const struct op_step steps[] = {
+	{"rootfs", "copying the root disk", false, step_root, cancel, image_task_undo},
+	{"seed", "copying the work disk", false, step_work, cancel, NULL},
+	{"complete", "entering the image", false, step_complete, NULL, NULL},
+};
+
+static const struct op_plan plan = {
+	.kind = "image.commit",
+	.steps = steps,
+	.n_steps = ARRAY_SIZE(steps),
+	.finish = image_task_finish,
+	.ctx_free = commit_free,
+};
+
+static int check_vm(const struct vm *vm, struct bg_err **err)
+{
+	int r;
+
+	if (vm->row->state != VM_STOPPED || vm->op) {
+		r = bg_err_set(err, BG_ERR_VM_STATE, EBUSY, "VM \"%s\" is %s: only a stopped one holds still",
+			vm->row->name, vm_state_str((enum vm_state)vm->row->state));
+		bg_err_hint(err, "`banger vm stop %s`", vm->row->name);
+		return r;
+	}
+	if (vm_on_overlay(vm))
+		return bg_err_set(err, BG_ERR_VM_STATE, ENOTSUP,
+			"the root disk of VM \"%s\" is an overlay over image \"%s\", not a disk of its own",
+			vm->row->name, vm->row->image);
+	return 0;
+}
+
+static int stat_disk(const char *path, struct stat *ret, struct bg_err **err)
+{
+	return stat(path, ret) < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "look at %s", path) : 0;
+}
+
+/* The base's os is the image's: packages do not change it. */
+static void take_os(struct engine *engine, const struct vm *vm, const char *name)
+{
+	struct image_row *row = images_find(engine->images, name);
+	const struct image_row *base;
+
+	if (images_get(engine->images, vm->row->image, &base, NULL) >= 0 && base->os)
+		row->os = strdup(base->os);
+}
+
+int image_commit(struct engine *engine, const char *name, struct vm *vm, struct op **ret,
+	struct bg_err **err)
+{
+	struct commit *commit;
+	int r = bg_name_check("image", name, err);
+
+	if (r >= 0)
+		r = images_check_free(engine->images, name, err);
+	if (r >= 0)
+		r = check_vm(vm, err);
+	if (r < 0)
+		return r;
+	commit = calloc(1, sizeof(*commit));
+	if (!commit)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = stat_disk(vm->paths.disk_root, &commit->root, err);
+	if (r >= 0)
+		r = stat_disk(vm->paths.disk_work, &commit->work, err);
+	commit->vm_id = strdup(vm->row->id);
+	if (r >= 0 && (!commit->vm_id || image_task_init(&commit->task, engine, name) < 0))
+		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (r >= 0)
+		r = image_insert(engine, name, vm->row->kernel, "commit", err);
+	if (r < 0) {
+		commit_free(commit);
+		return r;
+	}
+	take_os(engine, vm, name);
+	return op_start(engine->ops, &plan, name, commit, ret, err);
+}
