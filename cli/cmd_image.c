@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 
+#include "cli/image_from.h"
 #include "cli/jobs.h"
 #include "common/fd.h"
 #include "common/json.h"
@@ -12,7 +13,7 @@
 
 enum { PACKAGES_FILE_MAX = 256 * 1024 };
 
-static void report_made(struct cli *cli, const struct job *job)
+void image_report_made(struct cli *cli, const struct job *job)
 {
 	const json_t *image = json_object_get(job->op, "result");
 	char took[DURATION_TEXT], size[BG_SIZE_TEXT];
@@ -99,6 +100,28 @@ static void set_text(json_t *body, const char *key, const char *value)
 		json_object_set_new(body, key, bg_json_str(value));
 }
 
+static int build_from(struct cli *cli, const struct args *args, const char *name,
+	const json_t *packages, uint64_t size, struct bg_err **err)
+{
+	const struct image_from from = {.name = name,
+		.base = args_value(args, "--from-image"),
+		.kernel = args_value(args, "--kernel"),
+		.script = args_value(args, "--script"),
+		.packages = packages,
+		.docker = args_has(args, "--docker"),
+		.size_mib = size};
+
+	if (args_has(args, "--suite") || args_has(args, "--mirror"))
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+			"--suite and --mirror are for images made of nothing, not for "
+			"--from-image");
+	if (!from.script && !from.docker && !packages)
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+			"say what to add to image \"%s\": --packages, --docker or --script",
+			from.base);
+	return image_build_from(cli, &from, err);
+}
+
 static int image_build(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	_json_ json_t *body = json_object();
@@ -113,6 +136,14 @@ static int image_build(struct cli *cli, const struct args *args, struct bg_err *
 		r = read_packages(args_value(args, "--packages"), body, err);
 	if (r < 0)
 		return r;
+	if (args_has(args, "--from-image"))
+		return build_from(cli, args, name, json_object_get(body, "packages"), size, err);
+	if (args_has(args, "--script") || args_has(args, "--docker")) {
+		r = bg_err_set(err, BG_ERR_USAGE, EINVAL,
+			"--script and --docker run in a VM of an image: name it with --from-image");
+		bg_err_hint(err, "a plain Debian first: `banger image build --name debian`");
+		return r;
+	}
 	set_text(body, "name", name);
 	set_text(body, "kernel", args_value(args, "--kernel"));
 	set_text(body, "suite", args_value(args, "--suite"));
@@ -120,7 +151,7 @@ static int image_build(struct cli *cli, const struct args *args, struct bg_err *
 	if (size)
 		json_object_set_new(body, "size_mib", json_integer((json_int_t)size));
 	return job_run_one(
-		cli, "build image", name, ROUTE_IMAGE_BUILD, TAKE_PTR(body), report_made);
+		cli, "build image", name, ROUTE_IMAGE_BUILD, TAKE_PTR(body), image_report_made);
 }
 
 /* The daemon runs elsewhere: it needs the whole path. */
@@ -153,8 +184,8 @@ static int image_register(struct cli *cli, const struct args *args, struct bg_er
 		return r;
 	set_text(body, "name", name);
 	set_text(body, "kernel", args_value(args, "--kernel-ref"));
-	return job_run_one(
-		cli, "register image", name, ROUTE_IMAGE_REGISTER, TAKE_PTR(body), report_made);
+	return job_run_one(cli, "register image", name, ROUTE_IMAGE_REGISTER, TAKE_PTR(body),
+		image_report_made);
 }
 
 static void report_pulled(struct cli *cli, const struct job *job)
@@ -347,7 +378,10 @@ static const struct flag delete_flags[] = {FLAG_TIMING, FLAG_END};
 static const struct flag build_flags[] = {
 	{"--name", "NAME", ARG_NEW, "the image's name"},
 	{"--packages", "FILE", ARG_FILE,
-		"Debian packages to install too, as words; # starts a comment, - reads stdin"},
+		"packages to install too, as words; # starts a comment, - reads stdin"},
+	{"--from-image", "NAME", ARG_IMAGE, "begin with this image; the rest runs in a VM of it"},
+	{"--docker", NULL, ARG_NONE, "add docker, with compose"},
+	{"--script", "FILE", ARG_FILE, "run it as root in the VM, after all else"},
 	{"--kernel", "NAME", ARG_KERNEL, "the kernel its VMs boot"},
 	{"--size", "SIZE", ARG_SIZE, "of the file system; VMs may have larger ones"},
 	{"--suite", "NAME", ARG_TEXT, "the Debian release"},
@@ -382,7 +416,9 @@ const struct command image_commands[] = {
 			"Shows what is done meanwhile. Ctrl-C cancels and leaves nothing behind.",
 		.example = "banger image build --name debian\n"
 			   "echo git tmux build-essential | "
-			   "banger image build --name dev --packages -",
+			   "banger image build --name dev --packages -\n"
+			   "banger image build --name team --from-image debian --docker --script "
+			   "setup.sh",
 		.run = image_build},
 	{.path = "image register",
 		.flags = register_flags,

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#include "cli/image_made.h"
 #include "cli/jobs.h"
 #include "cli/session.h"
 #include "common/fd.h"
 #include "common/json.h"
+#include "common/limits.h"
 
 enum { STEP_ARGS_MAX = 520 };
 
@@ -19,7 +19,7 @@ enum { STEP_ARGS_MAX = 520 };
 #define INSTALL                                                                                    \
 	"export DEBIAN_FRONTEND=noninteractive\n"                                                  \
 	"if command -v apt-get >/dev/null; then\n"                                                 \
-	"	apt-get -q update && apt-get -qy --no-install-recommends install \"$@\"\n"         \
+	"	apt-get -q update && apt-get -qy --no-install-recommends install \"$@\"\n"               \
 	"elif command -v apk >/dev/null; then apk add --no-cache \"$@\"\n"                         \
 	"elif command -v dnf >/dev/null; then dnf -y install \"$@\"\n"                             \
 	"elif command -v microdnf >/dev/null; then microdnf -y install \"$@\"\n"                   \
@@ -44,8 +44,8 @@ enum { STEP_ARGS_MAX = 520 };
 /* What belongs to this VM or to nobody; the next VM writes its own identity. */
 #define CLEAN                                                                                      \
 	"command -v apt-get >/dev/null && apt-get clean\n"                                         \
-	"rm -rf /var/lib/apt/lists/* /var/cache/apk/* /var/cache/dnf/* /var/cache/pacman/pkg/* " SCRIPT  \
-	"\n"                                                                                       \
+	"rm -rf /var/lib/apt/lists/* /var/cache/apk/* /var/cache/dnf/* "                           \
+	"/var/cache/pacman/pkg/* " SCRIPT "\n"                                                     \
 	"rm -f /etc/ssh/ssh_host_* /root/.ssh/authorized_keys\n"                                   \
 	"rmdir /root/.ssh 2>/dev/null\n"                                                           \
 	"sync; fstrim / 2>/dev/null; fstrim /root 2>/dev/null; true\n"
@@ -54,8 +54,8 @@ struct build {
 	struct cli *cli;
 	const struct image_from *from;
 	char vm[BG_NAME_MAX + 1];
-	char *log;   /* path */
-	int out;     /* a pipe to the child that writes the log and stderr */
+	char *log; /* path */
+	int out;   /* a pipe to the child that writes the log and stderr */
 	pid_t tee;
 };
 
@@ -122,15 +122,11 @@ static void close_log(struct build *b)
 }
 
 /* What the command prints goes to the log; in may be -1. */
-static int run_in_guest(struct build *b, const char *what, const char *const argv[], int in,
-	struct bg_err **err)
+static int run_in_guest(
+	struct build *b, const char *what, const char *const argv[], int in, struct bg_err **err)
 {
-	const struct session session = {.vm = b->vm,
-		.argv = argv,
-		.signals = true,
-		.in = in,
-		.out = b->out,
-		.err = b->out};
+	const struct session session = {
+		.vm = b->vm, .argv = argv, .signals = true, .in = in, .out = b->out, .err = b->out};
 	int status = 0;
 	int r = session_run(b->cli, &session, &status, err);
 
@@ -138,8 +134,9 @@ static int run_in_guest(struct build *b, const char *what, const char *const arg
 		return r;
 	if (status == 0)
 		return 0;
-	r = bg_err_set(err, BG_ERR_IMAGE_BUILD, EIO, "%s failed with status %d in the VM made of image \"%s\"",
-		what, status, b->from->base);
+	r = bg_err_set(err, BG_ERR_IMAGE_BUILD, EIO,
+		"%s failed with status %d in the VM made of image \"%s\"", what, status,
+		b->from->base);
 	bg_err_hint(err, "read what it printed: %s", b->log);
 	return r;
 }
@@ -152,7 +149,8 @@ static int step_packages(struct build *b, struct bg_err **err)
 	if (n == 0)
 		return 0;
 	if (n > STEP_ARGS_MAX)
-		return bg_err_set(err, BG_ERR_USAGE, E2BIG, "%zu packages: %d are the most", n, STEP_ARGS_MAX);
+		return bg_err_set(err, BG_ERR_USAGE, E2BIG, "%zu packages: %d are the most", n,
+			STEP_ARGS_MAX);
 	for (size_t i = 0; i < n; i++)
 		argv[4 + i] = json_string_value(json_array_get(b->from->packages, i));
 	return run_in_guest(b, "installing packages", argv, -1, err);
@@ -168,9 +166,10 @@ static int step_docker(struct build *b, struct bg_err **err)
 /* As a file, so that it has a standard input and may begin with #!. */
 static int step_script(struct build *b, struct bg_err **err)
 {
-	const char *const put[] = {"sh", "-c", "umask 077; cat >" SCRIPT " && chmod 700 " SCRIPT, NULL};
-	const char *const run[] = {
-		"sh", "-c", "head -c2 " SCRIPT " | grep -q '#!' && exec " SCRIPT "; exec sh -e " SCRIPT, NULL};
+	const char *const put[] = {
+		"sh", "-c", "umask 077; cat >" SCRIPT " && chmod 700 " SCRIPT, NULL};
+	const char *const run[] = {"sh", "-c",
+		"head -c2 " SCRIPT " | grep -q '#!' && exec " SCRIPT "; exec sh -e " SCRIPT, NULL};
 	_close_ int fd = -1;
 	int r;
 
@@ -205,8 +204,8 @@ static int run_steps(struct build *b, struct bg_err **err)
 static json_t *create_body(const struct build *b)
 {
 	const struct image_from *from = b->from;
-	json_t *body = json_pack("{s:s, s:s, s:b, s:b}", "name", b->vm, "image", from->base, "nat", true,
-		"own_disk", true);
+	json_t *body = json_pack("{s:s, s:s, s:b, s:b}", "name", b->vm, "image", from->base, "nat",
+		true, "own_disk", true);
 
 	if (from->kernel)
 		json_object_set_new(body, "kernel", bg_json_str(from->kernel));
@@ -229,7 +228,8 @@ static int make_image(struct build *b, struct bg_err **err)
 	if (status != BG_EXIT_OK)
 		return status;
 	return run_op(b, "build image", b->from->name, ROUTE_IMAGE_COMMIT,
-		json_pack("{s:s, s:s}", "name", b->from->name, "vm", b->vm), image_report_made, true);
+		json_pack("{s:s, s:s}", "name", b->from->name, "vm", b->vm), image_report_made,
+		true);
 }
 
 static bool is_there(struct cli *cli, enum route route, const char *name)
@@ -251,7 +251,8 @@ static int check(struct build *b, struct bg_err **err)
 		return bg_err_sys(err, BG_ERR_USAGE, errno, "--script: %s", from->script);
 	if (snprintf(b->vm, sizeof(b->vm), "build-%s", from->name) >= (int)sizeof(b->vm))
 		return bg_err_set(err, BG_ERR_USAGE, ENAMETOOLONG,
-			"\"%s\" is too long a name here: %d characters at most", from->name, BG_NAME_MAX - 6);
+			"\"%s\" is too long a name here: %d characters at most", from->name,
+			BG_NAME_MAX - 6);
 	r = client_call(b->cli, CLIENT_START, ROUTE_IMAGE_SHOW, from->base, NULL, &image, err);
 	if (r < 0)
 		return r;

@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "cli/cli.h"
+#include "cli/jobs.h"
 #include "common/err.h"
 
 struct image_from {
@@ -24,5 +24,8 @@ struct image_from {
 
 /* The exit status, or -errno. report prints the image that was made. */
 int image_build_from(struct cli *cli, const struct image_from *from, struct bg_err **err);
+
+/* cmd_image.c: tells of an image that was made. */
+void image_report_made(struct cli *cli, const struct job *job);
 
 #endif

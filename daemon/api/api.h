@@ -23,6 +23,7 @@
 #define api_VM_EXEC        api_vm_exec
 #define api_IMAGE_LIST     api_image_list
 #define api_IMAGE_BUILD    api_image_build
+#define api_IMAGE_COMMIT   api_image_commit
 #define api_IMAGE_REGISTER api_image_register
 #define api_IMAGE_PULL     api_image_pull
 #define api_IMAGE_PRUNE    api_image_prune

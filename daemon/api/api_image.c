@@ -5,10 +5,12 @@
 #include "daemon/api/api_util.h"
 #include "daemon/asset/blobs.h"
 #include "daemon/engine.h"
+#include "daemon/vm/vm.h"
 
 static const char *const build_fields[] = {
 	"name", "kernel", "packages", "size_mib", "suite", "mirror", NULL};
 static const char *const pull_fields[] = {"ref", "name", "kernel", "size_mib", NULL};
+static const char *const commit_fields[] = {"name", "vm", NULL};
 static const char *const register_fields[] = {"name", "rootfs", "kernel", NULL};
 
 void api_image_list(struct http_call *call, struct engine *engine)
@@ -144,6 +146,26 @@ void api_image_prune(struct http_call *call, struct engine *engine)
 	else
 		http_reply(call, 200,
 			json_pack("{s:i, s:I}", "files", (int)files, "bytes", (json_int_t)bytes));
+}
+
+void api_image_commit(struct http_call *call, struct engine *engine)
+{
+	const json_t *body = http_call_body(call);
+	const char *name = NULL, *vm_name = NULL;
+	struct bg_err *err = NULL;
+	struct op *op = NULL;
+	struct vm *vm;
+	int r = api_only_fields(body, commit_fields, &err);
+
+	if (r >= 0)
+		r = bg_json_need_str(body, "name", BG_ERR_BAD_REQUEST, &name, &err);
+	if (r >= 0)
+		r = bg_json_need_str(body, "vm", BG_ERR_BAD_REQUEST, &vm_name, &err);
+	if (r >= 0)
+		r = vms_get(engine->vms, vm_name, &vm, &err);
+	if (r >= 0)
+		(void)image_commit(engine, name, vm, &op, &err);
+	api_reply_op(call, op, err);
 }
 
 void api_image_delete(struct http_call *call, struct engine *engine)

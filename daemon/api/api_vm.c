@@ -13,7 +13,7 @@
 #include "daemon/vm/vm_set.h"
 
 static const char *const create_fields[] = {"name", "image", "kernel", "vcpus", "memory_mib",
-	"disk_mib", "work_mib", "nat", "with_init", "start", "labels", "publish", NULL};
+	"disk_mib", "work_mib", "nat", "with_init", "own_disk", "start", "labels", "publish", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
 static const char *const set_fields[] = {"nat", "vcpus", "memory_mib", "disk_mib", "work_mib",
@@ -78,6 +78,8 @@ static int parse_create(const json_t *body, struct vm_request *request, struct b
 	if (r >= 0)
 		r = bg_json_or_bool(
 			body, "with_init", BG_ERR_BAD_REQUEST, &request->with_init, err);
+	if (r >= 0)
+		r = bg_json_or_bool(body, "own_disk", BG_ERR_BAD_REQUEST, &request->own_disk, err);
 	if (r >= 0)
 		r = bg_json_or_bool(body, "start", BG_ERR_BAD_REQUEST, &request->start, err);
 	if (r >= 0)

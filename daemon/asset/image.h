@@ -15,6 +15,7 @@
 struct engine;
 struct images;
 struct op;
+struct vm;
 
 #define IMAGE_PACKAGES_MAX 512
 
@@ -60,6 +61,10 @@ struct image_pull_request {
 	uint64_t size_mib;  /* 0: content and some room */
 };
 int image_pull(struct engine *engine, const struct image_pull_request *request, struct op **ret,
+	struct bg_err **err);
+
+/* The VM's disks become an image; it must be stopped, and have a root disk of its own. */
+int image_commit(struct engine *engine, const char *name, struct vm *vm, struct op **ret,
 	struct bg_err **err);
 
 int image_delete(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);

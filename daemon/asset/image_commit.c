@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * image commit: the disks of a stopped VM become an image, which boots with the VM's kernel. Its
- * sources are the VM's files, so a VM on an overlay is refused: it was made without a disk of its own.
+ * sources are the VM's files, so a VM on an overlay is refused: it was made without a disk of its
+ * own.
  */
 #include <sys/stat.h>
 
@@ -157,14 +158,16 @@ static int check_vm(const struct vm *vm, struct bg_err **err)
 	int r;
 
 	if (vm->row->state != VM_STOPPED || vm->op) {
-		r = bg_err_set(err, BG_ERR_VM_STATE, EBUSY, "VM \"%s\" is %s: only a stopped one holds still",
-			vm->row->name, vm_state_str((enum vm_state)vm->row->state));
+		r = bg_err_set(err, BG_ERR_VM_STATE, EBUSY,
+			"VM \"%s\" is %s: only a stopped one holds still", vm->row->name,
+			vm_state_str((enum vm_state)vm->row->state));
 		bg_err_hint(err, "`banger vm stop %s`", vm->row->name);
 		return r;
 	}
 	if (vm_on_overlay(vm))
 		return bg_err_set(err, BG_ERR_VM_STATE, ENOTSUP,
-			"the root disk of VM \"%s\" is an overlay over image \"%s\", not a disk of its own",
+			"the root disk of VM \"%s\" is an overlay over image \"%s\", not a disk of "
+			"its own",
 			vm->row->name, vm->row->image);
 	return 0;
 }

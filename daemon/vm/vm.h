@@ -85,6 +85,7 @@ struct vm_request {
 	uint64_t work_mib;
 	bool nat;
 	bool with_init;
+	bool own_disk; /* its root disk is a file of its own, not an overlay: images are made of such */
 	bool start;
 	const json_t *labels;  /* as labels_apply takes them; NULL: none */
 	const json_t *publish; /* as publish_apply takes them; NULL: none */

@@ -44,6 +44,17 @@ static int pick_name(
 		err, BG_ERR_VM_NAME_TAKEN, EEXIST, "every name that came to mind is taken");
 }
 
+/* A seed that was some VM's work disk may be larger than the default. 0: there is none to look at.
+ */
+static uint64_t seed_mib(const struct image_row *image)
+{
+	struct stat st;
+
+	if (!image->work_seed || stat(image->work_seed, &st) < 0)
+		return 0;
+	return ((uint64_t)st.st_size + MIB - 1) / MIB;
+}
+
 static int check_limits(
 	const struct vm_row *row, const struct image_row *image, struct bg_err **err)
 {
@@ -64,6 +75,16 @@ static int check_limits(
 			(unsigned long long)row->disk_mib, image->name,
 			(unsigned long long)image_mib);
 		bg_err_hint(err, "give --disk-size %s or more", bg_size_print_mib(image_mib, text));
+		return -EINVAL;
+	}
+	if (row->work_mib < seed_mib(image)) {
+		bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL,
+			"a work disk of %llu MiB is smaller than that of image \"%s\", which has "
+			"%llu MiB",
+			(unsigned long long)row->work_mib, image->name,
+			(unsigned long long)seed_mib(image));
+		bg_err_hint(err, "give --work-size %s or more",
+			bg_size_print_mib(seed_mib(image), text));
 		return -EINVAL;
 	}
 	if (row->disk_mib > BG_DISK_MIB_MAX || row->work_mib > BG_DISK_MIB_MAX ||
@@ -90,7 +111,8 @@ static void fill_sizes(struct vm_row *row, const struct config *config,
 	row->disk_mib = request->disk_mib ? request->disk_mib
 					  : BG_MAX(config->default_disk_mib,
 						    (image->size_bytes + MIB - 1) / MIB);
-	row->work_mib = request->work_mib ? request->work_mib : config->default_work_mib;
+	row->work_mib = request->work_mib ? request->work_mib
+					  : BG_MAX(config->default_work_mib, seed_mib(image));
 }
 
 static int fill_row(struct engine *engine, const struct vm_request *request,
@@ -170,6 +192,8 @@ int vm_create(struct engine *engine, const struct vm_request *request, struct op
 	if (r < 0)
 		return r;
 	task = vm_task_new(engine, vm);
+	if (task)
+		task->own_disk = request->own_disk;
 	if (!task)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	else

@@ -94,7 +94,7 @@ static int settle_storage(struct vm_task *task, struct bg_err **err)
 	r = images_get(engine->images, task->vm->row->image, &image, err);
 	if (r < 0)
 		return r;
-	if (driver == &storage_dm && !storage_dm_fits(image->rootfs))
+	if (driver == &storage_dm && (task->own_disk || !storage_dm_fits(image->rootfs)))
 		driver = &storage_copy;
 	free(task->vm->row->storage);
 	task->vm->row->storage = strdup(driver->name);

@@ -23,6 +23,7 @@ struct vm_task {
 	unsigned stop_timeout_s;
 	int signo;
 	bool nat; /* wanted */
+	bool own_disk; /* no overlay for the VM that is made */
 	struct vm_settings settings; /* of a SET */
 	bool grown;		     /* a disk of a running VM */
 	char said[256];		     /* what the guest said while it grew its file systems */
