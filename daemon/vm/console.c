@@ -45,11 +45,12 @@ enum console_end console_end_of(const char *text, size_t len)
 	return CONSOLE_GOES_ON;
 }
 
-static enum console_end end_of_file(int fd, off_t size)
+/* begin: what lies before is of earlier starts. */
+static enum console_end end_of_file(int fd, off_t begin, off_t size)
 {
 	char text[PANIC_BYTES];
-	off_t from = size > PANIC_BYTES ? size - PANIC_BYTES : 0;
-	ssize_t n = pread(fd, text, sizeof(text), from);
+	off_t from = BG_MAX(begin, size > PANIC_BYTES ? size - PANIC_BYTES : 0);
+	ssize_t n = size > from ? pread(fd, text, sizeof(text), from) : 0;
 
 	return n > 0 ? console_end_of(text, (size_t)n) : CONSOLE_GOES_ON;
 }
@@ -59,7 +60,9 @@ enum console_end console_end_of_vm(const struct vm *vm)
 	_close_ int fd = open(vm->paths.serial_log, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) >= 0 ? end_of_file(fd, st.st_size) : CONSOLE_GOES_ON;
+	return fd >= 0 && fstat(fd, &st) >= 0
+		       ? end_of_file(fd, (off_t)vm->row->boot_serial, st.st_size)
+		       : CONSOLE_GOES_ON;
 }
 
 static void end_halted(struct vm *vm)

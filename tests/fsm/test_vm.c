@@ -384,7 +384,10 @@ TEST(halted_guest_is_stopped)
 	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGUSR2), 0);
 	world_run(&w, is_down, NULL);
 	CHECK(!vm("a")->error);
+	CHECK_INT(console_end_of_vm(vm("a")), CONSOLE_HALTED);
 	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	/* What the start before said last is not this one's end. */
+	CHECK_INT(console_end_of_vm(vm("a")), CONSOLE_GOES_ON);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
 	console_free(console);
