@@ -9,88 +9,70 @@
 #include <cap-ng.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "common/fd.h"
+#include "common/seal.h"
 #include "daemon/boot.h"
 
 #define NOFILE_WANTED 8192
 
-/* AddressSanitizer's leak checker is a ptrace user of its own process. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
+#define ALWAYS SEAL_ALWAYS, 0, 0
 
-/* A row with a mask applies when argument arg has all bits of it; without, always. */
-struct rule {
-	int syscall;
-	int errnum;
-	unsigned arg;
-	uint64_t mask;
-	const char *reason;
-};
-
-static const struct rule rules[] = {
-	{SCMP_SYS(process_vm_readv), EPERM, 0, 0, "memory of the user's other processes"},
-	{SCMP_SYS(process_vm_writev), EPERM, 0, 0, "the same, to take them over"},
-	{SCMP_SYS(process_madvise), EPERM, 0, 0, "the same, to slow them"},
-	{SCMP_SYS(kcmp), EPERM, 0, 0, "kernel pointers by comparison"},
-	{SCMP_SYS(mount), EPERM, 0, 0, "no part of the daemon mounts; guests do, behind the VMM"},
-	{SCMP_SYS(umount2), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(pivot_root), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(chroot), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(move_mount), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(open_tree), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(fsopen), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(fsconfig), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(fsmount), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(fspick), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(mount_setattr), EPERM, 0, 0, "mount family"},
-	{SCMP_SYS(setns), EPERM, 0, 0, "other namespaces"},
-	{SCMP_SYS(unshare), EPERM, 0, CLONE_NEWUSER, "a user namespace opens most of the kernel"},
-	{SCMP_SYS(unshare), EPERM, 0, CLONE_NEWNS, "mount family"},
-	{SCMP_SYS(unshare), EPERM, 0, CLONE_NEWNET, "needs a user namespace"},
-	{SCMP_SYS(clone), EPERM, 0, CLONE_NEWUSER, "as unshare"},
-	{SCMP_SYS(clone3), ENOSYS, 0, 0, "its flags are in memory; libc falls back to clone"},
-	{SCMP_SYS(bpf), EPERM, 0, 0, "verifier bugs"},
-	{SCMP_SYS(perf_event_open), EPERM, 0, 0, "a history of kernel bugs"},
-	{SCMP_SYS(userfaultfd), EPERM, 0, 0,
+static const struct seal_rule rules[] = {
+	{SCMP_SYS(process_vm_readv), EPERM, ALWAYS, "memory of the user's other processes"},
+	{SCMP_SYS(process_vm_writev), EPERM, ALWAYS, "the same, to take them over"},
+	{SCMP_SYS(process_madvise), EPERM, ALWAYS, "the same, to slow them"},
+	{SCMP_SYS(kcmp), EPERM, ALWAYS, "kernel pointers by comparison"},
+	{SCMP_SYS(mount), EPERM, ALWAYS, "no part of the daemon mounts; guests do, behind the VMM"},
+	{SCMP_SYS(umount2), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(pivot_root), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(chroot), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(move_mount), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(open_tree), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(fsopen), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(fsconfig), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(fsmount), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(fspick), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(mount_setattr), EPERM, ALWAYS, "mount family"},
+	{SCMP_SYS(setns), EPERM, ALWAYS, "other namespaces"},
+	{SCMP_SYS(unshare), EPERM, SEAL_HAS, 0, CLONE_NEWUSER,
+		"a user namespace opens most of the kernel"},
+	{SCMP_SYS(unshare), EPERM, SEAL_HAS, 0, CLONE_NEWNS, "mount family"},
+	{SCMP_SYS(unshare), EPERM, SEAL_HAS, 0, CLONE_NEWNET, "needs a user namespace"},
+	{SCMP_SYS(clone), EPERM, SEAL_HAS, 0, CLONE_NEWUSER, "as unshare"},
+	{SCMP_SYS(clone3), ENOSYS, ALWAYS, "its flags are in memory; libc falls back to clone"},
+	{SCMP_SYS(bpf), EPERM, ALWAYS, "verifier bugs"},
+	{SCMP_SYS(perf_event_open), EPERM, ALWAYS, "a history of kernel bugs"},
+	{SCMP_SYS(userfaultfd), EPERM, ALWAYS,
 		"stops the kernel in the middle of a copy, for exploits"},
-	{SCMP_SYS(io_uring_setup), ENOSYS, 0, 0, "does calls behind the filter's back"},
-	{SCMP_SYS(io_uring_enter), ENOSYS, 0, 0, "as io_uring_setup"},
-	{SCMP_SYS(io_uring_register), ENOSYS, 0, 0, "as io_uring_setup"},
-	{SCMP_SYS(open_by_handle_at), EPERM, 0, 0, "files around their directories"},
-	{SCMP_SYS(name_to_handle_at), EPERM, 0, 0, "as open_by_handle_at"},
-	{SCMP_SYS(add_key), EPERM, 0, 0, "the user's keyrings"},
-	{SCMP_SYS(request_key), EPERM, 0, 0, "the user's keyrings"},
-	{SCMP_SYS(keyctl), EPERM, 0, 0, "the user's keyrings"},
-	{SCMP_SYS(kexec_load), EPERM, 0, 0, "the host's kernel"},
-	{SCMP_SYS(kexec_file_load), EPERM, 0, 0, "the host's kernel"},
-	{SCMP_SYS(init_module), EPERM, 0, 0, "the host's kernel"},
-	{SCMP_SYS(finit_module), EPERM, 0, 0, "the host's kernel"},
-	{SCMP_SYS(delete_module), EPERM, 0, 0, "the host's kernel"},
-	{SCMP_SYS(reboot), EPERM, 0, 0, "the host"},
-	{SCMP_SYS(swapon), EPERM, 0, 0, "the host"},
-	{SCMP_SYS(swapoff), EPERM, 0, 0, "the host"},
-	{SCMP_SYS(acct), EPERM, 0, 0, "the host"},
-	{SCMP_SYS(quotactl), EPERM, 0, 0, "the host"},
-	{SCMP_SYS(settimeofday), EPERM, 0, 0, "the host's clock"},
-	{SCMP_SYS(clock_settime), EPERM, 0, 0, "the host's clock"},
-	{SCMP_SYS(clock_adjtime), EPERM, 0, 0, "the host's clock"},
-	{SCMP_SYS(syslog), EPERM, 0, 0, "kernel addresses in its log"},
-	{SCMP_SYS(lookup_dcookie), EPERM, 0, 0, "old and unused"},
-	{SCMP_SYS(vmsplice), EPERM, 0, 0, "pages shared with pipes: a history of kernel bugs"},
+	{SCMP_SYS(io_uring_setup), ENOSYS, ALWAYS, "does calls behind the filter's back"},
+	{SCMP_SYS(io_uring_enter), ENOSYS, ALWAYS, "as io_uring_setup"},
+	{SCMP_SYS(io_uring_register), ENOSYS, ALWAYS, "as io_uring_setup"},
+	{SCMP_SYS(open_by_handle_at), EPERM, ALWAYS, "files around their directories"},
+	{SCMP_SYS(name_to_handle_at), EPERM, ALWAYS, "as open_by_handle_at"},
+	{SCMP_SYS(add_key), EPERM, ALWAYS, "the user's keyrings"},
+	{SCMP_SYS(request_key), EPERM, ALWAYS, "the user's keyrings"},
+	{SCMP_SYS(keyctl), EPERM, ALWAYS, "the user's keyrings"},
+	{SCMP_SYS(kexec_load), EPERM, ALWAYS, "the host's kernel"},
+	{SCMP_SYS(kexec_file_load), EPERM, ALWAYS, "the host's kernel"},
+	{SCMP_SYS(init_module), EPERM, ALWAYS, "the host's kernel"},
+	{SCMP_SYS(finit_module), EPERM, ALWAYS, "the host's kernel"},
+	{SCMP_SYS(delete_module), EPERM, ALWAYS, "the host's kernel"},
+	{SCMP_SYS(reboot), EPERM, ALWAYS, "the host"},
+	{SCMP_SYS(swapon), EPERM, ALWAYS, "the host"},
+	{SCMP_SYS(swapoff), EPERM, ALWAYS, "the host"},
+	{SCMP_SYS(acct), EPERM, ALWAYS, "the host"},
+	{SCMP_SYS(quotactl), EPERM, ALWAYS, "the host"},
+	{SCMP_SYS(settimeofday), EPERM, ALWAYS, "the host's clock"},
+	{SCMP_SYS(clock_settime), EPERM, ALWAYS, "the host's clock"},
+	{SCMP_SYS(clock_adjtime), EPERM, ALWAYS, "the host's clock"},
+	{SCMP_SYS(syslog), EPERM, ALWAYS, "kernel addresses in its log"},
+	{SCMP_SYS(lookup_dcookie), EPERM, ALWAYS, "old and unused"},
+	{SCMP_SYS(vmsplice), EPERM, ALWAYS, "pages shared with pipes: a history of kernel bugs"},
 };
 
 static int oops(struct bg_err **err, int errnum, const char *what)
@@ -132,24 +114,13 @@ int sandbox_drop(struct bg_err **err)
 	return 0;
 }
 
-static int add_rule(scmp_filter_ctx ctx, const struct rule *rule)
-{
-	uint32_t action = SCMP_ACT_ERRNO((unsigned)rule->errnum);
-
-	if (!rule->mask)
-		return seccomp_rule_add(ctx, action, rule->syscall, 0);
-	return seccomp_rule_add(ctx, action, rule->syscall, 1,
-		SCMP_CMP(rule->arg, SCMP_CMP_MASKED_EQ, rule->mask, rule->mask));
-}
-
 static int fill(scmp_filter_ctx ctx)
 {
-	int r = 0;
+	int r = seal_add(ctx, rules, ARRAY_SIZE(rules));
 
-	for (size_t i = 0; i < ARRAY_SIZE(rules) && r >= 0; i++)
-		r = add_rule(ctx, &rules[i]);
-	/* ptrace of the user's other processes would undo all of this. */
-	if (r >= 0 && !SANITIZED)
+	/* ptrace of the user's other processes would undo all of this; the leak checker of the
+	 * address sanitizer is a user of it on its own process. */
+	if (r >= 0 && !BG_SANITIZED)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ptrace), 0);
 	/* Typing into the terminal that bangerd was started from; also with high bits set. */
 	if (r >= 0)

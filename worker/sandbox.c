@@ -6,7 +6,6 @@
 #include <linux/fs.h>
 #include <linux/landlock.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -18,42 +17,22 @@
 
 #include "common/job_proto.h"
 #include "common/limits.h"
+#include "common/seal.h"
 
-/* Sanitizers map terabytes and read /proc: under them only the parts they survive are on. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-enum rule {
-	ALLOW,
-	REFUSE, /* value is the errno */
-	FIRST_ARG_IS,
-	FIRST_ARG_HAS,
-	FIRST_ARG_REFUSED, /* EACCES */
-	SECOND_ARG_IS,
-	SECOND_ARG_OTHER, /* than this: ENOTTY */
-	SECOND_ARG_NOT,	  /* any bit of value is refused by the default */
-	THIRD_ARG_NOT,	  /* as above */
-	THIRD_ARG_NOT_EXEC,
-	FOURTH_ARG_HAS,
-};
-
-struct call {
-	int nr;
-	enum rule rule;
-	uint64_t value;
-	const char *reason;
-};
+/* What a row does: the fields of struct seal_rule between the call and the value. */
+#define ALLOW		  SEAL_ALLOW, SEAL_ALWAYS, 0
+#define REFUSE(errnum)	  errnum, SEAL_ALWAYS, 0, 0
+#define FIRST_ARG_IS	  SEAL_ALLOW, SEAL_IS, 0
+#define FIRST_ARG_HAS	  SEAL_ALLOW, SEAL_HAS, 0
+#define FIRST_ARG_REFUSED EACCES, SEAL_IS, 0
+#define SECOND_ARG_IS	  SEAL_ALLOW, SEAL_IS, 1
+#define SECOND_ARG_OTHER  ENOTTY, SEAL_NOT, 1
+#define SECOND_ARG_NOT	  SEAL_ALLOW, SEAL_LACKS, 1 /* any bit of value is refused by the default */
+#define THIRD_ARG_NOT	  SEAL_ALLOW, SEAL_LACKS, 2 /* as above */
+#define FOURTH_ARG_HAS	  SEAL_ALLOW, SEAL_HAS, 3
 
 /* Everything the jobs need after the seal; the rest kills the process. */
-static const struct call calls[] = {
+static const struct seal_rule calls[] = {
 	{SCMP_SYS(read), ALLOW, 0, "input"},
 	{SCMP_SYS(pread64), ALLOW, 0, "input, libext2fs"},
 	{SCMP_SYS(readv), ALLOW, 0, "stdio"},
@@ -74,8 +53,8 @@ static const struct call calls[] = {
 	{SCMP_SYS(ppoll), ALLOW, 0, "poll of newer glibc"},
 	{SCMP_SYS(sendto), ALLOW, 0, "answers on the job socket"},
 	{SCMP_SYS(ioctl), SECOND_ARG_IS, FICLONE, "copy by reflink"},
-	{SCMP_SYS(mmap), THIRD_ARG_NOT_EXEC, 0, "memory"},
-	{SCMP_SYS(mprotect), THIRD_ARG_NOT_EXEC, 0, "malloc arenas"},
+	{SCMP_SYS(mmap), THIRD_ARG_NOT, PROT_EXEC, "memory"},
+	{SCMP_SYS(mprotect), THIRD_ARG_NOT, PROT_EXEC, "malloc arenas"},
 	{SCMP_SYS(munmap), ALLOW, 0, "memory"},
 	{SCMP_SYS(mremap), ALLOW, 0, "memory"},
 	{SCMP_SYS(madvise), ALLOW, 0, "memory"},
@@ -104,10 +83,10 @@ static const struct call calls[] = {
 };
 
 /* For jobs that only see files. */
-static const struct call file_calls[] = {
+static const struct seal_rule file_calls[] = {
 	/* Opening is refused, not fatal: libraries try to and live without. */
-	{SCMP_SYS(openat), REFUSE, EACCES, "libraries try"},
-	{SCMP_SYS(open), REFUSE, EACCES, "libraries try"},
+	{SCMP_SYS(openat), REFUSE(EACCES), "libraries try"},
+	{SCMP_SYS(open), REFUSE(EACCES), "libraries try"},
 	{SCMP_SYS(newfstatat), FOURTH_ARG_HAS, AT_EMPTY_PATH,
 		"fstat of some glibc; with a path it would tell what that file is, never its "
 		"content"},
@@ -121,13 +100,13 @@ static const struct call file_calls[] = {
  * For jobs that also speak to servers: libcurl, its resolver threads, the C library's resolver.
  * No unix socket can be made (the user's session bus, agents, bangerd) and none can listen.
  */
-static const struct call net_calls[] = {
+static const struct seal_rule net_calls[] = {
 	{SCMP_SYS(openat), THIRD_ARG_NOT, WRITING, "what Landlock grants: see readable[]"},
 	{SCMP_SYS(open), SECOND_ARG_NOT, WRITING, "as openat"},
 	{SCMP_SYS(newfstatat), ALLOW, 0, "whether resolv.conf changed"},
 	{SCMP_SYS(stat), ALLOW, 0, "as above"},
-	{SCMP_SYS(access), REFUSE, EACCES, "the resolver looks for nscd"},
-	{SCMP_SYS(readlink), REFUSE, EACCES, "libraries try"},
+	{SCMP_SYS(access), REFUSE(EACCES), "the resolver looks for nscd"},
+	{SCMP_SYS(readlink), REFUSE(EACCES), "libraries try"},
 	{SCMP_SYS(socket), FIRST_ARG_IS, AF_INET, "servers, name servers"},
 	{SCMP_SYS(socket), FIRST_ARG_IS, AF_INET6, "as above"},
 	{SCMP_SYS(socket), FIRST_ARG_IS, AF_NETLINK, "the resolver asks which addresses there are"},
@@ -149,7 +128,7 @@ static const struct call net_calls[] = {
 	{SCMP_SYS(ioctl), SECOND_ARG_IS, FIONREAD, "size of a name server's answer"},
 	{SCMP_SYS(ioctl), SECOND_ARG_IS, FIONBIO, "connections that do not block"},
 	{SCMP_SYS(clone), FIRST_ARG_HAS, CLONE_THREAD | CLONE_VM, "a thread per name to resolve"},
-	{SCMP_SYS(clone3), REFUSE, ENOSYS, "its flags are in memory; libc falls back to clone"},
+	{SCMP_SYS(clone3), REFUSE(ENOSYS), "its flags are in memory; libc falls back to clone"},
 	{SCMP_SYS(set_robust_list), ALLOW, 0, "start of a thread"},
 	{SCMP_SYS(rseq), ALLOW, 0, "start of a thread"},
 	{SCMP_SYS(sched_getaffinity), ALLOW, 0, "malloc counts processors for its threads"},
@@ -181,12 +160,12 @@ int sandbox_enter(struct bg_err **err)
 	if (close_range(BG_JOB_FD + 1, ~0U, 0) < 0)
 		return bg_err_sys(err, BG_ERR_WORKER, errno, "close inherited descriptors");
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-		prctl(PR_SET_DUMPABLE, SANITIZED, 0, 0, 0) < 0)
+		prctl(PR_SET_DUMPABLE, BG_SANITIZED, 0, 0, 0) < 0)
 		return bg_err_sys(err, BG_ERR_WORKER, errno, "seal the worker");
 	r = set_limit(RLIMIT_CORE, "core size", 0, err);
 	if (r >= 0)
 		r = set_limit(RLIMIT_NOFILE, "descriptors", BG_JOB_ALL_FDS_MAX + 16, err);
-	if (r >= 0 && !SANITIZED)
+	if (r >= 0 && !BG_SANITIZED)
 		r = set_limit(RLIMIT_AS, "memory", BG_JOB_MEMORY_MAX, err);
 	return r;
 }
@@ -223,63 +202,16 @@ static int landlock(bool net, struct bg_err **err)
 	return 0;
 }
 
-static int add_rule(scmp_filter_ctx ctx, const struct call *c)
-{
-	switch (c->rule) {
-	case ALLOW:
-		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 0);
-	case REFUSE:
-		return seccomp_rule_add(ctx, SCMP_ACT_ERRNO((unsigned)c->value), c->nr, 0);
-	case FIRST_ARG_IS:
-		return seccomp_rule_add(
-			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A0(SCMP_CMP_EQ, c->value));
-	case FIRST_ARG_HAS:
-		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 1,
-			SCMP_A0(SCMP_CMP_MASKED_EQ, c->value, c->value));
-	case FIRST_ARG_REFUSED:
-		return seccomp_rule_add(
-			ctx, SCMP_ACT_ERRNO(EACCES), c->nr, 1, SCMP_A0(SCMP_CMP_EQ, c->value));
-	case SECOND_ARG_IS:
-		return seccomp_rule_add(
-			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A1(SCMP_CMP_EQ, c->value));
-	case SECOND_ARG_OTHER:
-		return seccomp_rule_add(
-			ctx, SCMP_ACT_ERRNO(ENOTTY), c->nr, 1, SCMP_A1(SCMP_CMP_NE, c->value));
-	case SECOND_ARG_NOT:
-		return seccomp_rule_add(
-			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A1(SCMP_CMP_MASKED_EQ, c->value, 0));
-	case THIRD_ARG_NOT:
-		return seccomp_rule_add(
-			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, c->value, 0));
-	case THIRD_ARG_NOT_EXEC:
-		return seccomp_rule_add(
-			ctx, SCMP_ACT_ALLOW, c->nr, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	case FOURTH_ARG_HAS:
-		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->nr, 1,
-			SCMP_A3(SCMP_CMP_MASKED_EQ, c->value, c->value));
-	}
-	return -EINVAL;
-}
-
-static int add_rules(scmp_filter_ctx ctx, const struct call *list, size_t n)
-{
-	int r = 0;
-
-	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = add_rule(ctx, &list[i]);
-	return r;
-}
-
 static int filter(bool net, struct bg_err **err)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = ctx ? 0 : -ENOMEM;
 
 	if (r >= 0)
-		r = add_rules(ctx, calls, ARRAY_SIZE(calls));
+		r = seal_add(ctx, calls, ARRAY_SIZE(calls));
 	if (r >= 0)
-		r = net ? add_rules(ctx, net_calls, ARRAY_SIZE(net_calls))
-			: add_rules(ctx, file_calls, ARRAY_SIZE(file_calls));
+		r = net ? seal_add(ctx, net_calls, ARRAY_SIZE(net_calls))
+			: seal_add(ctx, file_calls, ARRAY_SIZE(file_calls));
 	if (r >= 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -292,9 +224,9 @@ int sandbox_seal(int deadline_s, bool net, struct bg_err **err)
 {
 	int r = set_limit(RLIMIT_CPU, "CPU time", (rlim_t)deadline_s, err);
 
-	if (r >= 0 && !SANITIZED)
+	if (r >= 0 && !BG_SANITIZED)
 		r = landlock(net, err);
-	if (r >= 0 && !SANITIZED)
+	if (r >= 0 && !BG_SANITIZED)
 		r = filter(net, err);
 	return r;
 }

@@ -9,19 +9,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "common/seal.h"
 #include "tests/lib/test.h"
 #include "worker/sandbox.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 static bool with_net; /* which of the two seals */
 
@@ -31,7 +21,7 @@ static int sealed(int (*try)(void))
 	int status;
 	pid_t pid;
 
-	if (SANITIZED)
+	if (BG_SANITIZED)
 		test_skip("the seal is off under the address sanitizer");
 	pid = fork();
 	CHECK(pid >= 0);
