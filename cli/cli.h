@@ -18,6 +18,7 @@ struct cli {
 
 /* Each ends with a row whose path is NULL. */
 extern const struct command vm_commands[];
+extern const struct command workspace_commands[];
 extern const struct command image_commands[];
 extern const struct command kernel_commands[];
 extern const struct command host_commands[];

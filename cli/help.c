@@ -10,13 +10,14 @@ static const struct {
 	const char *word, *title;
 } groups[] = {
 	{vm_commands, "vm", "Virtual machines"},
+	{workspace_commands, "vm workspace", "Your checkout in a VM"},
 	{image_commands, "image", "Images: what VMs are made of"},
 	{kernel_commands, "kernel", "Kernels"},
 	{host_commands, "", "This machine"},
 };
 
 const struct command *const cli_commands[] = {
-	vm_commands, image_commands, kernel_commands, host_commands, NULL};
+	vm_commands, workspace_commands, image_commands, kernel_commands, host_commands, NULL};
 
 static const struct {
 	enum bg_exit status;

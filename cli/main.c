@@ -42,15 +42,20 @@ static int run_command(
 	return r < 0 ? r : c->run(cli, &args, err);
 }
 
-/* "banger vm", "banger vm --help": no row, but the beginning of some. */
+/* "banger vm", "banger vm workspace --help": no row, but the beginning of some. */
 static bool is_group(struct cli *cli, int argc, char **argv, int *status)
 {
-	bool asked = argc == 2 && (bg_streq(argv[1], "--help") || bg_streq(argv[1], "-h"));
+	bool asked =
+		argc > 1 && (bg_streq(argv[argc - 1], "--help") || bg_streq(argv[argc - 1], "-h"));
+	int words = argc - asked;
+	char group[64];
 
-	if (argc != 1 && !asked)
+	if (words < 1 || words > 2)
 		return false;
+	snprintf(group, sizeof(group), "%s%s%s", argv[0], words == 2 ? " " : "",
+		words == 2 ? argv[1] : "");
 	*status = asked ? BG_EXIT_OK : BG_EXIT_USAGE;
-	return help_group(asked ? &cli->out : &cli->err, argv[0]);
+	return help_group(asked ? &cli->out : &cli->err, group);
 }
 
 static int run(struct cli *cli, int argc, char **argv, struct bg_err **err)

@@ -29,6 +29,6 @@ def test_every_command_has_an_example(home):
     for line in home.run("help").out.splitlines():
         if not (line.startswith("  ") and line[2].islower()):
             continue
-        words = re.match(r"  ([a-z-]+(?: [a-z-]+)?)", line)[1].split()
+        words = re.match(r"  (vm workspace [a-z]+|[a-z-]+(?: [a-z-]+)?)", line)[1].split()
         r = home.run(*words, "--help")
         assert r.status == 0 and re.search(r"\nExample\n  \S", r.out), words

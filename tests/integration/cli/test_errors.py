@@ -108,7 +108,19 @@ def all_commands(home):
     text = home.run("help").out.split("Exit status")[0]
     entries = [line[2:] for line in text.splitlines() if line.startswith("  ") and line[2] != " "]
     nouns = ("vm", "image", "kernel", "daemon")
-    return [e.split()[:2] if e.split()[0] in nouns else e.split()[:1] for e in entries]
+    return [e.split()[:words(e, nouns)] for e in entries]
+
+
+def words(entry, nouns):
+    if entry.startswith("vm workspace "):
+        return 3
+    return 2 if entry.split()[0] in nouns else 1
+
+
+def test_groups_list_their_commands(home):
+    r = home.run("vm", "workspace", "--help")
+    assert r.status == 0 and "vm workspace prepare" in r.out and "vm create" not in r.out
+    assert home.run("vm", "workspace").status == 2
 
 
 def test_every_command_has_help_with_an_example(home):

@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: ISC */
+#include "cli/workspace_sync.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "cli/child.h"
+#include "cli/client.h"
+#include "cli/progress.h"
+#include "cli/workspace_pack.h"
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/size.h"
+
+#define OUTPUT_MAX    (256 * MIB)
+#define CONFLICTS_MAX 10 /* names in an error; the number of the others is told */
+
+/* $1: the copy; beside it, $d: manifest and what was just received. Plain sh, for busybox too. */
+#define WHERE "p=$1; d=${p%/*}/.banger/${p##*/}\n"
+
+static const char look_script[] =
+	WHERE "if [ -L \"$p\" ]; then k=other; elif [ -d \"$p\" ]; then k=folder\n"
+	      "elif [ -e \"$p\" ]; then k=other; else k=nothing; fi\n"
+	      "if [ $k = folder ] && [ -z \"$(ls -A \"$p\" | head -n 1)\" ]; then k=empty; fi\n"
+	      "printf '%s\\n' $k\n"
+	      "if [ ! -e \"$p/.git\" ]; then echo none\n"
+	      "elif ! command -v git >/dev/null 2>&1; then echo nogit\n"
+	      "else\n"
+	      "  b=$(git -C \"$p\" symbolic-ref -q HEAD) || b=\n"
+	      "  h=$(git -C \"$p\" rev-parse -q --verify HEAD) || h=\n"
+	      "  i=$(git -C \"$p\" ls-files -z --stage | sha256sum | cut -c1-64)\n"
+	      "  printf 'git %s %s %s\\n' \"${i:--}\" \"${h:--}\" \"${b:--}\"\n"
+	      "fi\n"
+	      "[ ! -f \"$d/manifest\" ] || cat \"$d/manifest\"\n";
+
+/*
+ * States of the files named: a type each, then the hashes of the regular ones. No name is printed,
+ * so none can be mistaken for anything else.
+ */
+#define STATES                                                                                     \
+	"xargs -0 -n 100 sh -c '"                                                                  \
+	"echo batch $#; n=$#\n"                                                                    \
+	"while [ $n -gt 0 ]; do f=$1; shift; n=$((n-1))\n"                                         \
+	"if [ -L \"$f\" ]; then h=$(readlink -n \"$f\" | sha256sum); echo l ${h%% *}\n"            \
+	"elif [ -f \"$f\" ]; then echo f; set -- \"$@\" \"$f\"\n"                                  \
+	"elif [ -d \"$f\" ]; then echo d; elif [ -e \"$f\" ]; then echo o; else echo -; fi\n"      \
+	"done\n"                                                                                   \
+	"[ $# -eq 0 ] || sha256sum \"$@\" | sed -n \"s/^[^0-9a-f]\\{0,1\\}\\([0-9a-f]\\{64\\}\\) " \
+	" .*/\\1/p\"\n"                                                                            \
+	"' sh"
+
+static const char check_script[] = "cd \"$1\" && " STATES "\n";
+
+static const char receive_script[] =
+	WHERE "umask 022\n"
+	      "for t in tar xargs sha256sum readlink; do command -v $t >/dev/null || {\n"
+	      "echo \"there is no $t in it\" >&2; exit 1; }; done\n"
+	      "rm -rf \"$d/stage\" && mkdir -p \"$d/stage\" && chmod 700 \"${d%/*}\" &&\n"
+	      "tar -xmpf - -C \"$d/stage\" && [ -f \"$d/stage/end\" ] || {\n"
+	      "rm -rf \"$d/stage\"; echo \"they did not arrive whole\" >&2; exit 1; }\n"
+	      "[ -s \"$d/stage/check\" ] || exit 0\n"
+	      "if [ -d \"$p\" ]; then cd \"$p\" && " STATES " <\"$d/stage/check\"\n"
+	      "else xargs -0 -n 100 sh -c 'echo batch $#; for f; do echo -; done' sh "
+	      "<\"$d/stage/check\"; fi\n";
+
+/* $2: new or merge. stdin: what --force removes first. */
+static const char commit_script[] =
+	WHERE "set -e; s=$d/stage; umask 022\n"
+	      "if [ $2 = new ]; then\n"
+	      "  mkdir -p \"${p%/*}\"; [ ! -d \"$p\" ] || rmdir \"$p\"; mv \"$s/tree\" \"$p\"; cd "
+	      "\"$p\"\n"
+	      "else\n"
+	      "  mkdir -p \"$p\"; cd \"$p\"; xargs -0 rm -rf ./.banger-none\n"
+	      "  [ ! -s \"$s/delete\" ] || xargs -0 rm -f <\"$s/delete\"\n"
+	      "  [ ! -s \"$s/rmdir\" ] || xargs -0 rmdir <\"$s/rmdir\" 2>/dev/null || :\n"
+	      "fi\n"
+	      "[ ! -s \"$s/dirs\" ] || xargs -0 mkdir -p <\"$s/dirs\"\n"
+	      "if [ $2 = merge ] && [ -s \"$s/put\" ]; then\n"
+	      "  cd \"$s/tree\"; xargs -0 -n 500 sh -c 't=$0; tar -cf - \"$@\" | tar -xmpf - -C "
+	      "\"$t\"' \"$p\" "
+	      "<\"$s/put\"\n"
+	      "fi\n"
+	      "mv -f \"$s/manifest\" \"$d/manifest\"; rm -rf \"$s\"\n";
+
+static const char drop_script[] = WHERE "rm -rf \"$d/stage\"\n";
+
+static int out_of_memory(struct bg_err **err)
+{
+	return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+}
+
+int ws_guest_path_check(const char *path, struct bg_err **err)
+{
+	bool ok = path[0] == '/' && path[1] && strlen(path) < 1024;
+
+	for (const char *p = path; ok && *p; p += strcspn(p + 1, "/") + 1) {
+		size_t len = strcspn(p + 1, "/");
+
+		ok = len > 0 && !(len == 1 && p[1] == '.') &&
+		     !(len == 2 && strncmp(p + 1, "..", 2) == 0);
+	}
+	for (const char *p = path; ok && *p; p++)
+		ok = (unsigned char)*p >= 0x20 && *p != 0x7f;
+	if (ok)
+		return 0;
+	return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+		"--guest-path %.60s: give a whole path in the guest, such as " WS_GUEST_PATH, path);
+}
+
+int ws_script(const struct guest *g, const char *what, const struct guest_script *s, char **ret,
+	size_t *len, struct bg_err **err)
+{
+	_close_ int out = child_memory("guest");
+	struct guest_script script = *s;
+	_free_ char *said = NULL, *clean = NULL;
+	int r;
+
+	if (out < 0)
+		return out_of_memory(err);
+	script.out = out;
+	script.out_max = OUTPUT_MAX;
+	r = guest_run(g, &script, &said, err);
+	if (r < 0)
+		return r;
+	clean = term_clean(said);
+	if (r > 0)
+		return bg_err_set(err, BG_ERR_WORKSPACE, EIO,
+			"%s in %s failed with status %d%s%.300s", what, g->name, r,
+			bg_isempty(clean) ? "" : ": ", clean ? clean : "");
+	r = child_output(out, OUTPUT_MAX, ret, len);
+	return r < 0 ? bg_err_sys(err, BG_ERR_WORKSPACE, -r, "read what %s told", g->name) : 0;
+}
+
+static int confused(const struct guest *g, const char *what, struct bg_err **err)
+{
+	return bg_err_set(err, BG_ERR_WORKSPACE, EPROTO, "%s told %s in a way that makes no sense",
+		g->name, what);
+}
+
+/* Takes a line off *text; NULL when there is none. */
+static char *take_line(char **text)
+{
+	char *line = *text, *end = strchr(line, '\n');
+
+	if (!end)
+		return NULL;
+	*end = '\0';
+	*text = end + 1;
+	return line;
+}
+
+static bool parse_git(const char *line, struct ws_there *ret)
+{
+	char index[80], head[80], branch[sizeof(ret->git.branch)];
+
+	if (bg_streq(line, "none") || bg_streq(line, "nogit")) {
+		ret->repo = bg_streq(line, "nogit");
+		return true;
+	}
+	if (sscanf(line, "git %79s %79s %511s", index, head, branch) != 3)
+		return false;
+	ret->repo = ret->has_git = true;
+	if (strlen(index) == 64)
+		strcpy(ret->git.index, index);
+	if (git_oid_valid(head))
+		strcpy(ret->git.head, head);
+	strcpy(ret->git.branch, bg_streq(branch, "-") ? "" : branch);
+	return true;
+}
+
+static int parse_look(
+	const struct guest *g, char *text, size_t len, struct ws_there *ret, struct bg_err **err)
+{
+	static const char *const kinds[] = {[WS_NOTHING] = "nothing",
+		[WS_EMPTY] = "empty",
+		[WS_FOLDER] = "folder",
+		[WS_OTHER] = "other"};
+	const char *end = text + len, *kind = take_line(&text),
+		   *git = kind ? take_line(&text) : NULL;
+	bool known = false;
+	int r;
+
+	for (size_t i = 0; kind && i < ARRAY_SIZE(kinds); i++)
+		if (bg_streq(kinds[i], kind)) {
+			ret->kind = (int)i;
+			known = true;
+		}
+	if (!known || !git || !parse_git(git, ret))
+		return confused(g, "what is there", err);
+	r = ws_manifest_parse(text, (size_t)(end - text), &ret->manifest);
+	if (r < 0) {
+		r = bg_err_set(err, BG_ERR_WORKSPACE, EBADMSG,
+			"the record of what was brought to %s cannot be read", g->name);
+		bg_err_hint(err,
+			"remove it, and compare by hand: `banger vm ssh %s -- rm -r .banger`",
+			g->name);
+	}
+	return r;
+}
+
+int ws_look(
+	const struct guest *g, const char *guest_path, struct ws_there *ret, struct bg_err **err)
+{
+	const char *const words[] = {guest_path, NULL};
+	struct guest_script s = {.text = look_script, .words = words, .in = GUEST_NONE};
+	_free_ char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	*ret = (struct ws_there){.kind = WS_NOTHING};
+	r = ws_script(g, "looking around", &s, &text, &len, err);
+	return r < 0 ? r : parse_look(g, text, len, ret, err);
+}
+
+int ws_check(const struct guest *g, const char *guest_path, int names, size_t count,
+	struct ws_state *ret, struct bg_err **err)
+{
+	const char *const words[] = {guest_path, NULL};
+	struct guest_script s = {.text = check_script, .words = words, .in = names};
+	_free_ char *text = NULL;
+	size_t len = 0;
+	int r = ws_script(g, "looking at files", &s, &text, &len, err);
+
+	if (r < 0)
+		return r;
+	return ws_states_parse(text, count, ret) < 0 ? confused(g, "the state of its files", err)
+						     : 0;
+}
+
+/* One sync at a time to one VM. */
+static int lock_vm(const struct cli *cli, const char *name, int *ret, struct bg_err **err)
+{
+	_free_ char *path = NULL;
+	int r;
+
+	if (asprintf(&path, "%s/workspace-%s.lock", cli->paths.run_dir, name) < 0)
+		return out_of_memory(err);
+	*ret = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*ret < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "lock %s", path);
+	if (flock(*ret, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	r = bg_err_set(err, BG_ERR_VM_BUSY, EBUSY, "another banger brings files to %s", name);
+	bg_err_hint(err, "wait until it is done");
+	return r;
+}
+
+struct sync {
+	const struct ws_sync *what;
+	struct guest *guest;
+	struct ws_tree tree;
+	struct ws_there there;
+	struct ws_plan plan;
+	struct ws_pack pack;
+	struct progress *progress;
+	json_t *op;
+	bool fresh; /* no .git there */
+	uint64_t stage_began;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void end_stage(struct sync *s)
+{
+	json_t *stages = json_object_get(s->op, "stages");
+	json_t *last = json_array_get(stages, json_array_size(stages) - 1);
+
+	if (!last)
+		return;
+	json_object_set_new(last, "state", json_string("done"));
+	json_object_set_new(last, "ms", json_integer((json_int_t)(now_ms() - s->stage_began)));
+}
+
+static void stage(struct sync *s, const char *name, const char *text)
+{
+	json_t *stages = json_object_get(s->op, "stages");
+
+	end_stage(s);
+	s->stage_began = now_ms();
+	json_array_append_new(stages, json_pack("{s:s, s:s, s:s, s:i}", "name", name, "text", text,
+					      "state", "running", "ms", 0));
+	progress_update(s->progress, 0, s->op);
+	progress_draw(s->progress);
+}
+
+static int refuse(const struct sync *s, const char *why, const char *hint, struct bg_err **err)
+{
+	int r = bg_err_set(err, BG_ERR_WORKSPACE_CONFLICT, EEXIST, "%s:%s %s", s->what->name,
+		s->what->guest_path, why);
+
+	bg_err_hint(err, "%s", hint);
+	return r;
+}
+
+/* Whether what is there can be the copy of this checkout. */
+static int check_there(const struct sync *s, struct bg_err **err)
+{
+	const struct ws_manifest *m = &s->there.manifest;
+	_free_ char *why = NULL;
+
+	if (s->there.kind == WS_OTHER)
+		return refuse(s, "is not a directory", "choose another --guest-path", err);
+	if (!m->there || s->what->force)
+		return 0;
+	if (!bg_streq(m->host, s->tree.repo.top)) {
+		_free_ char *clean = term_clean(m->host);
+
+		if (asprintf(&why, "is the copy of %s, not of %s", clean, s->tree.repo.top) < 0)
+			return out_of_memory(err);
+		return refuse(s, why,
+			"choose another --guest-path; --force turns it into a copy of this one",
+			err);
+	}
+	if (m->mode != s->what->mode)
+		return refuse(s, "was brought with the other --mode",
+			"use the same --mode again; --force replaces its .git directory", err);
+	return 0;
+}
+
+/* Commits, a branch or an index that were made there are not overwritten by what changed here. */
+static int check_git(struct sync *s, struct bg_err **err)
+{
+	const struct ws_there *t = &s->there;
+
+	if (s->fresh && s->what->mode == WS_SHALLOW)
+		s->plan.git = true;
+	if (!s->plan.git || s->what->force || s->fresh || !t->has_git)
+		return 0;
+	if (t->manifest.there ? ws_git_equal(&t->git, &t->manifest.git) : false)
+		return 0;
+	if (ws_git_equal(&t->git, &s->tree.git))
+		return 0;
+	return refuse(s, "has commits or staged changes of its own, and so has the checkout here",
+		"bring the commits home with `banger vm workspace pull`; --force makes git there "
+		"what it is here",
+		err);
+}
+
+/* With --force across modes or repositories git's metadata there are replaced as a whole. */
+static bool replaces_git(const struct sync *s)
+{
+	const struct ws_manifest *m = &s->there.manifest;
+
+	return s->what->force && s->there.repo &&
+	       (!m->there || m->mode != s->what->mode || !bg_streq(m->host, s->tree.repo.top));
+}
+
+static int name_conflicts(const struct sync *s, char **names, size_t count, struct bg_err **err)
+{
+	_free_ char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int r;
+
+	if (!f)
+		return out_of_memory(err);
+	for (size_t i = 0; i < BG_MIN(count, (size_t)CONFLICTS_MAX); i++)
+		fprintf(f, "%s%s", i ? ", " : "", names[i]);
+	if (count > CONFLICTS_MAX)
+		fprintf(f, " and %zu more", count - CONFLICTS_MAX);
+	if (fclose(f) != 0)
+		return out_of_memory(err);
+	r = bg_err_set(err, BG_ERR_WORKSPACE_CONFLICT, EEXIST,
+		"changed in %s:%s as well as here: %s", s->what->name, s->what->guest_path, text);
+	bg_err_hint(err, "nothing was changed there; --force overwrites these with what is here");
+	return r;
+}
+
+/* A folder whose files go makes room for a file; commit fails when more than those is in it. */
+static bool makes_room(
+	const struct ws_plan *plan, const struct ws_state *there, const struct ws_file *now)
+{
+	size_t len = now ? strlen(now->path) : 0;
+
+	for (size_t i = 0; now && there->type == WS_DIR && i < plan->gone_count; i++)
+		if (strncmp(plan->gone[i]->path, now->path, len) == 0 &&
+			plan->gone[i]->path[len] == '/')
+			return true;
+	return false;
+}
+
+/* The lost ones into `lost` ("./name" each with NUL) for --force, else an error that names them. */
+static int judge(const struct sync *s, const struct ws_state *states, int lost, struct bg_err **err)
+{
+	const struct ws_pack *pack = &s->pack;
+	char *named[CONFLICTS_MAX];
+	size_t count = 0;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < pack->check_count; i++) {
+		const struct ws_file *f = pack->now[i] ? pack->now[i] : pack->before[i];
+
+		if (!ws_loses(&states[i], pack->before[i], pack->now[i]) ||
+			(!s->what->force && makes_room(&s->plan, &states[i], pack->now[i])))
+			continue;
+		if (s->what->force)
+			r = dprintf(lost, "./%s", f->path) < 0 ? -errno : bg_write_all(lost, "", 1);
+		else if (count < CONFLICTS_MAX)
+			named[count] = ws_quote(f->path);
+		count++;
+	}
+	if (r >= 0 && count > 0 && !s->what->force)
+		r = name_conflicts(s, named, count, err);
+	else if (r < 0)
+		r = bg_err_sys(err, BG_ERR_IO, -r, "list files");
+	for (size_t i = 0; !s->what->force && i < BG_MIN(count, (size_t)CONFLICTS_MAX); i++)
+		free(named[i]);
+	return r;
+}
+
+static int send_pack(struct sync *s, int lost, struct bg_err **err)
+{
+	const char *const words[] = {s->what->guest_path, NULL};
+	struct guest_script script = {.text = receive_script, .words = words, .in = s->pack.fd};
+	_free_ struct ws_state *states = calloc(s->pack.check_count + 1, sizeof(*states));
+	_free_ char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	if (!states)
+		return out_of_memory(err);
+	r = ws_script(s->guest, "receiving the files", &script, &text, &len, err);
+	if (r < 0)
+		return r;
+	if (ws_states_parse(text, s->pack.check_count, states) < 0)
+		return confused(s->guest, "the state of its files", err);
+	return judge(s, states, lost, err);
+}
+
+static int commit(struct sync *s, int lost, struct bg_err **err)
+{
+	bool whole = s->there.kind == WS_NOTHING || s->there.kind == WS_EMPTY;
+	const char *const words[] = {s->what->guest_path, whole ? "new" : "merge", NULL};
+	struct guest_script script = {.text = commit_script, .words = words, .in = lost};
+	_free_ char *text = NULL;
+	size_t len = 0;
+
+	if (lseek(lost, 0, SEEK_SET) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "list files");
+	return ws_script(s->guest, "putting the files in place", &script, &text, &len, err);
+}
+
+static void drop(const struct sync *s)
+{
+	const char *const words[] = {s->what->guest_path, NULL};
+	struct guest_script script = {.text = drop_script, .words = words, .in = GUEST_NONE};
+
+	(void)guest_run(s->guest, &script, NULL, NULL);
+}
+
+static int transfer(struct sync *s, struct bg_err **err)
+{
+	_close_ int lost = child_memory("lost");
+	int r;
+
+	if (lost < 0 || (replaces_git(s) && bg_write_all(lost, "./.git", sizeof("./.git")) < 0))
+		return out_of_memory(err);
+	r = send_pack(s, lost, err);
+	if (r < 0) {
+		drop(s);
+		return r;
+	}
+	stage(s, "commit", "putting them in place");
+	return commit(s, lost, err);
+}
+
+static int plan(struct sync *s, struct bg_err **err)
+{
+	static const struct ws_manifest none = {.there = false};
+	/* in a folder that is gone or empty nothing of what was brought is left */
+	int r;
+
+	if (s->there.kind == WS_NOTHING || s->there.kind == WS_EMPTY) {
+		ws_manifest_done(&s->there.manifest);
+		s->there.manifest = none;
+	}
+	r = check_there(s, err);
+	s->fresh = !s->there.repo || replaces_git(s);
+	if (r >= 0)
+		r = ws_plan_make(&s->tree, &s->there.manifest, &s->plan, err);
+	return r < 0 ? r : check_git(s, err);
+}
+
+static bool anything(const struct sync *s)
+{
+	return s->plan.put_count || s->plan.gone_count || s->plan.git || s->plan.restat ||
+	       !s->there.manifest.there;
+}
+
+static int run(struct sync *s, struct bg_err **err)
+{
+	int r;
+
+	stage(s, "scan", "reading the checkout");
+	r = ws_tree_scan(s->what->path, s->what->mode, s->what->untracked, &s->tree, err);
+	if (r < 0)
+		return r;
+	stage(s, "look", "comparing with the guest");
+	r = ws_look(s->guest, s->what->guest_path, &s->there, err);
+	if (r >= 0)
+		r = plan(s, err);
+	if (r < 0 || !anything(s))
+		return r;
+	stage(s, "send", "sending files");
+	r = ws_pack_open(s->guest->cli->paths.cache_dir, &s->pack, err);
+	if (r >= 0)
+		r = ws_pack_fill(&s->pack, &s->tree, &s->there.manifest, &s->plan, s->fresh, err);
+	if (r >= 0)
+		r = ws_pack_end(&s->pack, err);
+	return r < 0 ? r : transfer(s, err);
+}
+
+static json_t *names_of(const struct ws_file *const *files, size_t count)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++) {
+		_free_ char *name = ws_quote(files[i]->path);
+
+		json_array_append_new(list, bg_json_str(name));
+	}
+	return list;
+}
+
+static void fill_done(const struct sync *s, struct ws_done *ret)
+{
+	*ret = (struct ws_done){.host = strdup(s->tree.repo.top),
+		.sent = s->plan.put_count,
+		.deleted = s->plan.gone_count,
+		.same = s->plan.same,
+		.submodules = s->tree.submodules,
+		.odd = s->tree.odd,
+		.bytes = s->pack.bytes,
+		.git = s->plan.git,
+		.put = names_of((const struct ws_file *const *)s->plan.put, s->plan.put_count),
+		.gone = names_of(s->plan.gone, s->plan.gone_count)};
+	strcpy(ret->head, s->tree.git.head);
+}
+
+int ws_sync(struct cli *cli, const struct ws_sync *what, struct ws_done *ret, struct bg_err **err)
+{
+	_unref_(progress) struct progress *progress = progress_new(&cli->err, &what->name, 1);
+	_json_ json_t *op = json_pack("{s:s, s:[], s:n}", "state", "running", "stages", "progress");
+	struct guest guest = {.cli = cli, .name = what->name};
+	struct sync s = {.what = what,
+		.guest = &guest,
+		.progress = progress,
+		.op = op,
+		.tree.fd = -1,
+		.pack.fd = -1};
+	_close_ int lock = -1;
+	uint64_t began = now_ms();
+	int r;
+
+	/* the daemon makes the folder of the lock */
+	r = client_wake(cli, err);
+	if (r >= 0)
+		r = lock_vm(cli, what->name, &lock, err);
+	if (r >= 0)
+		r = run(&s, err);
+	if (r >= 0) {
+		end_stage(&s);
+		progress_update(progress, 0, op);
+	}
+	progress_end(progress, 0);
+	progress_clear(progress);
+	if (r >= 0) {
+		fill_done(&s, ret);
+		ret->ms = now_ms() - began;
+	}
+	if (r >= 0 && cli->timing) {
+		json_object_set_new(op, "elapsed_ms", json_integer((json_int_t)ret->ms));
+		progress_timing(&cli->err, what->name, op);
+	}
+	ws_pack_done(&s.pack);
+	ws_plan_done(&s.plan);
+	ws_manifest_done(&s.there.manifest);
+	ws_tree_done(&s.tree);
+	return r;
+}
+
+void ws_done_free(struct ws_done *done)
+{
+	free(done->host);
+	json_decref(done->put);
+	json_decref(done->gone);
+	*done = (struct ws_done){.host = NULL};
+}
+
+static void warn(
+	struct cli *cli, const char *name, size_t count, const char *what, const char *hint)
+{
+	if (count > 0)
+		fprintf(cli->err.file, "%s: %zu %s left out%s\n", name, count, what, hint);
+}
+
+void ws_report(struct cli *cli, const struct term *t, const struct ws_sync *what,
+	const struct ws_done *done)
+{
+	char size[BG_SIZE_TEXT], took[DURATION_TEXT];
+
+	warn(cli, what->name, done->submodules,
+		done->submodules == 1 ? "submodule is" : "submodules are",
+		"; `--mode full_copy` brings them");
+	warn(cli, what->name, done->odd, done->odd == 1 ? "name is" : "names are",
+		": no file, link or directory, or a checkout inside the checkout");
+	fprintf(t->file, "%s%s%s:%s ", term_style(t, STYLE_BOLD), what->name, term_plain(t),
+		what->guest_path);
+	if (!done->sent && !done->deleted && !done->git)
+		fprintf(t->file, "is up to date, %zu files, %s\n", done->same,
+			render_duration(done->ms, took));
+	else
+		fprintf(t->file, "%zu sent (%s), %zu deleted, %zu unchanged in %s\n", done->sent,
+			bg_size_print(done->bytes, size), done->deleted, done->same,
+			render_duration(done->ms, took));
+}
