@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "cli/args.h"
 
+#include <limits.h>
 #include <stdio.h>
 
+#include "common/json.h"
 #include "common/name.h"
 #include "common/size.h"
 
@@ -189,11 +191,12 @@ static int check_names(const struct args *args, struct bg_err **err)
 		[ARG_KERNEL] = "kernel",
 		[ARG_NEW] = "VM"};
 	enum arg_kind kind = args->command->kind;
+	size_t n = args->command->then_files ? BG_MIN(args->count, (size_t)1) : args->count;
 	int r = 0;
 
 	if (kind >= ARRAY_SIZE(kinds) || !kinds[kind])
 		return 0;
-	for (size_t i = 0; i < args->count && r >= 0; i++)
+	for (size_t i = 0; i < n && r >= 0; i++)
 		if (kind != ARG_VMS || !args_is_pattern(args->positional[i]))
 			r = bg_name_check(kinds[kind], args->positional[i], err);
 	return r;
@@ -334,6 +337,20 @@ const char *args_nth(const struct args *args, const char *flag, size_t nth)
 bool args_has(const struct args *args, const char *flag)
 {
 	return args_value(args, flag) != NULL;
+}
+
+int args_path(const struct args *args, const char *flag, json_t *body, const char *key,
+	struct bg_err **err)
+{
+	const char *path = args_value(args, flag);
+	char full[PATH_MAX];
+
+	if (!path)
+		return 0;
+	if (!realpath(path, full))
+		return bg_err_sys(err, BG_ERR_USAGE, errno, "%s: %s", flag, path);
+	json_object_set_new(body, key, bg_json_str(full));
+	return 0;
 }
 
 int args_size_mib(const struct args *args, const char *flag, uint64_t min, uint64_t max,

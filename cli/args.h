@@ -7,6 +7,8 @@
 #ifndef BG_CLI_ARGS_H
 #define BG_CLI_ARGS_H
 
+#include <jansson.h>
+
 #include "common/err.h"
 
 struct cli;
@@ -54,7 +56,8 @@ enum { ARGS_MANY = 256 }; /* max_args of "NAME..." */
 struct command {
 	const char *path;  /* "vm create" */
 	const char *alias; /* "vm ls", or NULL */
-	enum arg_kind kind;
+	enum arg_kind kind; /* of the arguments */
+	bool then_files;    /* only of the first: files follow */
 	unsigned min_args, max_args;
 	bool hidden;		  /* called by other programs: no help or completion shows it */
 	bool takes_rest;	  /* whatever follows "--" */
@@ -98,6 +101,11 @@ const char *args_value(const struct args *args, const char *flag);
 /* The value of the nth (from 0) time that the flag was given; NULL beyond the last. */
 const char *args_nth(const struct args *args, const char *flag, size_t nth);
 bool args_has(const struct args *args, const char *flag);
+/*
+ * The flag's path becomes body[key], made absolute: the daemon runs elsewhere. The file must be there. Nothing
+ * without the flag.
+ */
+int args_path(const struct args *args, const char *flag, json_t *body, const char *key, struct bg_err **err);
 /* *ret stays as it is when the flag was not given. */
 int args_size_mib(const struct args *args, const char *flag, uint64_t min, uint64_t max,
 	uint64_t *ret, struct bg_err **err);

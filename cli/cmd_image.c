@@ -27,6 +27,15 @@ void image_report_made(struct cli *cli, const struct job *job)
 			job->name, term_plain(t));
 }
 
+/* The name may have been made of the file's. */
+static void report_imported(struct cli *cli, const struct job *job)
+{
+	struct job named = *job;
+
+	named.name = render_text(json_object_get(job->op, "result"), "name");
+	report_made(cli, &named);
+}
+
 static void report_deleted(struct cli *cli, const struct job *job)
 {
 	const struct term *t = &cli->out;
@@ -154,21 +163,6 @@ static int image_build(struct cli *cli, const struct args *args, struct bg_err *
 		cli, "build image", name, ROUTE_IMAGE_BUILD, TAKE_PTR(body), image_report_made);
 }
 
-/* The daemon runs elsewhere: it needs the whole path. */
-static int set_path(const struct args *args, const char *flag, json_t *body, const char *key,
-	struct bg_err **err)
-{
-	const char *path = args_value(args, flag);
-	char full[PATH_MAX];
-
-	if (!path)
-		return 0;
-	if (!realpath(path, full))
-		return bg_err_sys(err, BG_ERR_USAGE, errno, "%s: %s", flag, path);
-	set_text(body, key, full);
-	return 0;
-}
-
 static int image_register(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	_json_ json_t *body = json_object();
@@ -179,7 +173,13 @@ static int image_register(struct cli *cli, const struct args *args, struct bg_er
 	if (r >= 0 && !args_has(args, "--rootfs"))
 		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "say where it is: --rootfs FILE");
 	if (r >= 0)
-		r = set_path(args, "--rootfs", body, "rootfs", err);
+		r = args_path(args, "--rootfs", body, "rootfs", err);
+	if (r >= 0)
+		r = args_path(args, "--kernel", body, "kernel_file", err);
+	if (r >= 0)
+		r = args_path(args, "--modules", body, "modules_file", err);
+	if (r >= 0)
+		r = args_path(args, "--initrd", body, "initrd_file", err);
 	if (r < 0)
 		return r;
 	set_text(body, "name", name);
@@ -274,6 +274,97 @@ static int image_prune(struct cli *cli, const struct args *args, struct bg_err *
 	return BG_EXIT_OK;
 }
 
+static void report_promoted(struct cli *cli, const struct job *job)
+{
+	const json_t *image = json_object_get(job->op, "result");
+	const struct term *t = &cli->out;
+
+	fprintf(t->file, "%s%s%s promoted: %s is a copy of its own\n", term_style(t, STYLE_BOLD),
+		job->name, term_plain(t), render_text(json_object_get(image, "paths"), "rootfs"));
+}
+
+static int image_promote(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	return job_run_one(cli, "promote image", args->positional[0], ROUTE_IMAGE_PROMOTE, NULL,
+		report_promoted);
+}
+
+static void report_exported(struct cli *cli, const struct job *job)
+{
+	const json_t *bundle = json_object_get(job->op, "result");
+	const struct term *t = &cli->out;
+	char size[BG_SIZE_TEXT];
+
+	fprintf(t->file, "%s%s%s exported to %s, %s\nsha256 %s\n", term_style(t, STYLE_BOLD),
+		job->name, term_plain(t), render_text(bundle, "path"),
+		bg_size_print((uint64_t)render_int(bundle, "bytes"), size),
+		render_text(bundle, "sha256"));
+}
+
+/* The file is not there yet: its folder must be. */
+static int full_path(const char *path, char full[PATH_MAX], struct bg_err **err)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	_free_ char *dir = slash == path ? strdup("/")
+			   : slash	 ? strndup(path, (size_t)(slash - path))
+					 : strdup(".");
+
+	if (!*base || bg_streq(base, ".") || bg_streq(base, ".."))
+		return bg_err_set(err, BG_ERR_USAGE, EISDIR, "%s names no file", path);
+	if (!dir || !realpath(dir, full))
+		return bg_err_sys(err, BG_ERR_USAGE, errno, "%s", path);
+	if (strlen(full) + strlen(base) + 2 > PATH_MAX)
+		return bg_err_sys(err, BG_ERR_USAGE, ENAMETOOLONG, "%s", path);
+	strcat(full, full[1] ? "/" : "");
+	strcat(full, base);
+	return 0;
+}
+
+static int image_export(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	char full[PATH_MAX];
+	int r = full_path(args->positional[1], full, err);
+
+	return r < 0 ? r
+		     : job_run_one(cli, "export image", args->positional[0], ROUTE_IMAGE_EXPORT,
+			       json_pack("{s:o}", "path", bg_json_str(full)), report_exported);
+}
+
+/* A URL as it is; else the whole path of a file. */
+static int bundle_source(const char *from, json_t *body, struct bg_err **err)
+{
+	char full[PATH_MAX];
+
+	if (strstr(from, "://")) {
+		if (strncmp(from, "http://", 7) != 0 && strncmp(from, "https://", 8) != 0 &&
+			strncmp(from, "file:///", 8) != 0)
+			return bg_err_set(err, BG_ERR_USAGE, EPROTONOSUPPORT,
+				"%s: a URL begins with http://, https:// or file:///", from);
+		set_text(body, "from", from);
+		return 0;
+	}
+	if (!realpath(from, full))
+		return bg_err_sys(err, BG_ERR_USAGE, errno, "%s", from);
+	set_text(body, "from", full);
+	return 0;
+}
+
+static int image_import(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *name = args_value(args, "--name"), *from = args->positional[0];
+	_json_ json_t *body = json_object();
+	int r = name ? bg_name_check("image", name, err) : 0;
+
+	if (r >= 0)
+		r = bundle_source(from, body, err);
+	if (r < 0)
+		return r;
+	set_text(body, "name", name);
+	set_text(body, "sha256", args_value(args, "--sha256"));
+	return job_run_one(cli, "import image", name ? name : from, ROUTE_IMAGE_IMPORT,
+		TAKE_PTR(body), report_imported);
+}
+
 static int image_delete(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	return job_run_one(
@@ -335,6 +426,20 @@ static void show_paths(const struct term *t, const json_t *image)
 	render_field(t, "build log", STYLE_PLAIN, "%s", render_text(paths, "build_log"));
 }
 
+static void show_kernel(const struct term *t, const json_t *image)
+{
+	_free_ char *release = term_clean(render_text(image, "kernel_release"));
+	long long modules = (long long)render_int(image, "modules");
+	bool own = false;
+
+	(void)bg_json_get_bool(image, "owns_kernel", &own);
+	if (bg_isempty(release))
+		render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(image, "kernel"));
+	else
+		render_field(t, "kernel", STYLE_PLAIN, "%s (Linux %s, %lld modules)%s",
+			render_text(image, "kernel"), release, modules, own ? ", its own" : "");
+}
+
 static void show_all(const struct term *t, const json_t *image)
 {
 	_free_ char *used_by = render_list(json_object_get(image, "used_by"));
@@ -345,7 +450,7 @@ static void show_all(const struct term *t, const json_t *image)
 	(void)bg_json_get_bool(image, "has_sshd", &sshd);
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(image, "name"));
 	render_field(t, "os", STYLE_PLAIN, "%s", render_text(image, "os"));
-	render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(image, "kernel"));
+	show_kernel(t, image);
 	render_field(t, "size", STYLE_PLAIN, "%s, %s on disk",
 		bg_size_print((uint64_t)render_int(image, "size_bytes"), size),
 		bg_size_print((uint64_t)render_int(image, "real_bytes"), real));
@@ -375,6 +480,14 @@ static int image_show(struct cli *cli, const struct args *args, struct bg_err **
 
 static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
 static const struct flag delete_flags[] = {FLAG_TIMING, FLAG_END};
+static const struct flag promote_flags[] = {FLAG_JSON, FLAG_TIMING, FLAG_END};
+static const struct flag import_flags[] = {
+	{"--name", "NAME", ARG_NEW, "the image's name; by default from the file's"},
+	{"--sha256", "HEX", ARG_TEXT, "what the file must have, as export printed it"},
+	FLAG_JSON,
+	FLAG_TIMING,
+	FLAG_END,
+};
 static const struct flag build_flags[] = {
 	{"--name", "NAME", ARG_NEW, "the image's name"},
 	{"--packages", "FILE", ARG_FILE,
@@ -402,6 +515,10 @@ static const struct flag register_flags[] = {
 	{"--name", "NAME", ARG_NEW, "the image's name"},
 	{"--rootfs", "FILE", ARG_FILE, "an ext4 file system"},
 	{"--kernel-ref", "NAME", ARG_KERNEL, "the kernel its VMs boot"},
+	{"--kernel", "FILE", ARG_FILE,
+		"the same as a file: it becomes a kernel of the image's name, and goes with it"},
+	{"--modules", "FILE", ARG_FILE, "its modules: a package, or a tar with lib/modules/"},
+	{"--initrd", "FILE", ARG_FILE, "unpacked before banger's own initramfs"},
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,
@@ -454,6 +571,40 @@ const struct command image_commands[] = {
 		.details = "Images stay as they are; the next pull fetches its layers again.",
 		.example = "banger image prune",
 		.run = image_prune},
+	{.path = "image export",
+		.kind = ARG_IMAGE,
+		.then_files = true,
+		.min_args = 2,
+		.max_args = 2,
+		.flags = promote_flags,
+		.usage = "NAME FILE",
+		.summary = "write an image with its kernel to one file",
+		.details =
+			"Another machine needs nothing else to make VMs of it: see `banger image "
+			"import`. Prints the file's sha256.",
+		.example = "banger image export debian debian.tar.zst",
+		.run = image_export},
+	{.path = "image import",
+		.kind = ARG_FILE,
+		.min_args = 1,
+		.max_args = 1,
+		.flags = import_flags,
+		.usage = "FILE|URL",
+		.summary = "take an image with its kernel out of such a file",
+		.example = "banger image import debian.tar.zst\n"
+			   "banger image import https://example.org/dev.tar.zst --sha256 HEX "
+			   "--name dev",
+		.run = image_import},
+	{.path = "image promote",
+		.kind = ARG_IMAGE,
+		.min_args = 1,
+		.max_args = 1,
+		.flags = promote_flags,
+		.usage = "NAME",
+		.summary = "copy a registered image into banger's own storage",
+		.details = "From then on it does not depend on the file it was made of.",
+		.example = "banger image promote mine",
+		.run = image_promote},
 	{.path = "image list",
 		.alias = "image ls",
 		.flags = print_flags,

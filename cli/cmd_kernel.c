@@ -51,6 +51,13 @@ static int kernel_import(struct cli *cli, const struct args *args, struct bg_err
 	body = json_pack("{s:o}", "path", bg_json_str(full));
 	if (name)
 		json_object_set_new(body, "name", json_string(name));
+	r = args_path(args, "--modules", body, "modules", err);
+	if (r >= 0)
+		r = args_path(args, "--initrd", body, "initrd", err);
+	if (r < 0) {
+		json_decref(body);
+		return r;
+	}
 	return job_run_one(cli, "import kernel", name ? name : path, ROUTE_KERNEL_IMPORT, body,
 		report_imported);
 }
@@ -141,6 +148,10 @@ static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
 static const struct flag delete_flags[] = {FLAG_TIMING, FLAG_END};
 static const struct flag import_flags[] = {
 	{"--name", "NAME", ARG_NEW, "its name; by default from its release or file name"},
+	{"--modules", "FILE", ARG_FILE,
+		"its modules, where they are packaged apart: a package, or a tar with "
+		"lib/modules/"},
+	{"--initrd", "FILE", ARG_FILE, "unpacked before banger's own initramfs"},
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,

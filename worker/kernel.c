@@ -13,11 +13,12 @@
 #include "worker/depmod.h"
 #include "worker/entry.h"
 
-enum { FD_SOURCE, FD_IMAGE, FD_CPIO, FD_TREE };
+enum { FD_SOURCE, FD_IMAGE, FD_CPIO, FD_TREE, FD_MODULES };
 
 struct kernel {
 	struct job *job;
-	const char *name; /* of the file, for messages */
+	const char *name;  /* of the file that is read, for messages */
+	bool only_modules; /* what is read now need not hold a kernel */
 	struct ext4 *tree;
 	struct depmod *depmod;
 	enum kernel_format format;	  /* of the image; KERNEL_NONE as long as there is none */
@@ -324,7 +325,7 @@ static bool is_image(const char *path, struct archive_entry *entry)
 static int take_module_image(
 	struct kernel *k, struct source *s, const char *rest, struct bg_err **err)
 {
-	if (!bg_streq(rest, "vmlinuz") || k->format != KERNEL_NONE)
+	if (!bg_streq(rest, "vmlinuz") || k->format != KERNEL_NONE || k->only_modules)
 		return 0;
 	return take_image(k, s, err);
 }
@@ -340,7 +341,7 @@ static int take_entry(
 	if (r < 0)
 		return r;
 	if (is_image(path, entry))
-		return take_image(k, s, err);
+		return k->only_modules ? 0 : take_image(k, s, err);
 	r = module_path(k, path, &rest, err);
 	if (r < 0 || !rest)
 		return r;
@@ -365,11 +366,11 @@ static int take_data_tar(struct kernel *k, struct source *deb, struct bg_err **e
 	return r;
 }
 
-static int take_deb(struct kernel *k, struct bg_err **err)
+static int take_deb(struct kernel *k, int fd, struct bg_err **err)
 {
 	_unref_(source) struct source *s = NULL;
 	struct archive_entry *entry;
-	int r = source_open_fd(k->job, k->job->fd[FD_SOURCE], SOURCE_AR, &s, err);
+	int r = source_open_fd(k->job, fd, SOURCE_AR, &s, err);
 
 	if (r < 0)
 		return r;
@@ -383,11 +384,12 @@ static int take_deb(struct kernel *k, struct bg_err **err)
 	return r < 0 ? r : invalid(k, err, "is an archive, but no Debian package");
 }
 
-static int take_rpm(struct kernel *k, struct bg_err **err)
+/* The cpio inside an RPM, or a plain tar. */
+static int take_entries(struct kernel *k, int fd, enum source_kind kind, struct bg_err **err)
 {
 	_unref_(source) struct source *s = NULL;
 	struct archive_entry *entry;
-	int r = source_open_fd(k->job, k->job->fd[FD_SOURCE], SOURCE_RPM, &s, err);
+	int r = source_open_fd(k->job, fd, kind, &s, err);
 
 	if (r < 0)
 		return r;
@@ -402,13 +404,6 @@ static int take_rpm(struct kernel *k, struct bg_err **err)
 
 static int check_package(struct kernel *k, struct bg_err **err)
 {
-	if (k->format == KERNEL_NONE) {
-		int r = invalid(k, err, "holds no kernel");
-
-		bg_err_hint(err, "it may be a metapackage: give the package that it depends on "
-				 "(linux-image-VERSION, kernel-core, kernel-default)");
-		return r;
-	}
 	if (k->release[0] && k->tree_release[0] && !bg_streq(k->release, k->tree_release))
 		return bg_err_set(err, BG_ERR_KERNEL_INVALID, EINVAL,
 			"\"%s\": the kernel is %s but its modules are for %s", k->name, k->release,
@@ -416,6 +411,15 @@ static int check_package(struct kernel *k, struct bg_err **err)
 	if (!k->release[0])
 		memcpy(k->release, k->tree_release, sizeof(k->release));
 	return 0;
+}
+
+static int no_kernel(struct kernel *k, struct bg_err **err)
+{
+	int r = invalid(k, err, "holds no kernel");
+
+	bg_err_hint(err, "it may be a metapackage: give the package that it depends on "
+			 "(linux-image-VERSION, kernel-core, kernel-default)");
+	return r;
 }
 
 static int finish_tree(struct kernel *k, struct bg_err **err)
@@ -440,10 +444,8 @@ static json_t *describe(struct kernel *k)
 		(json_int_t)k->boot_modules);
 }
 
-static int start(struct kernel *k, enum kernel_format *ret, struct bg_err **err)
+static int start(struct kernel *k, struct bg_err **err)
 {
-	_free_ uint8_t *head = malloc(KERNEL_HEAD);
-	ssize_t n;
 	int r;
 
 	k->name = "kernel";
@@ -453,31 +455,77 @@ static int start(struct kernel *k, enum kernel_format *ret, struct bg_err **err)
 	for (int i = FD_IMAGE; i <= FD_TREE; i++)
 		if (ftruncate(k->job->fd[i], 0) < 0)
 			return job_write_err(-errno, err, "empty the outputs");
-	n = head ? pread(k->job->fd[FD_SOURCE], head, KERNEL_HEAD, 0) : -1;
+	return 0;
+}
+
+static int format_of(struct kernel *k, int fd, enum kernel_format *ret, struct bg_err **err)
+{
+	_free_ uint8_t *head = malloc(KERNEL_HEAD);
+	ssize_t n = head ? pread(fd, head, KERNEL_HEAD, 0) : -1;
+
 	if (n < 0)
 		return bg_err_sys(err, BG_ERR_WORKER, errno, "read \"%s\"", k->name);
 	*ret = kernel_format(head, (size_t)n);
 	return 0;
 }
 
-static int kernel(struct kernel *k, json_t **ret, struct bg_err **err)
+static int take_source(struct kernel *k, struct bg_err **err)
 {
-	enum kernel_format format = KERNEL_NONE;
-	int r = start(k, &format, err);
+	int fd = k->job->fd[FD_SOURCE], r;
+	enum kernel_format format;
 
+	r = format_of(k, fd, &format, err);
 	if (r < 0)
 		return r;
 	if (format == KERNEL_NONE)
 		return invalid(k, err, "is no kernel");
 	if (format != KERNEL_DEB && format != KERNEL_RPM)
-		r = take_plain(k, err);
-	else {
-		r = format == KERNEL_DEB ? take_deb(k, err) : take_rpm(k, err);
-		if (r < 0)
-			bg_err_context(err, "\"%s\"", k->name);
-		else
-			r = check_package(k, err);
-	}
+		return take_plain(k, err);
+	r = format == KERNEL_DEB ? take_deb(k, fd, err) : take_entries(k, fd, SOURCE_RPM, err);
+	if (r < 0)
+		bg_err_context(err, "\"%s\"", k->name);
+	else if (k->format == KERNEL_NONE)
+		r = no_kernel(k, err);
+	return r;
+}
+
+/* Another archive for the tree: some distributions package kernel and modules apart. */
+static int take_more_modules(struct kernel *k, struct bg_err **err)
+{
+	int fd = k->job->fd[FD_MODULES], r;
+	const char *name = NULL;
+	enum kernel_format format;
+
+	r = bg_json_or_str(k->job->params, "modules", BG_ERR_WORKER, &name, err);
+	if (r < 0 || !name)
+		return r;
+	k->name = name;
+	k->only_modules = true;
+	r = format_of(k, fd, &format, err);
+	if (r < 0)
+		return r;
+	r = format == KERNEL_DEB   ? take_deb(k, fd, err)
+	    : format == KERNEL_RPM ? take_entries(k, fd, SOURCE_RPM, err)
+				   : take_entries(k, fd, SOURCE_TAR, err);
+	if (r < 0)
+		bg_err_context(err, "\"%s\"", k->name);
+	if (r < 0 || (k->tree && depmod_count(k->depmod) > 0))
+		return r;
+	invalid(k, err, "holds no modules");
+	bg_err_hint(err, "give a package, or a tar archive with lib/modules/VERSION/ in it");
+	return -EINVAL;
+}
+
+static int kernel(struct kernel *k, json_t **ret, struct bg_err **err)
+{
+	int r = start(k, err);
+
+	if (r >= 0)
+		r = take_source(k, err);
+	if (r >= 0)
+		r = take_more_modules(k, err);
+	if (r >= 0)
+		r = check_package(k, err);
 	if (r >= 0 && k->tree)
 		r = finish_tree(k, err);
 	if (r < 0)

@@ -18,7 +18,21 @@
 #include "worker/sandbox.h"
 
 /* The table's symbols are upper case, functions are not. */
-enum { COPY, MKFS, UNPACK, KERNEL, VMLINUX, FETCH, FLATTEN, RESOLVE, BLOBS, LAYOUT, ARCHIVE };
+enum {
+	COPY,
+	MKFS,
+	UNPACK,
+	KERNEL,
+	VMLINUX,
+	FETCH,
+	FLATTEN,
+	RESOLVE,
+	BLOBS,
+	LAYOUT,
+	ARCHIVE,
+	PACK_BUNDLE,
+	UNPACK_BUNDLE
+};
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
 	[COPY] = job_copy,
@@ -32,6 +46,8 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[BLOBS] = job_blobs,
 	[LAYOUT] = job_layout,
 	[ARCHIVE] = job_archive,
+	[PACK_BUNDLE] = job_pack_bundle,
+	[UNPACK_BUNDLE] = job_unpack_bundle,
 };
 
 /* These speak to servers. */

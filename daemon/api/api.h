@@ -27,6 +27,9 @@
 #define api_IMAGE_REGISTER api_image_register
 #define api_IMAGE_PULL     api_image_pull
 #define api_IMAGE_PRUNE    api_image_prune
+#define api_IMAGE_EXPORT   api_image_export
+#define api_IMAGE_IMPORT   api_image_import
+#define api_IMAGE_PROMOTE  api_image_promote
 #define api_IMAGE_SHOW     api_image_show
 #define api_IMAGE_DELETE   api_image_delete
 #define api_KERNEL_LIST    api_kernel_list

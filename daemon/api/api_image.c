@@ -4,6 +4,7 @@
 #include "daemon/api/api.h"
 #include "daemon/api/api_util.h"
 #include "daemon/asset/blobs.h"
+#include "daemon/asset/bundle.h"
 #include "daemon/engine.h"
 #include "daemon/vm/vm.h"
 
@@ -11,7 +12,10 @@ static const char *const build_fields[] = {
 	"name", "kernel", "packages", "size_mib", "suite", "mirror", NULL};
 static const char *const pull_fields[] = {"ref", "name", "kernel", "size_mib", NULL};
 static const char *const commit_fields[] = {"name", "vm", NULL};
-static const char *const register_fields[] = {"name", "rootfs", "kernel", NULL};
+static const char *const export_fields[] = {"path", NULL};
+static const char *const import_fields[] = {"name", "from", "sha256", NULL};
+static const char *const register_fields[] = {
+	"name", "rootfs", "kernel", "kernel_file", "modules_file", "initrd_file", NULL};
 
 void api_image_list(struct http_call *call, struct engine *engine)
 {
@@ -92,6 +96,15 @@ static int parse_register(
 		r = bg_json_need_str(body, "rootfs", BG_ERR_BAD_REQUEST, &request->rootfs, err);
 	if (r >= 0)
 		r = bg_json_or_str(body, "kernel", BG_ERR_BAD_REQUEST, &request->kernel, err);
+	if (r >= 0)
+		r = bg_json_or_str(
+			body, "kernel_file", BG_ERR_BAD_REQUEST, &request->files.kernel, err);
+	if (r >= 0)
+		r = bg_json_or_str(
+			body, "modules_file", BG_ERR_BAD_REQUEST, &request->files.modules, err);
+	if (r >= 0)
+		r = bg_json_or_str(
+			body, "initrd_file", BG_ERR_BAD_REQUEST, &request->files.initrd, err);
 	return r;
 }
 
@@ -165,6 +178,43 @@ void api_image_commit(struct http_call *call, struct engine *engine)
 		r = vms_get(engine->vms, vm_name, &vm, &err);
 	if (r >= 0)
 		(void)image_commit(engine, name, vm, &op, &err);
+	api_reply_op(call, op, err);
+}
+
+void api_image_export(struct http_call *call, struct engine *engine)
+{
+	const json_t *body = http_call_body(call);
+	const char *path = NULL;
+	struct bg_err *err = NULL;
+	struct op *op = NULL;
+
+	if (api_only_fields(body, export_fields, &err) >= 0 &&
+		bg_json_need_str(body, "path", BG_ERR_BAD_REQUEST, &path, &err) >= 0)
+		(void)image_export(engine, http_call_arg(call), path, &op, &err);
+	api_reply_op(call, op, err);
+}
+
+void api_image_import(struct http_call *call, struct engine *engine)
+{
+	const json_t *body = http_call_body(call);
+	struct image_import_request request = {0};
+	struct bg_err *err = NULL;
+	struct op *op = NULL;
+
+	if (api_only_fields(body, import_fields, &err) >= 0 &&
+		bg_json_need_str(body, "from", BG_ERR_BAD_REQUEST, &request.from, &err) >= 0 &&
+		bg_json_or_str(body, "name", BG_ERR_BAD_REQUEST, &request.name, &err) >= 0 &&
+		bg_json_or_str(body, "sha256", BG_ERR_BAD_REQUEST, &request.sha256, &err) >= 0)
+		(void)image_import(engine, &request, &op, &err);
+	api_reply_op(call, op, err);
+}
+
+void api_image_promote(struct http_call *call, struct engine *engine)
+{
+	struct bg_err *err = NULL;
+	struct op *op = NULL;
+
+	(void)image_promote(engine, http_call_arg(call), &op, &err);
 	api_reply_op(call, op, err);
 }
 

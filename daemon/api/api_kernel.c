@@ -5,7 +5,7 @@
 #include "daemon/api/api_util.h"
 #include "daemon/engine.h"
 
-static const char *const import_fields[] = {"name", "path", NULL};
+static const char *const import_fields[] = {"name", "path", "modules", "initrd", NULL};
 
 void api_kernel_list(struct http_call *call, struct engine *engine)
 {
@@ -26,14 +26,17 @@ void api_kernel_show(struct http_call *call, struct engine *engine)
 void api_kernel_import(struct http_call *call, struct engine *engine)
 {
 	const json_t *body = http_call_body(call);
-	const char *name = NULL, *path = NULL;
+	struct kernel_files files = {0};
+	const char *name = NULL;
 	struct bg_err *err = NULL;
 	struct op *op = NULL;
 
 	if (api_only_fields(body, import_fields, &err) >= 0 &&
-		bg_json_need_str(body, "path", BG_ERR_BAD_REQUEST, &path, &err) >= 0 &&
+		bg_json_need_str(body, "path", BG_ERR_BAD_REQUEST, &files.kernel, &err) >= 0 &&
+		bg_json_or_str(body, "modules", BG_ERR_BAD_REQUEST, &files.modules, &err) >= 0 &&
+		bg_json_or_str(body, "initrd", BG_ERR_BAD_REQUEST, &files.initrd, &err) >= 0 &&
 		bg_json_or_str(body, "name", BG_ERR_BAD_REQUEST, &name, &err) >= 0)
-		(void)kernel_import(engine, name, path, &op, &err);
+		(void)kernel_import(engine, name, &files, &op, &err);
 	api_reply_op(call, op, err);
 }
 

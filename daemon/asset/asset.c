@@ -85,3 +85,17 @@ int asset_open_source(const char *path, enum bg_err_code code, int *ret, struct 
 	*ret = TAKE_FD(fd);
 	return 0;
 }
+
+void asset_show_progress(struct op *op, const json_t *progress)
+{
+	const char *unit = NULL, *text = NULL;
+	int64_t done = 0, total = 0;
+
+	if (bg_json_get_str(progress, "text", &text) >= 0)
+		op_set_text(op, text);
+	(void)bg_json_get_str(progress, "unit", &unit);
+	(void)bg_json_get_int(progress, "total", 0, INT64_MAX, &total);
+	if (bg_json_get_int(progress, "done", 0, INT64_MAX, &done) >= 0)
+		op_set_progress(op, (uint64_t)done, (uint64_t)total,
+			bg_streq(unit, "entries") ? "entries" : "bytes");
+}

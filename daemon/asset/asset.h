@@ -8,6 +8,7 @@
 #include "common/err.h"
 
 struct engine;
+struct op;
 
 /* A new file dir/name for a worker to fill (0600, read-write); *ret_path is the caller's. */
 int asset_output(const char *dir, const char *name, char **ret_path, int *ret_fd, struct bg_err **err);
@@ -21,5 +22,7 @@ void asset_vms_using(const struct engine *engine, const char *image, const char 
 char *asset_name_list(const json_t *names);
 /* A source named by the user: opened for reading, a regular file, else an error of this code. */
 int asset_open_source(const char *path, enum bg_err_code code, int *ret, struct bg_err **err);
+/* A worker's progress as the operation's. */
+void asset_show_progress(struct op *op, const json_t *progress);
 
 #endif

@@ -90,14 +90,48 @@ int images_complete(struct images *images, struct image_row *row, struct bg_err 
 	return r;
 }
 
+/* Does anything but this image need the kernel that came with it? */
+static bool kernel_is_shared(const struct images *images, const struct image_row *own)
+{
+	_json_ json_t *users = json_array();
+
+	asset_vms_using(images->engine, NULL, own->kernel, users);
+	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));)
+		if (row != own && bg_streq(row->kernel, own->kernel))
+			return true;
+	return json_array_size(users) > 0;
+}
+
 int images_drop(struct images *images, const char *name, struct bg_err **err)
 {
-	return shelf_drop(images->shelf, name, err);
+	const struct image_row *row = images_find(images, name);
+	_free_ char *kernel = NULL;
+	int r;
+
+	if (row && row->owns_kernel && row->kernel && !kernel_is_shared(images, row))
+		kernel = strdup(row->kernel);
+	r = shelf_drop(images->shelf, name, err);
+	if (r >= 0 && kernel && kernels_find(images->engine->kernels, kernel))
+		r = kernels_drop(images->engine->kernels, kernel, err);
+	return r;
 }
 
 static int load_row(struct image_row *row, void *userdata)
 {
 	return shelf_add(userdata, row, NULL);
+}
+
+/* What a promotion left that was interrupted: a copy that no row names. */
+static void drop_unfinished_promotions(struct images *images)
+{
+	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));) {
+		_free_ char *dir = row->managed ? NULL : shelf_dir(images->shelf, row->name);
+		_free_ char *path = NULL;
+
+		if (dir && asprintf(&path, "%s/" IMAGE_ROOTFS, dir) >= 0 && unlink(path) == 0)
+			log_msg(LOG_WARN, "image", "what an interrupted promotion left is removed",
+				"name", row->name, NULL);
+	}
 }
 
 int images_new(struct engine *engine, struct images **ret, struct bg_err **err)
@@ -113,6 +147,8 @@ int images_new(struct engine *engine, struct images **ret, struct bg_err **err)
 		r = store_image_each(engine->store, load_row, images->shelf, err);
 	if (r >= 0)
 		r = shelf_drop_unfinished(images->shelf, err);
+	if (r >= 0)
+		drop_unfinished_promotions(images);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(images);
@@ -156,13 +192,18 @@ static json_t *paths_json(const struct images *images, const struct image_row *r
 
 json_t *image_to_json(const struct images *images, const struct image_row *row)
 {
+	const struct kernel_row *kernel =
+		row->kernel ? kernels_find(images->engine->kernels, row->kernel) : NULL;
 	json_t *users = json_array();
 	char text[BG_TIME_TEXT];
 
 	asset_vms_using(images->engine, row->name, NULL, users);
-	return json_pack("{s:s, s:b, s:s?, s:I, s:I, s:s?, s:b, s:s, s:s, s:o, s:o}", "name",
-		row->name, "managed", row->managed, "kernel", row->kernel, "size_bytes",
-		(json_int_t)row->size_bytes, "real_bytes",
+	return json_pack(
+		"{s:s, s:b, s:s?, s:s?, s:i, s:b, s:I, s:I, s:s?, s:b, s:s, s:s, s:o, s:o}", "name",
+		row->name, "managed", row->managed, "kernel", row->kernel, "kernel_release",
+		kernel ? kernel->release : NULL, "modules", kernel ? (int)kernel->n_modules : 0,
+		"owns_kernel", row->owns_kernel, "size_bytes", (json_int_t)row->size_bytes,
+		"real_bytes",
 		(json_int_t)(asset_real_bytes(row->rootfs) + asset_real_bytes(row->work_seed)),
 		"os", row->os, "has_sshd", row->has_sshd, "source", row->source, "created_at",
 		bg_time_print(row->created_at, text), "used_by", users, "paths",

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "common/err.h"
+#include "daemon/asset/kernel.h"
 #include "daemon/store/store.h"
 
 struct engine;
@@ -18,6 +19,9 @@ struct op;
 struct vm;
 
 #define IMAGE_PACKAGES_MAX 512
+/* Their files in <state>/images/<name>/. */
+#define IMAGE_ROOTFS "rootfs.ext4"
+#define IMAGE_SEED   "work-seed.ext4"
 
 int images_new(struct engine *engine, struct images **ret, struct bg_err **err);
 void images_free(struct images *images);
@@ -44,11 +48,15 @@ struct image_build_request {
 int image_build(struct engine *engine, const struct image_build_request *request, struct op **ret,
 	struct bg_err **err);
 
-/* rootfs: absolute. kernel: a name, or NULL. */
+/*
+ * rootfs: absolute. kernel: a name, or NULL. files.kernel: NULL, or what becomes a kernel of the image's own, with
+ * the image's name.
+ */
 struct image_register_request {
 	const char *name;
 	const char *rootfs;
 	const char *kernel;
+	struct kernel_files files;
 };
 int image_register(struct engine *engine, const struct image_register_request *request, struct op **ret,
 	struct bg_err **err);
@@ -62,6 +70,8 @@ struct image_pull_request {
 };
 int image_pull(struct engine *engine, const struct image_pull_request *request, struct op **ret,
 	struct bg_err **err);
+/* Copies a registered image's root file system to the managed ones. */
+int image_promote(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);
 
 /* The VM's disks become an image; it must be stopped, and have a root disk of its own. */
 int image_commit(struct engine *engine, const char *name, struct vm *vm, struct op **ret,
@@ -73,7 +83,7 @@ int image_delete(struct engine *engine, const char *name, struct op **ret, struc
 int images_add(struct images *images, struct image_row *row, struct bg_err **err);
 /* Marks it complete and tells followers. */
 int images_complete(struct images *images, struct image_row *row, struct bg_err **err);
-/* Row, directory and entry. */
+/* Row, directory and entry; also the kernel that came with it, unless others use that. */
 int images_drop(struct images *images, const char *name, struct bg_err **err);
 struct image_row *images_find(const struct images *images, const char *name);
 /* Raw output of the image's last build, outside its directory: it outlives a build that failed. The caller's. */

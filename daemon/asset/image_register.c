@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* image register: an ext4 file stays where the user has it; a blank work seed is made beside our
- * other images. */
+/*
+ * image register: an ext4 file stays where the user has it; a blank work seed is made beside our
+ * other images. A kernel given as a file becomes a kernel of the image's name and goes with it.
+ */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -9,6 +11,7 @@
 #include "common/name.h"
 #include "daemon/asset/asset.h"
 #include "daemon/asset/image_task.h"
+#include "daemon/asset/kernel_make.h"
 #include "daemon/engine.h"
 
 /* Where ext2, 3 and 4 keep their magic number: superblock at 1024, s_magic at 56 in it
@@ -16,23 +19,30 @@
 enum { EXT_MAGIC_OFFSET = 1024 + 56, EXT_MAGIC = 0xef53 };
 enum { SEED_ROOT_MODE = 0700 };
 
+struct register_task {
+	struct image_task image;    /* first: see image_task.h */
+	struct kernel_make *kernel; /* NULL: it boots with one that is there already, or none */
+};
+
 static void task_free(void *userdata)
 {
-	struct image_task *task = userdata;
+	struct register_task *task = userdata;
 
-	image_task_done(task);
+	image_task_done(&task->image);
+	kernel_make_free(task->kernel);
 	free(task);
 }
 
 static void on_made(const json_t *result, struct bg_err *err, void *userdata)
 {
-	struct image_task *task = userdata;
+	struct register_task *task = userdata;
 	struct bg_err *failed = bg_err_copy(err);
 
 	(void)result;
-	if (!err)
-		(void)images_complete(task->engine->images, image_task_row(task), &failed);
-	image_task_end_step(task, failed);
+	if (!err && (!task->kernel || kernel_make_record(task->kernel, &failed) >= 0))
+		(void)images_complete(
+			task->image.engine->images, image_task_row(&task->image), &failed);
+	image_task_end_step(&task->image, failed);
 }
 
 static int step_seed(struct op *op, void *ctx, struct bg_err **err)
@@ -45,7 +55,7 @@ static int step_seed(struct op *op, void *ctx, struct bg_err **err)
 
 	task->op = op;
 	if (r >= 0)
-		r = asset_output(dir, "work-seed.ext4", &row->work_seed, &fd, err);
+		r = asset_output(dir, IMAGE_SEED, &row->work_seed, &fd, err);
 	if (r < 0)
 		return r;
 	r = job_start(task->engine->jobs, JOB_MKFS,
@@ -53,6 +63,36 @@ static int step_seed(struct op *op, void *ctx, struct bg_err **err)
 			"work", "root_mode", SEED_ROOT_MODE),
 		&fd, 1, NULL, on_made, task, &task->job, err);
 	return r < 0 ? r : OP_WAIT;
+}
+
+static void step_cancel(struct op *op, void *ctx)
+{
+	struct register_task *task = ctx;
+
+	image_task_cancel(op, ctx);
+	if (task->kernel)
+		kernel_make_cancel(task->kernel);
+}
+
+static int step_kernel(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+
+	return kernel_make_read(task->kernel, op, err);
+}
+
+static int step_initrd(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+
+	return kernel_make_initrd(task->kernel, op, err);
+}
+
+static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+
+	return kernel_make_unpack(task->kernel, op, err);
 }
 
 static const struct op_step steps[] = {
@@ -63,6 +103,22 @@ static const struct op_plan plan = {
 	.kind = "image.register",
 	.steps = steps,
 	.n_steps = ARRAY_SIZE(steps),
+	.finish = image_task_finish,
+	.ctx_free = task_free,
+};
+
+/* The same undo everywhere: dropping the image drops its kernel with it. */
+static const struct op_step kernel_steps[] = {
+	{"kernel", "reading the kernel", false, step_kernel, step_cancel, image_task_undo},
+	{"kernel", "copying the initrd", false, step_initrd, step_cancel, NULL},
+	{"kernel", "unpacking it for Firecracker", false, step_unpack, step_cancel, NULL},
+	{"seed", "making a blank work disk", false, step_seed, step_cancel, NULL},
+};
+
+static const struct op_plan kernel_plan = {
+	.kind = "image.register",
+	.steps = kernel_steps,
+	.n_steps = ARRAY_SIZE(kernel_steps),
 	.finish = image_task_finish,
 	.ctx_free = task_free,
 };
@@ -100,6 +156,12 @@ static int check_request(struct engine *engine, const struct image_register_requ
 	r = images_check_free(engine->images, request->name, err);
 	if (r < 0)
 		return r;
+	if (!request->files.kernel && (request->files.modules || request->files.initrd))
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+			"modules or an initrd come with a kernel: give its file too");
+	if (request->kernel && request->files.kernel)
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+			"two kernels: a file, and the name \"%s\"", request->kernel);
 	if (request->kernel) {
 		r = kernels_get(engine->kernels, request->kernel, &kernel, err);
 		if (r < 0)
@@ -118,7 +180,10 @@ static int fill_row(
 	row->name = strdup(request->name);
 	row->rootfs = strdup(request->rootfs);
 	row->source = strdup("register");
-	row->kernel = request->kernel ? strdup(request->kernel) : NULL;
+	row->owns_kernel = request->files.kernel != NULL;
+	row->kernel = row->owns_kernel	? strdup(request->name)
+		      : request->kernel ? strdup(request->kernel)
+					: NULL;
 	row->size_bytes = size;
 	row->has_sshd = true; /* not known before it boots: the agent tells */
 	row->created_at = time(NULL);
@@ -128,10 +193,28 @@ static int fill_row(
 	return 0;
 }
 
+/* The kernel's first: only a kernel that was made for the image may go with it. row is taken. */
+static int add_rows(struct register_task *task, const struct image_register_request *request,
+	struct image_row *row, struct bg_err **err)
+{
+	int r = request->files.kernel ? kernel_make_new(task->image.engine, request->name,
+						&request->files, &task->kernel, err)
+				      : 0;
+
+	if (r < 0) {
+		image_row_free(row);
+		return r;
+	}
+	r = images_add(task->image.engine->images, row, err);
+	if (r < 0 && task->kernel)
+		(void)kernel_make_drop(task->kernel, NULL);
+	return r;
+}
+
 int image_register(struct engine *engine, const struct image_register_request *request,
 	struct op **ret, struct bg_err **err)
 {
-	struct image_task *task;
+	struct register_task *task;
 	struct image_row *row;
 	uint64_t size = 0;
 	int r = check_request(engine, request, &size, err);
@@ -139,16 +222,17 @@ int image_register(struct engine *engine, const struct image_register_request *r
 	if (r < 0)
 		return r;
 	task = calloc(1, sizeof(*task));
-	if (!task || image_task_init(task, engine, request->name) < 0 ||
+	if (!task || image_task_init(&task->image, engine, request->name) < 0 ||
 		fill_row(request, size, &row) < 0) {
 		if (task)
 			task_free(task);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	r = images_add(engine->images, row, err);
+	r = add_rows(task, request, row, err);
 	if (r < 0) {
 		task_free(task);
 		return r;
 	}
-	return op_start(engine->ops, &plan, request->name, task, ret, err);
+	return op_start(
+		engine->ops, task->kernel ? &kernel_plan : &plan, request->name, task, ret, err);
 }

@@ -44,9 +44,9 @@ int image_task_outputs(struct image_task *task, int *ret_rootfs, int *ret_seed, 
 	int r = images_make_dir(task->engine->images, task->name, &dir, err);
 
 	if (r >= 0)
-		r = asset_output(dir, "rootfs.ext4", &row->rootfs, &rootfs, err);
+		r = asset_output(dir, IMAGE_ROOTFS, &row->rootfs, &rootfs, err);
 	if (r >= 0)
-		r = asset_output(dir, "work-seed.ext4", &row->work_seed, &seed, err);
+		r = asset_output(dir, IMAGE_SEED, &row->work_seed, &seed, err);
 	if (r < 0)
 		return r;
 	*ret_rootfs = TAKE_FD(rootfs);

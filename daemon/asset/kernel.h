@@ -2,7 +2,8 @@
 /*
  * kernel.h: the kernels that VMs boot, each in <state>/kernels/<name>/: the boot image, the ELF
  * file out of it when it is a bzImage, the cpio of the modules it needs to find its disks, and a
- * disk with its whole module tree. Made by kernel import in a worker; never changed afterwards.
+ * disk with its whole module tree; an initrd of the user's comes before banger's own. Made in a
+ * worker (kernel_make.h); never changed afterwards.
  */
 #ifndef KERNEL_H
 #define KERNEL_H
@@ -32,8 +33,28 @@ json_t *kernel_to_json(const struct kernels *kernels, const struct kernel_row *r
 /* {kernels: [...]} */
 json_t *kernels_to_json(const struct kernels *kernels);
 
-/* name NULL: from the file's name. path: absolute. */
-int kernel_import(struct engine *engine, const char *name, const char *path, struct op **ret, struct bg_err **err);
+/* What a kernel is made of: absolute paths. modules and initrd may be NULL. */
+struct kernel_files {
+	const char *kernel;  /* a package, a bzImage or a vmlinux */
+	const char *modules; /* more modules: a package or a tar with lib/modules/ */
+	const char *initrd;  /* unpacked before banger's own initramfs */
+};
+/* name NULL: from the kernel file's name. */
+int kernel_import(struct engine *engine, const char *name, const struct kernel_files *files, struct op **ret,
+	struct bg_err **err);
 int kernel_delete(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);
+
+/* For those who make kernels: the list. row is taken, also on failure. */
+int kernels_add(struct kernels *kernels, struct kernel_row *row, struct bg_err **err);
+/* Marks it complete and tells followers. */
+int kernels_complete(struct kernels *kernels, struct kernel_row *row, struct bg_err **err);
+/* Row, directory and entry. */
+int kernels_drop(struct kernels *kernels, const char *name, struct bg_err **err);
+struct kernel_row *kernels_find(const struct kernels *kernels, const char *name);
+int kernels_check_free(const struct kernels *kernels, const char *name, struct bg_err **err);
+/* Makes <state>/kernels/<name>; *ret is its path. */
+int kernels_make_dir(const struct kernels *kernels, const char *name, char **ret, struct bg_err **err);
+/* Where the ELF file out of a bzImage lies: beside it. The caller's. */
+char *kernel_unpacked_path(const struct kernel_row *row);
 
 #endif

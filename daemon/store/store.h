@@ -54,7 +54,8 @@ struct image_row {
 	bool managed;
 	bool ready; /* false: the build's intent; such rows are removed at start */
 	char *kernel;	/* NULL: none recorded */
-	char *source;	/* "build", "register" */
+	bool owns_kernel; /* it came with the image, and goes with it */
+	char *source;	/* "build", "register", "import" */
 	char *os;	/* PRETTY_NAME, or NULL */
 	char *rootfs;	/* absolute paths; NULL when absent */
 	char *work_seed;
@@ -71,6 +72,7 @@ struct kernel_row {
 	char *path;	    /* boot image */
 	char *modules_cpio; /* NULL: none */
 	char *modules_disk; /* NULL: none */
+	char *initrd;	    /* the user's own; NULL: none */
 	unsigned n_modules;
 	uint64_t size_bytes;
 	int64_t created_at;

@@ -93,8 +93,8 @@ static int put_settings(struct bg_cpio *c, const struct guest_conf *conf, const 
 	return r == 0 ? bg_cpio_end(c) : r;
 }
 
-int initrd_write(int out_fd, int init_fd, int modules_cpio_fd, const struct guest_conf *conf,
-	struct bg_err **err)
+int initrd_write(int out_fd, int first_fd, int init_fd, int modules_cpio_fd,
+	const struct guest_conf *conf, struct bg_err **err)
 {
 	_free_ char *text = NULL;
 	struct bg_cpio c;
@@ -103,6 +103,9 @@ int initrd_write(int out_fd, int init_fd, int modules_cpio_fd, const struct gues
 	if (r < 0)
 		return r;
 	bg_cpio_init(&c, out_fd);
+	r = first_fd < 0 ? 0 : bg_cpio_append(&c, first_fd);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "initramfs: the kernel's own initrd");
 	r = bg_cpio_file_fd(&c, "init", 0755, init_fd);
 	if (r == 0)
 		r = bg_cpio_end(&c);

@@ -33,10 +33,11 @@ struct guest_conf {
 int initrd_conf_text(const struct guest_conf *conf, char **ret, struct bg_err **err);
 /*
  * Writes the whole initramfs to out_fd, an empty file. init_fd is banger-init;
- * modules_cpio_fd the kernel's archive or -1. Offsets of both are not used. Blocks for
+ * first_fd an initrd of the user's or -1: the kernel
+ * unpacks it first, so that ours wins; modules_cpio_fd the kernel's archive or -1. Offsets are not used. Blocks for
  * the time of a copy of a few MiB inside the page cache.
  */
-int initrd_write(int out_fd, int init_fd, int modules_cpio_fd, const struct guest_conf *conf,
-	struct bg_err **err);
+int initrd_write(int out_fd, int first_fd, int init_fd, int modules_cpio_fd,
+	const struct guest_conf *conf, struct bg_err **err);
 
 #endif

@@ -240,7 +240,7 @@ static int write_initrd(
 {
 	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
 	const struct vm *vm = task->vm;
-	_close_ int out = -1, init = -1, modules = -1;
+	_close_ int out = -1, init = -1, modules = -1, first = -1;
 	_free_ char *host_key = NULL;
 	struct guest_conf conf;
 	int r;
@@ -260,10 +260,14 @@ static int write_initrd(
 		modules = open(kernel->modules_cpio, O_RDONLY | O_CLOEXEC);
 	if (kernel->modules_cpio && modules < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", kernel->modules_cpio);
+	if (kernel->initrd)
+		first = open(kernel->initrd, O_RDONLY | O_CLOEXEC);
+	if (kernel->initrd && first < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", kernel->initrd);
 	out = open(vm->paths.initrd, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (out < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", vm->paths.initrd);
-	return initrd_write(out, init, modules, &conf, err);
+	return initrd_write(out, first, init, modules, &conf, err);
 }
 
 int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err)

@@ -5,6 +5,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	fuzz_worker_job(job_kernel, "{\"name\":\"x\"}", 4, data, size);
+	fuzz_worker_job(job_kernel, "{\"name\":\"x\"}", 5, data, size);
 	return 0;
 }

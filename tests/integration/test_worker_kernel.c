@@ -42,14 +42,27 @@ static void expect_result(
 	worker_answer_clear(a);
 }
 
-static struct worker_answer kernel(int source)
+/* modules: -1 for none */
+static struct worker_answer kernel_and(int source, int modules)
 {
-	int fds[4] = {source, worker_file("image"), worker_file("cpio"), worker_file("tree")};
-	struct worker_answer a = worker_run("{\"job\":\"kernel\",\"name\":\"k.deb\"}", fds, 4);
+	int fds[5] = {source, worker_file("image"), worker_file("cpio"), worker_file("tree"),
+		modules < 0 ? source : modules};
+	struct worker_answer a;
+
+	CHECK(lseek(source, 0, SEEK_SET) == 0);
+	a = worker_run(modules < 0
+			       ? "{\"job\":\"kernel\",\"name\":\"k.deb\"}"
+			       : "{\"job\":\"kernel\",\"name\":\"k.deb\",\"modules\":\"m.tar\"}",
+		fds, 5);
 
 	for (int i = 1; i < 4; i++)
 		close(fds[i]);
 	return a;
+}
+
+static struct worker_answer kernel(int source)
+{
+	return kernel_and(source, -1);
 }
 
 static off_t size_of(const char *name)
@@ -235,6 +248,44 @@ TEST(rpm_packages)
 	CHECK_INT(ftruncate(rpm, 100), 0);
 	a = kernel(rpm);
 	expect_error(&a, "kernel.invalid", "");
+}
+
+static int tar_of(const char *name, void (*fill)(struct archive *t))
+{
+	int fd = worker_file(name);
+	struct archive *t = tar_begin(fd, ARCHIVE_FILTER_GZIP);
+
+	fill(t);
+	tar_end(t, fd);
+	return fd;
+}
+
+static void only_image(struct archive *t)
+{
+	add_image(t, RELEASE);
+}
+
+static void older_image(struct archive *t)
+{
+	add_image(t, "5.0");
+}
+
+/* Ubuntu and newer Fedora keep them apart; a bare kernel has none. */
+TEST(modules_from_another_archive)
+{
+	int deb = package(only_image, ARCHIVE_FILTER_XZ, "data.tar.xz");
+	int modules = rpm_package(whole, ARCHIVE_FILTER_ZSTD);
+	struct worker_answer a = kernel_and(deb, modules);
+
+	expect_result(&a, "bzimage", RELEASE, 5, 4);
+	worker_fsck("tree");
+	a = kernel_and(deb, tar_of("modules.tar", add_modules));
+	expect_result(&a, "bzimage", RELEASE, 5, 4);
+	a = kernel_and(deb, tar_of("modules.tar", no_image));
+	expect_error(&a, "kernel.invalid", "\"m.tar\" holds no modules");
+	deb = package(older_image, ARCHIVE_FILTER_XZ, "data.tar.xz");
+	a = kernel_and(deb, tar_of("modules.tar", add_modules));
+	expect_error(&a, "kernel.invalid", "the kernel is 5.0 but its modules are for " RELEASE);
 }
 
 /* The names of /banger/modules inside the cpio, which is stored as it is. */

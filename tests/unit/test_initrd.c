@@ -119,7 +119,7 @@ TEST(initrd_holds_the_three_archives)
 	CHECK_INT(bg_cpio_dir(&c, "banger", 0755), 0);
 	CHECK_INT(bg_cpio_file(&c, "banger/modules", 0644, "a.ko\n", 5), 0);
 	CHECK_INT(bg_cpio_end(&c), 0);
-	CHECK_INT(initrd_write(out, init, mods, &conf, NULL), 0);
+	CHECK_INT(initrd_write(out, -1, init, mods, &conf, NULL), 0);
 	CHECK_INT(fstat(out, &st), 0);
 	CHECK_INT(st.st_size % 512, 0);
 	list = run("{ cpio -t --quiet; cpio -t --quiet; cpio -t --quiet; } < initrd");
@@ -137,7 +137,7 @@ TEST(initrd_without_modules)
 	_close_ int out = open_tmp("initrd"), init = open_tmp("banger-init");
 	_err_ struct bg_err *err = NULL;
 
-	CHECK_INT(initrd_write(out, init, -1, &conf, &err), 0);
-	CHECK_INT(initrd_write(out, -1, -1, &conf, &err), -EBADF);
+	CHECK_INT(initrd_write(out, -1, init, -1, &conf, &err), 0);
+	CHECK_INT(initrd_write(out, -1, -1, -1, &conf, &err), -EBADF);
 	CHECK(strstr(err->message, "initramfs: banger-init"));
 }

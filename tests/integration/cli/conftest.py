@@ -98,6 +98,11 @@ class Home:
             for name in dirs + files:
                 os.chown(os.path.join(top, name), self.uid, self.uid, follow_symlinks=False)
 
+    def file(self, name, text=""):
+        """A file below the home."""
+        with open(os.path.join(self.path, name), "w", encoding="utf-8") as f:
+            f.write(text)
+
     def program(self, name, text):
         """An executable script at a path below the home."""
         path = os.path.join(self.path, name)

@@ -287,3 +287,56 @@ def test_kernel_import_and_deletes(home, fake):
     assert fake.asked("POST", "/v1/kernels/import") == [{"path": home.path + "/linux.deb"}]
     assert home.run("kernel", "delete", "cloud").out == "cloud deleted\n"
     assert home.run("image", "rm", "dev").out == "dev deleted\n"
+
+
+def test_kernel_import_with_modules_and_initrd(home, fake):
+    fake.operation("POST", "/v1/kernels/import", "kernel.import", "x", [done(kernel("cloud"))])
+    for name in ("linux.rpm", "modules.rpm", "initrd"):
+        home.file(name, "")
+    assert home.run("kernel", "import", "linux.rpm", "--modules", "modules.rpm", "--initrd", "initrd").status == 0
+    assert fake.asked("POST", "/v1/kernels/import") == [{
+        "path": home.path + "/linux.rpm", "modules": home.path + "/modules.rpm", "initrd": home.path + "/initrd"}]
+    r = home.run("kernel", "import", "linux.rpm", "--modules", "gone.rpm")
+    assert r.status == 2 and "--modules: gone.rpm: No such file" in r.err
+
+
+def test_image_register_with_a_kernel_of_its_own(home, fake):
+    fake.operation("POST", "/v1/images/register", "image.register", "mine", [done(image("mine"))])
+    for name in ("rootfs.ext4", "vmlinuz", "m.tar", "initrd"):
+        home.file(name, "")
+    r = home.run("image", "register", "--name", "mine", "--rootfs", "rootfs.ext4", "--kernel", "vmlinuz",
+                 "--modules", "m.tar", "--initrd", "initrd")
+    assert r.status == 0, r
+    assert fake.asked("POST", "/v1/images/register") == [{
+        "name": "mine", "rootfs": home.path + "/rootfs.ext4", "kernel_file": home.path + "/vmlinuz",
+        "modules_file": home.path + "/m.tar", "initrd_file": home.path + "/initrd"}]
+
+
+def test_image_promote(home, fake):
+    fake.operation("POST", "/v1/images/mine/promote", "image.promote", "mine",
+                   [done({**image("mine"), "paths": {"rootfs": "/s/rootfs.ext4"}})])
+    r = home.run("image", "promote", "mine")
+    assert r.out == "mine promoted: /s/rootfs.ext4 is a copy of its own\n"
+
+
+def test_image_export(home, fake):
+    result = {"image": "dev", "path": home.path + "/dev.tar.zst", "bytes": 125511853, "sha256": "ab" * 32}
+    fake.operation("POST", "/v1/images/dev/export", "image.export", "dev", [done(result)] * 2)
+    r = home.run("image", "export", "dev", "dev.tar.zst")
+    assert fake.asked("POST", "/v1/images/dev/export") == [{"path": home.path + "/dev.tar.zst"}]
+    assert r.out == f"dev exported to {home.path}/dev.tar.zst, 119M\nsha256 {'ab' * 32}\n"
+    r = home.run("image", "export", "dev", "none/dev.tar.zst")
+    assert r.status == 2 and "none/dev.tar.zst: No such file" in r.err
+    assert "names no file" in home.run("image", "export", "dev", home.path + "/").err
+
+
+def test_image_import_from_file_and_url(home, fake):
+    fake.operation("POST", "/v1/images/import", "image.import", "dev", [done(image("dev"))])
+    home.file("dev.tar.zst", "")
+    r = home.run("image", "import", "dev.tar.zst", "--sha256", "ab" * 32)
+    assert r.out.startswith("dev is made in ")
+    home.run("image", "import", "https://h/x.tar.zst", "--name", "dev")
+    assert fake.asked("POST", "/v1/images/import") == [
+        {"from": home.path + "/dev.tar.zst", "sha256": "ab" * 32}, {"from": "https://h/x.tar.zst", "name": "dev"}]
+    assert "gone: No such file" in home.run("image", "import", "gone").err
+    assert "a URL begins with" in home.run("image", "import", "ftp://h/x").err

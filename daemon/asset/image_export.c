@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * image export: an image with its whole boot set becomes one file where the user wants it. Written
+ * beside it as FILE.part, and named FILE when it is whole. The image and its kernel are only read;
+ * their files are held open, so that they may even be deleted meanwhile.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "daemon/asset/asset.h"
+#include "daemon/asset/bundle.h"
+#include "daemon/engine.h"
+
+struct export_task {
+	struct engine *engine;
+	struct op *op;
+	struct job *job;
+	char *name, *path, *part;
+	json_t *params;
+	int fd[1 + BUNDLE_FDS]; /* the bundle, then its members; -1: the image lacks it */
+	json_t *result;
+};
+
+static void task_free(void *userdata)
+{
+	struct export_task *task = userdata;
+
+	job_free(task->job);
+	for (size_t i = 0; i < ARRAY_SIZE(task->fd); i++)
+		bg_close(task->fd[i]);
+	json_decref(task->params);
+	json_decref(task->result);
+	free(task->name);
+	free(task->path);
+	free(task->part);
+	free(task);
+}
+
+static void on_progress(const json_t *progress, void *userdata)
+{
+	struct export_task *task = userdata;
+
+	asset_show_progress(task->op, progress);
+}
+
+static int name_it(struct export_task *task, const json_t *result, struct bg_err **err)
+{
+	if (renameat2(AT_FDCWD, task->part, AT_FDCWD, task->path, RENAME_NOREPLACE) < 0 &&
+		(errno != EINVAL || rename(task->part, task->path) < 0))
+		return bg_err_sys(err, BG_ERR_IO, errno, "name %s", task->path);
+	task->result = json_pack("{s:s, s:s, s:O, s:O}", "image", task->name, "path", task->path,
+		"bytes", json_object_get(result, "bytes"), "sha256",
+		json_object_get(result, "sha256"));
+	return 0;
+}
+
+static void on_packed(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct export_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	if (!failed)
+		(void)name_it(task, result, &failed);
+	job_free(TAKE_PTR(task->job)); /* err and result go with it */
+	if (failed)
+		op_step_failed(task->op, failed);
+	else
+		op_step_done(task->op);
+}
+
+static int step_pack(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct export_task *task = ctx;
+	int fds[ARRAY_SIZE(task->fd)], r;
+
+	task->op = op;
+	task->fd[0] = open(task->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (task->fd[0] < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "make %s", task->part);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = task->fd[i] < 0 ? task->fd[0] : task->fd[i];
+	r = job_start(task->engine->jobs, JOB_PACK_BUNDLE, TAKE_PTR(task->params), fds,
+		ARRAY_SIZE(fds), on_progress, on_packed, task, &task->job, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+static void step_cancel(struct op *op, void *ctx)
+{
+	struct export_task *task = ctx;
+
+	(void)op;
+	job_free(TAKE_PTR(task->job));
+}
+
+static int undo_pack(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct export_task *task = ctx;
+
+	(void)op;
+	(void)err;
+	(void)unlink(task->part);
+	return 0;
+}
+
+static void finish(struct op *op, void *ctx, const struct bg_err *err)
+{
+	struct export_task *task = ctx;
+
+	if (!err)
+		op_set_result(op, TAKE_PTR(task->result));
+}
+
+static const struct op_step steps[] = {
+	{"pack", "packing the image", false, step_pack, step_cancel, undo_pack},
+};
+
+static const struct op_plan plan = {
+	.kind = "image.export",
+	.steps = steps,
+	.n_steps = ARRAY_SIZE(steps),
+	.finish = finish,
+	.ctx_free = task_free,
+};
+
+/* The members in the order of the worker's descriptors. */
+static int open_members(struct export_task *task, const char *const paths[BUNDLE_FDS],
+	json_t *names, struct bg_err **err)
+{
+	for (size_t i = 0; i < BUNDLE_FDS; i++) {
+		if (!paths[i])
+			continue;
+		task->fd[1 + i] = open(paths[i], O_RDONLY | O_CLOEXEC);
+		if (task->fd[1 + i] < 0)
+			return bg_err_sys(err, BG_ERR_IO, errno, "open %s", paths[i]);
+		json_array_append_new(names, json_string(bundle_member_names[i]));
+	}
+	return 0;
+}
+
+static int collect(struct export_task *task, const struct image_row *image, struct bg_err **err)
+{
+	const char *paths[BUNDLE_FDS] = {image->rootfs, image->work_seed};
+	const struct kernel_row *kernel = NULL;
+	json_t *names = json_array(), *manifest;
+	int r = image->kernel ? kernels_get(task->engine->kernels, image->kernel, &kernel, err) : 0;
+
+	if (kernel) {
+		paths[2] = kernel->path;
+		paths[3] = kernel->modules_cpio;
+		paths[4] = kernel->modules_disk;
+		paths[5] = kernel->initrd;
+	}
+	if (r >= 0)
+		r = open_members(task, paths, names, err);
+	manifest = json_pack("{s:{s:s, s:b, s:s?}}", "image", "name", image->name, "has_sshd",
+		image->has_sshd, "os", image->os);
+	if (kernel)
+		json_object_set_new(manifest, "kernel",
+			json_pack("{s:s, s:i, s:s?}", "format", kernel->format, "modules",
+				(int)kernel->n_modules, "release", kernel->release));
+	task->params = json_pack("{s:o, s:o}", "manifest", manifest, "files", names);
+	return r;
+}
+
+static int check_path(const char *path, struct bg_err **err)
+{
+	struct stat st;
+	int r;
+
+	if (path[0] != '/')
+		return bg_err_set(
+			err, BG_ERR_BAD_REQUEST, EINVAL, "\"%s\" is not an absolute path", path);
+	if (lstat(path, &st) < 0)
+		return 0;
+	r = bg_err_set(err, BG_ERR_EXISTS, EEXIST, "%s is there already", path);
+	bg_err_hint(err, "name another file, or remove that one");
+	return r;
+}
+
+int image_export(struct engine *engine, const char *name, const char *path, struct op **ret,
+	struct bg_err **err)
+{
+	const struct image_row *image;
+	struct export_task *task;
+	int r = images_get(engine->images, name, &image, err);
+
+	if (r >= 0)
+		r = check_path(path, err);
+	if (r < 0)
+		return r;
+	task = calloc(1, sizeof(*task));
+	if (!task)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	task->engine = engine;
+	for (size_t i = 0; i < ARRAY_SIZE(task->fd); i++)
+		task->fd[i] = -1;
+	task->name = strdup(name);
+	task->path = strdup(path);
+	if (!task->name || !task->path || asprintf(&task->part, "%s.part", path) < 0)
+		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (r >= 0)
+		r = collect(task, image, err);
+	if (r < 0) {
+		task_free(task);
+		return r;
+	}
+	return op_start(engine->ops, &plan, name, task, ret, err);
+}
