@@ -33,7 +33,7 @@ static void report_imported(struct cli *cli, const struct job *job)
 	struct job named = *job;
 
 	named.name = render_text(json_object_get(job->op, "result"), "name");
-	report_made(cli, &named);
+	image_report_made(cli, &named);
 }
 
 static void report_deleted(struct cli *cli, const struct job *job)
