@@ -134,6 +134,13 @@ static void go_away(void *userdata)
 	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGKILL), 0);
 }
 
+static bool is_idle(struct world *world, void *userdata)
+{
+	(void)world;
+	(void)userdata;
+	return !vm("a")->op;
+}
+
 TEST(a_vm_that_dies_while_it_grows)
 {
 	struct loop_source *soon = NULL;
@@ -143,6 +150,7 @@ TEST(a_vm_that_dies_while_it_grows)
 	CHECK_INT(loop_add_timer(w.engine.loop, "test", 100000, go_away, NULL, &soon), 0);
 	CHECK_STR(change("a", &(struct vm_change){.disk_mib = 64}), "agent.failed");
 	loop_source_free(soon);
+	world_run(&w, is_idle, NULL); /* what it had is taken away in an operation of its own */
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
