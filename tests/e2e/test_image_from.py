@@ -57,7 +57,7 @@ def test_a_script_makes_an_image(banger, clean, script):
     assert banger.ok("vm", "ssh", VM, "--", "cat /etc/t-from /root/t-from; stat -c %a /usr/local/bin/t-setuid").out \
         == "made\nseed\n4755\n"
     assert banger.ok("vm", "ssh", VM, "--", "ls /var/tmp/banger-build-script || echo gone").out == "gone\n"
-    banger.fails(4, "in use", "image", "delete", NEW)
+    banger.fails(4, "is used by", "image", "delete", NEW)
 
 
 def test_a_step_that_fails_leaves_nothing(banger, clean, script):
