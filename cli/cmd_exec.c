@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* cmd_exec.c: vm exec. The session itself is session.c's. */
+/* cmd_exec.c: vm exec, vm connect. The session itself is session.c's. */
 #include "cli/cmd_exec.h"
 
 #include <stdio.h>
@@ -41,6 +41,31 @@ static int make_env(const struct args *args, const char ***ret, struct bg_err **
 	return 0;
 }
 
+int exec_shell(struct cli *cli, const char *vm, const char *command, struct bg_err **err)
+{
+	const char *const argv[] = {"sh", "-c", command, NULL}, *const none[] = {NULL};
+	static char term[128];
+	const char *env[] = {NULL, NULL};
+	const struct session session = {
+		.vm = vm,
+		.argv = command ? argv : none,
+		.env = env,
+		.tty = !command,
+		.signals = true,
+		.in = STDIN_FILENO,
+		.out = STDOUT_FILENO,
+		.err = STDERR_FILENO,
+	};
+	int status = 0, r;
+
+	if (session.tty && getenv("TERM")) {
+		snprintf(term, sizeof(term), "TERM=%s", getenv("TERM"));
+		env[0] = term;
+	}
+	r = session_run(cli, &session, &status, err);
+	return r < 0 ? r : status;
+}
+
 int vm_exec(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	_free_ const char **env = NULL;
@@ -70,5 +95,26 @@ int vm_exec(struct cli *cli, const struct args *args, struct bg_err **err)
 	session.env = env;
 	if (r >= 0)
 		r = session_run(cli, &session, &status, err);
+	return r < 0 ? r : status;
+}
+
+int vm_connect(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *port = args->positional[1];
+	const char *const argv[] = {port, NULL};
+	const struct session session = {
+		.vm = args->positional[0],
+		.kind = "connect",
+		.argv = argv,
+		.in = STDIN_FILENO,
+		.out = STDOUT_FILENO,
+		.err = STDERR_FILENO,
+	};
+	unsigned long n = strspn(port, "0123456789") == strlen(port) ? strtoul(port, NULL, 10) : 0;
+	int status = 0, r;
+
+	if (n == 0 || n > UINT16_MAX)
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "\"%.20s\" is no TCP port", port);
+	r = session_run(cli, &session, &status, err);
 	return r < 0 ? r : status;
 }

@@ -3,7 +3,9 @@
  * cmd_vm.c: the commands about VMs that are one call or one operation: create,
  * list, show; and the rows of all others, which are in cmd_vm_many.c and cmd_vm_io.c.
  */
+#include "cli/cmd_cp.h"
 #include "cli/cmd_exec.h"
+#include "cli/cmd_stats.h"
 #include "cli/cmd_vm_io.h"
 #include "cli/cmd_vm_many.h"
 #include "cli/vm_body.h"
@@ -312,6 +314,11 @@ static const struct flag set_flags[] = {
 	FLAG_TIMING,
 	FLAG_END,
 };
+static const struct flag stats_flags[] = {
+	{"--watch", NULL, ARG_NONE, "again every 2 seconds, until Ctrl-C"},
+	FLAG_JSON,
+	FLAG_END,
+};
 static const struct flag logs_flags[] = {
 	{"--follow", NULL, ARG_NONE, "go on printing what comes, until Ctrl-C", 'f'},
 	{"--tail", "LINES", ARG_NUMBER, "only the last ones of what is there", 'n'},
@@ -447,6 +454,50 @@ const struct command vm_commands[] = {
 			   "banger vm exec web -- sha256sum < big.iso\n"
 			   "banger vm exec web -t -u postgres -w /srv -- psql",
 		.run = vm_exec},
+	{.path = "vm cp",
+		.kind = ARG_FILE,
+		.min_args = 2,
+		.max_args = 2,
+		.flags = no_flags,
+		.usage = "SRC DST",
+		.summary = "copy files and folders into a VM, or out of it",
+		.details =
+			"One of the two is NAME:PATH; a path there that does not begin with / is "
+			"below /root. Folders go whole, with modes, times, links and holes; "
+			"what is yours becomes root's. - is a tar stream on standard input or "
+			"output. Nothing is written beside DST, whatever the VM sends.",
+		.example = "banger vm cp site.conf web:/etc/nginx/\n"
+			   "banger vm cp web:/var/log ./web-log\n"
+			   "tar c src | banger vm cp - web:/srv",
+		.run = vm_cp},
+	{.path = "vm ports",
+		.kind = ARG_VM,
+		.min_args = 1,
+		.max_args = 1,
+		.flags = print_flags,
+		.usage = "NAME",
+		.summary = "list what listens in a VM, with the processes",
+		.example = "banger vm ports web",
+		.run = vm_ports},
+	{.path = "vm stats",
+		.kind = ARG_VM,
+		.min_args = 1,
+		.max_args = 1,
+		.flags = stats_flags,
+		.usage = "NAME",
+		.summary = "what a VM uses, of the host and inside",
+		.example = "banger vm stats --watch web",
+		.run = vm_stats},
+	{.path = "vm connect",
+		.kind = ARG_TEXT,
+		.min_args = 2,
+		.max_args = 2,
+		.flags = no_flags,
+		.usage = "NAME PORT",
+		.summary = "join input and output with a TCP port in a VM",
+		.details = "The port is one of the VM's own loopback. Fit for ssh's ProxyCommand.",
+		.example = "ssh -o ProxyCommand='banger vm connect web 22' root@web",
+		.run = vm_connect},
 	{.path = "vm ssh",
 		.kind = ARG_VM,
 		.min_args = 1,

@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 
 #include "cli/client.h"
+#include "cli/cmd_exec.h"
 #include "cli/console.h"
+#include "cli/ssh_way.h"
 #include "common/fd.h"
 #include "common/json.h"
 
@@ -196,14 +198,21 @@ static char *formatted(const char *fmt, ...)
 	return text;
 }
 
-static void build_call(struct ssh_call *c, const char *name, const json_t *vm, char **rest)
+static int ssh_port(const json_t *ssh)
+{
+	int64_t port = render_int(ssh, "port");
+
+	return port > 0 && port <= UINT16_MAX ? (int)port : 22;
+}
+
+static void build_call(
+	struct ssh_call *c, const char *name, const json_t *vm, char **rest, bool by_agent)
 {
 	static const char *const options[] = {"StrictHostKeyChecking=yes", "IdentitiesOnly=yes",
 		"PasswordAuthentication=no", "KbdInteractiveAuthentication=no",
 		"GlobalKnownHostsFile=/dev/null"};
 	const json_t *ssh = json_object_get(vm, "ssh");
 	const char *user = render_text(ssh, "user");
-	int64_t port = render_int(ssh, "port");
 
 	add(c, "ssh");
 	add(c, "-o");
@@ -217,7 +226,11 @@ static void build_call(struct ssh_call *c, const char *name, const json_t *vm, c
 		add(c, options[i]);
 	}
 	add(c, "-p");
-	add_owned(c, formatted("%d", port > 0 && port < 65536 ? (int)port : 22));
+	add_owned(c, formatted("%d", ssh_port(ssh)));
+	if (by_agent) {
+		add(c, "-o");
+		add_owned(c, ssh_way_proxy(name, ssh_port(ssh)));
+	}
 	add(c, "-l");
 	add_owned(c, strdup(*user ? user : "root"));
 	add(c, "--");
@@ -299,12 +312,43 @@ static void remind(struct cli *cli, const char *name)
 	fprintf(cli->err.file, "%s still runs; `banger vm stop %s` stops it\n", name, name);
 }
 
+/* Says which way it is when it is not the usual one. */
+static enum ssh_way find_way(struct cli *cli, const char *name, const json_t *vm)
+{
+	const json_t *ssh = json_object_get(vm, "ssh");
+	const char *address = render_text(vm, "address");
+	enum ssh_way way = ssh_way_find(cli, name, address, ssh_port(ssh));
+
+	if (way == SSH_WAY_AGENT)
+		fprintf(cli->err.file, "%s does not answer at %s: ssh goes through its agent\n",
+			name, address);
+	else if (way == SSH_WAY_SHELL)
+		fprintf(cli->err.file,
+			"no ssh server answers in %s: a shell of its agent instead\n", name);
+	return way;
+}
+
+static int agent_shell(struct cli *cli, const char *name, char **rest, struct bg_err **err)
+{
+	bool interactive = !rest || !rest[0];
+	_free_ char *command = interactive ? NULL : remote_command(rest);
+	int r;
+
+	if (!interactive && !command)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = exec_shell(cli, name, command, err);
+	if (r >= 0 && interactive)
+		remind(cli, name);
+	return r;
+}
+
 int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	const char *name = args->positional[0];
 	bool interactive = !args->rest || !args->rest[0];
 	struct ssh_call call = {.count = 0};
 	_json_ json_t *vm = NULL;
+	enum ssh_way way;
 	int r;
 
 	r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, name, NULL, &vm, err);
@@ -312,7 +356,10 @@ int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
 		r = vm_check_reachable(name, vm, err);
 	if (r < 0)
 		return r;
-	build_call(&call, name, vm, args->rest);
+	way = find_way(cli, name, vm);
+	if (way == SSH_WAY_SHELL)
+		return agent_shell(cli, name, args->rest, err);
+	build_call(&call, name, vm, args->rest, way == SSH_WAY_AGENT);
 	if (!interactive) {
 		execvp(call.argv[0], call.argv);
 		r = no_ssh(errno, err);

@@ -42,13 +42,15 @@ struct run {
 	const struct session *session;
 	struct bg_http *http;
 	int conn, signals;
-	bool in_open, in_file;
+	bool in_open;
 	uint32_t window; /* bytes of input that may be sent */
 	struct sink sinks[BG_AGENT_SUBS];
 	bool mute; /* the daemon takes nothing more */
 	bool done, interrupted;
 	int error, status;
 	uint64_t deadline_ms;
+	struct bg_buf *collect; /* NULL: output goes to its descriptor */
+	size_t collect_max;
 	struct bg_agent_reader reader; /* last: large */
 };
 
@@ -180,6 +182,17 @@ static void give_credit(struct run *run, unsigned sub)
 	send_number(run, BG_AGENT_CREDIT, sub, credit);
 }
 
+/* Of a collected output: what came is kept, up to the bound. */
+static int collect(struct run *run, const struct bg_agent_frame *f, struct bg_err **err)
+{
+	struct bg_buf *text = run->collect;
+	size_t len = BG_MIN((size_t)f->len, run->collect_max - text->len);
+
+	if (bg_buf_append(text, f->payload, len) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return 0;
+}
+
 /* Nobody reads what we write: the command is told the same way, by a closed pipe. */
 static void sink_broken(struct run *run, unsigned sub)
 {
@@ -221,7 +234,7 @@ static int on_data(struct run *run, const struct bg_agent_frame *f, struct bg_er
 	if (sink->fd < 0) {
 		sink->credit += f->len;
 		give_credit(run, f->sub);
-		return 0;
+		return run->collect && f->sub == BG_AGENT_OUT ? collect(run, f, err) : 0;
 	}
 	bg_buf_drop(&sink->buf, sink->written);
 	sink->written = 0;
@@ -454,28 +467,24 @@ static void run_init(struct run *run, const struct session *session)
 	run->window = BG_AGENT_WINDOW;
 	run->in_open = session->in >= 0;
 	for (unsigned i = 1; i < BG_AGENT_SUBS; i++)
-		run->sinks[i] = (struct sink){.fd = fds[i], .file = is_file(fds[i])};
+		run->sinks[i] =
+			(struct sink){.fd = fds[i], .file = is_file(fds[i]) || session->out_blocks};
 	if (session->timeout_s)
 		run->deadline_ms = now_ms() + (uint64_t)session->timeout_s * 1000 + LATE_MS;
 	bg_agent_reader_plain(&run->reader, BG_AGENT_END_HOST);
 }
 
-int session_run(
-	struct cli *cli, const struct session *session, int *ret_status, struct bg_err **err)
+static int run_and_free(struct cli *cli, struct run *run, int *ret_status, struct bg_err **err)
 {
 	static const int passed[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, old_pipe;
-	_free_ struct run *run = malloc(sizeof(*run));
 	sigset_t set, old;
 	int r;
 
-	if (!run)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	run_init(run, session);
 	(void)sigemptyset(&set);
-	for (size_t i = 0; session->signals && i < ARRAY_SIZE(passed); i++)
+	for (size_t i = 0; run->session->signals && i < ARRAY_SIZE(passed); i++)
 		(void)sigaddset(&set, passed[i]);
-	if (session->tty)
+	if (run->session->tty)
 		(void)sigaddset(&set, SIGWINCH);
 	(void)sigprocmask(SIG_BLOCK, &set, &old);
 	(void)sigaction(SIGPIPE, &ignore, &old_pipe);
@@ -485,5 +494,39 @@ int session_run(
 	bg_http_free(run->http);
 	for (unsigned i = 1; i < BG_AGENT_SUBS; i++)
 		bg_buf_done(&run->sinks[i].buf);
+	return r;
+}
+
+int session_run(
+	struct cli *cli, const struct session *session, int *ret_status, struct bg_err **err)
+{
+	_free_ struct run *run = malloc(sizeof(*run));
+
+	if (!run)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	run_init(run, session);
+	return run_and_free(cli, run, ret_status, err);
+}
+
+int session_text(struct cli *cli, const struct session *session, size_t max, int *ret_status,
+	char **ret, struct bg_err **err)
+{
+	struct session mine = *session;
+	_free_ struct run *run = malloc(sizeof(*run));
+	struct bg_buf text = {0};
+	int r;
+
+	if (!run)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	mine.in = mine.out = mine.err = -1;
+	run_init(run, &mine);
+	run->collect = &text;
+	run->collect_max = max;
+	r = run_and_free(cli, run, ret_status, err);
+	if (r >= 0 && bg_buf_append(&text, "", 1) < 0)
+		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (r >= 0)
+		*ret = TAKE_PTR(text.data);
+	bg_buf_done(&text);
 	return r;
 }

@@ -69,8 +69,14 @@ enum { BG_AGENT_IN = 0, BG_AGENT_OUT = 1, BG_AGENT_ERR = 2, BG_AGENT_SUBS = 3 };
 
 /* What runs: the command, or a part of the agent itself in a process of its own. */
 enum bg_agent_kind {
-	BG_AGENT_K_RUN = 0, /* argv; none: the user's login shell */
+	BG_AGENT_K_RUN = 0,	   /* argv; none: the user's login shell */
 	BG_AGENT_K_GROW = 1, /* argv in threes: block device ("vda"), where it is mounted, bytes it has now or soon */
+	BG_AGENT_K_PACK = 2,	   /* argv[0]: a tree, as tar on its output */
+	BG_AGENT_K_UNPACK = 3,	   /* argv[0]: where the tar on its input goes to */
+	BG_AGENT_K_UNPACK_INTO = 4, /* the same, into a folder that is there */
+	BG_AGENT_K_CONNECT = 5,	   /* argv[0]: a TCP port of the guest's loopback, joined with its streams */
+	BG_AGENT_K_PORTS = 6,	   /* a line for each listening socket: protocol, address, port, pid, name */
+	BG_AGENT_K_STATS = 7,	   /* lines of a name and a number */
 	BG_AGENT_K_MAX_
 };
 

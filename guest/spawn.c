@@ -11,12 +11,12 @@
 #include <sys/stat.h>
 
 #include "common/fd.h"
-#include "guest/grow.h"
+#include "guest/applet.h"
 #include "guest/users.h"
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-enum { PIPE_WANTED = 256 * 1024, ENV_DEFAULTS = 5, TTY_GID = 5 };
+enum { PIPE_WANTED = 256 * 1024, ENV_DEFAULTS = 5, TTY_GID = 5, FDS_MAX = 1024 };
 
 /* Ends of the three streams; theirs are the child's. */
 struct ends {
@@ -118,6 +118,15 @@ static void take_streams(const struct ends *e, bool tty, const struct user *user
 		give_up(SPAWN_FAILED, "terminal", errno);
 }
 
+/* Without an exec nothing does that: our own copies of the pipes' other ends would keep them open.
+ */
+static void close_others(void)
+{
+	if (close_range(STDERR_FILENO + 1, ~0U, 0) < 0)
+		for (int fd = STDERR_FILENO + 1; fd < FDS_MAX; fd++)
+			(void)close(fd);
+}
+
 static void become_user(const struct user *user)
 {
 	if (setgroups(user->n_groups, user->groups) < 0 || setgid(user->gid) < 0 ||
@@ -202,8 +211,10 @@ static _noreturn_ void child(const struct bg_exec *x, const struct ends *e)
 	}
 	become_user(&user);
 	enter_folder(x->workdir, &user);
-	if (x->kind == BG_AGENT_K_GROW)
-		_exit(grow_live(x->argv));
+	if (x->kind != BG_AGENT_K_RUN) {
+		close_others();
+		_exit(applet_run(x));
+	}
 	run_command(x, &user);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* POST /v1/vms/{name}/exec: the body into a request for the agent; the session is exec_relay.c's.
  */
+#include <assert.h>
+
 #include "common/agent_exec.h"
 #include "common/json.h"
 #include "daemon/api/api.h"
@@ -12,7 +14,16 @@
 static const char *const exec_fields[] = {
 	"kind", "argv", "env", "user", "workdir", "tty", "rows", "cols", "timeout_ms", NULL};
 
-static const char *const kinds[] = {[BG_AGENT_K_RUN] = "run"};
+static const char *const kinds[] = {
+	[BG_AGENT_K_RUN] = "run",
+	[BG_AGENT_K_PACK] = "pack",
+	[BG_AGENT_K_UNPACK] = "unpack",
+	[BG_AGENT_K_UNPACK_INTO] = "unpack-into",
+	[BG_AGENT_K_CONNECT] = "connect",
+	[BG_AGENT_K_PORTS] = "ports",
+	[BG_AGENT_K_STATS] = "stats",
+};
+static_assert(ARRAY_SIZE(kinds) == BG_AGENT_K_MAX_, "one word per kind");
 
 /* A list of strings; *ret is the caller's, what it points to the body's. */
 static int take_list(const json_t *body, const char *key, const char ***ret, struct bg_err **err)

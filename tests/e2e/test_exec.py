@@ -102,9 +102,9 @@ def test_what_does_not_start(guest, flags, cmd, status, text):
 
 def test_timeout_ends_it(guest):
     began = time.monotonic()
-    done = guest.run("sh", "-c", "echo begun; sleep 3111", flags=("--timeout", "1"))
-    assert done.returncode == 124 and done.stdout == b"begun\n" and b"did not end within 1 s" in done.stderr
-    assert time.monotonic() - began < 20
+    done = guest.run("sh", "-c", "echo begun; sleep 3111", flags=("--timeout", "5"))
+    assert done.returncode == 124 and done.stdout == b"begun\n" and b"did not end within 5 s" in done.stderr
+    assert time.monotonic() - began < 60
     assert guest.count("sleep 311[1]") == 0
 
 
@@ -159,7 +159,7 @@ def test_terminal(guest):
 
 def test_interrupt_key_of_a_terminal(guest):
     master, slave = pty.openpty()
-    process = guest.popen("sh", "-c", "echo ready; sleep 3444", flags=("-t",), stdin=slave, stdout=slave, stderr=slave)
+    process = guest.popen("sh", "-c", "echo ready; exec sleep 3444", flags=("-t",), stdin=slave, stdout=slave, stderr=slave)
     read_until(master, b"ready")
     os.write(master, b"\x03")
     assert process.wait(20) == 128 + signal.SIGINT

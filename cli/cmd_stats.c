@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * cmd_stats.c: what a VM listens on and what it uses. The guest's part comes from its agent as
+ * lines of text, which are taken as untrusted; the host's part is what /proc says of the VMM, which
+ * is the user's own process, and the room that its disks take.
+ */
+#include "cli/cmd_stats.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "cli/session.h"
+#include "common/fd.h"
+#include "common/json.h"
+#include "common/size.h"
+
+enum { TEXT_MAX = 256 * 1024, SAMPLE_MS = 500, WATCH_MS = 2000 };
+
+static int ask_guest(
+	struct cli *cli, const char *vm, const char *kind, char **ret, struct bg_err **err)
+{
+	const struct session session = {.vm = vm, .kind = kind, .timeout_s = 30};
+	int status = 0;
+	int r = session_text(cli, &session, TEXT_MAX, &status, ret, err);
+
+	if (r >= 0 && status != 0) {
+		free(TAKE_PTR(*ret));
+		r = bg_err_set(err, BG_ERR_AGENT, EIO, "the agent in %s could not tell (status %d)",
+			vm, status);
+	}
+	return r;
+}
+
+/* "tcp 0.0.0.0 22 95 sshd"; NULL for a line that is none. */
+static json_t *port_record(const char *line)
+{
+	char proto[8], address[64], name[64] = "";
+	int port = 0, pid = 0;
+
+	if (sscanf(line, "%7s %63s %d %d %63[^\n]", proto, address, &port, &pid, name) < 4)
+		return NULL;
+	return json_pack("{s:o, s:o, s:i, s:o, s:o}", "protocol", bg_json_str(proto), "address",
+		bg_json_str(address), "port", port, "pid", pid ? json_integer(pid) : json_null(),
+		"process", *name ? bg_json_str(name) : json_null());
+}
+
+static json_t *port_list(char *text)
+{
+	json_t *list = json_array();
+	char *save = NULL;
+
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		json_t *record = port_record(line);
+
+		if (record)
+			json_array_append_new(list, record);
+	}
+	return list;
+}
+
+static void print_ports(struct cli *cli, const json_t *list)
+{
+	static const struct column columns[] = {{.title = "PROTOCOL"},
+		{.title = "ADDRESS", .min = 10}, {.title = "PORT", .right = true},
+		{.title = "PROCESS", .min = 8}, {.title = "PID", .right = true, .drop = 1}};
+	_unref_(table) struct table *t = table_new(columns, ARRAY_SIZE(columns));
+	const json_t *port;
+	char pid[16];
+	size_t i;
+
+	json_array_foreach (list, i, port) {
+		snprintf(pid, sizeof(pid), "%lld", (long long)render_int(port, "pid"));
+		table_cell(t, STYLE_PLAIN, "%s", render_text(port, "protocol"));
+		table_cell(t, STYLE_PLAIN, "%s", render_text(port, "address"));
+		table_cell(t, STYLE_BOLD, "%lld", (long long)render_int(port, "port"));
+		table_cell(t, STYLE_PLAIN, "%s", render_text(port, "process"));
+		table_cell(t, STYLE_DIM, "%s", render_int(port, "pid") ? pid : "");
+	}
+	if (json_array_size(list) > 0)
+		table_print(t, &cli->out);
+	else
+		fprintf(cli->err.file, "Nothing listens there.\n");
+}
+
+int vm_ports(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_free_ char *text = NULL;
+	_json_ json_t *list = NULL;
+	int r = ask_guest(cli, args->positional[0], "ports", &text, err);
+
+	if (r < 0)
+		return r;
+	list = port_list(text);
+	if (cli->json)
+		render_json(&cli->out, list);
+	else
+		print_ports(cli, list);
+	return BG_EXIT_OK;
+}
+
+/* CPU time of the VMM so far, and when that was. */
+struct sample {
+	double cpu_s, at_s;
+};
+
+static double now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* proc(5): fields 14 and 15 after a name in brackets. */
+static bool take_sample(int64_t pid, struct sample *ret)
+{
+	_free_ char *text = NULL;
+	unsigned long user, system;
+	const char *rest;
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
+	if (bg_read_file_at(AT_FDCWD, path, 4096, &text, NULL) < 0)
+		return false;
+	rest = strrchr(text, ')');
+	if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+			     &system) != 2)
+		return false;
+	*ret = (struct sample){(double)(user + system) / (double)sysconf(_SC_CLK_TCK), now_s()};
+	return true;
+}
+
+static int64_t resident_bytes(int64_t pid)
+{
+	_free_ char *text = NULL;
+	long long pages = 0;
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/%lld/statm", (long long)pid);
+	if (bg_read_file_at(AT_FDCWD, path, 4096, &text, NULL) < 0 ||
+		sscanf(text, "%*d %lld", &pages) != 1)
+		return 0;
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+static int64_t disk_bytes(const json_t *vm)
+{
+	static const char *const keys[] = {"disk", "work"};
+	const json_t *paths = json_object_get(vm, "paths");
+	struct stat st;
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (stat(render_text(paths, keys[i]), &st) >= 0)
+			sum += (int64_t)st.st_blocks * 512;
+	return sum;
+}
+
+static json_t *host_record(const json_t *vm, const struct sample *first)
+{
+	int64_t pid = render_int(vm, "pid");
+	struct sample last;
+	double percent = 0;
+
+	if (take_sample(pid, &last) && last.at_s > first->at_s)
+		percent = 100 * (last.cpu_s - first->cpu_s) / (last.at_s - first->at_s);
+	return json_pack("{s:f, s:f, s:I, s:I}", "cpu_percent", percent, "cpu_seconds", last.cpu_s,
+		"memory_bytes", (json_int_t)resident_bytes(pid), "disk_bytes",
+		(json_int_t)disk_bytes(vm));
+}
+
+static json_t *guest_record(char *text)
+{
+	json_t *record = json_object();
+	char *save = NULL;
+
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char name[48];
+		long long value;
+
+		if (sscanf(line, "%47[a-z0-9_] %lld", name, &value) == 2)
+			json_object_set_new(record, name, json_integer(value));
+	}
+	return record;
+}
+
+static void of_total(const struct term *t, const char *label, uint64_t used_kib, uint64_t total_kib)
+{
+	char used[BG_SIZE_TEXT], total[BG_SIZE_TEXT];
+
+	if (total_kib)
+		render_field(t, label, STYLE_PLAIN, "%s of %s (%d %%)",
+			bg_size_print_mib(used_kib / 1024, used),
+			bg_size_print_mib(total_kib / 1024, total),
+			(int)(100 * used_kib / total_kib));
+}
+
+static uint64_t number(const json_t *record, const char *key)
+{
+	return (uint64_t)BG_MAX(render_int(record, key), (int64_t)0);
+}
+
+static void print_stats(struct cli *cli, const json_t *stats)
+{
+	const json_t *host = json_object_get(stats, "host"),
+		     *guest = json_object_get(stats, "guest");
+	const struct term *t = &cli->out;
+	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], up[DURATION_TEXT];
+	uint64_t total = number(guest, "memory_total_kib");
+
+	render_field(t, "name", STYLE_BOLD, "%s", render_text(stats, "name"));
+	render_field(t, "host cpu", STYLE_PLAIN, "%.0f %%",
+		json_number_value(json_object_get(host, "cpu_percent")));
+	render_field(t, "host memory", STYLE_PLAIN, "%s",
+		bg_size_print_mib(number(host, "memory_bytes") / MIB, memory));
+	render_field(t, "host disk", STYLE_PLAIN, "%s",
+		bg_size_print_mib(number(host, "disk_bytes") / MIB, disk));
+	render_field(t, "load", STYLE_PLAIN, "%.2f  %.2f  %.2f",
+		(double)number(guest, "load1_milli") / 1000,
+		(double)number(guest, "load5_milli") / 1000,
+		(double)number(guest, "load15_milli") / 1000);
+	of_total(t, "memory", total - BG_MIN(total, number(guest, "memory_available_kib")), total);
+	of_total(t, "disk /", number(guest, "disk_used_bytes") / 1024,
+		number(guest, "disk_total_bytes") / 1024);
+	of_total(t, "disk /root", number(guest, "work_used_bytes") / 1024,
+		number(guest, "work_total_bytes") / 1024);
+	render_field(t, "processes", STYLE_PLAIN, "%llu",
+		(unsigned long long)number(guest, "processes"));
+	render_field(
+		t, "up", STYLE_PLAIN, "%s", render_age((int64_t)number(guest, "uptime_s"), up));
+}
+
+static int one_round(struct cli *cli, const char *name, struct sample *sample, struct bg_err **err)
+{
+	_json_ json_t *vm = NULL, *stats = NULL;
+	_free_ char *text = NULL;
+	int r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, name, NULL, &vm, err);
+
+	if (r >= 0 && sample->at_s <= 0) {
+		(void)take_sample(render_int(vm, "pid"), sample);
+		(void)poll(NULL, 0, SAMPLE_MS);
+	}
+	if (r >= 0)
+		r = ask_guest(cli, name, "stats", &text, err);
+	if (r < 0)
+		return r;
+	stats = json_pack("{s:s, s:o, s:o}", "name", name, "host", host_record(vm, sample), "guest",
+		guest_record(text));
+	(void)take_sample(render_int(vm, "pid"), sample);
+	if (cli->json)
+		render_json(&cli->out, stats);
+	else
+		print_stats(cli, stats);
+	fflush(cli->out.file);
+	return 0;
+}
+
+/* On a terminal each round is drawn over the last one. */
+int vm_stats(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	bool watch = args_has(args, "--watch");
+	struct sample sample = {0};
+	int r;
+
+	do {
+		if (watch && cli->out.tty && !cli->json)
+			fputs("\033[H\033[2J", cli->out.file);
+		r = one_round(cli, args->positional[0], &sample, err);
+		if (r >= 0 && watch)
+			(void)poll(NULL, 0, WATCH_MS);
+	} while (r >= 0 && watch && !ferror(cli->out.file));
+	return r < 0 ? r : BG_EXIT_OK;
+}
