@@ -24,7 +24,7 @@
 #include "guest/watch.h"
 
 enum {
-	PORT_TIMEOUT_MS = 20000,
+	PORT_TIMEOUT_MS = 120000, /* without its port the agent is deaf for this whole boot */
 	STALL_MS = 100, /* silence in the middle of a frame before it is looked into */
 };
 
