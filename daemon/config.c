@@ -343,5 +343,6 @@ void config_free(struct config *config)
 	free(config->ssh_key_path);
 	free(config->default_image_name);
 	free(config->dns);
+	free(config->insecure_registries);
 	free(config);
 }

@@ -80,9 +80,9 @@ const char *const store_migrations[] = {
 	"ALTER TABLE vm ADD COLUMN publish TEXT;",
 	/* 5 */
 	"ALTER TABLE vm ADD COLUMN with_init INTEGER NOT NULL DEFAULT 0;",
-	/* 6 */
-	"ALTER TABLE kernel ADD COLUMN initrd TEXT;"
-	"ALTER TABLE image ADD COLUMN owns_kernel INTEGER NOT NULL DEFAULT 0;",
+	/* 6; in brackets, as clang takes two strings in a list for a forgotten comma */
+	("ALTER TABLE kernel ADD COLUMN initrd TEXT;"
+	 "ALTER TABLE image ADD COLUMN owns_kernel INTEGER NOT NULL DEFAULT 0;"),
 };
 const unsigned store_n_migrations = ARRAY_SIZE(store_migrations);
 

@@ -48,6 +48,7 @@ TEST(short_and_missing_logs_are_left_alone)
 	_free_ char *path = path_of("log"), *none = path_of("none");
 	_close_ int fd = write_lines(path);
 
+	CHECK(fd >= 0);
 	CHECK_INT(logfile_bound(none, MAX, KEEP), 0);
 	CHECK_INT(logfile_bound(path, UINT64_C(1) << 30, KEEP), 0);
 	CHECK(on_disk(path) >= (uint64_t)LINES * LINE);
