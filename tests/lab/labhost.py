@@ -80,6 +80,8 @@ class Dev(HostUser):
     def banger(self, *args, status=0, timeout=BOOT_S + 20):
         """What the command printed; it must end with that status."""
         out = self.run(["banger", *args], timeout=timeout, capture_output=True, text=True)
+        if out.returncode != status and args[0] == "vm" and args[1] in ("create", "start", "restart"):
+            print(self.run(["banger", "vm", "logs", "--tail", "60", args[2]], timeout=timeout, capture_output=True, text=True).stdout)
         assert out.returncode == status, f"banger {args}: status {out.returncode}\n{out.stdout}\n{out.stderr}"
         return out.stdout
 
