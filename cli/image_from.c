@@ -31,6 +31,7 @@ enum { STEP_ARGS_MAX = 520 };
 /* Docker as the distribution has it, with compose; it starts with the guest. */
 #define DOCKER                                                                                     \
 	"if command -v apt-get >/dev/null; then set -- docker.io docker-compose iptables "         \
+	"apparmor "                                                                                \
 	"apparmor\n"                                                                               \
 	"elif command -v apk >/dev/null; then set -- docker docker-cli-compose\n"                  \
 	"elif command -v dnf >/dev/null; then set -- moby-engine docker-compose\n"                 \
