@@ -231,6 +231,23 @@ static int full_source(const char *ref, char **ret, struct bg_err **err)
 	return *ret ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 }
 
+static int pull_from_catalog(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *wanted = args->positional[0], *name = args_value(args, "--name");
+	json_t *body;
+	int r = bg_name_check("image", wanted, err);
+
+	if (r >= 0 && (args_has(args, "--size") || args_has(args, "--kernel-ref")))
+		r = bg_err_set(err, BG_ERR_USAGE, EINVAL,
+			"an image of a catalog has its size and its kernel");
+	if (r < 0)
+		return r;
+	body = json_pack("{s:s}", "catalog", wanted);
+	set_text(body, "name", name);
+	return job_run_one(
+		cli, "pull image", name ? name : wanted, ROUTE_IMAGE_IMPORT, body, report_imported);
+}
+
 static int image_pull(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	const char *ref = args->positional[0], *name = args_value(args, "--name");
@@ -239,6 +256,8 @@ static int image_pull(struct cli *cli, const struct args *args, struct bg_err **
 	uint64_t size = 0;
 	int r = name ? bg_name_check("image", name, err) : 0;
 
+	if (r >= 0 && args_has(args, "--catalog"))
+		return pull_from_catalog(cli, args, err);
 	if (r >= 0)
 		r = args_size_mib(args, "--size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &size, err);
 	if (r >= 0)
@@ -504,6 +523,7 @@ static const struct flag build_flags[] = {
 	FLAG_END,
 };
 static const struct flag pull_flags[] = {
+	{"--catalog", NULL, ARG_NONE, "REFERENCE is a name in the catalogs of config.toml"},
 	{"--name", "NAME", ARG_NEW, "the image's name; without, the last word of the reference"},
 	{"--kernel-ref", "NAME", ARG_KERNEL, "the kernel its VMs boot"},
 	{"--size", "SIZE", ARG_SIZE, "of the file system; VMs may have larger ones"},
@@ -552,17 +572,19 @@ const struct command image_commands[] = {
 		.max_args = 1,
 		.flags = pull_flags,
 		.usage = "REFERENCE",
-		.summary = "make an image of a container image in a registry",
+		.summary =
+			"get an image from a container registry or a catalog",
 		.details =
 			"REFERENCE is [HOST[:PORT]/]NAME[:TAG][@sha256:...]; without a host it is "
 			"Docker Hub's. Credentials are those of `podman login` or `docker login`. "
 			"Layers are kept for the next pull; one that was interrupted goes on where "
 			"it ended. Images on disk: oci:DIR[:TAG] is an OCI layout, "
 			"docker-archive:FILE[:NAME:TAG] what `docker save` wrote.",
-		.example =
-			"banger image pull debian:12 --name bookworm\n"
-			"banger image pull localhost:5000/team/dev\n"
-			"docker save team/dev >dev.tar && banger image pull docker-archive:dev.tar",
+		.example = "banger image pull debian:12 --name bookworm\n"
+			   "banger image pull localhost:5000/team/dev\n"
+			   "docker save team/dev >dev.tar && banger image pull "
+			   "docker-archive:dev.tar\n"
+			   "banger image pull --catalog debian-dev",
 		.run = image_pull},
 	{.path = "image prune",
 		.flags = print_flags,

@@ -62,6 +62,22 @@ static int kernel_import(struct cli *cli, const struct args *args, struct bg_err
 		report_imported);
 }
 
+static int kernel_pull(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *wanted = args->positional[0], *name = args_value(args, "--name");
+	json_t *body;
+	int r = bg_name_check("kernel", wanted, err);
+
+	if (r >= 0 && name)
+		r = bg_name_check("kernel", name, err);
+	if (r < 0)
+		return r;
+	body = json_pack("{s:s}", "catalog", wanted);
+	if (name)
+		json_object_set_new(body, "name", json_string(name));
+	return job_run_one(cli, "pull kernel", wanted, ROUTE_KERNEL_PULL, body, report_imported);
+}
+
 static int kernel_delete(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	return job_run_one(cli, "delete kernel", args->positional[0], ROUTE_KERNEL_DELETE, NULL,
@@ -157,6 +173,13 @@ static const struct flag import_flags[] = {
 	FLAG_END,
 };
 
+static const struct flag pull_flags[] = {
+	{"--name", "NAME", ARG_NEW, "its name here; by default the catalog's"},
+	FLAG_JSON,
+	FLAG_TIMING,
+	FLAG_END,
+};
+
 const struct command kernel_commands[] = {
 	{.path = "kernel import",
 		.kind = ARG_FILE,
@@ -171,6 +194,17 @@ const struct command kernel_commands[] = {
 		.example = "apt download linux-image-cloud-amd64\n"
 			   "banger kernel import ./linux-image-*.deb --name cloud",
 		.run = kernel_import},
+	{.path = "kernel pull",
+		.kind = ARG_TEXT,
+		.min_args = 1,
+		.max_args = 1,
+		.flags = pull_flags,
+		.usage = "NAME",
+		.summary = "fetch a kernel that a catalog has",
+		.details = "Catalogs are named in config.toml: catalogs = \"URL URL…\". What was "
+			   "fetched must have the sha256 that its catalog says.",
+		.example = "banger kernel pull generic",
+		.run = kernel_pull},
 	{.path = "kernel list",
 		.alias = "kernel ls",
 		.flags = print_flags,

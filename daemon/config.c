@@ -20,6 +20,7 @@ enum kind {
 	KIND_NAME,
 	KIND_RESOLVER,
 	KIND_HOSTS,
+	KIND_URLS,
 	KIND_VCPUS,
 	KIND_SECONDS,
 	KIND_TAPS,
@@ -167,6 +168,22 @@ static int set_hosts(const struct load *l, const struct key *key, const char *te
 	return set_string(l, key, text);
 }
 
+static int set_urls(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	_free_ char *copy = strdup(text);
+	char *state = NULL;
+
+	if (!copy)
+		return bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	for (char *url = strtok_r(copy, " ", &state); url; url = strtok_r(NULL, " ", &state))
+		if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0 &&
+			strncmp(url, "file:///", 8) != 0)
+			return bad(l, line,
+				"write URLs of http, https or file, with spaces between",
+				"%s: \"%.200s\" is no URL", key->name, url);
+	return set_string(l, key, text);
+}
+
 static bool is_number(enum kind kind)
 {
 	return kind == KIND_VCPUS || kind == KIND_SECONDS || kind == KIND_TAPS;
@@ -219,6 +236,8 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 		return set_resolver(l, key, text, line);
 	case KIND_HOSTS:
 		return set_hosts(l, key, text, line);
+	case KIND_URLS:
+		return set_urls(l, key, text, line);
 	case KIND_VCPUS:
 	case KIND_SECONDS:
 	case KIND_TAPS:
@@ -344,5 +363,6 @@ void config_free(struct config *config)
 	free(config->default_image_name);
 	free(config->dns);
 	free(config->insecure_registries);
+	free(config->catalogs);
 	free(config);
 }

@@ -30,6 +30,7 @@ struct config {
 	unsigned tap_pool;	     /* taps kept ready */
 	uint64_t layer_cache_mib;    /* kept of pulled container images */
 	char *insecure_registries;   /* hosts separated by blanks or commas */
+	char *catalogs; /* URLs with a space between; "" for none */
 	unsigned boot_timeout_s;     /* VMM start to guest ready */
 };
 

@@ -31,7 +31,8 @@ enum {
 	LAYOUT,
 	ARCHIVE,
 	PACK_BUNDLE,
-	UNPACK_BUNDLE
+	UNPACK_BUNDLE,
+	CATALOG
 };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
@@ -48,6 +49,7 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[ARCHIVE] = job_archive,
 	[PACK_BUNDLE] = job_pack_bundle,
 	[UNPACK_BUNDLE] = job_unpack_bundle,
+	[CATALOG] = job_catalog,
 };
 
 /* These speak to servers. */

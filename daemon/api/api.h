@@ -34,6 +34,7 @@
 #define api_IMAGE_DELETE   api_image_delete
 #define api_KERNEL_LIST    api_kernel_list
 #define api_KERNEL_IMPORT  api_kernel_import
+#define api_KERNEL_PULL    api_kernel_pull
 #define api_KERNEL_SHOW    api_kernel_show
 #define api_KERNEL_DELETE  api_kernel_delete
 #define api_OP_LIST        api_op_list

@@ -13,7 +13,7 @@ static const char *const build_fields[] = {
 static const char *const pull_fields[] = {"ref", "name", "kernel", "size_mib", NULL};
 static const char *const commit_fields[] = {"name", "vm", NULL};
 static const char *const export_fields[] = {"path", NULL};
-static const char *const import_fields[] = {"name", "from", "sha256", NULL};
+static const char *const import_fields[] = {"name", "from", "catalog", "sha256", NULL};
 static const char *const register_fields[] = {
 	"name", "rootfs", "kernel", "kernel_file", "modules_file", "initrd_file", NULL};
 
@@ -202,7 +202,8 @@ void api_image_import(struct http_call *call, struct engine *engine)
 	struct op *op = NULL;
 
 	if (api_only_fields(body, import_fields, &err) >= 0 &&
-		bg_json_need_str(body, "from", BG_ERR_BAD_REQUEST, &request.from, &err) >= 0 &&
+		bg_json_or_str(body, "from", BG_ERR_BAD_REQUEST, &request.from, &err) >= 0 &&
+		bg_json_or_str(body, "catalog", BG_ERR_BAD_REQUEST, &request.catalog, &err) >= 0 &&
 		bg_json_or_str(body, "name", BG_ERR_BAD_REQUEST, &request.name, &err) >= 0 &&
 		bg_json_or_str(body, "sha256", BG_ERR_BAD_REQUEST, &request.sha256, &err) >= 0)
 		(void)image_import(engine, &request, &op, &err);

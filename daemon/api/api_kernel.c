@@ -7,6 +7,8 @@
 
 static const char *const import_fields[] = {"name", "path", "modules", "initrd", NULL};
 
+static const char *const pull_fields[] = {"catalog", "name", NULL};
+
 void api_kernel_list(struct http_call *call, struct engine *engine)
 {
 	http_reply(call, 200, kernels_to_json(engine->kernels));
@@ -37,6 +39,20 @@ void api_kernel_import(struct http_call *call, struct engine *engine)
 		bg_json_or_str(body, "initrd", BG_ERR_BAD_REQUEST, &files.initrd, &err) >= 0 &&
 		bg_json_or_str(body, "name", BG_ERR_BAD_REQUEST, &name, &err) >= 0)
 		(void)kernel_import(engine, name, &files, &op, &err);
+	api_reply_op(call, op, err);
+}
+
+void api_kernel_pull(struct http_call *call, struct engine *engine)
+{
+	const json_t *body = http_call_body(call);
+	const char *wanted = NULL, *name = NULL;
+	struct bg_err *err = NULL;
+	struct op *op = NULL;
+
+	if (api_only_fields(body, pull_fields, &err) >= 0 &&
+		bg_json_need_str(body, "catalog", BG_ERR_BAD_REQUEST, &wanted, &err) >= 0 &&
+		bg_json_or_str(body, "name", BG_ERR_BAD_REQUEST, &name, &err) >= 0)
+		(void)kernel_pull(engine, wanted, name, &op, &err);
 	api_reply_op(call, op, err);
 }
 

@@ -21,7 +21,8 @@ int image_export(struct engine *engine, const char *name, const char *path, stru
 /* name NULL: made of the file's name. sha256 NULL: not known. */
 struct image_import_request {
 	const char *name;
-	const char *from; /* an absolute path, or a URL: file, http, https */
+	const char *from;    /* an absolute path, or a URL: file, http, https */
+	const char *catalog; /* instead of from: the name that a catalog has it under */
 	const char *sha256;
 };
 int image_import(struct engine *engine, const struct image_import_request *request, struct op **ret,

@@ -15,6 +15,7 @@
 #include "common/name.h"
 #include "daemon/asset/asset.h"
 #include "daemon/asset/bundle.h"
+#include "daemon/asset/catalog.h"
 #include "daemon/asset/kernel_make.h"
 #include "daemon/engine.h"
 
@@ -27,7 +28,9 @@ struct import_task {
 	struct engine *engine;
 	struct op *op;
 	struct job *job;
-	char *name, *url, *sha256;  /* url NULL: from a file */
+	char *name, *url, *sha256; /* url NULL: from a file */
+	char *wanted;		   /* what a catalog calls it; NULL: none is asked */
+	struct catalog_lookup *lookup;
 	struct kernel_make *kernel; /* NULL once the bundle is known to have none */
 	int source;
 	char *download; /* path of what was fetched */
@@ -38,6 +41,8 @@ static void task_free(void *userdata)
 	struct import_task *task = userdata;
 
 	job_free(task->job);
+	catalog_lookup_free(task->lookup);
+	free(task->wanted);
 	kernel_make_free(task->kernel);
 	bg_close(task->source);
 	free(task->name);
@@ -67,6 +72,33 @@ static void settle(struct import_task *task, struct bg_err *err)
 		op_step_failed(task->op, err);
 	else
 		op_step_done(task->op);
+}
+
+/* ---- look ---- */
+
+static void on_found(const json_t *entry, struct bg_err *err, void *userdata)
+{
+	struct import_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	if (entry) {
+		task->url = strdup(json_string_value(json_object_get(entry, "url")));
+		task->sha256 = strdup(json_string_value(json_object_get(entry, "sha256")));
+		if (!task->url || !task->sha256)
+			bg_err_set(&failed, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	catalog_lookup_free(TAKE_PTR(task->lookup)); /* entry and err go with it */
+	settle(task, failed);
+}
+
+static int step_look(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct import_task *task = ctx;
+	int r;
+
+	task->op = op;
+	r = catalog_look(task->engine, "image", task->wanted, on_found, task, &task->lookup, err);
+	return r < 0 ? r : OP_WAIT;
 }
 
 /* ---- fetch ---- */
@@ -100,6 +132,8 @@ static int step_fetch(struct op *op, void *ctx, struct bg_err **err)
 	int r;
 
 	task->op = op;
+	if (strncmp(task->url, "file://", 7) == 0)
+		return asset_open_source(task->url + 7, BG_ERR_IMAGE_INVALID, &task->source, err);
 	r = images_make_dir(task->engine->images, task->name, &dir, err);
 	if (r >= 0)
 		r = asset_output(dir, DOWNLOAD, &task->download, &task->source, err);
@@ -251,6 +285,7 @@ static void step_cancel(struct op *op, void *ctx)
 
 	(void)op;
 	job_free(TAKE_PTR(task->job));
+	catalog_lookup_free(TAKE_PTR(task->lookup));
 	if (task->kernel)
 		kernel_make_cancel(task->kernel);
 }
@@ -274,6 +309,7 @@ static void finish(struct op *op, void *ctx, const struct bg_err *err)
 }
 
 static const struct op_step steps[] = {
+	{"look", "looking into the catalogs", false, step_look, step_cancel, undo},
 	{"fetch", "fetching the bundle", false, step_fetch, step_cancel, undo},
 	{"unpack", "unpacking the bundle", false, step_unpack, step_cancel, undo},
 	{"unpack", "making a blank work disk", false, step_seed, step_cancel, NULL},
@@ -281,7 +317,7 @@ static const struct op_step steps[] = {
 	{"record", "recording it", false, step_record, NULL, NULL},
 };
 
-static const struct op_plan url_plan = {
+static const struct op_plan catalog_plan = {
 	.kind = "image.import",
 	.steps = steps,
 	.n_steps = ARRAY_SIZE(steps),
@@ -289,10 +325,18 @@ static const struct op_plan url_plan = {
 	.ctx_free = task_free,
 };
 
-static const struct op_plan file_plan = {
+static const struct op_plan url_plan = {
 	.kind = "image.import",
 	.steps = steps + 1,
 	.n_steps = ARRAY_SIZE(steps) - 1,
+	.finish = finish,
+	.ctx_free = task_free,
+};
+
+static const struct op_plan file_plan = {
+	.kind = "image.import",
+	.steps = steps + 2,
+	.n_steps = ARRAY_SIZE(steps) - 2,
 	.finish = finish,
 	.ctx_free = task_free,
 };
@@ -378,8 +422,9 @@ static int task_new(struct engine *engine, const char *name,
 	task->source = -1;
 	task->name = strdup(name);
 	task->sha256 = request->sha256 ? strdup(request->sha256) : NULL;
-	r = task->name && (task->sha256 || !request->sha256)
-		    ? open_from(task, request->from, err)
+	task->wanted = request->catalog ? strdup(request->catalog) : NULL;
+	r = task->name && (task->sha256 || !request->sha256) && (task->wanted || !request->catalog)
+		    ? (task->wanted ? 0 : open_from(task, request->from, err))
 		    : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r < 0)
 		task_free(task);
@@ -393,9 +438,16 @@ int image_import(struct engine *engine, const struct image_import_request *reque
 {
 	char made[BG_NAME_MAX + 1];
 	struct import_task *task = NULL;
-	const char *name = request->name ? request->name : made;
-	int r = request->name ? bg_name_check("image", name, err)
-			      : name_from(request->from, made, err);
+	const char *name = request->name;
+	int r;
+
+	if (!request->catalog == !request->from)
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+			"one of \"from\" and \"catalog\" says where the image is");
+	if (request->catalog && !name)
+		name = request->catalog;
+	r = name ? bg_name_check("image", name, err) : name_from(request->from, made, err);
+	name = name ? name : made;
 
 	if (r >= 0)
 		r = check_sha256(request->sha256, err);
@@ -415,5 +467,9 @@ int image_import(struct engine *engine, const struct image_import_request *reque
 		task_free(task);
 		return r;
 	}
-	return op_start(engine->ops, task->url ? &url_plan : &file_plan, name, task, ret, err);
+	return op_start(engine->ops,
+		task->wanted ? &catalog_plan
+		: task->url  ? &url_plan
+			     : &file_plan,
+		name, task, ret, err);
 }

@@ -42,6 +42,8 @@ struct kernel_files {
 /* name NULL: from the kernel file's name. */
 int kernel_import(struct engine *engine, const char *name, const struct kernel_files *files, struct op **ret,
 	struct bg_err **err);
+/* wanted: what a catalog calls it. name NULL: the same. */
+int kernel_pull(struct engine *engine, const char *wanted, const char *name, struct op **ret, struct bg_err **err);
 int kernel_delete(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);
 
 /* For those who make kernels: the list. row is taken, also on failure. */

@@ -238,6 +238,12 @@ int kernel_make_outputs(struct kernel_make *make, int fds[4], struct bg_err **er
 	return open_outputs(make, fds, 4, err);
 }
 
+void kernel_make_source(struct kernel_make *make, int fd)
+{
+	bg_close(make->kernel);
+	make->kernel = fd;
+}
+
 const char *kernel_make_name(const struct kernel_make *make)
 {
 	return make->name;
@@ -252,7 +258,8 @@ int kernel_make_read(struct kernel_make *make, struct op *op, struct bg_err **er
 	make->op = op;
 	r = open_outputs(make, fds + 1, 3, err);
 	if (r >= 0) {
-		params = json_pack("{s:o}", "name", bg_json_str(make->kernel_file));
+		params = json_pack("{s:o}", "name",
+			bg_json_str(make->kernel_file ? make->kernel_file : make->name));
 		if (make->modules_file)
 			json_object_set_new(params, "modules", bg_json_str(make->modules_file));
 		r = job_start(make->engine->jobs, JOB_KERNEL, params, fds, ARRAY_SIZE(fds),

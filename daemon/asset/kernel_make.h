@@ -25,6 +25,8 @@ int kernel_make_empty(
 int kernel_make_outputs(struct kernel_make *make, int fds[4], struct bg_err **err);
 /* "format", "release", "modules" of what is in them now; empty ones are dropped. */
 int kernel_make_take(struct kernel_make *make, const json_t *what, struct bg_err **err);
+/* What kernel_make_read is to read; fd is taken. */
+void kernel_make_source(struct kernel_make *make, int fd);
 const char *kernel_make_name(const struct kernel_make *make);
 
 /* In this order, each as op_step.run. */

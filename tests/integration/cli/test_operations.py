@@ -340,3 +340,14 @@ def test_image_import_from_file_and_url(home, fake):
         {"from": home.path + "/dev.tar.zst", "sha256": "ab" * 32}, {"from": "https://h/x.tar.zst", "name": "dev"}]
     assert "gone: No such file" in home.run("image", "import", "gone").err
     assert "a URL begins with" in home.run("image", "import", "ftp://h/x").err
+
+
+def test_pulls_from_catalogs(home, fake):
+    fake.operation("POST", "/v1/kernels/pull", "kernel.pull", "k", [done(kernel("k"))] * 2)
+    fake.operation("POST", "/v1/images/import", "image.import", "dev", [done(image("dev"))])
+    assert home.run("kernel", "pull", "generic", "--name", "k").out.startswith("k imported")
+    home.run("kernel", "pull", "generic")
+    assert fake.asked("POST", "/v1/kernels/pull") == [{"catalog": "generic", "name": "k"}, {"catalog": "generic"}]
+    assert home.run("image", "pull", "--catalog", "dev").out.startswith("dev is made in ")
+    assert fake.asked("POST", "/v1/images/import") == [{"catalog": "dev"}]
+    assert "has its size and its kernel" in home.run("image", "pull", "--catalog", "dev", "--size", "4G").err

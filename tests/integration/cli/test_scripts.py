@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: ISC
-"""scripts/make-generic-kernel over a source that is three lines of make."""
+"""scripts/make-generic-kernel over a source that is three lines of make; publish-kernel and publish-image."""
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -66,3 +68,33 @@ def test_each_option_of_the_fragment_has_its_reason():
     for line in open(FRAGMENT):
         if "CONFIG_" in line:
             assert re.fullmatch(r'(# )?CONFIG_\w+( is not set|=(y|\d+|"[\w,-]+"))( or CONFIG_\w+=y)?\s+# \S.*\n', line), line
+
+
+def publish(kind, *args):
+    return subprocess.run([os.path.join(SOURCE, "scripts/publish-" + kind), *map(str, args)], capture_output=True,
+                          text=True, timeout=60)
+
+
+def test_publish_makes_entries_and_replaces_them(tmp_path):
+    kernel, folder = tmp_path / "vmlinuz", tmp_path / "www"
+    kernel.write_bytes(b"one")
+    assert publish("kernel", kernel, folder, "--name", "k", "--description", "d").returncode == 0
+    kernel.write_bytes(b"second")
+    assert publish("kernel", kernel, folder, "--name", "k").returncode == 0
+    (tmp_path / "b.tar.zst").write_bytes(b"bundle")
+    assert publish("image", tmp_path / "b.tar.zst", folder, "--name", "k").returncode == 0
+    image, entry = json.loads((folder / "catalog.json").read_text())["entries"]
+    assert (image["kind"], image["size"]) == ("image", 6) and image["url"].endswith(".tar.zst")
+    assert entry == {"kind": "kernel", "name": "k", "arch": "x86_64", "url": "k-" + entry["sha256"][:12],
+                     "sha256": hashlib.sha256(b"second").hexdigest(), "size": 6, "description": ""}
+    assert (folder / entry["url"]).read_bytes() == b"second"
+
+
+def test_publish_says_what_is_wrong(tmp_path):
+    kernel = tmp_path / "vmlinuz"
+    kernel.write_bytes(b"one")
+    assert "is no name" in publish("kernel", kernel, tmp_path, "--name", "K_").stderr
+    assert "there is no such file" in publish("kernel", tmp_path / "gone", tmp_path, "--name", "k").stderr
+    (tmp_path / "catalog.json").write_text("{}")
+    assert "is no catalog of format 1" in publish("kernel", kernel, tmp_path, "--name", "k").stderr
+    assert (tmp_path / "catalog.json").read_text() == "{}"

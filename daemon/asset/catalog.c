@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC */
+/* See catalog.h. */
+#include "daemon/asset/catalog.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "daemon/asset/asset.h"
+#include "daemon/engine.h"
+
+enum { CATALOG_BYTES_MAX = 4 * 1024 * 1024 };
+
+struct catalog_lookup {
+	struct engine *engine;
+	const char *kind;
+	char *name;
+	char *urls, *next; /* of config.toml; what strtok_r has left of it */
+	const char *url;   /* under way */
+	int fd;
+	struct job *job;
+	struct bg_err *failed; /* of the first catalog that could not be read */
+	catalog_fn done;
+	void *userdata;
+};
+
+static void try_next(struct catalog_lookup *lookup);
+
+void catalog_lookup_free(struct catalog_lookup *lookup)
+{
+	if (!lookup)
+		return;
+	job_free(lookup->job);
+	bg_close(lookup->fd);
+	bg_err_free(lookup->failed);
+	free(lookup->name);
+	free(lookup->urls);
+	free(lookup);
+}
+
+static void end_job(struct catalog_lookup *lookup)
+{
+	job_free(TAKE_PTR(lookup->job));
+	lookup->fd = bg_close(lookup->fd);
+}
+
+/* The next catalog may have it: this one's error counts only when none does. err is taken. */
+static void skip(struct catalog_lookup *lookup, struct bg_err *err)
+{
+	if (err)
+		bg_err_context(&err, "catalog %s", lookup->url);
+	if (!lookup->failed)
+		lookup->failed = TAKE_PTR(err);
+	bg_err_free(err);
+	try_next(lookup);
+}
+
+static void on_read(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct catalog_lookup *lookup = userdata;
+	const json_t *entry = result ? json_object_get(result, "entry") : NULL;
+
+	if (entry) {
+		lookup->done(entry, NULL, lookup->userdata); /* may free the lookup */
+		return;
+	}
+	err = bg_err_copy(err);
+	end_job(lookup);
+	skip(lookup, err);
+}
+
+static int read_it(struct catalog_lookup *lookup, struct bg_err **err)
+{
+	if (lseek(lookup->fd, 0, SEEK_SET) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "read the catalog");
+	return job_start(lookup->engine->jobs, JOB_CATALOG,
+		json_pack("{s:s, s:s, s:s}", "kind", lookup->kind, "name", lookup->name, "base",
+			lookup->url),
+		&lookup->fd, 1, NULL, on_read, lookup, &lookup->job, err);
+}
+
+static void on_fetched(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct catalog_lookup *lookup = userdata;
+
+	(void)result;
+	err = bg_err_copy(err);
+	job_free(TAKE_PTR(lookup->job));
+	if (!err && read_it(lookup, &err) >= 0)
+		return;
+	end_job(lookup);
+	skip(lookup, err);
+}
+
+static int fetch_it(struct catalog_lookup *lookup, struct bg_err **err)
+{
+	if (strncmp(lookup->url, "file://", 7) == 0) {
+		int r = asset_open_source(
+			lookup->url + 7, BG_ERR_CATALOG_INVALID, &lookup->fd, err);
+
+		return r < 0 ? r : read_it(lookup, err);
+	}
+	lookup->fd = memfd_create("catalog", MFD_CLOEXEC);
+	if (lookup->fd < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "make room for a catalog");
+	return job_start(lookup->engine->jobs, JOB_FETCH,
+		json_pack("{s:s, s:i}", "url", lookup->url, "max_size", CATALOG_BYTES_MAX),
+		(int[]){lookup->fd, lookup->fd}, 2, NULL, on_fetched, lookup, &lookup->job, err);
+}
+
+static void not_found(struct catalog_lookup *lookup)
+{
+	struct bg_err *err = TAKE_PTR(lookup->failed);
+
+	if (!err)
+		bg_err_set(&err, BG_ERR_CATALOG_NOT_FOUND, ENOENT,
+			"no catalog has %s %s named \"%s\"",
+			bg_streq(lookup->kind, "image") ? "an" : "a", lookup->kind, lookup->name);
+	lookup->done(NULL, err, lookup->userdata);
+	bg_err_free(err);
+}
+
+static void try_next(struct catalog_lookup *lookup)
+{
+	while ((lookup->url = strtok_r(NULL, " ", &lookup->next))) {
+		struct bg_err *err = NULL;
+
+		if (fetch_it(lookup, &err) >= 0)
+			return;
+		end_job(lookup);
+		bg_err_context(&err, "catalog %s", lookup->url);
+		if (!lookup->failed)
+			lookup->failed = TAKE_PTR(err);
+		bg_err_free(err);
+	}
+	not_found(lookup);
+}
+
+int catalog_look(struct engine *engine, const char *kind, const char *name, catalog_fn done,
+	void *userdata, struct catalog_lookup **ret, struct bg_err **err)
+{
+	_unref_(catalog_lookup) struct catalog_lookup *lookup = calloc(1, sizeof(*lookup));
+	int r;
+
+	if (!lookup)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	lookup->engine = engine;
+	lookup->kind = kind;
+	lookup->fd = -1;
+	lookup->done = done;
+	lookup->userdata = userdata;
+	lookup->name = strdup(name);
+	lookup->urls = strdup(engine->config->catalogs ? engine->config->catalogs : "");
+	if (!lookup->name || !lookup->urls)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	lookup->url = strtok_r(lookup->urls, " ", &lookup->next);
+	if (!lookup->url) {
+		r = bg_err_set(err, BG_ERR_CATALOG_NOT_FOUND, ENOENT,
+			"there is no catalog to look for \"%s\" in", name);
+		bg_err_hint(err, "name one in %s: catalogs = \"https://…/catalog.json\"",
+			engine->paths->config_file);
+		return r;
+	}
+	r = fetch_it(lookup, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(lookup);
+	return 0;
+}
