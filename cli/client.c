@@ -115,7 +115,7 @@ static int read_error(struct bg_http *h, int status, struct bg_err **err)
 	return r;
 }
 
-int client_call(struct cli *cli, enum client_start start, enum route route, const char *arg,
+static int call_once(struct cli *cli, enum client_start start, enum route route, const char *arg,
 	const json_t *body, json_t **ret, struct bg_err **err)
 {
 	_unref_(bg_http) struct bg_http *h = NULL;
@@ -129,6 +129,21 @@ int client_call(struct cli *cli, enum client_start start, enum route route, cons
 	if (r >= 0 && status >= 300)
 		r = read_error(h, status, err);
 	return r < 0 ? r : bg_http_next_json(h, ret, err);
+}
+
+/* A daemon that goes down takes connections to the end: what changes nothing is asked of the next.
+ */
+int client_call(struct cli *cli, enum client_start start, enum route route, const char *arg,
+	const json_t *body, json_t **ret, struct bg_err **err)
+{
+	_err_ struct bg_err *lost = NULL;
+	int r = call_once(cli, start, route, arg, body, ret, &lost);
+
+	if (r == -ECONNRESET && start == CLIENT_START && bg_streq(routes[route].method, "GET"))
+		return call_once(cli, start, route, arg, body, ret, err);
+	if (r < 0 && err)
+		*err = TAKE_PTR(lost);
+	return r;
 }
 
 int client_stream(struct cli *cli, enum route route, const char *arg, const char *query,
