@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 
+import pytest
+
 from conftest import as_user, own_taps, wait_for
 
 
@@ -126,19 +128,23 @@ def test_delete_leaves_nothing(banger):
     places = [home, "/run/user/" + as_user(["id", "-u"], capture_output=True, text=True).stdout.strip()]
 
     def traces():
-        found = []
+        found = set()
         for place in places:
             for folder, dirs, files in os.walk(place + "/banger" if "run" in place else place):
-                found += [os.path.join(folder, n) for n in dirs + files]
-        return sorted(f for f in found if not f.endswith(("-wal", "-shm"))), taps(banger)
+                found |= {os.path.join(folder, n) for n in dirs + files if not n.endswith(("-wal", "-shm"))}
+        return found
 
-    banger.json("vm", "list")
-    before = traces()
+    before, taps_before = traces(), taps(banger)
     banger.ok("vm", "create", name)
     record = banger.json("vm", "show", name)
-    assert traces() != before
+    assert traces() - before
     banger.ok("vm", "delete", name)
-    wait_for(lambda: traces() == before, 30)  # its disks go in pieces, and the pool of taps settles
+    left = []
+    try:
+        wait_for(lambda: not (left.append(traces() - before) or left[-1]), 30)  # its disks go in pieces
+    except AssertionError:
+        pytest.fail(f"left behind: {left[-1]}")
+    assert taps(banger) == taps_before
     assert not alive(record["pid"])
     assert record["id"] not in subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout
     status = banger.json("daemon", "status")
