@@ -69,15 +69,6 @@ static bool ask_version(const char *path, char ret[32])
 	return n > 0 && find_version(text, ret);
 }
 
-/* Since 1.8 it describes its devices by ACPI, as the kernels of distributions expect. */
-static bool too_old(const char *version)
-{
-	unsigned major = 0, minor = 0;
-
-	return sscanf(version, "%u.%u", &major, &minor) == 2 &&
-	       (major < 1 || (major == 1 && minor < 8));
-}
-
 void check_firecracker(const struct doctor *d, struct finding *f)
 {
 	enum finding_state bad =
@@ -96,7 +87,9 @@ void check_firecracker(const struct doctor *d, struct finding *f)
 			d->cli->paths.config_file);
 	} else if (!ask_version(path, version)) {
 		finding_set(f, bad, "%s cannot say its --version", path);
-	} else if (too_old(version)) {
+	} else if (!bg_version_at_least(version, 1, 8)) {
+		/* Since then it describes its devices by ACPI, as the kernels of distributions
+		 * expect. */
 		finding_set(f, bad, "%s is version %s, older than 1.8: it boots few kernels", path,
 			version);
 		finding_hint(f, "put a newer release in its place");
@@ -120,7 +113,12 @@ void check_qemu(const struct doctor *d, struct finding *f)
 	} else if (!ask_version(path, version)) {
 		finding_set(f, bad, "%s cannot say its --version", path);
 	} else {
-		finding_set(f, FINDING_OK, "%s is version %s", path, version);
+		/* See tcg_accel() in daemon/driver/vmm_qemu.c. */
+		finding_set(f, FINDING_OK, "%s is version %s%s", path, version,
+			bg_version_at_least(version, 8, 1)
+				? ""
+				: "; without KVM it runs the processors of a guest in one thread "
+				  "(from 8.1: one each)");
 	}
 }
 

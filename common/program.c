@@ -37,3 +37,11 @@ int bg_program_find(const char *name, char **ret)
 	}
 	return r;
 }
+
+bool bg_version_at_least(const char *version, unsigned major, unsigned minor)
+{
+	unsigned is_major, is_minor;
+
+	return version && sscanf(version, "%u.%u", &is_major, &is_minor) == 2 &&
+	       (is_major > major || (is_major == major && is_minor >= minor));
+}

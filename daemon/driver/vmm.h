@@ -27,6 +27,7 @@ struct vmm_spec {
 	uint64_t memory_mib;
 	enum vmm_accel accel;
 	const char *binary;
+	const char *version; /* of the binary; NULL: not known */
 	const char *kernel;
 	const char *initrd;
 	const char *disk_root;

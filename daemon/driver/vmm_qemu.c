@@ -11,6 +11,7 @@
 #include "common/agent_proto.h"
 #include "common/disk_layout.h"
 #include "common/json.h"
+#include "common/program.h"
 #include "daemon/driver/vmm_impl.h"
 
 #define QMP_SOCKET   "qmp.sock"
@@ -45,6 +46,18 @@ static void add_path(struct argv *argv, const char *head, const char *path, cons
 	argv_add(argv, "%s%s%s", head, escaped, tail);
 }
 
+/*
+ * Before 8.1, emulation by a thread per processor can lose a write to code that another processor
+ * is translating just then: the old instruction stays. Linux patches itself all the time (static
+ * keys), and a breakpoint that stays where it was removed is taken for ever: both processors spin.
+ * About one boot in a hundred ended so. One thread for all processors has no such moment.
+ */
+static const char *tcg_accel(const struct vmm_spec *spec)
+{
+	return spec->vcpus == 1 || bg_version_at_least(spec->version, 8, 1) ? "tcg,thread=multi"
+									    : "tcg,thread=single";
+}
+
 static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 {
 	argv_add(argv, "-M");
@@ -55,7 +68,7 @@ static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 	argv_add(argv, "-global");
 	argv_add(argv, "virtio-mmio.force-legacy=false");
 	argv_add(argv, "-accel");
-	argv_add(argv, spec->accel == VMM_ACCEL_KVM ? "kvm" : "tcg,thread=multi");
+	argv_add(argv, "%s", spec->accel == VMM_ACCEL_KVM ? "kvm" : tcg_accel(spec));
 	argv_add(argv, "-cpu");
 	argv_add(argv, spec->accel == VMM_ACCEL_KVM ? "host" : "max");
 	argv_add(argv, "-smp");

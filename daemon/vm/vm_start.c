@@ -310,6 +310,7 @@ static void fill_spec(
 		.memory_mib = vm->row->memory_mib,
 		.accel = choice->accel,
 		.binary = choice->binary,
+		.version = choice->version,
 		.kernel = kernel->path,
 		.initrd = vm->paths.initrd,
 		.disk_root = *task->node ? task->node : vm->paths.disk_root,

@@ -465,11 +465,42 @@ TEST(qemu_command_line_in_software)
 	_free_ char *text = NULL;
 
 	spec.accel = VMM_ACCEL_TCG;
+	spec.version = "8.1.0";
 	spec.disk_work = spec.disk_modules = spec.tap = NULL;
 	text = join_argv(&spec);
 	CHECK(strstr(text, "-accel\ntcg,thread=multi\n-cpu\nmax\n"));
 	CHECK(strstr(text, " tsc=reliable tsc_early_khz="));
 	CHECK(!strstr(text, "virtio-net") && !strstr(text, "node-name\":\"work"));
+}
+
+TEST(old_qemu_emulates_in_one_thread)
+{
+	static const struct {
+		const char *version;
+		unsigned vcpus;
+		const char *threads;
+	} rows[] = {
+		{"7.2.22", 2, "single"},
+		{"7.2.22", 1, "multi"},
+		{"8.0.4", 2, "single"},
+		{"8.1.0", 2, "multi"},
+		{"10.0.2", 4, "multi"},
+		{NULL, 2, "single"},
+		{"strange", 2, "single"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct vmm_spec spec = golden_spec;
+		_free_ char *text = NULL;
+		char expected[64];
+
+		spec.accel = VMM_ACCEL_TCG;
+		spec.version = rows[i].version;
+		spec.vcpus = rows[i].vcpus;
+		text = join_argv(&spec);
+		snprintf(expected, sizeof(expected), "-accel\ntcg,thread=%s\n", rows[i].threads);
+		CHECK(strstr(text, expected));
+	}
 }
 
 TEST(time_stamp_counter_is_measured)

@@ -61,7 +61,7 @@ class Machine:
             return ["-drive", f"if=none,id={name},file={path},{options}",
                     "-device", f"virtio-blk-pci,drive={name},serial=lab-{name}"]
         serial = "stdio,id=console,signal=off" if self.shell else f"file,id=console,path={self.console},append=on"
-        return ["qemu-system-x86_64", "-M", "q35,vmport=off", "-accel", "tcg,thread=multi", "-smp", "2", "-cpu", "max,+svm",
+        return ["qemu-system-x86_64", "-M", "q35,vmport=off", "-accel", "tcg", "-smp", "1", "-cpu", "max,+svm",
                 "-m", str(memory), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
                 "-chardev", serial, "-serial", "chardev:console",
                 "-kernel", str(image / "vmlinuz"), "-initrd", str(self.work / "initrd"),
