@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: ISC
-"""Runs the lab suite: image, VM, tests inside it, results back. Called by scripts/lab, which built the tree before."""
+"""Runs the lab suite: image, VMs, tests inside them, results back. Called by scripts/lab, which built the tree before.
+
+Each machine has one processor (vm.py says why). The whole suite is dealt to as many as this host has processors and memory for, file by
+file, so that none waits long for another: a file that takes much says so with a line "MINUTES = 6".
+"""
 import argparse
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
 
@@ -18,6 +24,7 @@ import vm
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MAX_BOOTS = 4
+MAX_MACHINES = 2
 # Test programs that the lab uses beside what is installed.
 TEST_PROGRAMS = ("tests/lib", "tests/priv", "tests/driver")
 
@@ -31,8 +38,9 @@ def arguments():
     parser.add_argument("--build", default=os.environ.get("BANGER_BUILD_DIR", str(ROOT / "build")), help="the built tree")
     parser.add_argument("--junit", metavar="FILE", help="where the JUnit XML goes")
     parser.add_argument("--logs", metavar="DIR", help="where consoles and logs go (default: BUILD/lab)")
-    parser.add_argument("--timeout", type=int, default=1500, metavar="SEC", help="for the whole machine (default 1500)")
-    parser.add_argument("--memory", type=int, default=4096, metavar="MIB")
+    parser.add_argument("--timeout", type=int, default=1500, metavar="SEC", help="for each machine (default 1500)")
+    parser.add_argument("--memory", type=int, default=4096, metavar="MIB", help="of each machine")
+    parser.add_argument("--machines", type=int, default=0, metavar="N", help="that share the tests (default: what this host has room for)")
     parser.add_argument("--shell", action="store_true", help="a root shell in the lab host instead of its tests")
     parser.add_argument("tests", nargs="*", metavar="TEST", help="a file of tests/lab with or without its ending, FILE::TEST")
     return parser.parse_args()
@@ -49,7 +57,32 @@ def test_paths(names):
         if not (ROOT / path).exists():
             sys.exit(f"scripts/lab: there is no {path}")
         paths.append(path + sep + case)
-    return paths or ["tests/lab"]
+    return paths
+
+
+def minutes(path):
+    """What a file of tests takes on an idle host, about."""
+    told = re.search(r"^MINUTES = (\d+)", path.read_text(), re.M)
+    return int(told[1]) if told else 1
+
+
+def machines_of(args):
+    """How many: one for what was named, else what processors and memory allow."""
+    if args.tests or args.shell:
+        return 1
+    with open("/proc/meminfo") as info:
+        available = next(int(line.split()[1]) >> 10 for line in info if line.startswith("MemAvailable"))
+    return args.machines or max(1, min(MAX_MACHINES, os.cpu_count(), available // (args.memory + 1024)))
+
+
+def deal(count):
+    """All files of tests in as many hands, the longest first, each to the hand that has least."""
+    hands = [[0, []] for _ in range(count)]
+    for path in sorted((ROOT / "tests/lab").glob("test_*.py"), key=lambda p: (-minutes(p), p.name)):
+        hand = min(hands, key=lambda h: h[0])
+        hand[0] += minutes(path)
+        hand[1].append(str(path.relative_to(ROOT)))
+    return [files for _, files in hands]
 
 
 def installed(build, stage):
@@ -106,43 +139,65 @@ def broken_suite(text):
     return suite
 
 
-def join_results(logs, junit, complete, tail):
-    """One XML of all boots; True when every test passed and the machine did what it should."""
-    suites = ET.Element("testsuites")
-    for path in sorted(logs.glob("boot*.xml")):
-        suites.extend(ET.parse(path).getroot().iter("testsuite"))
-    if not complete or not len(suites):
-        suites.append(broken_suite(tail))
-    junit.parent.mkdir(parents=True, exist_ok=True)
-    ET.ElementTree(suites).write(junit, encoding="utf-8", xml_declaration=True)
-    return not any(int(s.get(k, "0")) for s in suites for k in ("failures", "errors"))
+class Run:
+    """One machine with its share of the tests, over all boots that they ask for."""
+
+    def __init__(self, machine, args, logs):
+        self.machine, self.timeout, self.logs = machine, args.timeout, logs
+        self.complete = False
+        logs.mkdir(parents=True)
+        # A thread of its own waits for it. When this process ends early, QEMU ends with it.
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        self.complete = self._boots()
+        for path in (self.machine.console, self.machine.progress, self.machine.qemu_log):
+            shutil.copy(path, self.logs / path.name)
+
+    def _boots(self):
+        """True when each boot handed over its results."""
+        for boot in range(1, MAX_BOOTS + 1):
+            with self.machine.boot():
+                ended = self.machine.follow(self.timeout)
+            names = self.machine.fetch(self.logs)
+            if not ended or f"ended{boot}" not in names:
+                return False
+            if f"reboot{boot}" not in names:
+                return True
+        return False
+
+    def report(self):
+        """The JUnit suites of all boots, and whether all is well."""
+        suites = [s for path in sorted(self.logs.glob("boot*.xml")) for s in ET.parse(path).getroot().iter("testsuite")]
+        if not self.complete or not suites:
+            suites.append(broken_suite(self.machine.tail()))
+        ok = not any(int(s.get(k, "0")) for s in suites for k in ("failures", "errors"))
+        if not ok:
+            print(f"--- the end of the lab's console ({self.logs}/console.log)\n{self.machine.tail()}")
+        figures = self.logs / "figures.log"
+        for line in figures.read_text().splitlines() if figures.exists() else []:
+            note(line)
+        return suites, ok
 
 
-def run_boots(machine, timeout, logs):
-    """All boots that the lab asks for; True when each of them handed over its results."""
-    for boot in range(1, MAX_BOOTS + 1):
-        with machine.boot():
-            ended = machine.follow(timeout)
-        names = machine.fetch(logs)
-        if not ended or f"ended{boot}" not in names:
-            return False
-        if f"reboot{boot}" not in names:
-            return True
-    return False
+def write_junit(path, suites):
+    root = ET.Element("testsuites")
+    root.extend(suites)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def run_tests(args, machine, logs):
-    complete = run_boots(machine, args.timeout, logs)
-    for path in (machine.console, machine.progress, machine.qemu_log):
-        shutil.copy(path, logs / path.name)
-    ok = join_results(logs, pathlib.Path(args.junit) if args.junit else logs / "lab.xml", complete, machine.tail())
-    if not ok:
-        print(f"--- the end of the lab's console ({logs}/console.log)\n{machine.tail()}")
-    figures = logs / "figures.log"
-    for line in figures.read_text().splitlines() if figures.exists() else []:
-        note(line)
-    note(f"{'done' if complete else 'not complete'} after {time.monotonic() - machine.started:.0f} s; logs in {logs}")
-    return ok
+def run_tests(args, machines, logs):
+    began = time.monotonic()
+    runs = [Run(machine, args, logs / machine.name) for machine in machines]
+    for run in runs:
+        run.thread.start()
+    for run in runs:
+        run.thread.join()
+    reports = [run.report() for run in runs]
+    write_junit(pathlib.Path(args.junit) if args.junit else logs / "lab.xml", [s for suites, _ in reports for s in suites])
+    note(f"{'done' if all(run.complete for run in runs) else 'not complete'} after {time.monotonic() - began:.0f} s; logs in {logs}")
+    return all(ok for _, ok in reports)
 
 
 def main():
@@ -151,20 +206,22 @@ def main():
     build = pathlib.Path(args.build).resolve()
     if not (build / "build.ninja").exists():
         sys.exit(f"scripts/lab: {build} is not a built tree")
-    tests = test_paths(args.tests)
+    hands = [test_paths(args.tests)] if args.tests or args.shell else deal(machines_of(args))
     logs = pathlib.Path(args.logs or build / "lab").resolve()
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
     host = image.need(note)
     brought = [(path, "firecracker") for path in [firecracker.need(image.cache_dir(), note)] if path]
     with tempfile.TemporaryDirectory(prefix="banger-lab-") as work:
-        work = pathlib.Path(work)
-        tar = pack(build, work, tests, args.timeout, brought)
-        machine = vm.Machine(host, work, tar, args.shell, args.memory)
+        machines = []
+        for i, tests in enumerate(hands, 1):
+            place = pathlib.Path(work) / str(i)
+            place.mkdir()
+            machines.append(vm.Machine(f"lab{i}", host, place, pack(build, place, tests, args.timeout, brought), args.shell, args.memory))
         if args.shell:
-            with machine.boot():
-                return machine.proc.wait()
-        return 0 if run_tests(args, machine, logs) else 1
+            with machines[0].boot():
+                return machines[0].proc.wait()
+        return 0 if run_tests(args, machines, logs) else 1
 
 
 sys.exit(main())

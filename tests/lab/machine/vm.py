@@ -4,12 +4,13 @@
 What goes in is a tar on a read-only disk; results come back as a tar on another; the test run is followed live over a
 virtio-serial port; the console goes to a file. A reboot is a QEMU of its own over the same overlay: after a reset inside
 one, emulation was found to be several times slower. QEMU is ended by pid at the latest when the deadline has passed.
+
+The host has one processor: with a thread for each of several, Debian's QEMU can lose a write to code (tcg_accel() in
+daemon/driver/vmm_qemu.c), and a host that patches its kernel at work, as KVM does, hung or died of it.
 """
 import contextlib
-import ctypes
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tarfile
@@ -17,7 +18,6 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 OUT_SIZE = 512 << 20
-PR_SET_PDEATHSIG = 1
 CMDLINE = "console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off"
 
 
@@ -36,16 +36,11 @@ def write_initrd(image, path):
     path.write_bytes((image / "modules.cpio").read_bytes() + ours)
 
 
-def end_with_us():
-    """In QEMU's process: it does not outlive a runner that was killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Machine:
     """The host over all its boots. with machine.boot(n): … is one of them."""
 
-    def __init__(self, image, work, tar_in, shell=False, memory=4096):
-        self.work, self.shell = work, shell
+    def __init__(self, name, image, work, tar_in, shell=False, memory=4096):
+        self.name, self.work, self.shell = name, work, shell
         self.console, self.progress, self.out = work / "console.log", work / "progress.log", work / "out.img"
         self.qemu_log, self.overlay = work / "qemu.log", work / "overlay.qcow2"
         write_initrd(image, work / "initrd")
@@ -61,7 +56,9 @@ class Machine:
             return ["-drive", f"if=none,id={name},file={path},{options}",
                     "-device", f"virtio-blk-pci,drive={name},serial=lab-{name}"]
         serial = "stdio,id=console,signal=off" if self.shell else f"file,id=console,path={self.console},append=on"
-        return ["qemu-system-x86_64", "-M", "q35,vmport=off", "-accel", "tcg", "-smp", "1", "-cpu", "max,+svm",
+        # It does not outlive a runner that was killed.
+        return ["setpriv", "--pdeathsig", "KILL",
+                "qemu-system-x86_64", "-M", "q35,vmport=off", "-accel", "tcg", "-smp", "1", "-cpu", "max,+svm",
                 "-m", str(memory), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
                 "-chardev", serial, "-serial", "chardev:console",
                 "-kernel", str(image / "vmlinuz"), "-initrd", str(self.work / "initrd"),
@@ -78,8 +75,7 @@ class Machine:
             out.truncate(OUT_SIZE)
         stdin = None if self.shell else subprocess.DEVNULL
         with open(self.qemu_log, "ab") as log:
-            self.proc = subprocess.Popen(self.argv, stdin=stdin, stdout=None if self.shell else log, stderr=log,
-                                         preexec_fn=end_with_us)
+            self.proc = subprocess.Popen(self.argv, stdin=stdin, stdout=None if self.shell else log, stderr=log)
         try:
             yield self
         finally:
@@ -88,16 +84,17 @@ class Machine:
             self.proc.wait()
 
     def follow(self, deadline):
-        """Shows the test run as it happens; True when the machine ended by itself before the deadline of all boots."""
+        """Shows the test run as it happens, line by line; True when the machine ended by itself before the deadline of all boots."""
         with open(self.progress, "rb") as live:
             live.seek(self.shown)
             while time.monotonic() - self.started < deadline:
                 ended = self.proc.poll() is not None
-                text = live.read()
-                self.shown = live.tell()
-                if text:
-                    sys.stdout.write(text.decode(errors="replace").replace("\r", ""))
-                    sys.stdout.flush()
+                for line in live:
+                    if not line.endswith(b"\n") and not ended:
+                        break
+                    self.shown += len(line)
+                    print(f"{self.name}: " + line.decode(errors="replace").replace("\r", "").rstrip("\n"), flush=True)
+                live.seek(self.shown)
                 if ended:
                     return self.proc.returncode == 0
                 try:
