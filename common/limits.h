@@ -45,6 +45,7 @@
 #define BG_VM_LOG_KEEP	     (8 * 1024 * 1024)	/* bytes at its end that are kept when it is more */
 
 #define BG_SLOTS_MAX         64	   /* network slots a user can ever have: one bit each in a u64 */
+#define BG_BOOTS_MAX         64	   /* guests that boot at once: there are no more network slots */
 #define BG_TAP_POOL_MAX      16	   /* taps kept ready: more than one burst of starts never needs */
 #define BG_PRIV_USERS_MAX    256   /* user indexes of the network helper: one /24 each in a /16 */
 #define BG_DISK_BASE_MAX     (32ULL * 1024 * 1024 * 1024) /* bytes of a base that is shared by device-mapper: the kernel keeps up to 1% of it in memory per disk */

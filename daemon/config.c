@@ -24,6 +24,7 @@ enum kind {
 	KIND_VCPUS,
 	KIND_SECONDS,
 	KIND_TAPS,
+	KIND_BOOTS,
 	KIND_MEMORY,
 	KIND_DISK
 };
@@ -186,15 +187,18 @@ static int set_urls(const struct load *l, const struct key *key, const char *tex
 
 static bool is_number(enum kind kind)
 {
-	return kind == KIND_VCPUS || kind == KIND_SECONDS || kind == KIND_TAPS;
+	return kind == KIND_VCPUS || kind == KIND_SECONDS || kind == KIND_TAPS ||
+	       kind == KIND_BOOTS;
 }
 
 static int set_number(const struct load *l, const struct key *key, int64_t n, unsigned line)
 {
-	int min = key->kind == KIND_TAPS ? 0 : key->kind == KIND_VCPUS ? BG_VCPU_MIN : 1;
-	int max = key->kind == KIND_VCPUS  ? BG_VCPU_MAX
-		  : key->kind == KIND_TAPS ? BG_TAP_POOL_MAX
-					   : BG_BOOT_TIMEOUT_MAX_S;
+	bool may_be_0 = key->kind == KIND_TAPS || key->kind == KIND_BOOTS;
+	int min = may_be_0 ? 0 : key->kind == KIND_VCPUS ? BG_VCPU_MIN : 1;
+	int max = key->kind == KIND_VCPUS   ? BG_VCPU_MAX
+		  : key->kind == KIND_TAPS  ? BG_TAP_POOL_MAX
+		  : key->kind == KIND_BOOTS ? BG_BOOTS_MAX
+					    : BG_BOOT_TIMEOUT_MAX_S;
 
 	if (n < min || n > max)
 		return bad(l, line, NULL, "%s: %lld is not between %d and %d", key->name,
@@ -241,6 +245,7 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 	case KIND_VCPUS:
 	case KIND_SECONDS:
 	case KIND_TAPS:
+	case KIND_BOOTS:
 		return set_number(l, key, strtoll(text, NULL, 10), line);
 	case KIND_MEMORY:
 	case KIND_DISK:

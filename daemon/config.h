@@ -32,6 +32,7 @@ struct config {
 	char *insecure_registries;   /* hosts separated by blanks or commas */
 	char *catalogs; /* URLs with a space between; "" for none */
 	unsigned boot_timeout_s;     /* VMM start to guest ready */
+	unsigned boots_at_once;	     /* 0: what the host's processors are good for */
 };
 
 /* text as if read from path, which only names it in errors. The environment is left aside. */

@@ -21,6 +21,7 @@
 #include "daemon/helpers.h"
 #include "daemon/priv/priv_client.h"
 #include "daemon/vm/console.h"
+#include "daemon/vm/boot_gate.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/trash.h"
 #include "daemon/vm/vm_dns.h"
@@ -184,6 +185,8 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r >= 0 && tap_pool_new(engine, engine->config->tap_pool, &engine->pool) < 0)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (r >= 0 && boot_gate_new(&engine->boots) < 0)
+		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return r;
 }
 
@@ -234,6 +237,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	http_free(engine->http);
 	console_free(engine->console);
 	space_free(engine->space);
+	boot_gate_free(engine->boots);
 	tap_pool_free(engine->pool);
 	vms_free(engine->vms);
 	blobs_free(engine->blobs);

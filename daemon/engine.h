@@ -26,6 +26,7 @@
 #include "daemon/vm/vm.h"
 
 struct blobs;
+struct boot_gate;
 struct console;
 struct dns;
 struct helpers;
@@ -68,6 +69,7 @@ struct engine {
 	struct vms *vms;
 	struct trash *trash;
 	struct tap_pool *pool;
+	struct boot_gate *boots;
 	struct helpers *helpers;
 	bool stopping;
 	struct loop_source *drain; /* ticks while replies under way are still written */

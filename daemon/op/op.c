@@ -164,17 +164,27 @@ static struct bg_err *cancelled_error(const struct op *op)
 	return err;
 }
 
+/* Nothing, when it is the present one. */
+static void enter_stage(struct op *op)
+{
+	const struct op_step *step = &op->plan->steps[op->at];
+
+	if (op_stages_enter(&op->stages, step->name, step->text))
+		op_changed(op);
+}
+
 static void run_step(struct op *op)
 {
 	const struct op_step *step = &op->plan->steps[op->at];
 	struct bg_err *err = NULL;
 	int r;
 
-	if (op_stages_enter(&op->stages, step->name, step->text))
-		op_changed(op);
+	if (!step->rare)
+		enter_stage(op);
 	r = step->run(op, op->ctx, &err);
 	if (r == OP_WAIT) {
 		op->waiting = true;
+		enter_stage(op);
 		return;
 	}
 	if (r < 0) {

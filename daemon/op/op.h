@@ -35,6 +35,7 @@ struct op_step {
 	void (*cancel)(struct op *op, void *ctx);
 	/* As run; takes back what run did, or as much of it as there is. NULL: nothing to take back. */
 	int (*undo)(struct op *op, void *ctx, struct bg_err **err);
+	bool rare; /* most often there is nothing to do: its stage is seen only when it waits */
 };
 
 struct op_plan {

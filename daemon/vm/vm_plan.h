@@ -13,6 +13,7 @@
 #include "daemon/driver/net.h"
 #include "daemon/driver/storage.h"
 #include "daemon/op/op.h"
+#include "daemon/vm/boot_gate.h"
 #include "daemon/vm/vm.h"
 #include "daemon/vm/vm_set.h"
 
@@ -31,6 +32,7 @@ struct vm_task {
 	uint32_t wanted_flags;	/* enum bg_agent_flag: any of them ends the wait */
 	struct net_card card;	/* of this start */
 	char node[sizeof(BG_DISK_NODE_DIR) + 1 + PRIV_NAME]; /* of this start; empty: the disk is a file */
+	struct boot_turn *turn; /* from before the VMM until the guest is ready */
 	struct bg_err *failed;	/* what the step will fail with, once its tap is gone */
 	/* waits; freed by vm_task_forget */
 	struct loop_source *timer;
@@ -79,10 +81,13 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 		{"network", "attaching the disk", false, vm_step_disk, vm_step_cancel, NULL},      \
 		{"network", "turning NAT on", false, vm_step_nat, vm_step_cancel, NULL},           \
 		{"network", "publishing its ports", false, vm_step_publish, NULL, NULL},           \
+		{"turn", "waiting for its turn to boot", false, vm_step_turn, vm_step_cancel,      \
+			vm_step_end_turn, .rare = true},                                           \
 		{"vmm", "starting the VMM", false, vm_step_initrd, NULL, NULL},                    \
 		{"vmm", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},              \
 		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
-		{"packages", "bringing in packages", false, vm_step_wait_setup, vm_step_cancel, NULL},     \
+		{"packages", "the guest's package manager brings in what is missing", false,       \
+			vm_step_wait_setup, vm_step_cancel, NULL, .rare = true},                   \
 	{                                                                                          \
 		"ssh", "waiting for ssh", false, vm_step_wait_ssh, vm_step_cancel, NULL            \
 	}
@@ -113,6 +118,8 @@ int vm_disk_release(struct vm_task *task, disk_done_fn done, struct bg_err **err
 int vm_step_publish(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_nat(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_detach(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_turn(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_end_turn(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_kill(struct op *op, void *ctx, struct bg_err **err);

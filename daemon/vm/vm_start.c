@@ -270,6 +270,51 @@ static int write_initrd(
 	return initrd_write(out, first, init, modules, &conf, err);
 }
 
+/* An emulated boot takes all that a processor has; with KVM much of it is waiting for disks. */
+static unsigned boots_at_once(const struct engine *engine)
+{
+	const struct vmm_choice *choice = vmm_probe_choice(engine->probe);
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (engine->config->boots_at_once)
+		return engine->config->boots_at_once;
+	/* two, so that a guest which hangs is not in everybody's way */
+	cpus = cpus < 2 ? 2 : cpus > BG_BOOTS_MAX ? BG_BOOTS_MAX : cpus;
+	return (unsigned)cpus * (choice->driver && choice->accel == VMM_ACCEL_KVM ? 4 : 1);
+}
+
+static void on_turn(void *userdata)
+{
+	struct vm_task *task = userdata;
+
+	op_step_done(task->op);
+}
+
+int vm_step_turn(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct engine *engine = task->engine;
+	bool waits;
+	int r = boot_turn_take(
+		engine->boots, boots_at_once(engine), on_turn, task, &waits, &task->turn);
+
+	(void)op;
+	if (r < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return waits ? OP_WAIT : 0;
+}
+
+/* Its undo, and the end of a boot whose guest goes on to bring in packages. */
+int vm_step_end_turn(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	(void)op;
+	(void)err;
+	boot_turn_free(TAKE_PTR(task->turn));
+	return 0;
+}
+
 int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
@@ -557,7 +602,7 @@ int vm_step_wait_setup(struct op *op, void *ctx, struct bg_err **err)
 
 	if (!sets_up(task))
 		return 0;
-	op_set_text(op, "the guest's package manager brings in what is missing");
+	(void)vm_step_end_turn(op, task, err);
 	task->deadline_usec = deadline(BG_SETUP_TIMEOUT_S);
 	return wait_for_flags(task, BG_AGENT_F_SETUP_END, err);
 }

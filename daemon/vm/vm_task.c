@@ -38,6 +38,7 @@ void vm_task_free(void *userdata)
 	if (!task)
 		return;
 	vm_task_forget(task);
+	boot_turn_free(task->turn);
 	bg_err_free(task->failed);
 	vm_settings_clear(&task->settings);
 	if (task->vm && task->vm->op == task->op)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/fd.h"
 #include "common/json.h"
 #include "daemon/driver/relay.h"
 #include "daemon/vm/labels.h"
@@ -394,14 +395,142 @@ TEST(a_large_disk_goes_in_pieces)
 	world_check_empty(&w);
 }
 
-/* ---- a hundred ---- */
-
-enum { HUNDRED = 100, SLOTS = 64 };
-
 static bool all_ended(struct world *world, void *userdata)
 {
 	return ops_running(world->engine.ops) == 0;
 }
+
+static void delete_all(void)
+{
+	for (const struct vm *v = vms_first(w.engine.vms); v; v = v->next) {
+		struct op *op;
+
+		CHECK_INT(vm_ask((struct vm *)(uintptr_t)v, VM_EV_DELETE, &(struct vm_options){0},
+				  &op, NULL),
+			0);
+	}
+	world_run(&w, all_ended, NULL);
+	world_check_empty(&w);
+}
+
+/* ---- turns to boot ---- */
+
+static struct op *ask_create(const char *name)
+{
+	struct vm_request request = {.name = name, .vcpus = 1, .start = true};
+	struct op *op;
+
+	CHECK_INT(vm_create(&w.engine, &request, &op, NULL), 0);
+	return op;
+}
+
+static const char *present_stage(const struct op *op)
+{
+	static char name[32];
+	_json_ json_t *record = op_to_json(op);
+	const json_t *stages = json_object_get(record, "stages");
+	const json_t *stage = json_array_get(stages, json_array_size(stages) - 1);
+
+	snprintf(name, sizeof(name), "%s", json_string_value(json_object_get(stage, "name")));
+	return name;
+}
+
+static bool waits_for_turn(struct world *world, void *userdata)
+{
+	return bg_streq(present_stage(userdata), "turn");
+}
+
+static bool waits_for_guest(struct world *world, void *userdata)
+{
+	return bg_streq(present_stage(userdata), "boot");
+}
+
+static unsigned stages_named(const struct op *op, const char *name)
+{
+	_json_ json_t *record = op_to_json(op);
+	const json_t *stage;
+	unsigned n = 0;
+	size_t i;
+
+	json_array_foreach (json_object_get(record, "stages"), i, stage)
+		n += bg_streq(json_string_value(json_object_get(stage, "name")), name);
+	return n;
+}
+
+/* The time that a start waits for its turn is not taken from its guest's. */
+TEST(a_boot_waits_for_its_turn_with_its_whole_time)
+{
+	struct op *a, *b;
+
+	world_open(&w, "never-ready");
+	w.config->boots_at_once = 1;
+	w.config->boot_timeout_s = 1;
+	a = ask_create("a");
+	world_run(&w, waits_for_guest, a);
+	world_set_behaviour("ready=700");
+	b = ask_create("b");
+	world_run(&w, waits_for_turn, b);
+	CHECK_INT(world_children(), 1);
+	CHECK_INT(world_wait(&w, a), OP_FAILED);
+	CHECK_STR(world_last_code(), "vm.not_ready");
+	CHECK_INT(world_wait(&w, b), OP_DONE);
+	CHECK_INT(stages_named(a, "turn"), 0);
+	CHECK_INT(stages_named(b, "turn"), 1);
+	delete_all();
+}
+
+TEST(a_boot_that_is_cancelled_while_it_waits_for_its_turn)
+{
+	struct op *a, *b, *c;
+
+	world_open(&w, "ready=300");
+	w.config->boots_at_once = 1;
+	a = ask_create("a");
+	b = ask_create("b");
+	c = ask_create("c");
+	world_run(&w, waits_for_turn, c);
+	CHECK_INT(op_cancel(b), 0);
+	CHECK_INT(world_wait(&w, b), OP_CANCELLED);
+	CHECK_INT(world_wait(&w, a), OP_DONE);
+	CHECK_INT(world_wait(&w, c), OP_DONE);
+	CHECK(!vm("b"));
+	delete_all();
+}
+
+/* Nobody waits for ever behind one whose VMM could not even be started, or died. */
+TEST(a_boot_that_fails_ends_its_turn)
+{
+	world_open(&w, "die=0");
+	w.config->boots_at_once = 1;
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(world_create(&w, i == 0 ? "a" : i == 1 ? "b" : "c", true), OP_FAILED);
+	world_set_behaviour(NULL);
+	CHECK_INT(unlink(w.init_path), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_FAILED);
+	CHECK_STR(world_last_code(), "host.tool_missing");
+	CHECK_INT(bg_write_file_at(AT_FDCWD, w.init_path, "x", 1, 0600), 0);
+	CHECK_INT(world_ask(&w, "b", VM_EV_START), OP_DONE);
+	CHECK_INT(world_ask(&w, "b", VM_EV_RESTART), OP_DONE);
+	delete_all();
+}
+
+/* An engine that ends while some wait: its successor finds them stopped, and boots them. */
+TEST(turns_end_with_their_daemon)
+{
+	world_open(&w, "ready=2000");
+	w.config->boots_at_once = 1;
+	(void)ask_create("a");
+	world_run(&w, waits_for_turn, ask_create("b"));
+	world_reopen(&w);
+	CHECK_INT(vm("b")->row->state, VM_STOPPED);
+	world_set_behaviour(NULL);
+	CHECK_INT(world_ask(&w, "b", VM_EV_START), OP_DONE);
+	delete_all();
+}
+
+/* ---- a hundred ---- */
+
+enum { HUNDRED = 100, SLOTS = 64 };
 
 static void create_hundred(int64_t ids[HUNDRED], bool start)
 {
@@ -429,19 +558,6 @@ static unsigned count_ends(const int64_t ids[HUNDRED], const char *state, const 
 		     bg_streq(json_string_value(json_object_get(error, "code")), code);
 	}
 	return n;
-}
-
-static void delete_all(void)
-{
-	for (const struct vm *v = vms_first(w.engine.vms); v; v = v->next) {
-		struct op *op;
-
-		CHECK_INT(vm_ask((struct vm *)(uintptr_t)v, VM_EV_DELETE, &(struct vm_options){0},
-				  &op, NULL),
-			0);
-	}
-	world_run(&w, all_ended, NULL);
-	world_check_empty(&w);
 }
 
 TEST(a_hundred_creates_at_once)

@@ -10,6 +10,7 @@
 
 #include "common/fd.h"
 #include "common/json.h"
+#include "daemon/vm/boot_gate.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/trash.h"
 #include "tests/lib/test.h"
@@ -147,6 +148,7 @@ static void open_engine(struct world *w, bool fresh)
 	CHECK_INT(vms_new(e, &e->vms, &err), 0);
 	CHECK_INT(trash_new(e->loop, w->trash_dir, &e->trash), 0);
 	CHECK_INT(tap_pool_new(e, w->config->tap_pool, &e->pool), 0);
+	CHECK_INT(boot_gate_new(&e->boots), 0);
 	vms_recover(e);
 }
 
@@ -185,6 +187,7 @@ void world_close(struct world *w)
 
 	loop_source_free(TAKE_PTR(w->cancel));
 	ops_free(e->ops);
+	boot_gate_free(e->boots);
 	tap_pool_free(e->pool);
 	vms_free(e->vms);
 	images_free(e->images);

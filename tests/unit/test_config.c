@@ -33,6 +33,7 @@ TEST(defaults)
 	CHECK_INT(c->default_work_mib, 8192);
 	CHECK_STR(c->dns, "system");
 	CHECK_INT(c->tap_pool, 2);
+	CHECK_INT(c->boots_at_once, 0);
 }
 
 TEST(every_key)
@@ -54,12 +55,14 @@ TEST(every_key)
 		  "\n"
 		  "dns = \"\"\n"
 		  "tap_pool = 0\n"
+		  "boots_at_once = 3\n"
 		  "default_work = \"1T\"");
 	CHECK_INT(c->log_level, LOG_DEBUG);
 	CHECK_INT(c->vmm, CONFIG_VMM_QEMU);
 	CHECK_INT(c->storage, CONFIG_STORAGE_COPY);
 	CHECK_STR(c->dns, "");
 	CHECK_INT(c->tap_pool, 0);
+	CHECK_INT(c->boots_at_once, 3);
 	CHECK_STR(c->firecracker_bin, "/opt/fc");
 	CHECK_STR(c->qemu_bin, "qemu-kvm");
 	CHECK_STR(c->ssh_key_path, "/home/u/.ssh/id");
