@@ -98,6 +98,8 @@ def programs(build):
                 yield path
     yield build / "privhelper/banger-privhelper"
     yield build / "privhelper/banger-privhelper-disk"
+    # What scripts/make-generic-kernel left, if it was run
+    yield from sorted((build / "kernel").glob("vmlinuz-*-banger"))[-1:]
 
 
 def owned_by_root(info):

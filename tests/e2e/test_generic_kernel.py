@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: ISC
+"""banger's own kernel, where scripts/make-generic-kernel has made it: each of its promises in a real Debian that runs it, docker
+included. tests/lab/test_generic_kernel.py has it under Firecracker."""
+import glob
+import os
+import tempfile
+
+import pytest
+
+from conftest import BUILD, ROOT, wait_for
+
+MADE = sorted(glob.glob(os.path.join(BUILD, "kernel", "vmlinuz-*-banger")))
+NAME = "t-generic"
+pytestmark = pytest.mark.skipif(not MADE, reason="scripts/make-generic-kernel was not run: it takes minutes")
+
+
+@pytest.fixture(scope="module")
+def kernel(banger):
+    """Imported under the name "t-generic"."""
+    banger("kernel", "delete", NAME)
+    banger.ok("kernel", "import", MADE[-1], "--name", NAME)
+    yield NAME
+    banger("kernel", "delete", NAME)
+
+
+@pytest.fixture(scope="module")
+def image(banger):
+    """A Debian with docker and the tools that the checks want."""
+    banger("image", "delete", NAME)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as packages:
+        packages.write("docker.io iptables nftables busybox-static kmod\n")
+        packages.flush()
+        os.chmod(packages.name, 0o644)
+        banger.ok("image", "build", "--name", NAME, "--kernel", "debian", "--packages", packages.name, timeout=900)
+    yield NAME
+    banger("image", "delete", NAME)
+
+
+@pytest.fixture(scope="module")
+def guest(banger, kernel, image):
+    banger("vm", "delete", NAME)
+    banger.ok("vm", "create", NAME, "--kernel", kernel, "--image", image)
+    yield lambda command: banger.ok("vm", "ssh", NAME, "--", command).out
+    banger("vm", "delete", NAME)
+
+
+def test_every_promise(guest):
+    with open(os.path.join(ROOT, "tests", "lib", "kernel-checks.sh")) as f:
+        lines = guest(f.read()).splitlines()
+    assert lines[-1] == "end" and len(lines) > 20, lines
+    assert all(line.startswith("ok ") for line in lines[:-1]), [line for line in lines if not line.startswith("ok ")]
+
+
+def test_docker(banger, guest):
+    wait_for(lambda: banger("vm", "ssh", NAME, "--", "docker info").status == 0)
+    assert guest("docker info --format '{{.Driver}} {{.CgroupVersion}}'") == "overlay2 2\n"
+    guest("tar -C / -c bin/busybox | docker import - tiny")
+    assert guest("docker run --rm --memory 32m --cpus 0.5 --pids-limit 20 tiny /bin/busybox cat /sys/fs/cgroup/memory.max") == f"{32 << 20}\n"
+    assert "1 packets received" in guest("docker run --rm tiny /bin/busybox ping -c 1 -w 20 172.17.0.1")
+    guest("docker run -d --name web -p 8080:80 tiny /bin/busybox httpd -f -h /bin")
+    fetch = ("a=$(ip -4 -o addr show eth0 | sed 's/.*inet \\([0-9.]*\\).*/\\1/'); "
+             "busybox wget -T 20 -qO - http://$a:8080/busybox | cmp - /bin/busybox")
+    wait_for(lambda: banger("vm", "ssh", NAME, "--", fetch).status == 0, 120)
+    guest("docker rm -f web")
