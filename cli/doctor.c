@@ -73,14 +73,20 @@ static void finding_done(struct finding *f)
 	free(f->hint);
 }
 
+enum { FINDING_COLUMN = 19 };
+
 static void show(const struct term *t, const char *name, const struct finding *f)
 {
 	_free_ char *text = term_clean(f->text), *hint = f->hint ? term_clean(f->hint) : NULL;
 
-	fprintf(t->file, "%s%-5s%s %-12s %s\n", term_style(t, state_styles[f->state]),
-		state_words[f->state], term_plain(t), name, text ? text : "");
-	if (hint)
-		fprintf(t->file, "%19s%s\n", "", hint);
+	fprintf(t->file, "%s%-5s%s %-12s ", term_style(t, state_styles[f->state]),
+		state_words[f->state], term_plain(t), name);
+	render_wrapped(t, FINDING_COLUMN, t->width, text ? text : "");
+	if (hint) {
+		fprintf(t->file, "\n%*s", FINDING_COLUMN, "");
+		render_wrapped(t, FINDING_COLUMN, t->width, hint);
+	}
+	fputc('\n', t->file);
 }
 
 static int add(json_t *list, const char *name, const struct finding *f)

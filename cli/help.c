@@ -42,22 +42,10 @@ static void title(const struct term *t, const char *text)
 	fprintf(t->file, "\n%s%s%s\n", term_style(t, STYLE_BOLD), text, term_plain(t));
 }
 
-/* Wraps text at the terminal's width (80 when it is none), indented by column. */
+/* At the terminal's width (80 when it is none), indented by column. */
 static void wrapped(const struct term *t, int column, const char *text)
 {
-	int width = t->width ? BG_MIN(t->width, 2 * TEXT_WIDTH) : TEXT_WIDTH, at = column;
-
-	while (*text) {
-		int len = (int)strcspn(text, " ");
-
-		if (at > column && at + 1 + len > width) {
-			fprintf(t->file, "\n%*s", column, "");
-			at = column;
-		}
-		at += fprintf(t->file, "%s%.*s", at > column ? " " : "", len, text);
-		text += len;
-		text += strspn(text, " ");
-	}
+	render_wrapped(t, column, t->width ? BG_MIN(t->width, 2 * TEXT_WIDTH) : TEXT_WIDTH, text);
 	fputc('\n', t->file);
 }
 

@@ -278,6 +278,28 @@ void table_print(struct table *t, const struct term *term)
 		print_row(t, term, t->cells + i);
 }
 
+void render_wrapped(const struct term *t, int column, int width, const char *text)
+{
+	int at = column, gap = 0;
+
+	while (*text) {
+		int bytes = (int)strcspn(text, " "), columns = 0;
+
+		for (int i = 0; i < bytes; i++)
+			columns += is_start(text[i]);
+		if (width && at > column && at + gap + columns > width) {
+			fprintf(t->file, "\n%*s", column, "");
+			at = column;
+			gap = 0;
+		}
+		fprintf(t->file, "%*s%.*s", gap, "", bytes, text);
+		at += gap + columns;
+		text += bytes;
+		gap = (int)strspn(text, " ");
+		text += gap;
+	}
+}
+
 void render_field(const struct term *t, const char *label, enum style style, const char *fmt, ...)
 {
 	_free_ char *text = NULL, *clean = NULL;
@@ -290,9 +312,10 @@ void render_field(const struct term *t, const char *label, enum style style, con
 	if (bg_isempty(text))
 		return;
 	clean = term_clean(text);
-	fprintf(t->file, "%s%-*s%s%s%s%s\n", term_style(t, STYLE_DIM), LABEL_WIDTH, label,
-		term_plain(t), style ? term_style(t, style) : "", clean ? clean : "",
-		style ? term_plain(t) : "");
+	fprintf(t->file, "%s%-*s%s%s", term_style(t, STYLE_DIM), LABEL_WIDTH, label, term_plain(t),
+		style ? term_style(t, style) : "");
+	render_wrapped(t, LABEL_WIDTH, t->width, clean ? clean : "");
+	fprintf(t->file, "%s\n", style ? term_plain(t) : "");
 }
 
 void render_json(const struct term *t, const json_t *record)

@@ -28,8 +28,8 @@ void term_resize(struct term *t);
 const char *term_style(const struct term *t, enum style style);
 const char *term_plain(const struct term *t);
 /*
- * A copy in which control characters are '?', and so is what is not ASCII when stdout is a terminal of
- * another charset than UTF-8; the caller's. NULL when out of memory.
+ * A copy in which control characters are '?', and so is what is not ASCII when stdout is a terminal
+ * of another charset than UTF-8; the caller's. NULL when out of memory.
  */
 char *term_clean(const char *s);
 /* Columns that a UTF-8 text takes, counting one for each character. */
@@ -53,7 +53,13 @@ void table_print(struct table *t, const struct term *term);
 void table_free(struct table *t);
 BG_DEFINE_UNREF(table, struct table *, table_free)
 
-/* "label   value", for show commands; nothing when the text is empty. */
+/*
+ * Text with a line break before each word that does not fit into width columns (0: none), from
+ * column on and indented by it. A word that is longer than a line stays whole.
+ */
+void render_wrapped(const struct term *t, int column, int width, const char *text);
+
+/* "label   value", for show commands, wrapped on a terminal; nothing when the text is empty. */
 void render_field(const struct term *t, const char *label, enum style style, const char *fmt, ...)
 	_printf_(4, 5);
 /* "created  3h 12m ago (2026-01-02T03:04:05Z)"; nothing when the text is empty. */

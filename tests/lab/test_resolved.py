@@ -81,7 +81,7 @@ class Tap:
         self.asked = []
         self.fd = os.open("/dev/net/tun", os.O_RDWR)
         fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", self.name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
-        threading.Thread(target=serve, args=(self.sock, self.asked, {"web.vm": self.card["guest"]}), daemon=True).start()
+        threading.Thread(target=serve, args=(self.sock, self.asked, {"named.vm": self.card["guest"]}), daemon=True).start()
 
     def end(self):
         os.close(self.fd)
@@ -104,7 +104,7 @@ def test_udev_tells_resolved(tap):
 
 
 def test_name_resolves_on_the_host(tap):
-    assert tap.card["guest"] in until(lambda: query("web.vm"), "web.vm")
+    assert tap.card["guest"] in until(lambda: query("named.vm"), "named.vm")
     assert tap.card["guest"] in query("WEB.vm")
 
 

@@ -54,6 +54,31 @@ TEST(then_columns_go)
 			     "b\n");
 }
 
+TEST(words_are_not_broken)
+{
+	static const struct {
+		int column, width;
+		const char *text, *out;
+	} rows[] = {
+		{2, 0, "one two  three", "one two  three"},
+		{2, 9, "one two  three", "one two\n  three"},
+		{2, 10, "w\xc3\xbcrz bcd e", "w\xc3\xbcrz bcd\n  e"},
+		{0, 4, "longer a b", "longer\na b"},
+		{4, 8, "", ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char out[256] = "";
+		struct term term = {
+			.width = rows[i].width, .file = fmemopen(out, sizeof(out) - 1, "w")};
+
+		CHECK(term.file);
+		render_wrapped(&term, rows[i].column, rows[i].width, rows[i].text);
+		fclose(term.file);
+		CHECK_STR(out, rows[i].out);
+	}
+}
+
 TEST(durations)
 {
 	char s[DURATION_TEXT];

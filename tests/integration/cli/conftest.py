@@ -17,6 +17,7 @@ import pytest
 
 from fake_daemon import FakeDaemon
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
 BUILD = os.environ.get("BANGER_BUILD", os.path.join(os.path.dirname(__file__), "../../../build"))
 BANGER = os.path.abspath(os.path.join(BUILD, "cli/banger"))
 # banger refuses root, so a root test run becomes this user, who owns nothing else.

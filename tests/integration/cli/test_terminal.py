@@ -1,53 +1,16 @@
 # SPDX-License-Identifier: ISC
 """What a real terminal (tmux) shows, at 80 and at 200 columns, in UTF-8 and without."""
-import os
+import functools
 import shutil
 import subprocess
-import time
 
 import pytest
 
 from fake_daemon import image, running, stage, vm
+from screen import Screen
 
 VMS = [running("web-frontend-of-the-shop", image="debian-with-all-the-tools", labels={"env": "test", "team": "shop"}),
        vm("db", error={"code": "x", "message": "m"}), vm("caf", image="w\u00fcrz-image", labels={"owner": "J\u00fcrgen"})]
-
-
-class Screen:
-    def __init__(self, home, columns, env):
-        self.home, self.env = home, {**home.env, "TMUX_TMPDIR": home.path, "SHELL": "/bin/sh", **env}
-        self.who = {} if home.uid is None else {"user": home.uid, "group": home.uid, "extra_groups": []}
-        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", "40", "-s", "s",
-                  "PS1='$ ' exec sh")
-        self.wait("$")
-
-    def tmux(self, *args):
-        return subprocess.run(["tmux", "-u", "-L", "t", *args], env=self.env, cwd=self.home.path, capture_output=True,
-                              text=True, check=True, timeout=30, **self.who).stdout
-
-    def lines(self):
-        return self.tmux("capture-pane", "-p", "-t", "s").rstrip("\n").split("\n")
-
-    def wait(self, text):
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            lines = [line for line in self.lines() if line.strip()]
-            if lines and lines[-1].startswith(text):
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"no {text!r}: {self.lines()}")
-
-    def run(self, command):
-        """The lines that a command leaves on the screen."""
-        self.tmux("send-keys", "-t", "s", f"clear; {command}; PS1='done> '", "Enter")
-        self.wait("done>")
-        lines = self.lines()
-        self.tmux("send-keys", "-t", "s", "PS1='$ '", "Enter")
-        self.wait("$")
-        return lines[:-1]
-
-    def end(self):
-        self.tmux("kill-server")
 
 
 @pytest.fixture
@@ -58,7 +21,8 @@ def screen(home, fake):
     screens = []
 
     def make(columns, **env):
-        screens.append(Screen(home, columns, {"LC_ALL": "C.UTF-8", **env}))
+        who = {} if home.uid is None else {"user": home.uid, "group": home.uid, "extra_groups": []}
+        screens.append(Screen(functools.partial(subprocess.run, **who), columns, home.path, {**home.env, "LC_ALL": "C.UTF-8", **env}))
         return screens[-1]
 
     yield make
