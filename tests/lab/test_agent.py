@@ -11,6 +11,7 @@ import pytest
 
 from labhost import ASSETS, FIRECRACKER, run, until
 
+MINUTES = 3
 pytestmark = pytest.mark.skipif(not os.path.exists(FIRECRACKER), reason="no Firecracker was brought in: see machine/firecracker.py")
 MIB = 1 << 20
 VM = "agent"

@@ -8,6 +8,8 @@ import pytest
 
 from labhost import ASSETS, FIRECRACKER, Dev, until
 
+MINUTES = 5
+
 
 @pytest.fixture(scope="module")
 def dev(helper_installed):

@@ -13,6 +13,8 @@ from labhost import SOURCE, Dev, run, until
 from privclient import (DISK_DETACH, DISK_HELPER, IN_USE, OVERLAY, SLOT_LIMIT, Ended, Helper, Refused,
                         message)
 
+MINUTES = 2
+
 
 @pytest.fixture(scope="module")
 def disk_installed(helper_installed):

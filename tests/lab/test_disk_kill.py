@@ -12,6 +12,7 @@ from labhost import SOURCE, figure, run
 from privclient import CLEANUP, DISK_ATTACH, DISK_DETACH, DISK_HELPER, Helper, message
 from trace import Tracer
 
+MINUTES = 3
 PPOLL = 271  # in which an idle helper sleeps
 LIMIT = 1000
 

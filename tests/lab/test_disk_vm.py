@@ -9,6 +9,7 @@ import pytest
 from disklab import devices, nodes, rows
 from labhost import ASSETS, until
 
+MINUTES = 3
 BOOT_S = 180
 MIB = 1 << 20
 

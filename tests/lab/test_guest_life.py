@@ -7,6 +7,7 @@ import pytest
 
 from labhost import FIRECRACKER, until
 
+MINUTES = 6
 MIB = 1 << 20
 
 needs_firecracker = pytest.mark.skipif(not os.path.exists(FIRECRACKER),

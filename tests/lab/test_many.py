@@ -10,6 +10,7 @@ from disklab import devices, nodes, rows
 from labhost import figure, run, until
 from unixhttp import Connection
 
+MINUTES = 4
 VMS = 20
 MIB = 1 << 20
 TO_VMM = ("disks", "identity", "network", "vmm")  # the stages up to the VMM's start

@@ -7,6 +7,7 @@ import pytest
 
 from labhost import ASSETS, SOURCE, Dev, figure, run, until
 
+MINUTES = 5
 MIB = 1 << 20
 RESERVE_MIB = 128
 ROOM_MIB = 400   # for the storm, before it begins
