@@ -18,12 +18,20 @@ static void report_created(struct cli *cli, const struct job *job)
 {
 	const json_t *vm = vm_report_record(job);
 	bool running = bg_streq(render_text(vm, "state"), "running");
+	const char *name = vm_report_target(job);
 
-	vm_report_line(cli, job, running ? "is ready" : "is made", render_text(vm, "address"));
+	if (running)
+		vm_report_ready(cli, job, "is ready");
+	else
+		vm_report_line(cli, job, "is made", render_text(vm, "address"));
 	if (!cli->out.tty)
 		return;
-	fprintf(cli->out.file, "%s  banger vm %s %s%s\n", term_style(&cli->out, STYLE_DIM),
-		running ? "ssh" : "start", vm_report_target(job), term_plain(&cli->out));
+	fprintf(cli->out.file, "%s  banger vm ", term_style(&cli->out, STYLE_DIM));
+	if (running && vm_lacks_ssh(vm))
+		fprintf(cli->out.file, "exec --tty %s -- sh%s\n", name, term_plain(&cli->out));
+	else
+		fprintf(cli->out.file, "%s %s%s\n", running ? "ssh" : "start", name,
+			term_plain(&cli->out));
 }
 
 /* NAME or --name, not two different ones. NULL: the daemon finds one. */

@@ -133,24 +133,54 @@ static bool is_address(const char *text)
 	return inet_pton(AF_INET, text, raw) == 1 || inet_pton(AF_INET6, text, raw) == 1;
 }
 
+const char *vm_lacks_ssh(const json_t *vm)
+{
+	const json_t *ssh = json_object_get(vm, "ssh");
+	const char *setup = render_text(ssh, "setup");
+	bool sshd = true;
+
+	(void)bg_json_get_bool(ssh, "sshd", &sshd);
+	if (sshd)
+		return NULL;
+	if (bg_streq(setup, "no_manager"))
+		return "has no ssh server, nor a package manager that could bring one in";
+	if (bg_streq(setup, "failed"))
+		return "has no ssh server: its package manager could not bring one in";
+	return "has no ssh server";
+}
+
+static int no_server(const char *name, const json_t *vm, const char *lack, struct bg_err **err)
+{
+	const char *setup = render_text(json_object_get(vm, "ssh"), "setup");
+	int r = bg_err_set(err, BG_ERR_VM_NO_SSH, ENOTSUP, "%s %s", name, lack);
+
+	if (bg_streq(setup, "failed"))
+		bg_err_hint(err,
+			"see why: `banger vm logs %s`; the next start tries again, and `banger vm "
+			"exec --tty %s -- sh` needs none",
+			name, name);
+	else if (bg_streq(setup, "no_manager"))
+		bg_err_hint(err, "`banger vm exec --tty %s -- sh` needs none", name);
+	else
+		bg_err_hint(err,
+			"`banger vm exec --tty %s -- sh` needs none; or let its packages bring "
+			"one: `banger vm set %s --nat && banger vm restart %s`",
+			name, name, name);
+	return r;
+}
+
 int vm_check_reachable(const char *name, const json_t *vm, struct bg_err **err)
 {
 	const json_t *ssh = json_object_get(vm, "ssh");
-	bool sshd = true, ready = false;
+	const char *lack = vm_lacks_ssh(vm);
+	bool ready = false;
 	int r;
 
-	(void)bg_json_get_bool(ssh, "sshd", &sshd);
 	(void)bg_json_get_bool(vm, "ready", &ready);
 	if (!bg_streq(render_text(vm, "state"), "running"))
 		return not_running(name, vm, err);
-	if (!sshd) {
-		r = bg_err_set(err, BG_ERR_VM_NO_SSH, ENOTSUP, "%s has no ssh server", name);
-		bg_err_hint(err,
-			"`banger vm exec --tty %s -- sh` needs none; or let its packages bring one: "
-			"`banger vm set %s --nat && banger vm restart %s`",
-			name, name, name);
-		return r;
-	}
+	if (lack)
+		return no_server(name, vm, lack, err);
 	if (!ready) {
 		r = bg_err_set(
 			err, BG_ERR_VM_NOT_READY, EAGAIN, "%s runs but is not ready yet", name);

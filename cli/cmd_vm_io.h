@@ -6,6 +6,8 @@
 #include "cli/cli.h"
 
 int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err);
+/* "has no ssh server…", with the reason if there is one; NULL when it has one. */
+const char *vm_lacks_ssh(const json_t *vm);
 /* Why ssh cannot reach the VM of this record: VM_STATE, VM_NOT_READY, VM_NO_SSH. */
 int vm_check_reachable(const char *name, const json_t *vm, struct bg_err **err);
 int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "cli/cmd_vm_many.h"
 
+#include "cli/cmd_vm_io.h"
 #include "cli/vm_body.h"
 #include "cli/vm_pick.h"
 #include "common/json.h"
@@ -29,14 +30,24 @@ void vm_report_line(struct cli *cli, const struct job *job, const char *what, co
 		bg_isempty(clean) ? "" : ", at ", clean ? clean : "");
 }
 
+void vm_report_ready(struct cli *cli, const struct job *job, const char *what)
+{
+	const json_t *vm = vm_report_record(job);
+	const char *lack = vm_lacks_ssh(vm);
+
+	vm_report_line(cli, job, what, render_text(vm, "address"));
+	if (lack)
+		fprintf(cli->err.file, "%s %s\n", vm_report_target(job), lack);
+}
+
 static void report_started(struct cli *cli, const struct job *job)
 {
-	vm_report_line(cli, job, "is ready", render_text(vm_report_record(job), "address"));
+	vm_report_ready(cli, job, "is ready");
 }
 
 static void report_restarted(struct cli *cli, const struct job *job)
 {
-	vm_report_line(cli, job, "is ready again", render_text(vm_report_record(job), "address"));
+	vm_report_ready(cli, job, "is ready again");
 }
 
 static void report_stopped(struct cli *cli, const struct job *job)

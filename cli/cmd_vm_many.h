@@ -16,6 +16,8 @@ int vm_prune(struct cli *cli, const struct args *args, struct bg_err **err);
 /* "web is ready in 4.2 s, at 10.209.1.2"; address may be NULL. */
 void vm_report_line(
 	struct cli *cli, const struct job *job, const char *what, const char *address);
+/* The same with the record's address, and a line on stderr when it has no ssh server. */
+void vm_report_ready(struct cli *cli, const struct job *job, const char *what);
 /* The record that the operation ended with, borrowed. */
 const json_t *vm_report_record(const struct job *job);
 /* What the operation was about: the daemon's word, which knows names it found itself. */

@@ -107,6 +107,7 @@ enum bg_agent_flag {
 	BG_AGENT_F_NO_SSHD = 1 << 3, /* the image has no ssh server: do not wait for one */
 	BG_AGENT_F_SETUP = 1 << 4,   /* the image's package manager brings one, or an init */
 	BG_AGENT_F_SETUP_END = 1 << 5, /* it is through, well or not */
+	BG_AGENT_F_NO_MANAGER = 1 << 6, /* it should, but the image has none that we know */
 };
 
 struct bg_agent_status {

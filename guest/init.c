@@ -166,6 +166,7 @@ static void plan_setup(struct boot *b)
 		p->family = NULL;
 	if (!p->family) {
 		log_line("no package manager here that could bring in what is missing");
+		b->flags |= BG_AGENT_F_NO_MANAGER;
 		return;
 	}
 	b->setup.setup = fds[0];

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "common/image_env.h"
 #include "common/name.h"
 #include "worker/bzimage.h"
 
@@ -101,6 +102,7 @@ static int take_image(const json_t *manifest, json_t *out, struct bg_err **err)
 {
 	const char *name = NULL, *os = NULL;
 	const json_t *image = NULL;
+	json_t *env = NULL;
 	bool sshd = false;
 
 	if (bg_json_get_obj(manifest, "image", &image) < 0)
@@ -112,9 +114,11 @@ static int take_image(const json_t *manifest, json_t *out, struct bg_err **err)
 	if (json_object_get(image, "os") && !json_is_null(json_object_get(image, "os")) &&
 		(bg_json_get_str(image, "os", &os) < 0 || strlen(os) > OS_MAX || !printable(os)))
 		return bad(err, "gives no possible name of the operating system");
+	if (image_env_take(json_object_get(image, "env"), &env) < 0)
+		return bad(err, "has an environment that is no list of strings, or over 8 KiB");
 	json_object_set_new(out, "image",
-		json_pack(
-			"{s:s, s:b, s:o}", "name", name, "has_sshd", sshd, "os", bg_json_str(os)));
+		json_pack("{s:s, s:b, s:o, s:o*}", "name", name, "has_sshd", sshd, "os",
+			bg_json_str(os), "env", env));
 	return 0;
 }
 

@@ -240,7 +240,7 @@ static int list_layers(const struct docker *a, const json_t *image, const json_t
 	return 0;
 }
 
-static int check_config(const struct docker *a, const json_t *image, json_t **ret,
+static int check_config(const struct docker *a, const json_t *image, json_t **ret, json_t **ret_env,
 	char digest[BG_OCI_DIGEST + 1], struct bg_err **err)
 {
 	const char *path = json_string_value(json_object_get(image, "Config"));
@@ -256,7 +256,7 @@ static int check_config(const struct docker *a, const json_t *image, json_t **re
 		return bg_err_set(err, BG_ERR_NET_DIGEST, EBADMSG,
 			"%s is damaged: its config %.100s has %s", a->name, path, digest);
 	if (r >= 0)
-		r = manifest_check_config(text, len, a->name, err);
+		r = manifest_check_config(text, len, a->name, ret_env, err);
 	if (r >= 0)
 		*ret = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 	return r;
@@ -264,7 +264,7 @@ static int check_config(const struct docker *a, const json_t *image, json_t **re
 
 static int describe(const struct docker *a, json_t **ret, struct bg_err **err)
 {
-	_json_ json_t *list = NULL, *config = NULL, *layers = json_array();
+	_json_ json_t *list = NULL, *config = NULL, *env = NULL, *layers = json_array();
 	char digest[BG_OCI_DIGEST + 1];
 	_free_ char *text = NULL;
 	const json_t *image = NULL;
@@ -277,12 +277,12 @@ static int describe(const struct docker *a, json_t **ret, struct bg_err **err)
 	list = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 	r = choose(a, list, &image, err);
 	if (r >= 0)
-		r = check_config(a, image, &config, digest, err);
+		r = check_config(a, image, &config, &env, digest, err);
 	if (r >= 0)
 		r = list_layers(a, image, config, layers, &size, err);
 	if (r >= 0)
-		*ret = json_pack("{s:s, s:O, s:I}", "digest", digest, "layers", layers, "size",
-			(json_int_t)size);
+		*ret = json_pack("{s:s, s:O, s:I, s:O*}", "digest", digest, "layers", layers,
+			"size", (json_int_t)size, "env", env);
 	return r;
 }
 

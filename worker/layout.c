@@ -157,6 +157,7 @@ static json_t *describe(const struct manifest *m, const char *digest)
 static int look(struct job *job, const struct document *d, json_t **ret, struct bg_err **err)
 {
 	_free_ struct manifest *m = NULL;
+	_json_ json_t *env = NULL;
 	const char *kind, *tag = NULL;
 	int r = bg_json_need_str(job->params, "kind", BG_ERR_WORKER, &kind, err);
 
@@ -165,9 +166,9 @@ static int look(struct job *job, const struct document *d, json_t **ret, struct 
 	if (r < 0)
 		return r;
 	if (bg_streq(kind, "config")) {
-		r = manifest_check_config(d->text, d->len, d->name, err);
+		r = manifest_check_config(d->text, d->len, d->name, &env, err);
 		if (r >= 0)
-			*ret = json_object();
+			*ret = json_pack("{s:O*}", "env", env);
 		return r;
 	}
 	if (bg_streq(kind, "top"))

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "common/image_env.h"
 #include "worker/digest.h"
 
 #define DOCKER "application/vnd.docker."
@@ -202,7 +203,8 @@ int manifest_parse(const char *text, size_t len, const char *type, const char *n
 	return 0;
 }
 
-int manifest_check_config(const char *text, size_t len, const char *name, struct bg_err **err)
+int manifest_check_config(
+	const char *text, size_t len, const char *name, json_t **ret_env, struct bg_err **err)
 {
 	_json_ json_t *doc = load(text, len);
 	const char *os = "", *arch = "";
@@ -212,12 +214,16 @@ int manifest_check_config(const char *text, size_t len, const char *name, struct
 		return wrong(name, "its config is no JSON object", err);
 	(void)bg_json_get_str(doc, "os", &os);
 	(void)bg_json_get_str(doc, "architecture", &arch);
-	if (bg_streq(os, OS) && bg_streq(arch, ARCH))
-		return 0;
 	if (!*os || !*arch)
 		return wrong(name, "its config does not say which platform it is for", err);
-	snprintf(has, sizeof(has), "%.20s/%.20s", os, arch);
-	return other_platform(name, has, err);
+	if (!bg_streq(os, OS) || !bg_streq(arch, ARCH)) {
+		snprintf(has, sizeof(has), "%.20s/%.20s", os, arch);
+		return other_platform(name, has, err);
+	}
+	if (image_env_take(json_object_get(json_object_get(doc, "config"), "Env"), ret_env) < 0)
+		return wrong(name,
+			"the environment in its config is no list of strings, or over 8 KiB", err);
+	return 0;
 }
 
 int manifest_digest(const char *text, size_t len, char out[BG_OCI_DIGEST + 1], struct bg_err **err)

@@ -66,32 +66,33 @@ static int find_image(struct registry *reg, const char *name, const char *refere
 	return r;
 }
 
-static int check_config(
-	struct registry *reg, const char *name, const struct manifest *m, struct bg_err **err)
+static int check_config(struct registry *reg, const char *name, const struct manifest *m,
+	json_t **ret_env, struct bg_err **err)
 {
 	struct transfer t = {.name = name};
 	int r = get_checked(reg, &t, "blobs", &m->config, err);
 
 	if (r >= 0)
-		r = manifest_check_config(t.text ? t.text : "", t.size, name, err);
+		r = manifest_check_config(t.text ? t.text : "", t.size, name, ret_env, err);
 	transfer_clear(&t);
 	return r;
 }
 
-static json_t *describe(const struct manifest *m, const struct descriptor *self)
+static json_t *describe(const struct manifest *m, const struct descriptor *self, json_t *env)
 {
 	json_t *layers = json_array();
 
 	for (size_t i = 0; i < m->n_layers; i++)
 		json_array_append_new(layers, json_pack("{s:s, s:I}", "digest", m->layers[i].digest,
 						      "size", (json_int_t)m->layers[i].size));
-	return json_pack("{s:s, s:o, s:I}", "digest", self->digest, "layers", layers, "size",
-		(json_int_t)m->size);
+	return json_pack("{s:s, s:o, s:I, s:O*}", "digest", self->digest, "layers", layers, "size",
+		(json_int_t)m->size, "env", env);
 }
 
 static int resolve(struct registry *reg, json_t **ret, struct bg_err **err)
 {
 	_free_ struct manifest *m = NULL;
+	_json_ json_t *env = NULL;
 	const char *name, *reference;
 	struct descriptor self;
 	int r = bg_json_need_str(reg->job->params, "name", BG_ERR_WORKER, &name, err);
@@ -101,9 +102,9 @@ static int resolve(struct registry *reg, json_t **ret, struct bg_err **err)
 	if (r >= 0)
 		r = find_image(reg, name, reference, &self, &m, err);
 	if (r >= 0)
-		r = check_config(reg, name, m, err);
+		r = check_config(reg, name, m, &env, err);
 	if (r >= 0)
-		*ret = describe(m, &self);
+		*ret = describe(m, &self, env);
 	return r;
 }
 

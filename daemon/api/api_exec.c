@@ -134,15 +134,55 @@ static int check_vm(const struct vm *vm, struct bg_err **err)
 	return r;
 }
 
+static bool has_name_of(const char *const *env, const char *text)
+{
+	size_t n = strcspn(text, "=") + 1;
+
+	for (; *env; env++)
+		if (strncmp(*env, text, n) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * What a container image wants for its commands, each unless the request has its own. *memory owns
+ * the strings, *list what exec->env is then.
+ */
+static int add_image_env(const struct vm *vm, struct bg_exec *exec, json_t **memory,
+	const char ***list, struct bg_err **err)
+{
+	const struct image_row *image = images_find(vm->engine->images, vm->row->image);
+	const json_t *item;
+	size_t n = 0, i;
+
+	*memory = image && exec->kind == BG_AGENT_K_RUN ? image_env(image) : NULL;
+	if (!*memory)
+		return 0;
+	for (i = 0; exec->env[i];)
+		i++;
+	*list = calloc(json_array_size(*memory) + i + 1, sizeof(**list));
+	if (!*list)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	json_array_foreach (*memory, i, item)
+		if (!has_name_of(exec->env, json_string_value(item)))
+			(*list)[n++] = json_string_value(item);
+	for (i = 0; exec->env[i]; i++)
+		(*list)[n++] = exec->env[i];
+	exec->env = *list;
+	return 0;
+}
+
 void api_vm_exec(struct http_call *call, struct engine *engine)
 {
-	_free_ const char **argv = NULL, **env = NULL;
+	_free_ const char **argv = NULL, **env = NULL, **all = NULL;
+	_json_ json_t *memory = NULL;
 	struct bg_exec exec = {.user = NULL};
 	struct bg_err *err = NULL;
 	struct vm *vm = NULL;
 
 	if (take_exec(http_call_body(call), &exec, &argv, &env, &err) < 0 ||
-		vms_get(engine->vms, http_call_arg(call), &vm, &err) < 0 || check_vm(vm, &err) < 0)
+		vms_get(engine->vms, http_call_arg(call), &vm, &err) < 0 ||
+		check_vm(vm, &err) < 0 || add_image_env(vm, &exec, &memory, &all, &err) < 0)
 		http_reply_error(call, err);
 	else
 		exec_relay_start(engine->loop, call, vm->guest, &exec);

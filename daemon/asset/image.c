@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "common/fd.h"
+#include "common/image_env.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/timefmt.h"
@@ -190,24 +191,41 @@ static json_t *paths_json(const struct images *images, const struct image_row *r
 		"build_log", built ? log : NULL);
 }
 
+int image_take_env(struct image_row *row, const json_t *list)
+{
+	_json_ json_t *env = NULL;
+	int r = image_env_take(list, &env);
+
+	if (r < 0 || !env)
+		return r;
+	free(row->env);
+	row->env = json_dumps(env, JSON_COMPACT);
+	return row->env ? 0 : -ENOMEM;
+}
+
+json_t *image_env(const struct image_row *row)
+{
+	return row->env ? json_loads(row->env, 0, NULL) : NULL;
+}
+
 json_t *image_to_json(const struct images *images, const struct image_row *row)
 {
 	const struct kernel_row *kernel =
 		row->kernel ? kernels_find(images->engine->kernels, row->kernel) : NULL;
-	json_t *users = json_array();
+	json_t *users = json_array(), *env = image_env(row);
 	char text[BG_TIME_TEXT];
 
 	asset_vms_using(images->engine, row->name, NULL, users);
 	return json_pack(
-		"{s:s, s:b, s:s?, s:s?, s:i, s:b, s:I, s:I, s:s?, s:b, s:s, s:s, s:o, s:o}", "name",
-		row->name, "managed", row->managed, "kernel", row->kernel, "kernel_release",
+		"{s:s, s:b, s:s?, s:s?, s:i, s:b, s:I, s:I, s:s?, s:b, s:s, s:s, s:o, s:o, s:o}",
+		"name", row->name, "managed", row->managed, "kernel", row->kernel, "kernel_release",
 		kernel ? kernel->release : NULL, "modules", kernel ? (int)kernel->n_modules : 0,
 		"owns_kernel", row->owns_kernel, "size_bytes", (json_int_t)row->size_bytes,
 		"real_bytes",
 		(json_int_t)(asset_real_bytes(row->rootfs) + asset_real_bytes(row->work_seed)),
 		"os", row->os, "has_sshd", row->has_sshd, "source", row->source, "created_at",
 		bg_time_print(row->created_at, text), "used_by", users, "paths",
-		paths_json(images, row));
+		paths_json(images, row), "env", env ? env : json_array());
 }
 
 json_t *images_to_json(const struct images *images)

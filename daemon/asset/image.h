@@ -32,6 +32,10 @@ int images_get(const struct images *images, const char *name, const struct image
 /* Names of images with this kernel go to out (json array of strings). */
 void images_using_kernel(const struct images *images, const char *kernel, json_t *out);
 json_t *image_to_json(const struct images *images, const struct image_row *row);
+/* The environment of a container image: what a worker, who may be hostile, says becomes the row's. -errno. */
+int image_take_env(struct image_row *row, const json_t *list);
+/* The row's as a new list, NULL when there is none. */
+json_t *image_env(const struct image_row *row);
 /* {images: [...]} */
 json_t *images_to_json(const struct images *images);
 

@@ -177,14 +177,16 @@ static int stat_disk(const char *path, struct stat *ret, struct bg_err **err)
 	return stat(path, ret) < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "look at %s", path) : 0;
 }
 
-/* The base's os is the image's: packages do not change it. */
-static void take_os(struct engine *engine, const struct vm *vm, const char *name)
+/* The base's os and environment are the image's: packages do not change them. */
+static void take_after(struct engine *engine, const struct vm *vm, const char *name)
 {
 	struct image_row *row = images_find(engine->images, name);
 	const struct image_row *base;
 
-	if (images_get(engine->images, vm->row->image, &base, NULL) >= 0 && base->os)
-		row->os = strdup(base->os);
+	if (images_get(engine->images, vm->row->image, &base, NULL) < 0)
+		return;
+	row->os = base->os ? strdup(base->os) : NULL;
+	row->env = base->env ? strdup(base->env) : NULL;
 }
 
 int image_commit(struct engine *engine, const char *name, struct vm *vm, struct op **ret,
@@ -214,6 +216,6 @@ int image_commit(struct engine *engine, const char *name, struct vm *vm, struct 
 		commit_free(commit);
 		return r;
 	}
-	take_os(engine, vm, name);
+	take_after(engine, vm, name);
 	return op_start(engine->ops, &plan, name, commit, ret, err);
 }

@@ -165,7 +165,7 @@ static int next_document(struct disk_task *task, const json_t *result, struct bg
 	int r;
 
 	if (bg_streq(task->kind, "config"))
-		return 0;
+		return image_task_take_env(&task->base, result, err);
 	if (next && task->depth++ == INDEX_DEPTH)
 		return bg_err_set(err, BG_ERR_REGISTRY_INVALID, ELOOP,
 			"%s is an index of indexes without an end", task->text);
@@ -200,6 +200,8 @@ static void on_archive(const json_t *result, struct bg_err *err, void *userdata)
 
 	if (!err && asset_open_source(task->path, BG_ERR_IMAGE_INVALID, &file, &failed) >= 0)
 		(void)take_layers(task, file, result, &failed);
+	if (!failed)
+		(void)image_task_take_env(&task->base, result, &failed);
 	image_task_end_step(&task->base, failed);
 }
 

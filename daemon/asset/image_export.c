@@ -155,8 +155,8 @@ static int collect(struct export_task *task, const struct image_row *image, stru
 	}
 	if (r >= 0)
 		r = open_members(task, paths, names, err);
-	manifest = json_pack("{s:{s:s, s:b, s:s?}}", "image", "name", image->name, "has_sshd",
-		image->has_sshd, "os", image->os);
+	manifest = json_pack("{s:{s:s, s:b, s:s?, s:o*}}", "image", "name", image->name, "has_sshd",
+		image->has_sshd, "os", image->os, "env", image_env(image));
 	if (kernel)
 		json_object_set_new(manifest, "kernel",
 			json_pack("{s:s, s:i, s:s?}", "format", kernel->format, "modules",

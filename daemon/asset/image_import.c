@@ -159,7 +159,8 @@ static int take_image(struct image_row *row, const json_t *manifest)
 	int64_t size = 0;
 
 	if (bg_json_get_int(rootfs, "size", 1, INT64_MAX, &size) < 0 ||
-		bg_json_get_bool(image, "has_sshd", &row->has_sshd) < 0)
+		bg_json_get_bool(image, "has_sshd", &row->has_sshd) < 0 ||
+		image_take_env(row, json_object_get(image, "env")) < 0)
 		return -EPROTO;
 	row->size_bytes = (uint64_t)size;
 	row->os = os ? strdup(os) : NULL;

@@ -93,7 +93,8 @@ static void on_resolved(const json_t *result, struct bg_err *err, void *userdata
 	struct bg_err *failed = bg_err_copy(err);
 	const char *digest = "";
 
-	if (!err && take_layers(task, result, &failed) >= 0) {
+	if (!err && take_layers(task, result, &failed) >= 0 &&
+		image_task_take_env(&task->base, result, &failed) >= 0) {
 		(void)bg_json_get_str(result, "digest", &digest);
 		log_msg(LOG_INFO, "image", "a container image is pulled", "name", task->base.name,
 			"ref", task->text, "digest", digest, NULL);

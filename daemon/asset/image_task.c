@@ -79,6 +79,14 @@ void image_task_take_rootfs(struct image_task *task, const json_t *result)
 	row->size_bytes = (uint64_t)size;
 }
 
+int image_task_take_env(struct image_task *task, const json_t *result, struct bg_err **err)
+{
+	int r = image_take_env(image_task_row(task), json_object_get(result, "env"));
+
+	return r < 0 ? bg_err_set(err, BG_ERR_WORKER, -r, "the worker's environment is malformed")
+		     : 0;
+}
+
 void image_task_cancel(struct op *op, void *ctx)
 {
 	struct image_task *task = ctx;

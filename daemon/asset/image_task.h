@@ -39,6 +39,8 @@ int image_task_outputs(struct image_task *task, int *ret_rootfs, int *ret_seed, 
 void image_task_progress(const json_t *progress, void *userdata);
 /* What the result of unpack or flatten says about the root file system goes to the row. */
 void image_task_take_rootfs(struct image_task *task, const json_t *result);
+/* The same of resolve, layout or archive about the environment of its commands. */
+int image_task_take_env(struct image_task *task, const json_t *result, struct bg_err **err);
 
 /* For struct op_step and struct op_plan: ctx is the task. */
 void image_task_cancel(struct op *op, void *ctx);

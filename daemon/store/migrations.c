@@ -83,6 +83,8 @@ const char *const store_migrations[] = {
 	/* 6; in brackets, as clang takes two strings in a list for a forgotten comma */
 	("ALTER TABLE kernel ADD COLUMN initrd TEXT;"
 	 "ALTER TABLE image ADD COLUMN owns_kernel INTEGER NOT NULL DEFAULT 0;"),
+	/* 7 */
+	"ALTER TABLE image ADD COLUMN env TEXT;",
 };
 const unsigned store_n_migrations = ARRAY_SIZE(store_migrations);
 

@@ -60,6 +60,7 @@ struct image_row {
 	char *rootfs;	/* absolute paths; NULL when absent */
 	char *work_seed;
 	bool has_sshd;
+	char *env; /* JSON list of "NAME=value" for commands, see common/image_env.h; NULL: none */
 	uint64_t size_bytes;
 	int64_t created_at;
 };

@@ -2,8 +2,10 @@
 /* The record of a VM as docs/api.md describes it. */
 #include <stdio.h>
 
+#include "common/agent_proto.h"
 #include "common/json.h"
 #include "common/timefmt.h"
+#include "daemon/driver/guest.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/labels.h"
@@ -40,13 +42,28 @@ static json_t *paths_json(const struct vm *vm)
 		p->disk_work, "serial_log", p->serial_log, "vmm_log", p->vmm_log);
 }
 
+/* How far this boot got with bringing an ssh server in; NULL where that was not wanted or done. */
+static const char *ssh_setup(const struct vm *vm)
+{
+	uint32_t flags = vm->guest ? guest_flags(vm->guest) : 0;
+
+	if (flags & BG_AGENT_F_NO_MANAGER)
+		return "no_manager";
+	if (!(flags & BG_AGENT_F_SETUP))
+		return NULL;
+	if (!(flags & BG_AGENT_F_SETUP_END))
+		return "running";
+	return flags & BG_AGENT_F_NO_SSHD ? "failed" : NULL;
+}
+
 static json_t *ssh_json(const struct vm *vm)
 {
 	const struct keys *keys = vm->engine->keys;
 
-	return json_pack("{s:s, s:i, s:s?, s:s?, s:b}", "user", "root", "port", 22, "key",
+	return json_pack("{s:s, s:i, s:s?, s:s?, s:b, s:s?}", "user", "root", "port", 22, "key",
 		keys ? keys_private_path(keys) : NULL, "known_hosts",
-		keys ? keys_known_hosts_path(keys) : NULL, "sshd", vm->row->has_sshd);
+		keys ? keys_known_hosts_path(keys) : NULL, "sshd", vm->row->has_sshd, "setup",
+		ssh_setup(vm));
 }
 
 static void put(json_t *json, const char *key, json_t *value)

@@ -19,7 +19,7 @@ import threading
 import time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-sys.path[:0] = [os.path.join(ROOT, "tests", "lib"), os.path.join(ROOT, "tests", "integration", "registry")]
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 from hostuser import HostUser, is_root  # noqa: E402
 from registries import LAYER, MANIFEST, RealRegistry, digest  # noqa: E402
 

@@ -1,19 +1,38 @@
 # SPDX-License-Identifier: ISC
-"""A container image, without init and ssh server: its own package manager brings them in, from a mirror that the guest reaches by NAT."""
+"""Container images, without init and ssh server, pulled from a registry: what boots of them, and how their own package
+manager brings the rest in, from a mirror that the guest reaches by NAT."""
 import os
 import shutil
 import subprocess
 
 import pytest
 
-from conftest import BUILD, PORT, ROOT, WORLD, as_user, outside, wait_for
+from conftest import BUILD, PORT, ROOT, WORLD, outside, wait_for
+from registries import RealRegistry, tree_layout
 
-IMAGE = "t-container"
+NAME = "t-container"
 PACKAGES = ["openssh-server", "systemd-sysv", "dbus"]
 
 
 def sh(*argv, **kw):
     return subprocess.run(argv, check=True, capture_output=True, text=True, **kw).stdout
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    r = RealRegistry(tmp_path_factory.mktemp("registry"))
+    yield r
+    r.close()
+
+
+def pulled(banger, registry, folder, tree, name, **kw):
+    """The folder tree as the container image team/NAME of the registry, from there as the image NAME."""
+    registry.push(tree_layout(folder, tree, **kw), f"team/{name}:1")
+    shutil.rmtree(folder)
+    banger("image", "delete", name)
+    banger.ok("image", "pull", f"{registry.host}/team/{name}:1", "--kernel-ref", "debian")
+    assert banger.json("image", "show", name)["source"] == f"{registry.host}/team/{name}:1"
+    return name
 
 
 def fill_mirror(tree, mirror):
@@ -35,60 +54,89 @@ def use_mirror(tree):
 
 
 @pytest.fixture(scope="module")
-def image(banger, tmp_path_factory):
-    """A minimal Debian as a registered image; the folder with the mirror's web server runs beside it."""
-    top = tmp_path_factory.mktemp("container")
-    tree, mirror, rootfs = f"{top}/tree", f"{top}/mirror", "/tmp/banger-t-container.ext4"
-    os.mkdir(mirror)
+def debian(banger, registry, tmp_path_factory):
+    """A minimal Debian; the mirror's web server runs beside it."""
+    top, mirror = tmp_path_factory.mktemp("debian"), tmp_path_factory.mktemp("mirror")
+    tree = f"{top}/tree"
     sh("mmdebstrap", "--quiet", "--variant=minbase", "bookworm", tree)
     assert not os.path.exists(f"{tree}/sbin/init") and not os.path.exists(f"{tree}/usr/sbin/sshd")
     fill_mirror(tree, mirror)
     use_mirror(tree)
-    sh("mkfs.ext4", "-q", "-F", "-d", tree, rootfs, "1G")
-    shutil.rmtree(tree)
-    shutil.chown(rootfs, as_user(["id", "-un"], capture_output=True, text=True).stdout.strip())
-    banger("image", "delete", IMAGE)
-    banger.ok("image", "register", "--name", IMAGE, "--rootfs", rootfs, "--kernel-ref", "debian")
+    image = pulled(banger, registry, top, tree, "t-debian")
     with outside(mirror):
-        yield IMAGE
-    banger.ok("image", "delete", IMAGE)
-    os.unlink(rootfs)
+        yield image
+    banger.ok("image", "delete", image)
+
+
+@pytest.fixture(scope="module")
+def busybox(banger, registry, tmp_path_factory):
+    top = tmp_path_factory.mktemp("busybox")
+    os.makedirs(f"{top}/tree/bin")
+    shutil.copy("/bin/busybox", f"{top}/tree/bin/busybox")
+    for tool in ("sh", "cat", "uname"):
+        os.symlink("busybox", f"{top}/tree/bin/{tool}")
+    yield pulled(banger, registry, top, f"{top}/tree", "t-busybox")
+    banger.ok("image", "delete", "t-busybox")
 
 
 @pytest.fixture
-def name(banger):
-    yield "t-container"
-    banger("vm", "delete", "t-container")
+def gone(banger):
+    banger("vm", "delete", NAME)
+    yield
+    banger("vm", "delete", NAME)
 
 
-def test_without_nat_it_runs_and_says_what_is_missing(banger, image, name):
-    banger.ok("vm", "create", name, "--image", image)
-    assert banger.ok("vm", "exec", name, "--", "cat", "/proc/1/comm").out == "banger-init\n"
-    assert banger.json("vm", "show", name)["ssh"]["sshd"] is False
-    banger.fails(4, "has no ssh server", "vm", "ssh", name, "--", "true")
+def pid1(banger, *how):
+    return banger.ok("vm", *how, NAME, "--", "cat", "/proc/1/comm").out.strip()
 
 
-def test_packages_bring_ssh_and_then_an_init(banger, image, name):
-    banger.ok("vm", "create", name, "--image", image, "--nat", "--no-start")
-    stages = banger.ok("vm", "start", name, timeout=600).err
-    assert "packages" in stages
-    assert banger.ok("vm", "ssh", name, "--", "cat", "/proc/1/comm").out == "banger-init\n"
-    # the second start has nothing to bring in
-    banger.ok("vm", "restart", name)
-    log = banger.ok("vm", "logs", name).out
-    assert log.count("bringing an ssh server in with /usr/bin/apt-get") == 1
-    assert banger.ok("vm", "ssh", name, "--", "cat", "/proc/1/comm").out == "banger-init\n"
-
-
-def test_with_init(banger, image, name):
-    create = subprocess.Popen([os.path.join(ROOT, "scripts", "as-user"), os.path.join(BUILD, "cli", "banger"), "vm", "create", name,
-                               "--image", image, "--nat", "--with-init"], stderr=subprocess.PIPE, text=True)
+def while_it_runs(banger, what, *args):
+    """The end of a banger command, during which what() came true."""
+    command = subprocess.Popen([os.path.join(ROOT, "scripts", "as-user"), os.path.join(BUILD, "cli", "banger"), *args],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        # the agent answers meanwhile
-        wait_for(lambda: banger("vm", "exec", name, "--", "sh", "-c", "grep -qx apt-get /proc/[0-9]*/comm").status == 0)
+        wait_for(what)
+        assert command.poll() is None
     finally:
-        _, err = create.communicate(timeout=900)
-    assert create.returncode == 0, err
-    assert banger.ok("vm", "ssh", name, "--", "cat", "/proc/1/comm").out == "systemd\n"
-    assert banger.ok("vm", "exec", name, "--", "systemctl", "is-active", "ssh").out == "active\n"
-    banger.ok("vm", "stop", name)
+        _, err = command.communicate(timeout=900)
+    assert command.returncode == 0, err
+    return err
+
+
+def test_busybox_alone(banger, busybox, gone):
+    """Nothing could bring ssh in, with NAT neither: that is said where it is asked for."""
+    lack = f"{NAME} has no ssh server, nor a package manager that could bring one in"
+    assert lack in banger.ok("vm", "create", NAME, "--image", busybox, "--nat").err
+    assert pid1(banger, "exec") == "banger-init"
+    banger.fails(4, lack, "vm", "ssh", NAME, "--", "true")
+    assert "no package manager here" in banger.ok("vm", "logs", NAME).out
+    banger.ok("vm", "stop", NAME)
+
+
+def test_packages_bring_ssh(banger, debian, gone):
+    """Without NAT it runs as it is; with NAT apt brings a server in, once."""
+    assert f"{NAME} has no ssh server\n" in banger.ok("vm", "create", NAME, "--image", debian).err
+    assert pid1(banger, "exec") == "banger-init"
+    assert banger.json("vm", "show", NAME)["ssh"]["sshd"] is False
+    banger.fails(4, f"{NAME} has no ssh server", "vm", "ssh", NAME, "--", "true")
+    banger.ok("vm", "stop", NAME)
+    banger.ok("vm", "set", NAME, "--nat")
+
+    def apt_runs():
+        """The agent answers meanwhile."""
+        return banger("vm", "exec", NAME, "--", "sh", "-c", "grep -qx apt-get /proc/[0-9]*/comm").status == 0
+
+    assert "packages" in while_it_runs(banger, apt_runs, "vm", "start", NAME)
+    assert pid1(banger, "ssh") == "banger-init"
+    # the next start has nothing to bring in
+    banger.ok("vm", "stop", NAME)
+    assert "packages" not in banger.ok("vm", "start", NAME).err
+    assert pid1(banger, "ssh") == "banger-init"
+    assert banger.ok("vm", "logs", NAME).out.count("bringing an ssh server in with /usr/bin/apt-get") == 1
+
+
+def test_packages_bring_an_init(banger, debian, gone):
+    assert "packages" in banger.ok("vm", "create", NAME, "--image", debian, "--nat", "--with-init", timeout=900).err
+    assert pid1(banger, "ssh") == "systemd"
+    assert banger.ok("vm", "exec", NAME, "--", "systemctl", "is-active", "ssh").out == "active\n"
+    banger.ok("vm", "stop", NAME)

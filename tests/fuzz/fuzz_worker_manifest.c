@@ -39,13 +39,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_free_ struct manifest *m = NULL;
 	_err_ struct bg_err *err = NULL, *config = NULL;
+	_json_ json_t *env = NULL;
 
 	if (manifest_parse((const char *)data, size, NULL, "it", &m, &err) >= 0)
 		check(m);
 	else if (!err || m)
 		abort();
-	if ((manifest_check_config((const char *)data, size, "it", &config) < 0) !=
-		(config != NULL))
+	if ((manifest_check_config((const char *)data, size, "it", &env, &config) < 0) !=
+			(config != NULL) ||
+		(env && (config || json_array_size(env) == 0)))
 		abort();
 	challenge(data, size);
 	return 0;

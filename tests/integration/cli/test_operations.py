@@ -32,6 +32,13 @@ def test_create_sends_what_was_asked(home, fake):
     assert r.err == "web: make disks\nweb: boot the guest\n"
 
 
+def test_create_says_that_ssh_is_missing(home, fake):
+    fake.operation("POST", "/v1/vms", "vm.create", "web", [done(running("web", ssh={"sshd": False, "setup": "no_manager"}))])
+    r = home.run("vm", "create", "web", "--nat")
+    assert r.status == 0 and r.out == "web is ready in 3.2 s, at 10.209.1.2\n"
+    assert r.err.endswith("web has no ssh server, nor a package manager that could bring one in\n")
+
+
 def test_create_without_words_leaves_all_to_the_daemon(home, fake):
     fake.operation("POST", "/v1/vms", "vm.create", "brave-otter", [done(vm("brave-otter"))])
     r = home.run("vm", "create")

@@ -91,7 +91,10 @@ def test_no_reminder_when_it_was_shut_down_inside(home, fake, ssh):
     (vm("web"), 4, "web is stopped", "`banger vm start web`"),
     (vm("web", state="starting"), 4, "web is starting", "`banger vm show web`"),
     (running("web", ready=False), 6, "web runs but is not ready yet", "`banger vm logs web`"),
-    (running("web", ssh={"sshd": False}), 4, "web has no ssh server", "vm exec --tty web"),
+    (running("web", ssh={"sshd": False}), 4, "web has no ssh server", "banger vm set web --nat"),
+    (running("web", ssh={"sshd": False, "setup": None}), 4, "web has no ssh server", "vm exec --tty web"),
+    (running("web", ssh={"sshd": False, "setup": "failed"}), 4, "package manager could not bring one in", "`banger vm logs web`"),
+    (running("web", ssh={"sshd": False, "setup": "no_manager"}), 4, "nor a package manager that could", "vm exec --tty web"),
     (running("web", ssh={}), 1, "did not say how to reach web", ""),
     (running("web", address="-oProxyCommand=x"), 1, "did not say how to reach web", ""),
 ])

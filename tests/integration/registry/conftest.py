@@ -13,11 +13,10 @@ import time
 
 import pytest
 
-import registries
-
 LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib")
 sys.path.insert(0, LIB)
 
+import registries  # noqa: E402
 from hostuser import HostUser, is_root  # noqa: E402
 
 BUILD = os.environ.get("BANGER_BUILD", "build")

@@ -13,6 +13,7 @@ import pytest
 from registries import INDEX, LAYER, MANIFEST, layer, make_layout
 from test_pull import check, content, refused
 
+ENV = ["TOOL=1"]
 TREE = {"etc/os-release": b'ID=test\nPRETTY_NAME="Test 1"\n', "etc/x": b"one"}
 
 
@@ -36,7 +37,7 @@ class Layout:
         self.top, self.blobs = top, top / "blobs/sha256"
         self.blobs.mkdir(parents=True)
         self.layers = layers or [layer(TREE), layer({"etc/.wh.x": b"", "etc/y": b"two"})]
-        self.config = json.dumps({"os": "linux", "architecture": arch, "rootfs": {
+        self.config = json.dumps({"os": "linux", "architecture": arch, "config": {"Env": ENV}, "rootfs": {
             "type": "layers", "diff_ids": ["sha256:" + sha(gzip.decompress(x)) for x in self.layers]}}).encode()
         self.entries = []
 
@@ -62,7 +63,7 @@ class Layout:
 
 def docker_archive(path, layers, config=None, tags=("team/dev:1",), link=None, old=True):
     """As `docker save` writes it: old names layers by an id of their own, new by their digest."""
-    config = config or {"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": ["sha256:" + sha(x) for x in layers]}}
+    config = config or {"os": "linux", "architecture": "amd64", "config": {"Env": ENV}, "rootfs": {"diff_ids": ["sha256:" + sha(x) for x in layers]}}
     text = json.dumps(config).encode()
     names = [f"{i:064x}/layer.tar" if old else "blobs/sha256/" + sha(x) for i, x in enumerate(layers)]
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
@@ -89,7 +90,7 @@ def plain(files):
 
 def expect_image(host, name, source):
     image = host.json("image", "show", name)
-    assert (image["os"], image["source"]) == ("Test 1", source)
+    assert (image["os"], image["source"], image["env"]) == ("Test 1", source, ENV)
     check(image)
     assert content(image, "/etc/x") != b"one" and content(image, "/etc/y") == b"two"
 

@@ -50,6 +50,25 @@ def test_a_real_registry(host, real, layout):
     assert len(host.blobs()) == 1 and host.blobs("partial") == []
 
 
+def test_the_environment_goes_with_the_image(host, server):
+    """Kept with the image and in a bundle of it; what is the user's own is not the image's to say."""
+    Image(server, env=["PATH=/opt/tool/bin:/bin", "HOME=/app", "TOOL_VERSION=1.2"]).put()
+    host.banger("image", "pull", f"{server.host}/team/dev")
+    env = host.json("image", "show", "dev")["env"]
+    assert env == ["PATH=/opt/tool/bin:/bin", "TOOL_VERSION=1.2"]
+    bundle = host.user.home + "/env.tar.zst"
+    host.banger("image", "export", "dev", bundle)
+    host.banger("image", "import", bundle, "--name", "carried")
+    assert host.json("image", "show", "carried")["env"] == env
+    os.unlink(bundle)
+
+
+@pytest.mark.parametrize("env", [{"A": "1"}, [1], ["A=" + "x" * 8192]], ids=["object", "numbers", "long"])
+def test_a_wrong_environment(host, server, env):
+    Image(server, env=env).put()
+    refused(host, "registry.invalid", "the environment in its config is no list of strings, or over 8 KiB", f"{server.host}/team/dev")
+
+
 def test_layers_come_once(host, server):
     shared = random_layer(1)
     one = Image(server, "a/one", [shared, layer({"etc/x": b"1"}), shared])

@@ -38,10 +38,10 @@ def random_layer(megabytes):
 class Image:
     """An image in the repository `name` of a Server; its documents can be changed before put()."""
 
-    def __init__(self, server, name="team/dev", layers=None, arch="amd64"):
+    def __init__(self, server, name="team/dev", layers=None, arch="amd64", env=None):
         self.server, self.name = server, name
         self.layers = [layer({"etc/os-release": b'PRETTY_NAME="Test"\n'})] if layers is None else layers
-        self.config = json.dumps({"os": "linux", "architecture": arch}).encode()
+        self.config = json.dumps({"os": "linux", "architecture": arch, "config": {"Env": env}}).encode()
         self.manifest = {
             "schemaVersion": 2, "mediaType": MANIFEST,
             "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(self.config), "size": len(self.config)},
@@ -109,16 +109,22 @@ def umoci(*argv):
     subprocess.run(["umoci", *argv], check=True, capture_output=True)
 
 
-def make_layout(folder, tree, tag="t"):
-    """An OCI layout with one layer that has the files of tree; its reference for skopeo."""
-    layout, bundle = folder / "layout", folder / "bundle"
-    umoci("init", "--layout", str(layout))
+def tree_layout(folder, tree, env=(), tag="t"):
+    """An OCI layout with one layer: the files of the folder tree, owners and modes as they are; its reference for skopeo."""
+    layout, packed = f"{folder}/layout", f"{folder}/layer.tar"
+    subprocess.run(["tar", "-C", str(tree), "--numeric-owner", "-cf", packed, "."], check=True, capture_output=True)
+    umoci("init", "--layout", layout)
     umoci("new", "--image", f"{layout}:{tag}")
-    umoci("unpack", "--image", f"{layout}:{tag}", str(bundle))
-    for name, data in tree.items():
-        path = bundle / "rootfs" / name
+    umoci("raw", "add-layer", "--image", f"{layout}:{tag}", packed)
+    os.unlink(packed)
+    umoci("config", "--image", f"{layout}:{tag}", "--architecture", "amd64", "--os", "linux", *(f"--config.env={e}" for e in env))
+    return f"oci:{layout}:{tag}"
+
+
+def make_layout(folder, files):
+    """The same of these files: name to bytes."""
+    for name, data in files.items():
+        path = folder / "tree" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    umoci("repack", "--image", f"{layout}:{tag}", str(bundle))
-    umoci("config", "--image", f"{layout}:{tag}", "--architecture", "amd64", "--os", "linux")
-    return f"oci:{layout}:{tag}"
+    return tree_layout(folder, folder / "tree")
