@@ -313,6 +313,8 @@ static const struct flag set_flags[] = {
 	{"--work-size", "SIZE", ARG_SIZE, "let its /root grow to this"},
 	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
 	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
+	{"--with-init", NULL, ARG_NONE,
+		"with its next start give an image without an init its distribution's (wants NAT)"},
 	{"--label", "KEY=VALUE", ARG_TEXT, "give it a label; KEY- takes it away; may be repeated"},
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},

@@ -147,6 +147,8 @@ int vm_set(struct cli *cli, const struct args *args, struct bg_err **err)
 		r = vm_body_labels(args, body, true, err);
 	if (r >= 0)
 		r = vm_body_ports(args, body, err);
+	if (args_has(args, "--with-init"))
+		json_object_set_new(body, "with_init", json_true());
 	if (r >= 0 && json_object_size(body) == 0) {
 		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "what should change?");
 		bg_err_hint(err, "`banger vm set --help` lists what can");

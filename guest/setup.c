@@ -25,6 +25,7 @@ static const struct setup_family {
 	const char *ids;  /* ID values, with blanks around each */
 	const char *tool; /* absolute */
 	struct command ssh[COMMANDS], init[COMMANDS];
+	bool well_with_notes; /* other statuses than 0 may tell of a success */
 } families[] = {
 	{" debian ubuntu ", "/usr/bin/apt-get",
 		{{{"/usr/bin/apt-get", "-q", "update"}},
@@ -46,8 +47,9 @@ static const struct setup_family {
 		{{{"/usr/bin/microdnf", "-y", "install", "openssh-server"}}},
 		{{{"/usr/bin/microdnf", "-y", "install", "systemd"}},
 			{{"/usr/bin/systemctl", "enable", "sshd"}}}},
+	/* All of it: Arch does not support a new package among old ones. */
 	{" arch archarm ", "/usr/bin/pacman",
-		{{{"/usr/bin/pacman", "-Sy", "--noconfirm", "--needed", "openssh"}}},
+		{{{"/usr/bin/pacman", "-Syu", "--noconfirm", "--needed", "openssh"}}},
 		{{{"/usr/bin/pacman", "-S", "--noconfirm", "--needed", "systemd-sysvcompat"}},
 			{{"/usr/bin/systemctl", "enable", "sshd"}}}},
 	{" suse opensuse opensuse-leap opensuse-tumbleweed sles ", "/usr/bin/zypper",
@@ -55,7 +57,8 @@ static const struct setup_family {
 			"openssh"}}},
 		{{{"/usr/bin/zypper", "--non-interactive", "install", "--no-recommends",
 			 "systemd"}},
-			{{"/usr/bin/systemctl", "enable", "sshd"}}}},
+			{{"/usr/bin/systemctl", "enable", "sshd"}}},
+		.well_with_notes = true},
 };
 
 /* The value of a line NAME=value or NAME="value" of os-release(5), unquoted into buf. */
@@ -155,7 +158,20 @@ static _noreturn_ void exec_command(const struct command *command)
 	_exit(127);
 }
 
-static bool run_command(const struct command *command)
+/*
+ * zypper(8): a reboot (102) or a restart of itself (103) is due, a repository was skipped (106), a
+ * package's script failed (107), as many do without an init. It has installed all the same.
+ */
+static bool ended_well(const struct setup_family *family, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+
+	if (family->well_with_notes && (code == 102 || code == 103 || code == 106 || code == 107))
+		return true;
+	return code == 0;
+}
+
+static bool run_command(const struct setup_family *family, const struct command *command)
 {
 	int status = -1;
 	pid_t pid = fork();
@@ -164,17 +180,17 @@ static bool run_command(const struct command *command)
 		exec_command(command);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (pid > 0 && ended_well(family, status))
 		return true;
 	log_line("%s %s: failed (wait status 0x%x)", command->words[0], command->words[1],
 		(unsigned)status);
 	return false;
 }
 
-static bool run_list(const struct command list[COMMANDS])
+static bool run_list(const struct setup_family *family, const struct command list[COMMANDS])
 {
 	for (size_t i = 0; i < COMMANDS && list[i].words[0]; i++)
-		if (!run_command(&list[i]))
+		if (!run_command(family, &list[i]))
 			return false;
 	return true;
 }
@@ -182,12 +198,12 @@ static bool run_list(const struct command list[COMMANDS])
 bool setup_run(const struct setup_family *family, enum setup_wish wish)
 {
 	log_line("bringing an ssh server in with %s", family->tool);
-	if (!run_list(family->ssh))
+	if (!run_list(family, family->ssh))
 		return false;
 	if (wish != SETUP_INIT)
 		return true;
 	log_line("bringing an init in with %s", family->tool);
-	return run_list(family->init);
+	return run_list(family, family->init);
 }
 
 bool setup_init_fits(const char *target, const char *inittab, bool has_openrc)

@@ -16,8 +16,8 @@ static const char *const create_fields[] = {"name", "image", "kernel", "vcpus", 
 	"disk_mib", "work_mib", "nat", "with_init", "own_disk", "start", "labels", "publish", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
-static const char *const set_fields[] = {"nat", "vcpus", "memory_mib", "disk_mib", "work_mib",
-	"labels", "publish", "unpublish", NULL};
+static const char *const set_fields[] = {"nat", "with_init", "vcpus", "memory_mib", "disk_mib",
+	"work_mib", "labels", "publish", "unpublish", NULL};
 static const char *const no_fields[] = {NULL};
 
 enum { STOP_TIMEOUT_MAX_S = 3600 };
@@ -207,6 +207,9 @@ static int parse_set(const json_t *body, struct vm_change *change, struct bg_err
 	int r = bg_json_or_bool(body, "nat", BG_ERR_BAD_REQUEST, &change->nat, err);
 
 	change->has_nat = json_object_get(body, "nat") != NULL;
+	change->has_with_init = json_object_get(body, "with_init") != NULL;
+	if (r >= 0)
+		r = bg_json_or_bool(body, "with_init", BG_ERR_BAD_REQUEST, &change->with_init, err);
 	if (r >= 0)
 		r = parse_sizes(body, &sizes, err);
 	if (r >= 0)

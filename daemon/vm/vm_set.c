@@ -60,9 +60,9 @@ static int check_live(const struct vm *vm, const struct vm_change *change, struc
 
 static bool is_empty(const struct vm_change *c)
 {
-	return !c->has_nat && !c->vcpus && !c->memory_mib && !c->disk_mib && !c->work_mib &&
-	       json_object_size(c->labels) == 0 && json_array_size(c->publish) == 0 &&
-	       json_array_size(c->unpublish) == 0;
+	return !c->has_nat && !c->has_with_init && !c->vcpus && !c->memory_mib && !c->disk_mib &&
+	       !c->work_mib && json_object_size(c->labels) == 0 &&
+	       json_array_size(c->publish) == 0 && json_array_size(c->unpublish) == 0;
 }
 
 int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct vm_settings *ret,
@@ -70,6 +70,8 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 {
 	struct vm_settings s = {.has_nat = change->has_nat,
 		.nat = change->nat,
+		.has_with_init = change->has_with_init,
+		.with_init = change->with_init,
 		.vcpus = change->vcpus,
 		.memory_mib = change->memory_mib,
 		.disk_mib = change->disk_mib,
@@ -132,6 +134,8 @@ static int step_record(struct op *op, void *ctx, struct bg_err **err)
 	struct vm_settings *s = &task->settings;
 	struct vm_row *row = task->vm->row;
 
+	if (s->has_with_init)
+		row->with_init = s->with_init;
 	if (s->vcpus)
 		row->vcpus = s->vcpus;
 	if (s->memory_mib)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: ISC
 """An image's way to another user: exported, imported, booted; and what a crash, a cut or a wrong sum leaves, which is nothing."""
+import gzip
 import os
 import shutil
 import signal
+import struct
 import subprocess
 
 import pytest
 
-from conftest import BOOT_S, wait_for
+from conftest import BOOT_S, busybox_tree, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +83,66 @@ def test_kill_9_in_an_import_leaves_nothing(bundle, make_user):
     assert [i["name"] for i in left(own)[0]] == ["carried"]
 
 
-def test_registered_with_its_kernel_then_promoted(banger, make_user):
+def cpio(files):
+    """A newc archive: name to bytes."""
+    out = b""
+    for name, data in [*files.items(), ("TRAILER!!!", b"")]:
+        head = [1, 0o100755, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+        out += b"070701" + b"".join(b"%08x" % number for number in head) + name.encode() + b"\0"
+        out += b"\0" * (-len(out) % 4) + data
+        out += b"\0" * (-len(out) % 4)
+    return out
+
+
+def acpi_table():
+    """An SSDT with Name(BNGR, One)."""
+    table = bytearray(struct.pack("<4sIBB6s8sI4sI", b"SSDT", 42, 2, 0, b"BANGER", b"INITRD  ", 1, b"BNGR", 1) + b"\x08BNGR\x01")
+    table[9] = -sum(table) % 256
+    return bytes(table)
+
+
+def initrd():
+    """What a kernel takes from the very beginning of it, then a packed part, with files that are banger's to give."""
+    return cpio({"kernel/firmware/acpi/ssdt.aml": acpi_table()}) + gzip.compress(cpio({
+        "init": b"#!/bin/sh\nexit 1\n", "banger": b"", "banger/vm.conf": b"id none\n"}))
+
+
+def module_tar(own, kernel):
+    """A tar with the modules of quickstart's kernel, out of their disk."""
+    tree = f"{own.user.home}/m/lib/modules"
+    os.makedirs(tree)
+    subprocess.run(["debugfs", "-R", f"rdump /{kernel['release']} {tree}", os.path.join(os.path.dirname(kernel["path"]), "modules.ext4")],
+                   check=True, capture_output=True)
+    subprocess.run(["tar", "-C", f"{own.user.home}/m", "-cf", f"{own.user.home}/modules.tar", "lib"], check=True)
+    return own.user.home + "/modules.tar"
+
+
+def test_registered_with_its_whole_boot_set(banger, make_user, tmp_path):
+    """Kernel, modules and initrd of its own: it boots with all of them, and is promoted while it runs."""
     own = make_user("bgt-promote")
-    image = banger.json("image", "show", "default")
-    kernel = banger.json("kernel", "show", image["kernel"])["path"]
-    for source, name in ((image["paths"]["rootfs"], "rootfs.ext4"), (kernel, "vmlinuz")):
-        os.chown(shutil.copy(source, os.path.join(own.user.home, name)), own.user.uid, own.user.gid)
-    at = own.user.home
-    own.banger.ok("image", "register", "--name", "mine", "--rootfs", at + "/rootfs.ext4", "--kernel", at + "/vmlinuz")
+    kernel = banger.json("kernel", "show", "debian")
+    rootfs = own.user.home + "/rootfs.ext4"
+    busybox_tree(tmp_path / "tree")
+    subprocess.run(["/usr/sbin/mkfs.ext4", "-q", "-d", tmp_path / "tree", rootfs, "64M"], check=True)
+    os.chown(rootfs, own.user.uid, own.user.gid)
+    own.banger.ok("image", "register", "--name", "mine", "--rootfs", rootfs, "--kernel", own.file("vmlinuz", open(kernel["path"], "rb").read()),
+                  "--modules", module_tar(own, kernel), "--initrd", own.file("initrd", initrd()))
     record = own.banger.json("image", "show", "mine")
-    assert not record["managed"] and record["owns_kernel"] and record["paths"]["rootfs"] == at + "/rootfs.ext4"
+    assert not record["managed"] and record["owns_kernel"] and record["paths"]["rootfs"] == rootfs
+    assert record["kernel_release"] == kernel["release"] and record["modules"] == kernel["modules"] > 500
+
+    own.banger.ok("vm", "create", "booted", "--image", "mine")
+    run = ["vm", "exec", "booted", "--"]
+    assert own.banger.ok(*run, "cat", "/proc/1/comm").out == "banger-init\n", "the initrd's init has no say"
+    assert "virtio_blk" in own.banger.ok(*run, "cat", "/proc/modules").out
+    assert "modules.dep" in own.banger.ok(*run, "ls", f"/lib/modules/{kernel['release']}").out
+    assert own.banger.ok(*run, "grep", "-rlF", "BNGR", "/sys/firmware/acpi/tables").out == "/sys/firmware/acpi/tables/SSDT\n"
+
     own.banger.ok("image", "promote", "mine")
     record = own.banger.json("image", "show", "mine")
     assert record["managed"] and record["paths"]["rootfs"].startswith(own.state)
-    assert subprocess.run(["cmp", record["paths"]["rootfs"], at + "/rootfs.ext4"]).returncode == 0
+    assert subprocess.run(["cmp", record["paths"]["rootfs"], rootfs]).returncode == 0
     own.banger.fails(4, "is a managed one already", "image", "promote", "mine")
+    own.banger.ok("vm", "delete", "booted")
     own.banger.ok("image", "delete", "mine")
-    assert os.path.exists(at + "/rootfs.ext4") and left(own) == ([], [], [])
+    assert os.path.exists(rootfs) and left(own) == ([], [], [])

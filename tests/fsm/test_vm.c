@@ -291,6 +291,63 @@ TEST(image_without_sshd_is_ready)
 	world_check_empty(&w);
 }
 
+/* Whether clients saw this stage of the operation that was begun last. */
+static bool had_stage(const char *name)
+{
+	_json_ json_t *all = ops_to_json(w.engine.ops);
+	const json_t *last = json_array_get(json_object_get(all, "operations"), 0), *stage;
+	size_t i;
+
+	json_array_foreach (json_object_get(last, "stages"), i, stage)
+		if (bg_streq(json_string_value(json_object_get(stage, "name")), name))
+			return true;
+	return false;
+}
+
+static void check_setup(const char *name, bool sshd, const char *setup)
+{
+	_json_ json_t *record = vm_to_json(vm(name));
+	const json_t *ssh = json_object_get(record, "ssh");
+
+	CHECK_INT(json_is_true(json_object_get(ssh, "sshd")), sshd);
+	CHECK_STR(json_string_value(json_object_get(ssh, "setup")), setup);
+}
+
+TEST(packages_are_brought_in)
+{
+	world_open(&w, "a:setup=20 b:setup=20 b:no-sshd c:no-sshd c:no-manager");
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK(had_stage("packages"));
+	check_setup("a", true, NULL);
+	CHECK_INT(world_create(&w, "b", true), OP_DONE); /* in vain */
+	CHECK(had_stage("packages"));
+	check_setup("b", false, "failed");
+	CHECK_INT(world_create(&w, "c", true), OP_DONE);
+	CHECK(had_stage("ssh") && !had_stage("packages"));
+	check_setup("c", false, "no_manager");
+	CHECK_INT(world_ask(&w, "c", VM_EV_STOP), OP_DONE);
+	check_setup("c", false, NULL);
+}
+
+TEST(an_init_can_be_asked_for_later)
+{
+	struct vm_change change = {.has_with_init = true, .with_init = true};
+	struct op *op;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK(!vm("a")->row->with_init);
+	CHECK_INT(
+		vm_ask(vm("a"), VM_EV_SET, &(struct vm_options){.change = &change}, &op, NULL), 0);
+	CHECK_INT(world_wait(&w, op), OP_DONE);
+	CHECK(vm("a")->row->with_init && vm("a")->row->state == VM_RUNNING);
+	change = (struct vm_change){.has_nat = true, .nat = true};
+	CHECK_INT(
+		vm_ask(vm("a"), VM_EV_SET, &(struct vm_options){.change = &change}, &op, NULL), 0);
+	CHECK_INT(world_wait(&w, op), OP_DONE);
+	CHECK(vm("a")->row->with_init);
+}
+
 TEST(guest_ignores_the_shutdown)
 {
 	world_open(&w, "ignore-shutdown");

@@ -44,9 +44,9 @@ struct fake {
 	uint8_t id[16];
 	int listener, client;
 	int64_t started;
-	int64_t ready_ms, die_ms, reboot_ms; /* NEVER */
-	bool never_ready, no_sshd, no_socket, deaf, wrong_id, ignore_shutdown, ignore_term, no_exec,
-		mute_exec;
+	int64_t ready_ms, setup_ms, die_ms, reboot_ms; /* NEVER */
+	bool never_ready, no_sshd, no_manager, no_socket, deaf, wrong_id, ignore_shutdown,
+		ignore_term, no_exec, mute_exec;
 	uint32_t flags;
 	bool open;
 	struct bg_agent_reader reader;
@@ -70,6 +70,7 @@ static void apply_word(const char *word)
 	} flags[] = {
 		{"never-ready", &fake.never_ready},
 		{"no-sshd", &fake.no_sshd},
+		{"no-manager", &fake.no_manager},
 		{"no-socket", &fake.no_socket},
 		{"deaf", &fake.deaf},
 		{"wrong-id", &fake.wrong_id},
@@ -87,6 +88,8 @@ static void apply_word(const char *word)
 		}
 	if (sscanf(word, "ready=%ld", &ms) == 1)
 		fake.ready_ms = ms;
+	else if (sscanf(word, "setup=%ld", &ms) == 1)
+		fake.setup_ms = ms;
 	else if (sscanf(word, "die=%ld", &ms) == 1)
 		fake.die_ms = ms;
 	else if (sscanf(word, "reboot=%ld", &ms) == 1)
@@ -103,7 +106,7 @@ static void read_behaviour(void)
 	_free_ char *words = strdup(env ? env : "");
 	char *rest = words;
 
-	fake.die_ms = fake.reboot_ms = NEVER;
+	fake.setup_ms = fake.die_ms = fake.reboot_ms = NEVER;
 	for (char *word; (word = strsep(&rest, " "));) {
 		char *colon = strchr(word, ':');
 
@@ -225,9 +228,22 @@ static void on_listener(void)
 static void on_ready(void)
 {
 	fake.ready_ms = NEVER;
-	fake.flags = fake.never_ready ? BG_AGENT_F_ROOT | BG_AGENT_F_NET
-		     : fake.no_sshd   ? BG_AGENT_F_ROOT | BG_AGENT_F_NET | BG_AGENT_F_NO_SSHD
-				      : ALL_UP;
+	fake.flags = BG_AGENT_F_ROOT | BG_AGENT_F_NET;
+	if (fake.setup_ms != NEVER)
+		fake.flags |= BG_AGENT_F_SETUP;
+	else if (!fake.never_ready)
+		fake.flags |= fake.no_sshd ? BG_AGENT_F_NO_SSHD : BG_AGENT_F_SSHD;
+	if (fake.no_manager)
+		fake.flags |= BG_AGENT_F_NO_MANAGER;
+	if (fake.open)
+		send_status();
+}
+
+/* The package manager is through. */
+static void on_setup_end(void)
+{
+	fake.setup_ms = NEVER;
+	fake.flags |= BG_AGENT_F_SETUP_END | (fake.no_sshd ? BG_AGENT_F_NO_SSHD : BG_AGENT_F_SSHD);
 	if (fake.open)
 		send_status();
 }
@@ -246,7 +262,8 @@ static int run_timers(void)
 	const struct {
 		int64_t *at;
 		void (*fn)(void);
-	} timers[] = {{&fake.ready_ms, on_ready}, {&fake.reboot_ms, on_reboot}};
+	} timers[] = {{&fake.ready_ms, on_ready}, {&fake.setup_ms, on_setup_end},
+		{&fake.reboot_ms, on_reboot}};
 	int64_t age = now_ms() - fake.started, wait = -1;
 
 	if (fake.die_ms != NEVER && age >= fake.die_ms)
