@@ -11,6 +11,7 @@ daemon/driver/vmm_qemu.c), and a host that patches its kernel at work, as KVM do
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 OUT_SIZE = 512 << 20
+NUDGE_S = 5
 CMDLINE = "console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off"
 
 
@@ -83,8 +85,16 @@ class Machine:
                 self.proc.kill()
             self.proc.wait()
 
+    def nudge(self):
+        """Makes QEMU's threads look again at what they wait for. On a busy host the processor's was seen asleep for minutes over a wake-up
+        that had been sent, and went on at once when a debugger had stopped and continued it."""
+        with contextlib.suppress(ProcessLookupError):
+            self.proc.send_signal(signal.SIGSTOP)
+            self.proc.send_signal(signal.SIGCONT)
+
     def follow(self, deadline):
         """Shows the test run as it happens, line by line; True when the machine ended by itself before the deadline of all boots."""
+        nudged = time.monotonic()
         with open(self.progress, "rb") as live:
             live.seek(self.shown)
             while time.monotonic() - self.started < deadline:
@@ -95,6 +105,9 @@ class Machine:
                     self.shown += len(line)
                     print(f"{self.name}: " + line.decode(errors="replace").replace("\r", "").rstrip("\n"), flush=True)
                 live.seek(self.shown)
+                if time.monotonic() - nudged > NUDGE_S:
+                    self.nudge()
+                    nudged = time.monotonic()
                 if ended:
                     return self.proc.returncode == 0
                 try:
