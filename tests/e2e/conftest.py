@@ -194,7 +194,7 @@ def busybox_tree(tree):
     """The files of a root without an init, an ssh server and a package manager."""
     os.makedirs(f"{tree}/bin")
     shutil.copy("/bin/busybox", f"{tree}/bin/busybox")
-    for tool in ("sh", "cat", "grep", "ls", "uname"):
+    for tool in ("sh", "cat", "dmesg", "ls", "uname"):
         os.symlink("busybox", f"{tree}/bin/{tool}")
 
 
