@@ -16,12 +16,13 @@ enum { PACKAGES_FILE_MAX = 256 * 1024 };
 void image_report_made(struct cli *cli, const struct job *job)
 {
 	const json_t *image = json_object_get(job->op, "result");
-	char took[DURATION_TEXT], size[BG_SIZE_TEXT];
+	_free_ char *on_disk = render_on_disk(image);
 	const struct term *t = &cli->out;
+	char took[DURATION_TEXT];
 
-	fprintf(t->file, "%s%s%s is made in %s, %s on disk\n", term_style(t, STYLE_BOLD), job->name,
+	fprintf(t->file, "%s%s%s is made in %s, %s\n", term_style(t, STYLE_BOLD), job->name,
 		term_plain(t), render_duration((uint64_t)render_int(job->op, "elapsed_ms"), took),
-		bg_size_print((uint64_t)render_int(image, "real_bytes"), size));
+		on_disk ? on_disk : "");
 	if (t->tty)
 		fprintf(t->file, "%s  banger vm create --image %s%s\n", term_style(t, STYLE_DIM),
 			job->name, term_plain(t));
@@ -191,13 +192,13 @@ static int image_register(struct cli *cli, const struct args *args, struct bg_er
 static void report_pulled(struct cli *cli, const struct job *job)
 {
 	const json_t *image = json_object_get(job->op, "result");
-	char took[DURATION_TEXT], size[BG_SIZE_TEXT];
-	const struct term *t = &cli->out;
+	_free_ char *on_disk = render_on_disk(image);
 	const char *name = render_text(image, "name");
+	const struct term *t = &cli->out;
+	char took[DURATION_TEXT];
 
-	fprintf(t->file, "%s is now image %s%s%s, %s on disk, in %s\n",
-		render_text(image, "source"), term_style(t, STYLE_BOLD), name, term_plain(t),
-		bg_size_print((uint64_t)render_int(image, "real_bytes"), size),
+	fprintf(t->file, "%s is now image %s%s%s, %s, in %s\n", render_text(image, "source"),
+		term_style(t, STYLE_BOLD), name, term_plain(t), on_disk ? on_disk : "",
 		render_duration((uint64_t)render_int(job->op, "elapsed_ms"), took));
 	if (t->tty)
 		fprintf(t->file, "%s  banger vm create --image %s%s\n", term_style(t, STYLE_DIM),
@@ -392,7 +393,7 @@ static int image_delete(struct cli *cli, const struct args *args, struct bg_err 
 
 static void list_row(struct table *t, const json_t *image)
 {
-	char real[BG_SIZE_TEXT], size[BG_SIZE_TEXT];
+	char real[BG_SIZE_TEXT], shared[BG_SIZE_TEXT], size[BG_SIZE_TEXT];
 
 	table_cell(t, STYLE_BOLD, "%s", render_text(image, "name"));
 	table_cell(t, STYLE_PLAIN, "%s", render_text(image, "os"));
@@ -401,6 +402,8 @@ static void list_row(struct table *t, const json_t *image)
 		bg_size_print((uint64_t)render_int(image, "size_bytes"), size));
 	table_cell(t, STYLE_PLAIN, "%s",
 		bg_size_print((uint64_t)render_int(image, "real_bytes"), real));
+	table_cell(t, STYLE_PLAIN, "%s",
+		bg_size_print((uint64_t)render_int(image, "shared_bytes"), shared));
 	table_cell(t, STYLE_PLAIN, "%s", render_text(image, "source"));
 	table_cell(t, STYLE_PLAIN, "%zu", json_array_size(json_object_get(image, "used_by")));
 }
@@ -410,8 +413,9 @@ static int image_list(struct cli *cli, const struct args *args, struct bg_err **
 	static const struct column columns[] = {{.title = "NAME", .min = 20},
 		{.title = "OS", .min = 12, .drop = 3}, {.title = "KERNEL", .min = 12, .drop = 2},
 		{.title = "SIZE", .right = true, .drop = 4},
-		{.title = "ON DISK", .right = true, .drop = 1}, {.title = "SOURCE", .drop = 5},
-		{.title = "VMS", .right = true, .drop = 6}};
+		{.title = "ON DISK", .right = true, .drop = 1},
+		{.title = "SHARED", .right = true, .drop = 5}, {.title = "SOURCE", .drop = 6},
+		{.title = "VMS", .right = true, .drop = 7}};
 	_unref_(table) struct table *t = table_new(columns, ARRAY_SIZE(columns));
 	_json_ json_t *reply = NULL;
 	const json_t *images, *image;
@@ -462,7 +466,8 @@ static void show_kernel(const struct term *t, const json_t *image)
 static void show_all(const struct term *t, const json_t *image)
 {
 	_free_ char *used_by = render_list(json_object_get(image, "used_by"));
-	char size[BG_SIZE_TEXT], real[BG_SIZE_TEXT];
+	_free_ char *on_disk = render_on_disk(image);
+	char size[BG_SIZE_TEXT];
 	bool managed = false, sshd = false;
 
 	(void)bg_json_get_bool(image, "managed", &managed);
@@ -470,9 +475,9 @@ static void show_all(const struct term *t, const json_t *image)
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(image, "name"));
 	render_field(t, "os", STYLE_PLAIN, "%s", render_text(image, "os"));
 	show_kernel(t, image);
-	render_field(t, "size", STYLE_PLAIN, "%s, %s on disk",
+	render_field(t, "size", STYLE_PLAIN, "%s, %s",
 		bg_size_print((uint64_t)render_int(image, "size_bytes"), size),
-		bg_size_print((uint64_t)render_int(image, "real_bytes"), real));
+		on_disk ? on_disk : "");
 	render_field(t, "ssh server", STYLE_PLAIN, "%s", sshd ? "yes" : "no");
 	render_field(t, "source", STYLE_PLAIN, "%s%s", render_text(image, "source"),
 		managed ? "" : ", used where it lies");
@@ -572,8 +577,7 @@ const struct command image_commands[] = {
 		.max_args = 1,
 		.flags = pull_flags,
 		.usage = "REFERENCE",
-		.summary =
-			"get an image from a container registry or a catalog",
+		.summary = "get an image from a container registry or a catalog",
 		.details =
 			"REFERENCE is [HOST[:PORT]/]NAME[:TAG][@sha256:...]; without a host it is "
 			"Docker Hub's. Credentials are those of `podman login` or `docker login`. "

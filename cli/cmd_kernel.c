@@ -131,13 +131,15 @@ static int kernel_list(struct cli *cli, const struct args *args, struct bg_err *
 static void show_all(const struct term *t, const json_t *kernel)
 {
 	_free_ char *used_by = render_list(json_object_get(kernel, "used_by"));
+	_free_ char *on_disk = render_on_disk(kernel);
 	char size[BG_SIZE_TEXT];
 
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(kernel, "name"));
 	render_field(t, "release", STYLE_PLAIN, "%s", render_text(kernel, "release"));
 	render_field(t, "format", STYLE_PLAIN, "%s", render_text(kernel, "format"));
-	render_field(t, "size", STYLE_PLAIN, "%s",
-		bg_size_print((uint64_t)render_int(kernel, "size_bytes"), size));
+	render_field(t, "size", STYLE_PLAIN, "%s, with its modules %s",
+		bg_size_print((uint64_t)render_int(kernel, "size_bytes"), size),
+		on_disk ? on_disk : "");
 	render_field(t, "modules", STYLE_PLAIN, "%lld", (long long)render_int(kernel, "modules"));
 	render_field(t, "used by", STYLE_PLAIN, "%s", used_by ? used_by : "");
 	render_time(t, "created", render_text(kernel, "created_at"));

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/json.h"
+#include "common/size.h"
 
 enum { COLUMNS_MAX = 12, GAP = 2, LABEL_WIDTH = 12 };
 
@@ -413,4 +414,18 @@ char *render_list(const json_t *strings)
 			fprintf(f, "%s%s", i ? ", " : "", json_string_value(item));
 	fclose(f);
 	return text;
+}
+
+char *render_on_disk(const json_t *record)
+{
+	int64_t shared = render_int(record, "shared_bytes");
+	char real[BG_SIZE_TEXT], part[BG_SIZE_TEXT];
+	char *text = NULL;
+	int n;
+
+	bg_size_print((uint64_t)render_int(record, "real_bytes"), real);
+	n = shared > 0 ? asprintf(&text, "%s on disk, %s of it shared", real,
+				 bg_size_print((uint64_t)shared, part))
+		       : asprintf(&text, "%s on disk", real);
+	return n < 0 ? NULL : text;
 }

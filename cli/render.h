@@ -81,5 +81,7 @@ const char *render_text(const json_t *record, const char *key);
 int64_t render_int(const json_t *record, const char *key);
 /* "a, b, c"; the caller's, NULL when out of memory. */
 char *render_list(const json_t *strings);
+/* Of an image or a kernel: "700M on disk, 60M of it shared"; the caller's, NULL when out of memory. */
+char *render_on_disk(const json_t *record);
 
 #endif

@@ -179,6 +179,8 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 	if (r >= 0)
 		r = blobs_new(engine, &engine->blobs, err);
 	if (r >= 0)
+		keep_sweep(engine);
+	if (r >= 0)
 		r = vms_new(engine, &engine->vms, err);
 	if (r >= 0 && (asprintf(&trash, "%s/trash", engine->paths->state_dir) < 0 ||
 			      trash_new(engine->loop, trash, &engine->trash) < 0))

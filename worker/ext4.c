@@ -12,7 +12,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/sysmacros.h>
 
 #define INODE_RATIO	 16384 /* bytes of space for one inode, as mke2fs has it */
@@ -86,17 +85,20 @@ static int set_params(struct ext2_super_block *p, uint64_t size)
 	return 0;
 }
 
-/* Nothing of the host or of the moment: times are fixed, the two random values are drawn. */
-static int set_identity(struct ext2_super_block *sb, const char *label)
+/*
+ * Nothing of the host, of the moment or of chance: the same content makes the same bytes, and equal
+ * images can share one file (daemon/asset/keep.h). So the UUID only says what kind of file system
+ * this is; all disks of VMs of one image have the same anyway.
+ */
+static void set_identity(struct ext2_super_block *sb, const char *label)
 {
-	uint8_t rnd[32];
+	size_t len = strnlen(label, sizeof(sb->s_uuid));
 
-	if (getrandom(rnd, sizeof(rnd), 0) != sizeof(rnd))
-		return -errno;
-	memcpy(sb->s_uuid, rnd, 16);
-	sb->s_uuid[6] = (uint8_t)((sb->s_uuid[6] & 0x0f) | 0x40);
+	/* A UUID of version 8: its bits are its maker's. */
+	memcpy(sb->s_uuid, label, len);
+	sb->s_uuid[6] = (uint8_t)((sb->s_uuid[6] & 0x0f) | 0x80);
 	sb->s_uuid[8] = (uint8_t)((sb->s_uuid[8] & 0x3f) | 0x80);
-	memcpy(sb->s_hash_seed, rnd + 16, 16);
+	memcpy(sb->s_hash_seed, sb->s_uuid, sizeof(sb->s_uuid));
 	sb->s_def_hash_version = EXT2_HASH_HALF_MD4;
 	sb->s_flags |= EXT2_FLAGS_SIGNED_HASH;
 	sb->s_min_extra_isize = sizeof(struct ext2_inode_large) - EXT2_GOOD_OLD_INODE_SIZE;
@@ -109,9 +111,7 @@ static int set_identity(struct ext2_super_block *sb, const char *label)
 	sb->s_creator_os = EXT2_OS_LINUX;
 	sb->s_checksum_type = EXT2_CRC32C_CHKSUM;
 	ext2fs_r_blocks_count_set(sb, 0);
-	if (label)
-		memcpy(sb->s_volume_name, label, strnlen(label, sizeof(sb->s_volume_name)));
-	return 0;
+	memcpy(sb->s_volume_name, label, len);
 }
 
 static int make_root(struct ext4 *e)
@@ -163,10 +163,9 @@ static int open_fs(struct ext4 *e)
 
 static int populate(struct ext4 *e)
 {
-	int r = set_identity(e->fs->super, e->opts.label);
+	int r;
 
-	if (r < 0)
-		return r;
+	set_identity(e->fs->super, e->opts.label ? e->opts.label : "");
 	ext2fs_init_csum_seed(e->fs);
 	r = ext4_errno(ext2fs_allocate_tables(e->fs));
 	if (r < 0)

@@ -32,7 +32,8 @@ enum {
 	ARCHIVE,
 	PACK_BUNDLE,
 	UNPACK_BUNDLE,
-	CATALOG
+	CATALOG,
+	DIGEST
 };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
@@ -50,6 +51,7 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[PACK_BUNDLE] = job_pack_bundle,
 	[UNPACK_BUNDLE] = job_unpack_bundle,
 	[CATALOG] = job_catalog,
+	[DIGEST] = job_digest,
 };
 
 /* These speak to servers. */

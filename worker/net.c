@@ -3,19 +3,25 @@
 #include "worker/net.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 
+#include "common/fd.h"
 #include "worker/libcurl.h"
 
-#define REDIRECTS_MAX 10L
-#define CONNECT_S     30L
-#define TRICKLE	      1024L /* bytes a second that count as a stall */
-#define TRIES_MAX     5
-#define COMPLAINT_MAX 2048
-#define CHALLENGE_MAX 8192
-#define BUFFER	      (128L * 1024)
-#define POLL_MS	      100
+#define REDIRECTS_MAX	10L
+#define CONNECT_S	30L
+#define TRICKLE		1024L /* bytes a second that count as a stall */
+#define TRIES_MAX	5
+#define COMPLAINT_MAX	2048
+#define CHALLENGE_MAX	8192
+#define BUFFER		(128L * 1024)
+#define POLL_MS		100
+#define AUTHORITIES_MAX (4 * 1024 * 1024)
+
+static struct curl_blob
+	authorities; /* certificates in the place of the system's, when there are any */
 
 struct net {
 	struct job *job;
@@ -23,10 +29,32 @@ struct net {
 	unsigned stall_s;
 };
 
+/*
+ * SSL_CERT_FILE, the way OpenSSL's programs have it: a company's authority, or a test's. Read
+ * before the seal, behind which only the system's can be opened.
+ */
+static int read_authorities(struct bg_err **err)
+{
+	const char *path = getenv("SSL_CERT_FILE");
+	char *text;
+	int r;
+
+	if (!path || !*path)
+		return 0;
+	r = bg_read_file_at(AT_FDCWD, path, AUTHORITIES_MAX, &text, &authorities.len);
+	if (r < 0)
+		return bg_err_sys(
+			err, BG_ERR_NET_TLS, -r, "read %s, which SSL_CERT_FILE names", path);
+	authorities.data = text; /* until the process ends */
+	return 0;
+}
+
 int net_start(struct bg_err **err)
 {
 	int r = libcurl_load(err);
 
+	if (r >= 0)
+		r = read_authorities(err);
 	if (r < 0)
 		return r;
 	/* A resolver thread's own arena would take 64 MiB of address space each. */
@@ -239,6 +267,8 @@ static void set_options(struct transfer *t)
 	lc.curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	lc.curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
 	lc.curl_easy_setopt(c, CURLOPT_PRIVATE, t);
+	if (authorities.data)
+		lc.curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &authorities);
 }
 
 /* What differs between the tries: credentials, and where the file ends. */

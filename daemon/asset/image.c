@@ -34,6 +34,15 @@ static void row_free(void *row)
 	image_row_free(row);
 }
 
+static size_t row_files(void *row, char **ret[KEEP_FILES_MAX])
+{
+	struct image_row *image = row;
+
+	ret[0] = &image->rootfs;
+	ret[1] = &image->work_seed;
+	return 2;
+}
+
 static const struct shelf_kind kind = {
 	.noun = "image",
 	.folder = "images",
@@ -43,6 +52,7 @@ static const struct shelf_kind kind = {
 	.ready = row_ready,
 	.row_free = row_free,
 	.store_delete = store_image_delete,
+	.files = row_files,
 };
 
 char *image_build_log(const struct engine *engine, const char *name)
@@ -105,21 +115,39 @@ static bool kernel_is_shared(const struct images *images, const struct image_row
 
 int images_drop(struct images *images, const char *name, struct bg_err **err)
 {
-	const struct image_row *row = images_find(images, name);
+	struct image_row *row = images_find(images, name);
 	_free_ char *kernel = NULL;
-	int r;
+	int r = 0;
 
-	if (row && row->owns_kernel && row->kernel && !kernel_is_shared(images, row))
+	if (row && row->owns_kernel && row->kernel && !kernel_is_shared(images, row)) {
 		kernel = strdup(row->kernel);
-	r = shelf_drop(images->shelf, name, err);
+		/* Unfinished from now on: the next start drops both, should this one come to an
+		 * end. */
+		row->ready = false;
+		r = store_image_save(images->engine->store, row, err);
+		row->ready = r < 0;
+	}
 	if (r >= 0 && kernel && kernels_find(images->engine->kernels, kernel))
 		r = kernels_drop(images->engine->kernels, kernel, err);
-	return r;
+	return r < 0 ? r : shelf_drop(images->shelf, name, err);
 }
 
 static int load_row(struct image_row *row, void *userdata)
 {
 	return shelf_add(userdata, row, NULL);
+}
+
+/* A kernel that came with an image is recorded just before it, and dropped just before it. */
+static int drop_kernels_of_unfinished(struct images *images, struct bg_err **err)
+{
+	struct kernels *kernels = images->engine->kernels;
+	int r = 0;
+
+	for (const struct image_row *row = NULL;
+		r >= 0 && (row = shelf_next_unfinished(images->shelf, row));)
+		if (row->owns_kernel && row->kernel && kernels_find(kernels, row->kernel))
+			r = kernels_drop(kernels, row->kernel, err);
+	return r;
 }
 
 /* What a promotion left that was interrupted: a copy that no row names. */
@@ -147,11 +175,13 @@ int images_new(struct engine *engine, struct images **ret, struct bg_err **err)
 	if (r >= 0)
 		r = store_image_each(engine->store, load_row, images->shelf, err);
 	if (r >= 0)
-		r = shelf_drop_unfinished(images->shelf, err);
+		r = drop_kernels_of_unfinished(images, err);
 	if (r >= 0)
-		drop_unfinished_promotions(images);
+		r = shelf_drop_unfinished(images->shelf, err);
 	if (r < 0)
 		return r;
+	drop_unfinished_promotions(images);
+	shelf_sweep(images->shelf);
 	*ret = TAKE_PTR(images);
 	return 0;
 }
@@ -180,6 +210,11 @@ void images_using_kernel(const struct images *images, const char *kernel, json_t
 	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));)
 		if (bg_streq(row->kernel, kernel))
 			json_array_append_new(out, bg_json_str(row->name));
+}
+
+unsigned images_naming(const struct images *images, const char *path)
+{
+	return shelf_naming(images->shelf, path);
 }
 
 static json_t *paths_json(const struct images *images, const struct image_row *row)
@@ -213,17 +248,20 @@ json_t *image_to_json(const struct images *images, const struct image_row *row)
 	const struct kernel_row *kernel =
 		row->kernel ? kernels_find(images->engine->kernels, row->kernel) : NULL;
 	json_t *users = json_array(), *env = image_env(row);
+	char *const *const files[] = {&row->rootfs, &row->work_seed};
 	char text[BG_TIME_TEXT];
 
 	asset_vms_using(images->engine, row->name, NULL, users);
-	return json_pack(
-		"{s:s, s:b, s:s?, s:s?, s:i, s:b, s:I, s:I, s:s?, s:b, s:s, s:s, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:b, s:s?, s:s?, s:i, s:b, s:I, s:I, s:I, s:s?, s:b, s:s, s:s, "
+			 "s:o, s:o, s:o}",
 		"name", row->name, "managed", row->managed, "kernel", row->kernel, "kernel_release",
 		kernel ? kernel->release : NULL, "modules", kernel ? (int)kernel->n_modules : 0,
 		"owns_kernel", row->owns_kernel, "size_bytes", (json_int_t)row->size_bytes,
 		"real_bytes",
 		(json_int_t)(asset_real_bytes(row->rootfs) + asset_real_bytes(row->work_seed)),
-		"os", row->os, "has_sshd", row->has_sshd, "source", row->source, "created_at",
+		"shared_bytes",
+		(json_int_t)keep_shared_bytes(images->engine, files, ARRAY_SIZE(files)), "os",
+		row->os, "has_sshd", row->has_sshd, "source", row->source, "created_at",
 		bg_time_print(row->created_at, text), "used_by", users, "paths",
 		paths_json(images, row), "env", env ? env : json_array());
 }

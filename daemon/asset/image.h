@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * image.h: the images that VMs are made from: a root file system, a work seed (cloned for /root) and the
- * kernel they boot with. Managed ones lie in <state>/images/<name>/ and are never changed;
- * registered ones stay where the user has them, only their work seed is ours.
+ * kernel they boot with. The files of managed ones are kept by content (keep.h) and never changed; registered ones
+ * stay where the user has them, only their work seed is ours. <state>/images/<name>/ is where one is made.
  */
 #ifndef IMAGE_H
 #define IMAGE_H
@@ -19,7 +19,7 @@ struct op;
 struct vm;
 
 #define IMAGE_PACKAGES_MAX 512
-/* Their files in <state>/images/<name>/. */
+/* Their files there, until they are kept. */
 #define IMAGE_ROOTFS "rootfs.ext4"
 #define IMAGE_SEED   "work-seed.ext4"
 
@@ -82,6 +82,9 @@ int image_commit(struct engine *engine, const char *name, struct vm *vm, struct 
 	struct bg_err **err);
 
 int image_delete(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);
+
+/* How many images, ready or not, name the file with this path. */
+unsigned images_naming(const struct images *images, const char *path);
 
 /* For image_build.c and image_register.c: the list. row is taken, also on failure. */
 int images_add(struct images *images, struct image_row *row, struct bg_err **err);

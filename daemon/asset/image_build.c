@@ -93,13 +93,7 @@ static void fail_bootstrap(struct build_task *task, int status)
 
 static void complete(struct build_task *task)
 {
-	struct bg_err *err = NULL;
-
-	if (!task->unpacked || !task->bootstrapped)
-		return;
-	if (images_complete(task->base.engine->images, image_task_row(&task->base), &err) < 0)
-		fail(task, err);
-	else
+	if (task->unpacked && task->bootstrapped)
 		op_step_done(task->base.op);
 }
 
@@ -226,6 +220,8 @@ static void step_cancel(struct op *op, void *ctx)
 static const struct op_step steps[] = {
 	{"packages", "fetching and installing packages", false, step_build, step_cancel,
 		image_task_undo},
+	{"finish", "keeping the image", false, image_task_keep, image_task_cancel, NULL},
+	{"finish", "keeping the image", false, image_task_list, NULL, NULL},
 };
 
 static const struct op_plan plan = {
@@ -292,7 +288,7 @@ int image_build(struct engine *engine, const struct image_build_request *request
 		return r;
 	if (task_new(engine, request, &task) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	r = image_insert(engine, request->name, kernel, "build", err);
+	r = image_insert(engine, request->name, kernel, false, "build", err);
 	if (r < 0) {
 		task_free(task);
 		return r;

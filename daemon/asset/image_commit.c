@@ -127,7 +127,6 @@ static int step_complete(struct op *op, void *ctx, struct bg_err **err)
 	struct image_row *row = image_task_row(&commit->task);
 	const struct vm *vm = find_vm(commit);
 
-	(void)op;
 	if (!vm)
 		return vm_gone(commit, err);
 	if (vm->row->state != VM_STOPPED || !unchanged(vm->paths.disk_root, &commit->root) ||
@@ -136,12 +135,13 @@ static int step_complete(struct op *op, void *ctx, struct bg_err **err)
 			"VM \"%s\" was used while its disks were copied", vm->row->name);
 	row->size_bytes = (uint64_t)commit->root.st_size;
 	row->has_sshd = vm->row->has_sshd;
-	return images_complete(commit->task.engine->images, row, err);
+	return image_task_list(op, ctx, err);
 }
 
 static const struct op_step steps[] = {
 	{"rootfs", "copying the root disk", false, step_root, cancel, image_task_undo},
 	{"seed", "copying the work disk", false, step_work, cancel, NULL},
+	{"complete", "entering the image", false, image_task_keep, cancel, NULL},
 	{"complete", "entering the image", false, step_complete, NULL, NULL},
 };
 
@@ -211,7 +211,7 @@ int image_commit(struct engine *engine, const char *name, struct vm *vm, struct 
 	if (r >= 0 && (!commit->vm_id || image_task_init(&commit->task, engine, name) < 0))
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r >= 0)
-		r = image_insert(engine, name, vm->row->kernel, "commit", err);
+		r = image_insert(engine, name, vm->row->kernel, false, "commit", err);
 	if (r < 0) {
 		commit_free(commit);
 		return r;

@@ -228,64 +228,29 @@ static int step_resolve(struct op *op, void *ctx, struct bg_err **err)
 	return r < 0 ? r : OP_WAIT;
 }
 
-static void on_flattened(const json_t *result, struct bg_err *err, void *userdata)
-{
-	struct disk_task *task = userdata;
-	struct bg_err *failed = bg_err_copy(err);
-
-	if (!err)
-		image_task_take_rootfs(&task->base, result);
-	else
-		bg_err_context(&failed, "%s", task->text);
-	image_task_end_step(&task->base, failed);
-}
-
-static json_t *flatten_params(const struct disk_task *task)
-{
-	json_t *names = json_array(), *ranges = json_array();
-
-	for (size_t i = 0; i < task->n_layers; i++) {
-		json_array_append_new(names, json_string(task->layers[i].digest));
-		json_array_append(ranges, task->layers[i].range);
-	}
-	return json_pack("{s:I, s:I, s:b, s:o, s:o}", "size", (json_int_t)(task->size_mib * MIB),
-		"seed_size", (json_int_t)(IMAGE_SEED_MIB * MIB), "check", 1, "layers", names,
-		"ranges", ranges);
-}
-
 static int step_flatten(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct disk_task *task = ctx;
-	_close_ int rootfs = -1, seed = -1;
-	int fds[2 + BG_LAYERS_MAX];
-	int r = image_task_outputs(&task->base, &rootfs, &seed, err);
-
-	if (r < 0)
-		return r;
-	fds[0] = rootfs;
-	fds[1] = seed;
-	for (size_t i = 0; i < task->n_layers; i++)
-		fds[2 + i] = task->layers[i].fd;
-	op_set_text(op, "writing the root file system");
-	r = job_start(task->base.engine->jobs, JOB_FLATTEN, flatten_params(task), fds,
-		(unsigned)(2 + task->n_layers), image_task_progress, on_flattened, task,
-		&task->base.job, err);
-	return r < 0 ? r : OP_WAIT;
-}
-
-static int step_finish(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct disk_task *task = ctx;
+	json_t *names = json_array(), *ranges = json_array();
+	int fds[BG_LAYERS_MAX];
 
 	(void)op;
-	return images_complete(task->base.engine->images, image_task_row(&task->base), err);
+	for (size_t i = 0; i < task->n_layers; i++) {
+		fds[i] = task->layers[i].fd;
+		json_array_append_new(names, json_string(task->layers[i].digest));
+		json_array_append(ranges, task->layers[i].range);
+	}
+	return image_task_flatten(&task->base, task->size_mib,
+		json_pack("{s:b, s:o, s:o}", "check", 1, "layers", names, "ranges", ranges), fds,
+		task->n_layers, err);
 }
 
 static const struct op_step steps[] = {
 	{"resolve", "reading the manifest", false, step_resolve, image_task_cancel,
 		image_task_undo},
 	{"flatten", "writing the root file system", false, step_flatten, image_task_cancel, NULL},
-	{"finish", "keeping the image", false, step_finish, NULL, NULL},
+	{"finish", "keeping the image", false, image_task_keep, image_task_cancel, NULL},
+	{"finish", "keeping the image", false, image_task_list, NULL, NULL},
 };
 
 static const struct op_plan plan = {
@@ -335,22 +300,13 @@ static int enter(struct engine *engine, const struct image_pull_request *request
 	struct disk_task *task, struct bg_err **err)
 {
 	_free_ char *made = NULL;
-	const char *name = request->name, *kernel;
 	int r = parse(task, request->ref, err);
 
-	if (r >= 0 && !name) {
+	if (r >= 0 && !request->name)
 		r = default_name(task, &made, err);
-		name = made;
-	}
-	if (r >= 0)
-		r = bg_name_check("image", name, err);
-	if (r >= 0 && image_task_init(&task->base, engine, name) < 0)
-		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	if (r >= 0)
-		r = images_check_free(engine->images, name, err);
-	if (r >= 0)
-		r = image_pick_kernel(engine, name, request->kernel, "--kernel-ref", &kernel, err);
-	return r < 0 ? r : image_insert(engine, name, kernel, task->text, err);
+	return r < 0 ? r
+		     : image_task_enter(&task->base, engine, request->name ? request->name : made,
+			       request->kernel, task->text, err);
 }
 
 int image_disk_pull(struct engine *engine, const struct image_pull_request *request,

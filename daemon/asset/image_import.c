@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
-#include <time.h>
 
 #include "common/fd.h"
 #include "common/json.h"
@@ -16,6 +15,7 @@
 #include "daemon/asset/asset.h"
 #include "daemon/asset/bundle.h"
 #include "daemon/asset/catalog.h"
+#include "daemon/asset/image_task.h"
 #include "daemon/asset/kernel_make.h"
 #include "daemon/engine.h"
 
@@ -25,11 +25,9 @@ const char *const bundle_member_names[BUNDLE_FDS] = {
 	"rootfs.ext4", "work-seed.ext4", "kernel", "modules.cpio", "modules.ext4", "initrd"};
 
 struct import_task {
-	struct engine *engine;
-	struct op *op;
-	struct job *job;
-	char *name, *url, *sha256; /* url NULL: from a file */
-	char *wanted;		   /* what a catalog calls it; NULL: none is asked */
+	struct image_task base;
+	char *url, *sha256; /* url NULL: from a file */
+	char *wanted;	    /* what a catalog calls it; NULL: none is asked */
 	struct catalog_lookup *lookup;
 	struct kernel_make *kernel; /* NULL once the bundle is known to have none */
 	int source;
@@ -40,12 +38,11 @@ static void task_free(void *userdata)
 {
 	struct import_task *task = userdata;
 
-	job_free(task->job);
+	image_task_done(&task->base);
 	catalog_lookup_free(task->lookup);
-	free(task->wanted);
 	kernel_make_free(task->kernel);
 	bg_close(task->source);
-	free(task->name);
+	free(task->wanted);
 	free(task->url);
 	free(task->sha256);
 	free(task->download);
@@ -54,24 +51,7 @@ static void task_free(void *userdata)
 
 static struct image_row *row_of(const struct import_task *task)
 {
-	return images_find(task->engine->images, task->name);
-}
-
-static void on_progress(const json_t *progress, void *userdata)
-{
-	struct import_task *task = userdata;
-
-	asset_show_progress(task->op, progress);
-}
-
-/* Ends the step. err is taken; the worker's answer goes with the job. */
-static void settle(struct import_task *task, struct bg_err *err)
-{
-	job_free(TAKE_PTR(task->job));
-	if (err)
-		op_step_failed(task->op, err);
-	else
-		op_step_done(task->op);
+	return image_task_row(&task->base);
 }
 
 /* ---- look ---- */
@@ -88,7 +68,7 @@ static void on_found(const json_t *entry, struct bg_err *err, void *userdata)
 			bg_err_set(&failed, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
 	catalog_lookup_free(TAKE_PTR(task->lookup)); /* entry and err go with it */
-	settle(task, failed);
+	image_task_end_step(&task->base, failed);
 }
 
 static int step_look(struct op *op, void *ctx, struct bg_err **err)
@@ -96,8 +76,9 @@ static int step_look(struct op *op, void *ctx, struct bg_err **err)
 	struct import_task *task = ctx;
 	int r;
 
-	task->op = op;
-	r = catalog_look(task->engine, "image", task->wanted, on_found, task, &task->lookup, err);
+	task->base.op = op;
+	r = catalog_look(
+		task->base.engine, "image", task->wanted, on_found, task, &task->lookup, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -112,7 +93,7 @@ static void on_fetched(const json_t *result, struct bg_err *err, void *userdata)
 	if (!failed && lseek(task->source, 0, SEEK_SET) < 0)
 		bg_err_sys(&failed, BG_ERR_IO, errno, "read %s", task->download);
 	free(TAKE_PTR(task->sha256)); /* checked */
-	settle(task, failed);
+	image_task_end_step(&task->base, failed);
 }
 
 /* Bytes that may be written below the state directory. */
@@ -131,20 +112,21 @@ static int step_fetch(struct op *op, void *ctx, struct bg_err **err)
 	json_t *params;
 	int r;
 
-	task->op = op;
+	task->base.op = op;
 	if (strncmp(task->url, "file://", 7) == 0)
 		return asset_open_source(task->url + 7, BG_ERR_IMAGE_INVALID, &task->source, err);
-	r = images_make_dir(task->engine->images, task->name, &dir, err);
+	r = images_make_dir(task->base.engine->images, task->base.name, &dir, err);
 	if (r >= 0)
 		r = asset_output(dir, DOWNLOAD, &task->download, &task->source, err);
 	if (r < 0)
 		return r;
 	params = json_pack("{s:s, s:I}", "url", task->url, "max_size",
-		BG_MAX((json_int_t)1, room(task->engine)));
+		BG_MAX((json_int_t)1, room(task->base.engine)));
 	if (task->sha256)
 		json_object_set_new(params, "sha256", json_string(task->sha256));
-	r = job_start(task->engine->jobs, JOB_FETCH, params, (int[]){task->source, task->source}, 2,
-		on_progress, on_fetched, task, &task->job, err);
+	r = job_start(task->base.engine->jobs, JOB_FETCH, params,
+		(int[]){task->source, task->source}, 2, image_task_progress, on_fetched, task,
+		&task->base.job, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -195,14 +177,14 @@ static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata
 	task->source = bg_close(task->source);
 	if (task->download)
 		(void)unlink(task->download);
-	settle(task, failed);
+	image_task_end_step(&task->base, failed);
 }
 
 static int open_outputs(struct import_task *task, int fds[BUNDLE_FDS], struct bg_err **err)
 {
 	struct image_row *row = row_of(task);
 	_free_ char *dir = NULL;
-	int r = images_make_dir(task->engine->images, task->name, &dir, err);
+	int r = images_make_dir(task->base.engine->images, task->base.name, &dir, err);
 
 	if (r >= 0)
 		r = asset_output(dir, IMAGE_ROOTFS, &row->rootfs, &fds[0], err);
@@ -219,14 +201,15 @@ static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
 	int fds[1 + BUNDLE_FDS] = {task->source, -1, -1, -1, -1, -1, -1}, r;
 	json_t *params;
 
-	task->op = op;
+	task->base.op = op;
 	r = open_outputs(task, fds + 1, err);
 	if (r >= 0) {
-		params = json_pack("{s:I}", "room", room(task->engine));
+		params = json_pack("{s:I}", "room", room(task->base.engine));
 		if (task->sha256)
 			json_object_set_new(params, "sha256", json_string(task->sha256));
-		r = job_start(task->engine->jobs, JOB_UNPACK_BUNDLE, params, fds, ARRAY_SIZE(fds),
-			on_progress, on_unpacked, task, &task->job, err);
+		r = job_start(task->base.engine->jobs, JOB_UNPACK_BUNDLE, params, fds,
+			ARRAY_SIZE(fds), image_task_progress, on_unpacked, task, &task->base.job,
+			err);
 	}
 	for (size_t i = 1; i < ARRAY_SIZE(fds); i++)
 		bg_close(fds[i]);
@@ -235,12 +218,12 @@ static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
 
 /* ---- seed, kernel, record ---- */
 
-enum { SEED_MIB = 64, SEED_ROOT_MODE = 0700 };
+enum { SEED_ROOT_MODE = 0700 };
 
 static void on_seeded(const json_t *result, struct bg_err *err, void *userdata)
 {
 	(void)result;
-	settle(userdata, bg_err_copy(err));
+	image_task_end_step(userdata, bg_err_copy(err));
 }
 
 /* For a bundle that brings no work seed. */
@@ -251,16 +234,16 @@ static int step_seed(struct op *op, void *ctx, struct bg_err **err)
 	_close_ int fd = -1;
 	int r;
 
-	task->op = op;
+	task->base.op = op;
 	if (asset_real_bytes(seed) > 0)
 		return 0;
 	fd = open(seed, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", seed);
-	r = job_start(task->engine->jobs, JOB_MKFS,
-		json_pack("{s:I, s:s, s:i}", "size", (json_int_t)(SEED_MIB * MIB), "label", "work",
-			"root_mode", SEED_ROOT_MODE),
-		&fd, 1, NULL, on_seeded, task, &task->job, err);
+	r = job_start(task->base.engine->jobs, JOB_MKFS,
+		json_pack("{s:I, s:s, s:i}", "size", (json_int_t)(IMAGE_SEED_MIB * MIB), "label",
+			"work", "root_mode", SEED_ROOT_MODE),
+		&fd, 1, NULL, on_seeded, task, &task->base.job, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -271,21 +254,26 @@ static int step_elf(struct op *op, void *ctx, struct bg_err **err)
 	return task->kernel ? kernel_make_unpack(task->kernel, op, err) : 0;
 }
 
+static int step_keep_kernel(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct import_task *task = ctx;
+
+	return task->kernel ? kernel_make_keep(task->kernel, op, err) : 0;
+}
+
 static int step_record(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct import_task *task = ctx;
 	int r = task->kernel ? kernel_make_record(task->kernel, err) : 0;
 
-	(void)op;
-	return r < 0 ? r : images_complete(task->engine->images, row_of(task), err);
+	return r < 0 ? r : image_task_list(op, ctx, err);
 }
 
 static void step_cancel(struct op *op, void *ctx)
 {
 	struct import_task *task = ctx;
 
-	(void)op;
-	job_free(TAKE_PTR(task->job));
+	image_task_cancel(op, ctx);
 	catalog_lookup_free(TAKE_PTR(task->lookup));
 	if (task->kernel)
 		kernel_make_cancel(task->kernel);
@@ -295,18 +283,9 @@ static void step_cancel(struct op *op, void *ctx)
 static int undo(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct import_task *task = ctx;
-	int r = row_of(task) ? images_drop(task->engine->images, task->name, err) : 0;
+	int r = row_of(task) ? image_task_undo(op, ctx, err) : 0;
 
-	(void)op;
 	return r >= 0 && task->kernel ? kernel_make_drop(task->kernel, err) : r;
-}
-
-static void finish(struct op *op, void *ctx, const struct bg_err *err)
-{
-	struct import_task *task = ctx;
-
-	if (!err && row_of(task))
-		op_set_result(op, image_to_json(task->engine->images, row_of(task)));
 }
 
 static const struct op_step steps[] = {
@@ -315,6 +294,8 @@ static const struct op_step steps[] = {
 	{"unpack", "unpacking the bundle", false, step_unpack, step_cancel, undo},
 	{"unpack", "making a blank work disk", false, step_seed, step_cancel, NULL},
 	{"kernel", "unpacking the kernel for Firecracker", false, step_elf, step_cancel, NULL},
+	{"record", "recording it", false, step_keep_kernel, step_cancel, NULL},
+	{"record", "recording it", false, image_task_keep, step_cancel, NULL},
 	{"record", "recording it", false, step_record, NULL, NULL},
 };
 
@@ -322,7 +303,7 @@ static const struct op_plan catalog_plan = {
 	.kind = "image.import",
 	.steps = steps,
 	.n_steps = ARRAY_SIZE(steps),
-	.finish = finish,
+	.finish = image_task_finish,
 	.ctx_free = task_free,
 };
 
@@ -330,7 +311,7 @@ static const struct op_plan url_plan = {
 	.kind = "image.import",
 	.steps = steps + 1,
 	.n_steps = ARRAY_SIZE(steps) - 1,
-	.finish = finish,
+	.finish = image_task_finish,
 	.ctx_free = task_free,
 };
 
@@ -338,7 +319,7 @@ static const struct op_plan file_plan = {
 	.kind = "image.import",
 	.steps = steps + 2,
 	.n_steps = ARRAY_SIZE(steps) - 2,
-	.finish = finish,
+	.finish = image_task_finish,
 	.ctx_free = task_free,
 };
 
@@ -386,29 +367,13 @@ static int open_from(struct import_task *task, const char *from, struct bg_err *
 /* A kernel that comes with an image has its name, or that with -kernel when there is such a one. */
 static int make_kernel(struct import_task *task, struct bg_err **err)
 {
-	struct kernels *kernels = task->engine->kernels;
+	struct kernels *kernels = task->base.engine->kernels;
 	char other[BG_NAME_MAX + sizeof("-kernel")];
 
-	if (!kernels_find(kernels, task->name))
-		return kernel_make_empty(task->engine, task->name, &task->kernel, err);
-	snprintf(other, sizeof(other), "%.*s-kernel", BG_NAME_MAX - 7, task->name);
-	return kernel_make_empty(task->engine, other, &task->kernel, err);
-}
-
-static int insert_row(struct import_task *task, struct bg_err **err)
-{
-	_unref_(image_row) struct image_row *row = calloc(1, sizeof(*row));
-
-	if (!row)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	row->name = strdup(task->name);
-	row->kernel = strdup(kernel_make_name(task->kernel));
-	row->source = strdup("import");
-	row->managed = row->owns_kernel = true;
-	row->created_at = time(NULL);
-	if (!row->name || !row->kernel || !row->source)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	return images_add(task->engine->images, TAKE_PTR(row), err);
+	if (!kernels_find(kernels, task->base.name))
+		return kernel_make_empty(task->base.engine, task->base.name, &task->kernel, err);
+	snprintf(other, sizeof(other), "%.*s-kernel", BG_NAME_MAX - 7, task->base.name);
+	return kernel_make_empty(task->base.engine, other, &task->kernel, err);
 }
 
 static int task_new(struct engine *engine, const char *name,
@@ -419,12 +384,11 @@ static int task_new(struct engine *engine, const char *name,
 
 	if (!task)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	task->engine = engine;
 	task->source = -1;
-	task->name = strdup(name);
 	task->sha256 = request->sha256 ? strdup(request->sha256) : NULL;
 	task->wanted = request->catalog ? strdup(request->catalog) : NULL;
-	r = task->name && (task->sha256 || !request->sha256) && (task->wanted || !request->catalog)
+	r = image_task_init(&task->base, engine, name) >= 0 && (task->sha256 || !request->sha256) &&
+			    (task->wanted || !request->catalog)
 		    ? (task->wanted ? 0 : open_from(task, request->from, err))
 		    : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r < 0)
@@ -460,7 +424,7 @@ int image_import(struct engine *engine, const struct image_import_request *reque
 		return r;
 	r = make_kernel(task, err);
 	if (r >= 0) {
-		r = insert_row(task, err);
+		r = image_insert(engine, name, kernel_make_name(task->kernel), true, "import", err);
 		if (r < 0)
 			(void)kernel_make_drop(task->kernel, NULL);
 	}

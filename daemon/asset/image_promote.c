@@ -10,15 +10,14 @@
 
 #include "common/fd.h"
 #include "daemon/asset/asset.h"
+#include "daemon/asset/image_task.h"
 #include "daemon/engine.h"
+#include "daemon/vm/vm.h"
 
 struct promote_task {
-	struct engine *engine;
-	struct op *op;
-	struct job *job;
-	char *name;
+	struct image_task base;
 	int from, to;
-	char *path;	       /* of the copy */
+	char *path;	       /* of the copy, until it is the image's */
 	struct timespec mtime; /* of the source when the copy began */
 };
 
@@ -26,19 +25,20 @@ static void task_free(void *userdata)
 {
 	struct promote_task *task = userdata;
 
-	job_free(task->job);
+	image_task_done(&task->base);
 	bg_close(task->from);
 	bg_close(task->to);
-	free(task->name);
 	free(task->path);
 	free(task);
 }
 
-static void on_progress(const json_t *progress, void *userdata)
+/* It may have been deleted meanwhile: nothing but VMs keeps an image from that. */
+static int find_row(const struct promote_task *task, struct image_row **ret, struct bg_err **err)
 {
-	struct promote_task *task = userdata;
-
-	asset_show_progress(task->op, progress);
+	*ret = image_task_row(&task->base);
+	return *ret ? 0
+		    : bg_err_set(err, BG_ERR_IMAGE_NOT_FOUND, ENOENT,
+			      "image \"%s\" was deleted meanwhile", task->base.name);
 }
 
 /* The copy keeps the time by which a VM's overlay knows that its image is the same. */
@@ -53,73 +53,55 @@ static int check_copy(const struct promote_task *task, const char *source, struc
 		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EBUSY,
 			"%s was written to while it was copied", source);
 	times[0] = times[1] = task->mtime;
-	if (futimens(task->to, times) < 0 || fdatasync(task->to) < 0)
+	if (futimens(task->to, times) < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "finish %s", task->path);
-	return 0;
-}
-
-static int take_over(struct promote_task *task, struct image_row *row, struct bg_err **err)
-{
-	char *source = row->rootfs;
-	int r = check_copy(task, source, err);
-
-	if (r < 0)
-		return r;
-	row->rootfs = TAKE_PTR(task->path);
-	row->managed = true;
-	r = images_complete(task->engine->images, row, err);
-	if (r < 0) {
-		task->path = row->rootfs;
-		row->rootfs = source;
-		row->managed = false;
-		return r;
-	}
-	free(source);
 	return 0;
 }
 
 static void on_copied(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct promote_task *task = userdata;
-	struct image_row *row = images_find(task->engine->images, task->name);
 	struct bg_err *failed = bg_err_copy(err);
+	struct image_row *row;
 
 	(void)result;
-	job_free(TAKE_PTR(task->job)); /* err goes with it */
-	if (!failed)
-		(void)take_over(task, row, &failed);
-	if (failed)
-		op_step_failed(task->op, failed);
-	else
-		op_step_done(task->op);
+	if (!failed && find_row(task, &row, &failed) >= 0)
+		(void)check_copy(task, row->rootfs, &failed);
+	task->to = bg_close(task->to);
+	image_task_end_step(&task->base, failed);
+}
+
+static int make_copy(struct promote_task *task, struct bg_err **err)
+{
+	_free_ char *dir = NULL, *path = NULL;
+	int r = images_make_dir(task->base.engine->images, task->base.name, &dir, err);
+
+	if (r < 0)
+		return r;
+	if (asprintf(&path, "%s/" IMAGE_ROOTFS, dir) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	/* A second promotion would write into the file that the first one is about to keep. */
+	if (access(path, F_OK) == 0)
+		return bg_err_set(err, BG_ERR_IMAGE_MANAGED, EALREADY,
+			"image \"%s\" is being promoted already", task->base.name);
+	return asset_output(dir, IMAGE_ROOTFS, &task->path, &task->to, err);
 }
 
 static int step_copy(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct promote_task *task = ctx;
-	_free_ char *dir = NULL;
 	int r;
 
-	task->op = op;
-	r = images_make_dir(task->engine->images, task->name, &dir, err);
+	task->base.op = op;
+	r = make_copy(task, err);
 	if (r >= 0)
-		r = asset_output(dir, IMAGE_ROOTFS, &task->path, &task->to, err);
-	if (r >= 0)
-		r = job_start(task->engine->jobs, JOB_COPY, json_object(),
-			(int[]){task->from, task->to}, 2, on_progress, on_copied, task, &task->job,
-			err);
+		r = job_start(task->base.engine->jobs, JOB_COPY, json_object(),
+			(int[]){task->from, task->to}, 2, image_task_progress, on_copied, task,
+			&task->base.job, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
-static void step_cancel(struct op *op, void *ctx)
-{
-	struct promote_task *task = ctx;
-
-	(void)op;
-	job_free(TAKE_PTR(task->job));
-}
-
-/* path is the image's own from the moment that the copy is complete. */
+/* path is the image's own from the moment that it is recorded. */
 static int undo_copy(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct promote_task *task = ctx;
@@ -131,26 +113,79 @@ static int undo_copy(struct op *op, void *ctx, struct bg_err **err)
 	return 0;
 }
 
-static void finish(struct op *op, void *ctx, const struct bg_err *err)
+static int take_over(struct promote_task *task, const json_t *digests, struct bg_err **err)
+{
+	struct engine *engine = task->base.engine;
+	struct image_row *row;
+	char *source;
+	int r = find_row(task, &row, err);
+
+	if (r >= 0)
+		r = keep_take(engine, (char **const[]){&task->path}, 1, digests, err);
+	if (r < 0)
+		return r;
+	source = row->rootfs;
+	row->rootfs = TAKE_PTR(task->path);
+	row->managed = true;
+	r = images_complete(engine->images, row, err);
+	if (r < 0) {
+		_free_ char *kept = row->rootfs;
+
+		row->rootfs = source;
+		row->managed = false;
+		keep_drop(engine, kept);
+		return r;
+	}
+	free(source);
+	return 0;
+}
+
+static void on_digest(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct promote_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	if (!failed)
+		(void)take_over(task, result, &failed);
+	image_task_end_step(&task->base, failed);
+}
+
+static int step_keep(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct promote_task *task = ctx;
-	const struct image_row *row = images_find(task->engine->images, task->name);
+	int r = keep_look(task->base.engine, (char **const[]){&task->path}, 1, image_task_progress,
+		on_digest, task, &task->base.job, err);
 
-	if (!err && row)
-		op_set_result(op, image_to_json(task->engine->images, row));
+	(void)op;
+	return r < 0 ? r : OP_WAIT;
 }
 
 static const struct op_step steps[] = {
-	{"copy", "copying the root file system", false, step_copy, step_cancel, undo_copy},
+	{"copy", "copying the root file system", false, step_copy, image_task_cancel, undo_copy},
+	{"finish", "keeping the image", false, step_keep, image_task_cancel, NULL},
 };
 
 static const struct op_plan plan = {
 	.kind = "image.promote",
 	.steps = steps,
 	.n_steps = ARRAY_SIZE(steps),
-	.finish = finish,
+	.finish = image_task_finish,
 	.ctx_free = task_free,
 };
+
+/*
+ * A VM whose image was written to after it was made does not start (vm_check_base). It must not by
+ * this either: where the new bytes are kept already, their file's time may be older than the VM.
+ */
+static int check_vms(struct engine *engine, const struct image_row *row, struct bg_err **err)
+{
+	int r = 0;
+
+	for (const struct vm *vm = vms_first(engine->vms); vm && r >= 0; vm = vm->next)
+		if (vm_on_overlay(vm) && bg_streq(vm->row->image, row->name))
+			r = vm_check_base(vm, row, err);
+	return r;
+}
 
 int image_promote(struct engine *engine, const char *name, struct op **ret, struct bg_err **err)
 {
@@ -164,13 +199,15 @@ int image_promote(struct engine *engine, const char *name, struct op **ret, stru
 	if (row->managed)
 		return bg_err_set(err, BG_ERR_IMAGE_MANAGED, EALREADY,
 			"image \"%s\" is a managed one already", name);
+	r = check_vms(engine, row, err);
+	if (r < 0)
+		return r;
 	task = calloc(1, sizeof(*task));
-	if (!task || !(task->name = strdup(name))) {
+	if (!task || image_task_init(&task->base, engine, name) < 0) {
 		free(task);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	task->engine = engine;
-	task->to = -1;
+	task->from = task->to = -1;
 	r = asset_open_source(row->rootfs, BG_ERR_IMAGE_INVALID, &task->from, err);
 	if (r >= 0 && fstat(task->from, &st) < 0)
 		r = bg_err_sys(err, BG_ERR_IO, errno, "look at %s", row->rootfs);

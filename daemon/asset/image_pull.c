@@ -214,18 +214,6 @@ static void cancel_fetch(struct op *op, void *ctx)
 	blobs_turn_free(TAKE_PTR(task->turn));
 }
 
-static void on_flattened(const json_t *result, struct bg_err *err, void *userdata)
-{
-	struct pull_task *task = userdata;
-	struct bg_err *failed = bg_err_copy(err);
-
-	if (!err)
-		image_task_take_rootfs(&task->base, result);
-	else
-		bg_err_context(&failed, "%s", task->text);
-	image_task_end_step(&task->base, failed);
-}
-
 static int layer_fd(const struct pull_task *task, size_t i)
 {
 	size_t first = 0;
@@ -238,36 +226,23 @@ static int layer_fd(const struct pull_task *task, size_t i)
 static int step_flatten(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct pull_task *task = ctx;
-	_close_ int rootfs = -1, seed = -1;
-	int fds[2 + BG_LAYERS_MAX], r;
-	json_t *names;
-
-	r = image_task_outputs(&task->base, &rootfs, &seed, err);
-	if (r < 0)
-		return r;
-	fds[0] = rootfs;
-	fds[1] = seed;
-	names = json_array();
-	for (size_t i = 0; i < task->n_layers; i++) {
-		fds[2 + i] = layer_fd(task, i);
-		json_array_append_new(names, json_string(task->layers[i].digest));
-	}
-	op_set_text(op, "writing the root file system");
-	r = job_start(task->base.engine->jobs, JOB_FLATTEN,
-		json_pack("{s:I, s:I, s:o}", "size", (json_int_t)(task->size_mib * MIB),
-			"seed_size", (json_int_t)(IMAGE_SEED_MIB * MIB), "layers", names),
-		fds, (unsigned)(2 + task->n_layers), image_task_progress, on_flattened, task,
-		&task->base.job, err);
-	return r < 0 ? r : OP_WAIT;
-}
-
-static int step_finish(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct pull_task *task = ctx;
-	struct engine *engine = task->base.engine;
-	int r = images_complete(engine->images, image_task_row(&task->base), err);
+	json_t *names = json_array();
+	int fds[BG_LAYERS_MAX];
 
 	(void)op;
+	for (size_t i = 0; i < task->n_layers; i++) {
+		fds[i] = layer_fd(task, i);
+		json_array_append_new(names, json_string(task->layers[i].digest));
+	}
+	return image_task_flatten(&task->base, task->size_mib, json_pack("{s:o}", "layers", names),
+		fds, task->n_layers, err);
+}
+
+static int step_list(struct op *op, void *ctx, struct bg_err **err)
+{
+	const struct engine *engine = ((const struct pull_task *)ctx)->base.engine;
+	int r = image_task_list(op, ctx, err);
+
 	if (r >= 0)
 		blobs_trim(engine->blobs, engine->config->layer_cache_mib * MIB);
 	return r;
@@ -277,7 +252,8 @@ static const struct op_step steps[] = {
 	{"resolve", "asking the registry", false, step_resolve, image_task_cancel, image_task_undo},
 	{"fetch", "fetching layers", false, step_fetch, cancel_fetch, NULL},
 	{"flatten", "writing the root file system", false, step_flatten, image_task_cancel, NULL},
-	{"finish", "keeping the image", false, step_finish, NULL, NULL},
+	{"finish", "keeping the image", false, image_task_keep, image_task_cancel, NULL},
+	{"finish", "keeping the image", false, step_list, NULL, NULL},
 };
 
 static const struct op_plan plan = {
@@ -316,57 +292,35 @@ static int fill_registry(struct engine *engine, struct pull_task *task, struct b
 	return registry_auth_add(engine->paths, ref, task->registry, err);
 }
 
-static int task_new(struct engine *engine, const struct image_pull_request *request,
-	struct pull_task **ret, struct bg_err **err)
+static int enter(struct engine *engine, const struct image_pull_request *request,
+	struct pull_task *task, struct bg_err **err)
 {
-	struct pull_task *task = calloc(1, sizeof(*task));
-	_free_ char *name = NULL;
-	int r;
+	_free_ char *made = NULL;
+	int r = oci_ref_parse(request->ref, &task->ref, err);
 
-	if (!task)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	task->size_mib = request->size_mib;
-	r = oci_ref_parse(request->ref, &task->ref, err);
 	if (r >= 0 && !request->name)
-		r = image_default_name(task->ref->repository, &name, err);
+		r = image_default_name(task->ref->repository, &made, err);
 	if (r >= 0)
 		r = fill_registry(engine, task, err);
-	if (r >= 0 &&
-		(image_task_init(&task->base, engine, request->name ? request->name : name) < 0 ||
-			!(task->text = oci_ref_print(task->ref))))
+	if (r >= 0 && !(task->text = oci_ref_print(task->ref)))
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	if (r < 0) {
-		task_free(task);
-		return r;
-	}
-	*ret = task;
-	return 0;
-}
-
-static int enter(struct engine *engine, const struct image_pull_request *request,
-	const struct pull_task *task, struct bg_err **err)
-{
-	const char *name = task->base.name, *kernel;
-	int r = bg_name_check("image", name, err);
-
-	if (r >= 0)
-		r = images_check_free(engine->images, name, err);
-	if (r >= 0)
-		r = image_pick_kernel(engine, name, request->kernel, "--kernel-ref", &kernel, err);
-	return r < 0 ? r : image_insert(engine, name, kernel, task->text, err);
+	return r < 0 ? r
+		     : image_task_enter(&task->base, engine, request->name ? request->name : made,
+			       request->kernel, task->text, err);
 }
 
 int image_pull(struct engine *engine, const struct image_pull_request *request, struct op **ret,
 	struct bg_err **err)
 {
-	struct pull_task *task = NULL;
+	struct pull_task *task;
 	int r;
 
 	if (image_disk_is(request->ref))
 		return image_disk_pull(engine, request, ret, err);
-	r = task_new(engine, request, &task, err);
-	if (r < 0)
-		return r;
+	task = calloc(1, sizeof(*task));
+	if (!task)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	task->size_mib = request->size_mib;
 	r = enter(engine, request, task, err);
 	if (r < 0) {
 		task_free(task);

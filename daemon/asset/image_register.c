@@ -35,14 +35,8 @@ static void task_free(void *userdata)
 
 static void on_made(const json_t *result, struct bg_err *err, void *userdata)
 {
-	struct register_task *task = userdata;
-	struct bg_err *failed = bg_err_copy(err);
-
 	(void)result;
-	if (!err && (!task->kernel || kernel_make_record(task->kernel, &failed) >= 0))
-		(void)images_complete(
-			task->image.engine->images, image_task_row(&task->image), &failed);
-	image_task_end_step(&task->image, failed);
+	image_task_end_step(userdata, bg_err_copy(err));
 }
 
 static int step_seed(struct op *op, void *ctx, struct bg_err **err)
@@ -95,8 +89,25 @@ static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
 	return kernel_make_unpack(task->kernel, op, err);
 }
 
+static int step_keep(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+
+	return kernel_make_keep(task->kernel, op, err);
+}
+
+static int step_list(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+	int r = kernel_make_record(task->kernel, err);
+
+	return r < 0 ? r : image_task_list(op, ctx, err);
+}
+
 static const struct op_step steps[] = {
 	{"seed", "making a blank work disk", false, step_seed, image_task_cancel, image_task_undo},
+	{"finish", "keeping the image", false, image_task_keep, image_task_cancel, NULL},
+	{"finish", "keeping the image", false, image_task_list, NULL, NULL},
 };
 
 static const struct op_plan plan = {
@@ -112,7 +123,10 @@ static const struct op_step kernel_steps[] = {
 	{"kernel", "reading the kernel", false, step_kernel, step_cancel, image_task_undo},
 	{"kernel", "copying the initrd", false, step_initrd, step_cancel, NULL},
 	{"kernel", "unpacking it for Firecracker", false, step_unpack, step_cancel, NULL},
+	{"kernel", "keeping the kernel", false, step_keep, step_cancel, NULL},
 	{"seed", "making a blank work disk", false, step_seed, step_cancel, NULL},
+	{"finish", "keeping the image", false, image_task_keep, step_cancel, NULL},
+	{"finish", "keeping the image", false, step_list, NULL, NULL},
 };
 
 static const struct op_plan kernel_plan = {

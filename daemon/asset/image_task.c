@@ -57,11 +57,8 @@ int image_task_outputs(struct image_task *task, int *ret_rootfs, int *ret_seed, 
 void image_task_progress(const json_t *progress, void *userdata)
 {
 	struct image_task *task = userdata;
-	int64_t done = 0, total = 0;
 
-	(void)bg_json_get_int(progress, "done", 0, INT64_MAX, &done);
-	(void)bg_json_get_int(progress, "total", 0, INT64_MAX, &total);
-	op_set_progress(task->op, (uint64_t)done, (uint64_t)total, "bytes");
+	asset_show_progress(task->op, progress);
 }
 
 void image_task_take_rootfs(struct image_task *task, const json_t *result)
@@ -85,6 +82,80 @@ int image_task_take_env(struct image_task *task, const json_t *result, struct bg
 
 	return r < 0 ? bg_err_set(err, BG_ERR_WORKER, -r, "the worker's environment is malformed")
 		     : 0;
+}
+
+static void on_flattened(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct image_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	if (!err)
+		image_task_take_rootfs(task, result);
+	else
+		bg_err_context(&failed, "%s", image_task_row(task)->source);
+	image_task_end_step(task, failed);
+}
+
+int image_task_flatten(struct image_task *task, uint64_t size_mib, json_t *params,
+	const int *layers, size_t n, struct bg_err **err)
+{
+	_json_ json_t *owned = params;
+	_close_ int rootfs = -1, seed = -1;
+	int fds[2 + BG_LAYERS_MAX];
+	int r = image_task_outputs(task, &rootfs, &seed, err);
+
+	if (r < 0)
+		return r;
+	fds[0] = rootfs;
+	fds[1] = seed;
+	memcpy(fds + 2, layers, n * sizeof(*layers));
+	json_object_set_new(params, "size", json_integer((json_int_t)(size_mib * MIB)));
+	json_object_set_new(params, "seed_size", json_integer((json_int_t)(IMAGE_SEED_MIB * MIB)));
+	op_set_text(task->op, "writing the root file system");
+	r = job_start(task->engine->jobs, JOB_FLATTEN, TAKE_PTR(owned), fds, (unsigned)(2 + n),
+		image_task_progress, on_flattened, task, &task->job, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+/* A registered image's root file system is its user's, and stays. */
+static size_t own_files(struct image_row *row, char **ret[2])
+{
+	ret[0] = &row->work_seed;
+	ret[1] = &row->rootfs;
+	return row->managed ? 2 : 1;
+}
+
+static void on_digests(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct image_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+	char **files[2];
+	size_t n = own_files(image_task_row(task), files);
+
+	if (!failed)
+		(void)keep_take(task->engine, files, n, result, &failed);
+	image_task_end_step(task, failed);
+}
+
+int image_task_keep(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct image_task *task = ctx;
+	char **files[2];
+	size_t n = own_files(image_task_row(task), files);
+	int r;
+
+	task->op = op;
+	r = keep_look(
+		task->engine, files, n, image_task_progress, on_digests, task, &task->job, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+int image_task_list(struct op *op, void *ctx, struct bg_err **err)
+{
+	const struct image_task *task = ctx;
+
+	(void)op;
+	return images_complete(task->engine->images, image_task_row(task), err);
 }
 
 void image_task_cancel(struct op *op, void *ctx)
@@ -147,8 +218,8 @@ int image_default_name(const char *path, char **ret, struct bg_err **err)
 	return 0;
 }
 
-int image_insert(struct engine *engine, const char *name, const char *kernel, const char *source,
-	struct bg_err **err)
+int image_insert(struct engine *engine, const char *name, const char *kernel, bool owns_kernel,
+	const char *source, struct bg_err **err)
 {
 	_unref_(image_row) struct image_row *row = calloc(1, sizeof(*row));
 
@@ -158,8 +229,23 @@ int image_insert(struct engine *engine, const char *name, const char *kernel, co
 	row->kernel = strdup(kernel);
 	row->source = strdup(source);
 	row->managed = true;
+	row->owns_kernel = owns_kernel;
 	row->created_at = time(NULL);
 	if (!row->name || !row->kernel || !row->source)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return images_add(engine->images, TAKE_PTR(row), err);
+}
+
+int image_task_enter(struct image_task *task, struct engine *engine, const char *name,
+	const char *kernel, const char *source, struct bg_err **err)
+{
+	int r = bg_name_check("image", name, err);
+
+	if (r >= 0 && image_task_init(task, engine, name) < 0)
+		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (r >= 0)
+		r = images_check_free(engine->images, name, err);
+	if (r >= 0)
+		r = image_pick_kernel(engine, name, kernel, "--kernel-ref", &kernel, err);
+	return r < 0 ? r : image_insert(engine, name, kernel, false, source, err);
 }

@@ -41,10 +41,19 @@ void image_task_progress(const json_t *progress, void *userdata);
 void image_task_take_rootfs(struct image_task *task, const json_t *result);
 /* The same of resolve, layout or archive about the environment of its commands. */
 int image_task_take_env(struct image_task *task, const json_t *result, struct bg_err **err);
+/*
+ * A step that makes root file system and seed of n layers (fds borrowed, bottom to top). params: those of the flatten
+ * job about the layers; taken.
+ */
+int image_task_flatten(struct image_task *task, uint64_t size_mib, json_t *params, const int *layers, size_t n,
+	struct bg_err **err);
 
 /* For struct op_step and struct op_plan: ctx is the task. */
 void image_task_cancel(struct op *op, void *ctx);
 int image_task_undo(struct op *op, void *ctx, struct bg_err **err);
+/* The last two steps: the image's files are kept by content (keep.h); it is listed. */
+int image_task_keep(struct op *op, void *ctx, struct bg_err **err);
+int image_task_list(struct op *op, void *ctx, struct bg_err **err);
 void image_task_finish(struct op *op, void *ctx, const struct bg_err *err);
 
 /* wanted, or the only kernel there is when it is NULL: borrowed. flag is how the command names one. */
@@ -53,7 +62,10 @@ int image_pick_kernel(struct engine *engine, const char *name, const char *wante
 /* The last word of a path, as far as it can be a name: the caller's. */
 int image_default_name(const char *path, char **ret, struct bg_err **err);
 /* Enters a managed image that is being made. */
-int image_insert(struct engine *engine, const char *name, const char *kernel, const char *source,
+int image_insert(struct engine *engine, const char *name, const char *kernel, bool owns_kernel, const char *source,
 	struct bg_err **err);
+/* All that a pull begins with: the name, which may still be anything, the kernel (image_pick_kernel), the entry. */
+int image_task_enter(struct image_task *task, struct engine *engine, const char *name, const char *kernel,
+	const char *source, struct bg_err **err);
 
 #endif

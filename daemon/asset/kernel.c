@@ -41,6 +41,21 @@ static void row_free(void *row)
 	kernel_row_free(row);
 }
 
+size_t kernel_row_files(struct kernel_row *row, char **ret[KEEP_FILES_MAX])
+{
+	ret[0] = &row->path;
+	ret[1] = &row->elf;
+	ret[2] = &row->initrd;
+	ret[3] = &row->modules_cpio;
+	ret[4] = &row->modules_disk;
+	return 5;
+}
+
+static size_t row_files(void *row, char **ret[KEEP_FILES_MAX])
+{
+	return kernel_row_files(row, ret);
+}
+
 static const struct shelf_kind kind = {
 	.noun = "kernel",
 	.folder = "kernels",
@@ -50,6 +65,7 @@ static const struct shelf_kind kind = {
 	.ready = row_ready,
 	.row_free = row_free,
 	.store_delete = store_kernel_delete,
+	.files = row_files,
 };
 
 struct kernel_row *kernels_find(const struct kernels *kernels, const char *name)
@@ -116,6 +132,7 @@ int kernels_new(struct engine *engine, struct kernels **ret, struct bg_err **err
 		r = shelf_drop_unfinished(kernels->shelf, err);
 	if (r < 0)
 		return r;
+	shelf_sweep(kernels->shelf);
 	*ret = TAKE_PTR(kernels);
 	return 0;
 }
@@ -146,32 +163,29 @@ const char *kernels_only(const struct kernels *kernels)
 	return row && !shelf_next(kernels->shelf, row) ? row->name : NULL;
 }
 
-char *kernel_unpacked_path(const struct kernel_row *row)
+unsigned kernels_naming(const struct kernels *kernels, const char *path)
 {
-	const char *slash = strrchr(row->path, '/');
-	char *path = NULL;
-
-	if (!slash || asprintf(&path, "%.*s/vmlinux", (int)(slash - row->path), row->path) < 0)
-		return NULL;
-	return path;
+	return shelf_naming(kernels->shelf, path);
 }
 
 json_t *kernel_to_json(const struct kernels *kernels, const struct kernel_row *row)
 {
-	_free_ char *unpacked = kernel_unpacked_path(row);
+	char *const *const files[] = {
+		&row->path, &row->elf, &row->initrd, &row->modules_cpio, &row->modules_disk};
 	json_t *users = json_array();
+	uint64_t real = 0;
 	char text[BG_TIME_TEXT];
 
 	images_using_kernel(kernels->engine->images, row->name, users);
 	asset_vms_using(kernels->engine, NULL, row->name, users);
-	return json_pack("{s:s, s:s, s:s?, s:I, s:I, s:i, s:s, s:o, s:s}", "name", row->name,
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		real += asset_real_bytes(*files[i]);
+	return json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:i, s:s, s:o, s:s}", "name", row->name,
 		"format", row->format, "release", row->release, "size_bytes",
-		(json_int_t)row->size_bytes, "real_bytes",
-		(json_int_t)(asset_real_bytes(row->path) + asset_real_bytes(unpacked) +
-			     asset_real_bytes(row->initrd) + asset_real_bytes(row->modules_cpio) +
-			     asset_real_bytes(row->modules_disk)),
-		"modules", (int)row->n_modules, "created_at", bg_time_print(row->created_at, text),
-		"used_by", users, "path", row->path);
+		(json_int_t)row->size_bytes, "real_bytes", (json_int_t)real, "shared_bytes",
+		(json_int_t)keep_shared_bytes(kernels->engine, files, ARRAY_SIZE(files)), "modules",
+		(int)row->n_modules, "created_at", bg_time_print(row->created_at, text), "used_by",
+		users, "path", row->path);
 }
 
 json_t *kernels_to_json(const struct kernels *kernels)
@@ -185,20 +199,17 @@ json_t *kernels_to_json(const struct kernels *kernels)
 
 int kernel_elf(const struct kernel_row *row, char **ret, struct bg_err **err)
 {
-	_free_ char *path =
-		bg_streq(row->format, "elf") ? strdup(row->path) : kernel_unpacked_path(row);
+	const char *elf = bg_streq(row->format, "elf") ? row->path : row->elf;
 
-	if (!path)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	if (access(path, R_OK) < 0) {
+	if (!elf || access(elf, R_OK) < 0) {
 		bg_err_set(err, BG_ERR_KERNEL_INVALID, ENOEXEC,
 			"kernel \"%s\" has no ELF file, which Firecracker needs", row->name);
 		bg_err_hint(err,
 			"import it again; or boot it with QEMU: vmm = \"qemu\" in config.toml");
 		return -ENOEXEC;
 	}
-	*ret = TAKE_PTR(path);
-	return 0;
+	*ret = strdup(elf);
+	return *ret ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 }
 
 static void delete_free(void *userdata)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * kernel.h: the kernels that VMs boot, each in <state>/kernels/<name>/: the boot image, the ELF
- * file out of it when it is a bzImage, the cpio of the modules it needs to find its disks, and a
- * disk with its whole module tree; an initrd of the user's comes before banger's own. Made in a
- * worker (kernel_make.h); never changed afterwards.
+ * kernel.h: the kernels that VMs boot: the boot image, the ELF file out of it when it is a bzImage,
+ * the cpio of the modules it needs to find its disks, and a disk with its whole module tree; an
+ * initrd of the user's comes before banger's own. Made by a worker (kernel_make.h) in
+ * <state>/kernels/<name>/; the files are then kept by content (keep.h) and never changed.
  */
 #ifndef KERNEL_H
 #define KERNEL_H
@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "common/err.h"
+#include "daemon/asset/keep.h"
 #include "daemon/store/store.h"
 
 struct engine;
@@ -56,7 +57,9 @@ struct kernel_row *kernels_find(const struct kernels *kernels, const char *name)
 int kernels_check_free(const struct kernels *kernels, const char *name, struct bg_err **err);
 /* Makes <state>/kernels/<name>; *ret is its path. */
 int kernels_make_dir(const struct kernels *kernels, const char *name, char **ret, struct bg_err **err);
-/* Where the ELF file out of a bzImage lies: beside it. The caller's. */
-char *kernel_unpacked_path(const struct kernel_row *row);
+/* Where a row has the paths of its files; how many. */
+size_t kernel_row_files(struct kernel_row *row, char **ret[KEEP_FILES_MAX]);
+/* How many kernels, ready or not, name the file with this path. */
+unsigned kernels_naming(const struct kernels *kernels, const char *path);
 
 #endif

@@ -302,14 +302,14 @@ int kernel_make_initrd(struct kernel_make *make, struct op *op, struct bg_err **
 static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct kernel_make *make = userdata;
-	_free_ char *path = kernel_unpacked_path(row_of(make));
+	struct kernel_row *row = row_of(make);
 
 	(void)result;
 	if (err) {
 		log_msg(LOG_WARN, "kernel", "no ELF file of it: Firecracker cannot boot it",
 			"kernel", make->name, "error", err->message, NULL);
-		if (path)
-			(void)unlink(path);
+		(void)unlink(row->elf);
+		free(TAKE_PTR(row->elf));
 	}
 	settle(make, NULL);
 }
@@ -318,7 +318,7 @@ int kernel_make_unpack(struct kernel_make *make, struct op *op, struct bg_err **
 {
 	struct kernel_row *row = row_of(make);
 	_close_ int image = -1, elf = -1;
-	_free_ char *dir = NULL, *path = NULL;
+	_free_ char *dir = NULL;
 	int r;
 
 	make->op = op;
@@ -329,11 +329,34 @@ int kernel_make_unpack(struct kernel_make *make, struct op *op, struct bg_err **
 		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", row->path);
 	r = kernels_make_dir(make->engine->kernels, make->name, &dir, err);
 	if (r >= 0)
-		r = asset_output(dir, "vmlinux", &path, &elf, err);
+		r = asset_output(dir, "vmlinux", &row->elf, &elf, err);
 	if (r < 0)
 		return r;
 	r = job_start(make->engine->jobs, JOB_VMLINUX, json_object(), (int[]){image, elf}, 2,
 		on_progress, on_unpacked, make, &make->job, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+static void on_digests(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct kernel_make *make = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+	char **files[KEEP_FILES_MAX];
+	size_t n = kernel_row_files(row_of(make), files);
+
+	if (!failed)
+		(void)keep_take(make->engine, files, n, result, &failed);
+	settle(make, failed);
+}
+
+int kernel_make_keep(struct kernel_make *make, struct op *op, struct bg_err **err)
+{
+	char **files[KEEP_FILES_MAX];
+	size_t n = kernel_row_files(row_of(make), files);
+	int r;
+
+	make->op = op;
+	r = keep_look(make->engine, files, n, on_progress, on_digests, make, &make->job, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -377,6 +400,11 @@ static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
 	return kernel_make_unpack(ctx, op, err);
 }
 
+static int step_keep(struct op *op, void *ctx, struct bg_err **err)
+{
+	return kernel_make_keep(ctx, op, err);
+}
+
 static int step_record(struct op *op, void *ctx, struct bg_err **err)
 {
 	(void)op;
@@ -410,6 +438,7 @@ static const struct op_step steps[] = {
 	{"import", "reading the kernel", false, step_read, step_cancel, step_drop},
 	{"import", "copying the initrd", false, step_initrd, step_cancel, NULL},
 	{"unpack", "unpacking it for Firecracker", false, step_unpack, step_cancel, NULL},
+	{"record", "recording it", false, step_keep, step_cancel, NULL},
 	{"record", "recording it", false, step_record, NULL, NULL},
 };
 

@@ -33,6 +33,7 @@ const char *kernel_make_name(const struct kernel_make *make);
 int kernel_make_read(struct kernel_make *make, struct op *op, struct bg_err **err);
 int kernel_make_initrd(struct kernel_make *make, struct op *op, struct bg_err **err);
 int kernel_make_unpack(struct kernel_make *make, struct op *op, struct bg_err **err);
+int kernel_make_keep(struct kernel_make *make, struct op *op, struct bg_err **err);
 /* Until here a crash would have had it removed. */
 int kernel_make_record(struct kernel_make *make, struct bg_err **err);
 /* Any of them, as op_step.cancel. */

@@ -125,6 +125,13 @@ static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
 	return kernel_make_unpack(task->make, op, err);
 }
 
+static int step_keep(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct pull_task *task = ctx;
+
+	return kernel_make_keep(task->make, op, err);
+}
+
 static int step_record(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct pull_task *task = ctx;
@@ -164,6 +171,7 @@ static const struct op_step steps[] = {
 	{"fetch", "fetching the kernel", false, step_fetch, step_cancel, NULL},
 	{"import", "reading the kernel", false, step_read, step_cancel, NULL},
 	{"unpack", "unpacking it for Firecracker", false, step_unpack, step_cancel, NULL},
+	{"record", "recording it", false, step_keep, step_cancel, NULL},
 	{"record", "recording it", false, step_record, NULL, NULL},
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "daemon/asset/shelf.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -103,7 +104,7 @@ int shelf_check_free(const struct shelf *shelf, const char *name, struct bg_err 
 		"the name \"%s\" is taken: there is such a %s already", name, shelf->kind->noun);
 }
 
-void *shelf_next(const struct shelf *shelf, const void *row)
+static void *next(const struct shelf *shelf, const void *row, bool ready)
 {
 	const struct entry *e = shelf->first;
 
@@ -111,9 +112,19 @@ void *shelf_next(const struct shelf *shelf, const void *row)
 		e = e->next;
 	if (row && e)
 		e = e->next;
-	while (e && !shelf->kind->ready(e->row))
+	while (e && shelf->kind->ready(e->row) != ready)
 		e = e->next;
 	return e ? e->row : NULL;
+}
+
+void *shelf_next(const struct shelf *shelf, const void *row)
+{
+	return next(shelf, row, true);
+}
+
+void *shelf_next_unfinished(const struct shelf *shelf, const void *row)
+{
+	return next(shelf, row, false);
 }
 
 char *shelf_dir(const struct shelf *shelf, const char *name)
@@ -140,33 +151,81 @@ int shelf_make_dir(const struct shelf *shelf, const char *name, char **ret, stru
 	return 0;
 }
 
+unsigned shelf_naming(const struct shelf *shelf, const char *path)
+{
+	char **files[KEEP_FILES_MAX];
+	unsigned users = 0;
+
+	for (const struct entry *e = shelf->first; e; e = e->next) {
+		size_t n = shelf->kind->files(e->row, files);
+		bool named = false;
+
+		for (size_t i = 0; i < n; i++)
+			named = named || (*files[i] && bg_streq(*files[i], path));
+		users += named;
+	}
+	return users;
+}
+
+/* The entry goes, and then those of its files that no other one has. */
+static void forget_files(struct shelf *shelf, struct entry **at)
+{
+	char **files[KEEP_FILES_MAX], *paths[KEEP_FILES_MAX];
+	size_t n = shelf->kind->files((*at)->row, files);
+
+	for (size_t i = 0; i < n; i++)
+		paths[i] = TAKE_PTR(*files[i]);
+	forget(shelf, at);
+	for (size_t i = 0; i < n; i++) {
+		if (paths[i])
+			keep_drop(shelf->engine, paths[i]);
+		free(paths[i]);
+	}
+}
+
 int shelf_drop(struct shelf *shelf, const char *name, struct bg_err **err)
 {
 	_free_ char *dir = shelf_dir(shelf, name);
-	int r = dir ? bg_rm_rf_at(AT_FDCWD, dir) : -ENOMEM;
 	struct entry **at;
+	int r = shelf->kind->store_delete(shelf->engine->store, name, err);
 
 	if (r < 0)
-		return bg_err_sys(err, BG_ERR_IO, -r, "remove %s \"%s\"", shelf->kind->noun, name);
-	r = shelf->kind->store_delete(shelf->engine->store, name, err);
-	if (r < 0)
 		return r;
+	r = dir ? bg_rm_rf_at(AT_FDCWD, dir) : -ENOMEM;
 	events_publish(shelf->engine->events, shelf->kind->noun, "deleted", name, json_null());
 	at = place_of(shelf, name);
 	if (*at)
-		forget(shelf, at);
-	return 0;
+		forget_files(shelf, at);
+	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "remove %s", dir ? dir : name) : 0;
+}
+
+void shelf_sweep(const struct shelf *shelf)
+{
+	_free_ char *path = shelf_dir(shelf, ".");
+	DIR *dir = path ? opendir(path) : NULL;
+	struct dirent *e;
+
+	if (!dir)
+		return;
+	while ((e = readdir(dir))) {
+		if (e->d_name[0] == '.' || shelf_find(shelf, e->d_name))
+			continue;
+		log_msg(LOG_WARN, shelf->kind->noun, "a folder that belongs to none is removed",
+			"name", e->d_name, NULL);
+		(void)bg_rm_rf_at(dirfd(dir), e->d_name);
+	}
+	(void)closedir(dir);
 }
 
 int shelf_drop_unfinished(struct shelf *shelf, struct bg_err **err)
 {
-	struct entry *next;
+	struct entry *following;
 
-	for (struct entry *e = shelf->first; e; e = next) {
+	for (struct entry *e = shelf->first; e; e = following) {
 		_free_ char *name = strdup(shelf->kind->name(e->row));
 		int r;
 
-		next = e->next;
+		following = e->next;
 		if (shelf->kind->ready(e->row) || !name)
 			continue;
 		log_msg(LOG_WARN, shelf->kind->noun, "what an interrupted job left is removed",

@@ -8,6 +8,7 @@
 #define SHELF_H
 
 #include "common/err.h"
+#include "daemon/asset/keep.h"
 
 struct engine;
 struct shelf;
@@ -21,6 +22,8 @@ struct shelf_kind {
 	bool (*ready)(const void *row);
 	void (*row_free)(void *row);
 	int (*store_delete)(struct store *store, const char *name, struct bg_err **err);
+	/* Where the row has the paths of its files; how many. */
+	size_t (*files)(void *row, char **ret[KEEP_FILES_MAX]);
 };
 
 /* kind is borrowed: a constant. */
@@ -38,12 +41,18 @@ int shelf_get(const struct shelf *shelf, const char *name, void **ret, struct bg
 int shelf_check_free(const struct shelf *shelf, const char *name, struct bg_err **err);
 /* The ready row after this one, or the first for NULL; NULL at the end. */
 void *shelf_next(const struct shelf *shelf, const void *row);
+/* The same of those that are not ready. */
+void *shelf_next_unfinished(const struct shelf *shelf, const void *row);
 /* <state>/<folder>/<name>; the caller's, NULL when out of memory. */
 char *shelf_dir(const struct shelf *shelf, const char *name);
 /* As shelf_dir, and makes it. */
 int shelf_make_dir(const struct shelf *shelf, const char *name, char **ret, struct bg_err **err);
-/* Folder, stored row, entry, in this order: what a crash leaves is dropped at the next start. */
+/* How many rows, ready or not, name the file with this path. */
+unsigned shelf_naming(const struct shelf *shelf, const char *path);
+/* Stored row, folder, entry, kept files, in this order: what a crash leaves is swept at the next start. */
 int shelf_drop(struct shelf *shelf, const char *name, struct bg_err **err);
 int shelf_drop_unfinished(struct shelf *shelf, struct bg_err **err);
+/* At the start: removes the folders that no row has. */
+void shelf_sweep(const struct shelf *shelf);
 
 #endif

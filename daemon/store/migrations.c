@@ -85,6 +85,10 @@ const char *const store_migrations[] = {
 	 "ALTER TABLE image ADD COLUMN owns_kernel INTEGER NOT NULL DEFAULT 0;"),
 	/* 7 */
 	"ALTER TABLE image ADD COLUMN env TEXT;",
+	/* 8: it was always beside the boot image before */
+	("ALTER TABLE kernel ADD COLUMN elf TEXT;"
+	 "UPDATE kernel SET elf = substr(path, 1, length(path) - length('kernel')) || 'vmlinux'"
+	 " WHERE format = 'bzimage' AND path LIKE '%/kernel';"),
 };
 const unsigned store_n_migrations = ARRAY_SIZE(store_migrations);
 

@@ -71,6 +71,7 @@ struct kernel_row {
 	char *format;  /* "bzimage", "elf" */
 	char *release; /* or NULL */
 	char *path;	    /* boot image */
+	char *elf;	    /* out of it, when it is a bzImage; NULL: none */
 	char *modules_cpio; /* NULL: none */
 	char *modules_disk; /* NULL: none */
 	char *initrd;	    /* the user's own; NULL: none */

@@ -104,6 +104,11 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 json_t *vm_to_json(const struct vm *vm);
 /* Its root disk is an overlay: a block device as long as it runs. */
 bool vm_on_overlay(const struct vm *vm);
+/*
+ * Of such a VM: may it lie over its image as that is now? A registered image stays where its user has it, and can be written
+ * to; under an overlay that would mix two file systems into one, so it is refused: IMAGE_INVALID.
+ */
+int vm_check_base(const struct vm *vm, const struct image_row *image, struct bg_err **err);
 /* Why it has the storage that it has: a sentence, borrowed. */
 const char *vm_storage_reason(const struct vm *vm);
 /* Once the network helper has answered: gives back what no VM holds, sets NAT, fills the pool. */

@@ -148,11 +148,7 @@ static void on_disk_attached(const char *node, struct bg_err *err, void *userdat
 	op_step_failed(task->op, failed);
 }
 
-/*
- * A registered image stays where its user has it, and can be written to. Under an overlay that
- * would mix two file systems into one, so such a VM is not started.
- */
-static int check_image(const struct vm *vm, const struct image_row *image, struct bg_err **err)
+int vm_check_base(const struct vm *vm, const struct image_row *image, struct bg_err **err)
 {
 	struct stat st;
 
@@ -183,7 +179,7 @@ int vm_step_disk(struct op *op, void *ctx, struct bg_err **err)
 		return 0;
 	r = images_get(task->engine->images, vm->row->image, &image, err);
 	if (r >= 0)
-		r = check_image(vm, image, err);
+		r = vm_check_base(vm, image, err);
 	if (r >= 0)
 		r = disk_attach(task->engine->disk, (unsigned)vm->row->slot, image->rootfs,
 			vm->paths.disk_root, on_disk_attached, task, &task->disk_call, err);

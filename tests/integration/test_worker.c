@@ -105,6 +105,39 @@ TEST(copy_keeps_data_and_holes)
 	worker_expect_error(&a, "worker.failed", "smaller than its source");
 }
 
+static const char *digest_of(const struct worker_answer *a, size_t i)
+{
+	return json_string_value(json_array_get(json_object_get(a->result, "digests"), i));
+}
+
+TEST(digest_goes_by_content)
+{
+	int fds[4] = {worker_file("dense"), worker_file("sparse"), worker_file("longer"),
+		worker_file("other")};
+	struct worker_answer a;
+	_free_ char *zeros = calloc(1, 1 << 20);
+	int pipe_fds[2];
+
+	/* Two MiB of zeros, once written and once left out, and a word behind them. */
+	CHECK(pwrite(fds[0], zeros, 1 << 20, 0) == 1 << 20);
+	CHECK(pwrite(fds[0], zeros, 1 << 20, 1 << 20) == 1 << 20);
+	for (size_t i = 0; i < 3; i++)
+		CHECK(pwrite(fds[i], "word", 4, 2 << 20) == 4);
+	CHECK_INT(ftruncate(fds[2], (2 << 20) + 5), 0);
+	CHECK(pwrite(fds[3], "worD", 4, 2 << 20) == 4);
+	a = worker_run("{\"job\":\"digest\"}", fds, 4);
+	CHECK(a.result);
+	CHECK_INT(strlen(digest_of(&a, 0)), 64);
+	CHECK_STR(digest_of(&a, 0), digest_of(&a, 1));
+	for (size_t i = 2; i < 4; i++)
+		CHECK(strcmp(digest_of(&a, 0), digest_of(&a, i)) != 0);
+	CHECK(strcmp(digest_of(&a, 2), digest_of(&a, 3)) != 0);
+	worker_answer_clear(&a);
+	CHECK_INT(pipe(pipe_fds), 0);
+	a = worker_run("{\"job\":\"digest\"}", pipe_fds, 1);
+	worker_expect_error(&a, "worker.failed", "file 1 is no plain file");
+}
+
 /* A small root file system with a bit of everything. */
 static void fill(int fd, int filter)
 {
@@ -142,6 +175,29 @@ static struct worker_answer unpack(int tar, const char *params)
 	close(fds[1]);
 	close(fds[2]);
 	return a;
+}
+
+/* What is equal can be kept once: nothing of chance or of the moment gets into a file system. */
+TEST(the_same_content_makes_the_same_bytes)
+{
+	int tar = worker_file("tar"), fds[4];
+	struct worker_answer a;
+
+	fill(tar, ARCHIVE_FILTER_NONE);
+	for (int i = 0; i < 2; i++) {
+		fds[2 * i] = worker_file(i ? "root2" : "root1");
+		fds[2 * i + 1] = worker_file(i ? "seed2" : "seed1");
+		CHECK_INT(lseek(tar, 0, SEEK_SET), 0);
+		a = worker_run("{\"job\":\"unpack\"}", (int[]){tar, fds[2 * i], fds[2 * i + 1]}, 3);
+		CHECK(a.result);
+		worker_answer_clear(&a);
+	}
+	a = worker_run("{\"job\":\"digest\"}", fds, 4);
+	CHECK(a.result);
+	CHECK_STR(digest_of(&a, 0), digest_of(&a, 2));
+	CHECK_STR(digest_of(&a, 1), digest_of(&a, 3));
+	CHECK(strcmp(digest_of(&a, 0), digest_of(&a, 1)) != 0);
+	worker_answer_clear(&a);
 }
 
 TEST(unpack_every_compression)

@@ -204,7 +204,7 @@ def running(name, address="10.209.1.2", **over):
 
 def image(name, **over):
     base = {"name": name, "managed": True, "kernel": "cloud", "size_bytes": 2 << 30,
-            "real_bytes": 700 << 20, "os": "Debian GNU/Linux 12 (bookworm)", "has_sshd": True,
+            "real_bytes": 700 << 20, "shared_bytes": 0, "os": "Debian GNU/Linux 12 (bookworm)", "has_sshd": True,
             "source": "build", "created_at": "2026-01-02T03:04:05Z", "used_by": ["web"],
             "paths": {"rootfs": f"/s/images/{name}/rootfs.img", "work_seed": None,
                       "build_log": f"/s/images/{name}/build.log"}}
@@ -214,7 +214,7 @@ def image(name, **over):
 
 def kernel(name, **over):
     base = {"name": name, "format": "bzimage", "release": "6.1.0-18-cloud-amd64",
-            "size_bytes": 7 << 20, "modules": 342, "created_at": "2026-01-02T03:04:05Z",
+            "size_bytes": 7 << 20, "real_bytes": 112 << 20, "shared_bytes": 60 << 20, "modules": 342, "created_at": "2026-01-02T03:04:05Z",
             "used_by": ["debian"], "path": f"/s/kernels/{name}/vmlinuz"}
     base.update(over)
     return base

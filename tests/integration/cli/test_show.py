@@ -111,10 +111,10 @@ def test_vm_show_says_why_it_died(home, fake):
 
 
 def test_image_and_kernel_tables(home, fake):
-    fake.on("GET", "/v1/images", {"images": [image("debian"), image("bare", os=None, kernel=None)]})
+    fake.on("GET", "/v1/images", {"images": [image("debian", shared_bytes=45 << 20), image("bare", os=None, kernel=None)]})
     fake.on("GET", "/v1/kernels", {"kernels": [kernel("cloud", used_by=[])]})
     lines = home.run("image", "list").out.splitlines()
-    assert "Debian GNU/Linux 12 (bookworm)" in lines[1] and "700M" in lines[1]
+    assert "Debian GNU/Linux 12 (bookworm)" in lines[1] and "700M" in lines[1] and "45M" in lines[1]
     assert lines[2].split()[:3] == ["bare", "-", "-"]
     assert home.run("kernel", "list").out.splitlines()[1].split() == [
         "cloud", "6.1.0-18-cloud-amd64", "bzimage", "7M", "342", "0"]
@@ -132,6 +132,7 @@ def test_image_and_kernel_show(home, fake):
     assert f["build log"] == "/s/images/debian/build.log"
     f = fields(home.run("kernel", "show", "cloud").out)
     assert f["release"] == "6.1.0-18-cloud-amd64" and f["used by"] == "debian"
+    assert f["size"] == "7M, with its modules 112M on disk, 60M of it shared"
 
 
 def test_daemon_status(home, fake):
