@@ -30,8 +30,8 @@ def bundle(banger, tmp_path_factory):
 
 
 def left(own):
-    """Names of images and kernels, and their folders."""
-    folders = [os.path.join(own.state, f) for f in ("images", "kernels")]
+    """Names of images and kernels, their folders and files."""
+    folders = [os.path.join(own.state, f) for f in ("images", "kernels", "blobs")]
     return (own.banger.json("image", "list"), own.banger.json("kernel", "list"),
             [name for f in folders if os.path.isdir(f) for name in os.listdir(f)])
 
@@ -40,7 +40,15 @@ def engine(own):
     return own.banger.json("daemon", "status")["pid"]
 
 
+def kept(own):
+    """Inode, bytes on disk and time of each file of images and kernels."""
+    folder = os.path.join(own.state, "blobs")
+    stats = {name: os.stat(os.path.join(folder, name)) for name in os.listdir(folder)}
+    return {name: (st.st_ino, st.st_blocks * 512, st.st_mtime_ns) for name, st in stats.items()}
+
+
 def test_carried_to_another_user_and_booted(bundle, make_user):
+    """Twice, which takes no more room; the second one boots when the first one is gone."""
     path, digest = bundle
     own = make_user("bgt-bundle")
     own.banger.fails(1, "not " + "0" * 64, "image", "import", path, "--sha256", "0" * 64)
@@ -50,11 +58,23 @@ def test_carried_to_another_user_and_booted(bundle, make_user):
     assert image["managed"] and image["owns_kernel"] and image["kernel"] == "carried" and image["modules"] > 500
     assert image["real_bytes"] < image["size_bytes"] + (80 << 20)
     own.banger.fails(4, "is used by carried", "kernel", "delete", "carried")
-    own.banger.ok("vm", "create", "there", "--image", "carried")
-    assert "there" in own.banger.ok("vm", "exec", "there", "--", "hostname").out
-    own.banger.fails(4, "is used by there", "image", "delete", "carried")
-    own.banger.ok("vm", "delete", "there")
+    once = kept(own)
+    assert len(once) == 6, "root, seed, kernel, its ELF file, its modules as a cpio and as a disk"
+    own.banger.ok("image", "import", bundle[0], "--name", "twin")
+    twin = own.banger.json("image", "show", "twin")
+    assert kept(own) == once and twin["paths"] == image["paths"] and twin["kernel"] == "twin"
+    assert twin["shared_bytes"] == twin["real_bytes"]
+    kernel = own.banger.json("kernel", "show", "twin")
+    assert kernel["shared_bytes"] == kernel["real_bytes"] > 50 << 20
     own.banger.ok("image", "delete", "carried")
+    assert kept(own) == once and [k["name"] for k in own.banger.json("kernel", "list")] == ["twin"]
+    own.banger.ok("vm", "create", "there", "--image", "twin")
+    assert "there" in own.banger.ok("vm", "exec", "there", "--", "hostname").out
+    own.banger.ok("vm", "exec", "there", "--", "modprobe", "dummy")
+    own.banger.fails(4, "is used by there", "image", "delete", "twin")
+    own.banger.ok("vm", "delete", "there")
+    assert kept(own) == once, "nothing of a VM got into them"
+    own.banger.ok("image", "delete", "twin")
     assert left(own) == ([], [], [])
 
 
