@@ -180,12 +180,14 @@ json_t *kernel_to_json(const struct kernels *kernels, const struct kernel_row *r
 	asset_vms_using(kernels->engine, NULL, row->name, users);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		real += asset_real_bytes(*files[i]);
-	return json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:i, s:s, s:o, s:s}", "name", row->name,
-		"format", row->format, "release", row->release, "size_bytes",
+	return json_pack(
+		"{s:s, s:s, s:s?, s:I, s:I, s:I, s:i, s:s, s:o, s:s, s:{s:s?, s:s?, s:s?, s:s?}}",
+		"name", row->name, "format", row->format, "release", row->release, "size_bytes",
 		(json_int_t)row->size_bytes, "real_bytes", (json_int_t)real, "shared_bytes",
 		(json_int_t)keep_shared_bytes(kernels->engine, files, ARRAY_SIZE(files)), "modules",
 		(int)row->n_modules, "created_at", bg_time_print(row->created_at, text), "used_by",
-		users, "path", row->path);
+		users, "path", row->path, "paths", "elf", row->elf, "initrd", row->initrd,
+		"modules_cpio", row->modules_cpio, "modules_disk", row->modules_disk);
 }
 
 json_t *kernels_to_json(const struct kernels *kernels)

@@ -131,7 +131,7 @@ def module_tar(own, kernel):
     """A tar with the modules of quickstart's kernel, out of their disk."""
     tree = f"{own.user.home}/m/lib/modules"
     os.makedirs(tree)
-    subprocess.run(["debugfs", "-R", f"rdump /{kernel['release']} {tree}", os.path.join(os.path.dirname(kernel["path"]), "modules.ext4")],
+    subprocess.run(["debugfs", "-R", f"rdump /{kernel['release']} {tree}", kernel["paths"]["modules_disk"]],
                    check=True, capture_output=True)
     subprocess.run(["tar", "-C", f"{own.user.home}/m", "-cf", f"{own.user.home}/modules.tar", "lib"], check=True)
     return own.user.home + "/modules.tar"
