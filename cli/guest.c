@@ -43,8 +43,10 @@ static int outcome(const struct guest *g, int status, struct bg_err **err)
 int guest_run(const struct guest *g, const struct guest_script *s, char **said, struct bg_err **err)
 {
 	const char *argv[WORDS_MAX + 5] = {"/bin/sh", "-c", s->text, "sh"};
+	size_t n = s->kind ? 0 : 4;
 	_close_ int words = child_memory("guest-errors");
 	struct session session = {.vm = g->name,
+		.kind = s->kind,
 		.argv = argv,
 		.workdir = "/",
 		.signals = true,
@@ -58,7 +60,8 @@ int guest_run(const struct guest *g, const struct guest_script *s, char **said, 
 	if (words < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	for (size_t i = 0; s->words && s->words[i] && i < WORDS_MAX; i++)
-		argv[4 + i] = s->words[i];
+		argv[n++] = s->words[i];
+	argv[n] = NULL;
 	limit_files(s->out_max ? s->out_max : SAID_MAX, &limit, &action);
 	r = session_run(g->cli, &session, &status, err);
 	(void)setrlimit(RLIMIT_FSIZE, &limit);

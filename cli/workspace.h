@@ -11,14 +11,17 @@
 #include <jansson.h>
 
 #include "cli/git.h"
-#include "common/sha256.h"
+#include "common/copy_state.h"
 
 #define WS_GUEST_PATH "/root/repo"
 
 enum ws_mode { WS_SHALLOW, WS_FULL_COPY };
 
-/* A file, a symbolic link, or a directory that is to be there although nothing in it travels. */
-enum ws_type { WS_FILE = 'f', WS_LINK = 'l', WS_DIR = 'd' };
+/*
+ * A file, a symbolic link, or a directory that is to be there although nothing in it travels. Only
+ * in the text of a manifest: one that is not part of the copy any more.
+ */
+enum ws_type { WS_FILE = 'f', WS_LINK = 'l', WS_DIR = 'd', WS_GONE = '-' };
 
 struct ws_file {
 	char *path;
@@ -27,6 +30,7 @@ struct ws_file {
 	uint64_t size, ino;
 	int64_t mtime, ctime;	  /* ns; both 0 when a later change might not show in them */
 	char hash[BG_SHA256_HEX]; /* of content or link target; "" while not known */
+	unsigned round;		  /* while a manifest is read: of two with one path the later holds */
 };
 
 /* Sorted by path, no path twice. Owns the paths. */
@@ -84,12 +88,20 @@ struct ws_manifest {
 	struct ws_git git;
 	char *shallow; /* every commit that was brought, a line each: what .git/shallow is */
 	struct ws_list list;
+	char token[BG_SHA256_HEX]; /* what its text ends with, and stands for all of it */
+	bool torn;		   /* what followed was cut off, and not read */
+	size_t len, first_len;	   /* of its text; of the text's first section */
 };
 
 /* -EBADMSG when it is none. Release with ws_manifest_done always. */
 int ws_manifest_parse(const char *text, size_t len, struct ws_manifest *ret);
-/* The caller's; NULL when out of memory. */
-char *ws_manifest_print(const struct ws_manifest *m, size_t *len);
+/* All of it, the caller's; NULL when out of memory. Sets token and sizes. */
+char *ws_manifest_print(struct ws_manifest *m, size_t *len);
+/* Whether now can be said by what is added to before. */
+bool ws_manifest_extends(const struct ws_manifest *before, const struct ws_manifest *now);
+/* What is to be added to the text of before; as ws_manifest_print. */
+char *ws_manifest_print_changes(
+	const struct ws_manifest *before, struct ws_manifest *now, size_t *len);
 void ws_manifest_done(struct ws_manifest *m);
 
 /* What is to be done. Pointers are borrowed from tree and manifest. */
@@ -110,16 +122,10 @@ int ws_plan_make(struct ws_tree *tree, const struct ws_manifest *m, struct ws_pl
 	struct bg_err **err);
 void ws_plan_done(struct ws_plan *plan);
 
-/* What is at a path in the guest, as its check script tells. */
-struct ws_state {
-	char type; /* enum ws_type, 'o' for others, '-' for nothing */
-	char hash[BG_SHA256_HEX];
-};
-
-/* Reads one state for each of count paths. -EBADMSG. */
-int ws_states_parse(const char *text, size_t count, struct ws_state *ret);
-/* Whether writing now (NULL: deleting) at a path loses what the guest made since before (NULL: nothing). */
-bool ws_loses(const struct ws_state *there, const struct ws_file *before, const struct ws_file *now);
+/* Takes count states off *text, a line each, as the guest tells them. -EBADMSG. */
+int ws_states_parse(const char **text, size_t count, struct bg_copy_state *ret);
+/* What a file is when it is as here; NULL: nothing. */
+struct bg_copy_state ws_state_of(const struct ws_file *f);
 
 /* A name as it is when that is plain UTF-8, else in quotes with C's escapes; the caller's. */
 char *ws_quote(const char *name);

@@ -6,6 +6,7 @@
 #include "cli/child.h"
 #include "cli/console.h"
 #include "cli/workspace_pack.h"
+#include "cli/workspace_there.h"
 #include "common/fd.h"
 
 #define PACK_MAX   (16 * GIB)
@@ -45,6 +46,8 @@ static int look(const struct guest *g, const struct ws_back *what, struct ws_the
 {
 	int r = ws_look(g, what->guest_path, ret, err);
 
+	if (r >= 0 && ret->manifest.there && ret->repo)
+		r = ws_look_git(g, what->guest_path, ret, err);
 	if (r < 0)
 		return r;
 	if (!ret->manifest.there || !ret->repo) {
@@ -318,7 +321,7 @@ static int put_names(const struct ws_list *names, const bool *drop)
 static int sort_out(const struct guest *g, const struct ws_back *what, const struct ws_manifest *m,
 	const struct ws_list *names, struct bg_err **err)
 {
-	_free_ struct ws_state *states = calloc(names->count + 1, sizeof(*states));
+	_free_ struct bg_copy_state *states = calloc(names->count + 1, sizeof(*states));
 	_free_ bool *drop = calloc(names->count + 1, sizeof(*drop));
 	_close_ int all = put_names(names, NULL);
 	int r;

@@ -18,6 +18,8 @@ _Static_assert(ARRAY_SIZE(names) == WS_NAMES_MAX, "one name per list");
 
 #define TMP_PREFIX "workspace-"
 
+enum { MORE_MIN = 64 * 1024 };
+
 static int out_of_memory(struct bg_err **err)
 {
 	return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
@@ -102,6 +104,7 @@ void ws_pack_done(struct ws_pack *pack)
 	ws_tmp_remove(pack->tmp);
 	free(pack->before);
 	free(pack->now);
+	free(pack->record);
 	ws_manifest_done(&pack->next);
 	tar_out_done(&pack->tar);
 	pack->fd = bg_close(pack->fd);
@@ -115,8 +118,7 @@ int ws_pack_name(struct ws_pack *pack, enum ws_names list, const char *path)
 	return fprintf(f, "./%s", path) < 0 || fputc('\0', f) < 0 ? -ENOMEM : 0;
 }
 
-static int add_check(struct ws_pack *pack, const char *path, const struct ws_file *before,
-	const struct ws_file *now)
+static int add_check(struct ws_pack *pack, const struct ws_file *before, const struct ws_file *now)
 {
 	if (pack->check_count == pack->check_room) {
 		size_t room = pack->check_room ? pack->check_room * 2 : 256;
@@ -132,7 +134,7 @@ static int add_check(struct ws_pack *pack, const char *path, const struct ws_fil
 	}
 	pack->before[pack->check_count] = before;
 	pack->now[pack->check_count++] = now;
-	return ws_pack_name(pack, WS_CHECK, path);
+	return 0;
 }
 
 static char *in_tree(const char *path)
@@ -168,7 +170,7 @@ static int put_one(struct ws_pack *pack, const struct ws_tree *tree, struct ws_f
 	const struct ws_file *before)
 {
 	_free_ char *name = in_tree(f->path);
-	int r = name ? add_check(pack, f->path, before, f) : -ENOMEM;
+	int r = name ? add_check(pack, before, f) : -ENOMEM;
 
 	if (r >= 0)
 		r = ws_pack_name(pack, f->type == WS_DIR ? WS_DIRS : WS_PUT, f->path);
@@ -213,7 +215,7 @@ static int name_gone(struct ws_pack *pack, const struct ws_plan *plan)
 	for (size_t i = plan->gone_count; r >= 0 && i-- > 0;) {
 		const struct ws_file *f = plan->gone[i];
 
-		r = add_check(pack, f->path, f, NULL);
+		r = add_check(pack, f, NULL);
 		if (r >= 0)
 			r = ws_pack_name(pack, f->type == WS_DIR ? WS_RMDIR : WS_DELETE, f->path);
 		if (r >= 0)
@@ -305,12 +307,52 @@ int ws_pack_git_file(struct ws_pack *pack, const char *name, const char *from, s
 	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "pack %s", from) : 0;
 }
 
-int ws_pack_end(struct ws_pack *pack, struct bg_err **err)
+/* "BEFORE NOW ./name": by now the hashes of what travels are known. */
+static void list_checks(struct ws_pack *pack)
 {
-	size_t len = 0;
-	_free_ char *manifest = ws_manifest_print(&pack->next, &len);
-	int r = manifest ? tar_out_memory(&pack->tar, "manifest", 0600, manifest, len) : -ENOMEM;
+	FILE *f = pack->names[WS_CHECK].file;
 
+	for (size_t i = 0; i < pack->check_count; i++) {
+		const struct ws_file *before = pack->before[i], *now = pack->now[i];
+		const struct bg_copy_state was = ws_state_of(before), will = ws_state_of(now);
+		char a[BG_COPY_TEXT], b[BG_COPY_TEXT];
+
+		fprintf(f, "%s %s ./%s", bg_copy_state_text(&was, a), bg_copy_state_text(&will, b),
+			(now ? now : before)->path);
+		fputc('\0', f);
+	}
+}
+
+/* A record that grew by half, and not by little, is written anew. */
+static bool too_long(const struct ws_manifest *m)
+{
+	return m->len - m->first_len > BG_MAX((size_t)MORE_MIN, m->first_len / 2);
+}
+
+static int put_record(struct ws_pack *pack, const struct ws_manifest *m)
+{
+	pack->more = ws_manifest_extends(m, &pack->next);
+	if (pack->more) {
+		pack->record = ws_manifest_print_changes(m, &pack->next, &pack->record_len);
+		if (!pack->record)
+			return -ENOMEM;
+		pack->more = !too_long(&pack->next);
+	}
+	if (!pack->more) {
+		free(pack->record);
+		pack->record = ws_manifest_print(&pack->next, &pack->record_len);
+	}
+	if (!pack->record)
+		return -ENOMEM;
+	return tar_out_memory(&pack->tar, pack->more ? "delta" : "manifest", 0600, pack->record,
+		pack->record_len);
+}
+
+int ws_pack_end(struct ws_pack *pack, const struct ws_manifest *m, struct bg_err **err)
+{
+	int r = put_record(pack, m);
+
+	list_checks(pack);
 	for (size_t i = 0; r >= 0 && i < WS_NAMES_MAX; i++) {
 		r = fflush(pack->names[i].file) == 0 ? 0 : -ENOMEM;
 		if (r >= 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * workspace_pack.h: what is sent to a guest in one go: a tar archive in an unnamed file, with the
- * files of the copy under tree/ and, beside it, lists of names that the guest's scripts read:
- * check (all that is touched), put, delete, rmdir, dirs, and the new manifest.
+ * files of the copy under tree/ and, beside it, what the agent reads (guest/workspace.h): check
+ * (all that is touched), put, delete, rmdir, dirs, and the new manifest or what is added to it.
  */
 #ifndef BG_CLI_WORKSPACE_PACK_H
 #define BG_CLI_WORKSPACE_PACK_H
@@ -22,16 +22,19 @@ struct ws_pack {
 		char *text;
 		size_t len;
 	} names[WS_NAMES_MAX];
-	char *tmp; /* a directory for git's files; gone with the pack */
+	char *tmp;		 /* a directory for git's files; gone with the pack */
 	struct ws_manifest next; /* as it will be in the guest */
+	char *record;		 /* its text; with more: what is added to the one that is there */
+	size_t record_len;
+	bool more;
 	const struct ws_file **before, **now; /* what is expected and put at each name of check */
 	size_t check_count, check_room;
 	uint64_t bytes; /* of the content that travels */
 };
 
 /*
- * A directory in cache_dir for what is too large for memory; those that killed bangers left there are
- * removed first. ws_tmp_remove removes and frees it; NULL is fine.
+ * A directory in cache_dir for what is too large for memory; those that killed bangers left there
+ * are removed first. ws_tmp_remove removes and frees it; NULL is fine.
  */
 int ws_tmp_make(const char *cache_dir, char **ret, struct bg_err **err);
 void ws_tmp_remove(char *tmp);
@@ -53,7 +56,7 @@ int ws_pack_git(struct ws_pack *pack, const struct ws_tree *tree, const struct w
 /* One of git's files, by its name in .git, from memory or from a file of ours. */
 int ws_pack_git_memory(struct ws_pack *pack, const char *name, const void *data, size_t len);
 int ws_pack_git_file(struct ws_pack *pack, const char *name, const char *from, struct bg_err **err);
-/* Lists, manifest and end. The archive is then at its beginning. */
-int ws_pack_end(struct ws_pack *pack, struct bg_err **err);
+/* Lists, manifest (m is the one that is there) and end. The archive is then at its beginning. */
+int ws_pack_end(struct ws_pack *pack, const struct ws_manifest *m, struct bg_err **err);
 
 #endif

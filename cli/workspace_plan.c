@@ -7,9 +7,6 @@
 
 #include "cli/workspace.h"
 
-/* At most this many states a batch: the check script's argument list must stay short. */
-enum { BATCH_MAX = 100000 };
-
 bool ws_git_equal(const struct ws_git *a, const struct ws_git *b)
 {
 	return bg_streq(a->head, b->head) && bg_streq(a->branch, b->branch) &&
@@ -102,89 +99,24 @@ void ws_plan_done(struct ws_plan *plan)
 	*plan = (struct ws_plan){.put = NULL};
 }
 
-/* The text up to the line's end, or NULL; *text moves behind it. */
-static const char *take_line(const char **text, size_t *len)
+int ws_states_parse(const char **text, size_t count, struct bg_copy_state *ret)
 {
-	const char *line = *text, *end = strchr(line, '\n');
+	const char *p = *text;
 
-	if (!end)
-		return NULL;
-	*len = (size_t)(end - line);
-	*text = end + 1;
-	return line;
-}
-
-static bool take_hash(const char *from, size_t len, char out[BG_SHA256_HEX])
-{
-	if (len != 64 || strspn(from, "0123456789abcdef") < 64)
-		return false;
-	memcpy(out, from, 64);
-	out[64] = '\0';
-	return true;
-}
-
-static bool parse_type(const char *line, size_t len, struct ws_state *s)
-{
-	*s = (struct ws_state){.type = line[0]};
-	if (len == 0 || !strchr("fldo-", line[0]))
-		return false;
-	return s->type == WS_LINK ? len > 2 && take_hash(line + 2, len - 2, s->hash) : len == 1;
-}
-
-/* The hashes of a batch's files follow its types, as one call of sha256sum printed them. */
-static int parse_batch(const char **text, size_t count, struct ws_state *states)
-{
-	const char *line;
-	size_t len;
-
-	for (size_t i = 0; i < count; i++) {
-		line = take_line(text, &len);
-		if (!line || !parse_type(line, len, &states[i]))
+	for (size_t i = 0; i < count; i++)
+		if (!bg_copy_state_take(&p, &ret[i]) || *p++ != '\n')
 			return -EBADMSG;
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (states[i].type != WS_FILE)
-			continue;
-		line = take_line(text, &len);
-		if (!line || !take_hash(line, len, states[i].hash))
-			return -EBADMSG;
-	}
+	*text = p;
 	return 0;
 }
 
-int ws_states_parse(const char *text, size_t count, struct ws_state *ret)
+struct bg_copy_state ws_state_of(const struct ws_file *f)
 {
-	size_t done = 0;
+	struct bg_copy_state s = {.type = f ? (char)f->type : '-'};
 
-	while (done < count) {
-		unsigned n = 0;
-		size_t len;
-		const char *line = take_line(&text, &len);
-		int r;
-
-		if (!line || sscanf(line, "batch %u", &n) != 1 || n == 0 || n > BATCH_MAX ||
-			n > count - done)
-			return -EBADMSG;
-		r = parse_batch(&text, n, ret + done);
-		if (r < 0)
-			return r;
-		done += n;
-	}
-	return *text ? -EBADMSG : 0;
-}
-
-static bool is(const struct ws_state *there, const struct ws_file *f)
-{
-	return f && there->type == (char)f->type && bg_streq(there->hash, f->hash);
-}
-
-bool ws_loses(const struct ws_state *there, const struct ws_file *before, const struct ws_file *now)
-{
-	if (there->type == '-' || is(there, before) || is(there, now))
-		return false;
-	/* A directory that only has to be there, or that goes only when it is empty, loses nothing.
-	 */
-	return there->type != WS_DIR || (now ? now : before)->type != WS_DIR;
+	if (f && f->type != WS_DIR)
+		strcpy(s.hash, f->hash);
+	return s;
 }
 
 static bool plain(const unsigned char *s)

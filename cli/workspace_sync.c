@@ -8,82 +8,14 @@
 #include "cli/child.h"
 #include "cli/client.h"
 #include "cli/progress.h"
+#include "cli/workspace_memory.h"
 #include "cli/workspace_pack.h"
+#include "cli/workspace_there.h"
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/size.h"
 
-#define OUTPUT_MAX    (256 * MIB)
 #define CONFLICTS_MAX 10 /* names in an error; the number of the others is told */
-
-/* $1: the copy; beside it, $d: manifest and what was just received. Plain sh, for busybox too. */
-#define WHERE "p=$1; d=${p%/*}/.banger/${p##*/}\n"
-
-static const char look_script[] =
-	WHERE "if [ -L \"$p\" ]; then k=other; elif [ -d \"$p\" ]; then k=folder\n"
-	      "elif [ -e \"$p\" ]; then k=other; else k=nothing; fi\n"
-	      "if [ $k = folder ] && [ -z \"$(ls -A \"$p\" | head -n 1)\" ]; then k=empty; fi\n"
-	      "printf '%s\\n' $k\n"
-	      "if [ ! -e \"$p/.git\" ]; then echo none\n"
-	      "elif ! command -v git >/dev/null 2>&1; then echo nogit\n"
-	      "else\n"
-	      "  b=$(git -C \"$p\" symbolic-ref -q HEAD) || b=\n"
-	      "  h=$(git -C \"$p\" rev-parse -q --verify HEAD) || h=\n"
-	      "  i=$(git -C \"$p\" ls-files -z --stage | sha256sum | cut -c1-64)\n"
-	      "  printf 'git %s %s %s\\n' \"${i:--}\" \"${h:--}\" \"${b:--}\"\n"
-	      "fi\n"
-	      "[ ! -f \"$d/manifest\" ] || cat \"$d/manifest\"\n";
-
-/*
- * States of the files named: a type each, then the hashes of the regular ones. No name is printed,
- * so none can be mistaken for anything else.
- */
-#define STATES                                                                                     \
-	"xargs -0 -n 100 sh -c '"                                                                  \
-	"echo batch $#; n=$#\n"                                                                    \
-	"while [ $n -gt 0 ]; do f=$1; shift; n=$((n-1))\n"                                         \
-	"if [ -L \"$f\" ]; then h=$(readlink -n \"$f\" | sha256sum); echo l ${h%% *}\n"            \
-	"elif [ -f \"$f\" ]; then echo f; set -- \"$@\" \"$f\"\n"                                  \
-	"elif [ -d \"$f\" ]; then echo d; elif [ -e \"$f\" ]; then echo o; else echo -; fi\n"      \
-	"done\n"                                                                                   \
-	"[ $# -eq 0 ] || sha256sum \"$@\" | sed -n \"s/^[^0-9a-f]\\{0,1\\}\\([0-9a-f]\\{64\\}\\) " \
-	" .*/\\1/p\"\n"                                                                            \
-	"' sh"
-
-static const char check_script[] = "cd \"$1\" && " STATES "\n";
-
-static const char receive_script[] =
-	WHERE "umask 022\n"
-	      "for t in tar xargs sha256sum readlink; do command -v $t >/dev/null || {\n"
-	      "echo \"there is no $t in it\" >&2; exit 1; }; done\n"
-	      "rm -rf \"$d/stage\" && mkdir -p \"$d/stage\" && chmod 700 \"${d%/*}\" &&\n"
-	      "tar -xmpf - -C \"$d/stage\" && [ -f \"$d/stage/end\" ] || {\n"
-	      "rm -rf \"$d/stage\"; echo \"they did not arrive whole\" >&2; exit 1; }\n"
-	      "[ -s \"$d/stage/check\" ] || exit 0\n"
-	      "if [ -d \"$p\" ]; then cd \"$p\" && " STATES " <\"$d/stage/check\"\n"
-	      "else xargs -0 -n 100 sh -c 'echo batch $#; for f; do echo -; done' sh "
-	      "<\"$d/stage/check\"; fi\n";
-
-/* $2: new or merge. stdin: what --force removes first. */
-static const char commit_script[] =
-	WHERE "set -e; s=$d/stage; umask 022\n"
-	      "if [ $2 = new ]; then\n"
-	      "  mkdir -p \"${p%/*}\"; [ ! -d \"$p\" ] || rmdir \"$p\"; mv \"$s/tree\" \"$p\"; cd "
-	      "\"$p\"\n"
-	      "else\n"
-	      "  mkdir -p \"$p\"; cd \"$p\"; xargs -0 rm -rf ./.banger-none\n"
-	      "  [ ! -s \"$s/delete\" ] || xargs -0 rm -f <\"$s/delete\"\n"
-	      "  [ ! -s \"$s/rmdir\" ] || xargs -0 rmdir <\"$s/rmdir\" 2>/dev/null || :\n"
-	      "fi\n"
-	      "[ ! -s \"$s/dirs\" ] || xargs -0 mkdir -p <\"$s/dirs\"\n"
-	      "if [ $2 = merge ] && [ -s \"$s/put\" ]; then\n"
-	      "  cd \"$s/tree\"; xargs -0 -n 500 sh -c 't=$0; tar -cf - \"$@\" | tar -xmpf - -C "
-	      "\"$t\"' \"$p\" "
-	      "<\"$s/put\"\n"
-	      "fi\n"
-	      "mv -f \"$s/manifest\" \"$d/manifest\"; rm -rf \"$s\"\n";
-
-static const char drop_script[] = WHERE "rm -rf \"$d/stage\"\n";
 
 static int out_of_memory(struct bg_err **err)
 {
@@ -106,126 +38,6 @@ int ws_guest_path_check(const char *path, struct bg_err **err)
 		return 0;
 	return bg_err_set(err, BG_ERR_USAGE, EINVAL,
 		"--guest-path %.60s: give a whole path in the guest, such as " WS_GUEST_PATH, path);
-}
-
-int ws_script(const struct guest *g, const char *what, const struct guest_script *s, char **ret,
-	size_t *len, struct bg_err **err)
-{
-	_close_ int out = child_memory("guest");
-	struct guest_script script = *s;
-	_free_ char *said = NULL, *clean = NULL;
-	int r;
-
-	if (out < 0)
-		return out_of_memory(err);
-	script.out = out;
-	script.out_max = OUTPUT_MAX;
-	r = guest_run(g, &script, &said, err);
-	if (r < 0)
-		return r;
-	clean = term_clean(said);
-	if (r > 0)
-		return bg_err_set(err, BG_ERR_WORKSPACE, EIO,
-			"%s in %s failed with status %d%s%.300s", what, g->name, r,
-			bg_isempty(clean) ? "" : ": ", clean ? clean : "");
-	r = child_output(out, OUTPUT_MAX, ret, len);
-	return r < 0 ? bg_err_sys(err, BG_ERR_WORKSPACE, -r, "read what %s told", g->name) : 0;
-}
-
-static int confused(const struct guest *g, const char *what, struct bg_err **err)
-{
-	return bg_err_set(err, BG_ERR_WORKSPACE, EPROTO, "%s told %s in a way that makes no sense",
-		g->name, what);
-}
-
-/* Takes a line off *text; NULL when there is none. */
-static char *take_line(char **text)
-{
-	char *line = *text, *end = strchr(line, '\n');
-
-	if (!end)
-		return NULL;
-	*end = '\0';
-	*text = end + 1;
-	return line;
-}
-
-static bool parse_git(const char *line, struct ws_there *ret)
-{
-	char index[80], head[80], branch[sizeof(ret->git.branch)];
-
-	if (bg_streq(line, "none") || bg_streq(line, "nogit")) {
-		ret->repo = bg_streq(line, "nogit");
-		return true;
-	}
-	if (sscanf(line, "git %79s %79s %511s", index, head, branch) != 3)
-		return false;
-	ret->repo = ret->has_git = true;
-	if (strlen(index) == 64)
-		strcpy(ret->git.index, index);
-	if (git_oid_valid(head))
-		strcpy(ret->git.head, head);
-	strcpy(ret->git.branch, bg_streq(branch, "-") ? "" : branch);
-	return true;
-}
-
-static int parse_look(
-	const struct guest *g, char *text, size_t len, struct ws_there *ret, struct bg_err **err)
-{
-	static const char *const kinds[] = {[WS_NOTHING] = "nothing",
-		[WS_EMPTY] = "empty",
-		[WS_FOLDER] = "folder",
-		[WS_OTHER] = "other"};
-	const char *end = text + len, *kind = take_line(&text),
-		   *git = kind ? take_line(&text) : NULL;
-	bool known = false;
-	int r;
-
-	for (size_t i = 0; kind && i < ARRAY_SIZE(kinds); i++)
-		if (bg_streq(kinds[i], kind)) {
-			ret->kind = (int)i;
-			known = true;
-		}
-	if (!known || !git || !parse_git(git, ret))
-		return confused(g, "what is there", err);
-	r = ws_manifest_parse(text, (size_t)(end - text), &ret->manifest);
-	if (r < 0) {
-		r = bg_err_set(err, BG_ERR_WORKSPACE, EBADMSG,
-			"the record of what was brought to %s cannot be read", g->name);
-		bg_err_hint(err,
-			"remove it, and compare by hand: `banger vm ssh %s -- rm -r .banger`",
-			g->name);
-	}
-	return r;
-}
-
-int ws_look(
-	const struct guest *g, const char *guest_path, struct ws_there *ret, struct bg_err **err)
-{
-	const char *const words[] = {guest_path, NULL};
-	struct guest_script s = {.text = look_script, .words = words, .in = GUEST_NONE};
-	_free_ char *text = NULL;
-	size_t len = 0;
-	int r;
-
-	*ret = (struct ws_there){.kind = WS_NOTHING};
-	r = ws_script(g, "looking around", &s, &text, &len, err);
-	return r < 0 ? r : parse_look(g, text, len, ret, err);
-}
-
-int ws_check(const struct guest *g, const char *guest_path, int names, size_t count,
-	struct ws_state *ret, struct bg_err **err)
-{
-	const char *const words[] = {guest_path, NULL};
-	struct guest_script s = {.text = check_script, .words = words, .in = names};
-	_free_ char *text = NULL;
-	size_t len = 0;
-	int r = ws_script(g, "looking at files", &s, &text, &len, err);
-
-	if (r < 0)
-		return r;
-	return ws_states_parse(text, count, ret) < 0 ? confused(g, "the state of its files", err)
-						     : 0;
 }
 
 /* One sync at a time to one VM. */
@@ -328,11 +140,15 @@ static int check_there(const struct sync *s, struct bg_err **err)
 static int check_git(struct sync *s, struct bg_err **err)
 {
 	const struct ws_there *t = &s->there;
+	int r;
 
 	if (s->fresh && s->what->mode == WS_SHALLOW)
 		s->plan.git = true;
-	if (!s->plan.git || s->what->force || s->fresh || !t->has_git)
+	if (!s->plan.git || s->what->force || s->fresh)
 		return 0;
+	r = ws_look_git(s->guest, s->what->guest_path, &s->there, err);
+	if (r < 0 || !t->has_git)
+		return r;
 	if (t->manifest.there ? ws_git_equal(&t->git, &t->manifest.git) : false)
 		return 0;
 	if (ws_git_equal(&t->git, &s->tree.git))
@@ -375,7 +191,7 @@ static int name_conflicts(const struct sync *s, char **names, size_t count, stru
 
 /* A folder whose files go makes room for a file; commit fails when more than those is in it. */
 static bool makes_room(
-	const struct ws_plan *plan, const struct ws_state *there, const struct ws_file *now)
+	const struct ws_plan *plan, const struct bg_copy_state *there, const struct ws_file *now)
 {
 	size_t len = now ? strlen(now->path) : 0;
 
@@ -387,7 +203,8 @@ static bool makes_room(
 }
 
 /* The lost ones into `lost` ("./name" each with NUL) for --force, else an error that names them. */
-static int judge(const struct sync *s, const struct ws_state *states, int lost, struct bg_err **err)
+static int judge(
+	const struct sync *s, const struct bg_copy_state *states, int lost, struct bg_err **err)
 {
 	const struct ws_pack *pack = &s->pack;
 	char *named[CONFLICTS_MAX];
@@ -396,8 +213,10 @@ static int judge(const struct sync *s, const struct ws_state *states, int lost, 
 
 	for (size_t i = 0; r >= 0 && i < pack->check_count; i++) {
 		const struct ws_file *f = pack->now[i] ? pack->now[i] : pack->before[i];
+		const struct bg_copy_state was = ws_state_of(pack->before[i]),
+					   will = ws_state_of(pack->now[i]);
 
-		if (!ws_loses(&states[i], pack->before[i], pack->now[i]) ||
+		if (!bg_copy_loses(&states[i], &was, &will) ||
 			(!s->what->force && makes_room(&s->plan, &states[i], pack->now[i])))
 			continue;
 		if (s->what->force)
@@ -415,12 +234,15 @@ static int judge(const struct sync *s, const struct ws_state *states, int lost, 
 	return r;
 }
 
-static int send_pack(struct sync *s, int lost, struct bg_err **err)
+/* 1: it is in place; 0: it is held there, and what would be lost by it is in lost. */
+static int send_pack(struct sync *s, int lost, bool go, struct bg_err **err)
 {
-	const char *const words[] = {s->what->guest_path, NULL};
-	struct guest_script script = {.text = receive_script, .words = words, .in = s->pack.fd};
-	_free_ struct ws_state *states = calloc(s->pack.check_count + 1, sizeof(*states));
+	const char *const words[] = {
+		"put", s->what->guest_path, s->there.manifest.token, go ? "go" : "hold", NULL};
+	struct guest_script script = {.kind = GUEST_WORKSPACE, .words = words, .in = s->pack.fd};
+	_free_ struct bg_copy_state *states = calloc(s->pack.check_count + 1, sizeof(*states));
 	_free_ char *text = NULL;
+	const char *at;
 	size_t len = 0;
 	int r;
 
@@ -429,32 +251,35 @@ static int send_pack(struct sync *s, int lost, struct bg_err **err)
 	r = ws_script(s->guest, "receiving the files", &script, &text, &len, err);
 	if (r < 0)
 		return r;
-	if (ws_states_parse(text, s->pack.check_count, states) < 0)
-		return confused(s->guest, "the state of its files", err);
-	return judge(s, states, lost, err);
+	at = text;
+	if (ws_states_parse(&at, s->pack.check_count, states) < 0 ||
+		(!bg_streq(at, "held\n") && !(go && bg_streq(at, "done\n"))))
+		return ws_confused(s->guest, "the state of its files", err);
+	return bg_streq(at, "done\n") ? 1 : judge(s, states, lost, err);
 }
 
 static int commit(struct sync *s, int lost, struct bg_err **err)
 {
-	bool whole = s->there.kind == WS_NOTHING || s->there.kind == WS_EMPTY;
-	const char *const words[] = {s->what->guest_path, whole ? "new" : "merge", NULL};
-	struct guest_script script = {.text = commit_script, .words = words, .in = lost};
+	const char *const words[] = {"commit", s->what->guest_path, s->there.manifest.token, NULL};
+	struct guest_script script = {.kind = GUEST_WORKSPACE, .words = words, .in = lost};
 	_free_ char *text = NULL;
 	size_t len = 0;
 
 	if (lseek(lost, 0, SEEK_SET) < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "list files");
+	stage(s, "commit", "putting them in place");
 	return ws_script(s->guest, "putting the files in place", &script, &text, &len, err);
 }
 
 static void drop(const struct sync *s)
 {
-	const char *const words[] = {s->what->guest_path, NULL};
-	struct guest_script script = {.text = drop_script, .words = words, .in = GUEST_NONE};
+	const char *const words[] = {"drop", s->what->guest_path, NULL};
+	struct guest_script script = {.kind = GUEST_WORKSPACE, .words = words, .in = GUEST_NONE};
 
 	(void)guest_run(s->guest, &script, NULL, NULL);
 }
 
+/* Mostly one session: the guest puts in place what loses nothing there. */
 static int transfer(struct sync *s, struct bg_err **err)
 {
 	_close_ int lost = child_memory("lost");
@@ -462,13 +287,16 @@ static int transfer(struct sync *s, struct bg_err **err)
 
 	if (lost < 0 || (replaces_git(s) && bg_write_all(lost, "./.git", sizeof("./.git")) < 0))
 		return out_of_memory(err);
-	r = send_pack(s, lost, err);
-	if (r < 0) {
+	r = send_pack(s, lost, !s->what->force, err);
+	if (r < 0)
 		drop(s);
+	else if (r == 0)
+		r = commit(s, lost, err);
+	if (r < 0)
 		return r;
-	}
-	stage(s, "commit", "putting them in place");
-	return commit(s, lost, err);
+	ws_memory_keep(s->guest, s->what->guest_path, s->pack.record, s->pack.record_len,
+		s->pack.more);
+	return 0;
 }
 
 static int plan(struct sync *s, struct bg_err **err)
@@ -513,7 +341,7 @@ static int run(struct sync *s, struct bg_err **err)
 	if (r >= 0)
 		r = ws_pack_fill(&s->pack, &s->tree, &s->there.manifest, &s->plan, s->fresh, err);
 	if (r >= 0)
-		r = ws_pack_end(&s->pack, err);
+		r = ws_pack_end(&s->pack, &s->there.manifest, err);
 	return r < 0 ? r : transfer(s, err);
 }
 

@@ -42,13 +42,32 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct ws_file *)a)->path, ((const struct ws_file *)b)->path);
 }
 
+/* Of one path the latest comes first. */
+static int by_path_and_round(const void *a, const void *b)
+{
+	unsigned x = ((const struct ws_file *)a)->round, y = ((const struct ws_file *)b)->round;
+	int order = by_path(a, b);
+
+	return order ? order : (x < y) - (x > y);
+}
+
+/* Both git and manifests list in this order mostly. */
+static bool is_sorted(const struct ws_list *list)
+{
+	for (size_t i = 1; i < list->count; i++)
+		if (by_path(&list->files[i - 1], &list->files[i]) >= 0)
+			return false;
+	return true;
+}
+
 /* A path that is listed twice (a merge that is not done has up to three) stays once. */
 void ws_list_sort(struct ws_list *list)
 {
 	size_t n = 0;
 
-	if (list->count > 0)
-		qsort(list->files, list->count, sizeof(*list->files), by_path);
+	if (is_sorted(list))
+		return;
+	qsort(list->files, list->count, sizeof(*list->files), by_path_and_round);
 	for (size_t i = 0; i < list->count; i++) {
 		if (n > 0 && bg_streq(list->files[n - 1].path, list->files[i].path))
 			free(list->files[i].path);

@@ -24,6 +24,7 @@ int bg_tar_pack(const struct bg_tar_packing *p, const char *path, struct bg_err 
 struct bg_tar_unpacking {
 	int in_fd;
 	bool as_root; /* owners, special files and all mode bits; else those are left out */
+	bool arrival; /* times are those of the unpacking, not the stream's */
 	unsigned left_out; /* result: special files that were not made */
 };
 

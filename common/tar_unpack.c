@@ -209,9 +209,9 @@ static int set_meta(
 
 	if (k->u->as_root && fchown(fd, (uid_t)uid, (gid_t)gid) < 0)
 		return -errno;
-	if (fchmod(fd, mode & (k->u->as_root ? 07777u : 0777u)) < 0 || futimens(fd, times) < 0)
+	if (fchmod(fd, mode & (k->u->as_root ? 07777u : 0777u)) < 0)
 		return -errno;
-	return 0;
+	return !k->u->arrival && futimens(fd, times) < 0 ? -errno : 0;
 }
 
 static int write_range(
@@ -376,7 +376,8 @@ static int make_symlink(struct unpack *k, const struct tar_entry *e, const char 
 	if (k->u->as_root &&
 		fchownat(k->parent_fd, name, (uid_t)e->uid, (gid_t)e->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return failed(err, "owner of", path);
-	(void)utimensat(k->parent_fd, name, times, AT_SYMLINK_NOFOLLOW);
+	if (!k->u->arrival)
+		(void)utimensat(k->parent_fd, name, times, AT_SYMLINK_NOFOLLOW);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "common/fd.h"
 #include "common/tar.h"
 #include "guest/grow.h"
+#include "guest/workspace.h"
 
 enum { PIECE = 64 * 1024 };
 
@@ -89,6 +90,8 @@ int applet_run(const struct bg_exec *x)
 		return applet_ports();
 	case BG_AGENT_K_STATS:
 		return applet_stats();
+	case BG_AGENT_K_WORKSPACE:
+		return workspace_run(x->argv);
 	case BG_AGENT_K_RUN:
 	case BG_AGENT_K_MAX_:
 		break;

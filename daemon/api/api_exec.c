@@ -22,6 +22,7 @@ static const char *const kinds[] = {
 	[BG_AGENT_K_CONNECT] = "connect",
 	[BG_AGENT_K_PORTS] = "ports",
 	[BG_AGENT_K_STATS] = "stats",
+	[BG_AGENT_K_WORKSPACE] = "workspace",
 };
 static_assert(ARRAY_SIZE(kinds) == BG_AGENT_K_MAX_, "one word per kind");
 

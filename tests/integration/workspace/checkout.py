@@ -10,6 +10,8 @@ import threading
 
 from fake_daemon import running
 
+BUILD = os.path.abspath(os.environ.get("BANGER_BUILD", os.path.join(os.path.dirname(__file__), "../../../build")))
+
 # common/agent_proto.h
 HEAD = struct.Struct("<IIIHH")
 MAGIC, DONE, DATA, EOF, CREDIT, SIGNAL = 0x31414742, 8, 16, 17, 18, 22
@@ -17,17 +19,21 @@ IN, OUT, ERR = 0, 1, 2
 
 
 class FakeAgent:
-    """Answers /exec of one VM: runs the argv on this machine as the home's user, on real pipes. change is called with each
-    request's body before that: it may return another argv, or None to hang up."""
+    """Answers /exec of one VM: runs the argv on this machine as the home's user, on real pipes; of the agent's own parts it
+    has the one for workspaces, as a program. change is called with each request's body before that: it may return another
+    argv, or None to hang up. moved counts the bytes of all sessions."""
 
     def __init__(self, home, fake, name):
-        self.home, self.bodies = home, []
+        self.home, self.bodies, self.moved = home, [], 0
+        self.part = os.path.join(BUILD, "tests", "lib", "guest-workspace")
         self.change = lambda body: body["argv"]
         self.workdir = lambda folder: folder
         fake.on("POST", f"/v1/vms/{name}/exec", self._serve)
 
     def _serve(self, conn):
         self.bodies.append(conn.body)
+        if conn.body.get("kind") == "workspace":
+            conn.body["argv"].insert(0, self.part)
         argv = self.change(conn.body)
         conn.raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-agent\r\n\r\n")
         if argv is None:
@@ -36,20 +42,20 @@ class FakeAgent:
         env = dict(self.home.env, **dict(pair.split("=", 1) for pair in conn.body.get("env", [])))
         cwd = self.workdir(conn.body.get("workdir")) or self.home.path
         if not os.path.isdir(cwd):
-            conn.raw(self._frame(DONE, 0, struct.pack("<ii", 0, 125 << 8)))
+            conn.raw(self.frame(DONE, 0, struct.pack("<ii", 0, 125 << 8)))
             return
         process = subprocess.Popen(argv or ["/bin/sh"], env=env, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, start_new_session=True, **who)
-        Session(conn.sock, process, self._frame).run()
+        Session(self, conn.sock, process).run()
 
     @staticmethod
-    def _frame(kind, sub, data=b""):
+    def frame(kind, sub, data=b""):
         return HEAD.pack(MAGIC, len(data), 1, kind, sub) + data
 
 
 class Session:
-    def __init__(self, sock, process, frame):
-        self.sock, self.process, self.frame = sock, process, frame
+    def __init__(self, agent, sock, process):
+        self.agent, self.sock, self.process = agent, sock, process
         self.lock = threading.Condition()
         self.credit = {OUT: 256 * 1024, ERR: 256 * 1024}
         self.gone = False
@@ -71,7 +77,7 @@ class Session:
     def _send(self, kind, sub, data=b""):
         with self.lock:
             try:
-                self.sock.sendall(self.frame(kind, sub, data))
+                self.sock.sendall(FakeAgent.frame(kind, sub, data))
             except OSError:
                 self.gone = True
 
@@ -83,6 +89,7 @@ class Session:
             if self.gone:
                 self.process.kill()
                 return
+            self.agent.moved += len(data)
             self._send(DATA, sub, data)
         self._send(EOF, sub)
 
@@ -108,6 +115,7 @@ class Session:
 
     def _frame(self, kind, sub, data):
         if kind == DATA:
+            self.agent.moved += len(data)
             try:
                 self._write(data)
             except (BrokenPipeError, ValueError):
@@ -241,4 +249,7 @@ class Guest:
 
     def with_path(self, folder):
         """Only programs of this folder are in the guest."""
-        self.agent.change = lambda body: ["/usr/bin/env", f"PATH={folder}", "sh", *body["argv"][1:]]
+        def change(body):
+            words = body["argv"]
+            return ["/usr/bin/env", f"PATH={folder}", *(["sh", *words[1:]] if words[0] == "/bin/sh" else words)]
+        self.agent.change = change

@@ -511,11 +511,12 @@ def test_broken_connection_changes_nothing(guest, checkout, home):
     guest.agent.change = plain
     sync(guest, checkout)
     assert guest.read("a") == "2\n"
-    assert os.listdir(home.path + "/.cache/banger") == []
+    assert os.listdir(home.path + "/.cache/banger") == ["copies"]
 
 
-@pytest.mark.parametrize("lie", ["", "folder\n", "banana\nnone\n", "folder\nnone\nnot a manifest",
-                                 "folder\ngit x\n", "nothing\nnone\nbanger-workspace 1\\0mode x\\0"])
+@pytest.mark.parametrize("lie", ["", "folder\n", "banana\nnone\nnone\n", "folder\nnone\nnot a manifest", "folder\nnone\nsame\n",
+                                 "folder\ngit x\nnone\n", "folder\nnone\nrecord\n\\0",
+                                 "nothing\nnone\nrecord\nbanger-workspace 2\\0mode x\\0"])
 def test_a_guest_that_lies_is_told_of(guest, checkout, home, lie):
     checkout.write("a")
     checkout.commit()
@@ -561,8 +562,12 @@ def test_on_a_terminal(home, guest, checkout):
     checkout.commit()
     r = home.on_terminal("vm", "workspace", "prepare", "web", checkout.path, "--guest-path", guest.path,
                          env={"NO_COLOR": "1"})
-    assert r.status == 0 and "sending files" in r.out and "putting them in place" in r.out
+    assert r.status == 0 and "sending files" in r.out and "putting them in place" not in r.out
     assert f"web:{guest.path} 1 sent" in r.out
+    checkout.write("a", "2")
+    r = home.on_terminal("vm", "workspace", "prepare", "web", checkout.path, "--guest-path", guest.path, "--force",
+                         env={"NO_COLOR": "1"})
+    assert r.status == 0 and "putting them in place" in r.out and f"web:{guest.path} 1 sent" in r.out
 
 
 def test_two_at_once(home, guest, checkout):

@@ -206,7 +206,7 @@ def test_hostile_objects_are_refused(guest, checkout, home, kind):
     r = pull(guest, checkout)
     assert r.status == 1 and "what web sent" in r.err and r.err.count("banger: ") == 1, r
     assert checkout.fingerprint() == before
-    assert os.listdir(home.path + "/.cache/banger") == []
+    assert os.listdir(home.path + "/.cache/banger") == ["copies"]
 
 
 @pytest.mark.parametrize("sent", ["", "not a pack", "PACK", "cut"])
