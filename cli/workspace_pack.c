@@ -272,6 +272,8 @@ int ws_pack_fill(struct ws_pack *pack, struct ws_tree *tree, const struct ws_man
 		return out_of_memory(err);
 	if (plan->git)
 		r = ws_pack_git(pack, tree, m, fresh, err);
+	if (plan->git && r >= 0 && tar_out_memory(&pack->tar, "git", 0600, "", 0) < 0)
+		r = out_of_memory(err);
 	if (r >= 0 && make_next(pack, tree, m, plan) < 0)
 		r = out_of_memory(err);
 	return r;

@@ -144,7 +144,7 @@ static int check_git(struct sync *s, struct bg_err **err)
 
 	if (s->fresh && s->what->mode == WS_SHALLOW)
 		s->plan.git = true;
-	if (!s->plan.git || s->what->force || s->fresh)
+	if (!s->plan.git || s->what->force || s->fresh || (t->kept && t->manifest.there))
 		return 0;
 	r = ws_look_git(s->guest, s->what->guest_path, &s->there, err);
 	if (r < 0 || !t->has_git)
@@ -294,8 +294,8 @@ static int transfer(struct sync *s, struct bg_err **err)
 		r = commit(s, lost, err);
 	if (r < 0)
 		return r;
-	ws_memory_keep(s->guest, s->what->guest_path, s->pack.record, s->pack.record_len,
-		s->pack.more);
+	ws_memory_keep(
+		s->guest, s->what->guest_path, s->pack.record, s->pack.record_len, s->pack.more);
 	return 0;
 }
 

@@ -92,10 +92,12 @@ static int parse_look(const struct guest *g, const char *guest_path, char *text,
 
 	while (i < ARRAY_SIZE(kinds) && !bg_streq(kinds[i], kind))
 		i++;
-	if (i == ARRAY_SIZE(kinds) || !record || (!bg_streq(git, "git") && !bg_streq(git, "none")))
+	if (i == ARRAY_SIZE(kinds) || !record ||
+		(!bg_streq(git, "git") && !bg_streq(git, "kept") && !bg_streq(git, "none")))
 		return ws_confused(g, "what is there", err);
 	ret->kind = (int)i;
-	ret->repo = bg_streq(git, "git");
+	ret->kept = bg_streq(git, "kept");
+	ret->repo = ret->kept || bg_streq(git, "git");
 	if (bg_streq(record, "record"))
 		return parse_record(g, guest_path, text, (size_t)(end - text), &ret->manifest, err);
 	if (bg_streq(record, "same") && *remembered->token) {

@@ -13,6 +13,7 @@
 struct ws_there {
 	enum { WS_NOTHING, WS_EMPTY, WS_FOLDER, WS_OTHER } kind;
 	bool repo; /* it has a .git */
+	bool kept; /* and git's state is as it was brought */
 	struct ws_manifest manifest;
 	/* after ws_look_git */
 	bool has_git; /* git runs there, so that git holds */

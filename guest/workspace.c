@@ -140,7 +140,10 @@ static int look(const struct copy *c, const char *token, struct bg_err **err)
 	_close_ int record = side < 0 ? -1 : open_record(side);
 	bool same = record >= 0 && ends_with(record, token);
 
-	printf("%s\n%s\n%s\n", kind_of(c->path), has_git(c->path) ? "git" : "none",
+	printf("%s\n%s\n%s\n", kind_of(c->path),
+		!has_git(c->path)				   ? "none"
+		: side >= 0 && workspace_stamp_fits(side, c->path) ? "kept"
+								   : "git",
 		record < 0 ? "none"
 		: same	   ? "same"
 			   : "record");

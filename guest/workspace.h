@@ -14,7 +14,8 @@
  * argv is a verb and its words; PATH is the copy, TOKEN the end of the record that the caller knows. The
  * exit status; errors are said on stderr.
  *
- *   look PATH TOKEN      says "nothing", "empty", "folder" or "other"; "git" or "none" (is there a .git);
+ *   look PATH TOKEN      says "nothing", "empty", "folder" or "other"; "none", "git" (there is a .git) or
+ *                        "kept" (HEAD, its branch and the index are the files that were put there);
  *                        "same" (the record ends with TOKEN), "none", or "record" and then the record
  *   check PATH           stdin: names, each ends with NUL; says the state of each (copy_state.h), a line each
  *   put PATH TOKEN go    stdin: a tar stream. Received whole beside the copy; says the states of the files that it
@@ -25,7 +26,8 @@
  *
  * The stream has the members tree/..., which is what comes; check ("BEFORE NOW ./name", each with NUL), put,
  * delete, rmdir, dirs (names in tree, each with NUL); manifest (a whole record) or delta (appended to
- * the record that ends with TOKEN); end, without which it is not whole.
+ * the record that ends with TOKEN); git, an empty one, when git's state is among what comes; end, without
+ * which it is not whole.
  */
 int workspace_run(const char *const *argv);
 
@@ -41,6 +43,10 @@ struct place {
 int workspace_place(const struct place *p, struct bg_err **err);
 /* Whether the record beside a copy ends with this token. */
 bool workspace_token_fits(int side, const char *token);
+
+/* Whether git's state in the copy is what was put there, and that it now is; workspace_stamp.c. */
+bool workspace_stamp_fits(int side, const char *path);
+int workspace_stamp_keep(int side, const char *path);
 
 /* For each name in text; -errno or the first error of f. */
 int workspace_names(const char *text, size_t len,

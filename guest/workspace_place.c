@@ -263,6 +263,8 @@ int workspace_place(const struct place *p, struct bg_err **err)
 	if (w.stage < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "what was received");
 	r = place_files(&w, p, err);
+	if (r >= 0 && faccessat(w.stage, "git", F_OK, 0) == 0)
+		(void)workspace_stamp_keep(p->side, p->path);
 	if (r >= 0)
 		r = keep_record(&w, p, err);
 	bg_close(w.stage);

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from checkout import Checkout, Guest
+from checkout import Checkout, Guest, run_as
 from test_workspace import checkout, guest, refused, sync, worktree  # noqa: F401 (fixtures)
 
 assert checkout and guest
@@ -67,11 +67,29 @@ def test_git_is_asked_only_when_it_matters(guest, brought):
     before = guest.calls()
     only(guest, brought, "d1/f1", "new\n")
     assert all(b["argv"][0] != "/bin/sh" for b in guest.agent.bodies[before:])
+    for turn in ("two", "three"):
+        brought.write("d1/f1", turn)
+        brought.commit(turn)
+        before = guest.calls()
+        assert sync(guest, brought)["git"]
+        assert len(guest.agent.bodies[before:]) == 2
+    assert guest.git("log", "--format=%s") == "three\n"
+    assert guest.git("status", "--porcelain") == ""  # writes another index there
+    brought.write("d1/f1", "four")
+    brought.commit("four")
     before = guest.calls()
+    sync(guest, brought)
+    assert [b["argv"][0] == "/bin/sh" for b in guest.agent.bodies[before:]] == [False, True, False]
+
+
+@pytest.mark.parametrize("theirs", ["git commit -q --allow-empty -m x", "git add mine", "git switch -qc x", "git rm -q --cached d1/f1",
+                                    "git pack-refs --all && git commit -q --allow-empty -m x", "git checkout -q --detach"])
+def test_what_git_did_there_is_seen(guest, brought, theirs):
+    guest.write("mine", "1\n")
+    run_as(guest.home, "sh", "-ec", theirs, cwd=guest.path)
+    brought.write("d1/f1", "new\n")
     brought.commit("two")
-    assert sync(guest, brought)["git"]
-    assert len([b for b in guest.agent.bodies[before:] if b["argv"][0] == "/bin/sh"]) == 1
-    assert guest.git("status", "--porcelain") == "" and guest.git("log", "--format=%s") == "two\n"
+    refused(guest, brought, "has commits or staged changes of its own")
 
 
 def test_a_record_that_grew_much_is_written_anew(guest, brought, home):
