@@ -78,6 +78,31 @@ def test_a_published_port_leads_to_the_guest(banger, guest, port):
     assert here == there, r
 
 
+RSYNC = r"""
+rm -rf /tmp/t-rsync.$USER && mkdir -p /tmp/t-rsync.$USER/program /tmp/t-rsync.$USER/tree/d && cd /tmp/t-rsync.$USER
+ldd "$(command -v rsync)" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | grep -v /libc.so | xargs cp -L -t program "$(command -v rsync)"
+echo 1 >tree/a; echo 2 >tree/d/b; ln -s a tree/l; head -c 1000000 /dev/urandom >tree/d/c
+"""
+
+
+def rsync(banger, guest, run):
+    """Both ways through `NAME.vm`. The image has no rsync: it gets this machine's, with its libraries, which are of the same Debian."""
+    run(RSYNC)
+    try:
+        folder = run("echo -n /tmp/t-rsync.$USER")
+        banger.ok("vm", "cp", folder + "/program", f"{NAME}:/root/")
+        there = "--rsync-path='LD_LIBRARY_PATH=/root/program /root/program/rsync' -e 'ssh -oBatchMode=yes'"
+        run(f"rsync -a {there} {folder}/tree/ {NAME}.vm:tree/")
+        assert guest("cat tree/l tree/d/b") == "1\n2\n"
+        assert run(f"sha256sum < {folder}/tree/d/c") == guest("sha256sum < tree/d/c")
+        guest("echo 3 >tree/new; rm tree/a")
+        run(f"rsync -a --delete {there} {NAME}.vm:tree/ {folder}/tree/")
+        assert run(f"ls {folder}/tree") == "d\nl\nnew\n"
+    finally:
+        run("rm -rf /tmp/t-rsync.$USER")
+        guest("rm -rf program tree")
+
+
 def test_plain_ssh_scp_and_rsync(banger, guest):
     before = as_user(["sh", "-c", "cat ~/.ssh/config 2>/dev/null | sha256sum"], capture_output=True, text=True).stdout
     banger.ok("ssh-config", "--install")
@@ -90,6 +115,7 @@ def test_plain_ssh_scp_and_rsync(banger, guest):
         assert run(f"ssh -oBatchMode=yes {NAME}.vm hostname") == NAME + "\n"
         run(f"head -c 3000000 /dev/urandom > /tmp/t-many.$USER && scp -q /tmp/t-many.$USER {NAME}.vm:got")
         assert run("sha256sum < /tmp/t-many.$USER; rm /tmp/t-many.$USER") == guest("sha256sum < got")
+        rsync(banger, guest, run)
         r = as_user(["ssh", "-oBatchMode=yes", "nobody-has-that.vm"], capture_output=True, text=True, timeout=60)
         assert r.returncode == 255 and 'no VM named "nobody-has-that"' in r.stderr, r
     finally:

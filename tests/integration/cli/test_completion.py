@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -133,3 +134,54 @@ def test_in_the_shell(home, shell):
     assert shell("vm res") == ["restart"]
     assert sorted(shell("vm stop ")) == ["db", "web-1", "web-2"]
     assert shell("vm create --image de") == ["debian"]
+
+
+class Terminal:
+    """zsh in a terminal of tmux, with a server of its own."""
+
+    def __init__(self, home):
+        self.home, self.socket = home, os.path.join(home.path, "tmux")
+        with open(os.path.join(home.path, ".zshrc"), "w", encoding="utf-8") as file:
+            file.write('PROMPT="ready> "\nautoload -Uz compinit && compinit -u -D\neval "$(banger completion zsh)"\n')
+        home.own(home.path)
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", "zsh", "-d")
+        self.until(lambda text: "ready>" in text)
+
+    def _tmux(self, *args):
+        who = {} if self.home.uid is None else {"user": self.home.uid, "group": self.home.uid, "extra_groups": []}
+        return subprocess.run(["tmux", "-S", self.socket, *args], env=self.home.env, cwd=self.home.path, text=True, capture_output=True,
+                              timeout=60, check=False, **who).stdout
+
+    def until(self, holds):
+        end = time.monotonic() + 60
+        while not holds(text := self._tmux("capture-pane", "-p")):
+            assert time.monotonic() < end, text
+            time.sleep(0.05)
+        return text
+
+    def complete(self, line, holds):
+        self._tmux("send-keys", "C-u")
+        self._tmux("send-keys", "-l", line)
+        self._tmux("send-keys", "Tab")
+        return self.until(holds)
+
+    def close(self):
+        self._tmux("kill-server")
+
+
+def test_zsh_on_a_terminal(home, names):
+    """The real completion system, which the part above is played for."""
+    for program in ("zsh", "tmux"):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+    home.program("bin/banger", f"#!/bin/sh\nexec {home.banger} \"$@\"\n")
+    terminal = Terminal(home)
+    try:
+        terminal.complete("banger vm stop w", lambda text: "ready> banger vm stop web-" in text)
+        text = terminal.complete("banger vm stop web-", lambda text: "web-2" in text)
+        assert "web-1" in text and "db" not in text
+        terminal.complete("banger vm create --image de", lambda text: "--image debian" in text)
+        text = terminal.complete("banger vm res", lambda text: "ready> banger vm restart" in text)
+        assert "command not found" not in text and "banger:" not in text, text
+    finally:
+        terminal.close()
