@@ -82,6 +82,8 @@ iptables_rules() { # PROGRAM
 	for table in filter nat mangle raw; do "$t" -t $table -F BGT; "$t" -t $table -X BGT; done
 }
 
+lsms() { [ -e /proc/sys/kernel/yama/ptrace_scope ] && dmesg | grep -q "landlock: Up and running"; }
+
 links() {
 	local link_args=
 	ip link delete bgt0 2>/dev/null
@@ -100,14 +102,14 @@ check no_modules no_modules
 check drivers has_drivers virtio virtio_blk virtio_net virtio_console virtio_balloon virtio_rng vmw_vsock_virtio_transport
 check vmgenid has_drivers acpi vmgenid
 check vsock vsock_node
-check randomness words /sys/class/misc/hw_random/rng_available virtio
+check randomness words /sys/class/misc/hw_random/rng_current virtio_rng.0
 check filesystems filesystems
 check overlay overlay_mount
 check controllers controllers
 check cgroup_bpf on CGROUP_BPF CGROUP_DEVICE CGROUP_FREEZER CFS_BANDWIDTH BLK_DEV_THROTTLING
 check seccomp seccomp
 check namespaces namespaces
-check lsm words /sys/kernel/security/lsm landlock yama
+check lsm lsms
 check links links
 check bridge_netfilter test -e /proc/sys/net/bridge/bridge-nf-call-iptables
 check nft nft_rules
