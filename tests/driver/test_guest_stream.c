@@ -201,7 +201,7 @@ TEST(a_client_may_not_send_beyond_its_window)
 	struct one *one;
 
 	setup();
-	one = start_shell(0, "sleep 100");
+	one = start_shell(0, "sleep 10");
 	for (size_t i = 0; i < BG_AGENT_WINDOW / sizeof(data); i++)
 		CHECK_INT(send_one(one, BG_AGENT_DATA, 0, data, sizeof(data)), 0);
 	CHECK_INT(send_one(one, BG_AGENT_DATA, 0, data, 1), -EPROTO);
@@ -291,7 +291,7 @@ TEST(the_guest_goes_away)
 	struct one *one;
 
 	setup();
-	one = start_shell(0, "sleep 100");
+	one = start_shell(0, "sleep 10");
 	CHECK_INT(kill(f.pid, SIGKILL), 0);
 	SPIN(f.loop, one->broken);
 	CHECK(!one->done);
