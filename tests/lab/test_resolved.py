@@ -105,7 +105,7 @@ def test_udev_tells_resolved(tap):
 
 def test_name_resolves_on_the_host(tap):
     assert tap.card["guest"] in until(lambda: query("named.vm"), "named.vm")
-    assert tap.card["guest"] in query("WEB.vm")
+    assert tap.card["guest"] in query("NAMED.vm")
 
 
 def test_name_that_is_not_there(tap):
