@@ -164,6 +164,8 @@ static void on_tick(void *userdata)
 			return;
 		if (room < reserve * NEAR)
 			count_writes(vm);
+		else
+			vm->written = 0; /* what it writes meanwhile is no sudden much */
 		look_at(vm, room, reserve);
 	}
 }

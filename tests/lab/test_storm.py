@@ -2,6 +2,7 @@
 """The host's disk runs full under VMs on overlays: who writes is paused and goes on later, who does not is not disturbed,
 and no overlay is lost."""
 import os
+import time
 
 import pytest
 
@@ -57,6 +58,16 @@ def state(helper_installed):
     run(["losetup", "-d", loop])
 
 
+def is_idle(user, name):
+    """Whether a VM has written nothing for some seconds: a new one initialises its inode tables at first, which is much for a small reserve."""
+    def written():
+        with open(f"/proc/{user.show(name)['pid']}/io") as f:
+            return next(line for line in f if line.startswith("write_bytes"))
+    before = written()
+    time.sleep(4)
+    return written() == before
+
+
 @pytest.fixture(scope="module")
 def vms(state):
     user, _ = state
@@ -64,6 +75,7 @@ def vms(state):
         user.banger("vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "256M", "--vcpu", "1",
                     "--disk-size", "1G")
     user.ssh("calm", "head -c 8M /dev/urandom >/kept; md5sum /kept >/kept.sum; sync")
+    until(lambda: is_idle(user, "calm"), "the calm guest is calm", timeout=400)
     yield user
     for name in ("storm", "calm"):
         user.banger("vm", "delete", name)
