@@ -34,11 +34,12 @@ def test_taken_name(user):
 
 
 def test_kernel_that_is_none(user):
+    kept = os.listdir(user.state + "/blobs")
     path = user.file("not-a-kernel", b"hello" * 1000)
     user.banger.fails(2, "not-a-kernel", "kernel", "import", path)
     user.banger.fails(2, "No such file", "kernel", "import", user.user.home + "/nowhere")
     assert [k["name"] for k in user.banger.json("kernel", "list")] == ["k"]
-    assert os.listdir(user.state + "/kernels") == ["k"]
+    assert kept and os.listdir(user.state + "/blobs") == kept and os.listdir(user.state + "/kernels") == []
 
 
 def test_image_that_is_none(user):
