@@ -47,7 +47,7 @@ def arguments():
 
 
 def test_paths(names):
-    """tests/lab/test_x.py[::case] for each; the whole folder for none."""
+    """tests/lab/test_x.py[::case] for each."""
     paths = []
     for name in names:
         file, sep, case = name.partition("::")
@@ -58,6 +58,11 @@ def test_paths(names):
             sys.exit(f"scripts/lab: there is no {path}")
         paths.append(path + sep + case)
     return paths
+
+
+def file_of(test):
+    """The file of tests/lab/test_x.py[::case]."""
+    return ROOT / test.partition("::")[0]
 
 
 def minutes(path):
@@ -108,10 +113,8 @@ def owned_by_root(info):
     return info
 
 
-def pack(build, work, tests, timeout, brought):
-    """The input disk: src/ is the checkout with the build in it, install/ what is installed, bin/ other programs."""
-    stage = work / "install"
-    installed(build, stage)
+def pack(build, stage, work, tests, timeout, brought):
+    """The input disk: src/ is the checkout with the build in it, install/ what is installed (stage), bin/ other programs."""
     (work / "args").write_text("\n".join(tests) + "\n")
     # The lab ends its tests itself before its own end, so that what they said comes back.
     (work / "env").write_text(f"LAB_DEADLINE={max(timeout - 60, timeout // 2)}\n")
@@ -125,8 +128,8 @@ def pack(build, work, tests, timeout, brought):
                 add(ROOT / name, "src/" + name)
         for path in programs(build):
             add(path, f"src/build/{path.relative_to(build)}")
-        for name in ("args", "env", "install"):
-            add(work / name, name)
+        for path in (work / "args", work / "env", stage):
+            add(path, path.name)
         for path, name in brought:
             add(path, "bin/" + name)
     return work / "in.tar"
@@ -195,12 +198,12 @@ def failed_files(run, suites):
         return run.tests
     bad = {case.get("classname", "").split(".")[-1] for suite in suites for case in suite.iter("testcase")
            if case.find("failure") is not None or case.find("error") is not None}
-    return [path for path in run.tests if pathlib.Path(path.partition("::")[0]).stem in bad]
+    return [path for path in run.tests if file_of(path).stem in bad]
 
 
 def passed_part(suites, files):
     """The suites without the cases of those files, and without what told of a machine that failed."""
-    stems = {pathlib.Path(path.partition("::")[0]).stem for path in files}
+    stems = {file_of(path).stem for path in files}
     for suite in suites:
         for case in list(suite.iter("testcase")):
             if case.get("classname", "").split(".")[-1] in stems or case.get("classname") == "tests.lab.machine":
@@ -218,12 +221,14 @@ class Lab:
     def __init__(self, args, build, work, logs):
         self.args, self.build, self.work, self.logs = args, build, work, logs
         self.host = image.need(note)
+        self.stage = work / "install"
+        installed(build, self.stage)
         self.brought = [(path, "firecracker") for path in [firecracker.need(image.cache_dir(), note)] if path]
 
     def machine(self, name, tests, timeout):
         place = self.work / name
         place.mkdir()
-        tar = pack(self.build, place, tests, timeout, self.brought)
+        tar = pack(self.build, self.stage, place, tests, timeout, self.brought)
         return vm.Machine(name, self.host, place, tar, self.args.shell, self.args.memory)
 
     def round(self, hands, timeout):
@@ -244,7 +249,7 @@ class Lab:
         left = int(self.args.timeout - (time.monotonic() - began))
         suites = [suite for _, some, _ in done for suite in some]
         ok = all(ok for _, _, ok in done)
-        if again and left > sum(minutes(ROOT / path.partition("::")[0]) for path in again) * 60:
+        if again and left > sum(minutes(file_of(path)) for path in again) * 60:
             note(f"failed, and tried once more: {' '.join(again)}")
             (run, more, ok), = self.round([("again", again)], left)
             suites = passed_part(suites, again) + more
