@@ -115,3 +115,9 @@ char *bg_sha256_hex(const void *data, size_t len, char out[BG_SHA256_HEX])
 	bg_sha256_add(&h, data, len);
 	return bg_sha256_end(&h, out);
 }
+
+bool bg_sha256_valid(const char *text)
+{
+	return strlen(text) == BG_SHA256_HEX - 1 &&
+	       strspn(text, "0123456789abcdef") == BG_SHA256_HEX - 1;
+}

@@ -22,5 +22,7 @@ void bg_sha256_add(struct bg_sha256 *h, const void *data, size_t len);
 char *bg_sha256_end(struct bg_sha256 *h, char out[BG_SHA256_HEX]);
 /* All three for one piece of memory. Returns out. */
 char *bg_sha256_hex(const void *data, size_t len, char out[BG_SHA256_HEX]);
+/* Whether text is a digest as it is written: 64 digits of 0-9 and a-f. */
+bool bg_sha256_valid(const char *text);
 
 #endif

@@ -122,15 +122,8 @@ static bool has_git(const char *path)
 
 static int print_all(int fd, struct bg_err **err)
 {
-	char buf[PIECE];
-	ssize_t n;
-	int r = 0;
+	int r = workspace_copy_content(fd, STDOUT_FILENO);
 
-	while (r >= 0 && (n = read(fd, buf, sizeof(buf))) != 0)
-		if (n > 0)
-			r = bg_write_all(STDOUT_FILENO, buf, (size_t)n);
-		else if (errno != EINTR)
-			r = -errno;
 	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "read what was brought") : 0;
 }
 

@@ -41,6 +41,8 @@ struct place {
 
 /* From the stage into the copy, then the record; workspace_place.c. Takes the stage away. */
 int workspace_place(const struct place *p, struct bg_err **err);
+/* All that from has yet, to the end; 0 or -errno. */
+int workspace_copy_content(int from, int to);
 /* Whether the record beside a copy ends with this token. */
 bool workspace_token_fits(int side, const char *token);
 

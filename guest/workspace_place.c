@@ -49,7 +49,7 @@ static int make_parents(int tree, const char *name)
 	return r;
 }
 
-static int copy_content(int from, int to)
+int workspace_copy_content(int from, int to)
 {
 	char buf[PIECE];
 	ssize_t n;
@@ -75,7 +75,7 @@ static int copy_file(const struct work *w, const char *name, const char *tempora
 
 	if (to < 0 || fstat(from, &st) < 0)
 		return -errno;
-	r = copy_content(from, to);
+	r = workspace_copy_content(from, to);
 	if (r >= 0 && ((geteuid() == 0 && fchown(to, st.st_uid, st.st_gid) < 0) ||
 			      fchmod(to, st.st_mode & 07777) < 0))
 		r = -errno;

@@ -7,6 +7,7 @@
 
 #include "common/image_env.h"
 #include "common/name.h"
+#include "common/sha256.h"
 #include "worker/bzimage.h"
 
 #define OS_MAX 200
@@ -61,8 +62,7 @@ static int take_file(
 	if (!json_is_object(value) ||
 		bg_json_get_int(value, "size", 1, (int64_t)known[f].max, &size) < 0)
 		return bad(err, "gives no possible size of %s", name);
-	if (bg_json_get_str(value, "digest", &digest) < 0 || strlen(digest) != DIGEST_HEX ||
-		strspn(digest, "0123456789abcdef") != DIGEST_HEX)
+	if (bg_json_get_str(value, "digest", &digest) < 0 || !bg_sha256_valid(digest))
 		return bad(err, "gives no digest of %s", name);
 	files[f].listed = true;
 	files[f].size = (uint64_t)size;

@@ -6,6 +6,7 @@
 
 #include "common/fd.h"
 #include "common/name.h"
+#include "common/sha256.h"
 
 enum { CATALOG_FORMAT = 1, ENTRIES_MAX = 10000, URL_MAX = 2000, DESCRIPTION_MAX = 400 };
 
@@ -58,8 +59,7 @@ static int read_entry(const json_t *value, size_t i, struct entry *e, struct bg_
 		return bad(err, "does not say what \"%s\" runs on", e->name);
 	if (bg_json_get_str(value, "url", &e->url) < 0 || !url_ok(e->url))
 		return bad(err, "gives no usable url of \"%s\"", e->name);
-	if (bg_json_get_str(value, "sha256", &e->sha256) < 0 || strlen(e->sha256) != 64 ||
-		strspn(e->sha256, "0123456789abcdef") != 64)
+	if (bg_json_get_str(value, "sha256", &e->sha256) < 0 || !bg_sha256_valid(e->sha256))
 		return bad(err, "gives no sha256 of \"%s\"", e->name);
 	if (bg_json_get_int(value, "size", 1, (int64_t)BG_IMAGE_MAX, &e->size) < 0)
 		return bad(err, "gives no possible size of \"%s\"", e->name);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/sha256.h"
 #include "worker/net.h"
 
 #define CHUNK		(256 * 1024)
@@ -18,11 +19,6 @@ struct fetch {
 	struct digest *digest;
 	struct transfer t;
 };
-
-static bool is_hex(const char *s)
-{
-	return strlen(s) == DIGEST_HEX && strspn(s, "0123456789abcdef") == DIGEST_HEX;
-}
 
 static int get_params(struct fetch *f, struct bg_err **err)
 {
@@ -38,7 +34,7 @@ static int get_params(struct fetch *f, struct bg_err **err)
 	if (r >= 0)
 		r = bg_json_or_int(
 			f->job->params, "stall_s", BG_ERR_WORKER, 1, 3600, &f->stall_s, err);
-	if (r >= 0 && f->sha256 && !is_hex(f->sha256))
+	if (r >= 0 && f->sha256 && !bg_sha256_valid(f->sha256))
 		return bg_err_set(
 			err, BG_ERR_WORKER, EINVAL, "\"sha256\" is not 64 digits of 0-9 and a-f");
 	return r;

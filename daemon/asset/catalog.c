@@ -47,13 +47,19 @@ static void end_job(struct catalog_lookup *lookup)
 }
 
 /* The next catalog may have it: this one's error counts only when none does. err is taken. */
-static void skip(struct catalog_lookup *lookup, struct bg_err *err)
+static void pass_over(struct catalog_lookup *lookup, struct bg_err *err)
 {
+	end_job(lookup);
 	if (err)
 		bg_err_context(&err, "catalog %s", lookup->url);
 	if (!lookup->failed)
 		lookup->failed = TAKE_PTR(err);
 	bg_err_free(err);
+}
+
+static void skip(struct catalog_lookup *lookup, struct bg_err *err)
+{
+	pass_over(lookup, err);
 	try_next(lookup);
 }
 
@@ -66,9 +72,7 @@ static void on_read(const json_t *result, struct bg_err *err, void *userdata)
 		lookup->done(entry, NULL, lookup->userdata); /* may free the lookup */
 		return;
 	}
-	err = bg_err_copy(err);
-	end_job(lookup);
-	skip(lookup, err);
+	skip(lookup, bg_err_copy(err)); /* err goes with its job */
 }
 
 static int read_it(struct catalog_lookup *lookup, struct bg_err **err)
@@ -90,7 +94,6 @@ static void on_fetched(const json_t *result, struct bg_err *err, void *userdata)
 	job_free(TAKE_PTR(lookup->job));
 	if (!err && read_it(lookup, &err) >= 0)
 		return;
-	end_job(lookup);
 	skip(lookup, err);
 }
 
@@ -129,11 +132,7 @@ static void try_next(struct catalog_lookup *lookup)
 
 		if (fetch_it(lookup, &err) >= 0)
 			return;
-		end_job(lookup);
-		bg_err_context(&err, "catalog %s", lookup->url);
-		if (!lookup->failed)
-			lookup->failed = TAKE_PTR(err);
-		bg_err_free(err);
+		pass_over(lookup, err);
 	}
 	not_found(lookup);
 }

@@ -12,6 +12,7 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/name.h"
+#include "common/sha256.h"
 #include "daemon/asset/asset.h"
 #include "daemon/asset/bundle.h"
 #include "daemon/asset/catalog.h"
@@ -349,7 +350,7 @@ static int name_from(const char *from, char out[BG_NAME_MAX + 1], struct bg_err 
 
 static int check_sha256(const char *sha256, struct bg_err **err)
 {
-	if (!sha256 || (strlen(sha256) == 64 && strspn(sha256, "0123456789abcdef") == 64))
+	if (!sha256 || bg_sha256_valid(sha256))
 		return 0;
 	return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
 		"\"%.80s\" is no sha256: that has 64 digits of 0-9 and a-f", sha256);

@@ -13,17 +13,13 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/sha256.h"
 #include "daemon/asset/asset.h"
 #include "daemon/engine.h"
 
 #define FOLDER "blobs"
 
-enum { HEX_DIGITS = 64, KEPT_MODE = 0400 };
-
-static bool is_hex(const char *s)
-{
-	return strlen(s) == HEX_DIGITS && strspn(s, "0123456789abcdef") == HEX_DIGITS;
-}
+enum { KEPT_MODE = 0400 };
 
 /* <state>/blobs/HEX, or the folder itself for NULL; the caller's. */
 static char *place_of(const struct engine *engine, const char *hex)
@@ -42,7 +38,7 @@ static bool is_kept(const struct engine *engine, const char *path)
 	size_t len = folder ? strlen(folder) : 0;
 
 	return folder && strncmp(path, folder, len) == 0 && path[len] == '/' &&
-	       is_hex(path + len + 1);
+	       bg_sha256_valid(path + len + 1);
 }
 
 static bool is_new(const struct engine *engine, const char *path)
@@ -132,9 +128,10 @@ int keep_take(struct engine *engine, char **const *paths, size_t n, const json_t
 		if (!is_new(engine, *paths[i]))
 			continue;
 		hex = json_string_value(json_array_get(digests, at++));
-		r = hex && is_hex(hex) ? take(engine, paths[i], hex, err)
-				       : bg_err_set(err, BG_ERR_WORKER, EPROTO,
-						 "the worker's list of digests is malformed");
+		r = hex && bg_sha256_valid(hex)
+			    ? take(engine, paths[i], hex, err)
+			    : bg_err_set(err, BG_ERR_WORKER, EPROTO,
+				      "the worker's list of digests is malformed");
 	}
 	return r;
 }
@@ -163,7 +160,7 @@ void keep_sweep(const struct engine *engine)
 	if (!dir)
 		return;
 	while ((e = readdir(dir))) {
-		_free_ char *path = is_hex(e->d_name) ? place_of(engine, e->d_name) : NULL;
+		_free_ char *path = bg_sha256_valid(e->d_name) ? place_of(engine, e->d_name) : NULL;
 
 		if (path && users(engine, path) == 0) {
 			log_msg(LOG_WARN, "keep", "what an interrupted job left is removed", "path",
