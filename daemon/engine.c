@@ -20,10 +20,10 @@
 #include "daemon/dns/dns.h"
 #include "daemon/helpers.h"
 #include "daemon/priv/priv_client.h"
+#include "daemon/trash.h"
 #include "daemon/vm/console.h"
 #include "daemon/vm/boot_gate.h"
 #include "daemon/vm/tap_pool.h"
-#include "daemon/vm/trash.h"
 #include "daemon/vm/vm_dns.h"
 
 enum { DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400 };
@@ -119,6 +119,18 @@ static int make_workers(struct engine *engine, struct parts *parts, struct bg_er
 	return jobs_new(engine->loop, parts->worker_path, parts->worker_log, &engine->jobs, err);
 }
 
+/* Of the file system of the state, and of the layers'. */
+static int make_trash(struct engine *engine, const struct parts *parts, struct bg_err **err)
+{
+	_free_ char *state = NULL, *cache = NULL;
+
+	if (asprintf(&state, "%s/trash", engine->paths->state_dir) < 0 ||
+		asprintf(&cache, "%s/trash", engine->paths->cache_dir) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return trash_new(engine->loop, parts->worker_path, parts->worker_log,
+		(const char *const[]){state, cache}, 2, &engine->trash, err);
+}
+
 /* What the rest needs and what may fail for reasons the user should see. */
 static int make_base(
 	struct engine *engine, struct engine_boot *boot, struct parts *parts, struct bg_err **err)
@@ -135,6 +147,8 @@ static int make_base(
 	r = make_store(engine, err);
 	if (r >= 0)
 		r = make_workers(engine, parts, err);
+	if (r >= 0)
+		r = make_trash(engine, parts, err);
 	if (r >= 0)
 		r = monitor_client_new(engine->loop, TAKE_FD(boot->monitor_sock), on_monitor_gone,
 			engine, &engine->monitor, err);
@@ -169,7 +183,6 @@ static int make_drivers(struct engine *engine, struct engine_boot *boot, struct 
 
 static int make_nouns(struct engine *engine, struct bg_err **err)
 {
-	_free_ char *trash = NULL;
 	int r = keys_open(engine->paths->ssh_dir, engine->config->ssh_key_path, &engine->keys, err);
 
 	if (r >= 0)
@@ -182,9 +195,6 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 		keep_sweep(engine);
 	if (r >= 0)
 		r = vms_new(engine, &engine->vms, err);
-	if (r >= 0 && (asprintf(&trash, "%s/trash", engine->paths->state_dir) < 0 ||
-			      trash_new(engine->loop, trash, &engine->trash) < 0))
-		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r >= 0 && tap_pool_new(engine, engine->config->tap_pool, &engine->pool) < 0)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r >= 0 && boot_gate_new(&engine->boots) < 0)

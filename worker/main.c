@@ -33,7 +33,8 @@ enum {
 	PACK_BUNDLE,
 	UNPACK_BUNDLE,
 	CATALOG,
-	DIGEST
+	DIGEST,
+	EMPTY
 };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
@@ -52,13 +53,15 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[UNPACK_BUNDLE] = job_unpack_bundle,
 	[CATALOG] = job_catalog,
 	[DIGEST] = job_digest,
+	[EMPTY] = job_empty,
 };
 
-/* These speak to servers. */
-static const bool uses_net[ARRAY_SIZE(handlers)] = {
-	[FETCH] = true,
-	[RESOLVE] = true,
-	[BLOBS] = true,
+/* What more than its files a job needs. */
+static const enum sandbox_kind seals[ARRAY_SIZE(handlers)] = {
+	[FETCH] = SANDBOX_NET,
+	[RESOLVE] = SANDBOX_NET,
+	[BLOBS] = SANDBOX_NET,
+	[EMPTY] = SANDBOX_EMPTY,
 };
 
 static const struct job_row {
@@ -150,9 +153,9 @@ static int run(const struct request *rq, json_t **ret, struct bg_err **err)
 		return r;
 	memcpy(job.fd, rq->fd, sizeof(job.fd));
 	/* TLS reads its configuration while it starts. */
-	r = uses_net[row->handler] ? net_start(err) : 0;
+	r = seals[row->handler] == SANDBOX_NET ? net_start(err) : 0;
 	if (r >= 0)
-		r = sandbox_seal(row->deadline_s, uses_net[row->handler], err);
+		r = sandbox_seal(row->deadline_s, seals[row->handler], rq->fd, rq->n, err);
 	return r < 0 ? r : handlers[row->handler](&job, ret, err);
 }
 

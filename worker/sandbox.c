@@ -137,6 +137,16 @@ static const struct seal_rule net_calls[] = {
 	{SCMP_SYS(nanosleep), ALLOW, 0, "as above"},
 };
 
+/* For the job that empties folders. */
+static const struct seal_rule empty_calls[] = {
+	/* O_TMPFILE has the bit of O_DIRECTORY in it. */
+	{SCMP_SYS(openat), THIRD_ARG_NOT, WRITING & ~O_DIRECTORY,
+		"folders below those that Landlock grants"},
+	{SCMP_SYS(newfstatat), FOURTH_ARG_HAS, AT_EMPTY_PATH, "fstat of some glibc"},
+	{SCMP_SYS(getdents64), ALLOW, 0, "what is in them"},
+	{SCMP_SYS(unlinkat), ALLOW, 0, "what the job is for"},
+};
+
 /* What the resolver and TLS read; a missing one is no matter. */
 static const char *const readable[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
 	"/etc/host.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki", "/etc/ca-certificates",
@@ -184,8 +194,25 @@ static void grant_reading(int ruleset, const char *path)
 	(void)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0);
 }
 
-/* Denies every path by handling all rights; only a network job is granted any. */
-static int landlock(bool net, struct bg_err **err)
+/* The folders of an emptying job: listed and emptied, no file in them read. */
+static void grant_emptying(int ruleset, const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct landlock_path_beneath_attr attr = {
+			.allowed_access = LANDLOCK_ACCESS_FS_READ_DIR |
+					  LANDLOCK_ACCESS_FS_REMOVE_FILE |
+					  LANDLOCK_ACCESS_FS_REMOVE_DIR,
+			.parent_fd = fds[i]};
+		struct stat st;
+
+		if (fstat(fds[i], &st) >= 0 && S_ISDIR(st.st_mode))
+			(void)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH,
+				&attr, 0);
+	}
+}
+
+/* Denies every path by handling all rights; a job of files alone is granted none. */
+static int landlock(enum sandbox_kind kind, const int *fds, size_t n, struct bg_err **err)
 {
 	struct landlock_ruleset_attr attr = {};
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -195,14 +222,29 @@ static int landlock(bool net, struct bg_err **err)
 		return 0; /* no Landlock in this kernel: seccomp alone */
 	attr.handled_access_fs = abi >= 3 ? 0x7fff : abi == 2 ? 0x3fff : 0x1fff;
 	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-	for (size_t i = 0; fd >= 0 && net && i < ARRAY_SIZE(readable); i++)
+	for (size_t i = 0; fd >= 0 && kind == SANDBOX_NET && i < ARRAY_SIZE(readable); i++)
 		grant_reading(fd, readable[i]);
+	if (fd >= 0 && kind == SANDBOX_EMPTY)
+		grant_emptying(fd, fds, n);
 	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		return bg_err_sys(err, BG_ERR_WORKER, errno, "seal the worker with Landlock");
 	return 0;
 }
 
-static int filter(bool net, struct bg_err **err)
+static int add_kind(scmp_filter_ctx ctx, enum sandbox_kind kind)
+{
+	switch (kind) {
+	case SANDBOX_FILES:
+		return seal_add(ctx, file_calls, ARRAY_SIZE(file_calls));
+	case SANDBOX_NET:
+		return seal_add(ctx, net_calls, ARRAY_SIZE(net_calls));
+	case SANDBOX_EMPTY:
+		return seal_add(ctx, empty_calls, ARRAY_SIZE(empty_calls));
+	}
+	return -EINVAL;
+}
+
+static int filter(enum sandbox_kind kind, struct bg_err **err)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = ctx ? 0 : -ENOMEM;
@@ -210,8 +252,7 @@ static int filter(bool net, struct bg_err **err)
 	if (r >= 0)
 		r = seal_add(ctx, calls, ARRAY_SIZE(calls));
 	if (r >= 0)
-		r = net ? seal_add(ctx, net_calls, ARRAY_SIZE(net_calls))
-			: seal_add(ctx, file_calls, ARRAY_SIZE(file_calls));
+		r = add_kind(ctx, kind);
 	if (r >= 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -220,13 +261,14 @@ static int filter(bool net, struct bg_err **err)
 	return 0;
 }
 
-int sandbox_seal(int deadline_s, bool net, struct bg_err **err)
+int sandbox_seal(
+	int deadline_s, enum sandbox_kind kind, const int *fds, size_t n, struct bg_err **err)
 {
 	int r = set_limit(RLIMIT_CPU, "CPU time", (rlim_t)deadline_s, err);
 
 	if (r >= 0 && !BG_SANITIZED)
-		r = landlock(net, err);
+		r = landlock(kind, fds, n, err);
 	if (r >= 0 && !BG_SANITIZED)
-		r = filter(net, err);
+		r = filter(kind, err);
 	return r;
 }

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/oci_ref.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 TAILQ_HEAD(turn_list, blobs_turn);
 
@@ -213,12 +214,12 @@ static int list_files(const char *dir, struct found **ret, size_t *ret_n)
 	return 0;
 }
 
-static bool drop(const char *dir, const struct found *f)
+static bool drop(const struct blobs *blobs, const char *dir, const struct found *f)
 {
 	char path[4096];
 
 	return snprintf(path, sizeof(path), "%s/%s", dir, f->name) < (int)sizeof(path) &&
-	       unlink(path) == 0;
+	       trash_throw(blobs->engine->trash, path) == 0;
 }
 
 static int older_first(const void *a, const void *b)
@@ -243,11 +244,12 @@ void blobs_trim(struct blobs *blobs, uint64_t max)
 		total += list[i].bytes;
 	qsort(list, n, sizeof(*list), older_first);
 	for (size_t i = 0; i < n && total > max; i++)
-		if (drop(blobs->whole, &list[i]))
+		if (drop(blobs, blobs->whole, &list[i]))
 			total -= list[i].bytes;
 }
 
-static int prune_dir(const char *dir, unsigned *files, uint64_t *bytes, struct bg_err **err)
+static int prune_dir(const struct blobs *blobs, const char *dir, unsigned *files, uint64_t *bytes,
+	struct bg_err **err)
 {
 	_free_ struct found *list = NULL;
 	size_t n;
@@ -256,7 +258,7 @@ static int prune_dir(const char *dir, unsigned *files, uint64_t *bytes, struct b
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "read %s", dir);
 	for (size_t i = 0; i < n; i++) {
-		if (!drop(dir, &list[i]))
+		if (!drop(blobs, dir, &list[i]))
 			continue;
 		*files += 1;
 		*bytes += list[i].bytes;
@@ -270,8 +272,8 @@ int blobs_prune(struct blobs *blobs, unsigned *ret_files, uint64_t *ret_bytes, s
 
 	*ret_files = 0;
 	*ret_bytes = 0;
-	r = prune_dir(blobs->whole, ret_files, ret_bytes, err);
+	r = prune_dir(blobs, blobs->whole, ret_files, ret_bytes, err);
 	if (r >= 0 && TAILQ_EMPTY(&blobs->turns))
-		r = prune_dir(blobs->partial, ret_files, ret_bytes, err);
+		r = prune_dir(blobs, blobs->partial, ret_files, ret_bytes, err);
 	return r;
 }

@@ -13,6 +13,7 @@
 #include "daemon/asset/asset.h"
 #include "daemon/asset/shelf.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 struct images {
 	struct engine *engine;
@@ -157,7 +158,8 @@ static void drop_unfinished_promotions(struct images *images)
 		_free_ char *dir = row->managed ? NULL : shelf_dir(images->shelf, row->name);
 		_free_ char *path = NULL;
 
-		if (dir && asprintf(&path, "%s/" IMAGE_ROOTFS, dir) >= 0 && unlink(path) == 0)
+		if (dir && asprintf(&path, "%s/" IMAGE_ROOTFS, dir) >= 0 &&
+			access(path, F_OK) == 0 && trash_throw(images->engine->trash, path) == 0)
 			log_msg(LOG_WARN, "image", "what an interrupted promotion left is removed",
 				"name", row->name, NULL);
 	}

@@ -13,6 +13,7 @@
 #include "daemon/asset/asset.h"
 #include "daemon/asset/bundle.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 struct export_task {
 	struct engine *engine;
@@ -101,7 +102,7 @@ static int undo_pack(struct op *op, void *ctx, struct bg_err **err)
 
 	(void)op;
 	(void)err;
-	(void)unlink(task->part);
+	(void)trash_throw(task->engine->trash, task->part);
 	return 0;
 }
 

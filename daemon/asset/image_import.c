@@ -19,6 +19,7 @@
 #include "daemon/asset/image_task.h"
 #include "daemon/asset/kernel_make.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 #define DOWNLOAD "bundle"
 
@@ -177,7 +178,7 @@ static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata
 		(void)take_manifest(task, json_object_get(result, "manifest"), &failed);
 	task->source = bg_close(task->source);
 	if (task->download)
-		(void)unlink(task->download);
+		(void)trash_throw(task->base.engine->trash, task->download);
 	image_task_end_step(&task->base, failed);
 }
 

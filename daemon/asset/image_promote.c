@@ -12,6 +12,7 @@
 #include "daemon/asset/asset.h"
 #include "daemon/asset/image_task.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 #include "daemon/vm/vm.h"
 
 struct promote_task {
@@ -109,7 +110,7 @@ static int undo_copy(struct op *op, void *ctx, struct bg_err **err)
 	(void)op;
 	(void)err;
 	if (task->path)
-		(void)unlink(task->path);
+		(void)trash_throw(task->base.engine->trash, task->path);
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "common/sha256.h"
 #include "daemon/asset/asset.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 #define FOLDER "blobs"
 
@@ -78,31 +79,32 @@ static bool is_older(const struct timespec *a, const struct timespec *b)
  * The file under this digest stays, the new one goes. VMs that lie over an image go by its time
  * (vm_check_base): the older of both is good for either.
  */
-static int join(const char *path, const struct stat *own, const char *kept, const struct stat *st)
+static int join(struct trash *trash, const char *path, const struct stat *own, const char *kept,
+	const struct stat *st)
 {
 	const struct timespec times[2] = {own->st_mtim, own->st_mtim};
 
 	if (is_older(&own->st_mtim, &st->st_mtim) && utimensat(AT_FDCWD, kept, times, 0) < 0)
 		return -errno;
-	return unlink(path) < 0 ? -errno : 0;
+	return trash_throw(trash, path);
 }
 
 /* One of another size was damaged by other hands: the new one, just read, replaces it. */
-static int move(const char *path, const char *kept)
+static int move(struct trash *trash, const char *path, const char *kept)
 {
 	struct stat own, st;
 
 	if (stat(path, &own) < 0)
 		return -errno;
 	if (stat(kept, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == own.st_size)
-		return join(path, &own, kept, &st);
+		return join(trash, path, &own, kept, &st);
 	return chmod(path, KEPT_MODE) < 0 || rename(path, kept) < 0 ? -errno : 0;
 }
 
 static int take(struct engine *engine, char **path, const char *hex, struct bg_err **err)
 {
 	_free_ char *kept = place_of(engine, hex), *old = NULL;
-	int r = kept ? move(*path, kept) : -ENOMEM;
+	int r = kept ? move(engine->trash, *path, kept) : -ENOMEM;
 
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "keep %s", *path);
@@ -146,9 +148,13 @@ static unsigned users(const struct engine *engine, const char *path)
 
 void keep_drop(const struct engine *engine, const char *path)
 {
-	if (is_kept(engine, path) && users(engine, path) == 0 && unlink(path) < 0)
+	int r = 0;
+
+	if (is_kept(engine, path) && users(engine, path) == 0)
+		r = trash_throw(engine->trash, path);
+	if (r < 0)
 		log_msg(LOG_WARN, "keep", "a file that nothing needs cannot be removed", "path",
-			path, "error", strerror(errno), NULL);
+			path, "error", strerror(-r), NULL);
 }
 
 void keep_sweep(const struct engine *engine)

@@ -11,6 +11,7 @@
 #include "daemon/asset/catalog.h"
 #include "daemon/asset/kernel_make.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 struct pull_task {
 	struct engine *engine;
@@ -121,7 +122,7 @@ static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct pull_task *task = ctx;
 
-	(void)unlink(task->download);
+	(void)trash_throw(task->engine->trash, task->download);
 	return kernel_make_unpack(task->make, op, err);
 }
 

@@ -2,12 +2,11 @@
 #include "daemon/asset/shelf.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 
-#include "common/fd.h"
 #include "common/log.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 struct entry {
 	struct entry *next;
@@ -191,7 +190,7 @@ int shelf_drop(struct shelf *shelf, const char *name, struct bg_err **err)
 
 	if (r < 0)
 		return r;
-	r = dir ? bg_rm_rf_at(AT_FDCWD, dir) : -ENOMEM;
+	r = dir ? trash_throw(shelf->engine->trash, dir) : -ENOMEM;
 	events_publish(shelf->engine->events, shelf->kind->noun, "deleted", name, json_null());
 	at = place_of(shelf, name);
 	if (*at)
@@ -208,11 +207,15 @@ void shelf_sweep(const struct shelf *shelf)
 	if (!dir)
 		return;
 	while ((e = readdir(dir))) {
+		_free_ char *left = NULL;
+
 		if (e->d_name[0] == '.' || shelf_find(shelf, e->d_name))
 			continue;
 		log_msg(LOG_WARN, shelf->kind->noun, "a folder that belongs to none is removed",
 			"name", e->d_name, NULL);
-		(void)bg_rm_rf_at(dirfd(dir), e->d_name);
+		left = shelf_dir(shelf, e->d_name);
+		if (left)
+			(void)trash_throw(shelf->engine->trash, left);
 	}
 	(void)closedir(dir);
 }

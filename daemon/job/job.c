@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
@@ -24,6 +25,7 @@ enum {
 	/* A worker that has answered or closed its socket has nothing left to do. */
 	GRACE_USEC = 5 * 1000 * 1000,
 	MESSAGES_PER_TURN = 32,
+	ORPHAN_MS = 200,
 };
 
 static const struct {
@@ -443,12 +445,19 @@ int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct 
 	return 0;
 }
 
-/* The process is killed; its remains are init's when bangerd itself ends now. */
+/*
+ * The process is killed. It ends soon, but for one that hangs in its file system: its remains are
+ * init's, as bangerd itself ends now.
+ */
 static void orphan(struct job *job)
 {
 	kill_worker(job);
-	if (job->pidfd >= 0)
+	if (job->pidfd >= 0) {
+		struct pollfd p = {.fd = job->pidfd, .events = POLLIN};
+
+		(void)poll(&p, 1, ORPHAN_MS);
 		(void)waitpid(job->pid, NULL, WNOHANG);
+	}
 	quiet(job);
 	job->jobs = NULL;
 	if (job->abandoned)

@@ -13,10 +13,10 @@
 #include "common/name.h"
 #include "common/size.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 #include "daemon/vm/identity.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
-#include "daemon/vm/trash.h"
 #include "daemon/vm/vm_plan.h"
 
 enum { HOST_KEY_MAX = 4096, NAME_TRIES = 64 };

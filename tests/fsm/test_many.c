@@ -11,7 +11,7 @@
 #include "common/json.h"
 #include "daemon/driver/relay.h"
 #include "daemon/vm/labels.h"
-#include "daemon/vm/trash.h"
+#include "daemon/trash.h"
 #include "daemon/vm/vm_set.h"
 #include "tests/fsm/world.h"
 #include "tests/lib/test.h"
@@ -370,9 +370,8 @@ static bool trash_empty(struct world *world, void *userdata)
 	return trash_is_empty(world->engine.trash);
 }
 
-/* Gone from sight at once, a larger disk from the host in pieces; what a crash leaves, by the next
- * daemon. */
-TEST(a_large_disk_goes_in_pieces)
+/* Gone from sight at once, from the disk by a worker; what a crash leaves, by the next daemon. */
+TEST(a_large_disk_goes_outside_of_the_loop)
 {
 	static char data[MIB];
 	_close_ int fd = -1;

@@ -10,9 +10,9 @@
 
 #include "common/fd.h"
 #include "common/json.h"
+#include "daemon/trash.h"
 #include "daemon/vm/boot_gate.h"
 #include "daemon/vm/tap_pool.h"
-#include "daemon/vm/trash.h"
 #include "tests/lib/test.h"
 
 enum { WAIT_USEC = 20000000, POLL_USEC = 2000 };
@@ -117,6 +117,19 @@ static void on_changed(struct op *op, void *userdata)
 	CHECK_INT(loop_defer(w->engine.loop, "test-cancel", cancel_now, op, &w->cancel), 0);
 }
 
+/* With the real worker. */
+static void make_trash(struct world *w)
+{
+	_free_ char *log = path_of("state/worker.log"), *worker = NULL;
+	const char *dir = w->trash_dir;
+
+	CHECK(asprintf(&worker, "%s/worker/banger-worker", test_build_dir()) > 0);
+	w->worker_log = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	CHECK(w->worker_log >= 0);
+	CHECK_INT(trash_new(w->engine.loop, worker, w->worker_log, &dir, 1, &w->engine.trash, NULL),
+		0);
+}
+
 static void open_engine(struct world *w, bool fresh)
 {
 	_free_ char *db = path_of("state/banger.db");
@@ -136,6 +149,7 @@ static void open_engine(struct world *w, bool fresh)
 	CHECK_INT(store_open(db, &e->store, &err), 0);
 	if (fresh)
 		make_assets(w);
+	make_trash(w);
 	CHECK_INT(ops_new(e->loop, e->store, on_changed, w, &e->ops), 0);
 	CHECK_INT(net_new_fake(e->loop, &e->net), 0);
 	CHECK_INT(disk_new(e->loop, -1, "/fake", &e->disk, &err), 0);
@@ -146,7 +160,6 @@ static void open_engine(struct world *w, bool fresh)
 	CHECK_INT(kernels_new(e, &e->kernels, &err), 0);
 	CHECK_INT(images_new(e, &e->images, &err), 0);
 	CHECK_INT(vms_new(e, &e->vms, &err), 0);
-	CHECK_INT(trash_new(e->loop, w->trash_dir, &e->trash), 0);
 	CHECK_INT(tap_pool_new(e, w->config->tap_pool, &e->pool), 0);
 	CHECK_INT(boot_gate_new(&e->boots), 0);
 	vms_recover(e);
@@ -194,6 +207,7 @@ void world_close(struct world *w)
 	kernels_free(e->kernels);
 	keys_free(e->keys);
 	trash_free(e->trash);
+	w->worker_log = bg_close(w->worker_log);
 	vmm_probe_free(e->probe);
 	net_call_free(e->net_boot);
 	net_free(e->net);

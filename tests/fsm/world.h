@@ -14,6 +14,7 @@ struct world {
 	struct config *config;
 	char *init_path;
 	char *trash_dir;
+	int worker_log;
 	const char *cancel_at; /* stage: the next operation to reach it is cancelled */
 	struct loop_source *cancel;
 };

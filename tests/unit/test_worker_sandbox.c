@@ -13,7 +13,8 @@
 #include "tests/lib/test.h"
 #include "worker/sandbox.h"
 
-static bool with_net; /* which of the two seals */
+static enum sandbox_kind kind;
+static int folder = -1; /* the job's descriptor, of test_tmpdir() */
 
 /* Runs try() sealed, in a child of its own; its wait status. */
 static int sealed(int (*try)(void))
@@ -26,7 +27,10 @@ static int sealed(int (*try)(void))
 	pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		if (sandbox_enter(NULL) < 0 || sandbox_seal(10, with_net, NULL) < 0)
+		if (sandbox_enter(NULL) < 0)
+			_exit(99);
+		folder = open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (folder < 0 || sandbox_seal(10, kind, &folder, 1, NULL) < 0)
 			_exit(99);
 		_exit(try());
 	}
@@ -136,6 +140,44 @@ static int start_thread(void)
 	return r == 0 ? pthread_join(t, NULL) : r;
 }
 
+static int list_folder(void)
+{
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char buf[1024];
+
+	return fd < 0 || syscall(SYS_getdents64, fd, buf, sizeof(buf)) < 0 ? errno : 0;
+}
+
+static int empty_folder(void)
+{
+	return unlinkat(folder, "file", 0) < 0 ? errno : 0;
+}
+
+static int read_in_folder(void)
+{
+	return openat(folder, "file", O_RDONLY | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+static int write_in_folder(void)
+{
+	return openat(folder, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0 ? errno : 0;
+}
+
+static int leave_folder(void)
+{
+	return openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+static int remove_above(void)
+{
+	return unlinkat(folder, "../above", 0) < 0 ? errno : 0;
+}
+
+static int rename_in_folder(void)
+{
+	return renameat(folder, "file", folder, "other") < 0 ? errno : 0;
+}
+
 static int plain_work(void)
 {
 	char *p = malloc(8 * MIB);
@@ -165,7 +207,7 @@ TEST(the_rest_ends_the_process)
 
 TEST(a_network_job_reads_little_and_listens_to_nobody)
 {
-	with_net = true;
+	kind = SANDBOX_NET;
 	expect_exit(make_socket, 0);
 	expect_exit(open_resolver, 0);
 	expect_exit(start_thread, 0);
@@ -180,7 +222,31 @@ TEST(a_network_job_reads_little_and_listens_to_nobody)
 	expect_killed(executable_memory);
 	expect_killed(trace);
 	expect_killed(remove_path);
-	with_net = false;
+}
+
+TEST(an_emptying_job_removes_what_is_in_its_folder_and_reads_no_file)
+{
+	char path[512], above[512];
+
+	snprintf(path, sizeof(path), "%s/file", test_tmpdir());
+	snprintf(above, sizeof(above), "%s/../above", test_tmpdir());
+	CHECK_INT(close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	kind = SANDBOX_EMPTY;
+	expect_exit(list_folder, 0);
+	expect_exit(read_in_folder, EACCES);
+	expect_exit(leave_folder, EACCES);
+	CHECK_INT(close(open(above, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	expect_exit(remove_above, EACCES);
+	CHECK_INT(unlink(above), 0);
+	expect_killed(write_in_folder);
+	expect_killed(rename_in_folder);
+	expect_exit(open_path, EACCES);
+	expect_killed(remove_path);
+	expect_killed(make_socket);
+	expect_killed(run_program);
+	expect_killed(start_process);
+	expect_exit(empty_folder, 0);
+	CHECK(access(path, F_OK) < 0);
 }
 
 TEST(inherited_descriptors_are_gone)
