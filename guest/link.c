@@ -51,10 +51,10 @@ static int open_port(void)
 
 static int open_virtio(struct link *l, int watch_fd, unsigned timeout_ms, struct bg_err **err)
 {
-	const uint32_t until = uptime_ms() + timeout_ms;
+	const uint64_t until = uptime_ms() + timeout_ms;
 
 	for (;;) {
-		uint32_t now = uptime_ms();
+		uint64_t now = uptime_ms();
 
 		l->fd = open_port();
 		if (l->fd >= 0)

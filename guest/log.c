@@ -28,23 +28,23 @@ void log_drain(void)
 	(void)tcdrain(console);
 }
 
-uint32_t uptime_ms(void)
+uint64_t uptime_ms(void)
 {
 	struct timespec ts;
 
 	(void)clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint32_t)(ts.tv_sec * 1000 + ts.tv_nsec / 1000000);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 void log_line(const char *fmt, ...)
 {
-	uint32_t now = uptime_ms();
+	unsigned long long now = uptime_ms();
 	char line[512];
 	size_t len;
 	va_list ap;
 
 	len = (size_t)snprintf(
-		line, sizeof(line), "banger-init: [%u.%03u] ", now / 1000, now % 1000);
+		line, sizeof(line), "banger-init: [%llu.%03llu] ", now / 1000, now % 1000);
 	va_start(ap, fmt);
 	(void)vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
 	va_end(ap);

@@ -14,7 +14,7 @@ void log_open(void);
 /* Waits until the console has sent what was written: before the machine goes away. */
 void log_drain(void);
 void log_line(const char *fmt, ...) _printf_(1, 2);
-/* Milliseconds since the kernel started. */
-uint32_t uptime_ms(void);
+/* Milliseconds since the kernel started; 64 bits, because 32 are over after 49 days, and VMs are persistent. */
+uint64_t uptime_ms(void);
 
 #endif

@@ -101,12 +101,12 @@ void mounts_wait_event(int watch_fd, unsigned timeout_ms)
 
 int mounts_wait_device(int watch_fd, const char *name, unsigned timeout_ms, struct bg_err **err)
 {
-	const uint32_t until = uptime_ms() + timeout_ms;
+	const uint64_t until = uptime_ms() + timeout_ms;
 	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/dev/%s", name);
 	for (;;) {
-		uint32_t now = uptime_ms();
+		uint64_t now = uptime_ms();
 
 		if (access(path, F_OK) == 0)
 			return 0;

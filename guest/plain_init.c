@@ -94,7 +94,7 @@ static void end_setup(struct plain_init *p)
 const char *plain_init_run(struct plain_init *p)
 {
 	pid_t setup = -1, server = -1;
-	uint32_t started = 0;
+	uint64_t started = 0;
 	sigset_t all, before;
 
 	(void)sigfillset(&all);

@@ -41,7 +41,7 @@ struct session {
 	uint32_t credit;		/* owed to the host */
 	uint8_t *in;
 	size_t in_at, in_len;
-	uint32_t deadline, kill_at, close_at; /* uptime in ms; 0: none */
+	uint64_t deadline, kill_at, close_at; /* uptime in ms; 0: none */
 };
 
 static struct {
@@ -129,7 +129,7 @@ static int start(struct session *x, const struct bg_agent_frame *f)
 	*x = (struct session){.id = f->stream, .leader = spawned.pid};
 	memcpy(x->fd, spawned.fd, sizeof(x->fd));
 	x->tty = (exec.flags & BG_AGENT_X_TTY) != 0;
-	x->deadline = exec.timeout_ms ? BG_MAX(uptime_ms() + exec.timeout_ms, 1u) : 0;
+	x->deadline = exec.timeout_ms ? BG_MAX(uptime_ms() + exec.timeout_ms, UINT64_C(1)) : 0;
 	watch(x);
 	return 0;
 }
@@ -392,7 +392,7 @@ static bool move_output(struct session *x, unsigned sub)
 	return false;
 }
 
-static void check_times(struct session *x, uint32_t now)
+static void check_times(struct session *x, uint64_t now)
 {
 	if (x->deadline && now >= x->deadline) {
 		x->deadline = 0;
@@ -425,7 +425,7 @@ static bool pump_one(struct session *x)
 
 bool sessions_pump(void)
 {
-	uint32_t now = uptime_ms();
+	uint64_t now = uptime_ms();
 	bool moved = false;
 
 	s.turn = (s.turn + 1) % SESSIONS_MAX;
@@ -441,7 +441,7 @@ bool sessions_pump(void)
 	return moved;
 }
 
-static void sooner(int *ms, uint32_t at, uint32_t now)
+static void sooner(int *ms, uint64_t at, uint64_t now)
 {
 	int left = at > now ? (int)(at - now) : 0;
 
@@ -451,7 +451,7 @@ static void sooner(int *ms, uint32_t at, uint32_t now)
 
 int sessions_timeout(void)
 {
-	uint32_t now = uptime_ms();
+	uint64_t now = uptime_ms();
 	int ms = -1;
 
 	for (size_t i = 0; i < SESSIONS_MAX; i++) {

@@ -124,7 +124,7 @@ static bool others_left(void)
 static void wait_for_others(unsigned ms)
 {
 	const struct timespec slice = {.tv_nsec = 50 * 1000 * 1000};
-	const uint32_t until = uptime_ms() + ms;
+	const uint64_t until = uptime_ms() + ms;
 	sigset_t chld;
 
 	(void)sigemptyset(&chld);

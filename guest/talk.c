@@ -85,7 +85,7 @@ void talk_end_data(struct talk *t, uint32_t stream, unsigned sub, size_t n)
 static void queue_status(struct talk *t)
 {
 	const struct bg_agent_status s = {
-		.flags = htole32(t->flags), .uptime_ms = htole32(uptime_ms())};
+		.flags = htole32(t->flags), .uptime_ms = htole32((uint32_t)uptime_ms())};
 
 	queue(t, BG_AGENT_STATUS, 0, &s, sizeof(s));
 }

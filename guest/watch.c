@@ -82,7 +82,7 @@ bool watch_check(struct watch *w)
 
 int watch_timeout(const struct watch *w)
 {
-	uint32_t now = uptime_ms();
+	uint64_t now = uptime_ms();
 
 	if (w->found)
 		return -1;

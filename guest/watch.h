@@ -12,7 +12,7 @@
 struct watch {
 	int fd;		      /* inotify, -1 when there is none */
 	bool found;
-	uint32_t eager_until; /* uptime, ms */
+	uint64_t eager_until; /* uptime, ms */
 };
 
 /* Path of the image's ssh server, NULL when it has none. */

@@ -17,10 +17,11 @@ struct catalog_lookup {
 	struct engine *engine;
 	const char *kind;
 	char *name;
-	char *urls, *next; /* of config.toml; what strtok_r has left of it */
+	char *urls, *next; /* of config.toml; what strsep has left of it */
 	const char *url;   /* under way */
 	int fd;
 	struct job *job;
+	struct loop_source *begin; /* the first one, from the loop: done is not called by catalog_look */
 	struct bg_err *failed; /* of the first catalog that could not be read */
 	catalog_fn done;
 	void *userdata;
@@ -32,6 +33,7 @@ void catalog_lookup_free(struct catalog_lookup *lookup)
 {
 	if (!lookup)
 		return;
+	loop_source_free(lookup->begin);
 	job_free(lookup->job);
 	bg_close(lookup->fd);
 	bg_err_free(lookup->failed);
@@ -57,22 +59,40 @@ static void pass_over(struct catalog_lookup *lookup, struct bg_err *err)
 	bg_err_free(err);
 }
 
+static bool is_file(const char *url)
+{
+	return strncmp(url, "file://", 7) == 0;
+}
+
 static void skip(struct catalog_lookup *lookup, struct bg_err *err)
 {
 	pass_over(lookup, err);
 	try_next(lookup);
 }
 
+/* What a catalog from the network names is on the network too: the engine opens files as the user. */
+static int check_entry(
+	const struct catalog_lookup *lookup, const json_t *entry, struct bg_err **err)
+{
+	const char *url = NULL;
+	int r = bg_json_need_str(entry, "url", BG_ERR_WORKER, &url, err);
+
+	if (r >= 0 && is_file(url) && !is_file(lookup->url))
+		r = bg_err_set(err, BG_ERR_CATALOG_INVALID, EPERM,
+			"a catalog from the network names a file of this machine: %.200s", url);
+	return r;
+}
+
 static void on_read(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct catalog_lookup *lookup = userdata;
-	const json_t *entry = result ? json_object_get(result, "entry") : NULL;
+	const json_t *entry = json_object_get(result, "entry");
+	struct bg_err *failed = bg_err_copy(err); /* err goes with its job */
 
-	if (entry) {
+	if (entry && check_entry(lookup, entry, &failed) >= 0)
 		lookup->done(entry, NULL, lookup->userdata); /* may free the lookup */
-		return;
-	}
-	skip(lookup, bg_err_copy(err)); /* err goes with its job */
+	else
+		skip(lookup, failed);
 }
 
 static int read_it(struct catalog_lookup *lookup, struct bg_err **err)
@@ -99,7 +119,7 @@ static void on_fetched(const json_t *result, struct bg_err *err, void *userdata)
 
 static int fetch_it(struct catalog_lookup *lookup, struct bg_err **err)
 {
-	if (strncmp(lookup->url, "file://", 7) == 0) {
+	if (is_file(lookup->url)) {
 		int r = asset_open_source(
 			lookup->url + 7, BG_ERR_CATALOG_INVALID, &lookup->fd, err);
 
@@ -127,14 +147,24 @@ static void not_found(struct catalog_lookup *lookup)
 
 static void try_next(struct catalog_lookup *lookup)
 {
-	while ((lookup->url = strtok_r(NULL, " ", &lookup->next))) {
+	while ((lookup->url = strsep(&lookup->next, " "))) {
 		struct bg_err *err = NULL;
 
+		if (!*lookup->url)
+			continue;
 		if (fetch_it(lookup, &err) >= 0)
 			return;
 		pass_over(lookup, err);
 	}
 	not_found(lookup);
+}
+
+static void on_begin(void *userdata)
+{
+	struct catalog_lookup *lookup = userdata;
+
+	loop_source_free(TAKE_PTR(lookup->begin));
+	try_next(lookup);
 }
 
 int catalog_look(struct engine *engine, const char *kind, const char *name, catalog_fn done,
@@ -154,17 +184,17 @@ int catalog_look(struct engine *engine, const char *kind, const char *name, cata
 	lookup->urls = strdup(engine->config->catalogs ? engine->config->catalogs : "");
 	if (!lookup->name || !lookup->urls)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	lookup->url = strtok_r(lookup->urls, " ", &lookup->next);
-	if (!lookup->url) {
+	lookup->next = lookup->urls;
+	if (!lookup->urls[strspn(lookup->urls, " ")]) {
 		r = bg_err_set(err, BG_ERR_CATALOG_NOT_FOUND, ENOENT,
 			"there is no catalog to look for \"%s\" in", name);
 		bg_err_hint(err, "name one in %s: catalogs = \"https://…/catalog.json\"",
 			engine->paths->config_file);
 		return r;
 	}
-	r = fetch_it(lookup, err);
+	r = loop_defer(engine->loop, "catalogs", on_begin, lookup, &lookup->begin);
 	if (r < 0)
-		return r;
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "look into the catalogs");
 	*ret = TAKE_PTR(lookup);
 	return 0;
 }

@@ -305,6 +305,11 @@ int relay_open(struct loop *loop, uint16_t port, const struct sockaddr_in *targe
 	return 0;
 }
 
+void relay_lead_to(struct relay *relay, const struct sockaddr_in *target)
+{
+	relay->target = *target;
+}
+
 unsigned relay_connections(const struct relay *relay)
 {
 	return relay->count;

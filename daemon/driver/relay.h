@@ -21,6 +21,8 @@ struct relay;
  */
 int relay_open(struct loop *loop, uint16_t port, const struct sockaddr_in *target, struct relay **ret,
 	struct bg_err **err);
+/* From now on; connections that are there stay where they lead. */
+void relay_lead_to(struct relay *relay, const struct sockaddr_in *target);
 /* Ends its connections too. Takes NULL. */
 void relay_free(struct relay *relay);
 BG_DEFINE_UNREF(relay, struct relay *, relay_free)

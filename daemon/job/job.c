@@ -19,6 +19,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "daemon/job/job_result.h"
 #include "daemon/loop/spawn.h"
 
 enum {
@@ -203,14 +204,26 @@ static void on_violation(struct job *job, const char *what)
 	end_soon(job, true);
 }
 
+static void bad_result(struct job *job, const char *field)
+{
+	char what[96];
+
+	snprintf(what, sizeof(what), "its answer is malformed: \"%s\"", field);
+	on_violation(job, what);
+}
+
 static void take_answer(struct job *job, const json_t *result, const json_t *error)
 {
+	const char *field;
+
 	if (job->result || job->err) {
 		on_violation(job, "answered twice");
 		return;
 	}
 	if (error)
 		(void)bg_err_from_json(error, &job->err);
+	else if (job_result_check(job->kind, result, &field) < 0)
+		bad_result(job, field);
 	else
 		job->result = json_incref((json_t *)(uintptr_t)result);
 	end_soon(job, false);

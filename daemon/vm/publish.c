@@ -179,62 +179,53 @@ static void publish_free(struct publish *publish)
 	free(publish);
 }
 
-/* A relay that goes on as it is moves over from old. */
-static struct relay *take_relay(struct publish *old, const struct pair *p)
+static struct entry *entry_of(struct publish *publish, uint16_t host)
 {
-	for (size_t i = 0; old && i < old->count; i++)
-		if (old->entries[i].host == p->host && old->entries[i].guest == p->guest)
-			return TAKE_PTR(old->entries[i].relay);
+	for (size_t i = 0; publish && i < publish->count; i++)
+		if (publish->entries[i].host == host)
+			return &publish->entries[i];
 	return NULL;
 }
 
-static bool goes_on(const struct publish *old, const struct pair *p)
+/* Those host ports that are not listened on yet; the others wait for move_old, which cannot fail. */
+static int open_new(struct vm *vm, const struct pairs *pairs, struct sockaddr_in *target,
+	struct publish *new, struct bg_err **err)
 {
-	for (size_t i = 0; old && i < old->count; i++)
-		if (old->entries[i].host == p->host && old->entries[i].guest == p->guest)
-			return true;
-	return false;
-}
-
-/* Same host port, another guest port: the listener must go before the new one comes. */
-static void drop_replaced(struct publish *old, const struct pair *p)
-{
-	for (size_t i = 0; old && i < old->count; i++)
-		if (old->entries[i].host == p->host && old->entries[i].guest != p->guest) {
-			relay_free(old->entries[i].relay);
-			old->entries[i] = old->entries[--old->count];
-			return;
-		}
-}
-
-static int open_new(
-	struct vm *vm, const struct pairs *pairs, struct publish *new, struct bg_err **err)
-{
-	struct sockaddr_in target = {.sin_family = AF_INET};
-
-	if (!vm->row->address || inet_pton(AF_INET, vm->row->address, &target.sin_addr) != 1)
-		return bg_err_set(err, BG_ERR_INTERNAL, EADDRNOTAVAIL, "VM \"%s\" has no address",
-			vm->row->name);
 	for (size_t i = 0; i < pairs->count; i++) {
 		const struct pair *p = &pairs->pair[i];
-		struct entry *e = &new->entries[new->count];
+		struct entry *e = &new->entries[new->count++];
 		int r;
 
 		*e = (struct entry){.host = p->host, .guest = p->guest};
-		if (!goes_on(vm->publish, p)) {
-			drop_replaced(vm->publish, p);
-			target.sin_port = htons(p->guest);
-			r = relay_open(vm->engine->loop, p->host, &target, &e->relay, err);
-			if (r < 0)
-				return r;
-		}
-		new->count++;
+		if (entry_of(vm->publish, p->host))
+			continue;
+		target->sin_port = htons(p->guest);
+		r = relay_open(vm->engine->loop, p->host, target, &e->relay, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
 
+/* Listeners go over as they are; what has another guest port leads there from now on. */
+static void move_old(struct publish *old, struct publish *new, struct sockaddr_in *target)
+{
+	for (size_t i = 0; i < new->count; i++) {
+		struct entry *to = &new->entries[i], *from = entry_of(old, to->host);
+
+		if (!from)
+			continue;
+		to->relay = TAKE_PTR(from->relay);
+		if (from->guest == to->guest)
+			continue;
+		target->sin_port = htons(to->guest);
+		relay_lead_to(to->relay, target);
+	}
+}
+
 int publish_open(struct vm *vm, const char *text, struct bg_err **err)
 {
+	struct sockaddr_in target = {.sin_family = AF_INET};
 	struct publish *new = NULL;
 	struct pairs pairs;
 	int r;
@@ -244,17 +235,18 @@ int publish_open(struct vm *vm, const char *text, struct bg_err **err)
 		publish_close(vm);
 		return 0;
 	}
+	if (!vm->row->address || inet_pton(AF_INET, vm->row->address, &target.sin_addr) != 1)
+		return bg_err_set(err, BG_ERR_INTERNAL, EADDRNOTAVAIL, "VM \"%s\" has no address",
+			vm->row->name);
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	r = open_new(vm, &pairs, new, err);
+	r = open_new(vm, &pairs, &target, new, err);
 	if (r < 0) {
 		publish_free(new);
 		return r;
 	}
-	for (size_t i = 0; i < pairs.count; i++)
-		if (!new->entries[i].relay)
-			new->entries[i].relay = take_relay(vm->publish, &pairs.pair[i]);
+	move_old(vm->publish, new, &target);
 	publish_free(vm->publish);
 	vm->publish = new;
 	return 0;

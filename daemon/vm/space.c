@@ -121,6 +121,8 @@ static void pause_vm(struct vm *vm, int64_t room)
 		&err, "free some room in %s: it goes on by itself", vm->engine->paths->state_dir);
 	log_err(LOG_WARN, "space", vm->row->name, err);
 	vm->paused = true;
+	if (vm->op)
+		op_set_text(vm->op, "paused until there is room on the disk");
 	vm_set_error(vm, err);
 	vm_save(vm);
 }
@@ -131,6 +133,8 @@ static void resume_vm(struct vm *vm)
 		return;
 	log_msg(LOG_INFO, "space", "there is room again: goes on", "vm", vm->row->name, NULL);
 	vm->paused = false;
+	if (vm->op)
+		op_set_text(vm->op, "waiting for the guest");
 	vm_set_error(vm, NULL);
 	vm_save(vm);
 }
@@ -138,12 +142,13 @@ static void resume_vm(struct vm *vm)
 static void look_at(struct vm *vm, int64_t room, int64_t reserve)
 {
 	bool much = vm->writes > (uint64_t)reserve / MUCH_PART;
+	bool going = vm->row->state == VM_DELETING; /* and its disks with it */
 
 	if (vm->space_call)
 		return; /* the last command is under way */
 	if (vm->paused && room > reserve + reserve / 2)
 		resume_vm(vm);
-	else if (!vm->paused && vm->row->state == VM_RUNNING &&
+	else if (!vm->paused && !going &&
 		 (room < reserve / 2 || (room < reserve && much)))
 		pause_vm(vm, room);
 }

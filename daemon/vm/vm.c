@@ -265,6 +265,15 @@ bool vm_wants_again(const struct vm *vm, int status)
 	return console_end_of_vm(vm) == CONSOLE_RESET;
 }
 
+bool vm_ended_badly(const struct vm *vm, int status)
+{
+	if (vm->halted)
+		return false;
+	if (status == -1)
+		return console_end_of_vm(vm) == CONSOLE_GOES_ON;
+	return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
 int vm_boot_again(struct vm *vm, struct bg_err **err)
 {
 	struct op *op;
@@ -282,7 +291,7 @@ static void went_down_by_itself(struct vm *vm, int status)
 		return;
 	if (err)
 		log_err(LOG_ERROR, "vm", vm->row->name, err);
-	if (!vm->halted && status != -1 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
+	if (vm_ended_badly(vm, status)) {
 		bg_err_free(TAKE_PTR(err));
 		vm_exit_error(vm, status, &err);
 		log_err(LOG_WARN, "vm", vm->row->name, err);
@@ -353,7 +362,7 @@ void vm_hold(struct vm *vm, struct vmm *vmm)
 	vm->halted = false;
 	vm->vmm = vmm;
 	/* Adopted: an earlier daemon paused it, and recorded why. */
-	vm->paused = vm_on_overlay(vm) && vm->error && vm->error->code == BG_ERR_NO_SPACE;
+	vm->paused = vm->error && vm->error->code == BG_ERR_NO_SPACE;
 	if (!socket ||
 		guest_open(vm->engine->loop, &target, on_guest_status, vm, &vm->guest, &err) < 0)
 		log_err(LOG_ERROR, "vm", vm->row->name, err);

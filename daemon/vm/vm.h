@@ -132,6 +132,8 @@ void vm_hold(struct vm *vm, struct vmm *vmm);
 void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata);
 /* After its process ended by itself, with that wait status: did the guest reboot, where that ends the VMM? */
 bool vm_wants_again(const struct vm *vm, int status);
+/* Was that nobody's wish? Without a status (-1: not our child) its console tells whether the guest went down. */
+bool vm_ended_badly(const struct vm *vm, int status);
 /* Starts it again, as an operation of its own. */
 int vm_boot_again(struct vm *vm, struct bg_err **err);
 /* The words for a wait status: "was killed by signal 9 (Killed)". *ret is filled. */

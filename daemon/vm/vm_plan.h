@@ -81,7 +81,7 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 		{"network", "attaching the disk", false, vm_step_disk, vm_step_cancel, NULL},      \
 		{"network", "turning NAT on", false, vm_step_nat, vm_step_cancel, NULL},           \
 		{"network", "publishing its ports", false, vm_step_publish, NULL, NULL},           \
-		{"turn", "waiting for its turn to boot", false, vm_step_turn, vm_step_cancel,      \
+		{"turn", "waiting for its turn to boot", false, vm_step_turn, vm_step_cancel_turn,      \
 			vm_step_end_turn, .rare = true},                                           \
 		{"vmm", "starting the VMM", false, vm_step_initrd, NULL, NULL},                    \
 		{"vmm", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},              \
@@ -119,6 +119,7 @@ int vm_step_publish(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_nat(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_detach(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_turn(struct op *op, void *ctx, struct bg_err **err);
+void vm_step_cancel_turn(struct op *op, void *ctx);
 int vm_step_end_turn(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err);

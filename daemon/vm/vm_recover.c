@@ -4,6 +4,7 @@
  * the table by what the host really has. Rows say what was meant, /proc says what is.
  */
 #include <fcntl.h>
+#include <time.h>
 
 #include "common/fd.h"
 #include "common/log.h"
@@ -62,6 +63,27 @@ static void interrupted_start(struct vm *vm)
 	vm_set_error(vm, err);
 }
 
+/* Seconds since the epoch. */
+static int64_t host_started_at(void)
+{
+	struct timespec up = {0};
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &up);
+	return time(NULL) - up.tv_sec;
+}
+
+/* No daemon saw it end. With the host is no fault of its own; nor is a guest that powered off. */
+static void ended_meanwhile(struct vm *vm)
+{
+	_err_ struct bg_err *err = NULL;
+
+	if (vm->row->started_at < host_started_at() || !vm_ended_badly(vm, -1))
+		return;
+	vm_exit_error(vm, -1, &err);
+	log_err(LOG_WARN, "vm", vm->row->name, err);
+	vm_set_error(vm, err);
+}
+
 /* Their listeners ended with the last daemon; the VM runs on without one that is taken by now. */
 static void reopen_ports(struct vm *vm)
 {
@@ -79,6 +101,8 @@ static void recover_live(struct vm *vm)
 	log_msg(LOG_INFO, "vm", r < 0 ? "is stopped" : "adopted", "vm", vm->row->name, NULL);
 	if (r < 0) {
 		again = vm->row->state == VM_RUNNING && vm_wants_again(vm, -1);
+		if (vm->row->state == VM_RUNNING && !again)
+			ended_meanwhile(vm);
 		went_away(vm);
 		if (was_starting)
 			interrupted_start(vm);

@@ -304,6 +304,15 @@ int vm_step_turn(struct op *op, void *ctx, struct bg_err **err)
 	return waits ? OP_WAIT : 0;
 }
 
+/* At once, not by the undo, which comes later: let in meanwhile, it would end a step that no longer waits. */
+void vm_step_cancel_turn(struct op *op, void *ctx)
+{
+	struct vm_task *task = ctx;
+
+	boot_turn_free(TAKE_PTR(task->turn));
+	vm_step_cancel(op, ctx);
+}
+
 /* Its undo, and the end of a boot whose guest goes on to bring in packages. */
 int vm_step_end_turn(struct op *op, void *ctx, struct bg_err **err)
 {
@@ -513,12 +522,24 @@ static const char *late_why(uint32_t wanted)
 					: "its agent did not answer";
 }
 
+static void on_boot_late(void *userdata);
+
+static int extend_boot(struct vm_task *task)
+{
+	loop_source_free(TAKE_PTR(task->timer));
+	return loop_add_timer(task->engine->loop, "vm-boot",
+		task->engine->config->boot_timeout_s * UINT64_C(1000000), on_boot_late, task,
+		&task->timer);
+}
+
 static void on_boot_late(void *userdata)
 {
 	struct vm_task *task = userdata;
 	const struct vm *vm = task->vm;
 	struct bg_err *err = NULL;
 
+	if (vm->paused && extend_boot(task) >= 0)
+		return; /* for want of space: a guest that stands still is not late */
 	bg_err_set(&err, BG_ERR_VM_NOT_READY, ETIMEDOUT, "VM \"%s\" runs, but %s within %u s",
 		vm->row->name, late_why(task->wanted_flags),
 		task->wanted_flags & BG_AGENT_F_SETUP_END ? BG_SETUP_TIMEOUT_S

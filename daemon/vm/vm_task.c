@@ -65,6 +65,8 @@ void vm_task_release(struct vm_task *task, const struct bg_err *err)
 
 	vm_task_forget(task);
 	vm->op = NULL;
+	if (vm->paused)
+		return; /* why it stands still is more than how the operation ended */
 	vm_set_error(vm, err && err->code != BG_ERR_CANCELLED ? err : NULL);
 }
 

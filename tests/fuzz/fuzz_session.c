@@ -40,7 +40,7 @@ static struct bg_agent_reader asked, answered;
 static struct command commands[COMMANDS_MAX];
 static size_t n_commands;
 static int epoll = -1;
-static uint32_t clock_ms;
+static uint64_t clock_ms;
 static uint64_t granted, sent, requests, ends;
 
 static void must(bool ok, const char *what)
@@ -52,7 +52,7 @@ static void must(bool ok, const char *what)
 }
 
 /* In place of guest/log.c. */
-uint32_t uptime_ms(void)
+uint64_t uptime_ms(void)
 {
 	return clock_ms;
 }
