@@ -6,9 +6,10 @@
 
 #include "common/json.h"
 #include "common/name.h"
+#include "common/near.h"
 #include "common/size.h"
 
-enum { WORD_MAX_ = 64, PATH_WORDS_MAX = 3 };
+enum { WORD_MAX_ = BG_NEAR_WORD_MAX };
 
 /* How many words of argv spell path; 0 when they do not. */
 static int match_path(const char *path, int argc, char **argv)
@@ -44,49 +45,20 @@ const struct command *args_find(const struct command *const *rows, int argc, cha
 	return NULL;
 }
 
-unsigned args_distance(const char *a, const char *b)
-{
-	unsigned d[3][WORD_MAX_ + 1];
-	size_t la = strlen(a), lb = strlen(b);
-
-	if (la > WORD_MAX_ || lb > WORD_MAX_)
-		return WORD_MAX_;
-	for (size_t j = 0; j <= lb; j++)
-		d[0][j] = (unsigned)j;
-	for (size_t i = 1; i <= la; i++) {
-		unsigned *now = d[i % 3], *last = d[(i + 2) % 3], *before = d[(i + 1) % 3];
-
-		now[0] = (unsigned)i;
-		for (size_t j = 1; j <= lb; j++) {
-			now[j] = last[j - 1] + (a[i - 1] != b[j - 1]);
-			now[j] = BG_MIN(now[j], BG_MIN(last[j], now[j - 1]) + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				now[j] = BG_MIN(now[j], before[j - 2] + 1);
-		}
-	}
-	return d[la % 3][lb];
-}
-
-/* A guess is worth showing when less than about a third of it is wrong. */
-static bool near_enough(const char *word, unsigned distance)
-{
-	return distance <= BG_MAX(1U, (unsigned)strlen(word) / 3);
-}
-
 static const char *nearest_flag(const struct command *c, const char *word)
 {
 	const char *best = NULL;
 	unsigned best_d = WORD_MAX_;
 
 	for (const struct flag *f = c->flags; f->name; f++) {
-		unsigned d = args_distance(word, f->name);
+		unsigned d = bg_distance(word, f->name);
 
 		if (d < best_d) {
 			best_d = d;
 			best = f->name;
 		}
 	}
-	return best && near_enough(word, best_d) ? best : NULL;
+	return best && bg_near(word, best_d) ? best : NULL;
 }
 
 static int usage_error(const struct command *c, int r, struct bg_err **err)
@@ -275,8 +247,8 @@ static const char *nearest_command(const struct command *const *rows, int argc, 
 			if (c->hidden)
 				continue;
 			join_words(typed, sizeof(typed), argc, argv, strchr(c->path, ' ') ? 2 : 1);
-			d = args_distance(typed, c->path);
-			if (d < best_d && near_enough(typed, d)) {
+			d = bg_distance(typed, c->path);
+			if (d < best_d && bg_near(typed, d)) {
 				best_d = d;
 				best = c->path;
 			}
@@ -292,7 +264,7 @@ static const char *nearest_last_word(const struct command *const *rows, const ch
 		for (const struct command *c = *rows; c->path; c++) {
 			const char *last = strrchr(c->path, ' ');
 
-			if (last && !c->hidden && near_enough(word, args_distance(word, last + 1)))
+			if (last && !c->hidden && bg_near(word, bg_distance(word, last + 1)))
 				return c->path;
 		}
 	return NULL;

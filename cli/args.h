@@ -115,7 +115,4 @@ int args_number(const struct args *args, const char *flag, uint64_t min, uint64_
 /* Whether a word stands for names that match it ("web-*"), and is none itself. */
 bool args_is_pattern(const char *word);
 
-/* Edits (insert, delete, replace, swap) between two words. */
-unsigned args_distance(const char *a, const char *b);
-
 #endif

@@ -50,7 +50,7 @@ int exec_shell(struct cli *cli, const char *vm, const char *command, struct bg_e
 		.vm = vm,
 		.argv = command ? argv : none,
 		.env = env,
-		.tty = !command,
+		.tty = !command && isatty(STDIN_FILENO),
 		.signals = true,
 		.in = STDIN_FILENO,
 		.out = STDOUT_FILENO,
@@ -68,6 +68,7 @@ int exec_shell(struct cli *cli, const char *vm, const char *command, struct bg_e
 
 int vm_exec(struct cli *cli, const struct args *args, struct bg_err **err)
 {
+	static const char *const none[] = {NULL};
 	_free_ const char **env = NULL;
 	uint64_t timeout = 0;
 	int status = 0, r;
@@ -83,7 +84,9 @@ int vm_exec(struct cli *cli, const struct args *args, struct bg_err **err)
 		.err = STDERR_FILENO,
 	};
 
-	if (!args->rest || (!args->rest[0] && !session.tty)) {
+	if (!args->rest)
+		session.argv = none;
+	if (!session.argv[0] && !session.tty) {
 		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "there is no command to run");
 		bg_err_hint(err, "put it behind --: `banger vm exec %s -- uname -a`", session.vm);
 		return r;

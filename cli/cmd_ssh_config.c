@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "cli/client.h"
+#include "cli/ssh_options.h"
 #include "common/fd.h"
 #include "common/json.h"
 
@@ -166,15 +167,17 @@ static int make_text(struct cli *cli, char **ret, struct bg_err **err)
 	f = open_memstream(ret, &len);
 	if (!f)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	fputs("# Written by `banger ssh-config --install`.\n"
-	      "Host *.vm\n\tUser root\n\tIdentityFile ",
-		f);
+	fputs("# Written by `banger ssh-config --install`.\nHost *.vm\n", f);
+	for (const struct ssh_option *o = ssh_options; o->key; o++)
+		fprintf(f, "\t%s %s\n", o->key, o->value);
+	fputs("\tHostName %h\n\tUser root\n\tIdentityFile ", f);
 	put_word(f, render_text(ssh, "key"));
-	fputs("\n\tIdentitiesOnly yes\n\tUserKnownHostsFile ", f);
+	fputs("\n\tUserKnownHostsFile ", f);
 	put_word(f, render_text(ssh, "known_hosts"));
-	fputs("\n\tGlobalKnownHostsFile /dev/null\n\tStrictHostKeyChecking yes\n"
-	      "\tPasswordAuthentication no\n\tKbdInteractiveAuthentication no\n\tProxyCommand ",
-		f);
+	/* under a HostKeyAlias of Host * ssh would look for that name in the file */
+	fputs("\n\tKnownHostsCommand ", f);
+	put_word(f, self);
+	fputs(" ssh-known-hosts %n\n\tProxyCommand ", f);
 	put_shell_word(f, self);
 	fputs(" ssh-proxy %h %p\n\tProxyUseFdpass yes\n", f);
 	return fclose(f) == 0 ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
@@ -276,4 +279,33 @@ int ssh_config(struct cli *cli, const struct args *args, struct bg_err **err)
 	if (r < 0)
 		return r;
 	return in ? install(cli, &place, err) : uninstall(cli, &place, err);
+}
+
+/* "web,web.vm ssh-ed25519 AAAA...": the key of a line that names host, or NULL. */
+static const char *key_for(char *line, const char *host)
+{
+	char *names = strsep(&line, " "), *name;
+
+	while (line && (name = strsep(&names, ",")))
+		if (bg_streq(name, host))
+			return line;
+	return NULL;
+}
+
+int ssh_known_hosts(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_free_ char *path = path_in(cli->paths.ssh_dir, "known_hosts"), *text = NULL;
+	char *save = NULL;
+	int r = bg_read_file_at(AT_FDCWD, path, CONFIG_MAX, &text, NULL);
+
+	if (r < 0 && r != -ENOENT)
+		return bg_err_sys(err, BG_ERR_IO, -r, "read %s", path);
+	for (char *line = r < 0 ? NULL : strtok_r(text, "\n", &save); line;
+		line = strtok_r(NULL, "\n", &save)) {
+		const char *key = key_for(line, args->positional[0]);
+
+		if (key)
+			fprintf(cli->out.file, "* %s\n", key);
+	}
+	return BG_EXIT_OK;
 }

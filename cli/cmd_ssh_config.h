@@ -9,4 +9,7 @@ int ssh_config(struct cli *cli, const struct args *args, struct bg_err **err);
 /* HOST PORT: connects and hands the socket to ssh (ProxyUseFdpass). */
 int ssh_proxy(struct cli *cli, const struct args *args, struct bg_err **err);
 
+/* HOST: its key as ssh's KnownHostsCommand prints it, good for any name that ssh looks for. */
+int ssh_known_hosts(struct cli *cli, const struct args *args, struct bg_err **err);
+
 #endif

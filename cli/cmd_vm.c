@@ -286,7 +286,8 @@ static const struct flag create_flags[] = {
 	{"--label", "KEY=VALUE", ARG_TEXT, "a label to find it by; may be repeated"},
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
-	{"--with-init", NULL, ARG_NONE, "give an image without an init its distribution's (wants --nat)"},
+	{"--with-init", NULL, ARG_NONE,
+		"give an image without an init its distribution's (wants --nat)"},
 	{"--no-start", NULL, ARG_NONE, "make it and leave it stopped"},
 	FLAG_JSON,
 	FLAG_TIMING,
@@ -513,12 +514,16 @@ const struct command vm_commands[] = {
 		.min_args = 1,
 		.max_args = 1,
 		.takes_rest = true,
-		.flags = no_flags,
+		.flags = ssh_flags,
 		.usage = "NAME [-- CMD...]",
 		.summary = "open a shell in a VM, or run a command there",
-		.details = "The exit status is that of the command. One word after -- is given to "
-			   "the shell in the VM as it is; several arrive there as they were typed.",
+		.details =
+			"The exit status is that of the command. One word after -- is given to "
+			"the shell in the VM as it is; several arrive there as they were typed. "
+			"What ~/.ssh/config says under Host * about keys, proxies, forwarding and "
+			"terminals does not apply: ask for it with these flags.",
 		.example = "banger vm ssh web\nbanger vm ssh web -- uname -a\n"
+			   "banger vm ssh web -L 8080:localhost:80\n"
 			   "banger vm ssh web -- 'cd /srv && ls | wc -l'",
 		.run = vm_ssh},
 	{NULL},

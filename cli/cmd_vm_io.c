@@ -9,11 +9,12 @@
 #include "cli/client.h"
 #include "cli/cmd_exec.h"
 #include "cli/console.h"
+#include "cli/ssh_options.h"
 #include "cli/ssh_way.h"
 #include "common/fd.h"
 #include "common/json.h"
 
-enum { SSH_ARGS_MAX = 32, EXIT_NO_EXEC = 127 };
+enum { SSH_ARGS_MAX = 256, SSH_GIVEN_MAX = 32, EXIT_NO_EXEC = 127 };
 
 static int copy_out(struct cli *cli, const char *data, size_t len, struct console *console)
 {
@@ -197,7 +198,7 @@ int vm_check_reachable(const char *name, const json_t *vm, struct bg_err **err)
 struct ssh_call {
 	char *argv[SSH_ARGS_MAX];
 	size_t count;
-	char *owned[8]; /* what of argv is to be freed */
+	char *owned[64]; /* what of argv is to be freed */
 	size_t owned_count;
 };
 
@@ -235,36 +236,76 @@ static int ssh_port(const json_t *ssh)
 	return port > 0 && port <= UINT16_MAX ? (int)port : 22;
 }
 
+static void add_option(struct ssh_call *c, char *word)
+{
+	add(c, "-o");
+	add_owned(c, word);
+}
+
+const struct flag ssh_flags[] = {
+	{"-A", NULL, ARG_NONE, "let the VM use your ssh agent while you are connected"},
+	{"-L", "SPEC", ARG_TEXT, "forward a port of this machine to one in the VM, as ssh -L"},
+	{"-R", "SPEC", ARG_TEXT, "forward a port of the VM to one of this machine, as ssh -R"},
+	{"-D", "SPEC", ARG_TEXT, "a SOCKS proxy through the VM, as ssh -D"},
+	{"-N", NULL, ARG_NONE, "run nothing: only forward"},
+	{"-t", NULL, ARG_NONE, "give the command a terminal"},
+	{"-T", NULL, ARG_NONE, "no terminal"},
+	{"-X", NULL, ARG_NONE, "forward X11"},
+	{"-Y", NULL, ARG_NONE, "forward X11, trusting the VM"},
+	{"-q", NULL, ARG_NONE, "no warnings of ssh"},
+	{"-v", NULL, ARG_NONE, "ssh says what it does"},
+	{"-o", "OPTION", ARG_TEXT, "an option of ssh, as KEY=VALUE"},
+	FLAG_END,
+};
+
+/* The user's own come first: of two values ssh takes the first. */
+static int add_asked(struct ssh_call *c, const struct args *args, struct bg_err **err)
+{
+	bool forwards = false;
+
+	for (const struct flag *f = ssh_flags; f->name; f++)
+		if (!f->value && args_has(args, f->name))
+			add(c, f->name);
+	if (args->given_count > SSH_GIVEN_MAX)
+		return bg_err_set(err, BG_ERR_USAGE, E2BIG, "more than %d of -L, -R, -D and -o",
+			SSH_GIVEN_MAX);
+	for (size_t i = 0; i < args->given_count; i++) {
+		const char *flag = ssh_flags[args->given[i].flag].name;
+
+		forwards |= !bg_streq(flag, "-o");
+		add(c, flag);
+		add(c, args->given[i].value);
+	}
+	if (!forwards)
+		add_option(c, strdup("ClearAllForwardings=yes"));
+	return 0;
+}
+
+static void add_pinned(struct ssh_call *c, int port)
+{
+	for (const struct ssh_option *o = ssh_options; o->key; o++)
+		add_option(c, bg_streq(o->key, "Port") ? formatted("Port=%d", port)
+						       : formatted("%s=%s", o->key, o->value));
+}
+
 static void build_call(
 	struct ssh_call *c, const char *name, const json_t *vm, char **rest, bool by_agent)
 {
-	static const char *const options[] = {"StrictHostKeyChecking=yes", "IdentitiesOnly=yes",
-		"PasswordAuthentication=no", "KbdInteractiveAuthentication=no",
-		"GlobalKnownHostsFile=/dev/null"};
 	const json_t *ssh = json_object_get(vm, "ssh");
-	const char *user = render_text(ssh, "user");
+	const char *user = render_text(ssh, "user"), *address = render_text(vm, "address");
+	int port = ssh_port(ssh);
 
-	add(c, "ssh");
-	add(c, "-o");
-	add_owned(c, path_option("IdentityFile", render_text(ssh, "key")));
-	add(c, "-o");
-	add_owned(c, path_option("UserKnownHostsFile", render_text(ssh, "known_hosts")));
-	add(c, "-o");
-	add_owned(c, formatted("HostKeyAlias=%s", name));
-	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
-		add(c, "-o");
-		add(c, options[i]);
-	}
-	add(c, "-p");
-	add_owned(c, formatted("%d", ssh_port(ssh)));
-	if (by_agent) {
-		add(c, "-o");
-		add_owned(c, ssh_way_proxy(name, ssh_port(ssh)));
-	}
+	add_option(c, path_option("IdentityFile", render_text(ssh, "key")));
+	add_option(c, path_option("UserKnownHostsFile", render_text(ssh, "known_hosts")));
+	add_option(c, strdup("KnownHostsCommand=none"));
+	add_option(c, formatted("HostKeyAlias=%s", name));
+	add_option(c, formatted("HostName=%s", address));
+	add_option(c, by_agent ? ssh_way_proxy(name, port) : strdup("ProxyCommand=none"));
+	add_option(c, strdup("ProxyUseFdpass=no"));
 	add(c, "-l");
 	add_owned(c, strdup(*user ? user : "root"));
 	add(c, "--");
-	add_owned(c, strdup(render_text(vm, "address")));
+	add_owned(c, strdup(address));
 	if (rest && rest[0])
 		add_owned(c, remote_command(rest));
 }
@@ -389,11 +430,14 @@ int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
 	way = find_way(cli, name, vm);
 	if (way == SSH_WAY_SHELL)
 		return agent_shell(cli, name, args->rest, err);
+	add(&call, "ssh");
+	r = add_asked(&call, args, err);
+	add_pinned(&call, ssh_port(json_object_get(vm, "ssh")));
 	build_call(&call, name, vm, args->rest, way == SSH_WAY_AGENT);
-	if (!interactive) {
+	if (r >= 0 && !interactive) {
 		execvp(call.argv[0], call.argv);
 		r = no_ssh(errno, err);
-	} else {
+	} else if (r >= 0) {
 		r = run_call(&call, err);
 		if (r >= 0)
 			remind(cli, name);

@@ -10,6 +10,7 @@ int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err);
 const char *vm_lacks_ssh(const json_t *vm);
 /* Why ssh cannot reach the VM of this record: VM_STATE, VM_NOT_READY, VM_NO_SSH. */
 int vm_check_reachable(const char *name, const json_t *vm, struct bg_err **err);
+extern const struct flag ssh_flags[];
 int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err);
 
 #endif

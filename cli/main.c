@@ -4,6 +4,7 @@
  * one error, returns its exit status. Holds no state between runs.
  */
 #include "cli/help.h"
+#include "common/fd.h"
 
 enum { PARALLEL_MAX = 100 };
 
@@ -97,6 +98,8 @@ int main(int argc, char **argv)
 	struct bg_err *err = NULL;
 	int r;
 
+	if (bg_std_fds() < 0)
+		return BG_EXIT_HOST;
 	term_init(&cli.out, stdout);
 	term_init(&cli.err, stderr);
 	r = run(&cli, argc - 1, argv + 1, &err);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,6 +28,9 @@ enum {
 	PIECE = 32 * 1024,
 	PIPE_PIECE = 4096, /* PIPE_BUF: what poll() promises of a pipe */
 	LATE_MS = 10000,   /* how long after its timeout a guest may stay silent */
+	LEAVE_MS = 5000,   /* the same after a signal was sent to it */
+	JSON_WORDS_MAX =
+		32 * 1024, /* bytes of command and environment that go in the request itself */
 };
 
 /* One output: what came and is not written yet. */
@@ -49,6 +53,7 @@ struct run {
 	bool done, interrupted;
 	int error, status;
 	uint64_t deadline_ms;
+	uint64_t leave_ms;	/* by then the guest has to confirm a signal; 0: none is open */
 	struct bg_buf *collect; /* NULL: output goes to its descriptor */
 	size_t collect_max;
 	struct bg_agent_reader reader; /* last: large */
@@ -71,34 +76,37 @@ static json_t *string_list(const char *const *list)
 	return array;
 }
 
-static size_t length(const char *const *list)
+/* Adds up the bytes; false: JSON cannot carry them, it is UTF-8 only. */
+static bool measure(const char *const *list, size_t *bytes)
 {
-	size_t n = 0;
+	for (; list && *list; list++) {
+		_json_ json_t *text = json_string(*list);
 
-	while (list && list[n])
-		n++;
-	return n;
+		if (!text)
+			return false;
+		*bytes += strlen(*list) + 1;
+	}
+	return true;
 }
 
-/* JSON carries UTF-8 only: other bytes must not arrive as something else. */
-static int put_list(json_t *body, const char *key, const char *const *list, struct bg_err **err)
+/* Long ones, and bytes of any kind, go in frames of their own behind the request. */
+static bool sends_words(const struct session *s)
 {
-	json_t *array = string_list(list);
+	size_t bytes = 0;
 
-	json_object_set_new(body, key, array);
-	if (json_array_size(array) == length(list))
-		return 0;
-	return bg_err_set(err, BG_ERR_USAGE, EILSEQ,
-		"the command or its environment is not UTF-8: put such bytes into its input");
+	return !measure(s->argv, &bytes) || !measure(s->env, &bytes) || bytes > JSON_WORDS_MAX;
 }
 
-static int make_body(const struct session *s, json_t *body, struct bg_err **err)
+static void make_body(const struct session *s, bool words, json_t *body)
 {
 	struct winsize size = {.ws_row = 24, .ws_col = 80};
-	int r = put_list(body, "argv", s->argv, err);
 
-	if (r >= 0)
-		r = put_list(body, "env", s->env, err);
+	if (words) {
+		json_object_set_new(body, "words", json_true());
+	} else {
+		json_object_set_new(body, "argv", string_list(s->argv));
+		json_object_set_new(body, "env", string_list(s->env));
+	}
 	if (s->kind)
 		json_object_set_new(body, "kind", json_string(s->kind));
 	if (s->user)
@@ -114,7 +122,6 @@ static int make_body(const struct session *s, json_t *body, struct bg_err **err)
 		json_object_set_new(body, "rows", json_integer(size.ws_row));
 		json_object_set_new(body, "cols", json_integer(size.ws_col));
 	}
-	return r;
 }
 
 static int lost(const struct run *run, struct bg_err **err)
@@ -126,9 +133,38 @@ static int lost(const struct run *run, struct bg_err **err)
 	return r;
 }
 
+/* The daemon takes what we send while the guest does. Once we are told to end, not for ever. */
+static bool wait_writable(const struct run *run)
+{
+	struct pollfd p[] = {{run->conn, POLLOUT, 0}, {run->signals, POLLIN, 0}};
+	int n;
+
+	do
+		n = poll(p, 2, -1);
+	while (n < 0 && errno == EINTR);
+	if (n > 0 && !p[0].revents)
+		n = poll(p, 1, LEAVE_MS);
+	return n > 0 && p[0].revents;
+}
+
+static bool send_all(const struct run *run, const uint8_t *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(run->conn, p, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN && wait_writable(run))
+			continue;
+		if (n < 0 && errno != EINTR)
+			return false;
+		p += BG_MAX(n, (ssize_t)0);
+		len -= (size_t)BG_MAX(n, (ssize_t)0);
+	}
+	return true;
+}
+
 /*
- * Blocks until the daemon took it: it does so while the guest takes its input. A daemon that has
- * closed may have said the end before: what it sent is read first.
+ * Blocks until the daemon took it. A daemon that has closed may have said the end before: what it
+ * sent is read first.
  */
 static void send_frame(
 	struct run *run, enum bg_agent_type type, unsigned sub, const void *p, size_t len)
@@ -140,7 +176,7 @@ static void send_frame(
 	memcpy(buf, &head, sizeof(head));
 	if (len > 0)
 		memcpy(buf + sizeof(head), p, len);
-	if (!run->mute && bg_write_all(run->conn, buf, sizeof(head) + len) < 0)
+	if (!run->mute && !send_all(run, buf, sizeof(head) + len))
 		run->mute = true;
 }
 
@@ -148,6 +184,17 @@ static void send_number(struct run *run, enum bg_agent_type type, unsigned sub, 
 {
 	value = htole32(value);
 	send_frame(run, type, sub, &value, sizeof(value));
+}
+
+static void send_list(struct run *run, enum bg_agent_words list, const char *const *words)
+{
+	for (; words && *words; words++) {
+		size_t len = strlen(*words) + 1;
+
+		for (size_t at = 0; at < len; at += PIECE)
+			send_frame(run, BG_AGENT_WORDS, list, *words + at,
+				BG_MIN(len - at, (size_t)PIECE));
+	}
 }
 
 static void take_input(struct run *run)
@@ -255,6 +302,8 @@ static int on_frame(struct run *run, const struct bg_agent_frame *f, struct bg_e
 		run->window = (uint32_t)BG_MIN(
 			(uint64_t)run->window + le32toh(more), (uint64_t)BG_AGENT_WINDOW);
 	}
+	if (f->type == BG_AGENT_SIGNAL)
+		run->leave_ms = 0;
 	if (f->type == BG_AGENT_DONE) {
 		memcpy(&done, f->payload, sizeof(done));
 		run->error = (int)le32toh((uint32_t)done.error);
@@ -304,6 +353,15 @@ static void send_size(struct run *run)
 	send_frame(run, BG_AGENT_RESIZE, 0, &resize, sizeof(resize));
 }
 
+static int leave(const struct run *run, struct bg_err **err)
+{
+	int r = bg_err_set(
+		err, BG_ERR_CANCELLED, EINTR, "interrupted: %s does not answer", run->session->vm);
+
+	bg_err_hint(err, "see what it does: `banger vm show %s`", run->session->vm);
+	return r;
+}
+
 static int take_signal(struct run *run, struct bg_err **err)
 {
 	struct signalfd_siginfo si;
@@ -321,8 +379,12 @@ static int take_signal(struct run *run, struct bg_err **err)
 		return r;
 	}
 	run->interrupted |= si.ssi_signo == SIGINT;
+	if (run->done) /* nobody takes its output */
+		return bg_err_set(err, BG_ERR_CANCELLED, EINTR, "interrupted");
 	send_number(run, BG_AGENT_SIGNAL, 0, si.ssi_signo);
-	return 0;
+	if (!run->leave_ms)
+		run->leave_ms = now_ms() + LEAVE_MS;
+	return run->mute ? leave(run, err) : 0;
 }
 
 enum { WAIT_CONN, WAIT_SIGNALS, WAIT_IN, WAIT_OUT, WAIT_ERR, WAIT_N };
@@ -344,11 +406,22 @@ static void fill_poll(const struct run *run, struct pollfd *p)
 /* The guest ends a command at its timeout; this is for one that is silent itself. */
 static int wait_ms(const struct run *run)
 {
-	uint64_t now = now_ms();
+	uint64_t now = now_ms(), at = run->deadline_ms ? run->deadline_ms : run->leave_ms;
 
-	if (!run->deadline_ms || run->done)
+	if (!at || run->done)
 		return -1;
-	return run->deadline_ms > now ? (int)BG_MIN(run->deadline_ms - now, 3600000u) : 0;
+	if (run->leave_ms)
+		at = BG_MIN(at, run->leave_ms);
+	return at > now ? (int)BG_MIN(at - now, 3600000u) : 0;
+}
+
+static int too_late(struct run *run, struct bg_err **err)
+{
+	if (run->leave_ms && run->leave_ms <= now_ms())
+		return leave(run, err);
+	run->error = ETIMEDOUT;
+	run->done = true;
+	return 0;
 }
 
 static int one_turn(struct run *run, struct bg_err **err)
@@ -360,10 +433,8 @@ static int one_turn(struct run *run, struct bg_err **err)
 	n = poll(p, WAIT_N, wait_ms(run));
 	if (n < 0 && errno != EINTR)
 		return bg_err_sys(err, BG_ERR_IO, errno, "wait for the session");
-	if (n == 0 && wait_ms(run) == 0) {
-		run->error = ETIMEDOUT;
-		run->done = true;
-	}
+	if (n == 0 && wait_ms(run) == 0)
+		return too_late(run, err);
 	if (n <= 0)
 		return 0;
 	if (p[WAIT_CONN].revents)
@@ -430,14 +501,21 @@ static bool is_file(int fd)
 
 static int upgrade(struct cli *cli, struct run *run, struct bg_err **err)
 {
+	bool words = sends_words(run->session);
 	_json_ json_t *body = json_object();
-	int r = make_body(run->session, body, err);
+	int r;
 
-	if (r >= 0)
-		r = client_upgrade(cli, ROUTE_VM_EXEC, run->session->vm, body, &run->http, err);
-	if (r >= 0)
-		run->conn = bg_http_fd(run->http);
-	return r;
+	make_body(run->session, words, body);
+	r = client_upgrade(cli, ROUTE_VM_EXEC, run->session->vm, body, &run->http, err);
+	if (r < 0)
+		return r;
+	run->conn = bg_http_fd(run->http);
+	if (words) {
+		send_list(run, BG_AGENT_W_ARGV, run->session->argv);
+		send_list(run, BG_AGENT_W_ENV, run->session->env);
+		send_frame(run, BG_AGENT_WORDS, BG_AGENT_W_ARGV, NULL, 0);
+	}
+	return 0;
 }
 
 static int run_with_signals(

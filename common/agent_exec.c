@@ -93,7 +93,7 @@ static int take_head(const struct bg_agent_exec *head, struct bg_exec *x)
 	x->rows = le16toh(head->rows);
 	x->cols = le16toh(head->cols);
 	x->timeout_ms = le32toh(head->timeout_ms);
-	if (kind >= BG_AGENT_K_MAX_ || x->flags & ~(unsigned)BG_AGENT_X_TTY)
+	if (kind >= BG_AGENT_K_MAX_ || x->flags & ~(unsigned)(BG_AGENT_X_TTY | BG_AGENT_X_WORDS))
 		return -ENOSYS;
 	x->kind = (enum bg_agent_kind)kind;
 	return 0;
@@ -135,4 +135,85 @@ int bg_exec_decode(const uint8_t *payload, size_t len, struct bg_exec *ret, void
 	*ret = x;
 	*memory = TAKE_PTR(owned);
 	return 0;
+}
+
+int bg_words_add(struct bg_words *w, unsigned list, const void *p, size_t len)
+{
+	size_t all = w->len[BG_AGENT_W_ARGV] + w->len[BG_AGENT_W_ENV];
+	char *grown;
+
+	if (list >= BG_AGENT_W_LISTS)
+		return -EINVAL;
+	if (len > BG_AGENT_WORDS_MAX - all)
+		return -E2BIG;
+	grown = realloc(w->text[list], w->len[list] + len + 1);
+	if (!grown)
+		return -ENOMEM;
+	if (len > 0)
+		memcpy(grown + w->len[list], p, len);
+	w->text[list] = grown;
+	w->len[list] += len;
+	return 0;
+}
+
+static size_t count_words(const struct bg_words *w, unsigned list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->len[list]; i++)
+		n += w->text[list][i] == '\0';
+	return n;
+}
+
+static bool whole(const struct bg_words *w, unsigned list)
+{
+	return w->len[list] == 0 || w->text[list][w->len[list] - 1] == '\0';
+}
+
+static size_t put_words(const struct bg_words *w, unsigned list, const char **out)
+{
+	size_t n = 0;
+
+	for (size_t at = 0; at < w->len[list]; at += strlen(w->text[list] + at) + 1)
+		out[n++] = w->text[list] + at;
+	return n;
+}
+
+static bool is_set(const char *const *list, size_t n, const char *text)
+{
+	size_t len = strcspn(text, "=") + 1;
+
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(list[i], text, len) == 0)
+			return true;
+	return false;
+}
+
+int bg_words_join(const struct bg_words *w, struct bg_exec *x, void **memory)
+{
+	size_t argc = count_words(w, BG_AGENT_W_ARGV), envc = count_words(w, BG_AGENT_W_ENV), own;
+	const char **lists, **env;
+
+	if (!whole(w, BG_AGENT_W_ARGV) || !whole(w, BG_AGENT_W_ENV))
+		return -EINVAL;
+	lists = calloc(argc + envc + count(x->env) + 2, sizeof(*lists));
+	if (!lists)
+		return -ENOMEM;
+	env = lists + argc + 1;
+	(void)put_words(w, BG_AGENT_W_ARGV, lists);
+	own = envc = put_words(w, BG_AGENT_W_ENV, env);
+	for (const char *const *e = x->env; e && *e; e++)
+		if (!is_set(env, own, *e))
+			env[envc++] = *e;
+	x->argv = lists;
+	x->env = env;
+	*memory = lists;
+	return 0;
+}
+
+void bg_words_done(struct bg_words *w)
+{
+	for (unsigned i = 0; i < BG_AGENT_W_LISTS; i++)
+		free(w->text[i]);
+	*w = (struct bg_words){.len = {0}};
 }

@@ -28,4 +28,19 @@ int bg_exec_encode(const struct bg_exec *x, uint8_t **ret, size_t *ret_len);
  */
 int bg_exec_decode(const uint8_t *payload, size_t len, struct bg_exec *ret, void **memory);
 
+/* Command and environment that come behind an EXEC with BG_AGENT_X_WORDS. Zeroed: none yet. */
+struct bg_words {
+	char *text[BG_AGENT_W_LISTS];
+	size_t len[BG_AGENT_W_LISTS];
+};
+
+/* Takes the payload of one frame. -EINVAL for another list, -E2BIG beyond BG_AGENT_WORDS_MAX, -ENOMEM. */
+int bg_words_add(struct bg_words *w, unsigned list, const void *p, size_t len);
+/*
+ * Gives x the command of w, and its environment before x's own; a name that is set twice counts once. *memory, the
+ * caller's, holds the lists; the strings stay w's and x's. -EINVAL when the last string has no end.
+ */
+int bg_words_join(const struct bg_words *w, struct bg_exec *x, void **memory);
+void bg_words_done(struct bg_words *w);
+
 #endif

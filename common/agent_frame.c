@@ -30,6 +30,7 @@ static const struct rule {
 	[BG_AGENT_RESIZE] = {"resize", sizeof(struct bg_agent_resize),
 		sizeof(struct bg_agent_resize)},
 	[BG_AGENT_SIGNAL] = {"signal", 4, 4},
+	[BG_AGENT_WORDS] = {"words", 0, BG_AGENT_PAYLOAD_MAX},
 };
 
 static const struct rule *rule_of(uint16_t type)

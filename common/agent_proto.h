@@ -43,6 +43,7 @@
 #define BG_AGENT_NONCE	     16
 #define BG_AGENT_PAYLOAD_MAX (64 * 1024)
 #define BG_AGENT_WINDOW	     (256 * 1024)
+#define BG_AGENT_WORDS_MAX   (4 * 1024 * 1024) /* bytes of one command and its environment: execve(2) takes less */
 
 enum bg_agent_type {
 	/* conversation, stream 0 */
@@ -61,7 +62,8 @@ enum bg_agent_type {
 	BG_AGENT_CANCEL = 19, /* host: end the request and what it started */
 	BG_AGENT_EXEC = 20,   /* host: struct bg_agent_exec and its strings; opens the stream */
 	BG_AGENT_RESIZE = 21, /* host: struct bg_agent_resize, of a stream with a terminal */
-	BG_AGENT_SIGNAL = 22, /* host: u32 signal number, for the command's process group */
+	BG_AGENT_SIGNAL = 22, /* host: u32 signal number, for the command's process group; guest: the same, it was delivered */
+	BG_AGENT_WORDS = 23,  /* host, after an EXEC with BG_AGENT_X_WORDS: bytes of enum bg_agent_words; none: that is all */
 };
 
 /* Sub-streams. */
@@ -81,7 +83,13 @@ enum bg_agent_kind {
 	BG_AGENT_K_MAX_
 };
 
-enum { BG_AGENT_X_TTY = 1 << 0 };
+enum {
+	BG_AGENT_X_TTY = 1 << 0,
+	BG_AGENT_X_WORDS = 1 << 1, /* its command and environment follow: they do not fit a frame, or are not UTF-8 */
+};
+
+/* The sub of a BG_AGENT_WORDS frame: which list its bytes belong to. Each string ends with NUL; a frame may end in the middle. */
+enum bg_agent_words { BG_AGENT_W_ARGV = 0, BG_AGENT_W_ENV = 1, BG_AGENT_W_LISTS = 2 };
 
 enum bg_agent_shutdown { BG_AGENT_POWEROFF = 0, BG_AGENT_REBOOT = 1 };
 

@@ -186,6 +186,20 @@ static int set_flag(int fd, int get, int set, int bit, bool on)
 	return fcntl(fd, set, flags) < 0 ? -errno : 0;
 }
 
+/* The lowest free number is what open() gives. */
+int bg_std_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+		if (fd < 0)
+			return -errno;
+	} while (fd <= STDERR_FILENO);
+	close(fd);
+	return 0;
+}
+
 int bg_set_cloexec(int fd, bool on)
 {
 	return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);

@@ -24,6 +24,11 @@ int bg_write_file_at(int dirfd, const char *path, const void *buf, size_t len, m
 int bg_mkdir_p(const char *path, mode_t mode);
 /* Removes a tree below dirfd without following links; a missing one is success. */
 int bg_rm_rf_at(int dirfd, const char *name);
+/*
+ * Call it first in every program: descriptors 0 to 2 that the caller closed become /dev/null, so that no
+ * file or socket that is opened later is taken for one of them.
+ */
+int bg_std_fds(void);
 int bg_set_cloexec(int fd, bool on);
 int bg_set_nonblock(int fd, bool on);
 

@@ -8,6 +8,7 @@
 #include "common/fd.h"
 #include "common/limits.h"
 #include "common/name.h"
+#include "common/near.h"
 #include "common/size.h"
 #include "daemon/config_toml.h"
 
@@ -78,16 +79,33 @@ static void *field(const struct load *l, const struct key *key)
 	return (char *)l->config + key->offset;
 }
 
-static int set_word(const struct load *l, const struct key *key, const char *text, unsigned line,
-	const char *const *words, size_t n, const char *hint)
+/* "auto, qemu or firecracker" */
+static void list_words(char *out, size_t size, const char *const *words, size_t n)
 {
+	size_t len = 0;
+
+	for (size_t i = 0; i < n && len < size; i++)
+		len += (size_t)snprintf(out + len, size - len, "%s%s",
+			i == 0	    ? ""
+			: i + 1 < n ? ", "
+				    : " or ",
+			words[i]);
+}
+
+static int set_word(const struct load *l, const struct key *key, const char *text, unsigned line,
+	const char *const *words, size_t n)
+{
+	char list[128], hint[160];
+
 	for (size_t i = 0; i < n; i++)
 		if (bg_streq(words[i], text)) {
 			/* Every enum of struct config has the size of an int; asserted below. */
 			*(int *)field(l, key) = (int)i;
 			return 0;
 		}
-	return bad(l, line, hint, "%s: \"%.60s\" is none of its words", key->name, text);
+	list_words(list, sizeof(list), words, n);
+	snprintf(hint, sizeof(hint), "use %s", list);
+	return bad(l, line, hint, "%s: \"%.60s\" is not one of %s", key->name, text, list);
 }
 static_assert(sizeof(enum config_vmm) == sizeof(int) &&
 		      sizeof(enum config_storage) == sizeof(int) &&
@@ -225,11 +243,9 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 	case KIND_LEVEL:
 		return set_level(l, key, text, line);
 	case KIND_VMM:
-		return set_word(l, key, text, line, vmm_words, ARRAY_SIZE(vmm_words),
-			"use auto, qemu or firecracker");
+		return set_word(l, key, text, line, vmm_words, ARRAY_SIZE(vmm_words));
 	case KIND_STORAGE:
-		return set_word(l, key, text, line, storage_words, ARRAY_SIZE(storage_words),
-			"use auto, reflink or copy");
+		return set_word(l, key, text, line, storage_words, ARRAY_SIZE(storage_words));
 	case KIND_PROGRAM:
 		return set_program(l, key, text, line);
 	case KIND_PATH:
@@ -270,6 +286,27 @@ static const char *type_wanted(enum kind kind)
 	return kind == KIND_MEMORY || kind == KIND_DISK ? "a size such as \"2G\"" : "a \"text\"";
 }
 
+static int unknown_key(const struct load *l, const char *name, unsigned line)
+{
+	unsigned best_d = BG_NEAR_WORD_MAX;
+	const char *best = NULL;
+	char hint[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		unsigned d = bg_distance(name, keys[i].name);
+
+		if (d < best_d) {
+			best_d = d;
+			best = keys[i].name;
+		}
+	}
+	if (best && bg_near(name, best_d))
+		snprintf(hint, sizeof(hint), "did you mean %s?", best);
+	else
+		snprintf(hint, sizeof(hint), "remove it; docs/configuration.md lists the keys");
+	return bad(l, line, hint, "there is no key \"%s\"", name);
+}
+
 static int on_key(const char *name, const struct toml_value *v, unsigned line, void *userdata)
 {
 	struct load *l = userdata;
@@ -280,8 +317,7 @@ static int on_key(const char *name, const struct toml_value *v, unsigned line, v
 		if (bg_streq(keys[i].name, name))
 			key = &keys[i];
 	if (!key)
-		return bad(l, line, "remove it, or look for a slip in its spelling",
-			"there is no key \"%s\"", name);
+		return unknown_key(l, name, line);
 	if (l->seen_at[key - keys])
 		return bad(l, line, "remove one of the two", "%s was set in line %u already", name,
 			l->seen_at[key - keys]);

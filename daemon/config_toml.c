@@ -261,8 +261,12 @@ static int read_line(struct reader *r, toml_fn fn, void *userdata)
 
 int toml_parse(const char *text, size_t len, toml_fn fn, void *userdata, struct toml_error *error)
 {
+	static const char mark[] = "\xef\xbb\xbf"; /* some editors begin a file with it */
 	struct reader r = {text, text + len, 1, NULL};
 	int e = 0;
+
+	if (len >= 3 && memcmp(text, mark, 3) == 0)
+		r.p += 3;
 
 	while (r.p < r.end && e >= 0)
 		e = read_line(&r, fn, userdata);

@@ -207,6 +207,8 @@ int main(int argc, char **argv)
 	struct options o = {.ready_fd = -1};
 	int code;
 
+	if (bg_std_fds() < 0)
+		return BG_EXIT_DAEMON;
 	if (argc == 2 && bg_streq(argv[1], "--version")) {
 		printf("bangerd %s\n", BG_VERSION);
 		return BG_EXIT_OK;

@@ -28,9 +28,17 @@ enum {
 	WINDOW_MAX = 1 << 30,
 };
 
+/* A command whose words are still coming. */
+struct waiting {
+	struct bg_exec exec;
+	void *memory; /* of exec */
+	struct bg_words words;
+};
+
 struct session {
 	uint32_t id;  /* of the stream; 0: nobody is told any more */
-	pid_t leader; /* process, group and session; 0: the slot is free */
+	pid_t leader; /* process, group and session; 0 without waiting: the slot is free */
+	struct waiting *waiting; /* NULL: it was started */
 	bool reaped;
 	bool tty;
 	bool in_ended; /* the host's EOF came */
@@ -72,12 +80,22 @@ static void free_input(struct session *x)
 	x->in_at = x->in_len = 0;
 }
 
+static void waiting_free(struct waiting *w)
+{
+	if (!w)
+		return;
+	bg_words_done(&w->words);
+	free(w->memory);
+	free(w);
+}
+
 /* Nobody is told any more. The slot stays until its processes are gone. */
 static void forget(struct session *x)
 {
 	for (unsigned i = 0; i < BG_AGENT_SUBS; i++)
 		close_fd(x, i);
 	free_input(x);
+	waiting_free(TAKE_PTR(x->waiting));
 	x->id = 0;
 	x->deadline = x->close_at = 0;
 	if (x->reaped && !x->kill_at)
@@ -86,6 +104,8 @@ static void forget(struct session *x)
 
 static void end_processes(struct session *x, int sig)
 {
+	if (!x->leader)
+		return;
 	killall_session(x->leader, sig);
 	x->kill_at = uptime_ms() + HANGUP_MS;
 }
@@ -115,23 +135,71 @@ static void watch(struct session *x)
 	}
 }
 
-static int start(struct session *x, const struct bg_agent_frame *f)
+static int start(struct session *x, uint32_t id, const struct bg_exec *exec)
 {
 	struct spawned spawned = {.pid = 0};
+	int r = spawn(exec, &spawned);
+
+	if (r < 0)
+		return r;
+	*x = (struct session){.id = id, .leader = spawned.pid};
+	memcpy(x->fd, spawned.fd, sizeof(x->fd));
+	x->tty = (exec->flags & BG_AGENT_X_TTY) != 0;
+	x->deadline = exec->timeout_ms ? BG_MAX(uptime_ms() + exec->timeout_ms, UINT64_C(1)) : 0;
+	watch(x);
+	return 0;
+}
+
+static int wait_words(struct session *x, uint32_t id, const struct bg_exec *exec, void **memory)
+{
+	struct waiting *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->exec = *exec;
+	w->memory = TAKE_PTR(*memory);
+	*x = (struct session){.id = id, .waiting = w, .fd = {-1, -1, -1}};
+	return 0;
+}
+
+static int begin(struct session *x, const struct bg_agent_frame *f)
+{
 	_free_ void *memory = NULL;
 	struct bg_exec exec;
 	int r = bg_exec_decode(f->payload, f->len, &exec, &memory);
 
-	if (r >= 0)
-		r = spawn(&exec, &spawned);
 	if (r < 0)
 		return r;
-	*x = (struct session){.id = f->stream, .leader = spawned.pid};
-	memcpy(x->fd, spawned.fd, sizeof(x->fd));
-	x->tty = (exec.flags & BG_AGENT_X_TTY) != 0;
-	x->deadline = exec.timeout_ms ? BG_MAX(uptime_ms() + exec.timeout_ms, UINT64_C(1)) : 0;
-	watch(x);
-	return 0;
+	return exec.flags & BG_AGENT_X_WORDS ? wait_words(x, f->stream, &exec, &memory)
+					     : start(x, f->stream, &exec);
+}
+
+static int start_waiting(struct session *x)
+{
+	struct waiting *w = x->waiting;
+	_free_ void *lists = NULL;
+	int r = bg_words_join(&w->words, &w->exec, &lists);
+
+	if (r >= 0)
+		r = start(x, x->id, &w->exec);
+	if (r >= 0)
+		waiting_free(w);
+	return r;
+}
+
+static void on_words(struct session *x, const struct bg_agent_frame *f)
+{
+	int r = -EPROTO;
+
+	if (x->waiting && f->len > 0)
+		r = bg_words_add(&x->waiting->words, f->sub, f->payload, f->len);
+	else if (x->waiting)
+		r = start_waiting(x);
+	if (r >= 0)
+		return;
+	x->error = -r;
+	end_processes(x, SIGHUP);
+	finish(x);
 }
 
 static void on_exec(const struct bg_agent_frame *f)
@@ -142,9 +210,9 @@ static void on_exec(const struct bg_agent_frame *f)
 	if (find(f->stream))
 		return;
 	for (size_t i = 0; !x && i < SESSIONS_MAX; i++)
-		if (s.all[i].leader == 0)
+		if (s.all[i].leader == 0 && !s.all[i].waiting)
 			x = &s.all[i];
-	r = x ? start(x, f) : -EUSERS;
+	r = x ? begin(x, f) : -EUSERS;
 	if (r < 0)
 		talk_done(s.talk, f->stream, -r, 0);
 }
@@ -152,7 +220,7 @@ static void on_exec(const struct bg_agent_frame *f)
 /* More than the window allows is a host that does not keep to the protocol. */
 static void on_data(struct session *x, const struct bg_agent_frame *f)
 {
-	if (f->sub != BG_AGENT_IN || f->len > x->window[0] || x->in_ended) {
+	if (f->sub != BG_AGENT_IN || f->len > x->window[0] || x->in_ended || x->waiting) {
 		x->error = EPROTO;
 		end_processes(x, SIGHUP);
 		finish(x);
@@ -214,7 +282,9 @@ static void on_signal(const struct session *x, const struct bg_agent_frame *f)
 
 	memcpy(&sig, f->payload, sizeof(sig));
 	sig = le32toh(sig);
-	if (x->reaped || sig == 0 || sig >= NSIG)
+	/* so that whoever sent it knows that this guest still answers */
+	(void)talk_send(s.talk, BG_AGENT_SIGNAL, x->id, 0, f->payload, f->len);
+	if (x->reaped || !x->leader || sig == 0 || sig >= NSIG)
 		return;
 	if (x->tty && ioctl(x->fd[BG_AGENT_OUT], TIOCGPGRP, &group) < 0)
 		group = x->leader;
@@ -242,6 +312,8 @@ static void on_frame(const struct bg_agent_frame *f, void *userdata)
 		on_resize(x, f);
 	else if (f->type == BG_AGENT_SIGNAL)
 		on_signal(x, f);
+	else if (f->type == BG_AGENT_WORDS)
+		on_words(x, f);
 }
 
 static void on_drop(void *userdata)

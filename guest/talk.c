@@ -154,7 +154,7 @@ static void on_shutdown(struct talk *t, const struct bg_agent_frame *f)
 /* A request that this build lacks is told so. */
 static void on_stream(struct talk *t, const struct bg_agent_frame *f)
 {
-	if (f->type > BG_AGENT_SIGNAL || (!t->streams && f->type == BG_AGENT_EXEC))
+	if (f->type > BG_AGENT_WORDS || (!t->streams && f->type == BG_AGENT_EXEC))
 		talk_done(t, f->stream, ENOSYS, 0);
 	else if (t->streams)
 		t->streams->frame(f, t->streams->userdata);

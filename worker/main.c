@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "common/fd.h"
 #include "common/job_proto.h"
 #include "worker/job.h"
 #include "worker/net.h"
@@ -183,7 +184,8 @@ int main(void)
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	r = sandbox_enter(&err);
+	r = bg_std_fds() < 0 ? bg_err_sys(&err, BG_ERR_WORKER, errno, "open /dev/null")
+			     : sandbox_enter(&err);
 	if (r >= 0)
 		r = receive(&rq, &err);
 	if (r >= 0)

@@ -11,8 +11,8 @@
 #include "daemon/driver/guest.h"
 #include "daemon/engine.h"
 
-static const char *const exec_fields[] = {
-	"kind", "argv", "env", "user", "workdir", "tty", "rows", "cols", "timeout_ms", NULL};
+static const char *const exec_fields[] = {"kind", "argv", "env", "user", "workdir", "tty", "rows",
+	"cols", "timeout_ms", "words", NULL};
 
 static const char *const kinds[] = {
 	[BG_AGENT_K_RUN] = "run",
@@ -74,9 +74,11 @@ static int take_kind(const json_t *body, struct bg_exec *exec, struct bg_err **e
 static int take_numbers(const json_t *body, struct bg_exec *exec, struct bg_err **err)
 {
 	int64_t rows = 24, cols = 80, timeout = 0;
-	bool tty = false;
+	bool tty = false, words = false;
 	int r = bg_json_or_bool(body, "tty", BG_ERR_BAD_REQUEST, &tty, err);
 
+	if (r >= 0)
+		r = bg_json_or_bool(body, "words", BG_ERR_BAD_REQUEST, &words, err);
 	if (r >= 0)
 		r = bg_json_or_int(body, "rows", BG_ERR_BAD_REQUEST, 0, UINT16_MAX, &rows, err);
 	if (r >= 0)
@@ -84,7 +86,7 @@ static int take_numbers(const json_t *body, struct bg_exec *exec, struct bg_err 
 	if (r >= 0)
 		r = bg_json_or_int(
 			body, "timeout_ms", BG_ERR_BAD_REQUEST, 0, INT32_MAX, &timeout, err);
-	exec->flags = tty ? BG_AGENT_X_TTY : 0;
+	exec->flags = (tty ? BG_AGENT_X_TTY : 0) | (words ? BG_AGENT_X_WORDS : 0);
 	exec->rows = (uint16_t)rows;
 	exec->cols = (uint16_t)cols;
 	exec->timeout_ms = (uint32_t)timeout;

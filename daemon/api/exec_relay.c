@@ -263,7 +263,8 @@ static int relay_new(struct loop *loop, struct guest *guest, const struct bg_exe
 	r = bg_exec_encode(exec, &payload, &len);
 	if (r == -E2BIG)
 		return bg_err_set(err, BG_ERR_BAD_REQUEST, E2BIG,
-			"command and environment have more than %d bytes", BG_AGENT_PAYLOAD_MAX);
+			"command and environment have more than %d bytes: send them as \"words\"",
+			BG_AGENT_PAYLOAD_MAX);
 	if (r >= 0)
 		r = queue(relay, answer, strlen(answer));
 	if (r < 0)

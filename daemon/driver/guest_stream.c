@@ -15,6 +15,8 @@ struct guest_stream {
 	bool ended;			/* DONE came */
 	bool wants_room;		/* the owner waits for room */
 	uint32_t window[BG_AGENT_SUBS]; /* bytes that may still go (0), or come (1, 2) */
+	bool eof[BG_AGENT_SUBS];	/* the guest said so */
+	unsigned signals;		/* sent, and not confirmed by the guest */
 	const struct guest_stream_events *events;
 	void *userdata;
 };
@@ -82,9 +84,12 @@ static bool client_may(struct guest_stream *stream, const struct bg_agent_frame 
 		return frame->sub == BG_AGENT_IN && take_data(stream, frame);
 	case BG_AGENT_CREDIT:
 		return frame->sub != BG_AGENT_IN && take_credit(stream, frame);
+	case BG_AGENT_SIGNAL:
+		stream->signals++;
+		return true;
 	case BG_AGENT_EOF:
 	case BG_AGENT_RESIZE:
-	case BG_AGENT_SIGNAL:
+	case BG_AGENT_WORDS:
 		return true;
 	default:
 		return false;
@@ -107,6 +112,15 @@ bool guest_stream_has_room(struct guest_stream *stream)
 	return !stream->wants_room;
 }
 
+/* What no window bounds must not come without end. */
+static bool once(bool *said)
+{
+	bool first = !*said;
+
+	*said = true;
+	return first;
+}
+
 static bool guest_may(struct guest_stream *stream, const struct bg_agent_frame *frame)
 {
 	if (frame->sub >= BG_AGENT_SUBS)
@@ -117,7 +131,9 @@ static bool guest_may(struct guest_stream *stream, const struct bg_agent_frame *
 	case BG_AGENT_CREDIT:
 		return frame->sub == BG_AGENT_IN && take_credit(stream, frame);
 	case BG_AGENT_EOF:
-		return true;
+		return once(&stream->eof[frame->sub]);
+	case BG_AGENT_SIGNAL:
+		return stream->signals > 0 && stream->signals-- > 0;
 	case BG_AGENT_DONE:
 		stream->ended = true;
 		return true;

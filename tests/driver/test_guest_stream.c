@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * daemon/driver/guest_stream.c against the agent's own sessions, run on this machine by fake-guest: windows both
- * ways, ends, cancels, many at once.
+ * daemon/driver/guest_stream.c against the agent's own sessions, run on this machine by fake-guest:
+ * windows both ways, ends, cancels, many at once.
  */
 #include <endian.h>
 #include <signal.h>
@@ -25,7 +25,8 @@ struct one {
 	uint32_t window; /* of its input */
 	bool done, broken, room;
 	int error, status;
-	bool generous; /* gives credit for what comes */
+	unsigned confirmed; /* the signal that the guest told back */
+	bool generous;	    /* gives credit for what comes */
 };
 
 static struct {
@@ -36,7 +37,8 @@ static struct {
 	struct one one[STREAMS];
 } f;
 
-static struct bg_agent_frame frame_of(enum bg_agent_type type, unsigned sub, const void *p, size_t n)
+static struct bg_agent_frame frame_of(
+	enum bg_agent_type type, unsigned sub, const void *p, size_t n)
 {
 	return (struct bg_agent_frame){.stream = 1,
 		.type = (uint16_t)type,
@@ -76,6 +78,10 @@ static void on_frame(
 	if (frame->type == BG_AGENT_CREDIT) {
 		memcpy(&more, frame->payload, sizeof(more));
 		one->window += le32toh(more);
+	}
+	if (frame->type == BG_AGENT_SIGNAL) {
+		memcpy(&more, frame->payload, sizeof(more));
+		one->confirmed = le32toh(more);
 	}
 	if (frame->type == BG_AGENT_DONE) {
 		memcpy(&done, frame->payload, sizeof(done));
@@ -174,6 +180,77 @@ TEST(streams_and_status)
 	CHECK_STR(one->out, "word\noops\n");
 	CHECK_INT(one->error, 0);
 	CHECK_INT(WEXITSTATUS(one->status), 7);
+	teardown();
+}
+
+static struct one *start_words(size_t i)
+{
+	static const char *const none[] = {NULL};
+
+	if (geteuid() != 0)
+		test_skip("only root becomes root: the agent's sessions begin with that");
+	return start_exec(i, &(struct bg_exec){.argv = none, .flags = BG_AGENT_X_WORDS});
+}
+
+TEST(a_long_command_of_any_bytes)
+{
+	enum { WORDS = 60000 };
+	static const char script[] = "sh\0-c\0printf %s \"$1\" | od -An -tx1; echo $#\0x\0\xff\x80";
+	struct one *one;
+
+	setup();
+	one = start_words(0);
+	CHECK_INT(send_one(one, BG_AGENT_WORDS, BG_AGENT_W_ARGV, script, sizeof(script)), 0);
+	for (int i = 0; i < WORDS; i++)
+		CHECK_INT(send_one(one, BG_AGENT_WORDS, BG_AGENT_W_ARGV, "1", 2), 0);
+	CHECK(!one->done);
+	CHECK_INT(send_one(one, BG_AGENT_WORDS, BG_AGENT_W_ARGV, NULL, 0), 0);
+	SPIN(f.loop, one->done);
+	CHECK_STR(one->out, " ff 80\n60001\n");
+	CHECK_INT(one->error, 0);
+	teardown();
+}
+
+TEST(words_where_none_belong)
+{
+	struct one *one;
+
+	setup();
+	one = start_shell(0, "sleep 1000");
+	CHECK_INT(send_one(one, BG_AGENT_WORDS, BG_AGENT_W_ARGV, "x", 2), 0);
+	SPIN(f.loop, one->done);
+	CHECK_INT(one->error, EPROTO);
+	one = start_words(1);
+	CHECK_INT(send_one(one, BG_AGENT_DATA, 0, "x", 1), 0);
+	SPIN(f.loop, one->done);
+	CHECK_INT(one->error, EPROTO);
+	one = start_words(2);
+	CHECK_INT(send_one(one, BG_AGENT_WORDS, BG_AGENT_W_ARGV, "x", 1), 0);
+	CHECK_INT(send_one(one, BG_AGENT_WORDS, BG_AGENT_W_ARGV, NULL, 0), 0);
+	SPIN(f.loop, one->done);
+	CHECK_INT(one->error, EINVAL);
+	/* the slots are free again, also of one that is given up in between */
+	one = start_words(3);
+	guest_stream_free(TAKE_PTR(one->stream));
+	one = start_shell(4, "echo still here");
+	SPIN(f.loop, one->done);
+	CHECK_STR(one->out, "still here\n");
+	teardown();
+}
+
+TEST(a_signal_is_confirmed)
+{
+	uint32_t sig = htole32(SIGTERM);
+	struct one *one;
+
+	setup();
+	one = start_shell(
+		0, "trap 'sleep 0.1; exit 3' TERM; echo ready; while :; do sleep 0.05; done");
+	SPIN(f.loop, one->bytes >= 6);
+	CHECK_INT(send_one(one, BG_AGENT_SIGNAL, 0, &sig, sizeof(sig)), 0);
+	SPIN(f.loop, one->confirmed == SIGTERM);
+	SPIN(f.loop, one->done);
+	CHECK_INT(WEXITSTATUS(one->status), 3);
 	teardown();
 }
 

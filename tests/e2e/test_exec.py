@@ -73,6 +73,49 @@ def test_words_arrive_as_they_are(guest):
     assert done.stdout.decode() == "".join(f"[{w}]" for w in words)
 
 
+def test_any_bytes_and_long_lists(guest):
+    done = guest.run(b"printf", b"[%s]", b"\xff\xfe", b"a", flags=("--env", b"V=\x80"))
+    assert done.stdout == b"[\xff\xfe][a]", done.stderr
+    assert guest.run("sh", "-c", "printf %s \"$V\"", flags=("--env", b"V=\x80")).stdout == b"\x80"
+    words = [str(i) for i in range(20000)]
+    assert guest.run("sh", "-c", "echo $# $20000", "_", *words).stdout.split()[0] == b"20000"
+    assert guest.run("sh", "-c", "printf %s \"$1\" | wc -c", "_", "x" * 120000).stdout.strip() == b"120000"
+    done = guest.run("true", *["x" * 120000] * 16)  # as much as fits here, but not beside the guest's environment
+    assert done.returncode in (0, 126) and (done.returncode == 0 or b"Argument list too long" in done.stderr)
+
+
+@pytest.mark.parametrize("redirection,expect", [("<&-", b"0\n"), (">&-", b""), ("2>&-", b"0\n"), ("<&- >&- 2>&-", b"")])
+def test_closed_descriptors(guest, redirection, expect):
+    """Nothing that banger opens takes the place of what its caller closed."""
+    as_user, *argv = guest.argv(cmd=("sh", "-c", "wc -c; echo e >&2"))
+    done = subprocess.run([as_user, "sh", "-c", f'exec "$@" {redirection}', "sh", *argv], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, expect)
+
+
+def test_term_ends_what_a_frozen_guest_holds(guest):
+    pid = guest.banger.json("vm", "show", NAME)["pid"]
+    process = guest.popen("sh", "-c", "echo on; sleep 1000", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"on\n"
+        cli = cli_of(process)
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(cli, signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        process.kill()
+    assert process.returncode == 130 and b"does not answer" in err
+
+
+def test_a_terminal_alone_is_a_login_shell(guest):
+    master, slave = pty.openpty()
+    process = subprocess.Popen(guest.argv("--tty", cmd=())[:-1], stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    os.write(master, b"exit 7\n")
+    assert process.wait(120) == 7
+    os.close(master)
+
+
 def test_signal_gives_128_and_its_number(guest):
     assert guest.run("sh", "-c", "kill -9 $$").returncode == 128 + 9
 

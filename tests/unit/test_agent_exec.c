@@ -104,6 +104,62 @@ TEST(too_much_for_a_frame)
 	CHECK_INT(bg_exec_encode(&in, &bytes, &len), -E2BIG);
 }
 
+static void add_words(struct bg_words *w, unsigned list, const char *bytes, size_t len)
+{
+	/* a frame may end anywhere */
+	for (size_t i = 0; i < len; i++)
+		CHECK_INT(bg_words_add(w, list, bytes + i, 1), 0);
+}
+
+TEST(words_in_frames_of_their_own)
+{
+	static const char given[] = "a\0\0\xff\xfe", vars[] = "A=1\0PATH=/mine";
+	static const char *const image[] = {"PATH=/image", "B=2", NULL};
+	struct bg_words w = {.len = {0}};
+	struct bg_exec x = {.env = image};
+	_free_ void *memory = NULL;
+
+	add_words(&w, BG_AGENT_W_ARGV, given, sizeof(given));
+	add_words(&w, BG_AGENT_W_ENV, vars, sizeof(vars));
+	CHECK_INT(bg_words_join(&w, &x, &memory), 0);
+	CHECK_STR(x.argv[0], "a");
+	CHECK_STR(x.argv[1], "");
+	CHECK_STR(x.argv[2], "\xff\xfe");
+	CHECK(!x.argv[3]);
+	CHECK_STR(x.env[0], "A=1");
+	CHECK_STR(x.env[1], "PATH=/mine");
+	CHECK_STR(x.env[2], "B=2");
+	CHECK(!x.env[3]);
+	bg_words_done(&w);
+}
+
+TEST(words_that_cannot_be)
+{
+	static char piece[BG_AGENT_PAYLOAD_MAX];
+	struct bg_words w = {.len = {0}};
+	struct bg_exec x = {.env = NULL};
+	_free_ void *memory = NULL;
+
+	CHECK_INT(bg_words_add(&w, BG_AGENT_W_LISTS, "", 1), -EINVAL);
+	CHECK_INT(bg_words_add(&w, BG_AGENT_W_ARGV, "no end", 6), 0);
+	CHECK_INT(bg_words_join(&w, &x, &memory), -EINVAL);
+	bg_words_done(&w);
+	for (size_t at = 0; at < BG_AGENT_WORDS_MAX; at += sizeof(piece))
+		CHECK_INT(bg_words_add(&w, at % 2, piece, sizeof(piece)), 0);
+	CHECK_INT(bg_words_add(&w, BG_AGENT_W_ENV, "", 1), -E2BIG);
+	bg_words_done(&w);
+}
+
+TEST(no_words_at_all)
+{
+	struct bg_words w = {.len = {0}};
+	struct bg_exec x = {.env = NULL};
+	_free_ void *memory = NULL;
+
+	CHECK_INT(bg_words_join(&w, &x, &memory), 0);
+	CHECK(!x.argv[0] && !x.env[0]);
+}
+
 static const char passwd[] = "root:x:0:0:root:/root:/bin/bash\n"
 			     "broken:x:12\n"
 			     "huge:x:99999999999:1::/:/bin/sh\n"

@@ -36,6 +36,34 @@ TEST(defaults)
 	CHECK_INT(c->boots_at_once, 0);
 }
 
+TEST(a_byte_order_mark_is_passed_over)
+{
+	_unref_(config) struct config *c = parse("\xef\xbb\xbfvmm = \"qemu\"\n");
+
+	CHECK_INT(c->vmm, CONFIG_VMM_QEMU);
+	c = (config_free(c), parse("\xef\xbb\xbf"));
+	CHECK_INT(c->vmm, CONFIG_VMM_AUTO);
+}
+
+static void check_hint(const char *text, const char *hint)
+{
+	_err_ struct bg_err *err = NULL;
+	struct config *config = NULL;
+
+	CHECK_INT(config_parse("c.toml", text, strlen(text), &config, &err), -EINVAL);
+	CHECK_STR(err->hint, hint);
+}
+
+TEST(hints_say_what_there_is)
+{
+	check_hint("storage = \"zfs\"", "use auto, reflink, copy or dm-snapshot");
+	check_hint("vmm = \"xen\"", "use auto, qemu or firecracker");
+	check_hint("default_mem = 1", "did you mean default_memory?");
+	check_hint("log_levle = 1", "did you mean log_level?");
+	check_hint(
+		"something_else_entirely = 1", "remove it; docs/configuration.md lists the keys");
+}
+
 TEST(every_key)
 {
 	_unref_(config) struct config *c = NULL;
@@ -88,7 +116,8 @@ TEST(errors_name_file_and_line)
 		const char *text, *words;
 	} rows[] = {
 		{"vm = \"qemu\"", "c.toml:1: there is no key \"vm\""},
-		{"\n\nvmm = \"xen\"", "c.toml:3: vmm: \"xen\" is none of its words"},
+		{"\n\nvmm = \"xen\"",
+			"c.toml:3: vmm: \"xen\" is not one of auto, qemu or firecracker"},
 		{"vmm = 3", "c.toml:1: vmm is to be a \"text\""},
 		{"log_level = \"loud\"", "c.toml:1: log_level: \"loud\" is no level"},
 		{"default_vcpus = \"2\"", "c.toml:1: default_vcpus is to be a whole number"},

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from fake_daemon import running, vm
+from sshconfig import FOR_ALL_HOSTS, REACHED
 
 SSH = """#!/bin/sh
 for word; do printf '%s\\n' "$word"; done > "$HOME/ssh-args"
@@ -36,7 +37,7 @@ def test_how_ssh_is_called(home, ssh):
     assert {'IdentityFile="/c/ssh/id_ed25519"', 'UserKnownHostsFile="/c/ssh/known_hosts"',
             "HostKeyAlias=web", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes",
             "PasswordAuthentication=no"} <= set(options(words))
-    assert words[words.index("-p") + 1] == "22" and words[words.index("-l") + 1] == "root"
+    assert "Port=22" in options(words) and words[words.index("-l") + 1] == "root"
     assert words[words.index("--") + 1:] == ["10.209.1.2", "true"]
 
 
@@ -72,6 +73,32 @@ def test_the_real_ssh_understands(home, fake, ssh):
                  "stricthostkeychecking true", "identitiesonly yes", "passwordauthentication no",
                  "identityfile /c/ssh/id_ed25519", "userknownhostsfile /a b/100%/known hosts"):
         assert line in seen
+
+
+def test_what_is_said_for_all_hosts_does_not_apply(home, fake, ssh):
+    if not os.access("/usr/bin/ssh", os.X_OK):
+        pytest.skip("openssh-client is not installed")
+    if os.geteuid() not in (entry.pw_uid for entry in pwd.getpwall()):
+        pytest.skip("ssh wants its user to have a name")
+    with open(home.path + "/for-all", "wb") as file:
+        file.write(FOR_ALL_HOSTS)
+    home.run("vm", "ssh", "web", "--", "true")
+    r = subprocess.run(["/usr/bin/ssh", "-F", home.path + "/for-all", "-G", *ssh()], capture_output=True, text=True,
+                       check=True)
+    seen = set(r.stdout.splitlines())
+    assert set(REACHED) <= seen and {"hostname 10.209.1.2", "hostkeyalias web"} <= seen
+    assert not [line for line in seen if line.startswith(("proxycommand", "proxyjump", "localforward"))
+                and not line.endswith(" none")] or "clearallforwardings yes" in seen
+
+
+def test_flags_of_ssh(home, ssh):
+    home.run("vm", "ssh", "web", "-A", "-t", "-v", "-L", "8080:localhost:80", "-R", "9:localhost:9", "-o", "ServerAliveInterval=5")
+    words = ssh()
+    assert words[:3] == ["-A", "-t", "-v"] and words[3:9] == [
+        "-L", "8080:localhost:80", "-R", "9:localhost:9", "-o", "ServerAliveInterval=5"]
+    assert "ClearAllForwardings=yes" not in words, "it would take those away too"
+    home.run("vm", "ssh", "web")
+    assert "ClearAllForwardings=yes" in options(ssh()) and "-A" not in ssh()
 
 
 def test_a_shell_ends_with_a_reminder(home, fake, ssh):

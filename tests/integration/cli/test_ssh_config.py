@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from fake_daemon import daemon, running, vm
+from sshconfig import FOR_ALL_HOSTS, REACHED
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_ssh_understands(home, config, fake):
     if not os.access("/usr/bin/ssh", os.X_OK):
         pytest.skip("openssh-client is not installed")
     fake.on("GET", "/v1/daemon", daemon(ssh={"key": "/a b/100%/key", "known_hosts": "/k%h/known"}))
-    put(home, config, b"Host web.vm other\n\tPort 2200\nHost *\n\tUser somebody\n")
+    put(home, config, b"Host other\n\tPort 2200\n" + FOR_ALL_HOSTS)
     assert home.run("ssh-config", "--install").status == 0
 
     os.chown(home.path + "/.config/banger/ssh/config", os.geteuid(), os.getegid())
@@ -134,12 +135,21 @@ def test_ssh_understands(home, config, fake):
         return r.stdout.splitlines()
 
     lines = seen("web.vm")
-    for line in ("user root", "port 2200", "identitiesonly yes", "stricthostkeychecking true",
+    for line in ("user root", "hostname web.vm", "identitiesonly yes", "stricthostkeychecking true",
                  "proxyusefdpass yes", "userknownhostsfile /k%%h/known",
                  f"proxycommand '{home.banger}' ssh-proxy %h %p"):
         assert line in lines or line.replace("%%", "%") in lines, line
     assert any(line.startswith("identityfile /a b/100%") for line in lines)
+    assert set(REACHED) <= set(lines) and "hostkeyalias x" in lines
     assert "user somebody" in seen("other") and "port 2200" in seen("other")
+
+
+def test_a_key_for_any_name(home, config):
+    """Under a HostKeyAlias of Host * ssh looks for that name: the key is found by the one that was typed."""
+    put(home, home.path + "/.config/banger/ssh/known_hosts", b"a,a.vm ssh-ed25519 AAAA\nweb,web.vm ssh-ed25519 BBBB\n")
+    assert home.run("ssh-known-hosts", "web.vm").out == "* ssh-ed25519 BBBB\n"
+    r = home.run("ssh-known-hosts", "eb.vm")
+    assert r.status == 0 and r.out == ""
 
 
 # ---- ssh-proxy ----
