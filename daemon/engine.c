@@ -141,7 +141,7 @@ static int make_base(
 		return bg_err_set(err, BG_ERR_INTERNAL, EIO, "libsodium does not start");
 	r = loop_new(&engine->loop);
 	if (r >= 0)
-		r = events_new(&engine->events);
+		r = events_new(engine->loop, &engine->events);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "make the event loop");
 	r = make_store(engine, err);

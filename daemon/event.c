@@ -14,18 +14,28 @@ struct follower {
 LIST_HEAD(follower_list, follower);
 
 struct events {
+	struct loop *loop;
 	struct follower_list followers;
+	struct loop_source *beat; /* ticks while there are followers */
 };
 
-/* A client that stops reading is let go rather than remembered without bound. */
-enum { PENDING_MAX = 4 * 1024 * 1024 };
+/*
+ * A client that stops reading is let go rather than remembered without bound; so is the slowest of
+ * many, for their sum is what the daemon must hold. What is let go asks anew for the lists.
+ */
+enum {
+	PENDING_MAX = 1024 * 1024,
+	ALL_PENDING_MAX = 16 * 1024 * 1024,
+	BEAT_USEC = 10 * 1000 * 1000 /* an empty line: a client that hears nothing at all may give up */
+};
 
-int events_new(struct events **ret)
+int events_new(struct loop *loop, struct events **ret)
 {
 	struct events *events = calloc(1, sizeof(*events));
 
 	if (!events)
 		return -ENOMEM;
+	events->loop = loop;
 	LIST_INIT(&events->followers);
 	*ret = events;
 	return 0;
@@ -54,6 +64,7 @@ void events_free(struct events *events)
 	if (!events)
 		return;
 	events_end(events);
+	loop_source_free(events->beat);
 	free(events);
 }
 
@@ -61,6 +72,41 @@ static void on_gone(struct http_stream *stream, void *userdata)
 {
 	(void)stream;
 	follower_drop(userdata);
+}
+
+/* The follower that is furthest behind; *total: bytes that wait for all of them. */
+static struct follower *slowest(struct events *events, size_t *total)
+{
+	struct follower *follower, *ret = NULL;
+	size_t most = 0;
+
+	*total = 0;
+	LIST_FOREACH (follower, &events->followers, link) {
+		size_t n = http_stream_pending(follower->stream);
+
+		*total += n;
+		if (n > most) {
+			most = n;
+			ret = follower;
+		}
+	}
+	return ret;
+}
+
+/* What is queued is dropped with it: its reader does not take it. */
+static void let_go(struct follower *follower)
+{
+	http_stream_drop(follower->stream);
+	follower_drop(follower);
+}
+
+static void bound_all(struct events *events)
+{
+	struct follower *follower;
+	size_t total = 0;
+
+	while ((follower = slowest(events, &total)) && total > ALL_PENDING_MAX)
+		let_go(follower);
 }
 
 static void send_all(struct events *events, int64_t op_id, const json_t *line)
@@ -72,10 +118,25 @@ static void send_all(struct events *events, int64_t op_id, const json_t *line)
 		if (follower->op_id != op_id)
 			continue;
 		if (http_stream_pending(follower->stream) > PENDING_MAX)
-			follower_end(follower);
+			let_go(follower);
 		else
 			http_stream_json(follower->stream, line);
 	}
+	bound_all(events);
+}
+
+static void on_beat(void *userdata)
+{
+	struct events *events = userdata;
+	struct follower *follower;
+
+	if (LIST_EMPTY(&events->followers)) {
+		loop_source_free(TAKE_PTR(events->beat));
+		return;
+	}
+	LIST_FOREACH (follower, &events->followers, link)
+		if (http_stream_pending(follower->stream) == 0)
+			http_stream_bytes(follower->stream, "\n", 1);
 }
 
 void events_publish(struct events *events, const char *type, const char *action, const char *name,
@@ -126,8 +187,15 @@ static struct http_stream *follow(struct events *events, struct http_call *call,
 		return NULL;
 	}
 	follower->op_id = op_id;
-	LIST_INSERT_HEAD(&events->followers, follower, link);
 	follower->stream = http_reply_stream(call, "application/x-ndjson", on_gone, follower);
+	if (!follower->stream) { /* the call is ended, and on_gone does not come */
+		free(follower);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&events->followers, follower, link);
+	if (!events->beat)
+		(void)loop_add_ticker(
+			events->loop, "events beat", BEAT_USEC, on_beat, events, &events->beat);
 	return follower->stream;
 }
 

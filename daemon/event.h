@@ -10,11 +10,12 @@
 
 #include "common/base.h"
 #include "daemon/http/http.h"
+#include "daemon/loop/loop.h"
 
 struct events;
 struct op;
 
-int events_new(struct events **ret);
+int events_new(struct loop *loop, struct events **ret);
 void events_free(struct events *events);
 BG_DEFINE_UNREF(events, struct events *, events_free)
 

@@ -96,6 +96,10 @@ void log_stream_reply(struct loop *loop, struct http_call *call, const struct lo
 	else if (s->fd >= 0)
 		(void)lseek(s->fd, first_of(s->fd, part), SEEK_SET);
 	s->stream = http_reply_stream(call, "text/plain", on_gone, s);
+	if (!s->stream) { /* the call is ended, and on_gone does not come */
+		log_stream_free(s);
+		return;
+	}
 	(void)loop_add_ticker(loop, "log-stream", TICK_USEC, on_tick, s, &s->ticker);
 	on_tick(s);
 }

@@ -24,8 +24,10 @@
 #include "daemon/loop/loop.h"
 
 #define ACCEPT_PAUSE_USEC 100000 /* after accept failed for want of descriptors */
+#define IDLE_S		  60	 /* a request's head and body, or the next request: so long between two bytes */
 
 struct http {
+	LIST_ENTRY(http) link;
 	struct loop *loop;
 	struct engine *engine;
 	struct evhttp *evhttp;
@@ -33,6 +35,9 @@ struct http {
 	struct loop_source *resume;
 	LIST_HEAD(, http_call) calls; /* open and sent */
 };
+
+/* libevent gives on_accept_error a pointer of its own alone: the listener is looked for in here. */
+static LIST_HEAD(, http) servers = LIST_HEAD_INITIALIZER(servers);
 
 struct evhttp_connection *call_connection(const struct http_call *call)
 {
@@ -303,14 +308,26 @@ static void on_resume(void *userdata)
 	evconnlistener_enable(http->listener);
 }
 
-/* Without a pause the loop would spin on a listener that stays readable. */
+static struct http *http_of(const struct evconnlistener *listener)
+{
+	struct http *http;
+
+	LIST_FOREACH (http, &servers, link)
+		if (http->listener == listener)
+			return http;
+	return NULL;
+}
+
+/* Without a pause the loop would spin on a listener that stays readable. userdata is evhttp's own. */
 static void on_accept_error(struct evconnlistener *listener, void *userdata)
 {
-	struct http *http = userdata;
+	struct http *http = http_of(listener);
 
+	(void)userdata;
 	log_msg(LOG_ERROR, "http", "accept failed", "error", strerror(errno), NULL);
-	if (!http->resume && loop_add_timer(http->loop, "http accept", ACCEPT_PAUSE_USEC, on_resume,
-				     http, &http->resume) >= 0)
+	if (http && !http->resume &&
+		loop_add_timer(http->loop, "http accept", ACCEPT_PAUSE_USEC, on_resume, http,
+			&http->resume) >= 0)
 		evconnlistener_disable(listener);
 }
 
@@ -334,6 +351,12 @@ static int bind_listener(struct http *http, int *listen_fd, struct bg_err **err)
 	return 0;
 }
 
+/* evhttp means both ways by it; a reader of a stream may take its time (stream.c). */
+void http_set_idle(struct http *http, int seconds)
+{
+	evhttp_set_timeout(http->evhttp, seconds);
+}
+
 static void configure(struct http *http)
 {
 	/* Every method gets here, so that a wrong one is answered like all other errors. */
@@ -347,6 +370,7 @@ static void configure(struct http *http)
 	evhttp_set_max_body_size(http->evhttp, 2 * BG_HTTP_BODY_MAX);
 	evhttp_set_default_content_type(http->evhttp, NULL);
 	evhttp_set_gencb(http->evhttp, on_request, http);
+	http_set_idle(http, IDLE_S);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -362,6 +386,7 @@ int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct htt
 	http->loop = loop;
 	http->engine = engine;
 	LIST_INIT(&http->calls);
+	LIST_INSERT_HEAD(&servers, http, link);
 	http->evhttp = evhttp_new(loop_base(loop));
 	if (!http->evhttp)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
@@ -381,6 +406,7 @@ void http_free(struct http *http)
 	if (http->evhttp)
 		evhttp_free(http->evhttp); /* on_close for each connection with a call */
 	assert(LIST_EMPTY(&http->calls));
+	LIST_REMOVE(http, link);
 	free(http);
 }
 

@@ -29,6 +29,8 @@ int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct htt
  */
 void http_free(struct http *http);
 BG_DEFINE_UNREF(http, struct http *, http_free)
+/* A connection on which nothing comes for so long, while a request is due, is closed (60 unless set). */
+void http_set_idle(struct http *http, int seconds);
 /* Calls not yet answered, or whose answer is not yet written; streams do not count. For a clean stop. */
 unsigned http_busy(const struct http *http);
 
@@ -64,6 +66,8 @@ size_t http_stream_pending(const struct http_stream *stream);
 /* fn comes each time all of the queue was taken: the moment for a bulk writer's next piece. */
 void http_stream_on_drain(struct http_stream *stream,
 	void (*fn)(struct http_stream *stream, void *userdata));
+/* Frees the stream and closes the connection soon, with what is queued; on_gone does not come. */
+void http_stream_drop(struct http_stream *stream);
 /* Frees the stream; what is queued still goes out. */
 void http_stream_end(struct http_stream *stream);
 

@@ -101,6 +101,9 @@ struct http_stream *http_reply_stream(struct http_call *call, const char *type,
 	stream->on_gone = on_gone;
 	stream->userdata = userdata;
 	call->stream = stream;
+	/* A reader in a pager is slow for hours: bounds on what is queued are what holds here. */
+	bufferevent_set_timeouts(
+		evhttp_connection_get_bufferevent(call_connection(call)), NULL, NULL);
 	evhttp_add_header(evhttp_request_get_output_headers(call->req), "Content-Type", type);
 	evhttp_send_reply_start(call->req, 200, NULL);
 	return stream;
@@ -160,6 +163,12 @@ void http_stream_on_drain(
 	struct http_stream *stream, void (*fn)(struct http_stream *stream, void *userdata))
 {
 	stream->on_drain = fn;
+}
+
+void http_stream_drop(struct http_stream *stream)
+{
+	stream->dropped = true;
+	http_stream_end(stream);
 }
 
 void http_stream_end(struct http_stream *stream)

@@ -145,7 +145,7 @@ static void open_engine(struct world *w, bool fresh)
 		.storage_reason = "a test",
 		.storage_known = true};
 	CHECK_INT(loop_new(&e->loop), 0);
-	CHECK_INT(events_new(&e->events), 0);
+	CHECK_INT(events_new(e->loop, &e->events), 0);
 	CHECK_INT(store_open(db, &e->store, &err), 0);
 	if (fresh)
 		make_assets(w);

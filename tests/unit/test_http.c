@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -178,6 +179,19 @@ static void on_term(int signo, void *userdata)
 	loop_exit(((struct engine *)userdata)->loop, 0);
 }
 
+static int idle_s;
+static unsigned more_fds;
+
+static void leave_descriptors(unsigned n)
+{
+	int next = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	struct rlimit limit = {(rlim_t)next + n, (rlim_t)next + n};
+
+	CHECK(next >= 0);
+	close(next);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 _noreturn_ static void serve(int listen_fd, int report_fd)
 {
 	struct engine e = {.report = report_fd};
@@ -185,6 +199,10 @@ _noreturn_ static void serve(int listen_fd, int report_fd)
 
 	CHECK_INT(loop_new(&e.loop), 0);
 	CHECK_INT(http_new(e.loop, &e, listen_fd, &e.http, NULL), 0);
+	if (idle_s)
+		http_set_idle(e.http, idle_s);
+	if (more_fds) /* what it has, and so many connections */
+		leave_descriptors(more_fds);
 	CHECK_INT(loop_add_signal(e.loop, "usr1", SIGUSR1, on_usr1, &e, &usr1), 0);
 	CHECK_INT(loop_add_signal(e.loop, "term", SIGTERM, on_term, &e, &term), 0);
 	CHECK_INT(loop_run(e.loop), 0);
@@ -412,6 +430,102 @@ static int ask_big(size_t len)
 	return a.status;
 }
 
+/* accept fails for as long as they stay; the server lives, and serves those who wait afterwards. */
+TEST(more_clients_than_descriptors)
+{
+	int hogs[12], fd;
+	struct answer a;
+
+	more_fds = 4;
+	start_server();
+	for (size_t i = 0; i < ARRAY_SIZE(hogs); i++)
+		hogs[i] = dial();
+	a = ask(hogs[0], "GET", "/v1/vms", "");
+	CHECK_INT(a.status, 200);
+	fd = dial();
+	send_text(fd, "GET /v1/daemon HTTP/1.1\r\nHost: b\r\n\r\n");
+	for (size_t i = 0; i < ARRAY_SIZE(hogs); i++)
+		close(hogs[i]);
+	a = read_answer(fd);
+	CHECK_INT(a.status, 200);
+	close(fd);
+	stop_server();
+}
+
+/* Nothing, half a head, half a body, nothing after an answer: each is closed. */
+TEST(silent_clients_are_closed)
+{
+	static const char *const beginnings[] = {"", "GET /v1/vms HTTP/1.1\r\nHo",
+		"POST /v1/vms HTTP/1.1\r\nHost: b\r\nContent-Length: 9\r\n\r\n{"};
+	char rest[4096];
+	struct answer a;
+	int fd;
+
+	idle_s = 1;
+	start_server();
+	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++) {
+		fd = dial();
+		send_text(fd, beginnings[i]);
+		while (read(fd, rest, sizeof(rest)) > 0)
+			; /* ends by the server's close */
+		close(fd);
+	}
+	fd = dial();
+	a = ask(fd, "GET", "/v1/vms", "");
+	CHECK_INT(a.status, 200);
+	CHECK_INT(read(fd, rest, 1), 0);
+	close(fd);
+	stop_server();
+}
+
+static size_t read_chunks(int fd)
+{
+	size_t total = 0;
+
+	for (;;) {
+		char line[32] = "", *block;
+		size_t n = 0, len;
+
+		while (!strchr(line, '\n'))
+			CHECK(n < sizeof(line) - 1 && read(fd, line + n++, 1) == 1);
+		len = strtoul(line, NULL, 16);
+		block = malloc(len + 2);
+		CHECK(block);
+		CHECK_INT(bg_read_exact(fd, block, len + 2), 0);
+		free(block);
+		if (len == 0)
+			return total;
+		total += len;
+	}
+}
+
+/* A request under way is no silence, nor is a stream whose reader pauses. */
+TEST(slow_answers_outlive_the_idle_bound)
+{
+	int fd, stream, watcher;
+	struct answer a;
+
+	idle_s = 1;
+	start_server();
+	stream = dial();
+	send_text(stream, "GET /v1/vms/a/logs?tail=900000 HTTP/1.1\r\nHost: b\r\n\r\n");
+	fd = dial();
+	send_text(fd, "POST /v1/vms/a/stop HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n");
+	expect_report("pending;");
+	watcher = dial(); /* closed by the server once the bound has passed for the others too */
+	CHECK_INT(read(watcher, &(char){0}, 1), 0);
+	close(watcher);
+	kill(server, SIGUSR1);
+	expect_report("replied;");
+	a = read_answer(fd);
+	CHECK_INT(a.status, 202);
+	close(fd);
+	read_head(stream, &a);
+	CHECK_INT((int)read_chunks(stream), 900000);
+	close(stream);
+	stop_server();
+}
+
 TEST(body_has_a_bound)
 {
 	start_server();
@@ -549,27 +663,6 @@ TEST(client_that_leaves_with_bytes_unread)
 	close(fd);
 	expect_report("gone;");
 	stop_server();
-}
-
-static size_t read_chunks(int fd)
-{
-	size_t total = 0;
-
-	for (;;) {
-		char line[32] = "", *block;
-		size_t n = 0, len;
-
-		while (!strchr(line, '\n'))
-			CHECK(n < sizeof(line) - 1 && read(fd, line + n++, 1) == 1);
-		len = strtoul(line, NULL, 16);
-		block = malloc(len + 2);
-		CHECK(block);
-		CHECK_INT(bg_read_exact(fd, block, len + 2), 0);
-		free(block);
-		if (len == 0)
-			return total;
-		total += len;
-	}
 }
 
 TEST(bulk_stream_waits_for_its_reader_and_ends)
