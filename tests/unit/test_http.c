@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -197,6 +198,7 @@ _noreturn_ static void serve(int listen_fd, int report_fd)
 	struct engine e = {.report = report_fd};
 	struct loop_source *usr1, *term;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	CHECK_INT(loop_new(&e.loop), 0);
 	CHECK_INT(http_new(e.loop, &e, listen_fd, &e.http, NULL), 0);
 	if (idle_s)
