@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: ISC
+"""Where the engine's one thread waits: strace over create, delete, image delete, prune and pull with large files.
+
+    /usr/bin/python3 -B tests/bench/bench_waits.py [GIB]
+
+Run it as root, on ext4 for the worst case: TMPDIR says where. GIB (default 1) is the size of an image and of a guest's data;
+the prune has five times as much. The VM is played by tests/lib/fake-vmm: the daemon, its workers and its files are real.
+Prints the longest calls of each part. strace and other work on the machine make every call look longer: the time that the
+thread was ready and had no processor stands beside each part. Nothing is asserted here.
+"""
+import glob
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+sys.path.insert(0, os.path.join(ROOT, "tests", "bench"))
+from bench_pull import make_layout  # noqa: E402
+from hostuser import HostUser, is_root  # noqa: E402
+
+BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
+GIB = 1 << 30
+LINE = re.compile(r"^\S+ (\w+)\((.*)\) += .* <([0-9.]+)>$")
+IDLE = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
+
+
+class Trace:
+    """strace of the engine while the block runs; what it did stands in calls: (seconds, name, arguments)."""
+
+    def __init__(self, pid, folder):
+        self.pid, self.path = pid, folder / "trace"
+
+    def waited(self):
+        return int(pathlib.Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+
+    def __enter__(self):
+        self.path.unlink(missing_ok=True)
+        self.process = subprocess.Popen(["strace", "-ttt", "-T", "-s", "80", "-o", self.path, "-p", str(self.pid)], stderr=subprocess.PIPE,
+                                        text=True)
+        assert "attached" in self.process.stderr.readline()
+        self.ready = self.waited()
+        return self
+
+    def __exit__(self, *exc):
+        self.ready = self.waited() - self.ready
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+        self.process.stderr.close()
+        lines = [LINE.match(line) for line in self.path.read_text().splitlines()]
+        self.calls = sorted(((float(m[3]), m[1], m[2]) for m in lines if m and m[1] not in IDLE), reverse=True)
+
+
+class Waits:
+    def __init__(self, user, folder, gib):
+        self.user, self.folder, self.size = user, folder, gib * GIB
+        self.banger = os.path.join(BUILD, "cli", "banger")
+        self.env = user.env(BANGER_FAKE_VMM=os.path.join(BUILD, "tests", "lib", "fake-vmm"))
+        self.all = []
+
+    def run(self, *args):
+        done = self.user.run([self.banger, *args], env=self.env, capture_output=True, text=True, timeout=1800)
+        assert done.returncode == 0, (args, done.stderr)
+        return done.stdout
+
+    def own(self, *paths):
+        for path in paths:
+            os.chown(path, self.user.uid, self.user.gid)
+
+    def fill(self, path, size):
+        """Real blocks, on the disk."""
+        with open(path, "r+b" if os.path.exists(path) else "wb") as f:
+            block = os.urandom(4 << 20)
+            for _ in range(size // len(block)):
+                f.write(block)
+            f.flush()
+            os.fsync(f.fileno())
+        self.own(path)
+
+    def image(self):
+        """A file system whose free blocks are full of data all the same."""
+        path = os.path.join(self.user.home, "rootfs.ext4")
+        self.fill(path, self.size)
+        subprocess.run(["/usr/sbin/mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=1", path], check=True, stdout=subprocess.DEVNULL)
+        return path
+
+    def part(self, name, call):
+        pid = json.loads(self.run("daemon", "status", "--json"))["pid"]
+        began = time.perf_counter()
+        with Trace(pid, self.folder) as trace:
+            call()
+        print(f"\n{name}: {time.perf_counter() - began:.1f} s, {len(trace.calls)} calls, {trace.ready * 1e3:.0f} ms ready without a processor")
+        for seconds, call_name, args in trace.calls[:10]:
+            print(f"  {seconds * 1e3:8.1f} ms  {call_name}({args[:100]})")
+        self.all += [(s, name, c, a) for s, c, a in trace.calls if s > 0.001]
+
+    def state(self, *names):
+        return os.path.join(self.user.home, ".local", "state", "banger", *names)
+
+    def fill_disk(self):
+        [disk] = glob.glob(self.state("vms", "*", "root.img"))
+        self.fill(disk, 2 * self.size)
+
+    def fill_layers(self):
+        folder = os.path.join(self.user.home, ".cache", "banger", "blobs", "sha256")
+        os.makedirs(folder, exist_ok=True)
+        for path in (os.path.dirname(folder), folder):
+            self.own(path)
+        for i in range(20):
+            self.fill(os.path.join(folder, f"{i:064x}"), self.size // 4)
+
+    def quiet(self):
+        """Until what was thrown away is gone and written: each part begins on a calm disk."""
+        while any(glob.glob(os.path.join(t, "*")) for t in (self.state("trash"), os.path.join(self.user.home, ".cache/banger/trash"))):
+            time.sleep(0.1)
+        os.sync()
+
+    def measure(self):
+        kernel = os.path.join(self.user.home, "vmlinux")
+        shutil.copy(os.path.join(BUILD, "guest", "banger-init"), kernel)  # an ELF is all that an import looks for
+        self.own(kernel)
+        config = os.path.join(self.user.home, ".config", "banger")
+        os.makedirs(config)
+        pathlib.Path(config, "config.toml").write_text('storage = "copy"\n')
+        self.own(os.path.dirname(config), config)
+        self.run("kernel", "import", kernel, "--name", "k")
+        self.run("image", "register", "--name", "big", "--rootfs", self.image(), "--kernel-ref", "k")
+        self.part("image promote", lambda: self.run("image", "promote", "big"))
+        self.quiet()
+        self.part("vm create, storage copy", lambda: self.run("vm", "create", "web", "--image", "big"))
+        self.run("vm", "stop", "web")
+        self.fill_disk()
+        self.part("vm delete", lambda: (self.run("vm", "delete", "web"), self.quiet()))
+        self.part("vm create beside a busy disk", lambda: self.run("vm", "create", "web", "--image", "big"))
+        self.part("vm delete, still not written", lambda: (self.run("vm", "delete", "web"), self.quiet()))
+        self.part("image delete", lambda: (self.run("image", "delete", "big"), self.quiet()))
+        self.fill_layers()
+        self.part("image prune", lambda: (self.run("image", "prune"), self.quiet()))
+        self.part("image pull", lambda: self.run("image", "pull", self.layout(), "--name", "pulled"))
+        self.quiet()
+        self.part("image delete of what was pulled", lambda: (self.run("image", "delete", "pulled"), self.quiet()))
+
+    def layout(self):
+        tar = self.folder / "layer.tar"
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            self.fill(os.path.join(name, "data"), self.size // 8)
+            subprocess.run(["tar", "-cf", tar, "-C", name, "data"], check=True)
+        layer = subprocess.run(["gzip", "-1", "-c", tar], stdout=subprocess.PIPE, check=True).stdout
+        os.chmod(self.folder, 0o755)
+        return make_layout(self.folder / "source", [layer])
+
+    def end(self):
+        self.user.run([self.banger, "daemon", "stop"], env=self.env, capture_output=True)
+        print("\nthe ten longest of all:")
+        for seconds, name, call, args in sorted(self.all, reverse=True)[:10]:
+            print(f"  {seconds * 1e3:8.1f} ms  {name}: {call}({args[:80]})")
+
+
+def main():
+    if not is_root():
+        sys.exit("bench_waits: run it as root: it traces another user's daemon")
+    gib = float(sys.argv[1]) if len(sys.argv) > 1 else 1
+    print(f"waits: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, an image of {gib} GiB", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bench-waits-") as name, HostUser("bgt-waits", groups=["banger"]) as user:
+        waits = Waits(user, pathlib.Path(name), int(gib) if gib == int(gib) else gib)
+        waits.size = int(gib * GIB)
+        try:
+            waits.measure()
+        finally:
+            waits.end()
+
+
+if __name__ == "__main__":
+    main()
