@@ -90,7 +90,8 @@ int bg_read_file_at(int dirfd, const char *path, size_t max, char **ret, size_t 
 	return bg_read_fd(fd, max, ret, ret_len);
 }
 
-int bg_write_file_at(int dirfd, const char *path, const void *buf, size_t len, mode_t mode)
+static int write_file(
+	int dirfd, const char *path, const void *buf, size_t len, mode_t mode, bool flush)
 {
 	char tmp[PATH_MAX];
 	_close_ int fd = -1;
@@ -106,13 +107,23 @@ int bg_write_file_at(int dirfd, const char *path, const void *buf, size_t len, m
 	r = bg_write_all(fd, buf, len);
 	if (r >= 0 && fchmod(fd, mode) < 0)
 		r = -errno;
-	if (r >= 0 && fsync(fd) < 0)
+	if (r >= 0 && flush && fsync(fd) < 0)
 		r = -errno;
 	if (r >= 0 && renameat(dirfd, tmp, dirfd, path) < 0)
 		r = -errno;
 	if (r < 0)
 		(void)unlinkat(dirfd, tmp, 0);
 	return r;
+}
+
+int bg_put_file_at(int dirfd, const char *path, const void *buf, size_t len, mode_t mode)
+{
+	return write_file(dirfd, path, buf, len, mode, false);
+}
+
+int bg_write_file_at(int dirfd, const char *path, const void *buf, size_t len, mode_t mode)
+{
+	return write_file(dirfd, path, buf, len, mode, true);
 }
 
 int bg_mkdir_p(const char *path, mode_t mode)

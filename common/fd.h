@@ -18,6 +18,8 @@ int bg_read_exact(int fd, void *buf, size_t len);
 int bg_read_file_at(int dirfd, const char *path, size_t max, char **ret, size_t *ret_len);
 /* As above for an open fd, from its current offset to its end. */
 int bg_read_fd(int fd, size_t max, char **ret, size_t *ret_len);
+/* The same without fsync, for who must not wait for a disk: after a power cut it may be the old file, or an empty one. */
+int bg_put_file_at(int dirfd, const char *path, const void *buf, size_t len, mode_t mode);
 /* Puts a new file with this content and mode in place, by rename, after fsync. */
 int bg_write_file_at(int dirfd, const char *path, const void *buf, size_t len, mode_t mode);
 /* mkdir -p for an absolute path; each made directory gets mode. */

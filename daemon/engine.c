@@ -195,6 +195,8 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 		keep_sweep(engine);
 	if (r >= 0)
 		r = vms_new(engine, &engine->vms, err);
+	if (r >= 0)
+		keys_bind(engine->keys, engine->loop, engine->vms);
 	if (r >= 0 && tap_pool_new(engine, engine->config->tap_pool, &engine->pool) < 0)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r >= 0 && boot_gate_new(&engine->boots) < 0)
@@ -251,6 +253,8 @@ static void unmake(struct engine *engine, struct parts *parts)
 	space_free(engine->space);
 	boot_gate_free(engine->boots);
 	tap_pool_free(engine->pool);
+	if (engine->vms)
+		keys_settle(engine->keys);
 	vms_free(engine->vms);
 	blobs_free(engine->blobs);
 	images_free(engine->images);

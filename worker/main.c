@@ -35,6 +35,7 @@ enum {
 	UNPACK_BUNDLE,
 	CATALOG,
 	DIGEST,
+	FLUSH,
 	EMPTY
 };
 
@@ -54,6 +55,7 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[UNPACK_BUNDLE] = job_unpack_bundle,
 	[CATALOG] = job_catalog,
 	[DIGEST] = job_digest,
+	[FLUSH] = job_flush,
 	[EMPTY] = job_empty,
 };
 

@@ -97,7 +97,7 @@ static int write_config(const struct vmm_spec *spec, char **ret_path, struct bg_
 		return r;
 	if (asprintf(&path, "%s/" CONFIG_FILE, spec->run_dir) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	r = bg_write_file_at(AT_FDCWD, path, text, strlen(text), 0600);
+	r = bg_put_file_at(AT_FDCWD, path, text, strlen(text), 0600);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "write %s", path);
 	*ret_path = TAKE_PTR(path);

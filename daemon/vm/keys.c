@@ -5,21 +5,28 @@
 #include <stdio.h>
 
 #include "common/fd.h"
+#include "common/log.h"
+#include "daemon/loop/loop.h"
 #include "daemon/vm/identity.h"
 #include "daemon/vm/vm.h"
 
-enum { PUBLIC_KEY_MAX = 64 * 1024 };
+enum { PUBLIC_KEY_MAX = 64 * 1024, COALESCE_USEC = 200000, AGAIN_USEC = 5000000 };
 
 struct keys {
 	char *private_path;
 	char *known_hosts_path;
 	char *authorized;
+	struct loop *loop;
+	const struct vms *vms;
+	struct loop_source *due; /* known_hosts is to be written */
+	bool failed;		 /* the last try, which was told */
 };
 
 void keys_free(struct keys *keys)
 {
 	if (!keys)
 		return;
+	loop_source_free(keys->due);
 	free(keys->private_path);
 	free(keys->known_hosts_path);
 	free(keys->authorized);
@@ -100,21 +107,67 @@ const char *keys_authorized(const struct keys *keys)
 	return keys->authorized;
 }
 
-int keys_write_known_hosts(const struct keys *keys, const struct vms *vms, struct bg_err **err)
+static int write_known_hosts(const struct keys *keys)
 {
 	_free_ char *text = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
-	int r;
 
 	if (!f)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	for (const struct vm *vm = vms_first(vms); vm; vm = vm->next)
+		return -ENOMEM;
+	for (const struct vm *vm = vms_first(keys->vms); vm; vm = vm->next)
 		if (vm->row->host_key_public)
 			fprintf(f, "%s,%s.vm %s\n", vm->row->name, vm->row->name,
 				vm->row->host_key_public);
 	if (fclose(f) != 0)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	r = bg_write_file_at(AT_FDCWD, keys->known_hosts_path, text, len, 0600);
-	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "write %s", keys->known_hosts_path) : 0;
+		return -ENOMEM;
+	/* Not flushed: it follows from the rows, and each start of the daemon writes it. */
+	return bg_put_file_at(AT_FDCWD, keys->known_hosts_path, text, len, 0600);
+}
+
+static void write_later(struct keys *keys, uint64_t usec);
+
+/* No VM's operation fails for it: the VM is there, and the file is tried again. */
+static void write_now(struct keys *keys)
+{
+	int r;
+
+	loop_source_free(TAKE_PTR(keys->due));
+	r = write_known_hosts(keys);
+	if (r < 0 && !keys->failed)
+		log_msg(LOG_WARN, "keys",
+			"known_hosts cannot be written: ssh will not know new VMs", "path",
+			keys->known_hosts_path, "error", strerror(-r), NULL);
+	keys->failed = r < 0;
+	if (r < 0)
+		write_later(keys, AGAIN_USEC);
+}
+
+static void on_due(void *userdata)
+{
+	write_now(userdata);
+}
+
+static void write_later(struct keys *keys, uint64_t usec)
+{
+	if (loop_add_timer(keys->loop, "known_hosts", usec, on_due, keys, &keys->due) < 0)
+		log_msg(LOG_ERROR, "keys", "known_hosts is not written: out of memory", NULL);
+}
+
+void keys_bind(struct keys *keys, struct loop *loop, const struct vms *vms)
+{
+	keys->loop = loop;
+	keys->vms = vms;
+}
+
+void keys_touch(struct keys *keys)
+{
+	if (!keys->due)
+		write_later(keys, COALESCE_USEC);
+}
+
+void keys_settle(struct keys *keys)
+{
+	if (keys->due && !keys->failed)
+		write_now(keys);
 }

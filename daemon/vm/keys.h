@@ -9,6 +9,7 @@
 #include "common/err.h"
 
 struct keys;
+struct loop;
 struct vms;
 
 /* ssh_dir: <config>/ssh; key_path: NULL for banger's own. */
@@ -20,7 +21,11 @@ const char *keys_private_path(const struct keys *keys);
 const char *keys_known_hosts_path(const struct keys *keys);
 /* Text for the guest's authorized_keys, ends with a newline. */
 const char *keys_authorized(const struct keys *keys);
-/* Writes known_hosts anew from all VMs; each is known as NAME and NAME.vm. */
-int keys_write_known_hosts(const struct keys *keys, const struct vms *vms, struct bg_err **err);
+/* From now on known_hosts is that of these VMs, each known as NAME and NAME.vm. Both are borrowed until keys_free. */
+void keys_bind(struct keys *keys, struct loop *loop, const struct vms *vms);
+/* Some VM came, went or has another key: known_hosts is written anew, soon, once for all that come meanwhile. */
+void keys_touch(struct keys *keys);
+/* Writes it now if it is due: before a client is told of a VM that it may ssh to. */
+void keys_settle(struct keys *keys);
 
 #endif

@@ -295,11 +295,12 @@ static int step_identity(struct op *op, void *ctx, struct bg_err **err)
 	r = identity_make_key(vm->row->name, &private, &vm->row->host_key_public, err);
 	if (r < 0)
 		return r;
-	r = bg_write_file_at(AT_FDCWD, vm->paths.host_key, private, strlen(private), 0600);
+	r = bg_put_file_at(AT_FDCWD, vm->paths.host_key, private, strlen(private), 0600);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "write %s", vm->paths.host_key);
 	vm_save(vm);
-	return keys_write_known_hosts(task->engine->keys, task->engine->vms, err);
+	keys_touch(task->engine->keys);
+	return vm_flush_begin(task, err);
 }
 
 /* The row goes last: until then a crash leaves something that the next start removes. */
@@ -320,6 +321,7 @@ int vm_erase(struct vm_task *task, struct bg_err **err)
 
 	if (!vm)
 		return 0;
+	job_free(TAKE_PTR(task->flush));
 	r = trash_throw(engine->trash, vm->paths.dir);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "remove %s", vm->paths.dir);
@@ -329,7 +331,8 @@ int vm_erase(struct vm_task *task, struct bg_err **err)
 		return r;
 	vm_remove(vm);
 	task->vm = NULL;
-	return keys_write_known_hosts(engine->keys, engine->vms, err);
+	keys_touch(engine->keys);
+	return 0;
 }
 
 static int step_made(struct op *op, void *ctx, struct bg_err **err)
@@ -375,6 +378,7 @@ static int undo_boot(struct op *op, void *ctx, struct bg_err **err)
 
 static const struct op_step create_steps[] = {
 	STEPS_MAKE,
+	VM_STEP_FLUSH,
 	{"identity", "making the host key", true, step_made, NULL, NULL},
 };
 
@@ -382,6 +386,7 @@ static const struct op_step create_boot_steps[] = {
 	STEPS_MAKE,
 	{"identity", "making the host key", true, step_boot, NULL, undo_boot},
 	VM_STEPS_START,
+	VM_STEP_FLUSH,
 };
 
 const struct op_plan vm_plan_create = {

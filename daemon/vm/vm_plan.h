@@ -42,6 +42,10 @@ struct vm_task {
 	struct storage_call *clone;
 	struct vmm_call *vmm_call;
 	struct guest_stream *stream;
+	/* Of a VM that is made; not of one step (vm_flush.c). */
+	struct job *flush;	  /* runs */
+	struct bg_err *flush_err; /* how it ended */
+	bool flush_awaited;	  /* by the present step */
 };
 
 extern const struct op_plan vm_plan_create;	 /* made and left stopped */
@@ -92,6 +96,13 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 		"ssh", "waiting for ssh", false, vm_step_wait_ssh, vm_step_cancel, NULL            \
 	}
 
+/* The end of a creation: what was written in it is on the disk (vm_flush.c). */
+#define VM_STEP_FLUSH                                                                              \
+	{                                                                                          \
+		"flush", "waiting for the disk", false, vm_step_flushed, vm_flush_cancel, NULL,    \
+			.rare = true                                                               \
+	}
+
 /* NAT on or off: of a VM with a slot at once (OP_WAIT), else with its next start (0). */
 int vm_set_nat(struct vm_task *task, bool on, struct bg_err **err);
 /* Bytes of the file that makes a root disk of mib: an overlay's is not the disk's own size. */
@@ -107,6 +118,11 @@ int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err);
 
 /* Files, row and known_hosts entry of the task's VM, which is gone afterwards (task->vm is NULL). */
 int vm_erase(struct vm_task *task, struct bg_err **err);
+
+/* Begins to write the new VM's files to the disk, beside the steps that follow. */
+int vm_flush_begin(struct vm_task *task, struct bg_err **err);
+int vm_step_flushed(struct op *op, void *ctx, struct bg_err **err);
+void vm_flush_cancel(struct op *op, void *ctx);
 
 int vm_step_probe(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_attach(struct op *op, void *ctx, struct bg_err **err);

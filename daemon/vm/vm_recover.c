@@ -211,6 +211,6 @@ void vms_recover(struct engine *engine)
 		next = vm->next;
 		recover_one(vm);
 	}
-	(void)keys_write_known_hosts(engine->keys, engine->vms, NULL);
+	keys_touch(engine->keys);
 	vms_watch_net(engine);
 }

@@ -646,6 +646,7 @@ void vm_finish_boot(struct op *op, void *ctx, const struct bg_err *err)
 	if (!vm)
 		return;
 	vm_task_release(task, err);
+	keys_settle(task->engine->keys);
 	if (!err)
 		(void)unlink(
 			vm->paths.initrd); /* the kernel has it; it holds the guest's private key */

@@ -39,6 +39,8 @@ void vm_task_free(void *userdata)
 		return;
 	vm_task_forget(task);
 	boot_turn_free(task->turn);
+	job_free(task->flush);
+	bg_err_free(task->flush_err);
 	bg_err_free(task->failed);
 	vm_settings_clear(&task->settings);
 	if (task->vm && task->vm->op == task->op)

@@ -61,13 +61,9 @@ static void look(const char *name, const char *first, const char *second)
 	catalog_lookup_free(lookup);
 }
 
-static void open_with_worker(void)
+static void open_with_catalogs(void)
 {
-	_free_ char *worker = NULL;
-
-	CHECK(asprintf(&worker, "%s/worker/banger-worker", test_build_dir()) > 0);
 	world_open(&w, NULL);
-	CHECK_INT(jobs_new(w.engine.loop, worker, STDERR_FILENO, &w.engine.jobs, NULL), 0);
 	put("good.json",
 		"{\"format\": 1, \"entries\": [{\"kind\": \"kernel\", \"name\": \"k\", \"arch\": "
 		"\"x86_64\", \"url\": \"k.bin\", \"sha256\": \"" HEX "\", \"size\": 3}]}");
@@ -86,7 +82,7 @@ static void check_found(const char *first, const char *second)
 
 TEST(the_next_catalog_is_asked)
 {
-	open_with_worker();
+	open_with_catalogs();
 	check_found("good.json", "missing.json");
 	check_found("missing.json", "good.json");
 	check_found("broken.json", "good.json");
@@ -97,6 +93,5 @@ TEST(the_next_catalog_is_asked)
 	CHECK_STR(code, "catalog.invalid"); /* it may have been there */
 	look("k", "missing.json", "missing.json");
 	CHECK_STR(code, "catalog.invalid");
-	jobs_free(w.engine.jobs);
 	world_close(&w);
 }

@@ -118,7 +118,7 @@ static void on_changed(struct op *op, void *userdata)
 }
 
 /* With the real worker. */
-static void make_trash(struct world *w)
+static void make_workers(struct world *w)
 {
 	_free_ char *log = path_of("state/worker.log"), *worker = NULL;
 	const char *dir = w->trash_dir;
@@ -128,6 +128,7 @@ static void make_trash(struct world *w)
 	CHECK(w->worker_log >= 0);
 	CHECK_INT(trash_new(w->engine.loop, worker, w->worker_log, &dir, 1, &w->engine.trash, NULL),
 		0);
+	CHECK_INT(jobs_new(w->engine.loop, worker, w->worker_log, &w->engine.jobs, NULL), 0);
 }
 
 static void open_engine(struct world *w, bool fresh)
@@ -149,7 +150,7 @@ static void open_engine(struct world *w, bool fresh)
 	CHECK_INT(store_open(db, &e->store, &err), 0);
 	if (fresh)
 		make_assets(w);
-	make_trash(w);
+	make_workers(w);
 	CHECK_INT(ops_new(e->loop, e->store, on_changed, w, &e->ops), 0);
 	CHECK_INT(net_new_fake(e->loop, &e->net), 0);
 	CHECK_INT(disk_new(e->loop, -1, "/fake", &e->disk, &err), 0);
@@ -160,6 +161,7 @@ static void open_engine(struct world *w, bool fresh)
 	CHECK_INT(kernels_new(e, &e->kernels, &err), 0);
 	CHECK_INT(images_new(e, &e->images, &err), 0);
 	CHECK_INT(vms_new(e, &e->vms, &err), 0);
+	keys_bind(e->keys, e->loop, e->vms);
 	CHECK_INT(tap_pool_new(e, w->config->tap_pool, &e->pool), 0);
 	CHECK_INT(boot_gate_new(&e->boots), 0);
 	vms_recover(e);
@@ -202,11 +204,13 @@ void world_close(struct world *w)
 	ops_free(e->ops);
 	boot_gate_free(e->boots);
 	tap_pool_free(e->pool);
+	keys_settle(e->keys);
 	vms_free(e->vms);
 	images_free(e->images);
 	kernels_free(e->kernels);
 	keys_free(e->keys);
 	trash_free(e->trash);
+	jobs_free(e->jobs);
 	w->worker_log = bg_close(w->worker_log);
 	vmm_probe_free(e->probe);
 	net_call_free(e->net_boot);
@@ -312,7 +316,17 @@ static unsigned entries_in(const char *dir)
 	return n;
 }
 
-unsigned world_children(void)
+static bool is_worker(const char *pid)
+{
+	_free_ char *comm = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", atoi(pid));
+	return bg_read_file_at(AT_FDCWD, path, 64, &comm, NULL) >= 0 &&
+	       bg_streq(comm, "banger-worker\n");
+}
+
+static unsigned children(bool workers)
 {
 	_free_ char *text = NULL;
 	char path[64];
@@ -321,9 +335,19 @@ unsigned world_children(void)
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
 	if (bg_read_file_at(AT_FDCWD, path, 65536, &text, NULL) < 0)
 		return 0;
-	for (const char *p = text; *p; p++)
-		n += *p == ' ';
+	for (const char *p = text; *p; p = strchrnul(p, ' '), p += *p == ' ')
+		n += workers || !is_worker(p);
 	return n;
+}
+
+unsigned world_children(void)
+{
+	return children(false);
+}
+
+static bool no_worker(struct world *w, void *userdata)
+{
+	return children(true) == children(false);
 }
 
 static int count_row(struct vm_row *row, void *userdata)
@@ -345,6 +369,7 @@ void world_check_empty(struct world *w)
 
 	CHECK(!vms_first(w->engine.vms));
 	world_run(w, trash_empty, NULL);
+	world_run(w, no_worker, NULL);
 	CHECK_INT(entries_in(w->trash_dir), 0);
 	CHECK_INT(store_vm_each(w->engine.store, count_row, &rows, NULL), 0);
 	CHECK_INT(rows, 0);
