@@ -33,6 +33,10 @@ struct op {
 	unsigned undo_stop; /* steps below this one are kept */
 	bool waiting;	    /* the present run or undo returned OP_WAIT */
 	bool cancelled;
+	bool cut;	    /* see op_cut */
+	char *by;	    /* who cut it */
+	const struct op_plan *become;
+	TAILQ_HEAD(, op_watch) watches; /* told in the order in which they came */
 	struct bg_err *err;
 	json_t *result;
 	struct op_stages stages;
@@ -40,6 +44,15 @@ struct op {
 };
 
 TAILQ_HEAD(op_list, op);
+
+struct op_watch {
+	TAILQ_ENTRY(op_watch) link;
+	struct op *op; /* NULL: it has ended, or is gone */
+	struct loop_source *soon;
+	struct bg_err *err;
+	op_ended_fn fn;
+	void *userdata;
+};
 
 struct ops {
 	struct loop *loop;
@@ -58,9 +71,34 @@ static const char *const state_names[] = {
 };
 static_assert(ARRAY_SIZE(state_names) == OP_STATE_MAX_, "one name per state");
 
+static void tell_watch(void *userdata)
+{
+	struct op_watch *watch = userdata;
+
+	loop_source_free(TAKE_PTR(watch->soon));
+	watch->fn(watch->err, watch->userdata);
+}
+
+/* Told from the loop: its owner may do anything then. */
+static void leave_watches(struct op *op, bool tell)
+{
+	struct op_watch *watch;
+
+	while ((watch = TAILQ_FIRST(&op->watches))) {
+		TAILQ_REMOVE(&op->watches, watch, link);
+		watch->op = NULL;
+		if (!tell)
+			continue;
+		watch->err = bg_err_copy(op->err);
+		if (loop_defer(op->ops->loop, "op ended", tell_watch, watch, &watch->soon) < 0)
+			tell_watch(watch); /* no memory for the detour: take the short way */
+	}
+}
+
 static void op_free(struct op *op)
 {
 	TAILQ_REMOVE(&op->ops->list, op, link);
+	leave_watches(op, false);
 	loop_source_free(op->next);
 	if (op->plan->ctx_free && op->ctx)
 		op->plan->ctx_free(op->ctx);
@@ -69,6 +107,7 @@ static void op_free(struct op *op)
 	json_decref(op->result);
 	free(op->target);
 	free(op->log_path);
+	free(op->by);
 	free(op);
 }
 
@@ -102,10 +141,18 @@ static void record_end(struct op *op)
 		log_err(LOG_ERROR, "op", "cannot record the end of an operation", err);
 }
 
+static enum op_state end_state(const struct op *op)
+{
+	if (!op->err)
+		return OP_DONE;
+	return op->cancelled || (op->cut && op->err->code == BG_ERR_CANCELLED) ? OP_CANCELLED
+									       : OP_FAILED;
+}
+
 static void op_end(struct op *op)
 {
 	op->phase = PHASE_END;
-	op->state = !op->err ? OP_DONE : op->cancelled ? OP_CANCELLED : OP_FAILED;
+	op->state = end_state(op);
 	op_stages_end(&op->stages, op->state == OP_DONE);
 	record_end(op);
 	if (op->plan->finish)
@@ -119,6 +166,7 @@ static void op_end(struct op *op)
 		log_msg(LOG_INFO, "op", op->plan->kind, "target", op->target, "state", "done",
 			NULL);
 	op_changed(op);
+	leave_watches(op, true);
 	op->ops->n_ended++;
 	forget_old(op->ops);
 }
@@ -159,8 +207,10 @@ static struct bg_err *cancelled_error(const struct op *op)
 {
 	struct bg_err *err = NULL;
 
-	bg_err_set(&err, BG_ERR_CANCELLED, ECANCELED, "%s of \"%s\" was cancelled", op->plan->kind,
-		op->target);
+	bg_err_set(&err, BG_ERR_CANCELLED, ECANCELED, "%s of \"%s\" was cancelled%s%s%s%s",
+		op->plan->kind, op->target, op->by ? " by " : "", op->by ? op->by : "",
+		op->plan->after_cancel ? "; " : "",
+		op->plan->after_cancel ? op->plan->after_cancel : "");
 	return err;
 }
 
@@ -216,14 +266,35 @@ static void undo_step(struct op *op)
 	advance_soon(op);
 }
 
+/* Has it come to what is worth keeping, or is there nothing of that kind? */
+static bool keep_reached(const struct op *op)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < op->plan->n_steps; i++) {
+		any |= op->plan->steps[i].keep;
+		if (op->plan->steps[i].keep && i < op->at)
+			return true;
+	}
+	return !any;
+}
+
+static void become(struct op *op)
+{
+	op->plan = TAKE_PTR(op->become);
+	op->at = 0;
+}
+
 static void advance(void *userdata)
 {
 	struct op *op = userdata;
 
 	loop_source_free(TAKE_PTR(op->next));
+	if (op->phase == PHASE_RUN && op->become)
+		become(op);
 	if (op->phase == PHASE_RUN && op->at == op->plan->n_steps) {
 		op_end(op);
-	} else if (op->phase == PHASE_RUN && op->cancelled) {
+	} else if (op->phase == PHASE_RUN && (op->cancelled || (op->cut && keep_reached(op)))) {
 		begin_undo(op, cancelled_error(op));
 	} else if (op->phase == PHASE_RUN) {
 		run_step(op);
@@ -263,6 +334,15 @@ void op_step_failed(struct op *op, struct bg_err *err)
 	begin_undo(op, err);
 }
 
+static void cancel_step(struct op *op)
+{
+	if (!op->waiting || !op->plan->steps[op->at].cancel)
+		return;
+	op->plan->steps[op->at].cancel(op, op->ctx);
+	op->waiting = false;
+	begin_undo(op, cancelled_error(op));
+}
+
 int op_cancel(struct op *op)
 {
 	if (op->phase == PHASE_END)
@@ -270,12 +350,51 @@ int op_cancel(struct op *op)
 	if (op->cancelled || op->phase == PHASE_UNDO)
 		return 0;
 	op->cancelled = true;
-	if (op->waiting && op->plan->steps[op->at].cancel) {
-		op->plan->steps[op->at].cancel(op, op->ctx);
-		op->waiting = false;
-		begin_undo(op, cancelled_error(op));
-	}
+	cancel_step(op);
 	return 0;
+}
+
+int op_cut(struct op *op, const char *by)
+{
+	if (op->phase == PHASE_END)
+		return -EALREADY;
+	if (op->cancelled || op->cut || op->phase == PHASE_UNDO)
+		return 0;
+	op->cut = true;
+	op->by = strdup(by);
+	if (keep_reached(op))
+		cancel_step(op);
+	return 0;
+}
+
+void op_become(struct op *op, const struct op_plan *plan)
+{
+	assert(op->phase == PHASE_RUN && !op->become);
+	op->become = plan;
+}
+
+int op_watch(struct op *op, op_ended_fn fn, void *userdata, struct op_watch **ret)
+{
+	struct op_watch *watch = calloc(1, sizeof(*watch));
+
+	assert(op->phase != PHASE_END);
+	if (!watch)
+		return -ENOMEM;
+	*watch = (struct op_watch){.op = op, .fn = fn, .userdata = userdata};
+	TAILQ_INSERT_TAIL(&op->watches, watch, link);
+	*ret = watch;
+	return 0;
+}
+
+void op_watch_free(struct op_watch *watch)
+{
+	if (!watch)
+		return;
+	if (watch->op)
+		TAILQ_REMOVE(&watch->op->watches, watch, link);
+	loop_source_free(watch->soon);
+	bg_err_free(watch->err);
+	free(watch);
 }
 
 bool op_cancelled(const struct op *op)
@@ -297,6 +416,7 @@ static struct op *op_alloc(
 	op->ops = ops;
 	op->plan = plan;
 	op->ctx = ctx;
+	TAILQ_INIT(&op->watches);
 	TAILQ_INSERT_HEAD(&ops->list, op, link);
 	return op;
 }
@@ -354,6 +474,11 @@ int64_t op_id(const struct op *op)
 enum op_state op_state(const struct op *op)
 {
 	return op->state;
+}
+
+const char *op_kind(const struct op *op)
+{
+	return op->plan->kind;
 }
 
 const char *op_target(const struct op *op)

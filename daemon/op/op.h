@@ -45,6 +45,8 @@ struct op_plan {
 	/* After the last step or undo, before clients hear of the end; err is borrowed, NULL on success. */
 	void (*finish)(struct op *op, void *ctx, const struct bg_err *err);
 	void (*ctx_free)(void *ctx);
+	/* What is so after its cancel where "it is undone" would be untrue: a sentence without its end. NULL: undone. */
+	const char *after_cancel;
 };
 
 /* changed: called after every change of an operation that a client may see. */
@@ -66,7 +68,28 @@ void op_step_failed(struct op *op, struct bg_err *err);
 
 /* Asks for the end; what was done is undone. -EALREADY when it has ended. */
 int op_cancel(struct op *op);
+/*
+ * Asks for the end of what is not worth keeping: undone back to the last step marked `keep`, as after a failure. An operation
+ * that has not come to the first of those goes on to it; one without them is cancelled whole. by (copied): who asked for
+ * it, for its error. -EALREADY.
+ */
+int op_cut(struct op *op, const char *by);
 bool op_cancelled(const struct op *op);
+
+/*
+ * Tells once, from the loop, that an operation has ended; err (borrowed) is why not well. Freed by its owner, before or after.
+ */
+struct op_watch;
+typedef void (*op_ended_fn)(const struct bg_err *err, void *userdata);
+int op_watch(struct op *op, op_ended_fn fn, void *userdata, struct op_watch **ret);
+void op_watch_free(struct op_watch *watch);
+BG_DEFINE_UNREF(op_watch, struct op_watch *, op_watch_free)
+
+/*
+ * From a step or before its completion: after it the operation goes on with the first step of another plan, of the same
+ * kind and context. The steps before have nothing to undo.
+ */
+void op_become(struct op *op, const struct op_plan *plan);
 
 /* What clients see of the present stage. text is copied; NULL leaves it. */
 void op_set_text(struct op *op, const char *text);
@@ -76,6 +99,7 @@ void op_set_result(struct op *op, json_t *result);
 void op_set_log(struct op *op, const char *path);
 
 int64_t op_id(const struct op *op);
+const char *op_kind(const struct op *op);
 enum op_state op_state(const struct op *op);
 const char *op_target(const struct op *op);
 json_t *op_to_json(const struct op *op);

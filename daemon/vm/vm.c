@@ -175,6 +175,15 @@ struct vm *vms_find(const struct vms *vms, const char *name)
 	return vm;
 }
 
+struct vm *vms_find_id(const struct vms *vms, const char *id)
+{
+	struct vm *vm = vms->first;
+
+	while (vm && !bg_streq(vm->row->id, id))
+		vm = vm->next;
+	return vm;
+}
+
 int vms_get(const struct vms *vms, const char *name, struct vm **ret, struct bg_err **err)
 {
 	*ret = vms_find(vms, name);
@@ -366,63 +375,4 @@ void vm_hold(struct vm *vm, struct vmm *vmm)
 	if (!socket ||
 		guest_open(vm->engine->loop, &target, on_guest_status, vm, &vm->guest, &err) < 0)
 		log_err(LOG_ERROR, "vm", vm->row->name, err);
-}
-
-/* What a refused request should do instead. */
-static int refuse(struct vm *vm, enum vm_event event, struct bg_err **err)
-{
-	enum vm_state state = (enum vm_state)vm->row->state;
-
-	bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is %s: it cannot %s", vm->row->name,
-		vm_state_str(state), vm_event_str(event));
-	if (state == VM_STOPPED)
-		bg_err_hint(err, "start it first: `banger vm start %s`", vm->row->name);
-	return -EINVAL;
-}
-
-static int refuse_busy(const struct vm *vm, enum vm_event event, struct bg_err **err)
-{
-	bg_err_set(err, BG_ERR_VM_BUSY, EBUSY,
-		"VM \"%s\" is %s: it cannot %s before operation %lld has ended", vm->row->name,
-		vm_state_str((enum vm_state)vm->row->state), vm_event_str(event),
-		(long long)op_id(vm->op));
-	bg_err_hint(err,
-		"wait for it, or press Ctrl-C where it was started; `banger vm show %s` tells its "
-		"state",
-		vm->row->name);
-	return -EBUSY;
-}
-
-int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options, struct op **ret,
-	struct bg_err **err)
-{
-	const struct vm_transition *t;
-	struct vm_task *task;
-	int r;
-
-	if (vm->op)
-		return refuse_busy(vm, event, err);
-	t = vm_transition_find((enum vm_state)vm->row->state, event);
-	if (!t)
-		return refuse(vm, event, err);
-	task = vm_task_new(vm->engine, vm);
-	if (!task)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	task->stop_timeout_s =
-		options->stop_timeout_s ? options->stop_timeout_s : BG_STOP_TIMEOUT_S;
-	task->signo = options->signo ? options->signo : SIGKILL;
-	r = event == VM_EV_SET ? vm_settings_make(vm, options->change, &task->settings, err) : 0;
-	if (r < 0) {
-		vm_task_free(task);
-		return r;
-	}
-	r = vm_task_start(task, t->plan, ret, err);
-	if (r < 0)
-		return r;
-	if (t->plan != &vm_plan_nothing) {
-		if (event != VM_EV_SET)
-			vm_set_error(vm, NULL);
-		vm_move(vm, event);
-	}
-	return 0;
 }

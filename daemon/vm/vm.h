@@ -68,6 +68,7 @@ BG_DEFINE_UNREF(vms, struct vms *, vms_free)
 void vms_recover(struct engine *engine);
 struct vm *vms_first(const struct vms *vms);
 struct vm *vms_find(const struct vms *vms, const char *name);
+struct vm *vms_find_id(const struct vms *vms, const char *id);
 /* As vms_find with the error VM_NOT_FOUND that names it and what is near. */
 int vms_get(const struct vms *vms, const char *name, struct vm **ret, struct bg_err **err);
 unsigned vms_count(const struct vms *vms, enum vm_state state);
@@ -95,9 +96,13 @@ int vm_create(struct engine *engine, const struct vm_request *request, struct op
 struct vm_options {
 	unsigned stop_timeout_s; /* 0: BG_STOP_TIMEOUT_S */
 	int signo;		 /* 0: SIGKILL */
+	bool force;		 /* DELETE: cancels what is under way on it */
 	const struct vm_change *change; /* SET: needed, borrowed for the call */
 };
-/* Asks for START, STOP, RESTART, KILL, DELETE or SET; refused with VM_BUSY or VM_STATE by the table. */
+/*
+ * Asks for START, STOP, RESTART, KILL, DELETE or SET; refused with VM_STATE by the table. What another operation is in the way
+ * of waits for it, joins it, ends it first, or is refused with VM_BUSY: vm_ask.c.
+ */
 int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options, struct op **ret,
 	struct bg_err **err);
 

@@ -33,6 +33,11 @@ struct vm_task {
 	struct net_card card;	/* of this start */
 	char node[sizeof(BG_DISK_NODE_DIR) + 1 + PRIV_NAME]; /* of this start; empty: the disk is a file */
 	struct boot_turn *turn; /* from before the VMM until the guest is ready */
+	/* of a request that waits for another operation (vm_ask.c); vm is NULL meanwhile */
+	enum vm_event event;
+	bool force, joins, waited;
+	char vm_id[BG_ID_LEN + 1];
+	struct op_watch *other;
 	struct bg_err *failed;	/* what the step will fail with, once its tap is gone */
 	/* waits; freed by vm_task_forget */
 	struct loop_source *timer;
@@ -143,6 +148,8 @@ int vm_step_kill(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_wait_agent(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_wait_setup(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_wait_ssh(struct op *op, void *ctx, struct bg_err **err);
+/* Would this signal end a VMM? The others (STOP, CONT, USR1, ...) are sent and not waited for. */
+bool vm_signal_ends(int signo);
 int vm_step_shutdown(struct op *op, void *ctx, struct bg_err **err);
 void vm_step_cancel(struct op *op, void *ctx);
 /* Puts the VM into the state that its process says it is in, and publishes the record as result. */

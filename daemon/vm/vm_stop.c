@@ -86,8 +86,7 @@ static void on_signal_late(void *userdata)
 	op_step_done(task->op);
 }
 
-/* These end a VMM; the others (STOP, CONT, USR1, …) are sent and not waited for. */
-static bool signal_ends(int signo)
+bool vm_signal_ends(int signo)
 {
 	return signo == SIGKILL || signo == SIGTERM || signo == SIGINT || signo == SIGQUIT ||
 	       signo == SIGHUP || signo == SIGABRT;
@@ -106,7 +105,7 @@ static int step_signal(struct op *op, void *ctx, struct bg_err **err)
 	if (r < 0 && r != -ESRCH)
 		return bg_err_sys(err, BG_ERR_VMM_FAILED, -r, "send signal %d to the VMM of \"%s\"",
 			task->signo, vm->row->name);
-	if (!signal_ends(task->signo))
+	if (!vm_signal_ends(task->signo))
 		return 0;
 	r = loop_add_timer(task->engine->loop, "vm-signal", BG_KILL_TIMEOUT_S * UINT64_C(1000000),
 		on_signal_late, task, &task->timer);
@@ -205,6 +204,7 @@ const struct op_plan vm_plan_stop = {
 	.n_steps = ARRAY_SIZE(stop_steps),
 	.finish = finish_stop,
 	.ctx_free = vm_task_free,
+	.after_cancel = "the guest was already asked to shut down and may still do so",
 };
 
 static const struct op_step restart_steps[] = {

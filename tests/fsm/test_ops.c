@@ -47,6 +47,11 @@ static bool at_turn(struct world *world, void *userdata)
 	return at_stage(userdata, "turn");
 }
 
+static bool at_boot(struct world *world, void *userdata)
+{
+	return at_stage(userdata, "boot");
+}
+
 static bool at_ssh(struct world *world, void *userdata)
 {
 	return at_stage(userdata, "ssh");
@@ -256,4 +261,211 @@ TEST(a_guest_that_went_down_between_two_daemons)
 {
 	end_between_daemons(SIGUSR2);
 	CHECK(!vm("a")->error);
+}
+
+/* ---- one operation and another ---- */
+
+/* Refused when err is not NULL. */
+static struct op *ask(const char *name, enum vm_event event, bool force, struct bg_err **err)
+{
+	struct vm_options options = {.force = force, .stop_timeout_s = 20};
+	struct op *op = NULL;
+
+	if (vm_ask(vm(name), event, &options, &op, err) < 0)
+		CHECK(err && *err);
+	return op;
+}
+
+static struct op *boot_to_ssh(void)
+{
+	struct op *op;
+
+	world_open(&w, "never-ready");
+	op = ask_create("a");
+	world_run(&w, at_ssh, op);
+	return op;
+}
+
+/* Its making is kept, its boot is not. */
+static void end_boot_by(enum vm_event event)
+{
+	struct op *create = boot_to_ssh(), *end = ask("a", event, false, NULL);
+
+	CHECK_INT(world_wait(&w, end), OP_DONE);
+	CHECK_INT(op_state(create), OP_CANCELLED);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK(!vm("a")->op && !vm("a")->error);
+	CHECK_INT(world_children(), 0);
+	world_set_behaviour(NULL);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+TEST(a_boot_ended_by_stop)
+{
+	end_boot_by(VM_EV_STOP);
+}
+
+TEST(a_boot_ended_by_kill)
+{
+	end_boot_by(VM_EV_KILL);
+}
+
+TEST(a_boot_ended_by_delete)
+{
+	struct op *create = boot_to_ssh(), *op;
+	_err_ struct bg_err *err = NULL;
+
+	CHECK(!ask("a", VM_EV_DELETE, false, &err));
+	CHECK_STR(bg_err_code_str(err->code), "vm.busy");
+	CHECK(strstr(err->hint, "--force a"));
+	CHECK_STR(bg_streq(err->message, "VM \"a\" is still starting") ? "" : err->message, "");
+	op = ask("a", VM_EV_DELETE, true, NULL);
+	CHECK_INT(world_wait(&w, op), OP_DONE);
+	CHECK_INT(op_state(create), OP_CANCELLED);
+	world_check_empty(&w);
+}
+
+TEST(a_start_ended_by_delete)
+{
+	struct op *start;
+
+	world_open(&w, "never-ready");
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	start = ask("a", VM_EV_START, false, NULL);
+	world_run(&w, at_ssh, start);
+	CHECK_INT(world_wait(&w, ask("a", VM_EV_DELETE, true, NULL)), OP_DONE);
+	CHECK_INT(op_state(start), OP_CANCELLED);
+	world_check_empty(&w);
+}
+
+/* Disks that are being made are made; only then it ends. */
+TEST(a_create_that_has_not_booted_yet_is_stopped)
+{
+	struct op *create, *stop;
+
+	world_open(&w, NULL);
+	create = ask_create("a");
+	stop = ask("a", VM_EV_STOP, false, NULL);
+	CHECK_INT(world_wait(&w, stop), OP_DONE);
+	CHECK_INT(op_state(create), OP_CANCELLED);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK(access(vm("a")->paths.disk_work, F_OK) == 0);
+	CHECK_INT(world_children(), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+}
+
+TEST(a_start_joins_a_start)
+{
+	struct op *create, *start;
+
+	world_open(&w, "ready=300");
+	create = ask_create("a");
+	start = ask("a", VM_EV_START, false, NULL);
+	CHECK_INT(world_wait(&w, start), OP_DONE);
+	CHECK_INT(op_state(create), OP_DONE);
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK_INT(world_children(), 1);
+	CHECK(!vm("a")->op);
+}
+
+TEST(a_start_joins_a_start_that_fails)
+{
+	struct op *create, *start;
+
+	world_open(&w, "never-ready");
+	w.config->boot_timeout_s = 1;
+	create = ask_create("a");
+	start = ask("a", VM_EV_START, false, NULL);
+	CHECK_INT(world_wait(&w, start), OP_FAILED);
+	CHECK_STR(world_last_code(), "vm.not_ready");
+	CHECK_INT(op_state(create), OP_FAILED);
+}
+
+/* Whoever joined and leaves takes nothing with him. */
+TEST(a_start_that_joined_is_cancelled_alone)
+{
+	struct op *create, *start;
+
+	world_open(&w, "ready=300");
+	create = ask_create("a");
+	start = ask("a", VM_EV_START, false, NULL);
+	world_run(&w, at_boot, create);
+	CHECK_INT(op_cancel(start), 0);
+	CHECK_INT(world_wait(&w, start), OP_CANCELLED);
+	CHECK_INT(world_wait(&w, create), OP_DONE);
+}
+
+/* All that is asked at once is done in turn; nothing is refused, and nothing is left. */
+TEST(a_queue_of_requests)
+{
+	struct op *ops[6];
+
+	world_open(&w, "ready=100");
+	ops[0] = ask_create("a");
+	ops[1] = ask("a", VM_EV_RESTART, false, NULL);
+	ops[2] = ask("a", VM_EV_START, false, NULL);
+	CHECK_INT(world_wait(&w, ops[0]), OP_DONE);
+	CHECK_INT(world_wait(&w, ops[1]), OP_DONE);
+	CHECK_INT(world_wait(&w, ops[2]), OP_DONE);
+	ops[3] = ask("a", VM_EV_STOP, false, NULL);
+	ops[4] = ask("a", VM_EV_STOP, false, NULL);
+	ops[5] = ask("a", VM_EV_DELETE, false, NULL);
+	for (int i = 3; i < 6; i++)
+		CHECK_INT(world_wait(&w, ops[i]), OP_DONE);
+	world_check_empty(&w);
+}
+
+static bool at_shutdown(struct world *world, void *userdata)
+{
+	return at_stage(userdata, "shutdown");
+}
+
+/* A guest that takes its time to go down is killed at once. */
+TEST(a_stop_that_waits_is_ended_by_kill)
+{
+	struct op *stop;
+
+	world_open(&w, "ignore-shutdown");
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	stop = ask("a", VM_EV_STOP, false, NULL);
+	world_run(&w, at_shutdown, stop);
+	CHECK_INT(world_wait(&w, ask("a", VM_EV_KILL, false, NULL)), OP_DONE);
+	CHECK_INT(op_state(stop), OP_CANCELLED);
+	CHECK_INT(vm("a")->row->state, VM_STOPPED);
+	CHECK_INT(world_children(), 0);
+}
+
+TEST(a_cancelled_stop_says_what_is_true)
+{
+	struct op *stop;
+	_json_ json_t *record = NULL;
+	const char *message = "";
+
+	world_open(&w, "ignore-shutdown");
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	stop = ask("a", VM_EV_STOP, false, NULL);
+	world_run(&w, at_shutdown, stop);
+	CHECK_INT(op_cancel(stop), 0);
+	CHECK_INT(world_wait(&w, stop), OP_CANCELLED);
+	record = op_to_json(stop);
+	(void)bg_json_get_str(json_object_get(record, "error"), "message", &message);
+	CHECK(strstr(message, "may still do so"));
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+}
+
+/* Each state with each request while an operation is under way: what is refused is refused at once. */
+TEST(what_is_refused_while_it_is_busy)
+{
+	_err_ struct bg_err *set = NULL, *kill_usr1 = NULL;
+	struct vm_options options = {.signo = SIGUSR1};
+	struct op *op = NULL;
+
+	(void)boot_to_ssh();
+	CHECK(!ask("a", VM_EV_SET, false, &set));
+	CHECK_STR(bg_err_code_str(set->code), "vm.busy");
+	CHECK(strstr(set->hint, "banger op cancel"));
+	CHECK(vm_ask(vm("a"), VM_EV_KILL, &options, &op, &kill_usr1) < 0);
+	CHECK_STR(bg_err_code_str(kill_usr1->code), "vm.busy");
 }
