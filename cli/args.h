@@ -23,6 +23,7 @@ enum arg_kind {
 	ARG_VMS, /* names of VMs, or patterns over them */
 	ARG_IMAGE,
 	ARG_KERNEL,
+	ARG_OP, /* the id of an operation */
 	ARG_FILE,
 	ARG_SIZE,
 	ARG_NUMBER,

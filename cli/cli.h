@@ -21,6 +21,7 @@ extern const struct command vm_commands[];
 extern const struct command workspace_commands[];
 extern const struct command image_commands[];
 extern const struct command kernel_commands[];
+extern const struct command op_commands[];
 extern const struct command host_commands[];
 /* All of them, ends with NULL. */
 extern const struct command *const cli_commands[];

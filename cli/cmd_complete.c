@@ -122,6 +122,23 @@ static void offer_names(struct cli *cli, enum route route, const char *list, con
 	}
 }
 
+/* Those that run, each told by what it does. */
+static void offer_operations(struct cli *cli, const char *prefix, const char *typed)
+{
+	_json_ json_t *reply = ask(cli, ROUTE_OP_LIST);
+	const json_t *op;
+	size_t i;
+
+	json_array_foreach (json_object_get(reply, "operations"), i, op) {
+		char what[128];
+
+		snprintf(what, sizeof(what), "%s %s", render_text(op, "kind"),
+			render_text(op, "target"));
+		if (bg_streq(render_text(op, "state"), "running"))
+			offer(cli, prefix, render_text(op, "id"), what, typed);
+	}
+}
+
 static void offer_signals(struct cli *cli, const char *prefix, const char *typed)
 {
 	static const char *const names[] = {
@@ -143,6 +160,9 @@ static void offer_kind(struct cli *cli, enum arg_kind kind, const char *prefix, 
 		break;
 	case ARG_KERNEL:
 		offer_names(cli, ROUTE_KERNEL_LIST, "kernels", "release", prefix, typed);
+		break;
+	case ARG_OP:
+		offer_operations(cli, prefix, typed);
 		break;
 	case ARG_SIGNAL:
 		offer_signals(cli, prefix, typed);

@@ -266,7 +266,12 @@ static const struct flag list_flags[] = {
 };
 static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
 static const struct flag operation_flags[] = {FLAG_MANY, FLAG_JSON, FLAG_TIMING, FLAG_END};
-static const struct flag delete_flags[] = {FLAG_MANY, FLAG_TIMING, FLAG_END};
+static const struct flag delete_flags[] = {
+	{"--force", NULL, ARG_NONE, "cancel what is under way on it first, such as its start", 'f'},
+	FLAG_MANY,
+	FLAG_TIMING,
+	FLAG_END,
+};
 static const struct flag prune_flags[] = {
 	{"--force", NULL, ARG_NONE, "do not ask", 'f'},
 	FLAG_PARALLEL,

@@ -11,6 +11,7 @@
 #include "cli/console.h"
 #include "cli/ssh_options.h"
 #include "cli/ssh_way.h"
+#include "cli/vm_await.h"
 #include "common/fd.h"
 #include "common/json.h"
 
@@ -413,6 +414,16 @@ static int agent_shell(struct cli *cli, const char *name, char **rest, struct bg
 	return r;
 }
 
+static int show_reachable(struct cli *cli, const char *name, json_t **ret, struct bg_err **err)
+{
+	int r;
+
+	json_decref(*ret);
+	*ret = NULL;
+	r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, name, NULL, ret, err);
+	return r < 0 ? r : vm_check_reachable(name, *ret, err);
+}
+
 int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	const char *name = args->positional[0];
@@ -422,9 +433,9 @@ int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
 	enum ssh_way way;
 	int r;
 
-	r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, name, NULL, &vm, err);
-	if (r >= 0)
-		r = vm_check_reachable(name, vm, err);
+	r = show_reachable(cli, name, &vm, err);
+	if (r < 0 && vm_await(cli, name, err))
+		r = show_reachable(cli, name, &vm, err);
 	if (r < 0)
 		return r;
 	way = find_way(cli, name, vm);

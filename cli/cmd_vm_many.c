@@ -75,7 +75,7 @@ static void report_deleted(struct cli *cli, const struct job *job)
 
 /* One job for each VM. body is shared, and taken. */
 static int run_picked(struct cli *cli, const struct vm_pick *pick, const char *verb,
-	enum route route, json_t *body, job_report *report)
+	enum route route, json_t *body, const char *query, job_report *report)
 {
 	_free_ struct job *jobs = calloc(pick->count + 1, sizeof(*jobs));
 	int status;
@@ -83,8 +83,10 @@ static int run_picked(struct cli *cli, const struct vm_pick *pick, const char *v
 	if (!jobs)
 		abort();
 	for (size_t i = 0; i < pick->count; i++)
-		jobs[i] = (struct job){
-			.name = pick->names[i], .route = route, .body = json_incref(body)};
+		jobs[i] = (struct job){.name = pick->names[i],
+			.route = route,
+			.body = json_incref(body),
+			.query = query};
 	status = jobs_run(cli, verb, jobs, pick->count, report);
 	jobs_done(jobs, pick->count);
 	json_decref(body);
@@ -101,7 +103,7 @@ static int run_many(struct cli *cli, const struct args *args, const char *verb, 
 	if (r >= 0 && pick.count == 0 && !cli->json)
 		fprintf(cli->err.file, "there is no VM to %s\n", verb);
 	if (r >= 0)
-		return run_picked(cli, &pick, verb, route, body, report);
+		return run_picked(cli, &pick, verb, route, body, NULL, report);
 	json_decref(body);
 	return r;
 }
@@ -119,7 +121,15 @@ int vm_restart(struct cli *cli, const struct args *args, struct bg_err **err)
 
 int vm_delete(struct cli *cli, const struct args *args, struct bg_err **err)
 {
-	return run_many(cli, args, "delete", NULL, ROUTE_VM_DELETE, NULL, report_deleted, err);
+	_pick_ struct vm_pick pick = {0};
+	int r = vm_pick(cli, args, NULL, &pick, err);
+
+	if (r < 0)
+		return r;
+	if (pick.count == 0 && !cli->json)
+		fprintf(cli->err.file, "there is no VM to delete\n");
+	return run_picked(cli, &pick, "delete", ROUTE_VM_DELETE, NULL,
+		args_has(args, "--force") ? "force=1" : NULL, report_deleted);
 }
 
 int vm_stop(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -220,5 +230,6 @@ int vm_prune(struct cli *cli, const struct args *args, struct bg_err **err)
 	}
 	if (!args_has(args, "--force"))
 		r = ask_prune(cli, &pick, err);
-	return r < 0 ? r : run_picked(cli, &pick, "delete", ROUTE_VM_DELETE, NULL, report_deleted);
+	return r < 0 ? r : run_picked(cli, &pick, "delete", ROUTE_VM_DELETE, NULL, NULL,
+				report_deleted);
 }

@@ -13,11 +13,13 @@ static const struct {
 	{workspace_commands, "vm workspace", "Your checkout in a VM"},
 	{image_commands, "image", "Images: what VMs are made of"},
 	{kernel_commands, "kernel", "Kernels"},
+	{op_commands, "op", "Operations: work under way"},
 	{host_commands, "", "This machine"},
 };
 
 const struct command *const cli_commands[] = {
-	vm_commands, workspace_commands, image_commands, kernel_commands, host_commands, NULL};
+	vm_commands, workspace_commands, image_commands, kernel_commands, op_commands,
+	host_commands, NULL};
 
 static const struct {
 	enum bg_exit status;

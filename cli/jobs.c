@@ -54,7 +54,8 @@ static void job_failed(struct run *run, struct job *job)
 	if (run->count > 1 && !mentions(job->err->message, job->name))
 		bg_err_context(&job->err, "%s %s", run->verb, job->name);
 	fflush(run->cli->out.file);
-	render_error(t, job->err);
+	if (!job->keep_error)
+		render_error(t, job->err);
 	fflush(t->file);
 }
 
@@ -75,7 +76,7 @@ static void job_ended(struct run *run, struct job *job)
 	const char *state = render_text(job->op, "state");
 	const json_t *e = NULL;
 
-	if (bg_streq(state, "done")) {
+	if (bg_streq(state, "done") || (job->cancels && bg_streq(state, "cancelled"))) {
 		job_done(run, job);
 		return;
 	}
@@ -83,7 +84,7 @@ static void job_ended(struct run *run, struct job *job)
 		bg_err_from_json(e, &job->err);
 	else if (bg_streq(state, "cancelled"))
 		bg_err_set(&job->err, BG_ERR_CANCELLED, ECANCELED,
-			"%s %s was cancelled; what it had begun is undone", run->verb, job->name);
+			"%s %s was cancelled", run->verb, job->name);
 	else
 		bg_err_set(&job->err, BG_ERR_INTERNAL, EPROTO, "%s %s failed without a reason",
 			run->verb, job->name);
@@ -204,7 +205,7 @@ static bool handle_interrupt(struct run *run)
 		fprintf(t->file, "left; the daemon goes on cancelling\n");
 		return false;
 	}
-	fprintf(t->file, "cancelling, what was begun is undone (Ctrl-C again leaves at once)\n");
+	fprintf(t->file, "cancelling (Ctrl-C again leaves at once)\n");
 	for (size_t i = 0; i < run->count; i++)
 		cancel(run, &run->jobs[i]);
 	return true;
@@ -228,7 +229,7 @@ static void ask_next(struct run *run)
 		struct job *job = &run->jobs[run->next++];
 
 		job->state = JOB_ASKED;
-		if (client_send(run->cli, CLIENT_START, job->route, job->name, NULL, job->body,
+		if (client_send(run->cli, CLIENT_START, job->route, job->name, job->query, job->body,
 			    &job->http, &job->err) < 0)
 			job_failed(run, job);
 	}
@@ -332,7 +333,10 @@ static int finish(const struct run *run, bool stayed)
 		if (status == BG_EXIT_OK && job->state == JOB_FAILED)
 			status = (int)bg_err_code_exit(job->err->code);
 	}
-	return run->interrupts || !stayed ? BG_EXIT_CANCELLED : status;
+	/* Ctrl-C may come too late: what is done is done, and said to be */
+	if (!stayed || (run->interrupts && count_state(run, JOB_IDLE) > 0))
+		return BG_EXIT_CANCELLED;
+	return status;
 }
 
 static int catch_interrupts(sigset_t *old)

@@ -22,6 +22,9 @@ struct job {
 	const char *name; /* of what it works on; borrowed */
 	enum route route;
 	json_t *body; /* of the request; NULL for none */
+	const char *query; /* of the request; NULL for none */
+	bool cancels;	   /* the request cancels the operation: that it is cancelled is what is wanted */
+	bool keep_error;   /* err is the caller's to show */
 	/* filled in by jobs_run */
 	enum job_state state;
 	struct bg_http *http;

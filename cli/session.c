@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "cli/rawtty.h"
+#include "cli/vm_await.h"
 #include "common/agent_frame.h"
 #include "common/fd.h"
 #include "common/http_parse.h"
@@ -575,7 +576,7 @@ static int run_and_free(struct cli *cli, struct run *run, int *ret_status, struc
 	return r;
 }
 
-int session_run(
+static int try_session(
 	struct cli *cli, const struct session *session, int *ret_status, struct bg_err **err)
 {
 	_free_ struct run *run = malloc(sizeof(*run));
@@ -584,6 +585,15 @@ int session_run(
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	run_init(run, session);
 	return run_and_free(cli, run, ret_status, err);
+}
+
+int session_run(
+	struct cli *cli, const struct session *session, int *ret_status, struct bg_err **err)
+{
+	int r = try_session(cli, session, ret_status, err);
+
+	return r < 0 && vm_await(cli, session->vm, err) ? try_session(cli, session, ret_status, err)
+							: r;
 }
 
 int session_text(struct cli *cli, const struct session *session, size_t max, int *ret_status,

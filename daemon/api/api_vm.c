@@ -144,9 +144,15 @@ void api_vm_start(struct http_call *call, struct engine *engine)
 	ask(call, engine, VM_EV_START, no_fields, &(struct vm_options){0});
 }
 
+static bool is_on(const char *word)
+{
+	return bg_streq(word, "1") || bg_streq(word, "true");
+}
+
 void api_vm_delete(struct http_call *call, struct engine *engine)
 {
-	ask(call, engine, VM_EV_DELETE, no_fields, &(struct vm_options){0});
+	ask(call, engine, VM_EV_DELETE, no_fields,
+		&(struct vm_options){.force = is_on(http_call_query(call, "force"))});
 }
 
 static void stop_or_restart(struct http_call *call, struct engine *engine, enum vm_event event)
@@ -246,11 +252,6 @@ static int pick_log(const struct vm *vm, const char *log, struct log_part *ret, 
 		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
 			"log is \"serial\" or \"vmm\", not \"%s\"", log);
 	return 0;
-}
-
-static bool is_on(const char *word)
-{
-	return bg_streq(word, "1") || bg_streq(word, "true");
 }
 
 void api_vm_logs(struct http_call *call, struct engine *engine)

@@ -207,10 +207,11 @@ static struct bg_err *cancelled_error(const struct op *op)
 {
 	struct bg_err *err = NULL;
 
-	bg_err_set(&err, BG_ERR_CANCELLED, ECANCELED, "%s of \"%s\" was cancelled%s%s%s%s",
+	bg_err_set(&err, BG_ERR_CANCELLED, ECANCELED, "%s of \"%s\" was cancelled%s%s; %s",
 		op->plan->kind, op->target, op->by ? " by " : "", op->by ? op->by : "",
-		op->plan->after_cancel ? "; " : "",
-		op->plan->after_cancel ? op->plan->after_cancel : "");
+		op->plan->after_cancel		? op->plan->after_cancel
+		: keep_below(op, op->at) > 0	? "what was complete is kept"
+						: "what it had begun is undone");
 	return err;
 }
 

@@ -184,4 +184,5 @@ const struct op_plan vm_plan_set = {
 	.n_steps = ARRAY_SIZE(set_steps),
 	.finish = finish_set,
 	.ctx_free = vm_task_free,
+	.after_cancel = "a disk that has grown stays as large",
 };

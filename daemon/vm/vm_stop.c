@@ -219,6 +219,7 @@ const struct op_plan vm_plan_restart = {
 	.n_steps = ARRAY_SIZE(restart_steps),
 	.finish = finish_restart,
 	.ctx_free = vm_task_free,
+	.after_cancel = "the guest may already have been asked to shut down",
 };
 
 static const struct op_step kill_steps[] = {
@@ -232,6 +233,7 @@ const struct op_plan vm_plan_kill = {
 	.n_steps = ARRAY_SIZE(kill_steps),
 	.finish = finish_stop,
 	.ctx_free = vm_task_free,
+	.after_cancel = "the signal was already sent",
 };
 
 static const struct op_step delete_steps[] = {
@@ -246,6 +248,7 @@ const struct op_plan vm_plan_delete = {
 	.n_steps = ARRAY_SIZE(delete_steps),
 	.finish = finish_delete,
 	.ctx_free = vm_task_free,
+	.after_cancel = "delete the VM again to remove what is left",
 };
 
 static const struct op_step down_steps[] = {

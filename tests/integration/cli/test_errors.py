@@ -107,7 +107,7 @@ def test_a_socket_path_that_is_too_long(home):
 def all_commands(home):
     text = home.run("help").out.split("Exit status")[0]
     entries = [line[2:] for line in text.splitlines() if line.startswith("  ") and line[2] != " "]
-    nouns = ("vm", "image", "kernel", "daemon")
+    nouns = ("vm", "image", "kernel", "op", "daemon")
     return [e.split()[:words(e, nouns)] for e in entries]
 
 

@@ -116,7 +116,7 @@ def test_no_reminder_when_it_was_shut_down_inside(home, fake, ssh):
 
 @pytest.mark.parametrize("record,status,message,hint", [
     (vm("web"), 4, "web is stopped", "`banger vm start web`"),
-    (vm("web", state="starting"), 4, "web is starting", "`banger vm show web`"),
+    (vm("web", state="stopping"), 4, "web is stopping", "`banger vm show web`"),
     (running("web", ready=False), 6, "web runs but is not ready yet", "`banger vm logs web`"),
     (running("web", ssh={"sshd": False}), 4, "web has no ssh server", "banger vm set web --nat"),
     (running("web", ssh={"sshd": False, "setup": None}), 4, "web has no ssh server", "vm exec --tty web"),

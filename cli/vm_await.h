@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC */
+/* vm_await.h: who wants to reach a VM that is starting waits until it has started. */
+#ifndef BG_CLI_VM_AWAIT_H
+#define BG_CLI_VM_AWAIT_H
+
+#include "cli/cli.h"
+
+/*
+ * *err: why the VM could not be reached. True when it was starting and has started since: try again, *err is cleared. False: *err
+ * stays, or is why the start failed. Ctrl-C ends the wait and not the start.
+ */
+bool vm_await(struct cli *cli, const char *name, struct bg_err **err);
+
+#endif
