@@ -4,10 +4,8 @@
  * priv_client.h; linked by the engine, for its errors, and by the CLI, for doctor. Makes no
  * process.
  */
-#include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -15,6 +13,12 @@
 #include <sys/xattr.h>
 
 #include "daemon/priv/priv_client.h"
+
+static void close_file(FILE **f)
+{
+	if (*f)
+		(void)fclose(*f);
+}
 
 const char *priv_helper_path(void)
 {
@@ -30,9 +34,29 @@ const char *priv_disk_helper_path(void)
 	return bg_isempty(path) ? BG_LIBEXEC_DIR "/banger-privhelper-disk" : path;
 }
 
+/*
+ * The name of a number in /etc/passwd or /etc/group, the caller's; NULL when it is not there. Not
+ * the name service: that may ask a server, and the engine has no time to wait for one.
+ */
+static char *name_in(const char *file, unsigned id)
+{
+	_cleanup_(close_file) FILE *f = fopen(file, "re");
+	_free_ char *line = NULL;
+	size_t size = 0;
+
+	while (f && getline(&line, &size, f) > 0) {
+		char *rest = line, *name = strsep(&rest, ":"), *end;
+
+		(void)strsep(&rest, ":"); /* the password */
+		if (rest && strtoul(rest, &end, 10) == id && end > rest && *end == ':')
+			return strdup(name);
+	}
+	return NULL;
+}
+
 /* The group of the helper's own folder, to which path may be a link. NULL when it cannot be told.
  */
-static const struct group *members_of(const char *path)
+static char *members_of(const char *path)
 {
 	char target[PATH_MAX], *slash;
 	ssize_t n = readlink(path, target, sizeof(target) - 1);
@@ -45,16 +69,16 @@ static const struct group *members_of(const char *path)
 	if (!slash)
 		return NULL;
 	*slash = '\0';
-	return stat(target, &st) == 0 ? getgrgid(st.st_gid) : NULL;
+	return stat(target, &st) == 0 ? name_in("/etc/group", st.st_gid) : NULL;
 }
 
 /* Everybody but that group cannot even look into the folder. */
 static int not_member(const char *path, struct bg_err **err)
 {
-	const struct passwd *pw = getpwuid(getuid());
-	const char *user = pw ? pw->pw_name : "this user";
-	const struct group *gr = members_of(path);
-	const char *group = gr ? gr->gr_name : "banger";
+	_free_ char *known = name_in("/etc/passwd", getuid()), *members = members_of(path);
+	const char *named = getenv("USER"); /* who is in no file has a login that says so */
+	const char *user = known ? known : bg_isempty(named) ? "this user" : named;
+	const char *group = members ? members : "banger";
 
 	bg_err_set(err, BG_ERR_HELPER_NOT_MEMBER, EACCES,
 		"%s may not use the network helper: not in group %s", user, group);

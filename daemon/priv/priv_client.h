@@ -46,7 +46,7 @@ const char *priv_disk_helper_path(void);
 /*
  * Why a network helper at path cannot work for this user: missing, not a member, no capability. For
  * use after a failed spawn, or an end of the socket before HELLO's reply. 0 when nothing is
- * found. Asks the name service, so it may block.
+ * found. Does not ask the name service: that may wait for a server.
  */
 int priv_helper_check(const char *path, struct bg_err **err);
 

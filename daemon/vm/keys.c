@@ -7,7 +7,6 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "daemon/loop/loop.h"
-#include "daemon/vm/identity.h"
 #include "daemon/vm/vm.h"
 
 enum { PUBLIC_KEY_MAX = 64 * 1024, COALESCE_USEC = 200000, AGAIN_USEC = 5000000 };
@@ -33,23 +32,6 @@ void keys_free(struct keys *keys)
 	free(keys);
 }
 
-/* The public half lies beside the private one; a first use makes both. */
-static int make_own(const struct keys *keys, const char *public_path, struct bg_err **err)
-{
-	_pem_ char *private = NULL;
-	_free_ char *public = NULL, *line = NULL;
-	int r = identity_make_key("banger", &private, &public, err);
-
-	if (r < 0)
-		return r;
-	if (asprintf(&line, "%s\n", public) < 0)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	r = bg_write_file_at(AT_FDCWD, keys->private_path, private, strlen(private), 0600);
-	if (r >= 0)
-		r = bg_write_file_at(AT_FDCWD, public_path, line, strlen(line), 0644);
-	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "write %s", keys->private_path) : 0;
-}
-
 static int load_public(struct keys *keys, bool own, struct bg_err **err)
 {
 	_free_ char *path = NULL;
@@ -58,7 +40,7 @@ static int load_public(struct keys *keys, bool own, struct bg_err **err)
 	if (asprintf(&path, "%s.pub", keys->private_path) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (own && access(keys->private_path, F_OK) < 0) {
-		r = make_own(keys, path, err);
+		r = keys_make(keys->private_path, path, err);
 		if (r < 0)
 			return r;
 	}

@@ -17,6 +17,9 @@ int keys_open(const char *ssh_dir, const char *key_path, struct keys **ret, stru
 void keys_free(struct keys *keys);
 BG_DEFINE_UNREF(keys, struct keys *, keys_free)
 
+/* Of keys_open (keys_make.c): a new pair of files. */
+int keys_make(const char *private_path, const char *public_path, struct bg_err **err);
+
 const char *keys_private_path(const struct keys *keys);
 const char *keys_known_hosts_path(const struct keys *keys);
 /* Text for the guest's authorized_keys, ends with a newline. */

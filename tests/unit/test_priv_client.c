@@ -118,17 +118,9 @@ TEST(check_no_capability)
 	CHECK(strstr(err->message, "cap_net_admin") != NULL);
 }
 
-static void as_nobody(void)
+/* What priv_helper_check says to this uid of a helper in a folder of root's. */
+static void check_closed(uid_t uid, struct bg_err **err)
 {
-	if (geteuid() != 0)
-		return;
-	CHECK_INT(setresgid(65534, 65534, 65534), 0);
-	CHECK_INT(setresuid(65534, 65534, 65534), 0);
-}
-
-TEST(check_not_member)
-{
-	_err_ struct bg_err *err = NULL;
 	char path[256];
 	int fd;
 
@@ -141,11 +133,29 @@ TEST(check_not_member)
 	if (geteuid() != 0)
 		test_skip("needs root to be another user than the folder's");
 	CHECK_INT(chmod(test_tmpdir(), 0755), 0);
-	as_nobody();
-	CHECK_INT(priv_helper_check(path, &err), -EACCES);
-	CHECK_INT(err->code, BG_ERR_HELPER_NOT_MEMBER);
+	CHECK_INT(setresgid(65534, 65534, 65534), 0);
+	CHECK_INT(setresuid(uid, uid, uid), 0);
+	CHECK_INT(priv_helper_check(path, err), -EACCES);
+	CHECK_INT((*err)->code, BG_ERR_HELPER_NOT_MEMBER);
+}
+
+TEST(check_not_member)
+{
+	_err_ struct bg_err *err = NULL;
+
+	check_closed(65534, &err);
 	CHECK(strstr(err->message, "nobody") && strstr(err->message, "root"));
 	CHECK(strstr(err->hint, "usermod -aG root nobody") != NULL);
+}
+
+/* Of a directory service: no file has the name, and nobody waits for a server to hear it. */
+TEST(check_not_member_of_no_file)
+{
+	_err_ struct bg_err *err = NULL;
+
+	setenv("USER", "alice", 1);
+	check_closed(3999999999U, &err);
+	CHECK(strstr(err->hint, "usermod -aG root alice") != NULL);
 }
 
 TEST(spawn_missing)

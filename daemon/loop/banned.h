@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * banned.h: what the engine's loop must not call, because it waits for a disk, a name server or a clock. The build
+ * puts it before every file of the engine (`banned` in meson.build), so that a call is an error of the compiler. What is to wait
+ * is a worker's (common/job_table.def), another child's, or, before the loop runs, a file's outside of this list (daemon/vm/keys_make.c).
+ *
+ * Not in here, for what they do elsewhere: open, rename, mkdir and unlink of small files, which wait only for a file system
+ * that is stuck; waitid with WNOHANG. unlink of what may be large is trash_throw (daemon/trash.h).
+ */
+#ifndef BANNED_H
+#define BANNED_H
+
+/* Declared before they are poisoned. */
+#include <fcntl.h>
+#include <grp.h>
+#include <netdb.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/sendfile.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+
+#pragma GCC poison fsync fdatasync syncfs sync_file_range posix_fallocate
+#pragma GCC poison copy_file_range sendfile
+#pragma GCC poison bg_write_file_at
+#pragma GCC poison getpwuid getpwnam getpwuid_r getpwnam_r getgrgid getgrnam getgrgid_r getgrnam_r initgroups
+#pragma GCC poison getaddrinfo getnameinfo gethostbyname gethostbyaddr
+#pragma GCC poison system popen wait3 wait4
+#pragma GCC poison sleep usleep nanosleep clock_nanosleep
+#pragma GCC poison flock lockf
+
+#endif
