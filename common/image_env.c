@@ -15,6 +15,21 @@ static bool is_kept(const char *text)
 	return *text != '=' && strchr(text, '=');
 }
 
+/* A name that comes again takes the place of the first, as in docker: commands see it once. */
+static void keep(json_t *kept, const char *text)
+{
+	const size_t name = strcspn(text, "=") + 1;
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach (kept, i, item)
+		if (strncmp(json_string_value(item), text, name) == 0) {
+			json_array_set_new(kept, i, json_string(text));
+			return;
+		}
+	json_array_append_new(kept, json_string(text));
+}
+
 int image_env_take(const json_t *list, json_t **ret)
 {
 	_json_ json_t *kept = json_array();
@@ -35,7 +50,7 @@ int image_env_take(const json_t *list, json_t **ret)
 		if (bytes > BG_IMAGE_ENV_MAX)
 			return -E2BIG;
 		if (is_kept(text))
-			json_array_append_new(kept, json_string(text));
+			keep(kept, text);
 	}
 	if (json_array_size(kept) > 0)
 		*ret = TAKE_PTR(kept);

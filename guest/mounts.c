@@ -43,6 +43,9 @@ static const struct {
 	{"/dev/stderr", "/proc/self/fd/2"},
 };
 
+/* Directories that everybody may write to; what an image brings keeps its mode. */
+static const char *const shared[] = {"/run/lock", "/tmp", "/var/tmp"};
+
 static int mount_one(const struct fs *fs)
 {
 	(void)mkdir(fs->where, 0755);
@@ -70,8 +73,9 @@ void mounts_no_init(void)
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
 		if (symlink(links[i].to, links[i].path) < 0 && errno != EEXIST)
 			log_line("link %s: %s", links[i].path, strerror(errno));
-	(void)mkdir("/run/lock", 01777);
-	(void)mkdir("/tmp", 01777);
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
+		if (mkdir(shared[i], 01777) == 0)
+			(void)chmod(shared[i], 01777); /* whatever the umask is */
 }
 
 int mounts_watch_devices(void)

@@ -69,10 +69,19 @@ static char *resolve(const char *path, const char *target)
 	return out;
 }
 
+/* Names are below the archive's top, however they are written. */
+static const char *strip(const char *path)
+{
+	while (path && (path[0] == '/' || (path[0] == '.' && path[1] == '/')))
+		path++;
+	return path;
+}
+
 static int take(struct docker *a, struct source *src, struct archive_entry *entry, const char *path,
 	struct bg_err **err)
 {
-	const char *soft = archive_entry_symlink(entry), *hard = archive_entry_hardlink(entry);
+	const char *soft = archive_entry_symlink(entry);
+	const char *hard = strip(archive_entry_hardlink(entry));
 	struct file *f = &a->files[a->n];
 	struct stat st;
 
@@ -100,7 +109,7 @@ static int scan(struct docker *a, struct bg_err **err)
 	int r = source_open_fd(a->job, a->job->fd[0], SOURCE_TAR, &src, err);
 
 	while (r >= 0 && (r = source_next(src, &entry, err)) > 0) {
-		const char *path = archive_entry_pathname(entry);
+		const char *path = strip(archive_entry_pathname(entry));
 		mode_t type = archive_entry_filetype(entry);
 
 		if (source_is_compressed(src)) {
@@ -108,9 +117,8 @@ static int scan(struct docker *a, struct bg_err **err)
 			bg_err_hint(err, "unpack it first: gunzip, zstd -d or xz -d");
 			return -EBADMSG;
 		}
-		while (path && path[0] == '.' && path[1] == '/')
-			path += 2;
-		if (path && (type == AE_IFREG || type == AE_IFLNK))
+		/* A hard link has no type of its own. */
+		if (path && (type == AE_IFREG || type == AE_IFLNK || archive_entry_hardlink(entry)))
 			r = take(a, src, entry, path, err);
 	}
 	return r;
@@ -118,6 +126,7 @@ static int scan(struct docker *a, struct bg_err **err)
 
 static const struct file *find(const struct docker *a, const char *name)
 {
+	name = strip(name);
 	for (int links = 0; name && links < 8; links++) {
 		const struct file *f = NULL;
 
@@ -240,6 +249,21 @@ static int list_layers(const struct docker *a, const json_t *image, const json_t
 	return 0;
 }
 
+/* "HEX.json", "sha256:HEX", "blobs/sha256/HEX": its name says what it has. Any other says nothing. */
+static bool is_named_otherwise(const char *path, const char *digest)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	char named[BG_OCI_DIGEST + 1];
+
+	if (strncmp(base, "sha256:", strlen("sha256:")) == 0)
+		base += strlen("sha256:");
+	snprintf(named, sizeof(named), "sha256:%.64s", base);
+	if (base[BG_MIN(strlen(base), (size_t)BG_SHA256_HEX)] != '\0' &&
+		!bg_streq(base + BG_SHA256_HEX, ".json"))
+		return false;
+	return oci_digest_valid(named) && !bg_streq(named, digest);
+}
+
 static int check_config(const struct docker *a, const json_t *image, json_t **ret, json_t **ret_env,
 	char digest[BG_OCI_DIGEST + 1], struct bg_err **err)
 {
@@ -251,8 +275,7 @@ static int check_config(const struct docker *a, const json_t *image, json_t **re
 
 	if (r >= 0)
 		r = manifest_digest(text, len, digest, err);
-	/* "HEX.json" or "blobs/sha256/HEX": the config is what names everything else. */
-	if (r >= 0 && !strstr(path, digest + strlen("sha256:")))
+	if (r >= 0 && is_named_otherwise(path, digest))
 		return bg_err_set(err, BG_ERR_NET_DIGEST, EBADMSG,
 			"%s is damaged: its config %.100s has %s", a->name, path, digest);
 	if (r >= 0)

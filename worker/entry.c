@@ -139,6 +139,25 @@ struct acl_value {
 	} e[ACL_MAX];
 };
 
+/* What an inode has no room for is refused: cut off, an owner could become root. */
+static int check_numbers(struct archive_entry *entry, const char *path, struct bg_err **err)
+{
+	enum { MAJOR_MAX = 0xfff, MINOR_MAX = 0xfffff };
+	const int64_t uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
+	const mode_t type = archive_entry_filetype(entry);
+
+	if (uid < 0 || uid > UINT32_MAX || gid < 0 || gid > UINT32_MAX)
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EOVERFLOW,
+			"/%s belongs to %lld:%lld, which no file system of Linux can hold", path,
+			(long long)uid, (long long)gid);
+	if ((type == AE_IFCHR || type == AE_IFBLK) &&
+		(archive_entry_rdevmajor(entry) > MAJOR_MAX ||
+			archive_entry_rdevminor(entry) > MINOR_MAX))
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EOVERFLOW,
+			"/%s is a device whose numbers Linux does not have", path);
+	return 0;
+}
+
 static bool acl_tag(int tag, uint16_t *ret)
 {
 	static const struct {
@@ -313,8 +332,10 @@ int entry_write(struct ext4 *e, const char *path, struct source *s, struct archi
 	struct bg_err **err)
 {
 	struct ext4_node *node = NULL;
-	int r;
+	int r = check_numbers(entry, path, err);
 
+	if (r < 0)
+		return r;
 	if (archive_entry_filetype(entry) == AE_IFREG)
 		r = write_file(e, path, s, entry, &node, err);
 	else {

@@ -338,7 +338,7 @@ int ext4_mkdir(struct ext4 *e, const char *path, const struct ext4_attr *a, stru
 {
 	struct ext2_inode_large inode;
 	struct ext4_node *n;
-	int r = ext4_tree_place(e, path, S_IFDIR, &n);
+	int r = ext4_tree_place(&e, path, S_IFDIR, &n);
 
 	if (r < 0)
 		return r;
@@ -359,7 +359,7 @@ int ext4_mknod(struct ext4 *e, const char *path, mode_t type, const struct ext4_
 {
 	struct ext2_inode_large inode;
 	struct ext4_node *n;
-	int r = ext4_tree_place(e, path, type, &n);
+	int r = ext4_tree_place(&e, path, type, &n);
 
 	if (r >= 0)
 		r = ext4_new_inode(e, type, &n->ino);
@@ -409,7 +409,7 @@ int ext4_symlink(struct ext4 *e, const char *path, const char *target, const str
 
 	if (len == 0 || len >= EXT4_BLOCK)
 		return len ? -ENAMETOOLONG : -EINVAL;
-	r = ext4_tree_place(e, path, S_IFLNK, &n);
+	r = ext4_tree_place(&e, path, S_IFLNK, &n);
 	if (r >= 0)
 		r = ext4_tree_set_target(e, n, target);
 	if (r >= 0)
@@ -429,30 +429,35 @@ int ext4_symlink(struct ext4 *e, const char *path, const char *target, const str
 
 int ext4_link(struct ext4 *e, const char *path, const char *target)
 {
+	struct ext4 *source = e, *home = e;
 	struct ext2_inode_large inode;
 	struct ext4_node *from, *n;
 	uint32_t ino, to;
 	mode_t type;
-	int r = ext4_tree_find(e, target, false, &from);
+	int r = e->inner ? ext4_tree_home(&home, path) : 0;
 
+	if (r >= 0)
+		r = ext4_tree_find(&source, target, EXT4_FIND_LINK, &from);
 	if (r < 0)
 		return r;
 	type = ext4_type(from);
 	if (type == S_IFDIR)
 		return -EISDIR;
+	if (home != source)
+		return ext4_copy(source, from, e, path, NULL);
 	/* from may be the very node that the new name replaces. */
 	ino = from->ino;
 	to = from->target;
-	r = ext4_read_inode(e, ino, &inode);
+	r = ext4_read_inode(home, ino, &inode);
 	if (r < 0)
 		return r;
 	if (inode.i_links_count >= EXT4_LINK_MAX_)
 		return -EMLINK;
 	/* Counted first: placing the name may drop another link of the same file, even this one. */
 	inode.i_links_count++;
-	r = ext4_write_inode(e, ino, &inode);
+	r = ext4_write_inode(home, ino, &inode);
 	if (r >= 0)
-		r = ext4_tree_place(e, path, type, &n);
+		r = ext4_tree_place(&e, path, type, &n);
 	if (r < 0)
 		return r;
 	n->ino = ino;
@@ -464,7 +469,7 @@ int ext4_set_xattr(struct ext4 *e, const struct ext4_node *node, const char *nam
 	const void *value, size_t len)
 {
 	struct ext2_xattr_handle *h = NULL;
-	errcode_t r = ext2fs_xattrs_open(e->fs, node->ino, &h);
+	errcode_t r = ext2fs_xattrs_open(ext4_of(e, node)->fs, node->ino, &h);
 
 	if (!r)
 		r = ext2fs_xattrs_read(h);
@@ -477,7 +482,7 @@ int ext4_set_xattr(struct ext4 *e, const struct ext4_node *node, const char *nam
 
 int ext4_lookup(struct ext4 *e, const char *path, struct ext4_node **ret)
 {
-	return ext4_tree_find(e, path, true, ret);
+	return ext4_tree_find(&e, path, EXT4_FIND_FOLLOW, ret);
 }
 
 mode_t ext4_node_type(const struct ext4_node *node)

@@ -28,8 +28,8 @@ struct ext4_opts {
 	uint64_t max_size;	/* bytes; content beyond is -EFBIG */
 	uint64_t journal_size;	/* bytes, 0 for none */
 	uint32_t max_entries;	/* names; more are -EFBIG */
-	bool replace_trees;	/* a directory with children is replaced like anything else */
-	bool no_absolute_links; /* following an absolute link on the way is -ELOOP */
+	bool replace_trees;	/* layers: a directory with children is replaced like anything
+				 * else, and so is a file of a lower layer on the way to a name */
 };
 
 struct ext4_attr {
@@ -59,17 +59,27 @@ int ext4_mknod(struct ext4 *e, const char *path, mode_t type, const struct ext4_
 	struct ext4_node **ret);
 
 /*
- * What a hard link would be, if both were one file system: a copy with all attributes. Adds the
- * size of its data to *bytes.
+ * Two images as one tree, as the guest sees it: name, right below the top of e, is where inner is
+ * mounted. All entries, links and look-ups go through e then; a hard link between the two becomes a
+ * copy. When the name becomes a symbolic link nothing is mounted, until it is a directory again.
+ * Borrows inner and name until both are freed; each is finished by itself, after ext4_settle().
  */
-int ext4_copy(struct ext4 *from, const char *target, struct ext4 *e, const char *path,
-	uint64_t *bytes);
+void ext4_mount(struct ext4 *e, const char *name, struct ext4 *inner);
+/*
+ * To be called once, after the last entry: the mount point is there, with the attributes of inner's
+ * top. Where it is a link, what it leads to is the mount point, and its content moves to inner.
+ * home: the attributes of a directory that has to be made. -ENOTDIR: it is or leads to no
+ * directory; -EBUSY: it leads to the top.
+ */
+int ext4_settle(struct ext4 *e, const struct ext4_attr *home);
+uint64_t ext4_copied(const struct ext4 *e); /* bytes of such copies */
 
 /*
  * Layers. What is made or told from now on, and the directories on its way, belongs to layer n
  * (0 at the start, at most 255). A whiteout removes path and all below it, but nothing of the
- * current layer; self false: only what is below it, also when path is a link to it. A path that
- * is not there is fine.
+ * current layer; self false: only what is below it. A path that is not there is fine; so is one
+ * of the second kind that leads through a link of a lower layer: what that layer has there is a
+ * directory beside the link's target, and nothing is hidden by it.
  */
 void ext4_layer(struct ext4 *e, unsigned n);
 int ext4_whiteout(struct ext4 *e, const char *path, bool self);

@@ -90,27 +90,43 @@ static int copy_xattrs(struct ext4 *from, const struct ext4_node *src, struct xa
 	return r ? ext4_errno(r) : c->r;
 }
 
-int ext4_copy(
-	struct ext4 *from, const char *target, struct ext4 *e, const char *path, uint64_t *bytes)
+int ext4_copy(struct ext4 *from, const struct ext4_node *src, struct ext4 *e, const char *path,
+	struct ext4_node **ret)
 {
 	struct xattr_copy c = {.e = e};
 	struct ext2_inode_large inode;
-	struct ext4_node *src, *made = NULL;
+	struct ext4_node *made = NULL;
 	struct ext4_attr a;
-	int r = ext4_tree_find(from, target, false, &src);
+	int r = ext4_read_inode(from, src->ino, &inode);
 
-	if (r >= 0)
-		r = ext4_type(src) == S_IFDIR ? -EISDIR : ext4_read_inode(from, src->ino, &inode);
 	if (r < 0)
 		return r;
 	attr_of(&inode, &a);
-	*bytes += EXT2_I_SIZE(&inode);
+	e->copied += EXT2_I_SIZE(&inode);
 	if (ext4_type(src) == S_IFREG)
 		r = copy_file(from, src, e, path, &a, &made);
 	else if (ext4_type(src) == S_IFLNK)
 		r = ext4_symlink(e, path, ext4_target(from, src), &a, &made);
 	else
 		r = ext4_mknod(e, path, ext4_type(src), &a, &made);
+	c.node = made;
+	if (ret)
+		*ret = made;
+	return r < 0 ? r : copy_xattrs(from, src, &c);
+}
+
+int ext4_copy_attr(struct ext4 *from, const struct ext4_node *src, struct ext4 *e, const char *path)
+{
+	struct xattr_copy c = {.e = e};
+	struct ext2_inode_large inode;
+	struct ext4_node *made = NULL;
+	struct ext4_attr a;
+	int r = ext4_read_inode(from, src->ino, &inode);
+
+	if (r < 0)
+		return r;
+	attr_of(&inode, &a);
+	r = ext4_mkdir(e, path, &a, &made);
 	c.node = made;
 	return r < 0 ? r : copy_xattrs(from, src, &c);
 }

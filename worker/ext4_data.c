@@ -159,9 +159,10 @@ int ext4_file_open(struct ext4 *e, const char *path, const struct ext4_attr *a)
 		if (!f->buf)
 			return -ENOMEM;
 	}
-	r = ext4_tree_place(e, path, S_IFREG, &f->node);
+	f->to = e;
+	r = ext4_tree_place(&f->to, path, S_IFREG, &f->node);
 	if (r >= 0)
-		r = ext4_new_inode(e, S_IFREG, &f->node->ino);
+		r = ext4_new_inode(f->to, S_IFREG, &f->node->ino);
 	if (r < 0)
 		return r;
 	f->attr = *a;
@@ -181,10 +182,10 @@ static int put_blocks(struct ext4 *e, size_t first, size_t count)
 
 	while (count > 0) {
 		struct ext4_run run = {.logical = f->buf_off / EXT4_BLOCK + first};
-		int r = ext4_alloc(e, count, &run);
+		int r = ext4_alloc(f->to, count, &run);
 
 		if (r >= 0)
-			r = ext4_pwrite(e, f->buf + first * EXT4_BLOCK, run.count * EXT4_BLOCK,
+			r = ext4_pwrite(f->to, f->buf + first * EXT4_BLOCK, run.count * EXT4_BLOCK,
 				run.physical * EXT4_BLOCK);
 		if (r >= 0)
 			r = ext4_runs_add(&f->runs, &run);
@@ -266,7 +267,7 @@ int ext4_file_close(struct ext4 *e, uint64_t size, struct ext4_node **ret)
 		ext4_fill_inode(&inode, S_IFREG, &f->attr);
 		inode.i_size = (uint32_t)size;
 		inode.i_size_high = (uint32_t)(size >> 32);
-		r = ext4_map_runs(e, f->node->ino, &inode, &f->runs);
+		r = ext4_map_runs(f->to, f->node->ino, &inode, &f->runs);
 	}
 	if (ret)
 		*ret = f->node;
@@ -277,6 +278,7 @@ int ext4_file_close(struct ext4 *e, uint64_t size, struct ext4_node **ret)
 int ext4_read_file(
 	struct ext4 *e, const struct ext4_node *node, size_t max, char **ret, size_t *ret_len)
 {
+	ext2_filsys fs = ext4_of(e, node)->fs;
 	_free_ char *buf = NULL;
 	ext2_file_t file = NULL;
 	unsigned int got = 0;
@@ -285,7 +287,7 @@ int ext4_read_file(
 
 	if (ext4_type(node) != S_IFREG)
 		return -EINVAL;
-	r = ext2fs_file_open(e->fs, node->ino, 0, &file);
+	r = ext2fs_file_open(fs, node->ino, 0, &file);
 	if (r)
 		return ext4_errno(r);
 	r = ext2fs_file_get_lsize(file, (__u64 *)&size);

@@ -49,6 +49,7 @@ struct ext4_runs {
 /* The one regular file that is being written. */
 struct ext4_file {
 	bool open;
+	struct ext4 *to; /* the image that it goes to: this one, or what is mounted in it */
 	struct ext4_node *node;
 	struct ext4_attr attr;
 	struct ext4_runs runs;
@@ -70,6 +71,9 @@ struct ext4 {
 	size_t hash_size, n_names;
 	uint64_t hash_seed;
 	uint8_t layer;
+	struct ext4 *inner, *outer; /* as ext4_mount() says */
+	const char *mount;	    /* the name below the top where inner is */
+	uint64_t copied;	    /* bytes that ext4_link() had to copy */
 	bool freed; /* blocks were given back: they hold bytes of removed files until the end */
 	struct ext4_file file;
 };
@@ -120,17 +124,56 @@ static inline const char *ext4_target(const struct ext4 *e, const struct ext4_no
 	return (const char *)(e->names + (size_t)n->target * sizeof(uint32_t));
 }
 
+/* n is the directory that e->inner covers. */
+static inline bool ext4_is_mount(const struct ext4 *e, const struct ext4_node *n)
+{
+	return e->inner && ext4_type(n) == S_IFDIR && n != e->root &&
+	       ext4_at(e, n->parent) == e->root && n->len == strlen(e->mount) &&
+	       memcmp(n->name, e->mount, n->len) == 0;
+}
+
+/* The image that a node of e, or of what is mounted in it, lies in. */
+static inline struct ext4 *ext4_of(struct ext4 *e, const struct ext4_node *n)
+{
+	const uint8_t *p = (const uint8_t *)n;
+
+	return e->inner && p >= e->inner->names && p < e->inner->names + e->inner->names_room
+		       ? e->inner
+		       : e;
+}
+
 /* ext4_tree.c */
 int ext4_tree_init(struct ext4 *e);
 void ext4_tree_free(struct ext4 *e);
 /* The text of a symbolic link; copied. */
 int ext4_tree_set_target(struct ext4 *e, struct ext4_node *n, const char *target);
-/* Makes way for a new entry of this type at path and adds its node, which has no inode yet. */
-int ext4_tree_place(struct ext4 *e, const char *path, mode_t type, struct ext4_node **ret);
-/* Resolves path; follow says whether a link as last component is followed. */
-int ext4_tree_find(struct ext4 *e, const char *path, bool follow, struct ext4_node **ret);
+/*
+ * Makes way for a new entry of this type at path and adds its node, which has no inode yet. *e
+ * becomes the image that it lies in, here and below.
+ */
+int ext4_tree_place(struct ext4 **e, const char *path, mode_t type, struct ext4_node **ret);
+/* Only that: which image a new entry at path would lie in. Makes its parents. */
+int ext4_tree_home(struct ext4 **e, const char *path);
+
+enum ext4_find {
+	EXT4_FIND_LINK,	  /* a link as last component is what is found */
+	EXT4_FIND_FOLLOW, /* what it leads to */
+	EXT4_FIND_OWN,	  /* the same, but no link of a lower layer is followed anywhere: -ELOOP */
+};
+int ext4_tree_find(
+	struct ext4 **e, const char *path, enum ext4_find how, struct ext4_node **ret);
+
+/* ext4_copy.c */
+/* src, of image from, becomes path of e: all but its other names. *ret may be NULL. */
+int ext4_copy(struct ext4 *from, const struct ext4_node *src, struct ext4 *e, const char *path,
+	struct ext4_node **ret);
+/* A directory's owner, mode, time and extended attributes alone. */
+int ext4_copy_attr(struct ext4 *from, const struct ext4_node *src, struct ext4 *e, const char *path);
 
 /* ext4_layer.c */
+/* The next name below top, depth first; into n itself only if descend says so. NULL at the end. */
+struct ext4_node *ext4_next_below(
+	const struct ext4 *e, const struct ext4_node *top, struct ext4_node *n, bool descend);
 /* Removes top's descendants, and top itself if self says so, but nothing of layer keep (-1: all). */
 int ext4_remove(struct ext4 *e, struct ext4_node *top, bool self, int keep);
 /* Takes the bytes of removed files out of the image: free blocks before `end` become holes. */

@@ -7,8 +7,7 @@
 
 #include "worker/ext4_int.h"
 
-/* The next name below top, depth first; into n itself only if descend says so. NULL at the end. */
-static struct ext4_node *next_below(
+struct ext4_node *ext4_next_below(
 	const struct ext4 *e, const struct ext4_node *top, struct ext4_node *n, bool descend)
 {
 	if (descend && ext4_type(n) == S_IFDIR && n->children)
@@ -34,8 +33,8 @@ int ext4_remove(struct ext4 *e, struct ext4_node *top, bool self, int keep)
 	bool descend = true;
 	int r = 0;
 
-	for (struct ext4_node *n = next_below(e, top, top, true); r >= 0 && n;
-		n = next_below(e, top, n, descend)) {
+	for (struct ext4_node *n = ext4_next_below(e, top, top, true); r >= 0 && n;
+		n = ext4_next_below(e, top, n, descend)) {
 		/* Below a dead directory all is dead; above a kept name all is kept. */
 		descend = !n->dead;
 		if (!n->dead && n->layer != keep)
@@ -47,12 +46,15 @@ int ext4_remove(struct ext4 *e, struct ext4_node *top, bool self, int keep)
 void ext4_layer(struct ext4 *e, unsigned n)
 {
 	e->layer = (uint8_t)n;
+	if (e->inner)
+		ext4_layer(e->inner, n);
 }
 
 int ext4_whiteout(struct ext4 *e, const char *path, bool self)
 {
+	struct ext4 *inner = e->inner;
 	struct ext4_node *n = NULL;
-	int r = ext4_tree_find(e, path, !self, &n);
+	int r = ext4_tree_find(&e, path, self ? EXT4_FIND_LINK : EXT4_FIND_OWN, &n);
 
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
 		return 0;
@@ -62,7 +64,11 @@ int ext4_whiteout(struct ext4 *e, const char *path, bool self)
 	if (n->opaque == e->layer && n->layer == e->layer)
 		return 0;
 	n->opaque = e->layer;
-	return ext4_remove(e, n, self && n != e->root, e->layer);
+	r = ext4_remove(e, n, self && n != e->root, e->layer);
+	/* What is mounted below the top goes with all else. */
+	if (r >= 0 && inner && n == e->root && e != inner)
+		r = ext4_remove(inner, inner->root, false, e->layer);
+	return r;
 }
 
 int ext4_punch_freed(struct ext4 *e, uint64_t end)

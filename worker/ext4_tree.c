@@ -127,84 +127,189 @@ int ext4_tree_set_target(struct ext4 *e, struct ext4_node *n, const char *target
 	return 0;
 }
 
-/* A directory that the archive only implies. */
-static int make_parent(
-	struct ext4 *e, struct ext4_node *dir, const char *name, size_t len, struct ext4_node **ret)
+static bool has_children(const struct ext4 *e, const struct ext4_node *dir)
+{
+	for (const struct ext4_node *n = ext4_at(e, dir->children); n; n = ext4_at(e, n->sibling))
+		if (!n->dead)
+			return true;
+	return false;
+}
+
+static int remove_children(struct ext4 *e, struct ext4_node *dir)
+{
+	if (!has_children(e, dir))
+		return 0;
+	return e->opts.replace_trees ? ext4_remove(e, dir, false, -1) : -ENOTEMPTY;
+}
+
+/* The name goes over to a new entry, which has no inode yet. */
+static int displace(struct ext4 *e, struct ext4_node *old, mode_t type)
+{
+	int r = ext4_type(old) == S_IFDIR ? remove_children(e, old) : 0;
+
+	if (r >= 0 && ext4_is_mount(e, old))
+		r = remove_children(e->inner, e->inner->root);
+	if (r >= 0)
+		r = ext4_drop_inode(e, old);
+	if (r < 0)
+		return r;
+	old->children = 0;
+	old->type = type >> 12 & 0xf;
+	old->ino = 0;
+	old->layer = e->layer;
+	return 0;
+}
+
+/* A directory that the archive only implies: n is its name, which has no inode yet. */
+static int imply_dir(struct ext4 *e, struct ext4_node *n)
 {
 	const struct ext4_attr attr = {.mode = 0755};
 	struct ext2_inode_large inode;
-	struct ext4_node *n;
-	int r = add(e, dir, name, len, S_IFDIR, &n);
+	int r = ext4_new_inode(e, S_IFDIR, &n->ino);
 
-	if (r < 0)
-		return r;
-	r = ext4_new_inode(e, S_IFDIR, &n->ino);
 	if (r < 0) {
 		n->dead = true;
 		return r;
 	}
 	ext4_fill_inode(&inode, S_IFDIR, &attr);
-	*ret = n;
 	return ext4_write_inode(e, n->ino, &inode);
 }
 
 struct walk {
+	struct ext4 *e; /* the image that at lies in */
 	struct ext4_node *at;
 	bool create;
-	int links; /* still allowed */
+	bool own_links; /* links of lower layers are not followed */
+	int links;	/* still allowed */
+	int depth;	/* of links that are being followed */
 };
 
-static int walk_path(struct ext4 *e, struct walk *w, const char *path, const char *end);
-
-static int follow(struct ext4 *e, struct walk *w, const struct ext4_node *link)
+static struct walk walk_begin(struct ext4 *e)
 {
-	const char *target = ext4_target(e, link);
+	return (struct walk){.e = e, .at = e->root, .links = EXT4_LINK_DEPTH};
+}
 
-	if (w->links-- <= 0)
+static int walk_path(struct walk *w, const char *path, const char *end);
+
+static void walk_top(struct walk *w)
+{
+	if (w->e->outer)
+		w->e = w->e->outer;
+	w->at = w->e->root;
+}
+
+static int may_follow(struct walk *w, const struct ext4_node *link)
+{
+	if (w->own_links && link->layer != w->e->layer)
 		return -ELOOP;
-	if (target[0] == '/') {
-		if (e->opts.no_absolute_links)
-			return -ELOOP;
-		w->at = e->root;
-	}
-	return walk_path(e, w, target, target + strlen(target));
+	return w->links-- <= 0 ? -ELOOP : 0;
 }
 
-static void enter(struct ext4 *e, struct walk *w, struct ext4_node *dir)
+static int follow(struct walk *w, const struct ext4_node *link)
 {
-	w->at = dir;
-	if (w->create)
-		dir->layer = e->layer;
+	const char *target = ext4_target(w->e, link);
+	int r = may_follow(w, link);
+
+	if (r < 0)
+		return r;
+	if (target[0] == '/')
+		walk_top(w);
+	w->depth++;
+	r = walk_path(w, target, target + strlen(target));
+	w->depth--;
+	return r;
 }
 
-static int step(struct ext4 *e, struct walk *w, const char *name, size_t len)
+static void enter(struct walk *w, struct ext4_node *dir)
+{
+	if (w->create)
+		dir->layer = w->e->layer;
+	w->at = dir;
+	if (!ext4_is_mount(w->e, dir))
+		return;
+	w->e = w->e->inner;
+	w->at = w->e->root;
+	if (w->create)
+		w->at->layer = w->e->layer;
+}
+
+static void leave(struct walk *w)
+{
+	if (w->at != w->e->root)
+		w->at = ext4_at(w->e, w->at->parent);
+	else if (w->e->outer)
+		walk_top(w); /* the parent of what is mounted right below the top */
+}
+
+static int make_parent(struct walk *w, const char *name, size_t len)
+{
+	struct ext4_node *n;
+	int r = add(w->e, w->at, name, len, S_IFDIR, &n);
+
+	if (r >= 0)
+		r = imply_dir(w->e, n);
+	if (r >= 0)
+		enter(w, n);
+	return r;
+}
+
+/* A layer that has names below what is a file further down has a directory of that name. */
+static bool is_hidden(const struct walk *w, const struct ext4_node *n)
+{
+	return w->create && w->depth == 0 && w->e->opts.replace_trees && n->layer != w->e->layer;
+}
+
+static int hide(struct walk *w, struct ext4_node *n)
+{
+	int r = displace(w->e, n, S_IFDIR);
+
+	if (r >= 0)
+		r = imply_dir(w->e, n);
+	if (r >= 0)
+		enter(w, n);
+	return r;
+}
+
+/* The same for a link that leads to no directory. */
+static int through(struct walk *w, struct ext4_node *link)
+{
+	struct walk before = *w;
+	int r = follow(w, link);
+
+	if ((r != -ENOTDIR && r != -ELOOP) || !is_hidden(&before, link))
+		return r;
+	*w = before;
+	return hide(w, link);
+}
+
+static int step(struct walk *w, const char *name, size_t len)
 {
 	struct ext4_node *n;
 
 	if (len == 0 || (len == 1 && name[0] == '.'))
 		return 0;
 	if (len == 2 && name[0] == '.' && name[1] == '.') {
-		w->at = ext4_at(e, w->at->parent);
+		leave(w);
 		return 0;
 	}
-	n = child(e, w->at, name, len);
+	n = child(w->e, w->at, name, len);
 	if (!n)
-		return w->create ? make_parent(e, w->at, name, len, &w->at) : -ENOENT;
+		return w->create ? make_parent(w, name, len) : -ENOENT;
 	if (ext4_type(n) == S_IFLNK)
-		return follow(e, w, n);
+		return through(w, n);
 	if (ext4_type(n) != S_IFDIR)
-		return -ENOTDIR;
-	enter(e, w, n);
+		return is_hidden(w, n) ? hide(w, n) : -ENOTDIR;
+	enter(w, n);
 	return 0;
 }
 
 /* Every component of path up to end must be, or become, a directory. */
-static int walk_path(struct ext4 *e, struct walk *w, const char *path, const char *end)
+static int walk_path(struct walk *w, const char *path, const char *end)
 {
 	while (path < end) {
 		const char *slash = memchr(path, '/', (size_t)(end - path));
 		size_t len = (size_t)((slash ? slash : end) - path);
-		int r = step(e, w, path, len);
+		int r = step(w, path, len);
 
 		if (r < 0)
 			return r;
@@ -227,89 +332,108 @@ static const char *leaf_of(const char *path, size_t *ret_len)
 	return start;
 }
 
-static bool has_children(const struct ext4 *e, const struct ext4_node *dir)
+/* The directory that path's last component is in; *ret_leaf and *ret_len are that component. */
+static int walk_parent(struct walk *w, const char *path, const char **ret_leaf, size_t *ret_len)
 {
-	for (const struct ext4_node *n = ext4_at(e, dir->children); n; n = ext4_at(e, n->sibling))
-		if (!n->dead)
-			return true;
-	return false;
+	*ret_leaf = leaf_of(path, ret_len);
+	return walk_path(w, path, *ret_leaf);
 }
 
-/* The name goes over to a new entry, which has no inode yet. */
-static int displace(struct ext4 *e, struct ext4_node *old, mode_t type)
+int ext4_tree_home(struct ext4 **e, const char *path)
 {
-	int r = 0;
-
-	if (ext4_type(old) == S_IFDIR && has_children(e, old))
-		r = e->opts.replace_trees ? ext4_remove(e, old, false, -1) : -ENOTEMPTY;
-	if (r >= 0)
-		r = ext4_drop_inode(e, old);
-	if (r < 0)
-		return r;
-	old->children = 0;
-	old->type = type >> 12 & 0xf;
-	old->ino = 0;
-	return 0;
-}
-
-int ext4_tree_place(struct ext4 *e, const char *path, mode_t type, struct ext4_node **ret)
-{
-	struct walk w = {.at = e->root, .create = true, .links = EXT4_LINK_DEPTH};
-	struct ext4_node *old;
+	struct walk w = walk_begin(*e);
 	const char *leaf;
 	size_t len;
 	int r;
 
-	leaf = leaf_of(path, &len);
-	r = walk_path(e, &w, path, leaf);
-	if (r < 0)
-		return r;
-	if (len == 0 || (len == 1 && leaf[0] == '.')) {
-		enter(e, &w, w.at);
-		*ret = w.at;
-		return type == S_IFDIR ? 0 : -EISDIR;
-	}
-	if (len == 2 && leaf[0] == '.' && leaf[1] == '.')
-		return -EINVAL;
-	old = child(e, w.at, leaf, len);
-	if (!old)
-		return add(e, w.at, leaf, len, type, ret);
-	*ret = old;
-	old->layer = e->layer;
-	return ext4_type(old) == S_IFDIR && type == S_IFDIR ? 0 : displace(e, old, type);
+	w.create = true;
+	r = walk_parent(&w, path, &leaf, &len);
+	*e = w.e;
+	return r;
 }
 
-int ext4_tree_find(struct ext4 *e, const char *path, bool follow_last, struct ext4_node **ret)
+/* A directory where something else is mounted: what is told of it is told of that. */
+static int place_mount(struct walk *w, struct ext4_node *n, bool fresh, struct ext4_node **ret)
 {
-	struct walk w = {.at = e->root, .links = EXT4_LINK_DEPTH};
+	int r = fresh ? imply_dir(w->e, n) : 0;
+
+	enter(w, n);
+	*ret = w->at;
+	return r;
+}
+
+static int place_leaf(
+	struct walk *w, const char *leaf, size_t len, mode_t type, struct ext4_node **ret)
+{
+	struct ext4_node *old = child(w->e, w->at, leaf, len);
+	bool fresh = !old || ext4_type(old) != S_IFDIR || type != S_IFDIR;
+	int r = 0;
+
+	if (!old)
+		r = add(w->e, w->at, leaf, len, type, &old);
+	else if (fresh)
+		r = displace(w->e, old, type);
+	if (r < 0)
+		return r;
+	old->layer = w->e->layer;
+	if (ext4_is_mount(w->e, old))
+		return place_mount(w, old, fresh, ret);
+	*ret = old;
+	return 0;
+}
+
+int ext4_tree_place(struct ext4 **e, const char *path, mode_t type, struct ext4_node **ret)
+{
+	struct walk w = walk_begin(*e);
+	const char *leaf;
+	size_t len;
+	int r;
+
+	w.create = true;
+	r = walk_parent(&w, path, &leaf, &len);
+	if (r < 0)
+		return r;
+	if (len == 2 && leaf[0] == '.' && leaf[1] == '.')
+		return -EINVAL;
+	if (len == 0 || (len == 1 && leaf[0] == '.')) {
+		enter(&w, w.at);
+		*ret = w.at;
+		r = type == S_IFDIR ? 0 : -EISDIR;
+	} else {
+		r = place_leaf(&w, leaf, len, type, ret);
+	}
+	*e = w.e;
+	return r;
+}
+
+int ext4_tree_find(
+	struct ext4 **e, const char *path, enum ext4_find how, struct ext4_node **ret)
+{
+	struct walk w = walk_begin(*e);
 	struct ext4_node *n;
 	const char *leaf;
 	size_t len;
 	int r;
 
+	w.own_links = how == EXT4_FIND_OWN;
 	for (;;) {
-		leaf = leaf_of(path, &len);
-		r = walk_path(e, &w, path, leaf);
+		r = walk_parent(&w, path, &leaf, &len);
 		if (r < 0)
 			return r;
-		if (len == 0 || (leaf[0] == '.' && (len == 1 || (len == 2 && leaf[1] == '.')))) {
-			r = step(e, &w, leaf, len);
-			*ret = w.at;
-			return r;
-		}
-		n = child(e, w.at, leaf, len);
-		if (!n)
-			return -ENOENT;
-		if (ext4_type(n) != S_IFLNK || !follow_last)
+		n = len ? child(w.e, w.at, leaf, len) : NULL;
+		if (!n || ext4_type(n) != S_IFLNK || how == EXT4_FIND_LINK)
 			break;
-		if (w.links-- <= 0)
-			return -ELOOP;
-		path = ext4_target(e, n);
-		if (path[0] == '/' && e->opts.no_absolute_links)
-			return -ELOOP;
+		r = may_follow(&w, n);
+		if (r < 0)
+			return r;
+		path = ext4_target(w.e, n);
 		if (path[0] == '/')
-			w.at = e->root;
+			walk_top(&w);
 	}
-	*ret = n;
-	return 0;
+	if (n && ext4_type(n) != S_IFDIR)
+		*ret = n;
+	else if ((r = step(&w, leaf, len)) >= 0)
+		*ret = w.at;
+	*e = w.e;
+	return r;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/oci_ref.h"
 #include "worker/rootfs.h"
 
 #define WHITEOUT ".wh."
@@ -152,19 +153,53 @@ static void limit_unpacked(struct flatten *f, struct source *src)
 	source_set_max(src, max - BG_MIN(spent, max));
 }
 
+/* The digest of the layer without its compression. */
+static int unpacked_digest(struct flatten *f, size_t i, struct digest *d, struct bg_err **err)
+{
+	_unref_(source) struct source *src = NULL;
+	struct archive_entry *entry;
+	int fd = f->job->fd[FIXED_FDS + i], r;
+	const void *buf;
+	int64_t offset;
+	size_t len;
+
+	if (lseek(fd, (off_t)f->offset[i], SEEK_SET) < 0)
+		return bg_err_sys(err, BG_ERR_WORKER, errno, "read it");
+	r = source_open_range(f->job, fd, f->size[i], SOURCE_RAW, NULL, &src, err);
+	if (r < 0)
+		return r;
+	source_set_max(src, (uint64_t)f->max_unpacked);
+	r = source_next(src, &entry, err);
+	while (r > 0 && (r = source_block(src, &buf, &len, &offset, err)) > 0)
+		digest_add(d, buf, len);
+	return r;
+}
+
+/* In an archive some name layers by what they are packed, others by what they are unpacked. */
 static int check_digest(
 	struct flatten *f, size_t i, struct source *src, struct digest *d, struct bg_err **err)
 {
 	const char *want = json_string_value(json_array_get(f->names, i));
-	char has[sizeof("sha256:") + DIGEST_HEX] = "sha256:";
+	char has[BG_OCI_DIGEST + 1] = "sha256:", unpacked[BG_OCI_DIGEST + 1] = "sha256:";
+	_unref_(digest) struct digest *other = NULL;
 	int r = source_drain(src, err);
 
 	if (r < 0)
 		return r;
 	digest_hex(d, has + strlen("sha256:"));
-	return bg_streq(has, want) ? 0
-				   : bg_err_set(err, BG_ERR_NET_DIGEST, EBADMSG,
-					     "it is damaged: its bytes have %s", has);
+	if (bg_streq(has, want))
+		return 0;
+	if (source_is_compressed(src)) {
+		r = digest_new(&other, err);
+		if (r >= 0)
+			r = unpacked_digest(f, i, other, err);
+		if (r < 0)
+			return r;
+		digest_hex(other, unpacked + strlen("sha256:"));
+	}
+	return bg_streq(unpacked, want) ? 0
+					: bg_err_set(err, BG_ERR_NET_DIGEST, EBADMSG,
+						  "it is damaged: its bytes have %s", has);
 }
 
 static int take_layer(struct flatten *f, size_t i, struct bg_err **err)

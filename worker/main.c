@@ -155,6 +155,13 @@ static int run(const struct request *rq, json_t **ret, struct bg_err **err)
 	if (r < 0)
 		return r;
 	memcpy(job.fd, rq->fd, sizeof(job.fd));
+	/*
+	 * Names of hosts are UTF-8; glibc has this locale built in. Jobs that read archives stay
+	 * in "C": there libarchive gives names as they are, where in UTF-8 it makes "e" and an
+	 * accent one letter, and two files one.
+	 */
+	if (uses_net[row->handler])
+		(void)setlocale(LC_CTYPE, "C.UTF-8");
 	/* TLS reads its configuration while it starts. */
 	r = seals[row->handler] == SANDBOX_NET ? net_start(err) : 0;
 	if (r >= 0)
@@ -182,8 +189,6 @@ int main(void)
 
 	memset(rq.fd, -1, sizeof(rq.fd));
 
-	/* Names in archives are UTF-8; glibc has this locale built in. */
-	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	r = bg_std_fds() < 0 ? bg_err_sys(&err, BG_ERR_WORKER, errno, "open /dev/null")

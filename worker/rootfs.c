@@ -14,56 +14,14 @@ static const struct ext4_attr home = {.mode = 0700};
 struct rootfs {
 	struct job *job;
 	struct ext4 *root, *seed;
-	uint64_t entries, copied;
+	uint64_t entries;
 	int64_t size, seed_size, free;
 };
-
-/* Which image an entry goes to, and its name there. */
-static struct ext4 *route(struct rootfs *u, const char **path)
-{
-	size_t len = strlen(WORK_DIR);
-
-	if (strncmp(*path, WORK_DIR "/", len + 1) != 0)
-		return u->root;
-	*path += len + 1;
-	return u->seed;
-}
-
-static int hard_link(struct rootfs *u, const char *path, const char *target, struct bg_err **err)
-{
-	const char *to = path, *from = target;
-	struct ext4 *e = route(u, &to), *other = route(u, &from);
-	int r = e == other ? ext4_link(e, to, from) : ext4_copy(other, from, e, to, &u->copied);
-
-	if (r == -ENOENT)
-		return bg_err_set(err, BG_ERR_IMAGE_INVALID, ENOENT,
-			"/%s is a hard link to /%s, which is not in the archive", path, target);
-	return r < 0 ? entry_err(r, BG_ERR_IMAGE_INVALID, path, err) : 0;
-}
-
-/* /root itself: an empty directory in the root, the top of the seed. */
-static int work_dir(
-	struct rootfs *u, struct source *src, struct archive_entry *entry, struct bg_err **err)
-{
-	int r;
-
-	if (archive_entry_filetype(entry) != AE_IFDIR)
-		return bg_err_set(err, BG_ERR_IMAGE_INVALID, ENOTDIR,
-			"/root is not a directory: the work disk is mounted there");
-	r = entry_write(u->root, WORK_DIR, src, entry, err);
-	return r < 0 ? r : entry_write(u->seed, "", src, entry, err);
-}
-
-static bool is_work_dir(const char *path)
-{
-	return bg_streq(path, WORK_DIR) || bg_streq(path, WORK_DIR "/");
-}
 
 int rootfs_take(
 	struct rootfs *u, struct source *src, struct archive_entry *entry, struct bg_err **err)
 {
 	const char *path, *target;
-	struct ext4 *e;
 	int r = entry_path(src, entry, &path, err);
 
 	if (r >= 0)
@@ -71,38 +29,25 @@ int rootfs_take(
 	if (r < 0)
 		return r;
 	u->entries++;
-	if (is_work_dir(path))
-		return work_dir(u, src, entry, err);
-	if (target)
-		return hard_link(u, path, target, err);
-	e = route(u, &path);
-	return entry_write(e, path, src, entry, err);
+	if (!target)
+		return entry_write(u->root, path, src, entry, err);
+	r = ext4_link(u->root, path, target);
+	if (r == -ENOENT)
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, ENOENT,
+			"/%s is a hard link to /%s, which is not in the archive", path, target);
+	return r < 0 ? entry_err(r, BG_ERR_IMAGE_INVALID, path, err) : 0;
 }
 
 void rootfs_layer(struct rootfs *u, unsigned n)
 {
 	ext4_layer(u->root, n);
-	ext4_layer(u->seed, n);
 }
 
-/* The mount point of the work disk stays, whatever a layer removes. */
-static int keep_work_dir(struct rootfs *u)
-{
-	struct ext4_node *node;
-	int r = ext4_lookup(u->root, WORK_DIR, &node);
-
-	return r == -ENOENT ? ext4_mkdir(u->root, WORK_DIR, &home, NULL) : r;
-}
-
+/* Of /root itself only the content goes, unless it is a link: the work disk is mounted there. */
 int rootfs_whiteout(struct rootfs *u, const char *path, bool self, struct bg_err **err)
 {
-	struct ext4 *e = route(u, &path);
-	int r = ext4_whiteout(e, path, self && !is_work_dir(path));
+	int r = ext4_whiteout(u->root, path, self);
 
-	if (r >= 0 && e == u->root && (*path == '\0' || is_work_dir(path)))
-		r = ext4_whiteout(u->seed, "", false);
-	if (r >= 0)
-		r = keep_work_dir(u);
 	return r < 0 ? entry_err(r, BG_ERR_IMAGE_INVALID, path, err) : 0;
 }
 
@@ -113,7 +58,7 @@ uint64_t rootfs_entries(const struct rootfs *u)
 
 uint64_t rootfs_copied(const struct rootfs *u)
 {
-	return u->copied;
+	return ext4_copied(u->root);
 }
 
 static bool has_file(struct ext4 *e, const char *const *paths, size_t n)
@@ -228,16 +173,16 @@ static int create(struct rootfs *u, int root_fd, int seed_fd, bool layered)
 		.max_size = BG_MAX((uint64_t)u->seed_size, BG_IMAGE_MAX),
 		.journal_size = ext4_journal_for((uint64_t)u->seed_size),
 		.max_entries = BG_IMAGE_ENTRIES_MAX,
-		.no_absolute_links = true,
 		.replace_trees = layered,
 	};
 	int r = ext4_create(root_fd, &root, &u->root);
 
 	if (r >= 0)
 		r = ext4_create(seed_fd, &seed, &u->seed);
-	if (r >= 0)
-		r = ext4_mkdir(u->root, WORK_DIR, &home, NULL);
-	return r < 0 ? r : ext4_mkdir(u->seed, "", &home, NULL);
+	if (r < 0)
+		return r;
+	ext4_mount(u->root, WORK_DIR, u->seed);
+	return ext4_mkdir(u->root, WORK_DIR, &home, NULL);
 }
 
 int rootfs_new(struct job *job, int root_fd, int seed_fd, bool layered, struct rootfs **ret,
@@ -268,12 +213,29 @@ void rootfs_free(struct rootfs *u)
 	free(u);
 }
 
+/* /root is where the guest mounts the work disk: a directory, or a link that leads to one. */
+static int settle(struct rootfs *u, struct bg_err **err)
+{
+	int r = ext4_settle(u->root, &home);
+
+	if (r == -ENOTDIR)
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, ENOTDIR,
+			"/root is not a directory: the work disk is mounted there");
+	if (r == -EBUSY)
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EBUSY,
+			"/root leads to the whole file system: the work disk is mounted there");
+	return r < 0 ? entry_err(r, BG_ERR_IMAGE_INVALID, WORK_DIR, err) : 0;
+}
+
 int rootfs_finish(struct rootfs *u, json_t **ret, struct bg_err **err)
 {
 	uint64_t size = 0, seed_size = 0;
 	_free_ char *text = NULL;
-	int r = read_os_release(u, &text);
+	int r = settle(u, err);
 
+	if (r < 0)
+		return r;
+	r = read_os_release(u, &text);
 	if (r >= 0)
 		r = ext4_finish(u->root, (uint64_t)u->size, u->size ? 0 : (uint64_t)u->free, &size);
 	if (r < 0)

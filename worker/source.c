@@ -113,6 +113,8 @@ static int choose_formats(struct archive *a, enum source_kind kind)
 	switch (kind) {
 	case SOURCE_TAR:
 		r |= archive_read_support_format_tar(a);
+		/* A layer that changes nothing may be of no bytes at all. */
+		r |= archive_read_support_format_empty(a);
 		break;
 	case SOURCE_AR:
 		r |= archive_read_support_format_ar(a);
@@ -123,6 +125,7 @@ static int choose_formats(struct archive *a, enum source_kind kind)
 		break;
 	case SOURCE_RAW:
 		r |= archive_read_support_format_raw(a);
+		r |= archive_read_support_format_empty(a);
 		break;
 	}
 	return r == ARCHIVE_OK ? 0 : -EOPNOTSUPP;

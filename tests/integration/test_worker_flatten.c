@@ -203,6 +203,195 @@ static void root_gone(struct archive *t)
 	tar_add(t, ".wh.root", AE_IFREG, 0, NULL);
 }
 
+static void links_across(struct archive *t)
+{
+	tar_add(t, "root/data/a", AE_IFREG, 0644, "a");
+	tar_link(t, "data", "root/data", 0);
+	tar_link(t, "root/up", "..", 0);
+	tar_link(t, "root/opt", "/opt", 0);
+	tar_link(t, "root/self", "/root/data", 0);
+	tar_link(t, "var/lib", "../data", 0);
+	tar_add(t, "opt/", AE_IFDIR, 0755, NULL);
+}
+
+static void entries_across(struct archive *t)
+{
+	tar_add(t, "data/in", AE_IFREG, 0644, "in");
+	tar_add(t, "root/up/opt/out", AE_IFREG, 0644, "out");
+	tar_add(t, "root/opt/absolute", AE_IFREG, 0644, "absolute");
+	tar_add(t, "root/self/self", AE_IFREG, 0644, "self");
+	tar_add(t, "var/lib/two", AE_IFREG, 0644, "two");
+	tar_add(t, "root/up/root/up/root/both", AE_IFREG, 0644, "both");
+	tar_link(t, "hard", "data/in", 1);
+	tar_link(t, "root/hard", "root/up/opt/out", 1);
+	tar_link(t, "data/again", "root/data/in", 1);
+	tar_add(t, "data/.wh.a", AE_IFREG, 0, NULL);
+}
+
+/* As the guest sees it, where /root is another file system. */
+TEST(links_lead_over_both_file_systems)
+{
+	begin();
+	add_layer(links_across, ARCHIVE_FILTER_GZIP);
+	add_layer(entries_across, ARCHIVE_FILTER_GZIP);
+	flatten_well();
+	expect_file("seed", "/data/in", "in");
+	expect_file("seed", "/data/again", "in");
+	expect_file("seed", "/data/self", "self");
+	expect_file("seed", "/data/two", "two");
+	expect_file("seed", "/data/a", NULL);
+	expect_file("seed", "/both", "both");
+	expect_file("seed", "/hard", "out");
+	expect_file("root", "/opt/out", "out");
+	expect_file("root", "/opt/absolute", "absolute");
+	expect_file("root", "/hard", "in");
+	CHECK_STR(strstr(debugfs("root", "ls -p /root"), "/1007") ? "hidden" : "", "");
+	CHECK(!there("root", "/root/data"));
+}
+
+static void home_behind_link(struct archive *t)
+{
+	tar_add(t, "var/roothome/", AE_IFDIR, 0700, NULL);
+	tar_add(t, "var/roothome/.profile", AE_IFREG, 0600, "profile");
+	tar_link(t, "var/roothome/second", "var/roothome/.profile", 1);
+	tar_link(t, "var/outside", "var/roothome/.profile", 1);
+	tar_link(t, "root", "var/roothome", 0);
+	tar_link(t, "var/roothome/soft", ".profile", 0);
+}
+
+static void more_of_home(struct archive *t)
+{
+	tar_add(t, "root/dir/new", AE_IFREG, 0644, "new");
+}
+
+/* Systems of the ostree kind: the work disk comes where the link leads. */
+TEST(root_may_be_a_link)
+{
+	begin();
+	add_layer(home_behind_link, ARCHIVE_FILTER_GZIP);
+	add_layer(more_of_home, ARCHIVE_FILTER_GZIP);
+	flatten_well();
+	expect_file("seed", "/.profile", "profile");
+	expect_file("seed", "/second", "profile");
+	CHECK(strstr(debugfs("seed", "stat /second"), "Links: 2"));
+	CHECK(strstr(debugfs("seed", "stat /"), "Mode:  0700"));
+	CHECK(strstr(debugfs("seed", "stat /soft"), "Type: symlink"));
+	expect_file("seed", "/dir/new", "new");
+	expect_file("root", "/var/outside", "profile");
+	CHECK(strstr(debugfs("root", "stat /root"), "Type: symlink"));
+	CHECK(strstr(debugfs("root", "stat /var/roothome"), "Type: directory"));
+	CHECK(!there("root", "/var/roothome/.profile"));
+}
+
+static void link_to_nothing(struct archive *t)
+{
+	tar_link(t, "root", "/var/roothome", 0);
+}
+
+static void home_again(struct archive *t)
+{
+	tar_add(t, ".wh.root", AE_IFREG, 0, NULL);
+}
+
+static void plain_home(struct archive *t)
+{
+	tar_add(t, "root/", AE_IFDIR, 0710, NULL);
+	tar_add(t, "root/f", AE_IFREG, 0644, "f");
+}
+
+TEST(root_changes_between_link_and_directory)
+{
+	begin();
+	add_layer(base, ARCHIVE_FILTER_GZIP);
+	add_layer(link_to_nothing, ARCHIVE_FILTER_GZIP);
+	flatten_well();
+	CHECK(strstr(debugfs("root", "stat /var/roothome"), "Mode:  0700"));
+	CHECK(!there("seed", "/old"));
+	add_layer(home_again, ARCHIVE_FILTER_GZIP);
+	flatten_well();
+	CHECK(strstr(debugfs("root", "stat /root"), "Type: directory"));
+	add_layer(plain_home, ARCHIVE_FILTER_GZIP);
+	flatten_well();
+	expect_file("seed", "/f", "f");
+	CHECK(strstr(debugfs("seed", "stat /"), "Mode:  0710"));
+	CHECK(strstr(debugfs("root", "stat /root"), "Mode:  0710"));
+	begin();
+	add_layer(link_to_nothing, ARCHIVE_FILTER_GZIP);
+	add_layer(plain_home, ARCHIVE_FILTER_GZIP);
+	flatten_well();
+	/* A directory replaces a link. */
+	expect_file("seed", "/f", "f");
+	CHECK(strstr(debugfs("root", "stat /root"), "Type: directory"));
+}
+
+static void files_and_links(struct archive *t)
+{
+	tar_add(t, "file", AE_IFREG, 0644, "x");
+	tar_add(t, "target/keep", AE_IFREG, 0644, "keep");
+	tar_add(t, "target/sub/keep", AE_IFREG, 0644, "keep");
+	tar_link(t, "link", "target", 0);
+	tar_link(t, "to-file", "file", 0);
+	tar_link(t, "loop", "loop", 0);
+	tar_add(t, "root/file", AE_IFREG, 0644, "x");
+}
+
+static void below_them(struct archive *t)
+{
+	tar_add(t, "file/a/b", AE_IFREG, 0644, "b");
+	tar_add(t, "to-file/c", AE_IFREG, 0644, "c");
+	tar_add(t, "loop/d", AE_IFREG, 0644, "d");
+	tar_add(t, "root/file/e", AE_IFREG, 0644, "e");
+	tar_add(t, "link/.wh..wh..opq", AE_IFREG, 0, NULL);
+	tar_add(t, "link/sub/.wh..wh..opq", AE_IFREG, 0, NULL);
+	tar_add(t, "link/new", AE_IFREG, 0644, "new");
+}
+
+TEST(names_below_a_file_and_markers_through_a_link)
+{
+	begin();
+	add_layer(files_and_links, ARCHIVE_FILTER_GZIP);
+	add_layer(below_them, ARCHIVE_FILTER_GZIP);
+	flatten_well();
+	expect_file("root", "/file/a/b", "b");
+	expect_file("root", "/to-file/c", "c");
+	expect_file("root", "/loop/d", "d");
+	expect_file("seed", "/file/e", "e");
+	expect_file("root", "/target/keep", "keep");
+	expect_file("root", "/target/sub/keep", "keep");
+	expect_file("root", "/target/new", "new");
+}
+
+/* owner, group; then device numbers, of a device when there are any. */
+static void add_numbers(struct archive *t, int64_t uid, int64_t gid, unsigned major, unsigned minor)
+{
+	struct archive_entry *e = archive_entry_new();
+
+	archive_entry_set_pathname(e, "etc/odd");
+	archive_entry_set_filetype(e, major || minor ? AE_IFCHR : AE_IFREG);
+	archive_entry_set_uid(e, uid);
+	archive_entry_set_gid(e, gid);
+	archive_entry_set_rdevmajor(e, major);
+	archive_entry_set_rdevminor(e, minor);
+	CHECK_INT(archive_write_header(t, e), 0);
+	archive_entry_free(e);
+}
+
+static void largest_numbers(struct archive *t)
+{
+	add_numbers(t, UINT32_MAX, UINT32_MAX, 4095, (1u << 20) - 1);
+}
+
+TEST(a_layer_may_be_of_no_bytes)
+{
+	begin();
+	add_layer(base, ARCHIVE_FILTER_GZIP);
+	add_layer(NULL, 0);
+	add_layer(largest_numbers, ARCHIVE_FILTER_NONE);
+	flatten_well();
+	expect_file("root", "/etc/changed", "one");
+	CHECK(strstr(debugfs("root", "stat /etc/odd"), "4095:1048575"));
+}
+
 TEST(an_opaque_root_leaves_one_layer)
 {
 	begin();
@@ -369,9 +558,24 @@ static void dotdot(struct archive *t)
 	tar_add(t, "a/../../etc/passwd", AE_IFREG, 0644, "x");
 }
 
-static void root_is_link(struct archive *t)
+static void root_is_file(struct archive *t)
 {
-	tar_link(t, "root", "home", 0);
+	tar_add(t, "root", AE_IFREG, 0644, "x");
+}
+
+static void root_leads_to_file(struct archive *t)
+{
+	tar_link(t, "root", "etc/changed", 0);
+}
+
+static void root_leads_to_all(struct archive *t)
+{
+	tar_link(t, "root", "dir/..", 0);
+}
+
+static void root_leads_to_itself(struct archive *t)
+{
+	tar_link(t, "root", "root", 0);
 }
 
 static void removed_target(struct archive *t)
@@ -387,7 +591,28 @@ static void link_outside(struct archive *t)
 
 static void through_file(struct archive *t)
 {
-	tar_add(t, "etc/changed/g", AE_IFREG, 0644, "x");
+	tar_add(t, "etc/own", AE_IFREG, 0644, "x");
+	tar_add(t, "etc/own/g", AE_IFREG, 0644, "x");
+}
+
+static void owner_of_33_bits(struct archive *t)
+{
+	add_numbers(t, 1LL << 32, 0, 0, 0);
+}
+
+static void group_of_33_bits(struct archive *t)
+{
+	add_numbers(t, 0, (1LL << 32) + 1000, 0, 0);
+}
+
+static void major_of_13_bits(struct archive *t)
+{
+	add_numbers(t, 0, 0, 4096, 1);
+}
+
+static void minor_of_21_bits(struct archive *t)
+{
+	add_numbers(t, 0, 0, 1, 1u << 20);
 }
 
 static void bomb(struct archive *t)
@@ -432,10 +657,17 @@ TEST(hostile_layers)
 	expect_refused(wh_parent, "names no file");
 	expect_refused(wh_outside, "\"..\" in its name");
 	expect_refused(dotdot, "\"..\" in its name");
-	expect_refused(root_is_link, "/root is not a directory");
+	expect_refused(root_is_file, "/root is not a directory");
+	expect_refused(root_leads_to_file, "/root is not a directory");
+	expect_refused(root_leads_to_all, "/root leads to the whole file system");
+	expect_refused(root_leads_to_itself, "symbolic links that lead nowhere");
 	expect_refused(removed_target, "is a hard link to /etc/gone, which is not");
 	expect_refused(link_outside, "\"..\" in its name");
 	expect_refused(through_file, "is no directory");
+	expect_refused(owner_of_33_bits, "/etc/odd belongs to 4294967296:0");
+	expect_refused(group_of_33_bits, "/etc/odd belongs to 0:4294968296");
+	expect_refused(major_of_13_bits, "/etc/odd is a device whose numbers");
+	expect_refused(minor_of_21_bits, "/etc/odd is a device whose numbers");
 	expect_refused(bomb, "over 63 MiB without its compression");
 	expect_refused(hidden_bomb, "over 63 MiB without its compression");
 	expect_refused(copy_bomb, "without its compression");

@@ -29,6 +29,8 @@ TEST(what_is_kept)
 	expect("[\"HOME=/x\", \"USER=u\", \"LOGNAME=u\", \"SHELL=/x\", \"HOMEPAGE=1\"]",
 		"[\"HOMEPAGE=1\"]");
 	expect("[\"word\", \"=x\", \"\"]", "nothing");
+	expect("[\"E=first\", \"EE=x\", \"E=second\", \"F=\", \"E=last\"]",
+		"[\"E=last\",\"EE=x\",\"F=\"]");
 	expect("[]", "nothing");
 	expect("null", "nothing");
 }

@@ -54,6 +54,13 @@ def nasty_base():
     l.add(deep + "/bottom", data=b"deep")
     l.add("etc/h\u00e9llo w\u00f6rld \u2603", data=b"utf-8")
     l.add("etc/new\nline", data=b"newline")
+    # Two spellings of one letter are two names.
+    l.add("etc/e\u0301", data=b"form D")
+    l.add("etc/\u00e9", data=b"form C")
+    l.hard("etc/hard-e\u0301", "etc/e\u0301")
+    l.soft("etc/soft-\u00e9", "e\u0301")
+    l.dir("etc/\u1112\u1161\u11ab")
+    l.add("etc/\ud55c", data=b"Hangul, composed")
     l.add("etc/.wh", data=b"no marker")
     l.soft("etc/short", "locked")
     l.soft("etc/inline", "x" * 59)

@@ -199,6 +199,55 @@ def test_docker_archive_with_a_link_for_a_layer(host, folder):
     assert content(host.json("image", "show", "dev"), "/etc/x") == b"one"
 
 
+def archive_of(path, config_name, files, names, layers):
+    """A docker archive as other tools than docker write it; files: (name, data or the name that it is a hard link to)."""
+    config = json.dumps({"os": "linux", "architecture": "amd64", "config": {"Env": ENV},
+                         "rootfs": {"diff_ids": ["sha256:" + sha(x) for x in layers]}}).encode()
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in [*files, (config_name.replace("HEX", sha(config)), config),
+                           ("manifest.json", json.dumps([{"Config": config_name.replace("HEX", sha(config)), "Layers": names}]).encode())]:
+            info = tarfile.TarInfo(name)
+            if isinstance(data, str):
+                info.type, info.linkname = tarfile.LNKTYPE, data
+            else:
+                info.size = len(data)
+            tar.addfile(info, None if isinstance(data, str) else io.BytesIO(data))
+    return f"docker-archive:{path}"
+
+
+@pytest.mark.parametrize("config", ["sha256:HEX", "config.json", "./HEX.json", "HEX"])
+def test_docker_archives_of_other_tools(host, folder, config):
+    layers = [plain(TREE), b"", plain({"etc/.wh.x": b"", "etc/y": b"two"})]
+    packed = [gzip.compress(x) for x in layers]
+    names = [sha(packed[0]) + ".tar.gz", "empty.tar", "./top.tar.gz"]
+    ref = archive_of(folder / "dev.tar", config, [(names[0], packed[0]), ("empty.tar", b""), ("top.tar.gz", packed[2])], names, layers)
+    host.banger("image", "pull", ref)
+    expect_image(host, "dev", ref)
+
+
+def test_docker_archive_with_hard_links_and_packed_layers(host, folder):
+    bottom, top = plain(TREE), plain({"etc/y": b"two", "etc/.wh.x": b""})
+    files = [("a.tar", gzip.compress(bottom)), ("b.tar", gzip.compress(top)), ("./c.tar", "./a.tar"), ("d.tar", "c.tar")]
+    ref = archive_of(folder / "dev.tar", "config.json", files, ["a.tar", "b.tar", "c.tar", "b.tar", "d.tar"], [bottom, top, bottom, top, bottom])
+    host.banger("image", "pull", ref)
+    assert content(host.json("image", "show", "dev"), "/etc/x") == b"one"
+
+
+def test_packed_layers_are_checked(host, folder):
+    good, other = plain(TREE), plain({"etc/x": b"other"})
+    ref = archive_of(folder / "dev.tar", "config.json", [("a.tar", gzip.compress(other))], ["a.tar"], [good])
+    refused(host, "net.digest_mismatch", "layer 1 of 1", ref)
+    ref = archive_of(folder / "dev.tar", "0" * 64 + ".json", [("a.tar", good)], ["a.tar"], [good])
+    refused(host, "net.digest_mismatch", "is damaged: its config", ref)
+
+
+def test_a_layout_with_a_layer_of_no_bytes(host, folder):
+    layout = Layout(folder / "dev", layers=[layer(TREE), gzip.compress(b""), layer({"etc/.wh.x": b"", "etc/y": b"two"})])
+    ref = layout.write()
+    host.banger("image", "pull", ref)
+    expect_image(host, "dev", ref)
+
+
 def test_damaged_docker_archives(host, folder):
     path = folder / "dev.tar"
     layers = [plain(TREE), plain({"etc/y": os.urandom(100000)})]
