@@ -185,6 +185,8 @@ static int image_register(struct cli *cli, const struct args *args, struct bg_er
 		return r;
 	set_text(body, "name", name);
 	set_text(body, "kernel", args_value(args, "--kernel-ref"));
+	if (args_has(args, "--replace"))
+		json_object_set_new(body, "replace", json_true());
 	return job_run_one(cli, "register image", name, ROUTE_IMAGE_REGISTER, TAKE_PTR(body),
 		image_report_made);
 }
@@ -463,22 +465,29 @@ static void show_kernel(const struct term *t, const json_t *image)
 			render_text(image, "kernel"), release, modules, own ? ", its own" : "");
 }
 
+static const char *known(const json_t *image, const char *key)
+{
+	bool is = false;
+
+	return bg_json_get_bool(image, key, &is) < 0 ? "unknown" : is ? "yes" : "no";
+}
+
 static void show_all(const struct term *t, const json_t *image)
 {
 	_free_ char *used_by = render_list(json_object_get(image, "used_by"));
 	_free_ char *on_disk = render_on_disk(image);
 	char size[BG_SIZE_TEXT];
-	bool managed = false, sshd = false;
+	const char *os = render_text(image, "os");
+	bool managed = false;
 
 	(void)bg_json_get_bool(image, "managed", &managed);
-	(void)bg_json_get_bool(image, "has_sshd", &sshd);
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(image, "name"));
-	render_field(t, "os", STYLE_PLAIN, "%s", render_text(image, "os"));
+	render_field(t, "os", STYLE_PLAIN, "%s", bg_isempty(os) ? "unknown" : os);
 	show_kernel(t, image);
 	render_field(t, "size", STYLE_PLAIN, "%s, %s",
 		bg_size_print((uint64_t)render_int(image, "size_bytes"), size),
 		on_disk ? on_disk : "");
-	render_field(t, "ssh server", STYLE_PLAIN, "%s", sshd ? "yes" : "no");
+	render_field(t, "ssh server", STYLE_PLAIN, "%s", known(image, "has_sshd"));
 	render_field(t, "source", STYLE_PLAIN, "%s%s", render_text(image, "source"),
 		managed ? "" : ", used where it lies");
 	render_field(t, "used by", STYLE_PLAIN, "%s", used_by ? used_by : "");
@@ -544,6 +553,7 @@ static const struct flag register_flags[] = {
 		"the same as a file: it becomes a kernel of the image's name, and goes with it"},
 	{"--modules", "FILE", ARG_FILE, "its modules: a package, or a tar with lib/modules/"},
 	{"--initrd", "FILE", ARG_FILE, "unpacked before banger's own initramfs"},
+	{"--replace", NULL, ARG_NONE, "replace what was registered as NAME, if no VM uses it"},
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,

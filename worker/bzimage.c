@@ -7,8 +7,11 @@
 #define SETUP_SECTS    0x1f1
 #define BOOT_FLAG      0x1fe
 #define HEADER_MAGIC   0x202
+#define SYSSIZE	       0x1f4 /* of what follows the setup sectors, in 16 bytes */
 #define PROTOCOL       0x206
 #define KERNEL_VERSION 0x20e
+#define XLOADFLAGS     0x236
+#define KERNEL_64      1 /* a bit of XLOADFLAGS: it has the 64-bit entry */
 #define PAYLOAD_OFFSET 0x248
 #define PAYLOAD_LENGTH 0x24c
 #define HEADER_END     0x250
@@ -89,4 +92,53 @@ int bzimage_payload(const uint8_t *head, size_t len, uint64_t *offset, uint64_t 
 	*offset = (sects + 1) * 512ULL + le32(head + PAYLOAD_OFFSET);
 	*size = le32(head + PAYLOAD_LENGTH);
 	return *size < 16 ? -EINVAL : 0;
+}
+
+static int wrong(const char *what, const char **why)
+{
+	*why = what;
+	return -EINVAL;
+}
+
+int bzimage_check(const uint8_t *head, size_t len, uint64_t size, const char **why)
+{
+	uint64_t offset, payload, code;
+
+	if (kernel_format(head, len) != KERNEL_BZIMAGE)
+		return wrong("has a kernel image that is neither bzImage nor vmlinux", why);
+	if (le16(head + PROTOCOL) < 0x020c || !(le16(head + XLOADFLAGS) & KERNEL_64))
+		return wrong("has a kernel image that is not for x86-64", why);
+	code = ((head[SETUP_SECTS] ? head[SETUP_SECTS] : 4) + 1) * 512ULL;
+	/* The size is rounded up to 16 bytes, in some versions to a sector. */
+	if (code + le32(head + SYSSIZE) * 16ULL > size + 512)
+		return wrong("has a kernel image that is cut off", why);
+	if (bzimage_payload(head, len, &offset, &payload) < 0 || offset > size ||
+		payload > size - offset)
+		return wrong("has a kernel image that is cut off", why);
+	return 0;
+}
+
+int vmlinux_check(const uint8_t *head, size_t len, uint64_t size, const char **why)
+{
+	bool loads = false;
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph;
+
+	if (!elf_is_x86_64(head, len))
+		return wrong("has a kernel image that is neither bzImage nor vmlinux", why);
+	memcpy(&eh, head, sizeof(eh));
+	if (eh.e_phentsize != sizeof(ph) || eh.e_phoff > len ||
+		eh.e_phnum > (len - eh.e_phoff) / sizeof(ph))
+		return wrong("is an ELF file, but not a kernel", why);
+	for (size_t i = 0; i < eh.e_phnum; i++) {
+		memcpy(&ph, head + eh.e_phoff + i * sizeof(ph), sizeof(ph));
+		if (ph.p_type == PT_INTERP)
+			return wrong("is a program, not a kernel", why);
+		if (ph.p_type != PT_LOAD)
+			continue;
+		loads = true;
+		if (ph.p_offset > size || ph.p_filesz > size - ph.p_offset)
+			return wrong("has a kernel image that is cut off", why);
+	}
+	return loads ? 0 : wrong("is an ELF file, but not a kernel", why);
 }

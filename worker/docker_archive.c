@@ -249,7 +249,8 @@ static int list_layers(const struct docker *a, const json_t *image, const json_t
 	return 0;
 }
 
-/* "HEX.json", "sha256:HEX", "blobs/sha256/HEX": its name says what it has. Any other says nothing. */
+/* "HEX.json", "sha256:HEX", "blobs/sha256/HEX": its name says what it has. Any other says nothing.
+ */
 static bool is_named_otherwise(const char *path, const char *digest)
 {
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;

@@ -24,12 +24,12 @@ struct ext4;
 struct ext4_node; /* a name in the image; valid until ext4_free */
 
 struct ext4_opts {
-	const char *label;	/* at most 16 bytes are kept; may be NULL */
-	uint64_t max_size;	/* bytes; content beyond is -EFBIG */
-	uint64_t journal_size;	/* bytes, 0 for none */
-	uint32_t max_entries;	/* names; more are -EFBIG */
-	bool replace_trees;	/* layers: a directory with children is replaced like anything
-				 * else, and so is a file of a lower layer on the way to a name */
+	const char *label;     /* at most 16 bytes are kept; may be NULL */
+	uint64_t max_size;     /* bytes; content beyond is -EFBIG */
+	uint64_t journal_size; /* bytes, 0 for none */
+	uint32_t max_entries;  /* names; more are -EFBIG */
+	bool replace_trees;    /* layers: a directory with children is replaced like anything
+				* else, and so is a file of a lower layer on the way to a name */
 };
 
 struct ext4_attr {
@@ -48,7 +48,8 @@ BG_DEFINE_UNREF(ext4, struct ext4 *, ext4_free)
 /*
  * Entries. A later entry of the same name replaces the earlier one; a directory keeps its
  * children and takes the new attributes; a directory with children is replaced by nothing
- * else (-ENOTEMPTY) unless opts.replace_trees. Missing parents are made (root, 0755). *ret may be NULL.
+ * else (-ENOTEMPTY) unless opts.replace_trees. Missing parents are made (root, 0755). *ret may be
+ * NULL.
  */
 int ext4_mkdir(struct ext4 *e, const char *path, const struct ext4_attr *a, struct ext4_node **ret);
 int ext4_symlink(struct ext4 *e, const char *path, const char *target, const struct ext4_attr *a,

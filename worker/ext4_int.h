@@ -8,10 +8,10 @@
 
 #include "worker/ext4.h"
 
-#define EXT4_LINK_DEPTH 40	      /* links followed for one path, as Linux does */
-#define EXT4_LINK_MAX_ 65000	      /* links of one file or directory: EXT4_LINK_MAX of Linux */
+#define EXT4_LINK_DEPTH	 40	      /* links followed for one path, as Linux does */
+#define EXT4_LINK_MAX_	 65000	      /* links of one file or directory: EXT4_LINK_MAX of Linux */
 #define EXT4_FILE_BUFFER (256 * 1024) /* bytes gathered before blocks are chosen */
-#define EXT4_RUN_MAX 32768	      /* blocks of one initialised extent */
+#define EXT4_RUN_MAX	 32768	      /* blocks of one initialised extent */
 #define EXT4_TREE_INLINE 4	      /* extents that fit into the inode */
 
 #define EXT4_NAMES_MAX (256 * MIB) /* memory for the names of one image */
@@ -160,21 +160,22 @@ enum ext4_find {
 	EXT4_FIND_FOLLOW, /* what it leads to */
 	EXT4_FIND_OWN,	  /* the same, but no link of a lower layer is followed anywhere: -ELOOP */
 };
-int ext4_tree_find(
-	struct ext4 **e, const char *path, enum ext4_find how, struct ext4_node **ret);
+int ext4_tree_find(struct ext4 **e, const char *path, enum ext4_find how, struct ext4_node **ret);
 
 /* ext4_copy.c */
 /* src, of image from, becomes path of e: all but its other names. *ret may be NULL. */
 int ext4_copy(struct ext4 *from, const struct ext4_node *src, struct ext4 *e, const char *path,
 	struct ext4_node **ret);
 /* A directory's owner, mode, time and extended attributes alone. */
-int ext4_copy_attr(struct ext4 *from, const struct ext4_node *src, struct ext4 *e, const char *path);
+int ext4_copy_attr(
+	struct ext4 *from, const struct ext4_node *src, struct ext4 *e, const char *path);
 
 /* ext4_layer.c */
 /* The next name below top, depth first; into n itself only if descend says so. NULL at the end. */
 struct ext4_node *ext4_next_below(
 	const struct ext4 *e, const struct ext4_node *top, struct ext4_node *n, bool descend);
-/* Removes top's descendants, and top itself if self says so, but nothing of layer keep (-1: all). */
+/* Removes top's descendants, and top itself if self says so, but nothing of layer keep (-1: all).
+ */
 int ext4_remove(struct ext4 *e, struct ext4_node *top, bool self, int keep);
 /* Takes the bytes of removed files out of the image: free blocks before `end` become holes. */
 int ext4_punch_freed(struct ext4 *e, uint64_t end);

@@ -79,8 +79,8 @@ static int move_file(struct move *m, const struct ext4_node *n, const char *path
 	if (!has_more_names(m->from, n))
 		return ext4_copy(m->from, n, m->to, path, NULL);
 	if (!m->moved)
-		m->moved = calloc(
-			(size_t)m->from->fs->super->s_inodes_count + 1, sizeof(*m->moved));
+		m->moved =
+			calloc((size_t)m->from->fs->super->s_inodes_count + 1, sizeof(*m->moved));
 	r = m->moved ? move_again(m, n, path, &done) : -ENOMEM;
 	if (r < 0 || done)
 		return r;

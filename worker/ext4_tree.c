@@ -406,8 +406,7 @@ int ext4_tree_place(struct ext4 **e, const char *path, mode_t type, struct ext4_
 	return r;
 }
 
-int ext4_tree_find(
-	struct ext4 **e, const char *path, enum ext4_find how, struct ext4_node **ret)
+int ext4_tree_find(struct ext4 **e, const char *path, enum ext4_find how, struct ext4_node **ret)
 {
 	struct walk w = walk_begin(*e);
 	struct ext4_node *n;

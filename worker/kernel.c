@@ -88,13 +88,20 @@ static int take_image_piece(struct kernel *k, const void *p, size_t len, struct 
 
 static int end_image(struct kernel *k, struct bg_err **err)
 {
+	const char *why = "";
 	int r;
 
 	k->format = kernel_format(k->head, k->head_len);
-	if (k->format == KERNEL_ELF)
-		return 0;
-	if (k->format != KERNEL_BZIMAGE)
-		return invalid(k, err, "has a kernel image that is neither bzImage nor vmlinux");
+	if (k->format == KERNEL_ELF) {
+		r = vmlinux_check(k->head, k->head_len, k->image_bytes, &why);
+		if (r < 0)
+			return invalid(k, err, why);
+		return k->release[0] ? 0
+				     : invalid(k, err, "is an ELF file, but not a Linux kernel");
+	}
+	r = bzimage_check(k->head, k->head_len, k->image_bytes, &why);
+	if (r < 0)
+		return invalid(k, err, why);
 	r = bzimage_release(k->head, k->head_len, k->release);
 	if (r < 0 && r != -ENOENT)
 		return invalid(k, err, "has a kernel image with a damaged version");
@@ -469,6 +476,14 @@ static int format_of(struct kernel *k, int fd, enum kernel_format *ret, struct b
 	return 0;
 }
 
+static int no_kernel_file(struct kernel *k, struct bg_err **err)
+{
+	int r = invalid(k, err, "is not a kernel");
+
+	bg_err_hint(err, "give a bzImage, a vmlinux for x86-64, or a Debian or RPM package");
+	return r;
+}
+
 static int take_source(struct kernel *k, struct bg_err **err)
 {
 	int fd = k->job->fd[FD_SOURCE], r;
@@ -478,7 +493,7 @@ static int take_source(struct kernel *k, struct bg_err **err)
 	if (r < 0)
 		return r;
 	if (format == KERNEL_NONE)
-		return invalid(k, err, "is no kernel");
+		return no_kernel_file(k, err);
 	if (format != KERNEL_DEB && format != KERNEL_RPM)
 		return take_plain(k, err);
 	r = format == KERNEL_DEB ? take_deb(k, fd, err) : take_entries(k, fd, SOURCE_RPM, err);

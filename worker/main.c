@@ -36,7 +36,8 @@ enum {
 	CATALOG,
 	DIGEST,
 	FLUSH,
-	EMPTY
+	EMPTY,
+	INSPECT
 };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
@@ -57,6 +58,7 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[DIGEST] = job_digest,
 	[FLUSH] = job_flush,
 	[EMPTY] = job_empty,
+	[INSPECT] = job_inspect,
 };
 
 /* What more than its files a job needs. */
@@ -160,7 +162,7 @@ static int run(const struct request *rq, json_t **ret, struct bg_err **err)
 	 * in "C": there libarchive gives names as they are, where in UTF-8 it makes "e" and an
 	 * accent one letter, and two files one.
 	 */
-	if (uses_net[row->handler])
+	if (seals[row->handler] == SANDBOX_NET)
 		(void)setlocale(LC_CTYPE, "C.UTF-8");
 	/* TLS reads its configuration while it starts. */
 	r = seals[row->handler] == SANDBOX_NET ? net_start(err) : 0;

@@ -4,10 +4,11 @@
 
 #include <sys/stat.h>
 
+#include "worker/what_is_in.h"
+
 #define WORK_DIR	"root"
 #define DEFAULT_FREE	(16 * MIB) /* free bytes of an image whose size was not given */
 #define DEFAULT_JOURNAL (32 * MIB)
-#define OS_RELEASE_MAX	(16 * 1024)
 
 static const struct ext4_attr home = {.mode = 0700};
 
@@ -61,43 +62,24 @@ uint64_t rootfs_copied(const struct rootfs *u)
 	return ext4_copied(u->root);
 }
 
-static bool has_file(struct ext4 *e, const char *const *paths, size_t n)
+static bool has_file(struct ext4 *e, const char *const *paths)
 {
 	struct ext4_node *node;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; paths[i]; i++)
 		if (ext4_lookup(e, paths[i], &node) == 0 && ext4_node_type(node) == S_IFREG)
 			return true;
 	return false;
 }
 
-/* Takes quotes and their escapes off a value of os-release, in place. */
-static void unquote(char *v)
-{
-	size_t len = strlen(v);
-	char *out = v;
-
-	if (len >= 2 && (v[0] == '"' || v[0] == '\'') && v[len - 1] == v[0]) {
-		v[len - 1] = '\0';
-		v++;
-	}
-	for (; *v; v++) {
-		if (*v == '\\' && v[1])
-			v++;
-		*out++ = *v;
-	}
-	*out = '\0';
-}
-
 /* The text of the first of the two that is a file of a sane size; *ret stays NULL without one. */
 static int read_os_release(struct rootfs *u, char **ret)
 {
-	static const char *const paths[] = {"etc/os-release", "usr/lib/os-release"};
 	struct ext4_node *node;
 	size_t len;
 
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		int r = ext4_lookup(u->root, paths[i], &node);
+	for (size_t i = 0; os_release_paths[i]; i++) {
+		int r = ext4_lookup(u->root, os_release_paths[i], &node);
 
 		if (r >= 0)
 			r = ext4_read_file(u->root, node, OS_RELEASE_MAX, ret, &len);
@@ -107,37 +89,12 @@ static int read_os_release(struct rootfs *u, char **ret)
 	return 0;
 }
 
-static json_t *parse_os_release(char *text)
-{
-	static const char *const keys[] = {
-		"ID", "NAME", "PRETTY_NAME", "VERSION_ID", "VERSION_CODENAME"};
-	json_t *o = json_object();
-	char *save = NULL;
-
-	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; o && line;
-		line = strtok_r(NULL, "\n", &save)) {
-		char *value = strchr(line, '=');
-
-		if (!value)
-			continue;
-		*value++ = '\0';
-		unquote(value);
-		for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-			if (bg_streq(keys[i], line))
-				json_object_set_new(o, line, bg_json_str(value));
-	}
-	return o;
-}
-
 static json_t *describe(struct rootfs *u, char *text, uint64_t size, uint64_t seed_size)
 {
-	static const char *const sshd[] = {"/usr/sbin/sshd", "/sbin/sshd", "/usr/sbin/dropbear"};
-	static const char *const init[] = {"/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd"};
-
 	return json_pack("{s:I, s:I, s:I, s:o, s:b, s:b}", "size", (json_int_t)size, "seed_size",
 		(json_int_t)seed_size, "entries", (json_int_t)u->entries, "os_release",
-		parse_os_release(text), "has_sshd", (int)has_file(u->root, sshd, ARRAY_SIZE(sshd)),
-		"has_init", (int)has_file(u->root, init, ARRAY_SIZE(init)));
+		os_release_parse(text), "has_sshd", (int)has_file(u->root, sshd_paths), "has_init",
+		(int)has_file(u->root, init_paths));
 }
 
 static int get_params(struct rootfs *u, struct bg_err **err)

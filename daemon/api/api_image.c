@@ -15,7 +15,7 @@ static const char *const commit_fields[] = {"name", "vm", NULL};
 static const char *const export_fields[] = {"path", NULL};
 static const char *const import_fields[] = {"name", "from", "catalog", "sha256", NULL};
 static const char *const register_fields[] = {
-	"name", "rootfs", "kernel", "kernel_file", "modules_file", "initrd_file", NULL};
+	"name", "rootfs", "kernel", "kernel_file", "modules_file", "initrd_file", "replace", NULL};
 
 void api_image_list(struct http_call *call, struct engine *engine)
 {
@@ -105,6 +105,8 @@ static int parse_register(
 	if (r >= 0)
 		r = bg_json_or_str(
 			body, "initrd_file", BG_ERR_BAD_REQUEST, &request->files.initrd, err);
+	if (r >= 0)
+		r = bg_json_or_bool(body, "replace", BG_ERR_BAD_REQUEST, &request->replace, err);
 	return r;
 }
 

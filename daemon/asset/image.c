@@ -245,6 +245,14 @@ json_t *image_env(const struct image_row *row)
 	return row->env ? json_loads(row->env, 0, NULL) : NULL;
 }
 
+/* Registered by an earlier version, which did not look into them. */
+static json_t *sshd_json(const struct image_row *row)
+{
+	if (row->has_sshd && !row->os && bg_streq(row->source, "register"))
+		return json_null();
+	return json_boolean(row->has_sshd);
+}
+
 json_t *image_to_json(const struct images *images, const struct image_row *row)
 {
 	const struct kernel_row *kernel =
@@ -254,7 +262,7 @@ json_t *image_to_json(const struct images *images, const struct image_row *row)
 	char text[BG_TIME_TEXT];
 
 	asset_vms_using(images->engine, row->name, NULL, users);
-	return json_pack("{s:s, s:b, s:s?, s:s?, s:i, s:b, s:I, s:I, s:I, s:s?, s:b, s:s, s:s, "
+	return json_pack("{s:s, s:b, s:s?, s:s?, s:i, s:b, s:I, s:I, s:I, s:s?, s:o, s:s, s:s, "
 			 "s:o, s:o, s:o}",
 		"name", row->name, "managed", row->managed, "kernel", row->kernel, "kernel_release",
 		kernel ? kernel->release : NULL, "modules", kernel ? (int)kernel->n_modules : 0,
@@ -263,7 +271,7 @@ json_t *image_to_json(const struct images *images, const struct image_row *row)
 		(json_int_t)(asset_real_bytes(row->rootfs) + asset_real_bytes(row->work_seed)),
 		"shared_bytes",
 		(json_int_t)keep_shared_bytes(images->engine, files, ARRAY_SIZE(files)), "os",
-		row->os, "has_sshd", row->has_sshd, "source", row->source, "created_at",
+		row->os, "has_sshd", sshd_json(row), "source", row->source, "created_at",
 		bg_time_print(row->created_at, text), "used_by", users, "paths",
 		paths_json(images, row), "env", env ? env : json_array());
 }

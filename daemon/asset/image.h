@@ -61,6 +61,7 @@ struct image_register_request {
 	const char *rootfs;
 	const char *kernel;
 	struct kernel_files files;
+	bool replace; /* what was registered under this name, if no VM uses it */
 };
 int image_register(struct engine *engine, const struct image_register_request *request, struct op **ret,
 	struct bg_err **err);

@@ -294,6 +294,7 @@ static const struct op_step steps[] = {
 	{"look", "looking into the catalogs", false, step_look, step_cancel, undo},
 	{"fetch", "fetching the bundle", false, step_fetch, step_cancel, undo},
 	{"unpack", "unpacking the bundle", false, step_unpack, step_cancel, undo},
+	{"unpack", "looking at the file system", false, image_task_look, step_cancel, NULL},
 	{"unpack", "making a blank work disk", false, step_seed, step_cancel, NULL},
 	{"kernel", "unpacking the kernel for Firecracker", false, step_elf, step_cancel, NULL},
 	{"record", "recording it", false, step_keep_kernel, step_cancel, NULL},

@@ -15,7 +15,7 @@
 #include "daemon/engine.h"
 
 /* Where ext2, 3 and 4 keep their magic number: superblock at 1024, s_magic at 56 in it
- * (linux/fs/ext4/ext4.h). */
+ * (linux/fs/ext4/ext4.h). The rest is for a worker to look at. */
 enum { EXT_MAGIC_OFFSET = 1024 + 56, EXT_MAGIC = 0xef53 };
 enum { SEED_ROOT_MODE = 0700 };
 
@@ -105,7 +105,9 @@ static int step_list(struct op *op, void *ctx, struct bg_err **err)
 }
 
 static const struct op_step steps[] = {
-	{"seed", "making a blank work disk", false, step_seed, image_task_cancel, image_task_undo},
+	{"look", "looking at the file system", false, image_task_look, image_task_cancel,
+		image_task_undo},
+	{"seed", "making a blank work disk", false, step_seed, image_task_cancel, NULL},
 	{"finish", "keeping the image", false, image_task_keep, image_task_cancel, NULL},
 	{"finish", "keeping the image", false, image_task_list, NULL, NULL},
 };
@@ -120,7 +122,9 @@ static const struct op_plan plan = {
 
 /* The same undo everywhere: dropping the image drops its kernel with it. */
 static const struct op_step kernel_steps[] = {
-	{"kernel", "reading the kernel", false, step_kernel, step_cancel, image_task_undo},
+	{"look", "looking at the file system", false, image_task_look, step_cancel,
+		image_task_undo},
+	{"kernel", "reading the kernel", false, step_kernel, step_cancel, NULL},
 	{"kernel", "copying the initrd", false, step_initrd, step_cancel, NULL},
 	{"kernel", "unpacking it for Firecracker", false, step_unpack, step_cancel, NULL},
 	{"kernel", "keeping the kernel", false, step_keep, step_cancel, NULL},
@@ -159,15 +163,53 @@ static int check_rootfs(const char *path, uint64_t *ret_size, struct bg_err **er
 	return 0;
 }
 
+/* With --replace a name may be taken by what was registered before, and is used by no VM. */
+static int check_name(struct engine *engine, const struct image_register_request *request,
+	struct image_row **ret_old, struct bg_err **err)
+{
+	struct image_row *old = images_find(engine->images, request->name);
+	_json_ json_t *users = json_array();
+	_free_ char *list = NULL;
+
+	*ret_old = NULL;
+	if (!old || !old->ready || !request->replace)
+		return images_check_free(engine->images, request->name, err);
+	if (old->managed) {
+		bg_err_set(err, BG_ERR_IMAGE_NAME_TAKEN, EEXIST,
+			"image \"%s\" was not registered: it is stored by banger", request->name);
+		bg_err_hint(
+			err, "choose another --name, or `banger image delete %s`", request->name);
+		return -EEXIST;
+	}
+	asset_vms_using(engine, request->name, NULL, users);
+	list = asset_name_list(users);
+	if (json_array_size(users) > 0)
+		return bg_err_set(err, BG_ERR_IMAGE_IN_USE, EBUSY, "image \"%s\" is used by %s",
+			request->name, list ? list : "VMs");
+	*ret_old = old;
+	return 0;
+}
+
+/* A kernel that came with the old record and is named by the new one stays, by itself. */
+static int drop_old(struct engine *engine, const struct image_register_request *request,
+	struct image_row *old, struct bg_err **err)
+{
+	if (!old)
+		return 0;
+	if (request->kernel && bg_streq(request->kernel, old->kernel))
+		old->owns_kernel = false;
+	return images_drop(engine->images, request->name, err);
+}
+
 static int check_request(struct engine *engine, const struct image_register_request *request,
-	uint64_t *ret_size, struct bg_err **err)
+	struct image_row **ret_old, uint64_t *ret_size, struct bg_err **err)
 {
 	const struct kernel_row *kernel;
 	int r = bg_name_check("image", request->name, err);
 
 	if (r < 0)
 		return r;
-	r = images_check_free(engine->images, request->name, err);
+	r = check_name(engine, request, ret_old, err);
 	if (r < 0)
 		return r;
 	if (!request->files.kernel && (request->files.modules || request->files.initrd))
@@ -199,7 +241,7 @@ static int fill_row(
 		      : request->kernel ? strdup(request->kernel)
 					: NULL;
 	row->size_bytes = size;
-	row->has_sshd = true; /* not known before it boots: the agent tells */
+	row->has_sshd = true; /* until it was looked at */
 	row->created_at = time(NULL);
 	if (!row->name || !row->rootfs || !row->source)
 		return -ENOMEM;
@@ -229,9 +271,9 @@ int image_register(struct engine *engine, const struct image_register_request *r
 	struct op **ret, struct bg_err **err)
 {
 	struct register_task *task;
-	struct image_row *row;
+	struct image_row *row, *old = NULL;
 	uint64_t size = 0;
-	int r = check_request(engine, request, &size, err);
+	int r = check_request(engine, request, &old, &size, err);
 
 	if (r < 0)
 		return r;
@@ -242,7 +284,11 @@ int image_register(struct engine *engine, const struct image_register_request *r
 			task_free(task);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	r = add_rows(task, request, row, err);
+	r = drop_old(engine, request, old, err);
+	if (r < 0)
+		image_row_free(row);
+	else
+		r = add_rows(task, request, row, err);
 	if (r < 0) {
 		task_free(task);
 		return r;

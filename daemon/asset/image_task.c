@@ -117,6 +117,44 @@ int image_task_flatten(struct image_task *task, uint64_t size_mib, json_t *param
 	return r < 0 ? r : OP_WAIT;
 }
 
+/* What is not said stays unknown: the agent tells when it boots. */
+static void take_inspected(struct image_row *row, const json_t *result)
+{
+	const json_t *os = NULL;
+	const char *pretty = NULL;
+
+	(void)bg_json_get_bool(result, "has_sshd", &row->has_sshd);
+	if (bg_json_get_obj(result, "os_release", &os) < 0 ||
+		bg_json_get_str(os, "PRETTY_NAME", &pretty) < 0)
+		return;
+	free(row->os);
+	row->os = strdup(pretty);
+}
+
+static void on_inspected(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct image_task *task = userdata;
+
+	if (!err)
+		take_inspected(image_task_row(task), result);
+	image_task_end_step(task, bg_err_copy(err));
+}
+
+int image_task_look(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct image_task *task = ctx;
+	const char *path = image_task_row(task)->rootfs;
+	_close_ int fd = -1;
+	int r = asset_open_source(path, BG_ERR_IMAGE_INVALID, &fd, err);
+
+	task->op = op;
+	if (r >= 0)
+		r = job_start(task->engine->jobs, JOB_INSPECT,
+			json_pack("{s:o}", "name", bg_json_str(path)), &fd, 1, NULL, on_inspected,
+			task, &task->job, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
 /* A registered image's root file system is its user's, and stays. */
 static size_t own_files(struct image_row *row, char **ret[2])
 {

@@ -51,6 +51,8 @@ int image_task_flatten(struct image_task *task, uint64_t size_mib, json_t *param
 /* For struct op_step and struct op_plan: ctx is the task. */
 void image_task_cancel(struct op *op, void *ctx);
 int image_task_undo(struct op *op, void *ctx, struct bg_err **err);
+/* A step: is the root file system that others made a whole one, and what is in it? */
+int image_task_look(struct op *op, void *ctx, struct bg_err **err);
 /* The last two steps: the image's files are kept by content (keep.h); it is listed. */
 int image_task_keep(struct op *op, void *ctx, struct bg_err **err);
 int image_task_list(struct op *op, void *ctx, struct bg_err **err);

@@ -21,6 +21,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 from hostuser import HostUser, is_root  # noqa: E402
+from kernels import write_vmlinux  # noqa: E402
 from registries import LAYER, MANIFEST, RealRegistry, digest  # noqa: E402
 
 BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
@@ -117,7 +118,7 @@ class Banger:
         for name in ("cli/banger", "daemon/bangerd", "worker/banger-worker", "guest/banger-init"):
             os.makedirs(os.path.join(user.home, os.path.dirname(name)), 0o755, exist_ok=True)
             shutil.copy(os.path.join(BUILD, name), os.path.join(user.home, name))
-        shutil.copy(os.path.join(BUILD, "guest", "banger-init"), user.home + "/vmlinux")  # an ELF is all that an import looks for
+        write_vmlinux(user.home + "/vmlinux")
         self.run("kernel", "import", user.home + "/vmlinux", "--name", "k")
 
     def run(self, *args):

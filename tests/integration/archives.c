@@ -94,6 +94,8 @@ size_t make_bzimage(uint8_t *out, size_t room, const char *release, const void *
 	out[0x20e] = 0x00;
 	out[0x20f] = 0x02; /* the version stands at 0x200 + 0x200 */
 	snprintf((char *)out + 0x400, 200, "%s (x@y) #1", release);
+	put32(out + 0x1f4, (uint32_t)(16 + len) / 16);
+	put32(out + 0x236, 1); /* 64-bit */
 	put32(out + 0x248, 16);
 	put32(out + 0x24c, (uint32_t)len);
 	memcpy(out + start + 16, payload, len);

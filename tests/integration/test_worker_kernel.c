@@ -338,13 +338,19 @@ TEST(truncated_package)
 
 static size_t make_elf(char *out, size_t room)
 {
-	Elf64_Ehdr eh = {.e_type = ET_EXEC, .e_machine = EM_X86_64};
+	Elf64_Ehdr eh = {.e_type = ET_EXEC,
+		.e_machine = EM_X86_64,
+		.e_phoff = sizeof(eh),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = 1};
+	Elf64_Phdr ph = {.p_type = PT_LOAD, .p_offset = 4096, .p_filesz = room - 4096};
 
 	memcpy(eh.e_ident, ELFMAG, SELFMAG);
 	eh.e_ident[EI_CLASS] = ELFCLASS64;
 	eh.e_ident[EI_DATA] = ELFDATA2LSB;
 	memset(out, 'e', room);
 	memcpy(out, &eh, sizeof(eh));
+	memcpy(out + sizeof(eh), &ph, sizeof(ph));
 	memcpy(out + room / 2, "Linux version %s (%s)", 22);
 	/* across the seam of two pieces of 1 MiB */
 	memcpy(out + (1 << 20) - 10, "Linux version 4.19.0-x (gcc)", 29);
@@ -372,7 +378,53 @@ TEST(bare_images)
 	expect_result(&a, "bzimage", "5.15.1", 0, 0);
 	CHECK_INT(ftruncate(fd, 100), 0);
 	a = kernel(fd);
-	expect_error(&a, "kernel.invalid", "\"k.deb\" is no kernel");
+	expect_error(&a, "kernel.invalid", "\"k.deb\" is not a kernel");
+}
+
+/* name: for messages of the test. change: what is done to a good image at that place. */
+static void refuse_image(const void *image, size_t len, const char *words)
+{
+	int fd = worker_file("src");
+	struct worker_answer a;
+
+	CHECK(pwrite(fd, image, len, 0) == (ssize_t)len);
+	a = kernel(fd);
+	expect_error(&a, "kernel.invalid", words);
+	close(fd);
+}
+
+TEST(what_is_not_a_whole_kernel)
+{
+	static char elf[(1 << 20) + 8192];
+	size_t len = make_elf(elf, sizeof(elf));
+	uint8_t image[8192];
+	Elf64_Phdr *ph = (void *)(elf + sizeof(Elf64_Ehdr));
+
+	refuse_image(elf, len - 1, "cut off");
+	memcpy(elf + (1 << 20) - 10, "Another sort 4.19.0-x (gcc)", 28);
+	refuse_image(elf, len, "is an ELF file, but not a Linux kernel");
+	ph->p_type = PT_INTERP;
+	refuse_image(elf, len, "is a program, not a kernel");
+	ph->p_type = PT_NOTE;
+	refuse_image(elf, len, "is an ELF file, but not a kernel");
+	refuse_image(elf, 64, "is an ELF file, but not a kernel");
+	len = make_bzimage(image, sizeof(image), "5.15.1", "0123456789abcdef", 16);
+	refuse_image(image, len - 1, "cut off");
+	image[0x236] = 0;
+	refuse_image(image, len, "is not for x86-64");
+}
+
+TEST(programs_of_this_system_are_not_kernels)
+{
+	static const char *const programs[] = {"/bin/ls", "/bin/busybox", "/proc/self/exe"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		_free_ char *data = NULL;
+		size_t len = 0;
+
+		if (bg_read_file_at(AT_FDCWD, programs[i], 256 << 20, &data, &len) >= 0)
+			refuse_image(data, len, "not a ");
+	}
 }
 
 /* A bzImage around an ELF file, compressed by the filter, size appended. */

@@ -18,6 +18,7 @@ sys.path.insert(0, LIB)
 
 import registries  # noqa: E402
 from hostuser import HostUser, is_root  # noqa: E402
+from kernels import write_vmlinux  # noqa: E402
 
 BUILD = os.environ.get("BANGER_BUILD", "build")
 
@@ -177,8 +178,7 @@ class Host:
         subprocess.run(["chown", "-R", self.user.name, os.path.join(self.user.home, name.split("/")[0])], check=True)
 
     def kernel(self):
-        # Any program for x86-64 passes as a vmlinux.
-        shutil.copy(os.path.join(BUILD, "guest/banger-init"), self.user.home + "/vmlinux")
+        write_vmlinux(self.user.home + "/vmlinux")
         self.banger("kernel", "import", self.user.home + "/vmlinux", "--name", "k")
 
     def images(self):
