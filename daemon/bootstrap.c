@@ -23,12 +23,16 @@
 #define BASE_PACKAGES                                                                              \
 	"systemd-sysv,udev,dbus,openssh-server,iproute2,iputils-ping,netbase,"                     \
 	"ca-certificates,less,vim-tiny,sudo,git,curl,wget,rsync,procps,psmisc,kmod,file,xz-utils," \
-	"zstd,tmux,bash-completion"
-#define MULTI_USER "/lib/systemd/system/multi-user.target"
+	"zstd,tmux,bash-completion,make,python3"
+/* The journal takes its first 8 MiB at once, and writes most of them, where its files may be that
+ * large. */
+#define SMALL_JOURNAL "[Journal]\\nSystemMaxUse=64M\\nSystemMaxFileSize=1M\\n"
+#define MULTI_USER    "/lib/systemd/system/multi-user.target"
 #define MASKED                                                                                     \
 	"apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "          \
 	"e2scrub_reap.service fstrim.timer getty@tty1.service systemd-pstore.service "             \
-	"systemd-rfkill.socket sys-kernel-debug.mount sys-kernel-tracing.mount "                   \
+	"systemd-random-seed.service systemd-rfkill.socket sys-kernel-debug.mount "                \
+	"sys-kernel-tracing.mount "                                                                \
 	"sys-kernel-config.mount modprobe@configfs.service modprobe@drm.service "                  \
 	"modprobe@efi_pstore.service systemd-repart.service"
 /* sshd needs neither udev nor the journal: it listens seconds before the rest is up. */
@@ -59,6 +63,9 @@ static const char *const fixed_args[] = {
 	"'" EARLY_SSH "' >\"$d\"/10-early.conf",
 	/* else every login before the end of the boot is told to come back later */
 	"--customize-hook=ln -sf /dev/null \"$1\"/etc/tmpfiles.d/systemd-nologin.conf",
+	"--customize-hook=d=\"$1\"/etc/systemd/journald.conf.d; mkdir -p \"$d\" && printf "
+	"'" SMALL_JOURNAL "' >\"$d\"/10-small.conf",
+	"--customize-hook=echo LANG=C.UTF-8 >\"$1\"/etc/default/locale",
 	"--customize-hook=ln -sf " MULTI_USER " \"$1\"/etc/systemd/system/default.target",
 };
 

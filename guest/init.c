@@ -24,6 +24,7 @@
 #include "guest/mounts.h"
 #include "guest/net.h"
 #include "guest/plain_init.h"
+#include "guest/quiet.h"
 #include "guest/shutdown.h"
 #include "guest/watch.h"
 
@@ -45,6 +46,7 @@ static int stage_mounts(struct boot *b, struct bg_err **err)
 	int r = mounts_early(err);
 
 	log_open();
+	quiet_kernel();
 	b->events = mounts_watch_devices();
 	return r;
 }

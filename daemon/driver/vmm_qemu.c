@@ -58,13 +58,22 @@ static const char *tcg_accel(const struct vmm_spec *spec)
 									    : "tcg,thread=single";
 }
 
+/* What the guest is told of its clock; 0: it knows better (KVM), or we do not know. */
+static unsigned tsc_khz(const struct vmm_spec *spec)
+{
+	return spec->accel == VMM_ACCEL_TCG ? vmm_tsc_khz() : 0;
+}
+
 static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 {
 	argv_add(argv, "-M");
-	/* The timers (pit) stay: software emulation has no others, and without them the kernel
-	 * hangs. */
-	argv_add(argv, "microvm,acpi=on,rtc=on,graphics=off,usb=off,x-option-roms=off,auto-kernel-"
-		       "cmdline=off");
+	/* No kernel with ACPI's reduced hardware, as a microvm has it, stops the old timer (pit):
+	 * it would wake QEMU 36 times a second for nobody. A kernel that is not told the TSC's rate
+	 * measures it by that timer, and hangs without. */
+	argv_add(argv,
+		"microvm,acpi=on,pit=%s,rtc=on,graphics=off,usb=off,x-option-roms=off,auto-kernel-"
+		"cmdline=off",
+		tsc_khz(spec) > 0 ? "off" : "auto");
 	argv_add(argv, "-global");
 	argv_add(argv, "virtio-mmio.force-legacy=false");
 	argv_add(argv, "-accel");
@@ -79,7 +88,7 @@ static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 
 static void add_boot(struct argv *argv, const struct vmm_spec *spec)
 {
-	unsigned khz = spec->accel == VMM_ACCEL_TCG ? vmm_tsc_khz() : 0;
+	unsigned khz = tsc_khz(spec);
 
 	argv_add(argv, "-kernel");
 	argv_add(argv, "%s", spec->kernel);
