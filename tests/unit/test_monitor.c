@@ -356,7 +356,7 @@ TEST(bootstrap_runs_the_tool_and_tells_its_end)
 	log = content("buildlog");
 	CHECK_STR(log, "words\n");
 	CHECK(strstr(out, "arg:--mode=unshare\n") && strstr(out, "arg:--format=tar\n"));
-	CHECK(strstr(out, ",bash-completion,jq,g++\n"));
+	CHECK(strstr(out, ",python3,jq,g++\n"));
 	CHECK(strstr(out, "arg:bookworm\narg:-\narg:http://127.0.0.1:1/debian\nenv:\n"));
 }
 
