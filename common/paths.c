@@ -9,6 +9,9 @@
 #include "common/fd.h"
 #include "common/limits.h"
 
+/* "/vm/" and 12 digits of an id, "/", the longest name of a VMM's socket: "vsock.sock_52". */
+enum { VM_SOCKET_MAX = 4 + 12 + 1 + 13 };
+
 /* NULL after a failed allocation; checked once, at the end of bg_paths_init. */
 static char *join(const char *dir, const char *name)
 {
@@ -47,7 +50,7 @@ static char *xdg_dir(const char *env, const char *home, const char *below_home)
 }
 
 /* The login manager's directory, also where a session (su, cron) lost the variable. */
-static char *find_run_dir(const char *state_dir)
+static char *login_run_dir(void)
 {
 	const char *base = env_abs("XDG_RUNTIME_DIR");
 	char user[64];
@@ -58,7 +61,19 @@ static char *find_run_dir(const char *state_dir)
 	snprintf(user, sizeof(user), "/run/user/%u", (unsigned)geteuid());
 	if (lstat(user, &st) >= 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
 		return join(user, "banger");
-	return join(state_dir, "run");
+	return NULL;
+}
+
+/*
+ * With the state: VMs outlive a login, their sockets must as well, and every command finds the daemon whatever its
+ * environment is. Only where a home's path is too long for a socket is it the login's folder.
+ */
+static char *find_run_dir(const char *state_dir)
+{
+	_free_ char *run = join(state_dir, "run");
+	char *login = run && strlen(run) > BG_SUN_PATH_MAX - VM_SOCKET_MAX ? login_run_dir() : NULL;
+
+	return login ? login : TAKE_PTR(run);
 }
 
 static int check_socket(const struct bg_paths *p, struct bg_err **err)
@@ -71,7 +86,7 @@ static int check_socket(const struct bg_paths *p, struct bg_err **err)
 	r = bg_err_set(err, BG_ERR_CONFIG, ENAMETOOLONG,
 		"the socket's path has %zu bytes, %d is the most a unix socket can have: %s", len,
 		BG_SUN_PATH_MAX, p->socket);
-	bg_err_hint(err, "set XDG_RUNTIME_DIR to a shorter directory");
+	bg_err_hint(err, "set XDG_STATE_HOME to a shorter directory");
 	return r;
 }
 
@@ -91,10 +106,11 @@ int bg_paths_init(struct bg_paths *p, struct bg_err **err)
 	p->ssh_dir = join(p->config_dir, "ssh");
 	p->state_dir = xdg_dir("XDG_STATE_HOME", p->home, ".local/state");
 	p->log_file = join(p->state_dir, "bangerd.log");
+	p->lock_file = join(p->state_dir, "bangerd.lock");
 	p->cache_dir = xdg_dir("XDG_CACHE_HOME", p->home, ".cache");
 	p->run_dir = find_run_dir(p->state_dir);
 	p->socket = join(p->run_dir, "bangerd.sock");
-	if (!p->config_file || !p->ssh_dir || !p->log_file || !p->cache_dir || !p->socket)
+	if (!p->config_file || !p->ssh_dir || !p->log_file || !p->lock_file || !p->cache_dir || !p->socket)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return check_socket(p, err);
 }
@@ -146,7 +162,7 @@ int bg_paths_create(const struct bg_paths *p, struct bg_err **err)
 void bg_paths_done(struct bg_paths *p)
 {
 	char *all[] = {p->home, p->config_dir, p->config_file, p->ssh_dir, p->state_dir,
-		p->log_file, p->cache_dir, p->run_dir, p->socket};
+		p->log_file, p->lock_file, p->cache_dir, p->run_dir, p->socket};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		free(all[i]);

@@ -17,8 +17,9 @@ struct bg_paths {
 	char *ssh_dir;	   /* ssh in it: key pair and known_hosts */
 	char *state_dir;   /* $XDG_STATE_HOME/banger or ~/.local/state/banger */
 	char *log_file;	   /* bangerd.log in it */
+	char *lock_file;   /* bangerd.lock in it: one daemon for each state folder */
 	char *cache_dir;   /* $XDG_CACHE_HOME/banger or ~/.cache/banger */
-	char *run_dir;	   /* $XDG_RUNTIME_DIR/banger, /run/user/UID/banger or state_dir/run */
+	char *run_dir;	   /* run in state_dir: it stays at a logout, $XDG_RUNTIME_DIR does not */
 	char *socket;	   /* bangerd.sock in run_dir; at most BG_SUN_PATH_MAX bytes */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "daemon/boot.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,31 +20,98 @@
 #define LOCK_TRIES                                                                                 \
 	100 /* of 100 ms: an engine whose monitor was killed may still be putting things right */
 
-void boot_ready(int *fd)
+#define TRIES_BEFORE_KILL 50
+#define WAITERS_MAX	  1024 /* clients that are answered at once when a start failed */
+
+void boot_signals(void)
 {
-	if (*fd >= 0)
-		(void)bg_write_all(*fd, "ok\n", 3);
-	*fd = bg_close(*fd);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
-static void write_json(int fd, const struct bg_err *err)
+static char *note_path(const struct bg_paths *paths)
 {
-	_json_ json_t *j = bg_err_to_json(err);
-	_free_ char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	char *path = NULL;
+
+	return asprintf(&path, "%s/start-error.json", paths->state_dir) < 0 ? NULL : path;
+}
+
+void boot_ready(const struct bg_paths *paths, int *fd)
+{
+	_free_ char *path = note_path(paths);
+
+	if (path)
+		(void)unlink(path);
+	boot_tell(fd, "ok");
+}
+
+char *boot_error_text(const struct bg_err *err)
+{
+	json_t *error = bg_err_to_json(err);
+	_json_ json_t *j = NULL;
+
+	if (error)
+		json_object_set_new(error, "exit", json_integer(bg_err_code_exit(err->code)));
+	j = json_pack("{s:o}", "error", error);
+	return j ? json_dumps(j, JSON_COMPACT) : NULL;
+}
+
+void boot_tell(int *fd, const char *text)
+{
 	_free_ char *line = NULL;
 
-	if (text && asprintf(&line, "%s\n", text) >= 0)
-		(void)bg_write_all(fd, line, strlen(line));
+	if (*fd >= 0 && asprintf(&line, "%s\n", text) >= 0)
+		(void)bg_write_all(*fd, line, strlen(line));
+	*fd = bg_close(*fd);
 }
 
 void boot_failed(int *fd, const struct bg_err *err)
 {
-	if (*fd >= 0)
-		write_json(*fd, err);
-	else
+	_free_ char *text = *fd >= 0 ? boot_error_text(err) : NULL;
+
+	if (*fd < 0)
 		fprintf(stderr, "bangerd: %s\n%s%s%s", err->message, err->hint ? "hint: " : "",
 			err->hint ? err->hint : "", err->hint ? "\n" : "");
-	*fd = bg_close(*fd);
+	boot_tell(fd, text ? text : "");
+}
+
+void boot_note(const struct bg_paths *paths, const char *text)
+{
+	_free_ char *path = note_path(paths);
+	_close_ int fd = -1;
+
+	if (path)
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0)
+		(void)bg_write_all(fd, text, strlen(text));
+}
+
+/* The request is taken out of the socket unread, since closing with it there would reset the answer away. */
+static void refuse_one(int fd, int status, const char *text)
+{
+	static char dust[65536];
+	_free_ char *answer = NULL;
+
+	(void)recv(fd, dust, sizeof(dust), MSG_DONTWAIT);
+	if (asprintf(&answer,
+		    "HTTP/1.1 %d Not started\r\nConnection: close\r\nContent-Type: application/json\r\n"
+		    "Content-Length: %zu\r\n\r\n%s",
+		    status, strlen(text), text) < 0) {
+		answer = NULL;
+		return;
+	}
+	(void)send(fd, answer, strlen(answer), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void boot_refuse(int listen_fd, int status, const char *text)
+{
+	for (int i = 0; i < WAITERS_MAX; i++) {
+		_close_ int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			return;
+		refuse_one(fd, status, text);
+	}
 }
 
 /* Does the process that wrote its pid into the lock file live? Another's pid by now also counts. */
@@ -57,6 +125,46 @@ static bool holder_lives(int fd, pid_t *ret)
 	return *ret <= 0 || kill(*ret, 0) >= 0 || errno == EPERM;
 }
 
+static bool has_open(const char *pid, const struct stat *lock)
+{
+	char path[64], name[32] = "";
+	_free_ char *comm = NULL;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%.16s/comm", pid);
+	if (bg_read_file_at(AT_FDCWD, path, sizeof(name), &comm, NULL) < 0 ||
+		strncmp(comm, "bangerd-engine", strlen("bangerd-engine")) != 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%.16s/fd/%d", pid, ENGINE_FD_LOCK);
+	return stat(path, &st) >= 0 && st.st_dev == lock->st_dev && st.st_ino == lock->st_ino;
+}
+
+/* An engine without a monitor ends by itself, unless it hangs. */
+static void end_orphans(int fd)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *de;
+	struct stat lock;
+
+	if (!proc || fstat(fd, &lock) < 0)
+		goto out;
+	while ((de = readdir(proc)))
+		if (de->d_name[0] >= '1' && de->d_name[0] <= '9' && has_open(de->d_name, &lock))
+			(void)kill((pid_t)strtol(de->d_name, NULL, 10), SIGKILL);
+out:
+	if (proc)
+		closedir(proc);
+}
+
+static int lock_is_held(pid_t pid, const char *path, struct bg_err **err)
+{
+	int r = bg_err_set(err, BG_ERR_DAEMON_RUNNING, EBUSY,
+		"another process holds the lock %s; the last bangerd was process %d", path, (int)pid);
+
+	bg_err_hint(err, "`fuser -v %s` names it", path);
+	return r;
+}
+
 static int wait_lock(int fd, const char *path, struct bg_err **err)
 {
 	const struct timespec step = {.tv_nsec = 100000000};
@@ -68,54 +176,83 @@ static int wait_lock(int fd, const char *path, struct bg_err **err)
 		if (errno != EWOULDBLOCK)
 			return bg_err_sys(err, BG_ERR_IO, errno, "lock %s", path);
 		if (holder_lives(fd, &pid))
-			break;
+			return bg_err_set(err, BG_ERR_DAEMON_RUNNING, EBUSY,
+				"bangerd runs already for this user (process %d, lock %s)", (int)pid,
+				path);
+		if (i == TRIES_BEFORE_KILL)
+			end_orphans(fd);
 		(void)nanosleep(&step, NULL);
 	}
-	return bg_err_set(err, BG_ERR_DAEMON_RUNNING, EBUSY,
-		"bangerd runs already for this user (process %d, lock %s)", (int)pid, path);
+	return lock_is_held(pid, path, err);
 }
 
 int boot_lock(const struct bg_paths *paths, int *ret_fd, struct bg_err **err)
 {
-	_free_ char *path = NULL;
 	_close_ int fd = -1;
 	int r;
 
-	if (asprintf(&path, "%s/bangerd.lock", paths->run_dir) < 0)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open(paths->lock_file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", path);
-	r = wait_lock(fd, path, err);
+		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", paths->lock_file);
+	r = wait_lock(fd, paths->lock_file, err);
 	if (r < 0)
 		return r;
-	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", path);
+	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n%s\n", (int)getpid(), paths->socket) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", paths->lock_file);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-int boot_listen(const struct bg_paths *paths, int *ret_fd, struct bg_err **err)
+static int bind_at(int fd, const char *path, struct bg_err **err)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mode_t mask;
+	int r;
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return bg_err_sys(err, BG_ERR_CONFIG, ENAMETOOLONG, "%s", path);
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return bg_err_sys(err, BG_ERR_IO, errno, "remove the old %s", path);
+	mask = umask(0177);
+	r = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+	umask(mask);
+	return r < 0 || listen(fd, BACKLOG) < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "listen on %s", path)
+						: 0;
+}
+
+int boot_listen(const struct bg_paths *paths, int *ret_fd, struct bound_socket *ret, struct bg_err **err)
+{
+	_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
 	int r;
 
 	if (fd < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "make a socket");
-	if (strlen(paths->socket) >= sizeof(addr.sun_path))
-		return bg_err_sys(err, BG_ERR_CONFIG, ENAMETOOLONG, "%s", paths->socket);
-	memcpy(addr.sun_path, paths->socket, strlen(paths->socket) + 1);
-	if (unlink(paths->socket) < 0 && errno != ENOENT)
-		return bg_err_sys(err, BG_ERR_IO, errno, "remove the old %s", paths->socket);
-	mask = umask(0177);
-	r = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
-	umask(mask);
-	if (r < 0 || listen(fd, BACKLOG) < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "listen on %s", paths->socket);
+	r = bg_paths_private_dir(paths->run_dir, err);
+	if (r >= 0)
+		r = bind_at(fd, paths->socket, err);
+	if (r < 0)
+		return r;
+	if (lstat(paths->socket, &st) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "look at %s", paths->socket);
+	*ret = (struct bound_socket){.dev = st.st_dev, .ino = st.st_ino};
 	*ret_fd = TAKE_FD(fd);
 	return 0;
+}
+
+bool boot_bound(const struct bg_paths *paths, const struct bound_socket *bound)
+{
+	struct stat st;
+
+	return bound->inherited || (lstat(paths->socket, &st) >= 0 && st.st_dev == bound->dev &&
+					   st.st_ino == bound->ino);
+}
+
+void boot_unlisten(const struct bg_paths *paths, const struct bound_socket *bound)
+{
+	if (!bound->inherited && boot_bound(paths, bound))
+		(void)unlink(paths->socket);
 }
 
 int boot_log(const struct bg_paths *paths, int level, struct bg_err **err)

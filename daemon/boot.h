@@ -2,11 +2,14 @@
 /*
  * boot.h: how bangerd starts and says how that went. Used by main, monitor and engine.
  *
- * The ready fd gets one line: "ok" once the engine serves, or the error as JSON ({"code",
- * "message", "hint", "errno"}) from whoever fails. Without one, errors go to stderr as a sentence.
+ * The ready fd gets one line from the monitor: "ok" once the engine serves, or why it does not, as the API has errors:
+ * {"error": {"code", "message", "hint", "errno", "exit"}}. Without one, errors go to stderr as a sentence. The same text
+ * answers those who wait at the socket, and lies in start-error.json of the state folder until a start succeeds.
  */
 #ifndef BOOT_H
 #define BOOT_H
+
+#include <sys/types.h>
 
 #include "common/err.h"
 #include "common/paths.h"
@@ -23,19 +26,43 @@ enum {
 	ENGINE_FD_MONITOR,
 	ENGINE_FD_LOCK,	  /* held open only: the lock ends with the last of us */
 	ENGINE_FD_HELPER, /* absent when the helper could not be started */
-	ENGINE_FD_READY,  /* absent when the engine is started again */
 	ENGINE_FD_DISK,	  /* absent when there is no disk helper */
 	ENGINE_FD_MAX_
 };
 
-/* Closes *fd. */
-void boot_ready(int *fd);
-void boot_failed(int *fd, const struct bg_err *err);
+/* What the file of our socket is, to see that it is still ours. */
+struct bound_socket {
+	bool inherited; /* not made by us: never made again, never removed */
+	dev_t dev;
+	ino_t ino;
+};
 
-/* The lock file of the run directory; DAEMON_RUNNING when another bangerd has it. */
+/* SIGPIPE and SIGXFSZ are errors of a write, not ends. */
+void boot_signals(void);
+/* "ok"; forgets why an earlier start failed. Closes *fd. */
+void boot_ready(const struct bg_paths *paths, int *fd);
+/* The error as said above, one line; the caller's, NULL when out of memory. */
+char *boot_error_text(const struct bg_err *err);
+/* Closes *fd: the text there; without one nothing. */
+void boot_tell(int *fd, const char *text);
+/* boot_tell, or a sentence on stderr when there is no fd. */
+void boot_failed(int *fd, const struct bg_err *err);
+/* Into start-error.json. */
+void boot_note(const struct bg_paths *paths, const char *text);
+/* Answers whoever waits at the socket with that HTTP status and text; what they asked is not read. Does not block. */
+void boot_refuse(int listen_fd, int status, const char *text);
+
+/*
+ * The lock of the state folder (bangerd.lock: the monitor's pid, then its socket); DAEMON_RUNNING when another bangerd has
+ * it. Waits some seconds for an engine that lost its monitor, then ends it: it hangs.
+ */
 int boot_lock(const struct bg_paths *paths, int *ret_fd, struct bg_err **err);
 /* Binds and listens, mode 0600; one that was left behind is replaced: call with the lock held. */
-int boot_listen(const struct bg_paths *paths, int *ret_fd, struct bg_err **err);
+int boot_listen(const struct bg_paths *paths, int *ret_fd, struct bound_socket *ret, struct bg_err **err);
+/* Is the socket's file still the one that was bound? */
+bool boot_bound(const struct bg_paths *paths, const struct bound_socket *bound);
+/* Removes it when it is. */
+void boot_unlisten(const struct bg_paths *paths, const struct bound_socket *bound);
 /* Sends the log to paths->log_file; level from config, or info. */
 int boot_log(const struct bg_paths *paths, int level, struct bg_err **err);
 /* What ps and top show. */

@@ -70,6 +70,24 @@ static void on_monitor_gone(void *userdata)
 	engine_stop(userdata);
 }
 
+static void on_monitor_stop(enum monitor_stop why, void *userdata)
+{
+	(void)why;
+	engine_stop(userdata);
+}
+
+static void on_monitor_listen(int fd, void *userdata)
+{
+	const struct engine *engine = userdata;
+	_err_ struct bg_err *err = NULL;
+
+	if (http_listen(engine->http, fd, &err) < 0)
+		log_err(LOG_ERROR, "engine", "cannot serve another socket", err);
+}
+
+static const struct monitor_events monitor_events = {
+	.gone = on_monitor_gone, .stop = on_monitor_stop, .listen = on_monitor_listen};
+
 static void on_signal(int signo, void *userdata)
 {
 	(void)signo;
@@ -150,7 +168,7 @@ static int make_base(
 	if (r >= 0)
 		r = make_trash(engine, parts, err);
 	if (r >= 0)
-		r = monitor_client_new(engine->loop, TAKE_FD(boot->monitor_sock), on_monitor_gone,
+		r = monitor_client_new(engine->loop, TAKE_FD(boot->monitor_sock), &monitor_events,
 			engine, &engine->monitor, err);
 	if (r >= 0)
 		r = ops_new(engine->loop, engine->store, on_op_changed, engine, &engine->ops);
@@ -299,7 +317,6 @@ int engine_run(struct engine_boot *boot, struct bg_err **err)
 	if (r >= 0) {
 		log_msg(LOG_INFO, "engine", "serving", "socket", boot->paths->socket, "version",
 			BG_VERSION, NULL);
-		boot_ready(&boot->ready_fd);
 		(void)monitor_client_ready(engine.monitor);
 		r = loop_run(engine.loop);
 	}

@@ -84,7 +84,6 @@ struct engine_boot {
 	int monitor_sock; /* for monitor_client_new */
 	int helper_sock;  /* for net_new; -1 when the monitor could not start the helper */
 	int disk_sock;	  /* for disk_new; -1 when there is no disk helper */
-	int ready_fd;	  /* boot_ready(&fd) once it serves; -1 when started again */
 	pid_t monitor_pid;
 	const char *helper_path; /* for priv_helper_check */
 };

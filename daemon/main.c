@@ -16,8 +16,10 @@
 #include "common/log.h"
 #include "daemon/boot.h"
 #include "daemon/bootstrap.h"
+#include "daemon/claim.h"
 #include "daemon/engine.h"
 #include "daemon/monitor.h"
+#include "daemon/monitor_client.h"
 #include "daemon/priv/priv_client.h"
 #include "daemon/sandbox.h"
 
@@ -65,7 +67,13 @@ static int refuse_root(struct bg_err **err)
 	return bg_err_set(err, BG_ERR_ROOT, EPERM, "bangerd does not run as root");
 }
 
-static int prepare(struct bg_paths *paths, int *lock, int *sock, struct bg_err **err)
+/* What the monitor holds. */
+struct held {
+	int lock, claim, sock;
+	struct bound_socket bound;
+};
+
+static int prepare(struct bg_paths *paths, struct held *h, struct bg_err **err)
 {
 	int r;
 
@@ -77,11 +85,13 @@ static int prepare(struct bg_paths *paths, int *lock, int *sock, struct bg_err *
 	if (r >= 0)
 		r = bg_paths_create(paths, err);
 	if (r >= 0)
-		r = boot_lock(paths, lock, err);
+		r = boot_lock(paths, &h->lock, err);
 	if (r >= 0)
 		r = boot_log(paths, -1, err);
 	if (r >= 0)
-		r = boot_listen(paths, sock, err);
+		r = claim_take(paths, &h->claim, err);
+	if (r >= 0)
+		r = boot_listen(paths, &h->sock, &h->bound, err);
 	return r;
 }
 
@@ -89,16 +99,27 @@ static int run_monitor(int argc, char **argv, int ready_fd)
 {
 	_cleanup_(bg_paths_done) struct bg_paths paths = {0};
 	_err_ struct bg_err *err = NULL;
-	int lock = -1, sock = -1;
+	struct held h = {.lock = -1, .claim = -1, .sock = -1};
 
 	umask(077);
-	if (prepare(&paths, &lock, &sock, &err) < 0) {
+	boot_signals();
+	if (prepare(&paths, &h, &err) < 0) {
+		_free_ char *text = boot_error_text(err);
+
+		if (h.lock >= 0 && text) /* else it is another daemon's folder */
+			boot_note(&paths, text);
 		boot_failed(&ready_fd, err);
-		bg_close(lock);
+		bg_close(h.claim);
+		bg_close(h.lock);
 		return (int)bg_err_code_exit(err->code);
 	}
 	boot_title(argc, argv, "bangerd: monitor", "bangerd-monitor");
-	return monitor_run(&paths, lock, sock, ready_fd);
+	return monitor_run(&paths,
+		&(struct monitor_fds){.lock = h.lock,
+			.claim = h.claim,
+			.listen = h.sock,
+			.ready = ready_fd,
+			.bound = h.bound});
 }
 
 static int seal(const struct bg_paths *paths, const struct config *config, struct bg_err **err)
@@ -146,19 +167,21 @@ static int engine_main(int argc, char **argv)
 		.monitor_sock = open_fd(ENGINE_FD_MONITOR),
 		.helper_sock = open_fd(ENGINE_FD_HELPER),
 		.disk_sock = open_fd(ENGINE_FD_DISK),
-		.ready_fd = open_fd(ENGINE_FD_READY),
 		.monitor_pid = getppid(),
 		.helper_path = priv_helper_path()};
 	_err_ struct bg_err *err = NULL;
+	int monitor = boot.monitor_sock, none = -1;
 
 	if (boot.listen_fd < 0 || boot.monitor_sock < 0)
 		return usage("--engine is for bangerd itself");
+	boot_signals();
 	boot_title(argc, argv, "bangerd: engine", "bangerd-engine");
 	umask(077);
 	if (run_engine(&boot, &err) >= 0)
 		return ENGINE_EXIT_OK;
 	log_err(LOG_ERROR, "engine", "cannot start", err);
-	boot_failed(&boot.ready_fd, err);
+	monitor_say_failed(monitor, err);
+	boot_failed(&none, err);
 	return BG_MIN(
 		ENGINE_EXIT_START + (int)bg_err_code_exit(err->code), (int)ENGINE_EXIT_START_MAX);
 }
@@ -174,7 +197,7 @@ static int wait_ready(int fd)
 	if (bg_read_fd(fd, 65536, &text, NULL) >= 0 && bg_streq(text, "ok\n"))
 		return BG_EXIT_OK;
 	j = text ? json_loads(text, 0, NULL) : NULL;
-	bg_err_from_json(j, &err);
+	bg_err_from_json(json_object_get(j, "error"), &err);
 	boot_failed(&none, err);
 	return (int)bg_err_code_exit(err->code);
 }

@@ -8,18 +8,24 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "common/fd.h"
 #include "common/log.h"
 #include "daemon/boot.h"
+#include "daemon/claim.h"
 #include "daemon/loop/loop.h"
 #include "daemon/loop/spawn.h"
 #include "daemon/monitor_bootstrap.h"
+#include "daemon/monitor_helper.h"
 #include "daemon/monitor_proto.h"
-#include "daemon/priv/priv_client.h"
 
 #define RESTART_MIN_USEC                                                                           \
 	100000ULL /* the first restart is almost at once: clients wait in the backlog */
 #define RESTART_MAX_USEC 30000000ULL
+#define HURRY_USEC	 1000000ULL /* between two starts, when a client waits */
 #define LIVED_WELL_USEC	 60000000ULL /* an engine that lived so long starts the back-off anew */
+#define WATCH_USEC (MONITOR_BEAT_S * 1000000ULL)
+#define HUNG_USEC  20000000ULL /* below what a client waits for its answer */
+#define STATUS_MAX 16384
 #define STOP_GRACE_USEC                                                                            \
 	60000000ULL /* then the engine is killed: what it had begun is undone at the next start */
 
@@ -31,13 +37,19 @@ struct child {
 
 struct monitor {
 	const struct bg_paths *paths;
-	int lock_fd, listen_fd, ready_fd;
+	int lock_fd, claim_fd, listen_fd, ready_fd;
 	struct loop *loop;
-	struct child engine, helper, disk;
+	struct child engine;
+	struct monitor_helpers *helpers;
 	int sock;
-	struct loop_source *sock_source, *restart, *kill, *term, *intr;
+	struct loop_source *sock_source, *restart, *knock, *kill, *watch, *term, *intr, *claim;
 	struct bootstraps *bootstraps;
 	uint64_t started_usec, delay_usec;
+	uint64_t beat_usec, watched_usec; /* the engine's last sign of life; when we last looked */
+	struct bound_socket bound;
+	char *why; /* this engine's words on why it cannot start, for those who wait */
+	int why_status;
+	bool serves;   /* this engine has said so: silence is a hang */
 	bool ready;    /* some engine has served: from then on a dead one is started again */
 	bool stopping; /* we were asked to end */
 };
@@ -54,51 +66,20 @@ static void finish(struct monitor *m, int code)
 	loop_exit(m->loop, code);
 }
 
-static void on_helper_exit(pid_t pid, int status, void *userdata)
-{
-	struct child *helper = userdata;
-	char text[16];
-
-	child_done(helper);
-	snprintf(text, sizeof(text), "%d", status);
-	log_msg(LOG_DEBUG, "monitor", "a helper ended", "status", text, NULL);
-}
-
-/* One that has lost its engine ends by itself, soon; killed at any point, the next one puts right
- * what it left. */
-static void end_helper(struct child *helper)
-{
-	if (helper->pid > 0 && pidfd_send_signal(helper->pidfd, SIGKILL, NULL, 0) >= 0)
-		(void)waitid(P_PIDFD, (id_t)helper->pidfd, &(siginfo_t){0}, WEXITED);
-	child_done(helper);
-}
-
 /* -1 when it cannot be started: the engine finds out why and tells who asks for what it does. */
-static int start_helper(
-	struct monitor *m, struct child *helper, const char *path, enum log_level missing)
+static int start_helper(struct monitor *m, enum monitor_helper which, enum log_level missing)
 {
-	int sock = -1, r;
+	int sock = monitor_helpers_start(m->helpers, which);
 
-	end_helper(helper);
-	r = priv_spawn_helper(path, &sock, &helper->pid);
-	if (r < 0) {
-		log_msg(missing, "monitor", "a helper does not start", "path", path, "error",
-			strerror(-r), NULL);
-		return -1;
-	}
-	(void)fcntl(sock, F_SETFD, FD_CLOEXEC);
-	helper->pidfd = pidfd_open(helper->pid, 0);
-	if (helper->pidfd >= 0)
-		(void)loop_add_exit(m->loop, "helper", helper->pid, helper->pidfd, on_helper_exit,
-			helper, &helper->exit);
-	return sock;
+	if (sock < 0)
+		log_msg(missing, "monitor", "a helper does not start", "helper",
+			which == MONITOR_HELPER_NET ? "network" : "disk", "error", strerror(-sock), NULL);
+	return BG_MAX(sock, -1);
 }
 
 static void give_helper(struct monitor *m, uint32_t id)
 {
-	bool net = id == MONITOR_HELPER_NET;
-	_close_ int sock = start_helper(m, net ? &m->helper : &m->disk,
-		net ? priv_helper_path() : priv_disk_helper_path(), LOG_DEBUG);
+	_close_ int sock = start_helper(m, (enum monitor_helper)id, LOG_DEBUG);
 	struct monitor_msg msg = {.verb = MONITOR_HELPER, .id = id, .status = sock < 0 ? EIO : 0};
 
 	if (monitor_send(m->sock, &msg, NULL, &sock, sock >= 0) < 0)
@@ -120,8 +101,16 @@ static void on_bootstrap_exit(uint32_t id, int status, void *userdata)
 
 static void on_ready(struct monitor *m)
 {
-	m->ready = true;
-	m->ready_fd = bg_close(m->ready_fd); /* the engine has said "ok" there */
+	m->ready = m->serves = true;
+	m->beat_usec = loop_now_usec();
+	boot_ready(m->paths, &m->ready_fd);
+}
+
+static void on_failed(struct monitor *m, const struct monitor_packet *packet)
+{
+	free(m->why);
+	m->why = strndup(packet->payload, packet->msg.length);
+	m->why_status = packet->msg.status;
 }
 
 /* A verb that only goes the other way, like a malformed message: the engine is not itself. */
@@ -140,6 +129,12 @@ static void on_packet(struct monitor *m, const struct monitor_packet *packet)
 	case MONITOR_READY:
 		on_ready(m);
 		break;
+	case MONITOR_ALIVE:
+		m->beat_usec = loop_now_usec();
+		break;
+	case MONITOR_FAILED:
+		on_failed(m, packet);
+		break;
 	case MONITOR_BOOTSTRAP:
 		r = bootstraps_start(m->bootstraps, packet);
 		if (r < 0) {
@@ -156,6 +151,8 @@ static void on_packet(struct monitor *m, const struct monitor_packet *packet)
 		break;
 	case MONITOR_EXITED:
 	case MONITOR_HELPER:
+	case MONITOR_LISTEN:
+	case MONITOR_STOP:
 		distrust(m);
 		break;
 	}
@@ -185,7 +182,23 @@ static void on_restart(void *userdata)
 	struct monitor *m = userdata;
 
 	loop_source_free(TAKE_PTR(m->restart));
+	loop_source_free(TAKE_PTR(m->knock));
 	start_engine(m);
+}
+
+/* Somebody waits: the pause is cut to what keeps a crash from being a busy loop. */
+static void on_knock(int fd, unsigned events, void *userdata)
+{
+	struct monitor *m = userdata;
+	uint64_t lived = loop_now_usec() - m->started_usec;
+
+	(void)fd;
+	(void)events;
+	loop_source_free(TAKE_PTR(m->knock));
+	loop_source_free(TAKE_PTR(m->restart));
+	if (loop_add_timer(m->loop, "restart", lived >= HURRY_USEC ? 0 : HURRY_USEC - lived, on_restart, m,
+		    &m->restart) < 0)
+		finish(m, BG_EXIT_DAEMON);
 }
 
 static void schedule_restart(struct monitor *m)
@@ -198,6 +211,9 @@ static void schedule_restart(struct monitor *m)
 		m->delay_usec = BG_MIN(m->delay_usec * 2, RESTART_MAX_USEC);
 	if (loop_add_timer(m->loop, "restart", m->delay_usec, on_restart, m, &m->restart) < 0)
 		finish(m, BG_EXIT_DAEMON);
+	if (m->delay_usec > HURRY_USEC)
+		(void)loop_add_fd(
+			m->loop, "knock", m->listen_fd, LOOP_READ, on_knock, m, &m->knock);
 }
 
 static void describe(int status, char *out, size_t size)
@@ -208,6 +224,22 @@ static void describe(int status, char *out, size_t size)
 		snprintf(out, size, "exit status %d", WEXITSTATUS(status));
 }
 
+/* Whoever waits gets the reason: on the ready fd, on the socket, later by `banger daemon status`. */
+static void report(struct monitor *m, const char *text, int status)
+{
+	boot_unlisten(m->paths, &m->bound);
+	boot_note(m->paths, text);
+	boot_refuse(m->listen_fd, status, text);
+	boot_tell(&m->ready_fd, text);
+}
+
+static void report_err(struct monitor *m, const struct bg_err *err)
+{
+	_free_ char *text = boot_error_text(err);
+
+	report(m, text ? text : "{}", bg_err_code_http(err->code));
+}
+
 static void report_early_death(struct monitor *m, const char *how)
 {
 	_err_ struct bg_err *err = NULL;
@@ -215,7 +247,7 @@ static void report_early_death(struct monitor *m, const char *how)
 	bg_err_set(&err, BG_ERR_DAEMON_UNREACHABLE, ECHILD,
 		"bangerd's engine ended before it served: %s", how);
 	bg_err_hint(&err, "its log may say more: %s", m->paths->log_file);
-	boot_failed(&m->ready_fd, err);
+	report_err(m, err);
 }
 
 /* Its exit may be seen before its last words: that it had served decides what follows. */
@@ -226,6 +258,8 @@ static void hear_last_words(struct monitor *m)
 	while (m->sock_source && monitor_recv(m->sock, &packet) >= 0) {
 		if (packet.msg.verb == MONITOR_READY)
 			on_ready(m);
+		else if (packet.msg.verb == MONITOR_FAILED)
+			on_failed(m, &packet);
 		monitor_packet_done(&packet);
 	}
 }
@@ -253,13 +287,16 @@ static void on_engine_exit(pid_t pid, int status, void *userdata)
 	describe(status, how, sizeof(how));
 	child_done(&m->engine);
 	hear_last_words(m);
+	m->serves = false;
 	loop_source_free(TAKE_PTR(m->sock_source));
 	m->sock = bg_close(m->sock);
 	bootstraps_abandon(m->bootstraps);
 	if (code == BG_EXIT_OK || m->stopping || told || !m->ready) {
 		log_msg(code == BG_EXIT_OK ? LOG_INFO : LOG_ERROR, "monitor", "the engine ended",
 			"how", how, NULL);
-		if (code != BG_EXIT_OK && !told && !m->ready)
+		if (told && m->why)
+			report(m, m->why, m->why_status);
+		else if (code != BG_EXIT_OK && !m->stopping)
 			report_early_death(m, how);
 		finish(m, code);
 		return;
@@ -279,7 +316,6 @@ static int spawn_engine(struct monitor *m, int theirs, int helper, int disk, str
 	s.fd[ENGINE_FD_MONITOR] = theirs;
 	s.fd[ENGINE_FD_LOCK] = m->lock_fd;
 	s.fd[ENGINE_FD_HELPER] = helper;
-	s.fd[ENGINE_FD_READY] = m->ready_fd;
 	s.fd[ENGINE_FD_DISK] = disk;
 	return spawn_process(&s, &m->engine.pid, &m->engine.pidfd, err);
 }
@@ -293,9 +329,8 @@ static int try_start(struct monitor *m, struct bg_err **err)
 		return bg_err_sys(err, BG_ERR_INTERNAL, errno, "a socket pair for the engine");
 	m->sock = pair[0];
 	theirs = pair[1];
-	helper = start_helper(m, &m->helper, priv_helper_path(), LOG_WARN);
-	disk = start_helper(
-		m, &m->disk, priv_disk_helper_path(), LOG_DEBUG); /* many hosts need none */
+	helper = start_helper(m, MONITOR_HELPER_NET, LOG_WARN);
+	disk = start_helper(m, MONITOR_HELPER_DISK, LOG_DEBUG); /* many hosts need none */
 	m->started_usec = loop_now_usec();
 	r = spawn_engine(m, theirs, helper, disk, err);
 	if (r >= 0)
@@ -316,7 +351,7 @@ static void start_engine(struct monitor *m)
 	if (try_start(m, &err) >= 0)
 		return;
 	log_err(LOG_ERROR, "monitor", "the engine does not start", err);
-	boot_failed(&m->ready_fd, err);
+	report_err(m, err);
 	finish(m, BG_EXIT_DAEMON);
 }
 
@@ -328,6 +363,7 @@ static void on_kill(void *userdata)
 	(void)pidfd_send_signal(m->engine.pidfd, SIGKILL, NULL, 0);
 }
 
+/* Asked again, it does not wait any more: `banger daemon stop --force` is that. */
 static void on_stop(int signo, void *userdata)
 {
 	struct monitor *m = userdata;
@@ -336,19 +372,91 @@ static void on_stop(int signo, void *userdata)
 		finish(m, BG_EXIT_OK); /* between two engines */
 		return;
 	}
+	if (m->stopping) {
+		on_kill(m);
+		return;
+	}
 	(void)pidfd_send_signal(m->engine.pidfd, SIGTERM, NULL, 0);
-	if (!m->stopping)
-		(void)loop_add_timer(m->loop, "stop", STOP_GRACE_USEC, on_kill, m, &m->kill);
+	(void)loop_add_timer(m->loop, "stop", STOP_GRACE_USEC, on_kill, m, &m->kill);
 	m->stopping = true;
+}
+
+/* Under a debugger, silence is its user's wish. */
+static bool traced(pid_t pid)
+{
+	_free_ char *text = NULL;
+	const char *p = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (bg_read_file_at(AT_FDCWD, path, STATUS_MAX, &text, NULL) >= 0)
+		p = strstr(text, "\nTracerPid:");
+	return p && strtol(p + strlen("\nTracerPid:"), NULL, 10) > 0;
+}
+
+static void watch_engine(struct monitor *m, uint64_t now)
+{
+	if (!m->serves || now - m->beat_usec < HUNG_USEC || traced(m->engine.pid))
+		return;
+	log_msg(LOG_ERROR, "monitor", "the engine hangs: killed, another is started", NULL);
+	m->serves = false; /* once is enough */
+	(void)pidfd_send_signal(m->engine.pidfd, SIGKILL, NULL, 0);
+}
+
+/* Its file was removed (a cleaner, a user): clients cannot find us until it is there again. */
+static void watch_socket(struct monitor *m)
+{
+	struct monitor_msg msg = {.verb = MONITOR_LISTEN};
+	_err_ struct bg_err *err = NULL;
+	int fd;
+
+	if (m->stopping || boot_bound(m->paths, &m->bound))
+		return;
+	if (boot_listen(m->paths, &fd, &m->bound, &err) < 0) {
+		log_err(LOG_ERROR, "monitor", "the socket is gone and cannot be made again", err);
+		return;
+	}
+	log_msg(LOG_WARN, "monitor", "the socket was removed: made again", NULL);
+	bg_close(m->listen_fd);
+	m->listen_fd = fd;
+	if (m->engine.pid && monitor_send(m->sock, &msg, NULL, &fd, 1) < 0)
+		log_msg(LOG_ERROR, "monitor", "the engine does not take messages", NULL);
+}
+
+static void on_watch(void *userdata)
+{
+	struct monitor *m = userdata;
+	uint64_t now = loop_now_usec();
+
+	/* We did not run either (a stopped machine): the engine's beats are not heard yet. */
+	if (now - m->watched_usec > 2 * WATCH_USEC)
+		m->beat_usec = now;
+	m->watched_usec = now;
+	watch_engine(m, now);
+	watch_socket(m);
+}
+
+static void on_claim(int fd, unsigned events, void *userdata)
+{
+	const struct monitor *m = userdata;
+
+	(void)events;
+	claim_answer(fd, m->paths);
 }
 
 static int set_up(struct monitor *m)
 {
 	int r;
 
-	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN); /* the terminal that started us went away */
 	r = loop_new(&m->loop);
+	if (r >= 0)
+		r = monitor_helpers_new(m->loop, &m->helpers);
+	m->watched_usec = loop_now_usec();
+	if (r >= 0 && m->claim_fd >= 0)
+		r = loop_add_fd(m->loop, "claim", m->claim_fd, LOOP_READ, on_claim, m, &m->claim);
+	if (r >= 0)
+		r = loop_add_ticker(m->loop, "watch", WATCH_USEC, on_watch, m, &m->watch);
 	if (r >= 0)
 		r = bootstraps_new(m->loop, on_bootstrap_exit, m, &m->bootstraps);
 	if (r >= 0)
@@ -360,31 +468,34 @@ static int set_up(struct monitor *m)
 
 static void tear_down(struct monitor *m)
 {
-	struct loop_source *all[] = {m->sock_source, m->restart, m->kill, m->term, m->intr};
+	struct loop_source *all[] = {
+		m->sock_source, m->restart, m->knock, m->kill, m->watch, m->term, m->intr,
+		m->claim};
 
 	bootstraps_free(m->bootstraps);
 	child_done(&m->engine);
-	child_done(&m->helper);
-	child_done(&m->disk);
+	monitor_helpers_free(m->helpers);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		loop_source_free(all[i]);
 	loop_free(m->loop);
-	(void)unlink(m->paths->socket); /* ours: the lock is still held */
+	boot_unlisten(m->paths, &m->bound);
+	free(m->why);
 	bg_close(m->sock);
 	bg_close(m->ready_fd);
 	bg_close(m->listen_fd);
+	bg_close(m->claim_fd);
 	bg_close(m->lock_fd);
 }
 
-int monitor_run(const struct bg_paths *paths, int lock_fd, int listen_fd, int ready_fd)
+int monitor_run(const struct bg_paths *paths, const struct monitor_fds *fds)
 {
 	struct monitor m = {.paths = paths,
-		.lock_fd = lock_fd,
-		.listen_fd = listen_fd,
-		.ready_fd = ready_fd,
+		.lock_fd = fds->lock,
+		.claim_fd = fds->claim,
+		.listen_fd = fds->listen,
+		.ready_fd = fds->ready,
 		.engine.pidfd = -1,
-		.helper.pidfd = -1,
-		.disk.pidfd = -1,
+		.bound = fds->bound,
 		.sock = -1};
 	int code = BG_EXIT_DAEMON;
 

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/program.h"
+#include "daemon/boot.h"
 
 struct bootstrap {
 	struct monitor_client *client;
@@ -18,9 +19,10 @@ struct bootstrap {
 };
 
 struct monitor_client {
+	struct loop *loop;
 	int sock;
-	struct loop_source *source;
-	void (*gone)(void *userdata);
+	struct loop_source *source, *beat;
+	const struct monitor_events *events;
 	void *userdata;
 	uint32_t last_id;
 	struct {
@@ -33,7 +35,8 @@ struct monitor_client {
 static void lost(struct monitor_client *client)
 {
 	loop_source_free(TAKE_PTR(client->source));
-	client->gone(client->userdata);
+	loop_source_free(TAKE_PTR(client->beat));
+	client->events->gone(client->userdata);
 }
 
 /* An id that is not in the list was freed meanwhile. */
@@ -62,6 +65,32 @@ static bool on_helper(struct monitor_client *client, struct monitor_packet *pack
 	return true;
 }
 
+/* false: a verb that only goes the other way, or an answer to nothing. */
+static bool on_packet(struct monitor_client *client, struct monitor_packet *packet)
+{
+	switch ((enum monitor_verb)packet->msg.verb) {
+	case MONITOR_EXITED:
+		on_exited(client, &packet->msg);
+		return true;
+	case MONITOR_HELPER:
+		return on_helper(client, packet);
+	case MONITOR_LISTEN:
+		client->events->listen(TAKE_FD(packet->fds[0]), client->userdata);
+		return true;
+	case MONITOR_STOP:
+		client->events->stop((enum monitor_stop)packet->msg.id, client->userdata);
+		return true;
+	case MONITOR_READY:
+	case MONITOR_BOOTSTRAP:
+	case MONITOR_CANCEL:
+	case MONITOR_WANT_HELPER:
+	case MONITOR_ALIVE:
+	case MONITOR_FAILED:
+		break;
+	}
+	return false;
+}
+
 static void on_sock(int fd, unsigned events, void *userdata)
 {
 	static struct monitor_packet packet;
@@ -69,13 +98,7 @@ static void on_sock(int fd, unsigned events, void *userdata)
 	int r;
 
 	r = monitor_recv(fd, &packet);
-	if (r == -EAGAIN)
-		return;
-	if (r >= 0 && packet.msg.verb == MONITOR_EXITED) {
-		on_exited(client, &packet.msg);
-		return;
-	}
-	if (r >= 0 && packet.msg.verb == MONITOR_HELPER && on_helper(client, &packet))
+	if (r == -EAGAIN || (r >= 0 && on_packet(client, &packet)))
 		return;
 	if (r >= 0)
 		monitor_packet_done(&packet);
@@ -83,15 +106,16 @@ static void on_sock(int fd, unsigned events, void *userdata)
 	lost(client);
 }
 
-int monitor_client_new(struct loop *loop, int sock, void (*gone)(void *userdata), void *userdata,
-	struct monitor_client **ret, struct bg_err **err)
+int monitor_client_new(struct loop *loop, int sock, const struct monitor_events *events,
+	void *userdata, struct monitor_client **ret, struct bg_err **err)
 {
 	struct monitor_client *client = calloc(1, sizeof(*client));
 	int r = client ? 0 : -ENOMEM;
 
 	if (client) {
+		client->loop = loop;
 		client->sock = sock;
-		client->gone = gone;
+		client->events = events;
 		client->userdata = userdata;
 		LIST_INIT(&client->list);
 		r = loop_add_fd(loop, "monitor", sock, LOOP_READ, on_sock, client, &client->source);
@@ -111,15 +135,38 @@ void monitor_client_free(struct monitor_client *client)
 		return;
 	assert(LIST_EMPTY(&client->list));
 	loop_source_free(client->source);
+	loop_source_free(client->beat);
 	bg_close(client->sock);
 	free(client);
+}
+
+static void on_beat(void *userdata)
+{
+	const struct monitor_client *client = userdata;
+	struct monitor_msg msg = {.verb = MONITOR_ALIVE};
+
+	(void)monitor_send(client->sock, &msg, NULL, NULL, 0);
 }
 
 int monitor_client_ready(struct monitor_client *client)
 {
 	struct monitor_msg msg = {.verb = MONITOR_READY};
+	int r = loop_add_ticker(client->loop, "monitor beat", MONITOR_BEAT_S * 1000000ULL, on_beat,
+		client, &client->beat);
 
-	return monitor_send(client->sock, &msg, NULL, NULL, 0);
+	return r < 0 ? r : monitor_send(client->sock, &msg, NULL, NULL, 0);
+}
+
+void monitor_say_failed(int sock, const struct bg_err *why)
+{
+	_free_ char *text = boot_error_text(why);
+	struct monitor_msg msg = {
+		.verb = MONITOR_FAILED, .status = bg_err_code_http(why->code)};
+
+	if (!text || strlen(text) > MONITOR_PAYLOAD_MAX)
+		return; /* its exit status says the rest */
+	msg.length = (uint32_t)strlen(text);
+	(void)monitor_send(sock, &msg, text, NULL, 0);
 }
 
 int monitor_helper_start(struct monitor_client *client, enum monitor_helper which,

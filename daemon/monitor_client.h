@@ -13,16 +13,25 @@
 struct monitor_client;
 struct bootstrap;
 
-/* sock is taken. gone: the monitor died; the engine is to stop. */
-int monitor_client_new(struct loop *loop, int sock, void (*gone)(void *userdata), void *userdata,
+/* What the monitor wants of the engine. */
+struct monitor_events {
+	void (*gone)(void *userdata);			     /* it died: the engine is to stop */
+	void (*stop)(enum monitor_stop why, void *userdata); /* the engine is to stop */
+	void (*listen)(int fd, void *userdata);		     /* fd, taken, in the place of the listening socket */
+};
+
+/* sock is taken; events is borrowed for ever. */
+int monitor_client_new(struct loop *loop, int sock, const struct monitor_events *events, void *userdata,
 	struct monitor_client **ret, struct bg_err **err);
 /* All bootstraps must have been freed. */
 void monitor_client_free(struct monitor_client *client);
 BG_DEFINE_UNREF(monitor_client, struct monitor_client *, monitor_client_free)
 
-/* Says that the engine serves: before that, its death is a failed start and not a reason to start
- * again. */
+/* Says that the engine serves, and from then on that its loop runs: before that, its death is a failed
+ * start and not a reason to start again; after it, silence is. */
 int monitor_client_ready(struct monitor_client *client);
+/* For an engine that cannot start and has no client: what those who wait are answered. Then it ends. */
+void monitor_say_failed(int sock, const struct bg_err *why);
 
 /* sock: of the new helper, taken; -1 when it cannot be started. Comes once, in the loop, unless the monitor dies. */
 typedef void (*helper_started_fn)(int sock, void *userdata);

@@ -58,7 +58,16 @@ static unsigned fds_of(const struct monitor_msg *msg)
 {
 	if (msg->verb == MONITOR_BOOTSTRAP)
 		return 2;
+	if (msg->verb == MONITOR_LISTEN)
+		return 1;
 	return msg->verb == MONITOR_HELPER && msg->status == 0 ? 1 : 0;
+}
+
+static bool id_fits(const struct monitor_msg *msg)
+{
+	if (msg->verb == MONITOR_WANT_HELPER || msg->verb == MONITOR_HELPER)
+		return msg->id < MONITOR_HELPER_MAX_;
+	return msg->verb != MONITOR_STOP || msg->id < MONITOR_STOP_MAX_;
 }
 
 static bool well_formed(const struct msghdr *mh, size_t n, const struct monitor_packet *p)
@@ -67,12 +76,11 @@ static bool well_formed(const struct msghdr *mh, size_t n, const struct monitor_
 		return false;
 	if (n < sizeof(p->msg) || n - sizeof(p->msg) != p->msg.length)
 		return false;
-	if (p->msg.verb < MONITOR_READY || p->msg.verb > MONITOR_HELPER)
-		return false;
-	if (p->msg.verb >= MONITOR_WANT_HELPER && p->msg.id >= MONITOR_HELPER_MAX_)
+	if (p->msg.verb < MONITOR_READY || p->msg.verb > MONITOR_STOP || !id_fits(&p->msg))
 		return false;
 	return p->n_fds == fds_of(&p->msg) &&
-	       (p->msg.length == 0 || p->msg.verb == MONITOR_BOOTSTRAP);
+	       (p->msg.length == 0 || p->msg.verb == MONITOR_BOOTSTRAP ||
+		       p->msg.verb == MONITOR_FAILED);
 }
 
 int monitor_recv(int sock, struct monitor_packet *ret)

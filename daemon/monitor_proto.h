@@ -5,12 +5,16 @@
  * the engine is the part that may have been taken over.
  *
  *   engine -> monitor   READY                  it serves
+ *                       ALIVE                  its loop runs; every MONITOR_BEAT_S once it serves
+ *                       FAILED status, payload it cannot start: the HTTP answer for those who wait
  *                       BOOTSTRAP id, payload  runs mmdebstrap: fds {tar output, log}; payload is NUL-ended
  *                                              strings: suite, mirror (may be empty), packages...
  *                       CANCEL id              ends it; EXITED comes all the same
  *                       WANT_HELPER id         starts a helper (enum monitor_helper) in the place of the last
  *   monitor -> engine   EXITED id, status      as from waitpid(2); always one per BOOTSTRAP
  *                       HELPER id, status      0 and fd {its socket}, or an error number and none
+ *                       LISTEN                 fd {another listening socket}: the file of the last is gone
+ *                       STOP id                ends it (enum monitor_stop)
  *
  * The monitor ends the engine for a message that is malformed.
  */
@@ -27,11 +31,20 @@ enum monitor_verb {
 	MONITOR_CANCEL,
 	MONITOR_EXITED,
 	MONITOR_WANT_HELPER,
-	MONITOR_HELPER
+	MONITOR_HELPER,
+	MONITOR_ALIVE,
+	MONITOR_FAILED,
+	MONITOR_LISTEN,
+	MONITOR_STOP
 };
 
 /* The id of a WANT_HELPER and its HELPER. */
 enum monitor_helper { MONITOR_HELPER_NET, MONITOR_HELPER_DISK, MONITOR_HELPER_MAX_ };
+
+/* The id of a STOP: VMs keep running, or end first because the session or the machine does. */
+enum monitor_stop { MONITOR_STOP_DAEMON, MONITOR_STOP_SESSION, MONITOR_STOP_MAX_ };
+
+#define MONITOR_BEAT_S 5
 
 #define MONITOR_PAYLOAD_MAX (32 * 1024)
 #define MONITOR_FDS_MAX 2

@@ -31,7 +31,8 @@ struct http {
 	struct loop *loop;
 	struct engine *engine;
 	struct evhttp *evhttp;
-	struct evconnlistener *listener; /* owned by evhttp once bound */
+	struct evconnlistener *listener; /* evhttp's, by bound */
+	struct evhttp_bound_socket *bound;
 	struct loop_source *resume;
 	LIST_HEAD(, http_call) calls; /* open and sent */
 };
@@ -331,23 +332,31 @@ static void on_accept_error(struct evconnlistener *listener, void *userdata)
 		evconnlistener_disable(listener);
 }
 
-static int bind_listener(struct http *http, int *listen_fd, struct bg_err **err)
+int http_listen(struct http *http, int listen_fd, struct bg_err **err)
 {
-	int r = bg_set_nonblock(*listen_fd, true);
+	_close_ int fd = listen_fd;
+	struct evhttp_bound_socket *bound;
+	struct evconnlistener *listener;
+	int r = bg_set_nonblock(fd, true);
 
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "the API socket");
 	/* Backlog 0: it listens already. */
-	http->listener = evconnlistener_new(loop_base(http->loop), NULL, NULL,
-		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, *listen_fd);
-	if (!http->listener)
+	listener = evconnlistener_new(loop_base(http->loop), NULL, NULL,
+		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (!listener)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	TAKE_FD(*listen_fd);
-	if (!evhttp_bind_listener(http->evhttp, http->listener)) {
-		evconnlistener_free(TAKE_PTR(http->listener));
+	TAKE_FD(fd);
+	bound = evhttp_bind_listener(http->evhttp, listener);
+	if (!bound) {
+		evconnlistener_free(listener);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	evconnlistener_set_error_cb(http->listener, on_accept_error);
+	evconnlistener_set_error_cb(listener, on_accept_error);
+	if (http->bound)
+		evhttp_del_accept_socket(http->evhttp, http->bound);
+	http->bound = bound;
+	http->listener = listener;
 	return 0;
 }
 
@@ -391,7 +400,7 @@ int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct htt
 	if (!http->evhttp)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	configure(http);
-	r = bind_listener(http, &fd, err);
+	r = http_listen(http, TAKE_FD(fd), err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(http);

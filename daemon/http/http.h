@@ -23,6 +23,8 @@ typedef void (*http_handler)(struct http_call *call, struct engine *engine);
 /* listen_fd is taken: bound and listening. SIGPIPE is ignored from here on. */
 int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct http **ret,
 	struct bg_err **err);
+/* Serves this one in the place of the last, whose connections go on. listen_fd is taken. */
+int http_listen(struct http *http, int listen_fd, struct bg_err **err);
 /*
  * Drops every connection (on_gone of the streams comes from in here). Calls not yet answered stay
  * valid: their handler ends them as ever, and nothing is sent.

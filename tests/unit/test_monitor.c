@@ -9,8 +9,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -108,25 +110,55 @@ static void on_helper(int sock, void *userdata)
 	loop_exit(loop, 0);
 }
 
+static const struct monitor_events events = {.gone = on_gone};
+
+enum { CRASHES = 9 };
+
+/* How often this role was played so far, this time included: a byte in the file for each. */
+static int times(void)
+{
+	int fd = open(getenv("TEST_STARTED"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	struct stat st;
+
+	(void)bg_write_all(fd, "x", 1);
+	if (fstat(fd, &st) < 0)
+		exit(9);
+	bg_close(fd);
+	return (int)st.st_size;
+}
+
+static void refuse_a_waiter(void)
+{
+	struct pollfd pfd = {.fd = ENGINE_FD_LISTEN, .events = POLLIN};
+	_err_ struct bg_err *err = NULL;
+
+	(void)poll(&pfd, 1, 60000);
+	bg_err_set(&err, BG_ERR_CONFIG, EINVAL, "config.toml:3: nonsense");
+	monitor_say_failed(ENGINE_FD_MONITOR, err);
+	exit(ENGINE_EXIT_START + BG_EXIT_USAGE);
+}
+
 static void become_engine(const char *role)
 {
 	struct monitor_msg bad = {.verb = MONITOR_EXITED};
-	int ready = ENGINE_FD_READY;
 
 	say("engine;");
 	if (bg_streq(role, "crash-early"))
 		abort();
 	if (bg_streq(role, "refuse"))
 		exit(ENGINE_EXIT_START + BG_EXIT_USAGE);
+	if (bg_streq(role, "refuse-a-waiter"))
+		refuse_a_waiter();
 	if (loop_new(&loop) < 0 ||
-		monitor_client_new(loop, ENGINE_FD_MONITOR, on_gone, NULL, &client, NULL) < 0)
+		monitor_client_new(loop, ENGINE_FD_MONITOR, &events, NULL, &client, NULL) < 0)
 		exit(9);
-	boot_ready(&ready);
 	monitor_client_ready(client);
 	if (bg_streq(role, "crash-once") && access(getenv("TEST_STARTED"), F_OK) < 0) {
 		bg_close(open(getenv("TEST_STARTED"), O_WRONLY | O_CREAT, 0600));
 		kill(getpid(), SIGKILL);
 	}
+	if (bg_streq(role, "crash-often") && times() < CRASHES)
+		kill(getpid(), SIGKILL);
 	if (bg_streq(role, "malformed") && access(getenv("TEST_STARTED"), F_OK) < 0) {
 		bg_close(open(getenv("TEST_STARTED"), O_WRONLY | O_CREAT, 0600));
 		monitor_send(ENGINE_FD_MONITOR, &bad, NULL, NULL, 0);
@@ -179,8 +211,9 @@ static int ready;
 static void start_monitor(const char *role)
 {
 	struct bg_paths paths = {
-		.run_dir = in_tmp("run"), .log_file = in_tmp("log"), .socket = in_tmp("run/sock")};
-	int lock, sock, p[2];
+		.state_dir = in_tmp("."), .run_dir = in_tmp("run"), .log_file = in_tmp("log"), .lock_file = in_tmp("lock"), .socket = in_tmp("run/sock")};
+	struct monitor_fds fds = {.claim = -1};
+	int p[2];
 
 	CHECK_INT(mkdir(paths.run_dir, 0700), 0);
 	set_env("TEST_SAYS", "says");
@@ -193,10 +226,11 @@ static void start_monitor(const char *role)
 	monitor = fork();
 	if (monitor == 0) {
 		close(p[0]);
-		CHECK_INT(boot_lock(&paths, &lock, NULL), 0);
-		CHECK_INT(boot_listen(&paths, &sock, NULL), 0);
+		fds.ready = p[1];
+		CHECK_INT(boot_lock(&paths, &fds.lock, NULL), 0);
+		CHECK_INT(boot_listen(&paths, &fds.listen, &fds.bound, NULL), 0);
 		CHECK_INT(boot_log(&paths, LOG_DEBUG, NULL), 0);
-		exit(monitor_run(&paths, lock, sock, p[1]));
+		exit(monitor_run(&paths, &fds));
 	}
 	close(p[1]);
 	ready = p[0];
@@ -261,6 +295,57 @@ TEST(refused_start_is_not_tried_again)
 	start_monitor("refuse");
 	expect_ready("");
 	expect_end(BG_EXIT_USAGE, "engine;");
+}
+
+static int dial(void)
+{
+	_free_ char *path = in_tmp("run/sock");
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct timespec step = {.tv_nsec = 10000000};
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	for (int i = 0; connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0; i++) {
+		CHECK(i < 3000);
+		nanosleep(&step, NULL);
+	}
+	return fd;
+}
+
+/* Who waits at the socket of a daemon that cannot start is told why, whatever it asked. */
+TEST(waiters_are_told_why_a_start_failed)
+{
+	static const char ask[] = "POST /v1/vms HTTP/1.1\r\nHost: b\r\nContent-Length: 2\r\n\r\n{}";
+	_free_ char *note = in_tmp("start-error.json"), *noted = NULL;
+	char text[4096] = "";
+	size_t len = 0;
+	ssize_t n;
+	int fd;
+
+	start_monitor("refuse-a-waiter");
+	fd = dial();
+	CHECK_INT(bg_write_all(fd, ask, strlen(ask)), 0);
+	while ((n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)n;
+	close(fd);
+	CHECK(strstr(text, "HTTP/1.1 500 ") == text && strstr(text, "config.toml:3: nonsense"));
+	expect_ready("config.toml:3: nonsense");
+	expect_end(BG_EXIT_USAGE, "engine;");
+	CHECK_INT(bg_read_file_at(-1, note, 4096, &noted, NULL), 0);
+	CHECK(strstr(text, noted));
+}
+
+/* Pauses double, 51 s in all; a client that waits cuts each to a second. */
+TEST(waiting_client_hurries_a_restart)
+{
+	uint64_t began = loop_now_usec();
+	int fd;
+
+	start_monitor("crash-often");
+	fd = dial();
+	expect_end(0, "engine;engine;engine;engine;engine;engine;engine;engine;engine;clean;");
+	CHECK(loop_now_usec() - began < 30000000);
+	close(fd);
 }
 
 TEST(crash_before_it_served_is_reported)

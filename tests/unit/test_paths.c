@@ -50,7 +50,8 @@ TEST(environment_wins)
 	CHECK_STR(p.config_dir, "/c/banger");
 	CHECK_STR(p.state_dir, "/s/banger");
 	CHECK_STR(p.cache_dir, "/k/banger");
-	CHECK_STR(p.socket, "/r/banger/bangerd.sock");
+	CHECK_STR(p.socket, "/s/banger/run/bangerd.sock"); /* /r goes at a logout */
+	CHECK_STR(p.lock_file, "/s/banger/bangerd.lock");
 }
 
 TEST(relative_values_are_ignored)
@@ -59,10 +60,10 @@ TEST(relative_values_are_ignored)
 
 	set_home();
 	setenv("XDG_CONFIG_HOME", "c", 1);
-	setenv("XDG_RUNTIME_DIR", "", 1);
+	setenv("XDG_STATE_HOME", "", 1);
 	CHECK_INT(bg_paths_init(&p, NULL), 0);
 	check_below(p.config_dir, test_tmpdir(), ".config/banger");
-	CHECK(p.run_dir[0] == '/');
+	check_below(p.run_dir, test_tmpdir(), ".local/state/banger/run");
 }
 
 TEST(socket_path_limit)
@@ -75,6 +76,7 @@ TEST(socket_path_limit)
 	set_home();
 	memset(dir, 'd', sizeof(dir));
 	dir[0] = '/';
+	setenv("XDG_STATE_HOME", dir, 1); /* too long for sockets: the login's folder has to do */
 	dir[fits] = '\0';
 	setenv("XDG_RUNTIME_DIR", dir, 1);
 	CHECK_INT(bg_paths_init(&p, NULL), 0);
@@ -85,6 +87,28 @@ TEST(socket_path_limit)
 	CHECK_INT(bg_paths_init(&q, &err), -ENAMETOOLONG);
 	CHECK_STR(bg_err_code_str(err->code), "config.invalid");
 	CHECK(strstr(err->message, "108 bytes"));
+}
+
+/* Where the longest name of a VM's socket fits, they all lie with the state. */
+TEST(sockets_lie_with_the_state_while_they_fit)
+{
+	size_t fits = 107 - strlen("/banger/run/vm/0123456789ab/vsock.sock_52");
+	_cleanup_(bg_paths_done) struct bg_paths p = {0}, q = {0};
+	char dir[200];
+
+	set_home();
+	memset(dir, 'd', sizeof(dir));
+	dir[0] = '/';
+	dir[fits] = '\0';
+	setenv("XDG_STATE_HOME", dir, 1);
+	setenv("XDG_RUNTIME_DIR", "/r", 1);
+	CHECK_INT(bg_paths_init(&p, NULL), 0);
+	check_below(p.run_dir, dir, "banger/run");
+	dir[fits] = 'd';
+	dir[fits + 1] = '\0';
+	setenv("XDG_STATE_HOME", dir, 1);
+	CHECK_INT(bg_paths_init(&q, NULL), 0);
+	CHECK_STR(q.run_dir, "/r/banger");
 }
 
 TEST(creates_private_directories)

@@ -79,7 +79,7 @@ class Home:
     def __init__(self, path):
         self.path = path
         self.uid = ORDINARY_UID if os.geteuid() == 0 else None
-        self.run_dir = os.path.join(path, "run", "banger")
+        self.run_dir = os.path.join(path, ".local", "state", "banger", "run")
         self.socket = os.path.join(self.run_dir, "bangerd.sock")
         self.banger = BANGER
         os.makedirs(self.run_dir)

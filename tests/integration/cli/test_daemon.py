@@ -19,7 +19,7 @@ import os, sys, threading
 sys.path.insert(0, {HERE!r})
 sys.dont_write_bytecode = True
 from fake_daemon import FakeDaemon, daemon
-run = os.environ["XDG_RUNTIME_DIR"] + "/banger/"
+run = os.environ["HOME"] + "/.local/state/banger/run/"
 ready = int(sys.argv[sys.argv.index("--ready-fd") + 1])
 open(run + "starts", "a").write("x")
 open(run + "fds", "w").write(" ".join(sorted(os.listdir("/proc/self/fd"))))

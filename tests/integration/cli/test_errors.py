@@ -100,8 +100,8 @@ def test_root_is_refused(home):
 
 
 def test_a_socket_path_that_is_too_long(home):
-    r = home.run("vm", "list", env={"XDG_RUNTIME_DIR": "/" + "d" * 100})
-    assert r.status == 2 and "107 is the most" in r.err and "XDG_RUNTIME_DIR" in r.err
+    r = home.run("vm", "list", env={"XDG_STATE_HOME": "/" + "s" * 100, "XDG_RUNTIME_DIR": "/" + "d" * 100})
+    assert r.status == 2 and "107 is the most" in r.err and "XDG_STATE_HOME" in r.err
 
 
 def all_commands(home):

@@ -59,7 +59,7 @@ class Daemon:
         os.chmod(self.exe, 0o755)
         os.chmod(self.http, 0o644)
         self.state = user.home + "/.local/state/banger"
-        self.run = user.runtime + "/banger"
+        self.run = self.state + "/run"
         self.socket = self.run + "/bangerd.sock"
         self.env = user.env(BANGER_PRIVHELPER="/nowhere/helper")
 

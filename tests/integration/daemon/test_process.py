@@ -2,6 +2,7 @@
 """bangerd's processes: start, double start, deaths of each part, stop, rights, memory."""
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -66,8 +67,8 @@ def test_a_second_one_is_refused(daemon):
     daemon.start_ok()
     first = daemon.engine()
     line, p = daemon.start()
-    err = json.loads(line)
-    assert err["code"] == "daemon.running" and "process" in err["message"]
+    err = json.loads(line)["error"]
+    assert err["code"] == "daemon.running" and f"process {daemon.started[0].pid}" in err["message"]
     assert p.wait(60) == 4
     assert daemon.engine() == first
 
@@ -130,6 +131,88 @@ def test_a_new_one_waits_for_an_engine_that_is_still_ending(daemon):
     assert not alive(engine)
 
 
+def test_an_engine_that_hangs_without_its_monitor_is_ended(daemon):
+    p = daemon.start_ok()
+    engine = daemon.engine()
+    os.kill(engine, signal.SIGSTOP)
+    p.kill()
+    p.wait(60)
+    daemon.start_ok()  # it waits some seconds for the lock first
+    assert not alive(engine) and daemon.engine() != engine
+
+
+def test_an_engine_that_hangs_is_replaced(daemon):
+    """A call made meanwhile gets its answer, or an end that says to ask again, in less than a client waits."""
+    p = daemon.start_ok()
+    engine = daemon.engine()
+    os.kill(engine, signal.SIGSTOP)
+    daemon.call()
+    assert daemon.call()["body"]["pid"] != engine
+    assert not alive(engine) and p.poll() is None
+    assert "the engine hangs" in daemon.log_text()
+
+
+def test_the_socket_is_made_again(daemon):
+    p = daemon.start_ok()
+    engine = daemon.engine()
+    os.unlink(daemon.socket)
+    wait_for(lambda: os.path.exists(daemon.socket))
+    assert daemon.engine() == engine  # the same one serves it
+    shutil.rmtree(daemon.run)
+    wait_for(lambda: os.path.exists(daemon.socket))
+    assert mode(daemon.run) == 0o700 and mode(daemon.socket) == 0o600
+    assert daemon.engine() == engine
+    os.kill(engine, signal.SIGKILL)  # the next engine gets the new one as well
+    wait_for(lambda: not alive(engine))
+    assert daemon.call()["body"]["monitor_pid"] == p.pid
+
+
+def test_the_runtime_folder_may_go(daemon):
+    """A logout without lingering removes it, a login makes it anew."""
+    daemon.start_ok()
+    engine = daemon.engine()
+    shutil.rmtree(daemon.user.runtime)
+    assert daemon.engine() == engine
+    _, p = daemon.start()
+    assert p.wait(60) == 4
+
+
+def other_home(daemon):
+    home = daemon.user.home + "/other"
+    if not os.path.exists(home):
+        os.mkdir(home, 0o700)
+        os.chown(home, daemon.user.uid, daemon.user.gid)
+    return {**daemon.env, "HOME": home, "XDG_RUNTIME_DIR": home}
+
+
+def start_other(daemon, text):
+    daemon.env, own = other_home(daemon), daemon.env
+    line, p = daemon.start()
+    daemon.env = own
+    err = json.loads(line)["error"]
+    assert err["code"] == "daemon.running" and daemon.state in err["message"] and text in err["message"], err
+    assert p.wait(60) == 4
+
+
+def test_another_home_of_the_same_user_is_refused(daemon):
+    daemon.start_ok()
+    start_other(daemon, "bangerd runs already")
+    daemon.started[0].terminate()
+    daemon.started[0].wait(60)
+    vm = "0123456789abcdef" * 2
+    folder = f"{daemon.state}/vms/{vm}"
+    os.makedirs(folder)
+    # what the command line of its VMM looks like
+    vmm = daemon.user.popen(["/usr/bin/python3", "-c", "import time; time.sleep(600)", "-name", f"banger-{vm}",
+                             f"file,id=console,path={folder}/serial.log"], env=daemon.env)
+    try:
+        start_other(daemon, "VMs of this user run")
+        daemon.start_ok()  # it is no stranger in its own folder
+    finally:
+        vmm.kill()
+        vmm.wait()
+
+
 def test_sigterm_stops_it_and_takes_the_socket_away(daemon):
     p = daemon.start_ok()
     engine = daemon.engine()
@@ -149,7 +232,7 @@ def test_stop_through_the_api(daemon):
 def test_config_errors_name_file_and_line(daemon):
     daemon.config('# mine\nvmm = "qemu"\nvnm = "x"\n')
     line, p = daemon.start()
-    err = json.loads(line)
+    err = json.loads(line)["error"]
     assert err["code"] == "config.invalid"
     assert err["message"].endswith('/.config/banger/config.toml:3: there is no key "vnm"')
     assert p.wait(60) == 2
@@ -171,7 +254,7 @@ def test_a_newer_database_is_refused(daemon):
     db.execute("PRAGMA user_version = 1000")
     db.close()
     line, p = daemon.start()
-    assert json.loads(line)["code"] == "store.failed" and "newer banger" in line
+    assert json.loads(line)["error"]["code"] == "store.failed" and "newer banger" in line
     assert p.wait(60) != 0
 
 

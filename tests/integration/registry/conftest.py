@@ -190,7 +190,7 @@ class Host:
         return os.listdir(path) if os.path.exists(path) else []
 
     def last_operation(self):
-        r = self.user.run(["curl", "-s", "--unix-socket", self.user.runtime + "/banger/bangerd.sock", "http://banger/v1/operations"],
+        r = self.user.run(["curl", "-s", "--unix-socket", self.user.home + "/.local/state/banger/run/bangerd.sock", "http://banger/v1/operations"],
                           capture_output=True, check=True)
         return json.loads(r.stdout)["operations"][0]
 
