@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/name.h"
+#include "common/redact.h"
 #include "common/size.h"
 
 enum { PACKAGES_FILE_MAX = 256 * 1024 };
@@ -374,6 +375,7 @@ static int bundle_source(const char *from, json_t *body, struct bg_err **err)
 static int image_import(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	const char *name = args_value(args, "--name"), *from = args->positional[0];
+	_free_ char *shown = bg_redact(strdup(from));
 	_json_ json_t *body = json_object();
 	int r = name ? bg_name_check("image", name, err) : 0;
 
@@ -383,14 +385,14 @@ static int image_import(struct cli *cli, const struct args *args, struct bg_err 
 		return r;
 	set_text(body, "name", name);
 	set_text(body, "sha256", args_value(args, "--sha256"));
-	return job_run_one(cli, "import image", name ? name : from, ROUTE_IMAGE_IMPORT,
+	return job_run_one(cli, "import image", name ? name : shown, ROUTE_IMAGE_IMPORT,
 		TAKE_PTR(body), report_imported);
 }
 
 static int image_delete(struct cli *cli, const struct args *args, struct bg_err **err)
 {
-	return job_run_one(
-		cli, "delete image", args->positional[0], ROUTE_IMAGE_DELETE, NULL, report_deleted);
+	return jobs_run_names(cli, "delete image", args->positional, args->count,
+		ROUTE_IMAGE_DELETE, report_deleted);
 }
 
 static void list_row(struct table *t, const json_t *image)
@@ -661,11 +663,11 @@ const struct command image_commands[] = {
 		.alias = "image rm",
 		.kind = ARG_IMAGE,
 		.min_args = 1,
-		.max_args = 1,
+		.max_args = ARGS_MANY,
 		.flags = delete_flags,
-		.usage = "NAME",
-		.summary = "remove an image that no VM uses",
-		.example = "banger image delete debian",
+		.usage = "NAME...",
+		.summary = "remove images that no VM uses",
+		.example = "banger image delete debian old-debian",
 		.run = image_delete},
 	{NULL},
 };

@@ -80,8 +80,8 @@ static int kernel_pull(struct cli *cli, const struct args *args, struct bg_err *
 
 static int kernel_delete(struct cli *cli, const struct args *args, struct bg_err **err)
 {
-	return job_run_one(cli, "delete kernel", args->positional[0], ROUTE_KERNEL_DELETE, NULL,
-		report_deleted);
+	return jobs_run_names(cli, "delete kernel", args->positional, args->count,
+		ROUTE_KERNEL_DELETE, report_deleted);
 }
 
 static void list_row(struct table *t, const json_t *kernel)
@@ -227,11 +227,11 @@ const struct command kernel_commands[] = {
 		.alias = "kernel rm",
 		.kind = ARG_KERNEL,
 		.min_args = 1,
-		.max_args = 1,
+		.max_args = ARGS_MANY,
 		.flags = delete_flags,
-		.usage = "NAME",
-		.summary = "remove a kernel that nothing uses",
-		.example = "banger kernel delete cloud",
+		.usage = "NAME...",
+		.summary = "remove kernels that nothing uses",
+		.example = "banger kernel delete cloud old-cloud",
 		.run = kernel_delete},
 	{NULL},
 };

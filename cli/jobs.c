@@ -83,8 +83,8 @@ static void job_ended(struct run *run, struct job *job)
 	if (bg_json_get_obj(job->op, "error", &e) >= 0)
 		bg_err_from_json(e, &job->err);
 	else if (bg_streq(state, "cancelled"))
-		bg_err_set(&job->err, BG_ERR_CANCELLED, ECANCELED,
-			"%s %s was cancelled", run->verb, job->name);
+		bg_err_set(&job->err, BG_ERR_CANCELLED, ECANCELED, "%s %s was cancelled", run->verb,
+			job->name);
 	else
 		bg_err_set(&job->err, BG_ERR_INTERNAL, EPROTO, "%s %s failed without a reason",
 			run->verb, job->name);
@@ -229,8 +229,8 @@ static void ask_next(struct run *run)
 		struct job *job = &run->jobs[run->next++];
 
 		job->state = JOB_ASKED;
-		if (client_send(run->cli, CLIENT_START, job->route, job->name, job->query, job->body,
-			    &job->http, &job->err) < 0)
+		if (client_send(run->cli, CLIENT_START, job->route, job->name, job->query,
+			    job->body, &job->http, &job->err) < 0)
 			job_failed(run, job);
 	}
 }
@@ -392,4 +392,26 @@ int job_run_one(struct cli *cli, const char *verb, const char *name, enum route 
 
 	jobs_done(&job, 1);
 	return status;
+}
+
+int jobs_run_names(struct cli *cli, const char *verb, char *const *names, size_t count,
+	enum route route, job_report *report)
+{
+	_free_ struct job *jobs = calloc(count, sizeof(*jobs));
+	size_t n = 0;
+	int r;
+
+	if (!jobs)
+		return BG_EXIT_FAILED;
+	for (size_t i = 0; i < count; i++) {
+		bool again = false;
+
+		for (size_t j = 0; j < n && !again; j++)
+			again = bg_streq(jobs[j].name, names[i]);
+		if (!again)
+			jobs[n++] = (struct job){.name = names[i], .route = route};
+	}
+	r = jobs_run(cli, verb, jobs, n, report);
+	jobs_done(jobs, n);
+	return r;
 }

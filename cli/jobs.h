@@ -45,6 +45,9 @@ typedef void job_report(struct cli *cli, const struct job *job);
 int jobs_run(struct cli *cli, const char *verb, struct job *jobs, size_t count, job_report *report);
 /* Releases what jobs_run and the caller put into the jobs (body, op, err), not the array. */
 void jobs_done(struct job *jobs, size_t count);
+/* The same request for each of these names; one may come twice. */
+int jobs_run_names(struct cli *cli, const char *verb, char *const *names, size_t count,
+	enum route route, job_report *report);
 /* For one operation. Takes body. */
 int job_run_one(struct cli *cli, const char *verb, const char *name, enum route route, json_t *body,
 	job_report *report);

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "common/redact.h"
+
 static const struct {
 	const char *dotted;
 	int http;
@@ -24,7 +26,7 @@ static char *vformat(const char *fmt, va_list ap)
 {
 	char *s = NULL;
 
-	return vasprintf(&s, fmt, ap) < 0 ? NULL : s;
+	return vasprintf(&s, fmt, ap) < 0 ? NULL : bg_redact(s);
 }
 
 /* Takes message, which may be NULL after a failed allocation. */

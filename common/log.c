@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "common/redact.h"
+
 #define LINE_MAX_BYTES 8192
 #define CUT	       "..."
 
@@ -116,7 +118,7 @@ static size_t put_char(struct line *line, const char *s)
 
 static void put_field(struct line *line, const char *name, const char *value)
 {
-	size_t start = line->len;
+	size_t start = line->len, secret;
 
 	if (!value)
 		return;
@@ -124,8 +126,14 @@ static void put_field(struct line *line, const char *name, const char *value)
 		line->len = start; /* a field without its name would break the shape */
 		return;
 	}
-	for (const char *p = value; *p && !line->cut;)
+	for (const char *p = value; *p && !line->cut;) {
+		if (strncmp(p, "://", 3) == 0 && (secret = bg_userinfo_len(p + 3)) > 0) {
+			put(line, "://" BG_REDACTED, strlen("://" BG_REDACTED));
+			p += 3 + secret;
+			continue;
+		}
 		p += put_char(line, p);
+	}
 	if (line->cut) {
 		memcpy(line->buf + line->len, CUT, strlen(CUT));
 		line->len += strlen(CUT);

@@ -37,6 +37,7 @@ static const struct field fields[JOB_MAX_][FIELDS_MAX] = {
 	[JOB_UNPACK_BUNDLE] = {{"manifest", OBJECT, false}},
 	[JOB_CATALOG] = {{"entry", OBJECT, true}},
 	[JOB_DIGEST] = {{"digests", SHA256S, false}},
+	[JOB_INSPECT] = {{"os_release", OBJECT, true}, {"has_sshd", YES_NO, true}},
 };
 
 static bool is_text(const json_t *value)

@@ -123,3 +123,31 @@ def test_programs_are_not_kernels(host):
     os.truncate(path, os.path.getsize(path) // 2)
     r = host.banger("kernel", "import", path, "--name", "x", ok=False)
     assert r.returncode == 2 and "cut off" in r.stderr and [k["name"] for k in host.json("kernel", "list")] == ["k"]
+
+
+def test_several_are_deleted_by_one_command(host):
+    path = make_ext4(host, "first")
+    for name in ("a", "b", "c"):
+        register(host, path, name=name)
+    host.banger("image", "rm", "a", "b", "a")
+    assert host.images() == ["c"]
+    r = host.banger("image", "rm", "gone", "c", ok=False)
+    assert r.returncode == 3 and "gone" in r.stderr and host.images() == []
+
+
+def test_no_password_is_told(host):
+    """Of URLs: not in what commands print, not in any log."""
+    url = "http://user:s3cret@127.0.0.1:9/x.tar.zst"
+    host.write(".config/banger/config.toml", f'catalogs = "{url}"\n')
+    host.banger("daemon", "stop", ok=False)
+    said = [host.banger(*args, ok=False) for args in (
+        ("image", "import", url, "--name", "i"), ("image", "import", "ftp://user:s3cret@h/x"), ("kernel", "pull", "nothing"),
+        ("image", "pull", "--catalog", "nothing"), ("image", "pull", "https://user:s3cret@127.0.0.1:9/a/b"))]
+    assert all(r.returncode for r in said)
+    host.write(".config/banger/config.toml", "")
+    host.banger("daemon", "stop", ok=False)
+    text = "".join(r.stdout + r.stderr for r in said)
+    for name in ("bangerd.log", "worker.log"):
+        with open(os.path.join(host.state, name)) as f:
+            text += f.read()
+    assert "127.0.0.1:9" in text and "s3cret" not in text
