@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * cmd_cp.c: vm cp. Our end of the copy is a child that packs or unpacks (common/tar.h), joined by a
- * pipe with a session of the agent that does the other. Both say what went wrong into memory files,
+ * cmd_cp.c: vm cp. A copy is two ends joined by a pipe. The reading end is a child of ours: it
+ * packs a tree of this machine, or holds a session of the agent that does in another VM. The
+ * writing end is a session of the agent, or a sealed worker (receive.h). Both say what went wrong,
  * of which the one that was the cause is shown.
  */
 #include "cli/cmd_cp.h"
@@ -11,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "cli/receive.h"
 #include "cli/session.h"
 #include "common/fd.h"
 #include "common/name.h"
@@ -25,16 +27,29 @@ struct place {
 
 struct copy {
 	struct cli *cli;
-	const char *vm;
-	const char *here, *there;
-	bool to_guest;
-	int here_said, there_said; /* memory files: what each end had to say */
-	int status;		   /* of the guest's end */
+	const struct place *from, *to;
+	bool into;	    /* more than one source: to is a folder */
+	char *top;	    /* the name that was asked for; "": the content of a folder */
+	int reader, writer; /* memory files: what each end had to say */
+	int status;	    /* of the end in a guest that is not a child's */
 };
 
 static bool is_stream(const char *path)
 {
 	return bg_streq(path, "-");
+}
+
+static int no_memory(struct bg_err **err)
+{
+	return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+}
+
+/* A session of cp starts in the home: "~/x" is "x". */
+static const char *guest_path(const char *path)
+{
+	if (path[0] == '~' && (path[1] == '/' || !path[1]))
+		path += 1 + strspn(path + 1, "/");
+	return *path ? path : ".";
 }
 
 /* "NAME:PATH"; what has a '/' before its ':', or no name there, is a file of ours. */
@@ -47,8 +62,8 @@ static int take_place(const char *word, struct place *ret, struct bg_err **err)
 		return 0;
 	ret->vm = strndup(word, (size_t)(colon - word));
 	if (!ret->vm)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	ret->path = colon[1] ? colon + 1 : ".";
+		return no_memory(err);
+	ret->path = guest_path(colon + 1);
 	if (bg_name_check("VM", ret->vm, err) >= 0)
 		return 0;
 	bg_err_hint(err, "a file of yours with ':' in its name: put ./ before it");
@@ -56,10 +71,26 @@ static int take_place(const char *word, struct place *ret, struct bg_err **err)
 	return -EINVAL;
 }
 
+/* The last component of a path; "" for ".", "..", "/" and what ends so: as with cp -r, what is in
+ * there is meant. */
+static char *asked_name(const char *path)
+{
+	size_t end = strlen(path), start;
+
+	while (end > 0 && path[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && path[start - 1] != '/';)
+		start--;
+	if ((end - start == 1 && path[start] == '.') ||
+		(end - start == 2 && strncmp(path + start, "..", 2) == 0))
+		end = start;
+	return strndup(path + start, end - start);
+}
+
 static _noreturn_ void leave(const struct copy *c, struct bg_err *err)
 {
 	if (err)
-		(void)bg_write_all(c->here_said, err->message, strlen(err->message));
+		(void)bg_write_all(c->reader, err->message, strlen(err->message));
 	_exit(err ? 1 : 0);
 }
 
@@ -68,26 +99,39 @@ static _noreturn_ void pack_here(const struct copy *c, int fd)
 	const struct bg_tar_packing p = {.out_fd = fd, .map_owner = true, .uid = geteuid()};
 	struct bg_err *err = NULL;
 
-	(void)bg_tar_pack(&p, c->here, &err);
+	(void)bg_tar_pack(&p, c->from->path, &err);
 	leave(c, err);
 }
 
-static _noreturn_ void unpack_here(const struct copy *c, int fd)
+/* What the guest says goes to said. */
+static int pack_there(const struct copy *c, int fd, int said, int *ret_status, struct bg_err **err)
 {
-	struct bg_tar_unpacking u = {.in_fd = fd};
+	const char *const argv[] = {c->from->path, NULL};
+	const struct session session = {.vm = c->from->vm,
+		.kind = "pack",
+		.argv = argv,
+		.in = -1,
+		.out = fd,
+		.out_blocks = true,
+		.err = said};
+
+	return session_run(c->cli, &session, ret_status, err);
+}
+
+static _noreturn_ void pack_in_vm(const struct copy *c, int fd)
+{
 	struct bg_err *err = NULL;
+	int status = 0;
 
-	(void)bg_tar_unpack(&u, c->here, false, &err);
-	if (u.left_out)
-		(void)dprintf(STDERR_FILENO,
-			"left out: %u devices and pipes, which only root makes\n", u.left_out);
-	leave(c, err);
+	if (pack_there(c, fd, c->reader, &status, &err) < 0)
+		leave(c, err);
+	_exit(status ? 1 : 0);
 }
 
-/* *ret_fd is our end of the pipe to it. */
-static int start_here(const struct copy *c, pid_t *ret, int *ret_fd, struct bg_err **err)
+/* *ret_fd is our end of the pipe from it. */
+static int start_reader(const struct copy *c, pid_t *ret, int *ret_fd, struct bg_err **err)
 {
-	int fds[2], mine = c->to_guest ? 0 : 1;
+	int fds[2];
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -95,35 +139,33 @@ static int start_here(const struct copy *c, pid_t *ret, int *ret_fd, struct bg_e
 	(void)fcntl(fds[0], F_SETPIPE_SZ, PIPE_WANTED);
 	pid = fork();
 	if (pid == 0) {
-		close(fds[mine]);
-		if (c->to_guest)
-			pack_here(c, fds[1]);
-		unpack_here(c, fds[0]);
+		close(fds[0]);
+		if (c->from->vm)
+			pack_in_vm(c, fds[1]);
+		pack_here(c, fds[1]);
 	}
-	bg_close(fds[!mine]);
+	bg_close(fds[1]);
 	if (pid < 0) {
-		bg_close(fds[mine]);
+		bg_close(fds[0]);
 		return bg_err_sys(err, BG_ERR_IO, errno, "start the copy");
 	}
 	*ret = pid;
-	*ret_fd = fds[mine];
+	*ret_fd = fds[0];
 	return 0;
 }
 
-static int run_there(struct copy *c, int fd, struct bg_err **err)
+/* Its own stream of the user's is taken as it is; any other is held to the name that was asked for.
+ */
+static int unpack_there(struct copy *c, int fd, struct bg_err **err)
 {
-	const char *const argv[] = {c->there, NULL};
-	const struct session session = {
-		.vm = c->vm,
-		.kind = !c->to_guest	     ? "pack"
-			: is_stream(c->here) ? "unpack-into"
-					     : "unpack",
+	bool stream = is_stream(c->from->path) && !c->from->vm;
+	const char *const argv[] = {c->to->path, stream ? NULL : "as", c->top, NULL};
+	const struct session session = {.vm = c->to->vm,
+		.kind = stream || c->into ? "unpack-into" : "unpack",
 		.argv = argv,
-		.in = c->to_guest ? fd : -1,
-		.out = c->to_guest ? -1 : fd,
-		.out_blocks = true,
-		.err = c->there_said,
-	};
+		.in = fd,
+		.out = -1,
+		.err = c->writer};
 
 	return session_run(c->cli, &session, &c->status, err);
 }
@@ -148,25 +190,31 @@ static char *said(int fd)
 	return NULL;
 }
 
-/* The reader of a copy fails after its writer did, and the other way round: the writer's word
- * first. */
-static int outcome(const struct copy *c, bool here_failed, struct bg_err **err)
+static int failed_in(const char *vm, const char *text, struct bg_err **err)
 {
-	_free_ char *here = said(c->here_said), *there = said(c->there_said);
-	bool ours = here && (c->to_guest || !there);
-	_free_ char *clean = term_clean(there ? there : "");
+	_free_ char *clean = vm ? term_clean(text) : NULL;
 
-	if (c->status == 0 && !here_failed)
-		return 0;
-	if (ours)
-		return bg_err_set(err, BG_ERR_IO, EIO, "%s", here);
-	if (there)
-		return bg_err_set(err, BG_ERR_IO, EIO, "%s: %s", c->vm, clean);
-	return bg_err_set(
-		err, BG_ERR_IO, EIO, "the copy ended with status %d in %s", c->status, c->vm);
+	if (vm)
+		return bg_err_set(err, BG_ERR_IO, EIO, "%s: %s", vm, clean);
+	return bg_err_set(err, BG_ERR_IO, EIO, "%s", text);
 }
 
-static bool wait_here(pid_t pid)
+/* The writer of a copy fails after its reader did: the reader's word first. */
+static int outcome(const struct copy *c, bool reader_failed, struct bg_err **err)
+{
+	_free_ char *reader = said(c->reader), *writer = said(c->writer);
+
+	if (c->status == 0 && !reader_failed)
+		return 0;
+	if (reader && reader_failed)
+		return failed_in(c->from->vm, reader, err);
+	if (writer)
+		return failed_in(c->to->vm, writer, err);
+	return bg_err_set(err, BG_ERR_IO, EIO, "the copy ended with status %d in %s", c->status,
+		c->to->vm ? c->to->vm : c->from->vm);
+}
+
+static bool wait_reader(pid_t pid)
 {
 	int status = 0;
 
@@ -175,31 +223,85 @@ static bool wait_here(pid_t pid)
 	return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 }
 
-static int copy_tree(struct copy *c, struct bg_err **err)
+/* From here or from a VM into a VM. */
+static int copy_in(struct copy *c, struct bg_err **err)
 {
 	pid_t pid = -1;
-	int fd = -1, r;
+	int fd = -1, r = start_reader(c, &pid, &fd, err);
 	bool failed;
 
-	r = start_here(c, &pid, &fd, err);
 	if (r < 0)
 		return r;
-	r = run_there(c, fd, err);
+	r = unpack_there(c, fd, err);
 	bg_close(fd);
-	failed = wait_here(pid);
+	failed = wait_reader(pid);
 	return r < 0 ? r : outcome(c, failed, err);
+}
+
+/* The guest's word first, unless it only found that nobody reads any more. */
+static int end_out(
+	struct copy *c, struct receiving *to, int r, struct bg_err *failed, struct bg_err **err)
+{
+	_err_ struct bg_err *worker = NULL;
+	_free_ char *guest = said(c->reader);
+	unsigned left_out = 0;
+	int e = receive_end(to, &left_out, &worker);
+
+	if (r < 0) {
+		bg_err_free(TAKE_PTR(worker));
+		worker = failed;
+		e = r;
+	} else if (c->status != 0 && guest) {
+		return failed_in(c->from->vm, guest, err);
+	} else if (c->status != 0 && e >= 0) {
+		return outcome(c, false, err);
+	}
+	if (left_out)
+		fprintf(c->cli->err.file, "skipped %u devices and pipes (need root)\n", left_out);
+	if (e < 0 && err)
+		*err = TAKE_PTR(worker);
+	return e;
+}
+
+static int copy_out(struct copy *c, struct bg_err **err)
+{
+	struct bg_err *failed = NULL;
+	struct receiving to;
+	int fds[2], r = receive_open(c->to->path, c->top, c->into, &to, err);
+
+	if (r >= 0 && pipe2(fds, O_CLOEXEC) < 0)
+		r = bg_err_sys(err, BG_ERR_IO, errno, "start the copy");
+	if (r >= 0) {
+		(void)fcntl(fds[0], F_SETPIPE_SZ, PIPE_WANTED);
+		r = receive_start(&to, fds[0], err);
+		bg_close(fds[0]);
+		if (r >= 0)
+			r = pack_there(c, fds[1], c->reader, &c->status, &failed);
+		bg_close(fds[1]);
+		if (to.pid > 0 && (r >= 0 || failed))
+			r = end_out(c, &to, r, failed, err);
+	}
+	receive_done(&to);
+	return r;
 }
 
 static int copy_stream(struct copy *c, struct bg_err **err)
 {
-	int fd = c->to_guest ? STDIN_FILENO : STDOUT_FILENO;
+	int fd = c->to->vm ? STDIN_FILENO : STDOUT_FILENO;
 	int r;
 
 	if (isatty(fd))
 		return bg_err_set(err, BG_ERR_USAGE, EINVAL,
 			"a tar stream comes from or goes to a file or a pipe, not a terminal");
-	r = run_there(c, fd, err);
-	return r < 0 ? r : outcome(c, false, err);
+	r = c->to->vm ? unpack_there(c, fd, err) : pack_there(c, fd, c->writer, &c->status, err);
+	if (r < 0 || c->to->vm)
+		return r < 0 ? r : outcome(c, false, err);
+	if (c->status != 0) {
+		_free_ char *guest = said(c->writer);
+
+		return failed_in(c->from->vm, guest ? guest : "the copy ended early", err);
+	}
+	return 0;
 }
 
 /* A guest that talks without end fills it and no more. */
@@ -215,38 +317,60 @@ static int make_memory(const char *name)
 
 static int run_copy(struct copy *c, struct bg_err **err)
 {
-	_close_ int here = make_memory("here"), there = make_memory("there");
+	_close_ int reader = make_memory("reader"), writer = make_memory("writer");
+	_free_ char *top = asked_name(c->from->path);
 
-	if (here < 0 || there < 0)
+	if (!top)
+		return no_memory(err);
+	if (reader < 0 || writer < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "start the copy");
-	c->here_said = here;
-	c->there_said = there;
-	return is_stream(c->here) ? copy_stream(c, err) : copy_tree(c, err);
+	c->top = top;
+	c->reader = reader;
+	c->writer = writer;
+	c->status = 0;
+	if ((!c->from->vm && is_stream(c->from->path)) || (!c->to->vm && is_stream(c->to->path)))
+		return copy_stream(c, err);
+	return c->to->vm ? copy_in(c, err) : copy_out(c, err);
+}
+
+static int check_places(
+	const struct place *from, const struct place *to, bool many, struct bg_err **err)
+{
+	int r = 0;
+
+	if (many && ((!from->vm && is_stream(from->path)) || (!to->vm && is_stream(to->path))))
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "- stands alone: SRC - or - DST");
+	if (from->vm || to->vm)
+		return 0;
+	r = bg_err_set(err, BG_ERR_USAGE, EINVAL,
+		"\"%.60s\" and \"%.60s\" are both on this machine", from->path, to->path);
+	bg_err_hint(err, "write what is in a VM as NAME:PATH: `banger vm cp file web:/srv`");
+	return r;
+}
+
+static int copy_one(
+	struct cli *cli, const char *word, const struct place *to, bool many, struct bg_err **err)
+{
+	struct place from = {0};
+	struct copy c = {.cli = cli, .from = &from, .to = to, .into = many};
+	int r = take_place(word, &from, err);
+
+	if (r >= 0)
+		r = check_places(&from, to, many, err);
+	if (r >= 0)
+		r = run_copy(&c, err);
+	free(from.vm);
+	return r;
 }
 
 int vm_cp(struct cli *cli, const struct args *args, struct bg_err **err)
 {
-	struct place from = {0}, to = {0};
-	struct copy c = {.cli = cli};
-	int r = take_place(args->positional[0], &from, err);
+	size_t sources = args->count - 1;
+	struct place to = {0};
+	int r = take_place(args->positional[sources], &to, err);
 
-	if (r >= 0)
-		r = take_place(args->positional[1], &to, err);
-	if (r >= 0 && !from.vm == !to.vm) {
-		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "%s",
-			from.vm ? "both sides are in a VM: copy by way of this machine"
-				: "neither side is in a VM");
-		bg_err_hint(
-			err, "write the one in the VM as NAME:PATH: `banger vm cp file web:/srv`");
-	}
-	if (r >= 0) {
-		c.to_guest = to.vm != NULL;
-		c.vm = to.vm ? to.vm : from.vm;
-		c.here = to.vm ? from.path : to.path;
-		c.there = to.vm ? to.path : from.path;
-		r = run_copy(&c, err);
-	}
-	free(from.vm);
+	for (size_t i = 0; r >= 0 && i < sources; i++)
+		r = copy_one(cli, args->positional[i], &to, sources > 1, err);
 	free(to.vm);
 	return r < 0 ? r : BG_EXIT_OK;
 }

@@ -473,17 +473,20 @@ const struct command vm_commands[] = {
 	{.path = "vm cp",
 		.kind = ARG_FILE,
 		.min_args = 2,
-		.max_args = 2,
+		.max_args = ARGS_MANY,
 		.flags = no_flags,
-		.usage = "SRC DST",
+		.usage = "SRC... DST",
 		.summary = "copy files and folders into a VM, or out of it",
 		.details =
-			"One of the two is NAME:PATH; a path there that does not begin with / is "
-			"below /root. Folders go whole, with modes, times, links and holes; "
-			"what is yours becomes root's. - is a tar stream on standard input or "
-			"output. Nothing is written beside DST, whatever the VM sends.",
+			"What is in a VM is NAME:PATH; a path that does not begin with / is below "
+			"/root, as is ~/PATH. Folders go whole, with modes, times, links and "
+			"holes; "
+			"DIR/. is what is in DIR. Several sources go into a folder. What is yours "
+			"becomes root's in the VM; out of it everything is yours, and your umask "
+			"holds. - is a tar stream on standard input or output.",
 		.example = "banger vm cp site.conf web:/etc/nginx/\n"
 			   "banger vm cp web:/var/log ./web-log\n"
+			   "banger vm cp web:/srv/data db:/srv\n"
 			   "tar c src | banger vm cp - web:/srv",
 		.run = vm_cp},
 	{.path = "vm ports",

@@ -189,19 +189,6 @@ static int name_conflicts(const struct sync *s, char **names, size_t count, stru
 	return r;
 }
 
-/* A folder whose files go makes room for a file; commit fails when more than those is in it. */
-static bool makes_room(
-	const struct ws_plan *plan, const struct bg_copy_state *there, const struct ws_file *now)
-{
-	size_t len = now ? strlen(now->path) : 0;
-
-	for (size_t i = 0; now && there->type == WS_DIR && i < plan->gone_count; i++)
-		if (strncmp(plan->gone[i]->path, now->path, len) == 0 &&
-			plan->gone[i]->path[len] == '/')
-			return true;
-	return false;
-}
-
 /* The lost ones into `lost` ("./name" each with NUL) for --force, else an error that names them. */
 static int judge(
 	const struct sync *s, const struct bg_copy_state *states, int lost, struct bg_err **err)
@@ -216,8 +203,7 @@ static int judge(
 		const struct bg_copy_state was = ws_state_of(pack->before[i]),
 					   will = ws_state_of(pack->now[i]);
 
-		if (!bg_copy_loses(&states[i], &was, &will) ||
-			(!s->what->force && makes_room(&s->plan, &states[i], pack->now[i])))
+		if (!bg_copy_loses(&states[i], &was, &will))
 			continue;
 		if (s->what->force)
 			r = dprintf(lost, "./%s", f->path) < 0 ? -errno : bg_write_all(lost, "", 1);

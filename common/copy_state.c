@@ -42,6 +42,8 @@ bool bg_copy_loses(const struct bg_copy_state *there, const struct bg_copy_state
 {
 	if (there->type == '-' || same(there, before) || same(there, now))
 		return false;
+	if (there->type == 'e')
+		return !hashed(now->type);
 	/* A directory that only has to be there, or that goes only when it is empty, loses nothing.
 	 */
 	return there->type != 'd' || (now->type == '-' ? before : now)->type != 'd';

@@ -9,7 +9,11 @@
 
 #include "common/sha256.h"
 
-#define BG_COPY_TYPES "fldo-" /* file, link, directory, other; '-': nothing */
+/*
+ * File, link, directory, other; '-': nothing; 'b': nothing, and something above it is not a directory; 'e': a
+ * directory, where a file comes, that holds nothing but what goes.
+ */
+#define BG_COPY_TYPES "fldo-be"
 #define BG_COPY_TEXT  (1 + BG_SHA256_HEX)
 
 struct bg_copy_state {

@@ -138,6 +138,26 @@ static int set_text(char **field, const char *value)
 	return *field ? 0 : -ENOMEM;
 }
 
+/* Seconds, which may be before 1970, and what of a fraction a file system keeps. */
+static void set_time(struct tar_entry *e, const char *value)
+{
+	bool before = *value == '-';
+	char *end = NULL;
+	uint32_t ns = 0, unit = 1000 * 1000 * 1000;
+	long long s;
+
+	errno = 0;
+	s = strtoll(value, &end, 10);
+	if (errno || end == value)
+		s = 0;
+	for (const char *p = *end == '.' ? end + 1 : ""; *p >= '0' && *p <= '9' && unit > 1; p++) {
+		unit /= 10;
+		ns += (uint32_t)(*p - '0') * unit;
+	}
+	e->mtime = before && ns ? s - 1 : s;
+	e->mtime_ns = before && ns ? 1000 * 1000 * 1000 - ns : ns;
+}
+
 /* A fraction is passed over. */
 static int set_number(uint64_t *field, const char *value)
 {
@@ -152,8 +172,6 @@ static int set_number(uint64_t *field, const char *value)
 
 static int set_record(struct tar_entry *e, const char *key, const char *value)
 {
-	uint64_t n = 0;
-
 	if (bg_streq(key, "path") && !e->sparse)
 		return set_text(&e->path, value);
 	if (bg_streq(key, "linkpath"))
@@ -172,7 +190,7 @@ static int set_record(struct tar_entry *e, const char *key, const char *value)
 	}
 	if (bg_streq(key, "mtime")) {
 		e->given |= TAR_G_MTIME;
-		e->mtime = set_number(&n, value) < 0 ? 0 : (int64_t)n;
+		set_time(e, value);
 	}
 	if (bg_streq(key, "GNU.sparse.name")) {
 		e->sparse = true;

@@ -35,6 +35,7 @@ struct tar_entry {
 	uint64_t uid, gid;
 	uint64_t size;	    /* bytes that follow in the stream */
 	int64_t mtime;
+	uint32_t mtime_ns;
 	unsigned major, minor;
 	bool sparse;	    /* GNU 1.0: the data begins with a map */
 	uint64_t real_size; /* sparse: of the file */

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #include "common/fd.h"
 #include "common/tar.h"
@@ -65,6 +67,19 @@ static size_t add_number(char *at, size_t room, const char *key, uint64_t n)
 	return tar_pax_put(at, room, key, text);
 }
 
+/* As a decimal number: of -1.25 s the file system tells -2 and 750,000,000 ns. */
+static size_t add_time(char *at, size_t room, const struct tar_entry *e)
+{
+	bool before = e->mtime < 0 && e->mtime_ns;
+	long long s = (long long)e->mtime + before;
+	uint32_t ns = before ? 1000 * 1000 * 1000 - e->mtime_ns : e->mtime_ns;
+	char text[48];
+
+	(void)snprintf(
+		text, sizeof(text), "%s%lld.%09u", before && s == 0 ? "-" : "", s, (unsigned)ns);
+	return tar_pax_put(at, room, "mtime", text);
+}
+
 /* What a head has no room for. */
 static int put_pax(struct pack *k, const struct tar_entry *e, struct bg_err **err)
 {
@@ -92,6 +107,8 @@ static int put_pax(struct pack *k, const struct tar_entry *e, struct bg_err **er
 		n += add_number(text + n, room - n, "uid", e->uid);
 	if (e->gid > OCTAL_7)
 		n += add_number(text + n, room - n, "gid", e->gid);
+	if (e->mtime_ns || e->mtime < 0 || (uint64_t)e->mtime > OCTAL_11)
+		n += add_time(text + n, room - n, e);
 	if (n == 0)
 		return 0;
 	x.size = n;
@@ -207,12 +224,77 @@ static int put_sparse(
 	return r < 0 ? r : put_zeros(k, tar_padding(x->data), err);
 }
 
+/* Fills k->buf as far as there is something; *n of PIECE is less at the end of the file only. */
+static int read_first(struct pack *k, int fd, const char *path, size_t *n, struct bg_err **err)
+{
+	for (*n = 0; *n < PIECE;) {
+		ssize_t got = read(fd, k->buf + *n, PIECE - *n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return bg_err_sys(err, BG_ERR_IO, errno, "read %s", path);
+		if (got == 0)
+			break;
+		*n += (size_t)got;
+	}
+	return 0;
+}
+
+static int open_spool(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	int fd = open(bg_isempty(tmp) ? "/tmp" : tmp, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	return fd >= 0 ? fd : memfd_create("spool", MFD_CLOEXEC);
+}
+
+/* A head tells the size first: what does not tell its own is kept until its end came. n bytes are
+ * in k->buf. */
+static int put_spooled(struct pack *k, int fd, size_t n, struct tar_entry *e, struct bg_err **err)
+{
+	_close_ int spool = open_spool();
+	uint64_t size = 0;
+	int r = 0;
+
+	if (spool < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "keep what %s gives", e->path);
+	while (r >= 0 && n > 0) {
+		r = bg_write_all(spool, k->buf, n);
+		if (r < 0)
+			return bg_err_sys(err, BG_ERR_IO, -r, "keep what %s gives", e->path);
+		size += n;
+		r = read_first(k, fd, e->path, &n, err);
+	}
+	e->size = size;
+	if (r >= 0)
+		r = put_head(k, e, err);
+	if (r >= 0)
+		r = put_range(k, spool, e->path, 0, size, err);
+	return r < 0 ? r : put_zeros(k, tar_padding(size), err);
+}
+
+/* What stat says is not believed where reading is as cheap. */
+static int put_short(struct pack *k, int fd, struct tar_entry *e, struct bg_err **err)
+{
+	size_t n = 0;
+	int r = read_first(k, fd, e->path, &n, err);
+
+	if (r < 0 || n == PIECE)
+		return r < 0 ? r : put_spooled(k, fd, n, e, err);
+	e->size = n;
+	r = put_head(k, e, err);
+	return r < 0 ? r : put_padded(k, k->buf, n, err);
+}
+
 static int put_file(
 	struct pack *k, int fd, const struct stat *st, struct tar_entry *e, struct bg_err **err)
 {
 	struct extents x = {0};
 	int r;
 
+	if (st->st_size <= PIECE)
+		return put_short(k, fd, e, err);
 	e->size = (uint64_t)st->st_size;
 	if (find_extents(fd, st, &x)) {
 		r = put_sparse(k, fd, e, &x, err);
@@ -286,6 +368,7 @@ static void fill_entry(const struct pack *k, const struct stat *st, struct tar_e
 	e->uid = mine ? 0 : st->st_uid;
 	e->gid = mine ? 0 : st->st_gid;
 	e->mtime = st->st_mtim.tv_sec;
+	e->mtime_ns = (uint32_t)st->st_mtim.tv_nsec;
 	e->type = S_ISDIR(st->st_mode)	  ? '5'
 		  : S_ISFIFO(st->st_mode) ? '6'
 		  : S_ISCHR(st->st_mode)  ? '3'
@@ -315,6 +398,25 @@ static int pack_opened(struct pack *k, int dirfd, const char *name, bool top, st
 	return put_folder(k, fd, e, err);
 }
 
+/* What was named itself: what comes out of a pipe or device, as a file of now. */
+static int put_content(struct pack *k, const char *path, struct tar_entry *e, struct bg_err **err)
+{
+	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	off_t size = fd < 0 || e->type != '4' ? 0 : lseek(fd, 0, SEEK_END);
+	int r;
+
+	if (fd < 0 || size < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "read %s", path);
+	*e = (struct tar_entry){.type = '0', .path = e->path, .mode = 0644, .mtime = time(NULL)};
+	if (size == 0)
+		return put_short(k, fd, e, err);
+	e->size = (uint64_t)size;
+	r = put_head(k, e, err);
+	if (r >= 0)
+		r = put_range(k, fd, path, 0, e->size, err);
+	return r < 0 ? r : put_zeros(k, tar_padding(e->size), err);
+}
+
 static int pack_one(struct pack *k, int dirfd, const char *name, const char *path, bool top,
 	struct bg_err **err)
 {
@@ -329,12 +431,12 @@ static int pack_one(struct pack *k, int dirfd, const char *name, const char *pat
 	e.path = slashed;
 	fill_entry(k, &st, &e);
 	if (S_ISSOCK(st.st_mode))
-		return 0;
+		return top ? bg_err_set(err, BG_ERR_IO, EINVAL, "%s is a socket", name) : 0;
 	if (S_ISLNK(st.st_mode))
 		return put_link(k, dirfd, name, &e, err);
 	if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
 		return pack_opened(k, dirfd, name, top, &e, err);
-	return put_head(k, &e, err);
+	return top ? put_content(k, name, &e, err) : put_head(k, &e, err);
 }
 
 int bg_tar_pack(const struct bg_tar_packing *p, const char *path, struct bg_err **err)

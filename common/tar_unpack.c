@@ -5,14 +5,15 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "common/fd.h"
 #include "common/tar.h"
-#include "common/tar_head.h"
+#include "common/tar_in.h"
 
-enum { PIECE = 64 * 1024, FOLDERS_MAX = 1000 * 1000 };
+enum { FOLDERS_MAX = 1000 * 1000, TEMPORARY_MAX = 40 };
 
 /* Mode and time of a folder come last: it may forbid what goes into it. */
 struct folder {
@@ -20,24 +21,20 @@ struct folder {
 	unsigned mode;
 	uint64_t uid, gid;
 	int64_t mtime;
+	uint32_t mtime_ns;
 };
 
 struct unpack {
 	struct bg_tar_unpacking *u;
 	int base;
-	char *rename; /* of the first component; NULL: it stays */
+	char *rename; /* of the first component; NULL: it stays; "": it goes */
+	char *top;    /* with u->top: what the stream calls it; NULL: not known yet */
 	char *parent; /* the folder that parent_fd is; NULL: none yet */
 	int parent_fd;
 	struct folder *folders;
 	size_t n_folders;
-	size_t at, len; /* of buf: what is read and not yet taken */
-	uint8_t buf[PIECE];
+	struct tar_in in; /* last: large */
 };
-
-static int bad(struct bg_err **err, const char *what)
-{
-	return bg_err_set(err, BG_ERR_IO, EPROTO, "the copy is not a tar stream: %s", what);
-}
 
 static int no_memory(struct bg_err **err)
 {
@@ -49,65 +46,27 @@ static int failed(struct bg_err **err, const char *what, const char *path)
 	return bg_err_sys(err, BG_ERR_IO, errno, "%s %s", what, path);
 }
 
-/* Some bytes at *p, at most max; 0 at the end of the stream. */
-static ssize_t some(struct unpack *k, const uint8_t **p, uint64_t max)
+/* Of one tree that was asked for every name begins with the same component. */
+static int check_top(struct unpack *k, const char *name, size_t len, struct bg_err **err)
 {
-	size_t n;
-
-	while (k->at == k->len) {
-		ssize_t got = read(k->u->in_fd, k->buf, sizeof(k->buf));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : 0;
-		k->at = 0;
-		k->len = (size_t)got;
-	}
-	n = (size_t)BG_MIN(max, (uint64_t)(k->len - k->at));
-	*p = k->buf + k->at;
-	k->at += n;
-	return (ssize_t)n;
-}
-
-static int exactly(struct unpack *k, void *out, size_t len, struct bg_err **err)
-{
-	uint8_t *to = out;
-
-	while (len > 0) {
-		const uint8_t *p;
-		ssize_t n = some(k, &p, len);
-
-		if (n < 0)
-			return bg_err_sys(err, BG_ERR_IO, (int)-n, "read the copy");
-		if (n == 0)
-			return bad(err, "it ends too early");
-		if (to)
-			to = (uint8_t *)memcpy(to, p, (size_t)n) + n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int skip(struct unpack *k, uint64_t len, struct bg_err **err)
-{
-	int r = 0;
-
-	while (len > 0 && r >= 0) {
-		size_t n = (size_t)BG_MIN(len, (uint64_t)PIECE);
-
-		r = exactly(k, NULL, n, err);
-		len -= n;
-	}
-	return r;
+	if (!k->u->top)
+		return 0;
+	if (!k->top)
+		k->top = strndup(name, len);
+	if (!k->top)
+		return no_memory(err);
+	if (strlen(k->top) == len && memcmp(k->top, name, len) == 0)
+		return 0;
+	return bg_err_set(err, BG_ERR_IO, EPROTO, "the copy has names that were not asked for");
 }
 
 /* The names of path below the destination, "a/b"; "" for the destination itself. */
-static int clean(const struct unpack *k, const char *path, char **ret, struct bg_err **err)
+static int clean(struct unpack *k, const char *path, char **ret, struct bg_err **err)
 {
 	_free_ char *out = malloc(strlen(path) + (k->rename ? strlen(k->rename) : 0) + 2);
 	char *end = out;
 	bool first = true;
+	int r;
 
 	if (!out)
 		return no_memory(err);
@@ -118,8 +77,11 @@ static int clean(const struct unpack *k, const char *path, char **ret, struct bg
 		if (n == 0 || (n == 1 && path[0] == '.'))
 			continue;
 		if (n == 2 && path[0] == '.' && path[1] == '.')
-			return bad(err, "a name in it has \"..\"");
-		if (!first)
+			return tar_in_bad(err, "a name in it has \"..\"");
+		r = first ? check_top(k, path, n, err) : 0;
+		if (r < 0)
+			return r;
+		if (end > out)
 			*end++ = '/';
 		if (first && k->rename)
 			end = stpcpy(end, k->rename);
@@ -192,6 +154,22 @@ static int enter(struct unpack *k, const char *path, const char **name, struct b
 	return 0;
 }
 
+/* What may be replaced: a file or a link. A device is not taken for one: root would lose it. */
+static int check_place(
+	const struct unpack *k, const char *name, const char *path, struct bg_err **err)
+{
+	struct stat st;
+
+	if (fstatat(k->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	if (S_ISDIR(st.st_mode))
+		return bg_err_set(
+			err, BG_ERR_IO, EISDIR, "%s is a folder there, and none in the copy", path);
+	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+		return bg_err_set(err, BG_ERR_IO, EEXIST, "%s is a device there", path);
+	return 0;
+}
+
 static int clear_place(struct unpack *k, const char *name, const char *path, struct bg_err **err)
 {
 	if (unlinkat(k->parent_fd, name, 0) < 0 && errno != ENOENT)
@@ -202,14 +180,14 @@ static int clear_place(struct unpack *k, const char *name, const char *path, str
 	return 0;
 }
 
-static int set_meta(
-	const struct unpack *k, int fd, unsigned mode, uint64_t uid, uint64_t gid, int64_t mtime)
+static int set_meta(const struct unpack *k, int fd, const struct folder *f)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)mtime}};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+		{.tv_sec = (time_t)f->mtime, .tv_nsec = (long)f->mtime_ns}};
 
-	if (k->u->as_root && fchown(fd, (uid_t)uid, (gid_t)gid) < 0)
+	if (k->u->as_root && fchown(fd, (uid_t)f->uid, (gid_t)f->gid) < 0)
 		return -errno;
-	if (fchmod(fd, mode & (k->u->as_root ? 07777u : 0777u)) < 0)
+	if (fchmod(fd, f->mode & (k->u->as_root ? 07777u : 0777u & ~k->u->umask)) < 0)
 		return -errno;
 	return !k->u->arrival && futimens(fd, times) < 0 ? -errno : 0;
 }
@@ -219,12 +197,12 @@ static int write_range(
 {
 	while (len > 0) {
 		const uint8_t *p;
-		ssize_t n = some(k, &p, len);
+		ssize_t n = tar_in_some(&k->in, &p, len);
 
 		if (n < 0)
 			return bg_err_sys(err, BG_ERR_IO, (int)-n, "read the copy");
 		if (n == 0)
-			return bad(err, "it ends too early");
+			return tar_in_bad(err, "it ends too early");
 		for (ssize_t done = 0; done < n;) {
 			ssize_t w = pwrite(fd, p + done, (size_t)(n - done), (off_t)at);
 
@@ -240,70 +218,12 @@ static int write_range(
 	return 0;
 }
 
-/* A number and a line end; *used counts the bytes. */
-static int map_number(struct unpack *k, uint64_t *used, uint64_t *ret, struct bg_err **err)
-{
-	uint64_t n = 0;
-	char c = '\0';
-
-	for (int digits = 0;; digits++) {
-		int r = exactly(k, &c, 1, err);
-
-		if (r < 0)
-			return r;
-		++*used;
-		if (c == '\n' && digits > 0)
-			break;
-		if (c < '0' || c > '9' || digits > 18)
-			return bad(err, "the map of a sparse file is broken");
-		n = n * 10 + (uint64_t)(c - '0');
-	}
-	*ret = n;
-	return 0;
-}
-
-static int read_map(struct unpack *k, const struct tar_entry *e, uint64_t **ret,
-	uint64_t *ret_count, uint64_t *ret_used, struct bg_err **err)
-{
-	uint64_t count = 0, used = 0, data = 0, last = 0;
-	_free_ uint64_t *map = NULL;
-	int r = map_number(k, &used, &count, err);
-
-	if (r < 0)
-		return r;
-	if (count > TAR_EXTENTS_MAX)
-		return bad(err, "a sparse file has too many areas");
-	map = calloc((size_t)count * 2 + 1, sizeof(*map));
-	if (!map)
-		return no_memory(err);
-	for (uint64_t i = 0; i < 2 * count; i++) {
-		r = map_number(k, &used, &map[i], err);
-		if (r < 0)
-			return r;
-	}
-	for (uint64_t i = 0; i < count; i++) {
-		if (map[2 * i] < last || map[2 * i] > e->real_size ||
-			map[2 * i + 1] > e->real_size - map[2 * i])
-			return bad(err, "the map of a sparse file is broken");
-		last = map[2 * i] + map[2 * i + 1];
-		data += map[2 * i + 1];
-	}
-	r = skip(k, tar_padding(used), err);
-	used += tar_padding(used);
-	if (r >= 0 && used + data != e->size)
-		return bad(err, "the map of a sparse file does not fit its data");
-	*ret = TAKE_PTR(map);
-	*ret_count = count;
-	*ret_used = used;
-	return r;
-}
-
 static int write_sparse(
 	struct unpack *k, int fd, const struct tar_entry *e, const char *path, struct bg_err **err)
 {
 	_free_ uint64_t *map = NULL;
 	uint64_t count = 0, used = 0;
-	int r = read_map(k, e, &map, &count, &used, err);
+	int r = tar_in_map(&k->in, e, &map, &count, &used, err);
 
 	if (r >= 0 && ftruncate(fd, (off_t)e->real_size) < 0)
 		return failed(err, "write", path);
@@ -312,25 +232,60 @@ static int write_sparse(
 	return r;
 }
 
-static int make_file(struct unpack *k, const struct tar_entry *e, const char *path,
-	const char *name, struct bg_err **err)
+static struct folder meta_of(const struct tar_entry *e)
 {
-	_close_ int fd = -1;
-	int r = clear_place(k, name, path, err);
+	return (struct folder){.mode = e->mode,
+		.uid = e->uid,
+		.gid = e->gid,
+		.mtime = e->mtime,
+		.mtime_ns = e->mtime_ns};
+}
+
+static int fill_file(
+	struct unpack *k, int fd, const struct tar_entry *e, const char *path, struct bg_err **err)
+{
+	const struct folder meta = meta_of(e);
+	int r = e->sparse ? write_sparse(k, fd, e, path, err)
+			  : write_range(k, fd, path, 0, e->size, err);
 
 	if (r < 0)
 		return r;
-	fd = openat(k->parent_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = set_meta(k, fd, &meta);
+	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "owner and mode of %s", path) : 0;
+}
+
+/* Nothing guesses it: what is there under such a name is nobody's but ours, or the making fails. */
+static int temporary_name(char out[TEMPORARY_MAX])
+{
+	uint64_t n;
+
+	if (getrandom(&n, sizeof(n), 0) != sizeof(n))
+		return -errno;
+	(void)snprintf(out, TEMPORARY_MAX, ".banger-part-%016llx", (unsigned long long)n);
+	return 0;
+}
+
+/* Under another name until it is whole. */
+static int make_file(struct unpack *k, const struct tar_entry *e, const char *path,
+	const char *name, struct bg_err **err)
+{
+	char part[TEMPORARY_MAX];
+	_close_ int fd = -1;
+	int r = check_place(k, name, path, err);
+
+	if (r < 0)
+		return r;
+	if (temporary_name(part) < 0)
+		return failed(err, "make", path);
+	fd = openat(k->parent_fd, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return failed(err, "make", path);
-	r = e->sparse ? write_sparse(k, fd, e, path, err)
-		      : write_range(k, fd, path, 0, e->size, err);
-	if (r >= 0) {
-		int m = set_meta(k, fd, e->mode, e->uid, e->gid, e->mtime);
-
-		r = m < 0 ? bg_err_sys(err, BG_ERR_IO, -m, "owner and mode of %s", path) : 0;
-	}
-	return r < 0 ? r : skip(k, tar_padding(e->size), err);
+	r = fill_file(k, fd, e, path, err);
+	if (r >= 0 && renameat(k->parent_fd, part, k->parent_fd, name) < 0)
+		r = failed(err, "make", path);
+	if (r < 0)
+		(void)unlinkat(k->parent_fd, part, 0);
+	return r < 0 ? r : tar_in_skip(&k->in, tar_padding(e->size), err);
 }
 
 static int make_folder(struct unpack *k, const struct tar_entry *e, const char *path,
@@ -348,7 +303,7 @@ static int make_folder(struct unpack *k, const struct tar_entry *e, const char *
 	if (!*name)
 		return 0; /* the destination itself stays as it is */
 	if (k->n_folders == FOLDERS_MAX)
-		return bad(err, "it has too many folders");
+		return tar_in_bad(err, "it has too many folders");
 	if ((k->n_folders & (k->n_folders - 1)) == 0) {
 		f = realloc(k->folders, (k->n_folders ? 2 * k->n_folders : 1) * sizeof(*f));
 		if (!f)
@@ -356,7 +311,8 @@ static int make_folder(struct unpack *k, const struct tar_entry *e, const char *
 		k->folders = f;
 	}
 	f = &k->folders[k->n_folders];
-	*f = (struct folder){strdup(path), e->mode, e->uid, e->gid, e->mtime};
+	*f = meta_of(e);
+	f->path = strdup(path);
 	if (!f->path)
 		return no_memory(err);
 	k->n_folders++;
@@ -366,7 +322,8 @@ static int make_folder(struct unpack *k, const struct tar_entry *e, const char *
 static int make_symlink(struct unpack *k, const struct tar_entry *e, const char *path,
 	const char *name, struct bg_err **err)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)e->mtime}};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+		{.tv_sec = (time_t)e->mtime, .tv_nsec = (long)e->mtime_ns}};
 	int r = clear_place(k, name, path, err);
 
 	if (r < 0)
@@ -437,7 +394,10 @@ static int make_entry(struct unpack *k, const struct tar_entry *e, struct bg_err
 	if (r < 0)
 		return r;
 	if (!*name && e->type != '5')
-		return bad(err, "a file in it has no name");
+		return tar_in_bad(err, "a file in it has no name");
+	if (k->u->top && e->type != '0' && e->type != '5' && bg_streq(path, k->rename))
+		return bg_err_set(err, BG_ERR_IO, EPROTO,
+			"what was sent is a link or a device, and none was asked for");
 	switch (e->type) {
 	case '0':
 		return make_file(k, e, path, name, err);
@@ -459,7 +419,7 @@ static int make_entry(struct unpack *k, const struct tar_entry *e, struct bg_err
 		return bg_err_set(err, BG_ERR_IO, ENOTSUP,
 			"%s has type '%c', which is none of POSIX tar's", path, e->type);
 	}
-	return r < 0 ? r : skip(k, e->size + tar_padding(e->size), err);
+	return r < 0 ? r : tar_in_skip(&k->in, e->size + tar_padding(e->size), err);
 }
 
 /* What describes the next entry: pax records, GNU's long names. */
@@ -470,18 +430,18 @@ static int take_extra(
 	int r;
 
 	if (size > TAR_EXTRA_MAX)
-		return bad(err, "a name in it is too long");
+		return tar_in_bad(err, "a name in it is too long");
 	text = calloc(1, (size_t)size + 1);
 	if (!text)
 		return no_memory(err);
-	r = exactly(k, text, (size_t)size, err);
+	r = tar_in_exactly(&k->in, text, (size_t)size, err);
 	if (r >= 0)
-		r = skip(k, tar_padding(size), err);
+		r = tar_in_skip(&k->in, tar_padding(size), err);
 	if (r < 0 || type == 'g')
 		return r;
 	if (type == 'x') {
 		r = tar_pax_read(text, (size_t)size, e);
-		return r < 0 ? bad(err, "its pax records are broken") : 0;
+		return r < 0 ? tar_in_bad(err, "its pax records are broken") : 0;
 	}
 	free(type == 'L' ? e->path : e->link);
 	*(type == 'L' ? &e->path : &e->link) = TAKE_PTR(text);
@@ -494,7 +454,7 @@ static int next_entry(struct unpack *k, struct tar_entry *e, struct bg_err **err
 	for (;;) {
 		struct tar_entry extra = {0};
 		struct tar_head h;
-		int r = exactly(k, &h, sizeof(h), err);
+		int r = tar_in_exactly(&k->in, &h, sizeof(h), err);
 
 		if (r < 0)
 			return r;
@@ -502,13 +462,13 @@ static int next_entry(struct unpack *k, struct tar_entry *e, struct bg_err **err
 			return 0;
 		if (!strchr("xgLK", h.type) || h.type == '\0') {
 			r = tar_head_read(&h, e);
-			return r < 0 ? bad(err, "a head is broken") : 1;
+			return r < 0 ? tar_in_bad(err, "a head is broken") : 1;
 		}
 		r = tar_head_read(&h, &extra);
 		if (r >= 0)
 			r = take_extra(k, h.type, extra.size, e, err);
 		else
-			r = bad(err, "a head is broken");
+			r = tar_in_bad(err, "a head is broken");
 		tar_entry_done(&extra);
 		if (r < 0)
 			return r;
@@ -528,7 +488,7 @@ static int finish_folders(struct unpack *k, struct bg_err **err)
 		if (r < 0)
 			return r;
 		fd = openat(k->parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = fd < 0 ? -errno : set_meta(k, fd, f->mode, f->uid, f->gid, f->mtime);
+		r = fd < 0 ? -errno : set_meta(k, fd, f);
 		if (r < 0)
 			return bg_err_sys(err, BG_ERR_IO, -r, "owner and mode of %s", path);
 	}
@@ -550,7 +510,7 @@ static int unpack_all(struct unpack *k, struct bg_err **err)
 	tar_entry_done(&e);
 	done = finish_folders(k, r < 0 ? NULL : err);
 	/* Writers pad: they must not find the pipe closed. */
-	while (r >= 0 && some(k, &p, PIECE) > 0)
+	while (r >= 0 && tar_in_some(&k->in, &p, TAR_PIECE) > 0)
 		;
 	return r < 0 ? r : done;
 }
@@ -565,8 +525,10 @@ static int open_base(struct unpack *k, const char *path, bool folder_only, struc
 	if (!parent)
 		return no_memory(err);
 	k->base = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (k->base >= 0 && k->u->top)
+		k->rename = strdup(k->u->top);
 	if (k->base >= 0)
-		return 0;
+		return k->u->top && !k->rename ? no_memory(err) : 0;
 	if (folder_only || len == 0 || path[len - 1] == '/')
 		return failed(err, "folder", path);
 	slash = strrchr(parent, '/');
@@ -578,26 +540,63 @@ static int open_base(struct unpack *k, const char *path, bool folder_only, struc
 	return k->base < 0 ? failed(err, "folder", parent) : 0;
 }
 
-int bg_tar_unpack(
-	struct bg_tar_unpacking *u, const char *path, bool folder_only, struct bg_err **err)
+static int unpack_new(struct bg_tar_unpacking *u, struct unpack **ret, struct bg_err **err)
 {
-	_free_ struct unpack *k = malloc(sizeof(*k));
-	int r;
+	struct unpack *k = malloc(sizeof(*k));
 
 	if (!k)
 		return no_memory(err);
-	memset(k, 0, offsetof(struct unpack, buf));
+	memset(k, 0, offsetof(struct unpack, in));
+	tar_in_init(&k->in, u->in_fd);
 	k->u = u;
 	k->base = k->parent_fd = -1;
-	r = open_base(k, path, folder_only, err);
-	if (r >= 0)
-		r = unpack_all(k, err);
+	*ret = k;
+	return 0;
+}
+
+static void unpack_free(struct unpack *k)
+{
 	while (k->n_folders > 0)
 		free(k->folders[--k->n_folders].path);
 	free(k->folders);
 	free(k->rename);
+	free(k->top);
 	free(k->parent);
 	bg_close(k->parent_fd);
 	bg_close(k->base);
+	free(k);
+}
+
+int bg_tar_unpack_at(struct bg_tar_unpacking *u, int folder, struct bg_err **err)
+{
+	struct unpack *k;
+	int r = unpack_new(u, &k, err);
+
+	if (r < 0)
+		return r;
+	k->base = fcntl(folder, F_DUPFD_CLOEXEC, 0);
+	k->rename = u->top ? strdup(u->top) : NULL;
+	if (k->base < 0)
+		r = failed(err, "folder", "");
+	else if (u->top && !k->rename)
+		r = no_memory(err);
+	else
+		r = unpack_all(k, err);
+	unpack_free(k);
+	return r;
+}
+
+int bg_tar_unpack(
+	struct bg_tar_unpacking *u, const char *path, bool folder_only, struct bg_err **err)
+{
+	struct unpack *k;
+	int r = unpack_new(u, &k, err);
+
+	if (r < 0)
+		return r;
+	r = open_base(k, path, folder_only, err);
+	if (r >= 0)
+		r = unpack_all(k, err);
+	unpack_free(k);
 	return r;
 }

@@ -11,18 +11,18 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "common/companion.h"
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "daemon/asset/blobs.h"
 #include "daemon/boot.h"
-#include "daemon/companion.h"
 #include "daemon/dns/dns.h"
 #include "daemon/helpers.h"
 #include "daemon/priv/priv_client.h"
 #include "daemon/trash.h"
-#include "daemon/vm/console.h"
 #include "daemon/vm/boot_gate.h"
+#include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
 

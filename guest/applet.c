@@ -28,11 +28,17 @@ static int run_pack(const char *path)
 	return bg_tar_pack(&p, path, &err) < 0 ? said(err) : 0;
 }
 
-static int run_unpack(const char *path, bool folder_only)
+/* The host that went away is the end of the stream: what is half written is then removed, for which
+ * HUP leaves time. */
+static int run_unpack(const char *const *argv, bool folder_only)
 {
-	struct bg_tar_unpacking u = {.in_fd = STDIN_FILENO, .as_root = geteuid() == 0};
+	const char *path = argv[0] ? argv[0] : "";
+	bool held = argv[0] && bg_streq(argv[1], "as") && argv[2];
+	struct bg_tar_unpacking u = {
+		.in_fd = STDIN_FILENO, .as_root = geteuid() == 0, .top = held ? argv[2] : NULL};
 	_err_ struct bg_err *err = NULL;
 
+	(void)signal(SIGHUP, SIG_IGN);
 	return bg_tar_unpack(&u, path, folder_only, &err) < 0 ? said(err) : 0;
 }
 
@@ -83,7 +89,7 @@ int applet_run(const struct bg_exec *x)
 		return run_pack(arg);
 	case BG_AGENT_K_UNPACK:
 	case BG_AGENT_K_UNPACK_INTO:
-		return run_unpack(arg, x->kind == BG_AGENT_K_UNPACK_INTO);
+		return run_unpack(x->argv, x->kind == BG_AGENT_K_UNPACK_INTO);
 	case BG_AGENT_K_CONNECT:
 		return run_connect(arg);
 	case BG_AGENT_K_PORTS:

@@ -14,10 +14,8 @@
 #define TOKEN_KEY "token "
 
 enum {
-	PIECE = 64 * 1024,
 	DIGITS = BG_SHA256_HEX - 1,
 	TOKEN_END = sizeof(TOKEN_KEY) - 1 + DIGITS + 1, /* with its NUL */
-	TARGET_MAX = 64 * 1024,
 };
 
 struct copy {
@@ -144,77 +142,6 @@ static int look(const struct copy *c, const char *token, struct bg_err **err)
 	return record < 0 || same ? 0 : print_all(record, err);
 }
 
-static bool hash_file(int tree, const char *name, char out[BG_SHA256_HEX])
-{
-	_close_ int fd =
-		openat(tree, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct bg_sha256 hash;
-	char buf[PIECE];
-	ssize_t n;
-
-	bg_sha256_init(&hash);
-	while (fd >= 0 && (n = read(fd, buf, sizeof(buf))) != 0) {
-		if (n < 0 && errno != EINTR)
-			return false;
-		bg_sha256_add(&hash, buf, (size_t)BG_MAX(n, (ssize_t)0));
-	}
-	bg_sha256_end(&hash, out);
-	return fd >= 0;
-}
-
-static bool hash_link(int tree, const char *name, char out[BG_SHA256_HEX])
-{
-	char target[TARGET_MAX];
-	ssize_t n = readlinkat(tree, name, target, sizeof(target));
-
-	if (n >= 0)
-		bg_sha256_hex(target, (size_t)n, out);
-	return n >= 0;
-}
-
-/* What cannot be read is of another kind: nobody overwrites it unasked. */
-static void state_of(int tree, const char *name, struct bg_copy_state *ret)
-{
-	struct stat st;
-	bool known = true;
-
-	*ret = (struct bg_copy_state){.type = '-'};
-	if (tree < 0)
-		return;
-	if (fstatat(tree, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		ret->type = errno == ENOENT || errno == ENOTDIR ? '-' : 'o';
-		return;
-	}
-	ret->type = S_ISREG(st.st_mode)	  ? 'f'
-		    : S_ISLNK(st.st_mode) ? 'l'
-		    : S_ISDIR(st.st_mode) ? 'd'
-					  : 'o';
-	if (ret->type == 'f')
-		known = hash_file(tree, name, ret->hash);
-	else if (ret->type == 'l')
-		known = hash_link(tree, name, ret->hash);
-	if (!known)
-		*ret = (struct bg_copy_state){.type = 'o'};
-}
-
-static void print_state(const struct bg_copy_state *s)
-{
-	char text[BG_COPY_TEXT];
-
-	puts(bg_copy_state_text(s, text));
-}
-
-static int check_name(void *userdata, const char *name, struct bg_err **err)
-{
-	const int *tree = userdata;
-	struct bg_copy_state s;
-
-	(void)err;
-	state_of(*tree, name, &s);
-	print_state(&s);
-	return 0;
-}
-
 static int check(const struct copy *c, struct bg_err **err)
 {
 	_close_ int tree = open(c->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -223,42 +150,19 @@ static int check(const struct copy *c, struct bg_err **err)
 	int r = tree < 0 ? -errno : bg_read_fd(STDIN_FILENO, WORKSPACE_LIST_MAX, &names, &len);
 
 	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "%s", c->path)
-		     : workspace_names(names, len, check_name, &tree, err);
-}
-
-struct judge {
-	int tree;
-	bool loses;
-};
-
-/* "BEFORE NOW ./name" */
-static int judge_name(void *userdata, const char *line, struct bg_err **err)
-{
-	struct judge *j = userdata;
-	struct bg_copy_state before, now, there;
-
-	if (!bg_copy_state_take(&line, &before) || *line++ != ' ' ||
-		!bg_copy_state_take(&line, &now) || *line++ != ' ')
-		return bg_err_set(err, BG_ERR_IO, EBADMSG, "the list of files makes no sense");
-	state_of(j->tree, line, &there);
-	print_state(&there);
-	j->loses |= bg_copy_loses(&there, &before, &now);
-	return 0;
+		     : workspace_states(tree, names, len, err);
 }
 
 static int judge_stage(const struct copy *c, int stage, bool *loses, struct bg_err **err)
 {
 	_close_ int tree = open(c->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct judge j = {.tree = tree};
 	_free_ char *text = NULL;
 	size_t len = 0;
 	int r = bg_read_file_at(stage, "check", WORKSPACE_LIST_MAX, &text, &len);
 
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "read the list of files");
-	r = workspace_names(text, len, judge_name, &j, err);
-	*loses = j.loses;
-	return r;
+	return workspace_judge(tree, text, len, loses, err);
 }
 
 /* The stream into a stage that was not there; what is left of an earlier one goes. */
@@ -292,6 +196,21 @@ static int place(const struct copy *c, int side, const char *token, const char *
 	return workspace_place(&p, err);
 }
 
+/* Git's files go into the folder of the copy, not through a link to where somebody moved it. */
+static int check_git(const struct copy *c, int stage, struct bg_err **err)
+{
+	_free_ char *git = NULL;
+	struct stat st;
+
+	if (faccessat(stage, "git", F_OK, 0) < 0)
+		return 0;
+	if (asprintf(&git, "%s/.git", c->path) < 0)
+		return no_memory(err);
+	if (lstat(git, &st) < 0 || S_ISDIR(st.st_mode))
+		return 0;
+	return bg_err_set(err, BG_ERR_WORKSPACE, ENOTDIR, "%s is not a folder", git);
+}
+
 static int judge_and_place(
 	const struct copy *c, int side, const char *token, bool go, struct bg_err **err)
 {
@@ -302,7 +221,9 @@ static int judge_and_place(
 	if (faccessat(stage, "delta", F_OK, 0) == 0 && !workspace_token_fits(side, token))
 		return bg_err_set(err, BG_ERR_WORKSPACE, ESTALE,
 			"somebody else brought files meanwhile; try again");
-	r = judge_stage(c, stage, &loses, err);
+	r = check_git(c, stage, err);
+	if (r >= 0)
+		r = judge_stage(c, stage, &loses, err);
 	if (r >= 0 && go && !loses)
 		r = place(c, side, token, "", 0, err);
 	if (r >= 0)

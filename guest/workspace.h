@@ -31,6 +31,11 @@
  */
 int workspace_run(const char *const *argv);
 
+/* Says what is at each name of the copy (tree, or -1: there is none), a line each; workspace_judge.c. */
+int workspace_states(int tree, const char *names, size_t len, struct bg_err **err);
+/* The same for lines of check; *loses: putting what came in place would lose something. */
+int workspace_judge(int tree, const char *text, size_t len, bool *loses, struct bg_err **err);
+
 struct place {
 	const char *path; /* of the copy */
 	int side;	  /* the folder beside it */

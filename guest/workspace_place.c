@@ -10,43 +10,23 @@
 
 #include "common/fd.h"
 #include "guest/workspace.h"
+#include "guest/workspace_walk.h"
 
 enum { PIECE = 64 * 1024, TARGET_MAX = 64 * 1024, DELTA_MAX = 256 * 1024 * 1024 };
 
 struct work {
-	int stage; /* what was received */
-	int from;  /* its folder "tree" */
-	int tree;  /* the copy */
+	int stage;	  /* what was received */
+	int from;	  /* its folder "tree" */
+	int tree;	  /* the copy */
+	struct walk walk; /* in it */
+	/* the place of the name at hand */
+	int to;
+	const char *last;
 };
 
 static int failed(const char *what, const char *name, int r, struct bg_err **err)
 {
 	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "%s %s", what, name) : 0;
-}
-
-static int make_dir(int tree, const char *name)
-{
-	struct stat st;
-
-	if (mkdirat(tree, name, 0755) >= 0)
-		return 0;
-	if (errno != EEXIST)
-		return -errno;
-	return fstatat(tree, name, &st, 0) >= 0 && S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
-}
-
-/* The folders above name, "./a/b" */
-static int make_parents(int tree, const char *name)
-{
-	_free_ char *path = strdup(name);
-	int r = path ? 0 : -ENOMEM;
-
-	for (char *p = path; r >= 0 && (p = strchr(p, '/')); p++) {
-		*p = '\0';
-		r = make_dir(tree, path);
-		*p = '/';
-	}
-	return r;
 }
 
 int workspace_copy_content(int from, int to)
@@ -68,7 +48,7 @@ static int copy_file(const struct work *w, const char *name, const char *tempora
 	_close_ int from = openat(w->from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	_close_ int to =
 		from < 0 ? -1
-			 : openat(w->tree, temporary,
+			 : openat(w->to, temporary,
 				   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	struct stat st;
 	int r;
@@ -90,7 +70,7 @@ static int copy_link(const struct work *w, const char *name, const char *tempora
 	if (n < 0)
 		return -errno;
 	target[n] = '\0';
-	return symlinkat(target, w->tree, temporary) < 0 ? -errno : 0;
+	return symlinkat(target, w->to, temporary) < 0 ? -errno : 0;
 }
 
 /* A folder of the copy is another file system, where nothing can be renamed into. */
@@ -102,77 +82,98 @@ static int copy_over(const struct work *w, const char *name)
 
 	if (fstatat(w->from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	if (asprintf(&temporary, "%s.banger-new", name) < 0)
+	if (asprintf(&temporary, "%s.banger-new", w->last) < 0)
 		return -ENOMEM;
-	r = bg_rm_rf_at(w->tree, temporary);
+	r = bg_rm_rf_at(w->to, temporary);
 	if (r >= 0)
 		r = S_ISLNK(st.st_mode) ? copy_link(w, name, temporary)
 					: copy_file(w, name, temporary);
-	if (r >= 0 && renameat(w->tree, temporary, w->tree, name) < 0)
+	if (r >= 0 && renameat(w->to, temporary, w->to, w->last) < 0)
 		r = -errno;
 	if (r < 0)
-		(void)unlinkat(w->tree, temporary, 0);
+		(void)unlinkat(w->to, temporary, 0);
 	return r;
 }
 
 static int move(const struct work *w, const char *name)
 {
-	if (renameat(w->from, name, w->tree, name) >= 0)
+	if (renameat(w->from, name, w->to, w->last) >= 0)
 		return 0;
 	return errno == EXDEV ? copy_over(w, name) : -errno;
+}
+
+/* Finds its folder; make: those that are missing are made. */
+static int enter(struct work *w, const char *name, bool make)
+{
+	int r = walk_enter(&w->walk, name, make, &w->last);
+
+	w->to = w->walk.fd;
+	return r;
 }
 
 /* Its time is that of its arrival: what was built from the older one is built again. */
 static int put_name(void *userdata, const char *name, struct bg_err **err)
 {
-	const struct work *w = userdata;
-	int r = move(w, name);
+	struct work *w = userdata;
+	int r = enter(w, name, true);
 
-	if (r == -ENOENT) {
-		r = make_parents(w->tree, name);
-		if (r >= 0)
-			r = move(w, name);
-	} else if (r == -EISDIR) { /* one that is empty makes room */
-		r = unlinkat(w->tree, name, AT_REMOVEDIR) < 0 ? -errno : move(w, name);
-	}
 	if (r >= 0)
-		(void)utimensat(w->tree, name, NULL, AT_SYMLINK_NOFOLLOW);
+		r = move(w, name);
+	if (r == -EISDIR) /* one that is empty makes room */
+		r = unlinkat(w->to, w->last, AT_REMOVEDIR) < 0 ? -errno : move(w, name);
+	if (r >= 0)
+		(void)utimensat(w->to, w->last, NULL, AT_SYMLINK_NOFOLLOW);
 	return failed("put in place", name, r, err);
 }
 
+/* What is lost by agreement: what is there, or what stands in the way above it. */
 static int remove_name(void *userdata, const char *name, struct bg_err **err)
 {
-	const struct work *w = userdata;
+	struct work *w = userdata;
+	_free_ char *above = NULL;
+	int r;
 
-	return failed("remove", name, bg_rm_rf_at(w->tree, name), err);
+	walk_forget(&w->walk);
+	r = enter(w, name, false);
+	if (r == -ENOTDIR) {
+		above = strndup(name, w->walk.blocked);
+		r = above ? enter(w, above, false) : -ENOMEM;
+	}
+	if (r >= 0)
+		r = bg_rm_rf_at(w->to, w->last);
+	return failed("remove", name, r == -ENOENT ? 0 : r, err);
 }
 
 static int delete_name(void *userdata, const char *name, struct bg_err **err)
 {
-	const struct work *w = userdata;
-	int r = unlinkat(w->tree, name, 0) < 0 ? -errno : 0;
+	struct work *w = userdata;
+	int r = enter(w, name, false);
 
+	if (r >= 0 && unlinkat(w->to, w->last, 0) < 0)
+		r = -errno;
 	return failed("delete", name, r == -ENOENT || r == -ENOTDIR ? 0 : r, err);
 }
 
 /* Folders that may be empty by now. */
 static int rmdir_name(void *userdata, const char *name, struct bg_err **err)
 {
-	const struct work *w = userdata;
+	struct work *w = userdata;
 
 	(void)err;
-	(void)unlinkat(w->tree, name, AT_REMOVEDIR);
+	walk_forget(&w->walk);
+	if (enter(w, name, false) >= 0)
+		(void)unlinkat(w->to, w->last, AT_REMOVEDIR);
 	return 0;
 }
 
 static int dir_name(void *userdata, const char *name, struct bg_err **err)
 {
-	const struct work *w = userdata;
-	int r = make_parents(w->tree, name);
+	_free_ char *inside = NULL;
+	struct work *w = userdata;
 
-	if (r >= 0)
-		r = make_dir(w->tree, name);
-	return failed("make the folder", name, r, err);
+	if (asprintf(&inside, "%s/.", name) < 0)
+		return failed("make the folder", name, -ENOMEM, err);
+	return failed("make the folder", name, enter(w, inside, true), err);
 }
 
 static int for_each(struct work *w, const char *list,
@@ -189,6 +190,7 @@ static int for_each(struct work *w, const char *list,
 static int open_tree(struct work *w, const char *path)
 {
 	w->tree = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	w->walk = WALK_OF(w->tree);
 	return w->tree < 0 ? -errno : 0;
 }
 
@@ -256,7 +258,7 @@ static int keep_record(const struct work *w, const struct place *p, struct bg_er
 
 int workspace_place(const struct place *p, struct bg_err **err)
 {
-	struct work w = {.from = -1, .tree = -1};
+	struct work w = {.from = -1, .tree = -1, .walk = WALK_OF(-1)};
 	int r;
 
 	w.stage = openat(p->side, "stage", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -267,6 +269,7 @@ int workspace_place(const struct place *p, struct bg_err **err)
 		(void)workspace_stamp_keep(p->side, p->path);
 	if (r >= 0)
 		r = keep_record(&w, p, err);
+	walk_forget(&w.walk);
 	bg_close(w.stage);
 	bg_close(w.from);
 	bg_close(w.tree);

@@ -53,5 +53,6 @@ int job_inspect(struct job *job, json_t **ret, struct bg_err **err);
 int job_digest(struct job *job, json_t **ret, struct bg_err **err);
 int job_flush(struct job *job, json_t **ret, struct bg_err **err);
 int job_empty(struct job *job, json_t **ret, struct bg_err **err);
+int job_receive(struct job *job, json_t **ret, struct bg_err **err);
 
 #endif

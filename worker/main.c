@@ -37,7 +37,8 @@ enum {
 	DIGEST,
 	FLUSH,
 	EMPTY,
-	INSPECT
+	INSPECT,
+	RECEIVE
 };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
@@ -59,6 +60,7 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[FLUSH] = job_flush,
 	[EMPTY] = job_empty,
 	[INSPECT] = job_inspect,
+	[RECEIVE] = job_receive,
 };
 
 /* What more than its files a job needs. */
@@ -67,6 +69,7 @@ static const enum sandbox_kind seals[ARRAY_SIZE(handlers)] = {
 	[RESOLVE] = SANDBOX_NET,
 	[BLOBS] = SANDBOX_NET,
 	[EMPTY] = SANDBOX_EMPTY,
+	[RECEIVE] = SANDBOX_RECEIVE,
 };
 
 static const struct job_row {

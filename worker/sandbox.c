@@ -29,6 +29,7 @@
 #define SECOND_ARG_OTHER  ENOTTY, SEAL_NOT, 1
 #define SECOND_ARG_NOT	  SEAL_ALLOW, SEAL_LACKS, 1 /* any bit of value is refused by the default */
 #define THIRD_ARG_NOT	  SEAL_ALLOW, SEAL_LACKS, 2 /* as above */
+#define THIRD_ARG_HAS	  SEAL_ALLOW, SEAL_HAS, 2
 #define FOURTH_ARG_HAS	  SEAL_ALLOW, SEAL_HAS, 3
 
 /* Everything the jobs need after the seal; the rest kills the process. */
@@ -147,6 +148,21 @@ static const struct seal_rule empty_calls[] = {
 	{SCMP_SYS(unlinkat), ALLOW, 0, "what the job is for"},
 };
 
+/* For the job that receives a tree: every name is walked by descriptors, without following a link.
+ */
+static const struct seal_rule receive_calls[] = {
+	{SCMP_SYS(openat), THIRD_ARG_HAS, O_NOFOLLOW,
+		"folders and new files where Landlock grants"},
+	{SCMP_SYS(newfstatat), ALLOW, 0, "what is in the place of an entry"},
+	{SCMP_SYS(mkdirat), ALLOW, 0, "folders"},
+	{SCMP_SYS(symlinkat), ALLOW, 0, "links"},
+	{SCMP_SYS(linkat), ALLOW, 0, "hard links"},
+	{SCMP_SYS(renameat), ALLOW, 0, "a file gets its name when it is whole"},
+	{SCMP_SYS(unlinkat), ALLOW, 0, "what is replaced"},
+	{SCMP_SYS(fchmod), ALLOW, 0, "modes"},
+	{SCMP_SYS(utimensat), ALLOW, 0, "times"},
+};
+
 /* What the resolver and TLS read; a missing one is no matter. */
 static const char *const readable[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
 	"/etc/host.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki", "/etc/ca-certificates",
@@ -211,6 +227,25 @@ static void grant_emptying(int ruleset, const int *fds, size_t n)
 	}
 }
 
+/* The folder of a receiving job: filled, no file that is in it read. */
+static void grant_filling(int ruleset, int folder)
+{
+	static const uint64_t wanted = LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE |
+				       LANDLOCK_ACCESS_FS_REMOVE_FILE |
+				       LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+				       LANDLOCK_ACCESS_FS_MAKE_SYM;
+	/* the kernel's headers may be older: hard links between folders, the size of a file */
+	static const uint64_t later[] = {1ULL << 13 | 1ULL << 14, 1ULL << 13, 0};
+	struct landlock_path_beneath_attr attr = {.parent_fd = folder};
+
+	for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
+		attr.allowed_access = wanted | later[i];
+		if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) >=
+			0)
+			return;
+	}
+}
+
 /* Denies every path by handling all rights; a job of files alone is granted none. */
 static int landlock(enum sandbox_kind kind, const int *fds, size_t n, struct bg_err **err)
 {
@@ -226,6 +261,8 @@ static int landlock(enum sandbox_kind kind, const int *fds, size_t n, struct bg_
 		grant_reading(fd, readable[i]);
 	if (fd >= 0 && kind == SANDBOX_EMPTY)
 		grant_emptying(fd, fds, n);
+	if (fd >= 0 && kind == SANDBOX_RECEIVE && n == 2)
+		grant_filling(fd, fds[1]);
 	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		return bg_err_sys(err, BG_ERR_WORKER, errno, "seal the worker with Landlock");
 	return 0;
@@ -240,6 +277,8 @@ static int add_kind(scmp_filter_ctx ctx, enum sandbox_kind kind)
 		return seal_add(ctx, net_calls, ARRAY_SIZE(net_calls));
 	case SANDBOX_EMPTY:
 		return seal_add(ctx, empty_calls, ARRAY_SIZE(empty_calls));
+	case SANDBOX_RECEIVE:
+		return seal_add(ctx, receive_calls, ARRAY_SIZE(receive_calls));
 	}
 	return -EINVAL;
 }
@@ -266,6 +305,9 @@ int sandbox_seal(
 {
 	int r = set_limit(RLIMIT_CPU, "CPU time", (rlim_t)deadline_s, err);
 
+	/* it outlives the CLI for as long as it takes to remove what is half written */
+	if (r >= 0 && kind == SANDBOX_RECEIVE && prctl(PR_SET_PDEATHSIG, 0) < 0)
+		return bg_err_sys(err, BG_ERR_WORKER, errno, "seal the worker");
 	if (r >= 0 && !BG_SANITIZED)
 		r = landlock(kind, fds, n, err);
 	if (r >= 0 && !BG_SANITIZED)

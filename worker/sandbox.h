@@ -4,14 +4,14 @@
  * map what it was handed, and nothing else: no path, no socket, no program. A job that speaks to
  * servers can also make outgoing IP connections and read what naming and TLS need (resolv.conf,
  * the certificates of authorities); one that empties folders can list and remove what is in those
- * it was handed.
+ * it was handed; one that receives a tree can make files, folders and links in the folder it was handed.
  */
 #ifndef BG_WORKER_SANDBOX_H
 #define BG_WORKER_SANDBOX_H
 
 #include "common/err.h"
 
-enum sandbox_kind { SANDBOX_FILES, SANDBOX_NET, SANDBOX_EMPTY };
+enum sandbox_kind { SANDBOX_FILES, SANDBOX_NET, SANDBOX_EMPTY, SANDBOX_RECEIVE };
 
 /*
  * Stage 1, before the request is read. Must: close what was inherited beyond the job socket, die

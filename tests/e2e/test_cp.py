@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, ROOT, as_user
+from conftest import BUILD, ROOT, as_user, wait_for
 
 NAME = "t-cp"
 
@@ -62,9 +62,75 @@ def test_tar_streams(guest, folder):
     assert "s/t/one" in sh(f"{cli} vm cp {NAME}:/srv/s - | tar t")
 
 
+def test_several_sources_and_the_content_of_a_folder(guest, folder):
+    sh(f"mkdir -p {folder}/m/sub && cd {folder}/m && echo 1 >one && echo 2 >two && echo 3 >sub/.hidden")
+    inside(guest, "mkdir /srv/many /srv/content")
+    guest.ok("vm", "cp", f"{folder}/m/one", f"{folder}/m/two", f"{folder}/m/sub", f"{NAME}:/srv/many")
+    assert inside(guest, "cd /srv/many && cat one two sub/.hidden") == "1\n2\n3\n"
+    guest.ok("vm", "cp", f"{folder}/m/.", f"{NAME}:/srv/content")
+    guest.ok("vm", "cp", f"{folder}/m/.", f"{NAME}:/srv/new")
+    assert inside(guest, "cd /srv && cat content/one content/sub/.hidden new/two") == "1\n3\n2\n"
+    sh(f"mkdir {folder}/out")
+    guest.ok("vm", "cp", f"{NAME}:/srv/many/one", f"{NAME}:/srv/many/sub", f"{folder}/out")
+    guest.ok("vm", "cp", f"{NAME}:/srv/content/.", f"{folder}/out/new")
+    guest.ok("vm", "cp", f"{NAME}:/srv/content/.", f"{folder}/out/sub")
+    assert sh(f"cd {folder}/out && cat one sub/.hidden new/two sub/two sub/sub/.hidden") == "1\n3\n2\n2\n3\n"
+
+
+def test_home_and_from_one_vm_to_another(guest, folder):
+    inside(guest, "mkdir -p ~/here && echo home >~/here/f && touch -d @1000000000.25 ~/here/f")
+    guest.ok("vm", "cp", f"{NAME}:~/here/f", f"{folder}/home-f")
+    assert sh(f"cat {folder}/home-f && stat -c %.Y {folder}/home-f") == "home\n1000000000.250000000\n"
+    guest.ok("vm", "cp", f"{NAME}:~/here", f"{NAME}:/srv/from-vm")
+    guest.ok("vm", "cp", f"{NAME}:here/f", f"{NAME}:/srv")
+    assert inside(guest, "cat /srv/from-vm/f /srv/f; stat -c %.Y /srv/from-vm/f") == "home\nhome\n1000000000.250000000\n"
+
+
+def test_what_tells_no_size(guest, folder):
+    guest.ok("vm", "cp", f"{NAME}:/proc/version", f"{NAME}:/sys/class/net/lo/mtu", f"{NAME}:/dev/null", folder)
+    assert sh(f"cat {folder}/version").startswith("Linux version") and sh(f"cat {folder}/mtu") == "65536\n"
+    assert sh(f"test -f {folder}/null && wc -c <{folder}/null").strip() == "0"
+    cli = os.path.join(BUILD, "cli", "banger")
+    as_user(["bash", "-c", f"{cli} vm cp <(seq 50000) {NAME}:/srv/seq"], check=True)
+    assert inside(guest, "tail -n 1 /srv/seq; test -f /srv/seq").strip() == "50000"
+
+
+def test_nothing_of_ours_is_reached_through_a_link(guest, folder):
+    sh(f"mkdir {folder}/safe {folder}/into && echo safe >{folder}/safe/f && ln -s ../safe {folder}/into/x && ln -s ../safe/f {folder}/into/f")
+    inside(guest, "mkdir -p /srv/x && echo evil >/srv/x/f && echo new >/srv/f")
+    guest.fails(1, "is a link to a folder", "vm", "cp", f"{NAME}:/srv/x/f", f"{folder}/into/x")
+    guest.fails(1, "x is there and no folder", "vm", "cp", f"{NAME}:/srv/x", f"{folder}/into")
+    guest.ok("vm", "cp", f"{NAME}:/srv/f", f"{folder}/into")
+    assert sh(f"cat {folder}/safe/f {folder}/into/f") == "safe\nnew\n"
+    guest.ok("vm", "cp", f"{NAME}:/srv/f", f"{folder}/into/x/")
+    assert sh(f"cat {folder}/safe/f") == "new\n"
+
+
+def test_the_umask_holds(guest, folder):
+    inside(guest, "mkdir -m 777 /srv/open && install -m 777 /dev/null /srv/open/f")
+    cli = os.path.join(BUILD, "cli", "banger")
+    sh(f"umask 077; {cli} vm cp {NAME}:/srv/open {folder}/open")
+    assert sh(f"stat -c %a {folder}/open {folder}/open/f").split() == ["700", "700"]
+
+
+def test_a_copy_that_is_interrupted_leaves_nothing(guest, folder):
+    sh(f"mkdir {folder}/cut")
+    process = subprocess.Popen([os.path.join(ROOT, "scripts", "as-user"), os.path.join(BUILD, "cli", "banger"), "vm", "cp",
+                                f"{NAME}:/", f"{folder}/cut/all"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: sh(f"find {folder}/cut -name '.banger-part-*' | head -n 1"), 60)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not sh(f"find {folder}/cut -name '.banger-part-*'"), 60)
+
+
 @pytest.mark.parametrize("args, status, text", [
-    (("/etc/hostname", "/tmp/x"), 2, "neither side"),
-    ((f"{NAME}:/a", f"{NAME}:/b"), 2, "both sides"),
+    (("/etc/hostname", "/tmp/x"), 2, "both on this machine"),
+    ((f"{NAME}:/etc/hostname", "/etc/hostname", "/tmp"), 2, "both on this machine"),
+    (("-", "/etc/hostname", f"{NAME}:/srv"), 2, "stands alone"),
+    ((f"{NAME}:/no/such", f"{NAME}:/srv"), 1, f"{NAME}: read /no/such: No such file"),
+    ((f"{NAME}:/etc/hostname", f"{NAME}:/etc/passwd", "/no/such"), 1, "folder /no/such: No such file"),
+    (("/etc/hostname", "/etc/passwd", f"{NAME}:/no/such"), 1, f"{NAME}: folder /no/such: No such file"),
+    (("/etc/hostname", f"{NAME}:/dev/null"), 1, "is a device there"),
     (("/no/such", f"{NAME}:/srv"), 1, "read /no/such: No such file"),
     ((f"{NAME}:/no/such", "/tmp"), 1, f"{NAME}: read /no/such: No such file"),
     (("/etc/hostname", f"{NAME}:/no/such/folder"), 1, f"{NAME}: folder /no/such: No such file"),

@@ -415,3 +415,52 @@ TEST(a_large_archive_needs_little_memory)
 	CHECK(ru.ru_maxrss < 64 * 1024);
 #endif
 }
+
+/* A tree with one file, of a guest that says what it likes; the answer of a worker that was asked
+ * for "log". */
+static struct worker_answer receive(const char *name, unsigned mode)
+{
+	int fds[2] = {worker_file("tar")};
+	struct archive *t = tar_begin(fds[0], ARCHIVE_FILTER_NONE);
+	struct worker_answer a;
+
+	tar_add(t, name, AE_IFREG, mode, "text");
+	tar_end(t, fds[0]);
+	(void)mkdir(worker_path("to"), 0700);
+	fds[1] = open(worker_path("to"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	a = worker_run("{\"job\":\"receive\",\"top\":\"6c6f67\",\"umask\":18}", fds, 2);
+	close(fds[0]);
+	close(fds[1]);
+	return a;
+}
+
+TEST(what_a_guest_sends_gets_the_name_that_was_asked_for)
+{
+	struct worker_answer a = receive(".bashrc", 04777);
+	struct stat st;
+
+	CHECK_INT(worker_result_int(&a, "left_out"), 0);
+	worker_answer_clear(&a);
+	CHECK_INT(stat(worker_path("to/log"), &st), 0);
+	CHECK_INT(st.st_mode & 07777, 0755);
+	CHECK(access(worker_path("to/.bashrc"), F_OK) < 0);
+	a = receive("x/../../out", 0644);
+	worker_expect_error(&a, "io", "\"..\"");
+}
+
+TEST(a_name_to_receive_is_one)
+{
+	static const char *const names[] = {"2e2e", "2e", "612f62", "6100", "6", "zz", "4A"};
+	int fds[2] = {worker_file("tar"), open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+	char request[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct worker_answer a;
+
+		snprintf(request, sizeof(request),
+			"{\"job\":\"receive\",\"top\":\"%s\",\"umask\":0}", names[i]);
+		a = worker_run(request, fds, 2);
+		worker_expect_error(&a, "worker.failed", "not a file name");
+	}
+	close(fds[1]);
+}

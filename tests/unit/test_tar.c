@@ -3,6 +3,7 @@
  */
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #include "common/fd.h"
@@ -18,6 +19,8 @@ static const char *at(const char *name)
 	static unsigned turn;
 	char *p = path_buf[turn++ % ARRAY_SIZE(path_buf)];
 
+	if (name[0] == '/')
+		return name;
 	snprintf(p, sizeof(path_buf[0]), "%s/%s", test_tmpdir(), name);
 	return p;
 }
@@ -199,6 +202,154 @@ TEST(absolute_names_are_below)
 	evil("t.tar", "/etc/evil", '0', NULL, false);
 	CHECK_INT(unpack("t.tar", "dst", false), 0);
 	check_text("dst/etc/evil", "evil!");
+}
+
+/* What was asked for has this name, whatever the stream says. */
+static int unpack_as(const char *file, const char *to, const char *top)
+{
+	_close_ int fd = open(at(file), O_RDONLY), dir = open(at(to), O_PATH | O_DIRECTORY);
+	struct bg_tar_unpacking u = {.in_fd = fd, .top = top, .umask = 027};
+	_err_ struct bg_err *err = NULL;
+	int r = bg_tar_unpack_at(&u, dir, &err);
+
+	CHECK((r < 0) == (err != NULL));
+	return r;
+}
+
+TEST(names_are_held_to_what_was_asked_for)
+{
+	setting();
+	evil("a.tar", ".bashrc", '0', NULL, false);
+	CHECK_INT(unpack_as("a.tar", "dst", "log"), 0);
+	check_text("dst/log", "evil!");
+	evil("b.tar", "log", '0', NULL, true);
+	evil("b.tar", ".ssh/authorized_keys", '0', NULL, false);
+	CHECK_INT(unpack_as("b.tar", "dst", "log"), -EPROTO);
+	evil("c.tar", "d/", '5', NULL, true);
+	evil("c.tar", "e/f", '0', NULL, false);
+	CHECK_INT(unpack_as("c.tar", "dst", ""), -EPROTO);
+	shell("test \"$(ls -A dst)\" = log");
+	outside_is_untouched();
+}
+
+TEST(what_was_asked_for_is_no_link)
+{
+	setting();
+	evil("a.tar", "log", '2', at("out"), false);
+	CHECK_INT(unpack_as("a.tar", "dst", "log"), -EPROTO);
+	evil("b.tar", "log", '1', "x", false);
+	CHECK_INT(unpack_as("b.tar", "dst", "log"), -EPROTO);
+	evil("c.tar", "log", '6', NULL, false);
+	CHECK_INT(unpack_as("c.tar", "dst", "log"), -EPROTO);
+	shell("test -z \"$(ls -A dst)\"");
+	/* one that is there is replaced, or is in the way of a folder, and never followed */
+	CHECK_INT(symlink(at("out"), at("dst/log")), 0);
+	evil("d.tar", "log/keep", '0', NULL, false);
+	CHECK(unpack_as("d.tar", "dst", "log") < 0);
+	evil("e.tar", "log", '0', NULL, false);
+	CHECK_INT(unpack_as("e.tar", "dst", "log"), 0);
+	check_text("dst/log", "evil!");
+	outside_is_untouched();
+}
+
+TEST(the_content_of_a_folder)
+{
+	struct stat st;
+
+	setting();
+	evil("t.tar", "src/", '5', NULL, true);
+	evil("t.tar", "src/a", '0', NULL, true);
+	evil("t.tar", "src/b/c", '0', NULL, false);
+	CHECK_INT(unpack_as("t.tar", "dst", ""), 0);
+	check_text("dst/a", "evil!");
+	check_text("dst/b/c", "evil!");
+	CHECK_INT(stat(at("dst/a"), &st), 0);
+	CHECK_INT(st.st_mode & 0777, 0755 & ~027);
+	evil("u.tar", "src", '0', NULL, false);
+	CHECK(unpack_as("u.tar", "dst", "") < 0);
+}
+
+TEST(a_part_never_has_the_name)
+{
+	setting();
+	put("dst/f", "older", 0644);
+	put("f", "newer than that", 0644);
+	pack("f", "t.tar");
+	shell("head -c 516 t.tar >cut.tar");
+	CHECK(unpack_as("cut.tar", "dst", "f") < 0);
+	check_text("dst/f", "older");
+	shell("test \"$(ls -A dst)\" = f");
+	CHECK_INT(unpack_as("t.tar", "dst", "f"), 0);
+	check_text("dst/f", "newer than that");
+}
+
+TEST(a_device_is_not_replaced)
+{
+	setting();
+	if (mknod(at("dst/null"), S_IFCHR | 0666, makedev(1, 3)) < 0)
+		test_skip("only root makes devices");
+	evil("t.tar", "null", '0', NULL, false);
+	CHECK_INT(unpack_as("t.tar", "dst", "null"), -EEXIST);
+	shell("test -c dst/null");
+}
+
+static void check_time(int64_t s, long ns)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)s, .tv_nsec = ns}};
+	struct stat st;
+
+	CHECK_INT(utimensat(AT_FDCWD, at("f"), times, 0), 0);
+	pack("f", "t.tar");
+	CHECK_INT(unpack_as("t.tar", "dst", "f"), 0);
+	CHECK_INT(stat(at("dst/f"), &st), 0);
+	CHECK_INT(st.st_mtim.tv_sec, s);
+	CHECK_INT(st.st_mtim.tv_nsec, ns);
+}
+
+TEST(times_keep_their_fractions)
+{
+	setting();
+	put("f", "x", 0644);
+	check_time(1700000000, 123456789);
+	check_time(1700000000, 0);
+	check_time(-1, 250000000);
+	check_time(-2, 0);
+	check_time(-3, 999999999);
+	check_time(0, 1);
+}
+
+TEST(what_tells_no_size_or_a_wrong_one)
+{
+	setting();
+	pack("/proc/self/status", "t.tar");
+	CHECK_INT(unpack_as("t.tar", "dst", "status"), 0);
+	shell("grep -q '^Pid:' dst/status");
+	pack("/proc/kallsyms", "u.tar");
+	CHECK_INT(unpack_as("u.tar", "dst", "symbols"), 0);
+	shell("test $(wc -c <dst/symbols) -gt 65536 && test \"$(wc -l <dst/symbols)\" = \"$(wc -l "
+	      "</proc/kallsyms)\"");
+	pack("/sys/kernel/mm/transparent_hugepage/enabled", "v.tar");
+	CHECK_INT(unpack_as("v.tar", "dst", "enabled"), 0);
+	shell("cmp dst/enabled /sys/kernel/mm/transparent_hugepage/enabled");
+}
+
+TEST(a_pipe_or_device_gives_its_content)
+{
+	pid_t pid;
+
+	setting();
+	pack("/dev/null", "t.tar");
+	CHECK_INT(unpack_as("t.tar", "dst", "null"), 0);
+	shell("test -f dst/null && test ! -s dst/null");
+	CHECK_INT(mkfifo(at("pipe"), 0600), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(execl("/bin/sh", "sh", "-c", "head -c 200000 /dev/zero >\"$0\"", at("pipe"),
+			(char *)NULL));
+	pack("pipe", "u.tar");
+	CHECK_INT(waitpid(pid, NULL, 0), pid);
+	CHECK_INT(unpack_as("u.tar", "dst", "p"), 0);
+	shell("test -f dst/p && test $(wc -c <dst/p) = 200000");
 }
 
 TEST(a_link_is_never_a_way_out)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -247,6 +248,79 @@ TEST(an_emptying_job_removes_what_is_in_its_folder_and_reads_no_file)
 	expect_killed(start_process);
 	expect_exit(empty_folder, 0);
 	CHECK(access(path, F_OK) < 0);
+}
+
+static int make_in_folder(void)
+{
+	int fd = openat(folder, "new", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 || write(fd, "x", 1) != 1 || fchmod(fd, 0644) < 0 ||
+			       renameat(folder, "new", folder, "newer") < 0 ||
+			       symlinkat("newer", folder, "link") < 0 ||
+			       mkdirat(folder, "dir", 0700) < 0
+		       ? errno
+		       : 0;
+}
+
+static int make_beside(void)
+{
+	return openat(folder, "../beside", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		       0600) < 0
+		       ? errno
+		       : 0;
+}
+
+static int link_beside(void)
+{
+	return symlinkat("x", folder, "../beside") < 0 ? errno : 0;
+}
+
+static int read_there(void)
+{
+	return openat(folder, "newer", O_RDONLY | O_NOFOLLOW | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+static int through_a_link(void)
+{
+	return openat(folder, "link", O_WRONLY | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+/* The job hands over a stream, then the folder. */
+static int with_stream(int (*try)(void))
+{
+	int status;
+	pid_t pid;
+
+	if (BG_SANITIZED)
+		test_skip("the seal is off under the address sanitizer");
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		int fds[2];
+
+		if (sandbox_enter(NULL) < 0)
+			_exit(99);
+		fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		fds[1] = folder = open(test_tmpdir(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (folder < 0 || sandbox_seal(10, SANDBOX_RECEIVE, fds, 2, NULL) < 0)
+			_exit(99);
+		_exit(try());
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	return status;
+}
+
+TEST(a_receiving_job_fills_its_folder_and_no_other)
+{
+	CHECK_INT(with_stream(make_in_folder), 0);
+	CHECK_INT(WEXITSTATUS(with_stream(make_beside)), EACCES);
+	CHECK_INT(WEXITSTATUS(with_stream(link_beside)), EACCES);
+	CHECK_INT(WEXITSTATUS(with_stream(read_there)), EACCES);
+	CHECK_INT(WTERMSIG(with_stream(through_a_link)), SIGSYS);
+	CHECK_INT(WTERMSIG(with_stream(open_path)), SIGSYS);
+	CHECK_INT(WTERMSIG(with_stream(make_socket)), SIGSYS);
+	CHECK_INT(WTERMSIG(with_stream(run_program)), SIGSYS);
+	CHECK_INT(WTERMSIG(with_stream(start_process)), SIGSYS);
 }
 
 TEST(inherited_descriptors_are_gone)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* companion.h: where our other programs lie: beside bangerd in a build tree, else in BG_LIBEXEC_DIR. */
-#ifndef COMPANION_H
-#define COMPANION_H
+/*
+ * companion.h: where our other programs lie: in the build tree that this one lies in, else in BG_LIBEXEC_DIR, else
+ * in the libexec of the prefix that this one was installed in. Used by bangerd and by the CLI.
+ */
+#ifndef BG_COMPANION_H
+#define BG_COMPANION_H
 
 #include "common/err.h"
 
