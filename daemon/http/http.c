@@ -283,7 +283,7 @@ static int call_new(struct http *http, struct evhttp_request *req, struct http_c
 static void on_request(struct evhttp_request *req, void *userdata)
 {
 	struct http *http = userdata;
-	uint64_t started = loop_now_usec();
+	struct loop_span span = loop_span_begin();
 	struct bg_err *err = NULL;
 	struct http_call *call;
 	const char *symbol;
@@ -298,7 +298,7 @@ static void on_request(struct evhttp_request *req, void *userdata)
 	}
 	symbol = call->match.route->symbol;
 	call->match.route->run(call, http->engine);
-	loop_note_slow(symbol, started);
+	loop_span_end(symbol, &span);
 }
 
 static void on_resume(void *userdata)

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/queue.h>
 #include <sys/wait.h>
@@ -64,26 +65,81 @@ static struct timeval usec_to_tv(uint64_t usec)
 		.tv_sec = (time_t)(usec / 1000000), .tv_usec = (suseconds_t)(usec % 1000000)};
 }
 
-void loop_note_slow(const char *name, uint64_t started_usec)
+#ifndef NDEBUG
+/* Of a process that was asked to judge: one loop, one thread. */
+static struct {
+	uint64_t limit_usec; /* 0: callbacks are not judged */
+	int schedstat;
+	unsigned over;
+} judge;
+
+static void judge_begin(void)
+{
+	const char *ms = getenv(LOOP_LIMIT_ENV);
+
+	if (judge.limit_usec || !ms || atoi(ms) <= 0)
+		return;
+	judge.limit_usec = (uint64_t)atoi(ms) * 1000;
+	judge.schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+}
+
+/* How long this thread was ready so far while others had the processors. */
+static uint64_t ready_usec(void)
+{
+	unsigned long long ran, waited = 0;
+	char text[128];
+	ssize_t n;
+
+	if (judge.limit_usec == 0)
+		return 0;
+	n = pread(judge.schedstat, text, sizeof(text) - 1, 0);
+	text[BG_MAX(n, (ssize_t)0)] = '\0';
+	return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited / 1000 : 0;
+}
+
+static void judge_callback(const char *name, uint64_t took, uint64_t waited)
+{
+	char text[32];
+
+	if (judge.limit_usec == 0 || took - BG_MIN(waited, took) <= judge.limit_usec)
+		return;
+	judge.over++;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)(took - BG_MIN(waited, took)));
+	log_msg(LOG_ERROR, "loop", "a callback was above the limit", "name", name, "usec", text,
+		NULL);
+}
+#endif
+
+struct loop_span loop_span_begin(void)
 {
 #ifndef NDEBUG
-	uint64_t took = loop_now_usec() - started_usec;
+	return (struct loop_span){loop_now_usec(), ready_usec()};
+#else
+	return (struct loop_span){0};
+#endif
+}
+
+void loop_span_end(const char *name, const struct loop_span *span)
+{
+#ifndef NDEBUG
+	uint64_t took = loop_now_usec() - span->began_usec;
 	char text[32];
 
 	if (took <= LOOP_SLOW_USEC)
 		return;
+	judge_callback(name, took, ready_usec() - span->ready_usec);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)took);
 	log_msg(LOG_INFO, "loop", "slow callback", "name", name, "usec", text, NULL);
 #else
 	(void)name;
-	(void)started_usec;
+	(void)span;
 #endif
 }
 
-static uint64_t watch_start(void)
+unsigned loop_over_limit(void)
 {
 #ifndef NDEBUG
-	return loop_now_usec();
+	return judge.over;
 #else
 	return 0;
 #endif
@@ -93,10 +149,10 @@ static void run_timer(struct loop_source *source)
 {
 	/* The callback may free the source. */
 	const char *name = source->name;
-	uint64_t started = watch_start();
+	struct loop_span span = loop_span_begin();
 
 	source->fn.timer(source->userdata);
-	loop_note_slow(name, started);
+	loop_span_end(name, &span);
 }
 
 static void kick(struct loop *loop)
@@ -133,6 +189,9 @@ int loop_new(struct loop **ret)
 		return -ENOMEM;
 	TAILQ_INIT(&loop->deferred);
 	TAILQ_INIT(&loop->running);
+#ifndef NDEBUG
+	judge_begin();
+#endif
 	loop->base = event_base_new();
 	if (!loop->base)
 		return -ENOMEM;
@@ -184,21 +243,21 @@ static void on_fd(evutil_socket_t fd, short what, void *userdata)
 {
 	struct loop_source *source = userdata;
 	const char *name = source->name;
-	uint64_t started = watch_start();
+	struct loop_span span = loop_span_begin();
 
 	source->fn.fd(fd, (what & EV_READ ? LOOP_READ : 0u) | (what & EV_WRITE ? LOOP_WRITE : 0u),
 		source->userdata);
-	loop_note_slow(name, started);
+	loop_span_end(name, &span);
 }
 
 static void on_signal(evutil_socket_t signo, short what, void *userdata)
 {
 	struct loop_source *source = userdata;
 	const char *name = source->name;
-	uint64_t started = watch_start();
+	struct loop_span span = loop_span_begin();
 
 	source->fn.signal(signo, source->userdata);
-	loop_note_slow(name, started);
+	loop_span_end(name, &span);
 }
 
 /* As waitpid(2) codes it. */
@@ -213,7 +272,7 @@ static void on_exit_event(evutil_socket_t fd, short what, void *userdata)
 {
 	struct loop_source *source = userdata;
 	const char *name = source->name;
-	uint64_t started = watch_start();
+	struct loop_span span = loop_span_begin();
 	siginfo_t si = {0};
 	int status = -1;
 
@@ -224,7 +283,7 @@ static void on_exit_event(evutil_socket_t fd, short what, void *userdata)
 	}
 	event_del(source->event);
 	source->fn.exit(source->pid, status, source->userdata);
-	loop_note_slow(name, started);
+	loop_span_end(name, &span);
 }
 
 static int source_new(struct loop *loop, enum source_kind kind, const char *name, void *userdata,

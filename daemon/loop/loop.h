@@ -2,7 +2,11 @@
 /*
  * loop.h: the engine's one event loop (libevent underneath; only loop/ and http/
  * include its headers). Callbacks must end within about LOOP_SLOW_USEC; debug
- * builds (b_ndebug=false) log the name of those that do not.
+ * builds (b_ndebug=false) log the name of those that do not. With LOOP_LIMIT_ENV in the environment, a number of
+ * milliseconds, they also judge: a callback that took longer by itself is an error in the log, and counted.
+ *
+ * By itself: the time on the clock but what the thread was ready in and had no processor (/proc/thread-self/schedstat). What is
+ * left is its own work and its waits, for disks above all, so that a machine that is busy with other things fails no test.
  *
  * Every source has one owner, who frees it; freeing is allowed inside its own callback,
  * and after it no callback comes. One-shot sources stay allocated until freed.
@@ -15,6 +19,7 @@
 #include "common/base.h"
 
 #define LOOP_SLOW_USEC 10000
+#define LOOP_LIMIT_ENV "BANGER_LOOP_LIMIT_MS"
 
 struct loop;
 struct loop_source;
@@ -59,7 +64,13 @@ BG_DEFINE_UNREF(loop_source, struct loop_source *, loop_source_free)
 
 /* Microseconds of CLOCK_MONOTONIC. */
 uint64_t loop_now_usec(void);
-/* For callbacks that reach us by another way than a source (http): logs name when they took long. */
-void loop_note_slow(const char *name, uint64_t started_usec);
+/* For callbacks that reach us by another way than a source (http): names the one that took long. */
+struct loop_span {
+	uint64_t began_usec, ready_usec;
+};
+struct loop_span loop_span_begin(void);
+void loop_span_end(const char *name, const struct loop_span *span);
+/* How many were above the limit so far. */
+unsigned loop_over_limit(void);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* spawn.h: starts a program with exactly the descriptors named, without blocking the loop (posix_spawn). */
+/*
+ * spawn.h: starts a program with exactly the descriptors named, without waiting for it: not for its turn on a processor, nor
+ * for its file on the disk.
+ */
 #ifndef SPAWN_H
 #define SPAWN_H
 
@@ -18,6 +21,9 @@ struct spawn {
 	unsigned n_fds;		  /* at least 3 */
 	bool new_session;	  /* setsid: outlives the terminal and its signals */
 };
+
+/* The child's status when a program that is there and may be run cannot be: no program of this machine. */
+enum { SPAWN_EXIT_NO_EXEC = 127 };
 
 /* *ret_pidfd is the caller's. Signal mask and handlers of the program are the defaults. */
 int spawn_process(const struct spawn *spawn, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err);

@@ -140,7 +140,7 @@ def main():
     if not is_root():
         sys.exit("bench: run it as root: it makes a user to measure as")
     print(f"bench: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
-    with HostUser("bgt-bench", groups=["banger"]) as user:
+    with HostUser("bgt-bench", groups=["banger"], loop_limit_ms=None) as user:
         bench = Bench(user)
         try:
             bench.all()

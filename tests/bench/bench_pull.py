@@ -167,7 +167,7 @@ def measure(user, folder, registry):
 def main():
     if not is_root():
         sys.exit("bench_pull: run it as root: it makes a user to measure as")
-    with tempfile.TemporaryDirectory(prefix="bench-pull-") as name, HostUser("bgt-bpull") as user:
+    with tempfile.TemporaryDirectory(prefix="bench-pull-") as name, HostUser("bgt-bpull", loop_limit_ms=None) as user:
         folder = pathlib.Path(name)
         layers, total = make_layers()
         print(f"pull: {total / 1e6:.0f} MB in {len(layers)} layers, {sum(map(len, layers)) / 1e6:.0f} MB packed; load {os.getloadavg()[0]:.1f}", flush=True)

@@ -168,7 +168,7 @@ def main():
         sys.exit("bench_waits: run it as root: it traces another user's daemon")
     gib = float(sys.argv[1]) if len(sys.argv) > 1 else 1
     print(f"waits: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, an image of {gib} GiB", flush=True)
-    with tempfile.TemporaryDirectory(prefix="bench-waits-") as name, HostUser("bgt-waits", groups=["banger"]) as user:
+    with tempfile.TemporaryDirectory(prefix="bench-waits-") as name, HostUser("bgt-waits", groups=["banger"], loop_limit_ms=None) as user:
         waits = Waits(user, pathlib.Path(name), int(gib) if gib == int(gib) else gib)
         waits.size = int(gib * GIB)
         try:

@@ -469,7 +469,7 @@ TEST(a_boot_waits_for_its_turn_with_its_whole_time)
 	world_set_behaviour("ready=700");
 	b = ask_create("b");
 	world_run(&w, waits_for_turn, b);
-	CHECK_INT(world_children(), 1);
+	world_expect_children(&w, 1);
 	CHECK_INT(world_wait(&w, a), OP_FAILED);
 	CHECK_STR(world_last_code(), "vm.not_ready");
 	CHECK_INT(world_wait(&w, b), OP_DONE);
@@ -583,7 +583,7 @@ TEST(a_hundred_creates_that_boot)
 	CHECK_INT(count_ends(ids, "failed", "helper.no_free_slot"), HUNDRED - SLOTS);
 	CHECK_INT(vms_count(w.engine.vms, VM_RUNNING), SLOTS);
 	CHECK_INT(vms_count(w.engine.vms, VM_STOPPED), HUNDRED - SLOTS);
-	CHECK_INT(world_children(), SLOTS);
+	world_expect_children(&w, SLOTS);
 	delete_all();
 }
 

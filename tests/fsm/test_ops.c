@@ -295,7 +295,7 @@ static void end_boot_by(enum vm_event event)
 	CHECK_INT(op_state(create), OP_CANCELLED);
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
 	CHECK(!vm("a")->op && !vm("a")->error);
-	CHECK_INT(world_children(), 0);
+	world_expect_children(&w, 0);
 	world_set_behaviour(NULL);
 	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
@@ -352,7 +352,7 @@ TEST(a_create_that_has_not_booted_yet_is_stopped)
 	CHECK_INT(op_state(create), OP_CANCELLED);
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
 	CHECK(access(vm("a")->paths.disk_work, F_OK) == 0);
-	CHECK_INT(world_children(), 0);
+	world_expect_children(&w, 0);
 	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
 }
 
@@ -366,7 +366,7 @@ TEST(a_start_joins_a_start)
 	CHECK_INT(world_wait(&w, start), OP_DONE);
 	CHECK_INT(op_state(create), OP_DONE);
 	CHECK_INT(vm("a")->row->state, VM_RUNNING);
-	CHECK_INT(world_children(), 1);
+	world_expect_children(&w, 1);
 	CHECK(!vm("a")->op);
 }
 
@@ -434,7 +434,7 @@ TEST(a_stop_that_waits_is_ended_by_kill)
 	CHECK_INT(world_wait(&w, ask("a", VM_EV_KILL, false, NULL)), OP_DONE);
 	CHECK_INT(op_state(stop), OP_CANCELLED);
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
-	CHECK_INT(world_children(), 0);
+	world_expect_children(&w, 0);
 }
 
 TEST(a_cancelled_stop_says_what_is_true)

@@ -79,7 +79,7 @@ TEST(whole_life)
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
 	CHECK_INT(vm("a")->row->slot, -1);
 	CHECK_INT(net_fake_attached(w.engine.net), 0);
-	CHECK_INT(world_children(), 0);
+	world_expect_children(&w, 0);
 	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE); /* it is stopped already */
 	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
 	CHECK_INT(world_ask(&w, "a", VM_EV_RESTART), OP_DONE);
@@ -158,7 +158,7 @@ TEST(created_and_not_started)
 	world_open(&w, NULL);
 	CHECK_INT(world_create(&w, "a", false), OP_DONE);
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
-	CHECK_INT(world_children(), 0);
+	world_expect_children(&w, 0);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
 }
@@ -223,7 +223,7 @@ TEST(network_fails_and_the_vm_is_kept)
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
 	CHECK_STR(bg_err_code_str(vm("a")->error->code), "helper.failed");
 	CHECK_INT(vm("a")->row->slot, -1);
-	CHECK_INT(world_children(), 0);
+	world_expect_children(&w, 0);
 	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
 	CHECK(!vm("a")->error);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
@@ -277,7 +277,7 @@ TEST(agent_never_answers)
 	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
 	CHECK_STR(world_last_code(), "vm.not_ready");
 	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE); /* without an agent: killed */
-	CHECK_INT(world_children(), 0);
+	world_expect_children(&w, 0);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
 }
@@ -355,7 +355,7 @@ TEST(guest_ignores_the_shutdown)
 	CHECK_INT(world_create(&w, "a", true), OP_DONE);
 	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
-	CHECK_INT(world_children(), 0);
+	world_expect_children(&w, 0);
 }
 
 static bool is_down(struct world *world, void *userdata)
@@ -395,7 +395,7 @@ TEST(guest_reboots_and_its_vmm_ends)
 	world_run(&w, has_booted_again, &pid);
 	CHECK(!vm("a")->error);
 	CHECK_INT(vm("a")->row->slot, 0);
-	CHECK_INT(world_children(), 1);
+	world_expect_children(&w, 1);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
 }
@@ -576,7 +576,7 @@ TEST(start_cancelled_leaves_it_stopped)
 	CHECK_INT(world_wait(&w, op), OP_CANCELLED);
 	CHECK_INT(vm("a")->row->state, VM_STOPPED);
 	CHECK_INT(net_fake_attached(w.engine.net), 0);
-	CHECK_INT(world_children(), 0);
+	world_expect_children(&w, 0);
 }
 
 TEST(adopted_by_the_next_daemon)

@@ -10,6 +10,7 @@
 
 #include "common/fd.h"
 #include "common/json.h"
+#include "common/seal.h"
 #include "daemon/trash.h"
 #include "daemon/vm/boot_gate.h"
 #include "daemon/vm/tap_pool.h"
@@ -184,6 +185,7 @@ void world_open(struct world *w, const char *behaviour)
 		CHECK(asprintf(&fake, "%s/tests/fake-vmm", test_build_dir()) > 0);
 	}
 	setenv("BANGER_FAKE_VMM", fake, 1);
+	setenv(LOOP_LIMIT_ENV, BG_SANITIZED ? "250" : "50", 1);
 	world_set_behaviour(behaviour);
 	make_paths(w);
 	CHECK_INT(config_load(none, &w->config, NULL), 0);
@@ -200,6 +202,7 @@ void world_close(struct world *w)
 {
 	struct engine *e = &w->engine;
 
+	CHECK_INT(loop_over_limit(), 0); /* its error says which */
 	loop_source_free(TAKE_PTR(w->cancel));
 	ops_free(e->ops);
 	boot_gate_free(e->boots);
@@ -340,9 +343,15 @@ static unsigned children(bool workers)
 	return n;
 }
 
-unsigned world_children(void)
+static bool children_are(struct world *w, void *userdata)
 {
-	return children(false);
+	return children(false) == *(unsigned *)userdata;
+}
+
+/* Soon: one that was just started has not become what it is yet. */
+void world_expect_children(struct world *w, unsigned n)
+{
+	world_run(w, children_are, &n);
 }
 
 static bool no_worker(struct world *w, void *userdata)
@@ -367,6 +376,7 @@ void world_check_empty(struct world *w)
 	_free_ char *vms = path_of("state/vms"), *run = path_of("run/vm");
 	unsigned rows = 0;
 
+	CHECK_INT(loop_over_limit(), 0);
 	CHECK(!vms_first(w->engine.vms));
 	world_run(w, trash_empty, NULL);
 	world_run(w, no_worker, NULL);
@@ -376,6 +386,6 @@ void world_check_empty(struct world *w)
 	CHECK_INT(entries_in(vms), 0);
 	CHECK_INT(entries_in(run), 0);
 	CHECK_INT(net_fake_attached(w->engine.net), 0);
-	CHECK_INT(world_children(), 0);
+	world_expect_children(w, 0);
 	CHECK_INT(ops_running(w->engine.ops), 0);
 }

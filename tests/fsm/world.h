@@ -40,7 +40,7 @@ const char *world_last_code(void);
 
 /* Fails the test unless no VM, file, card or process of a VM is left. */
 void world_check_empty(struct world *w);
-/* Direct children of this process but workers, which come and go beside an operation. */
-unsigned world_children(void);
+/* Soon there are n direct children of this process but workers, which come and go beside an operation. */
+void world_expect_children(struct world *w, unsigned n);
 
 #endif

@@ -3,6 +3,7 @@
 #include "daemon/loop/loop.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
@@ -245,4 +246,72 @@ TEST(signals_arrive_in_the_loop)
 	CHECK_INT(loop_add_signal(f.loop, "usr1", SIGUSR1, signalled, NULL, &f.a), 0);
 	CHECK_INT(loop_defer(f.loop, "send", send_usr1, NULL, &f.b), 0);
 	run(3);
+}
+
+/* ---- callbacks that take long ---- */
+
+static void waits(void *userdata)
+{
+	(void)poll(NULL, 0, 60);
+	loop_exit(f.loop, 0);
+}
+
+static void works(void *userdata)
+{
+	uint64_t began = loop_now_usec();
+
+	while (loop_now_usec() - began < 60000)
+		;
+	loop_exit(f.loop, 0);
+}
+
+static void stops(void *userdata)
+{
+	loop_exit(f.loop, 0);
+}
+
+static unsigned over_after(loop_timer_fn fn)
+{
+	f = (struct fixture){0};
+	setup();
+	CHECK_INT(loop_add_timer(f.loop, "one", 0, fn, NULL, &f.a), 0);
+	run(0);
+	return loop_over_limit();
+}
+
+/* As the suites ask for it; a loop that nobody asked to judge counts nothing. */
+TEST(a_callback_that_waits_is_above_the_limit)
+{
+#ifdef NDEBUG
+	test_skip("this build does not judge");
+#endif
+	CHECK_INT(over_after(waits), 0);
+	setenv(LOOP_LIMIT_ENV, "50", 1);
+	CHECK_INT(over_after(stops), 0);
+	CHECK_INT(over_after(waits), 1);
+	CHECK_INT(over_after(stops), 1);
+}
+
+/* One that works for 60 ms among four on each processor has waited for its turn most of the time,
+ * and had little of it. */
+TEST(time_without_a_processor_does_not_count)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	pid_t busy[256] = {0};
+	unsigned n = 0;
+
+#ifdef NDEBUG
+	test_skip("this build does not judge");
+#endif
+	for (; n < 3 * cpus && n < ARRAY_SIZE(busy); n++) {
+		busy[n] = fork();
+		CHECK(busy[n] >= 0);
+		while (busy[n] == 0)
+			;
+	}
+	setenv(LOOP_LIMIT_ENV, "50", 1);
+	n = over_after(works);
+	for (unsigned i = 0; i < ARRAY_SIZE(busy) && busy[i] > 0; i++)
+		CHECK_INT(kill(busy[i], SIGKILL), 0);
+	CHECK_INT(n, 0);
 }
