@@ -25,9 +25,12 @@
 enum seal_match {
 	SEAL_ALWAYS,
 	SEAL_IS,    /* the argument is value */
+	SEAL_IS_32, /* its low half is: what the kernel looks at where it takes an int. For refusals */
 	SEAL_NOT,   /* it is anything else */
 	SEAL_HAS,   /* all bits of value are in it */
 	SEAL_LACKS, /* none of them is */
+	SEAL_BELOW, /* it is less than value */
+	SEAL_IOCTL, /* an ioctl's type byte is value */
 };
 
 #define SEAL_ALLOW (-1)
@@ -39,8 +42,17 @@ struct seal_rule {
 	unsigned arg;
 	uint64_t value;
 	const char *reason;
+	/* A second condition: both must hold. Left out, it is SEAL_ALWAYS. */
+	enum seal_match also;
+	unsigned also_arg;
+	uint64_t also_value;
 };
 
+/*
+ * The filter that these rows make over what happens to other calls (an SCMP_ACT_*); a program of
+ * another architecture is refused with ENOSYS. NULL when libseccomp says no.
+ */
+scmp_filter_ctx seal_new(uint32_t others, const struct seal_rule *rules, size_t n);
 /* 0 or -errno. */
 int seal_add(scmp_filter_ctx ctx, const struct seal_rule *rules, size_t n);
 

@@ -14,6 +14,7 @@
 #include "common/companion.h"
 #include "common/fd.h"
 #include "common/json.h"
+#include "common/launch.h"
 #include "common/log.h"
 #include "daemon/asset/blobs.h"
 #include "daemon/boot.h"
@@ -30,7 +31,7 @@ enum { DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400 };
 
 struct parts {
 	struct loop_source *sigterm, *sigint;
-	char *worker_path, *init_path;
+	char *worker_path, *init_path, *launcher_path;
 	int worker_log;
 };
 
@@ -130,10 +131,13 @@ static int make_workers(struct engine *engine, struct parts *parts, struct bg_er
 	if (r >= 0)
 		r = companion_find("guest", "banger-init", &parts->init_path, err);
 	if (r >= 0)
+		r = companion_find("launcher", BG_LAUNCH_PROGRAM, &parts->launcher_path, err);
+	if (r >= 0)
 		r = open_worker_log(engine, &parts->worker_log, err);
 	if (r < 0)
 		return r;
 	engine->init_path = parts->init_path;
+	engine->launcher_path = parts->launcher_path;
 	return jobs_new(engine->loop, parts->worker_path, parts->worker_log, &engine->jobs, err);
 }
 
@@ -297,6 +301,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	loop_free(engine->loop);
 	free(parts->worker_path);
 	free(parts->init_path);
+	free(parts->launcher_path);
 	bg_close(parts->worker_log);
 	bg_err_free(engine->storage_err);
 	free(engine->storage_text);

@@ -59,6 +59,7 @@ struct engine {
 	struct space *space;
 	struct console *console;
 	const char *init_path; /* banger-init, absolute */
+	const char *launcher_path; /* banger-launch, absolute */
 	const char *helper_path;
 	pid_t monitor_pid;
 	int64_t started_at;

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -25,6 +26,7 @@ struct vmm {
 	char *run_dir;
 	pid_t pid;
 	int pidfd;
+	int tap; /* -1: adopted, no network, or the VMM opened it by name */
 	uint64_t pid_start;
 	struct loop_source *exit_source;
 	vmm_exit_fn exited;
@@ -171,6 +173,7 @@ static int vmm_new(struct loop *loop, const struct vmm_driver *driver, const cha
 	*vmm = (struct vmm){.loop = loop,
 		.driver = driver,
 		.pidfd = -1,
+		.tap = -1,
 		.exited = exited,
 		.userdata = userdata};
 	vmm->run_dir = strdup(run_dir);
@@ -191,13 +194,17 @@ static int watch(struct vmm *vmm)
 int vmm_start(struct loop *loop, const struct vmm_driver *driver, const struct vmm_spec *spec,
 	vmm_exit_fn exited, void *userdata, struct vmm **ret, struct bg_err **err)
 {
+	struct vmm_process process = {.pidfd = -1, .tap = -1};
 	_unref_(vmm) struct vmm *vmm = NULL;
 	int r = vmm_new(loop, driver, spec->run_dir, exited, userdata, &vmm);
 
 	if (r < 0)
 		return bg_err_sys(
 			err, BG_ERR_INTERNAL, -r, "start the VMM of VM \"%s\"", spec->name);
-	r = driver->spawn(spec, &vmm->pid, &vmm->pidfd, err);
+	r = driver->spawn(spec, &process, err);
+	vmm->pid = process.pid;
+	vmm->pidfd = process.pidfd;
+	vmm->tap = process.tap;
 	if (r < 0) {
 		bg_err_context(err, "start %s for VM \"%s\"", driver->name, spec->name);
 		return r;
@@ -253,6 +260,7 @@ void vmm_free(struct vmm *vmm)
 		return;
 	loop_source_free(vmm->exit_source);
 	bg_close(vmm->pidfd);
+	bg_close(vmm->tap);
 	free(vmm->run_dir);
 	free(vmm);
 }
@@ -293,8 +301,21 @@ int vmm_send_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done
 	return vmm->driver->command(vmm, command, done, userdata, ret, err);
 }
 
+/* Only ever up: the VMM was started with the size of its largest disk. */
+static void raise_file_limit(const struct vmm *vmm, uint64_t bytes)
+{
+	struct rlimit rl;
+
+	if (vmm->pid <= 0 || prlimit(vmm->pid, RLIMIT_FSIZE, NULL, &rl) < 0 ||
+		rl.rlim_cur >= bytes)
+		return;
+	rl.rlim_cur = BG_MIN((rlim_t)bytes, rl.rlim_max);
+	(void)prlimit(vmm->pid, RLIMIT_FSIZE, &rl, NULL);
+}
+
 int vmm_resize(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes,
 	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err)
 {
+	raise_file_limit(vmm, bytes);
 	return vmm->driver->resize(vmm, disk, path, bytes, done, userdata, ret, err);
 }

@@ -26,6 +26,7 @@ struct vmm_spec {
 	unsigned vcpus;
 	uint64_t memory_mib;
 	enum vmm_accel accel;
+	const char *launcher; /* banger-launch */
 	const char *binary;
 	const char *version; /* of the binary; NULL: not known */
 	const char *kernel;
@@ -42,6 +43,12 @@ struct vmm_spec {
 
 struct vmm;
 struct vmm_call;
+
+/* What a start made. tap: the descriptor that the VMM has too, -1 when it opened the tap itself. */
+struct vmm_process {
+	pid_t pid;
+	int pidfd, tap;
+};
 
 enum vmm_command { VMM_PAUSE, VMM_RESUME };
 
@@ -60,8 +67,8 @@ struct vmm_driver {
 	/* Guest names of the disks, in vm.conf: root, work, modules (the last two as if all are
 	 * there). */
 	const char *dev_root, *dev_work, *dev_modules;
-	/* Starts the process; returns as soon as it is spawned. */
-	int (*spawn)(const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err);
+	/* Starts the process; returns as soon as it is spawned. ret is empty before, its descriptors the caller's. */
+	int (*spawn)(const struct vmm_spec *spec, struct vmm_process *ret, struct bg_err **err);
 	/* Tells the VMM that the file of a disk ("root", "work") has become bytes long. */
 	int (*resize)(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes, vmm_done_fn done,
 		void *userdata, struct vmm_call **ret, struct bg_err **err);

@@ -4,11 +4,11 @@
  * through the environment only; vmm_probe chooses it when BANGER_FAKE_VMM is set.
  */
 #include "daemon/driver/vmm_impl.h"
+#include "daemon/loop/spawn.h"
 
 #define AGENT_SOCKET "agent.sock"
 
-static int fake_spawn(
-	const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
+static int fake_spawn(const struct vmm_spec *spec, struct vmm_process *ret, struct bg_err **err)
 {
 	_argv_ struct argv argv = {0};
 	_free_ char *agent = NULL;
@@ -32,7 +32,15 @@ static int fake_spawn(
 	log = vmm_open_log(spec->vmm_log, err);
 	if (log < 0)
 		return log;
-	return vmm_spawn(argv_finish(&argv), log, log, ret_pid, ret_pidfd, err);
+	return spawn_process(
+		&(struct spawn){
+			.path = spec->binary,
+			.argv = argv_finish(&argv),
+			.fd = {-1, log, log},
+			.n_fds = 3,
+			.new_session = true,
+		},
+		&ret->pid, &ret->pidfd, err);
 }
 
 static int fake_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,

@@ -9,9 +9,11 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "common/disk_layout.h"
 #include "common/fd.h"
 #include "common/json.h"
 #include "daemon/driver/vmm_impl.h"
+#include "daemon/loop/spawn.h"
 
 #define API_SOCKET   "api.sock"
 #define VSOCK_SOCKET "vsock.sock"
@@ -128,10 +130,49 @@ static int make_argv(
 	return argv_finish(argv) ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 }
 
-static int firecracker_spawn(
-	const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
+static int grant_disk(struct argv *argv, const char *path, bool write, uint64_t *bytes, struct bg_err **err)
 {
-	_argv_ struct argv argv = {0};
+	_close_ int fd = vmm_open_disk(path, write, bytes, err);
+	bool device = strncmp(path, BG_DISK_NODE_DIR "/", sizeof(BG_DISK_NODE_DIR)) == 0;
+
+	if (fd < 0)
+		return fd;
+	vmm_grant(argv, !write ? BG_LAUNCH_READ : device ? BG_LAUNCH_DEVICE : BG_LAUNCH_DISK, path);
+	return 0;
+}
+
+/* It opens everything by name: this VM's files one by one, and the folder of its sockets. */
+static int make_launcher(
+	const struct vmm_spec *spec, const char *config, struct argv *argv, struct bg_err **err)
+{
+	_argv_ struct argv disks = {0};
+	uint64_t bytes = 0;
+	int r = grant_disk(&disks, spec->disk_root, true, &bytes, err);
+
+	if (r >= 0 && spec->disk_work)
+		r = grant_disk(&disks, spec->disk_work, true, &bytes, err);
+	if (r >= 0 && spec->disk_modules)
+		r = grant_disk(&disks, spec->disk_modules, false, &bytes, err);
+	if (r >= 0)
+		r = vmm_launch_begin(argv, spec, bytes, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < disks.n; i++)
+		argv_add(argv, "%s", disks.v[i]);
+	argv->failed |= disks.failed;
+	vmm_grant(argv, BG_LAUNCH_READ, config);
+	vmm_grant(argv, BG_LAUNCH_LOG, spec->vmm_log);
+	vmm_grant(argv, BG_LAUNCH_SOCKETS, spec->run_dir);
+	if (spec->tap)
+		vmm_grant(argv, BG_LAUNCH_DEVICE, "/dev/net/tun");
+	return 0;
+}
+
+static int firecracker_spawn(
+	const struct vmm_spec *spec, struct vmm_process *ret, struct bg_err **err)
+{
+	struct spawn spawn = {.fd = {-1}, .n_fds = BG_LAUNCH_FD_FIRST};
+	_argv_ struct argv argv = {0}, launcher = {0};
 	_close_ int log = -1, serial = -1;
 	_free_ char *config = NULL;
 	int r = write_config(spec, &config, err);
@@ -150,7 +191,13 @@ static int firecracker_spawn(
 	serial = vmm_open_log(spec->serial_log, err);
 	if (serial < 0)
 		return serial;
-	return vmm_spawn(argv_finish(&argv), serial, log, ret_pid, ret_pidfd, err);
+	r = make_launcher(spec, config, &launcher, err); /* the log is there by now */
+	if (r < 0)
+		return r;
+	spawn.fd[1] = serial;
+	spawn.fd[2] = log;
+	spawn.fd[BG_LAUNCH_FD_FILTER] = r = vmm_seal_filter(VMM_SEAL_FIRECRACKER, err);
+	return r < 0 ? r : vmm_launch(&launcher, &argv, &spawn, ret, err);
 }
 
 /* The reason in {"fault_message": "…"}, or the status line. */

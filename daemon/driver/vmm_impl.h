@@ -7,7 +7,10 @@
 #ifndef VMM_IMPL_H
 #define VMM_IMPL_H
 
+#include "common/launch.h"
 #include "daemon/driver/vmm.h"
+
+struct spawn;
 
 /* The argument that marks a process as the VMM of this VM, in its own place of the command line. */
 #define VMM_TAG_PREFIX "banger-"
@@ -20,9 +23,15 @@ int vmm_socket_path(const char *run_dir, const char *name, char **ret, struct bg
 int vmm_clear_socket(const char *run_dir, const char *name, struct bg_err **err);
 /* Opens a log for appending, mode 0600. */
 int vmm_open_log(const char *path, struct bg_err **err);
-/* Starts argv[0] in a session of its own; log_fd gets stderr, out_fd stdout. */
-int vmm_spawn(const char *const *argv, int out_fd, int log_fd, pid_t *ret_pid, int *ret_pidfd,
-	struct bg_err **err);
+/*
+ * A disk of the VM, by no link: a regular file, or a block device. write: it must be the user's and
+ * have no second name. *ret_bytes becomes its size when that is larger. The descriptor, or -errno.
+ */
+int vmm_open_disk(const char *path, bool write, uint64_t *ret_bytes, struct bg_err **err);
+/* Listens at run_dir/name, made anew. The descriptor, or -errno. */
+int vmm_listen(const char *run_dir, const char *name, struct bg_err **err);
+/* Opens the user's tap of that name as its one queue, with vnet headers. The descriptor, or -errno. */
+int vmm_open_tap(const char *name, struct bg_err **err);
 
 /* Growing NULL-terminated argument list; a failed allocation shows in argv_finish. */
 struct argv {
@@ -35,6 +44,21 @@ void argv_add(struct argv *argv, const char *fmt, ...) _printf_(2, 3);
 const char *const *argv_finish(struct argv *argv);
 void argv_clear(struct argv *argv);
 #define _argv_ _cleanup_(argv_clear)
+
+/* vmm_seal.c: the filter of a VMM, for BG_LAUNCH_FD_FILTER. Borrowed; or -errno. */
+enum vmm_seal { VMM_SEAL_QEMU, VMM_SEAL_FIRECRACKER };
+int vmm_seal_filter(enum vmm_seal seal, struct bg_err **err);
+
+/*
+ * vmm_launch.c: the arguments of banger-launch. begin names what any VMM of this spec reads; the
+ * driver grants what it opens by path beyond that. file_bytes: its largest disk.
+ */
+int vmm_launch_begin(struct argv *argv, const struct vmm_spec *spec, uint64_t file_bytes,
+	struct bg_err **err);
+void vmm_grant(struct argv *argv, enum bg_launch_grant grant, const char *path);
+/* Starts launcher with vmm as what it becomes. spawn has the descriptors. */
+int vmm_launch(const struct argv *launcher, const struct argv *vmm, struct spawn *spawn,
+	struct vmm_process *ret, struct bg_err **err);
 
 enum {
 	VMM_CALL_USEC = 5 * 1000 * 1000, /* one control request, connect included */
@@ -67,6 +91,18 @@ int vmm_call_defer(struct loop *loop, vmm_done_fn done, void *userdata, struct v
 void vmm_tsc_begin(void);
 /* Its speed, 0 when unknown. Waits up to 5 ms if begin was not called before. */
 unsigned vmm_tsc_khz(void);
+
+/* The descriptors that QEMU is started with. */
+enum vmm_qemu_fd {
+	VMM_QEMU_ROOT = BG_LAUNCH_FD_FIRST,
+	VMM_QEMU_SERIAL,
+	VMM_QEMU_AGENT,
+	VMM_QEMU_QMP,
+	VMM_QEMU_WORK,
+	VMM_QEMU_MODULES,
+	VMM_QEMU_TAP,
+	VMM_QEMU_FD_MAX_,
+};
 
 /* The command lines and files, apart from starting them: golden tests. */
 int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err **err);

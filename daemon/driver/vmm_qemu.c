@@ -3,6 +3,7 @@
  * QEMU's microvm machine: virtio-mmio devices, found by the guest through ACPI. The guest names
  * disks by the order it finds them in, so that every device is given its transport explicitly.
  */
+#include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -13,6 +14,7 @@
 #include "common/json.h"
 #include "common/program.h"
 #include "daemon/driver/vmm_impl.h"
+#include "daemon/loop/spawn.h"
 
 #define QMP_SOCKET   "qmp.sock"
 #define AGENT_SOCKET "agent.sock"
@@ -26,25 +28,6 @@
 #define QEMU_CMDLINE                                                                               \
 	"console=ttyS0 reboot=t panic=10 quiet net.ifnames=0 random.trust_cpu=on i8042.noaux "     \
 	"i8042.nokbd i8042.nopnp i8042.nomux i8042.dumbkbd"
-
-/* Serial port, console chardev, disks and network cards: QEMU splits options at commas. */
-static void add_path(struct argv *argv, const char *head, const char *path, const char *tail)
-{
-	_free_ char *escaped = malloc(2 * strlen(path) + 1);
-	char *q = escaped;
-
-	if (!escaped) {
-		argv->failed = true;
-		return;
-	}
-	for (const char *p = path; *p; p++) {
-		if (*p == ',')
-			*q++ = ',';
-		*q++ = *p;
-	}
-	*q = '\0';
-	argv_add(argv, "%s%s%s", head, escaped, tail);
-}
 
 /*
  * Before 8.1, emulation by a thread per processor can lose a write to code that another processor
@@ -103,24 +86,32 @@ static void add_boot(struct argv *argv, const struct vmm_spec *spec)
 		argv_add(argv, "%s", QEMU_CMDLINE);
 }
 
-static void add_serial(struct argv *argv, const struct vmm_spec *spec)
+/* A descriptor that QEMU was started with, as a file name: sets are numbered by their descriptor. */
+static void add_fd(struct argv *argv, enum vmm_qemu_fd fd)
 {
+	argv_add(argv, "-add-fd");
+	argv_add(argv, "fd=%d,set=%d", fd, fd);
+}
+
+static void add_serial(struct argv *argv)
+{
+	add_fd(argv, VMM_QEMU_SERIAL);
 	argv_add(argv, "-chardev");
-	add_path(argv, "file,id=console,append=on,path=", spec->serial_log, "");
+	argv_add(argv, "file,id=console,append=on,path=/dev/fdset/%d", VMM_QEMU_SERIAL);
 	argv_add(argv, "-serial");
 	argv_add(argv, "chardev:console");
 }
 
-/* As JSON: paths need no escaping of QEMU's own there. */
-static int add_disk(
-	struct argv *argv, const char *node, const char *path, unsigned bus, bool read_only)
+/* path only says what kind of file it is. */
+static int add_disk(struct argv *argv, const char *node, const char *path, enum vmm_qemu_fd fd,
+	unsigned bus, bool read_only)
 {
 	bool device = strncmp(path, BG_DISK_NODE_DIR "/", sizeof(BG_DISK_NODE_DIR)) == 0;
 	_json_ json_t *dev = json_pack("{s:s, s:s, s:b, s:s, s:s, s:{s:s, s:o, s:s}}", "driver",
 		"raw", "node-name", node, "read-only", read_only, "discard",
 		read_only ? "ignore" : "unmap", "detect-zeroes", read_only ? "off" : "unmap",
-		"file", "driver", device ? "host_device" : "file", "filename", bg_json_str(path),
-		"locking", "on");
+		"file", "driver", device ? "host_device" : "file", "filename",
+		json_sprintf("/dev/fdset/%d", fd), "locking", "on");
 	_free_ char *text = NULL;
 
 	/* Not cached here: what waits in the host's cache would want room after a pause. */
@@ -129,6 +120,7 @@ static int add_disk(
 	text = dev ? json_dumps(dev, JSON_COMPACT) : NULL;
 	if (!text)
 		return -ENOMEM;
+	add_fd(argv, fd);
 	argv_add(argv, "-blockdev");
 	argv_add(argv, "%s", text);
 	argv_add(argv, "-device");
@@ -152,12 +144,13 @@ enum {
 
 static int add_disks(struct argv *argv, const struct vmm_spec *spec)
 {
-	int r = add_disk(argv, "root", spec->disk_root, BUS_ROOT, false);
+	int r = add_disk(argv, "root", spec->disk_root, VMM_QEMU_ROOT, BUS_ROOT, false);
 
 	if (r >= 0 && spec->disk_work)
-		r = add_disk(argv, "work", spec->disk_work, BUS_WORK, false);
+		r = add_disk(argv, "work", spec->disk_work, VMM_QEMU_WORK, BUS_WORK, false);
 	if (r >= 0 && spec->disk_modules)
-		r = add_disk(argv, "modules", spec->disk_modules, BUS_MODULES, true);
+		r = add_disk(argv, "modules", spec->disk_modules, VMM_QEMU_MODULES, BUS_MODULES,
+			true);
 	return r;
 }
 
@@ -168,7 +161,7 @@ static void add_net(struct argv *argv, const struct vmm_spec *spec)
 	if (!spec->tap)
 		return;
 	argv_add(argv, "-netdev");
-	argv_add(argv, "tap,id=net0,ifname=%s,script=no,downscript=no", spec->tap);
+	argv_add(argv, "tap,id=net0,fd=%d", VMM_QEMU_TAP);
 	argv_add(argv, "-device");
 	argv_add(argv,
 		"virtio-net-device,netdev=net0,mac=%02x:%02x:%02x:%02x:%02x:%02x,bus=virtio-mmio-"
@@ -176,17 +169,17 @@ static void add_net(struct argv *argv, const struct vmm_spec *spec)
 		m[0], m[1], m[2], m[3], m[4], m[5], (unsigned)BUS_NET);
 }
 
-static void add_agent(struct argv *argv, const char *agent, const char *qmp)
+static void add_agent(struct argv *argv)
 {
 	argv_add(argv, "-chardev");
-	add_path(argv, "socket,id=agent,server=on,wait=off,path=", agent, "");
+	argv_add(argv, "socket,id=agent,server=on,wait=off,fd=%d", VMM_QEMU_AGENT);
 	argv_add(argv, "-device");
 	argv_add(argv, "virtio-serial-device,id=serial0,max_ports=2,bus=virtio-mmio-bus.%u",
 		(unsigned)BUS_SERIAL);
 	argv_add(argv, "-device");
 	argv_add(argv, "virtserialport,bus=serial0.0,chardev=agent,name=%s", BG_AGENT_PORT);
 	argv_add(argv, "-chardev");
-	add_path(argv, "socket,id=qmp,server=on,wait=off,path=", qmp, "");
+	argv_add(argv, "socket,id=qmp,server=on,wait=off,fd=%d", VMM_QEMU_QMP);
 	argv_add(argv, "-mon");
 	argv_add(argv, "chardev=qmp,mode=control");
 	argv_add(argv, "-device");
@@ -195,14 +188,9 @@ static void add_agent(struct argv *argv, const char *agent, const char *qmp)
 
 int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err **err)
 {
-	_free_ char *agent = NULL, *qmp = NULL;
 	char tag[VMM_TAG_SIZE];
-	int r = vmm_socket_path(spec->run_dir, AGENT_SOCKET, &agent, err);
+	int r;
 
-	if (r >= 0)
-		r = vmm_socket_path(spec->run_dir, QMP_SOCKET, &qmp, err);
-	if (r < 0)
-		return r;
 	vmm_tag(spec->id, tag);
 	argv_add(argv, "%s", spec->binary);
 	argv_add(argv, "-name");
@@ -215,32 +203,83 @@ int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err 
 	argv_add(argv, "-sandbox");
 	argv_add(argv, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 	add_boot(argv, spec);
-	add_serial(argv, spec);
+	add_serial(argv);
 	r = add_disks(argv, spec);
-	add_agent(argv, agent, qmp);
+	add_agent(argv);
 	add_net(argv, spec);
 	if (r < 0 || !argv_finish(argv))
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return 0;
 }
 
-static int qemu_spawn(
-	const struct vmm_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct bg_err **err)
+/* Ours until QEMU has its copies; the tap stays, vmm.h. */
+struct handed {
+	int fd[VMM_QEMU_FD_MAX_];
+	uint64_t bytes; /* of the largest disk */
+};
+
+static void handed_done(struct handed *h)
 {
-	_argv_ struct argv argv = {0};
-	_close_ int log = -1;
-	int r = vmm_qemu_argv(spec, &argv, err);
+	for (unsigned i = 0; i < VMM_QEMU_FD_MAX_; i++)
+		bg_close(h->fd[i]);
+}
+
+static int open_disks(const struct vmm_spec *spec, struct handed *h, struct bg_err **err)
+{
+	int *fd = h->fd;
+	int r = fd[VMM_QEMU_ROOT] = vmm_open_disk(spec->disk_root, true, &h->bytes, err);
+
+	if (r >= 0 && spec->disk_work)
+		r = fd[VMM_QEMU_WORK] = vmm_open_disk(spec->disk_work, true, &h->bytes, err);
+	if (r >= 0 && spec->disk_modules)
+		r = fd[VMM_QEMU_MODULES] =
+			vmm_open_disk(spec->disk_modules, false, &h->bytes, err);
+	return r;
+}
+
+static int open_rest(const struct vmm_spec *spec, struct handed *h, struct bg_err **err)
+{
+	int *fd = h->fd;
+	int r = fd[VMM_QEMU_AGENT] = vmm_listen(spec->run_dir, AGENT_SOCKET, err);
 
 	if (r >= 0)
-		r = vmm_clear_socket(spec->run_dir, AGENT_SOCKET, err);
+		r = fd[VMM_QEMU_QMP] = vmm_listen(spec->run_dir, QMP_SOCKET, err);
 	if (r >= 0)
-		r = vmm_clear_socket(spec->run_dir, QMP_SOCKET, err);
+		r = fd[VMM_QEMU_SERIAL] = vmm_open_log(spec->serial_log, err);
+	if (r >= 0)
+		r = fd[STDERR_FILENO] = vmm_open_log(spec->vmm_log, err);
+	if (r >= 0 && spec->tap)
+		r = fd[VMM_QEMU_TAP] = vmm_open_tap(spec->tap, err);
+	return r;
+}
+
+static int qemu_spawn(const struct vmm_spec *spec, struct vmm_process *ret, struct bg_err **err)
+{
+	struct spawn spawn = {.n_fds = VMM_QEMU_FD_MAX_};
+	_cleanup_(handed_done) struct handed h;
+	_argv_ struct argv argv = {0}, launcher = {0};
+	int r;
+
+	static_assert((int)VMM_QEMU_FD_MAX_ <= SPAWN_FDS_MAX, "room for all descriptors");
+	memset(h.fd, 0xff, sizeof(h.fd)); /* all -1 */
+	h.bytes = 0;
+	r = vmm_qemu_argv(spec, &argv, err);
+	if (r >= 0)
+		r = open_disks(spec, &h, err);
+	if (r >= 0)
+		r = open_rest(spec, &h, err);
+	if (r >= 0)
+		r = vmm_launch_begin(&launcher, spec, h.bytes, err);
 	if (r < 0)
 		return r;
-	log = vmm_open_log(spec->vmm_log, err);
-	if (log < 0)
-		return log;
-	return vmm_spawn(argv_finish(&argv), log, log, ret_pid, ret_pidfd, err);
+	memcpy(spawn.fd, h.fd, sizeof(h.fd));
+	spawn.fd[STDOUT_FILENO] = h.fd[STDERR_FILENO];
+	spawn.fd[BG_LAUNCH_FD_FILTER] = r = vmm_seal_filter(VMM_SEAL_QEMU, err);
+	if (r >= 0)
+		r = vmm_launch(&launcher, &argv, &spawn, ret, err);
+	if (r >= 0)
+		ret->tap = TAKE_FD(h.fd[VMM_QEMU_TAP]);
+	return r;
 }
 
 /* One line of QMP. 1: our command is done; 0: another line; <0: *err. */

@@ -363,6 +363,7 @@ static void fill_spec(
 		.vcpus = vm->row->vcpus,
 		.memory_mib = vm->row->memory_mib,
 		.accel = choice->accel,
+		.launcher = task->engine->launcher_path,
 		.binary = choice->binary,
 		.version = choice->version,
 		.kernel = kernel->path,

@@ -24,7 +24,7 @@ static struct fixture {
 	struct loop *loop;
 	struct vmm *vmm;
 	struct vmm_call *call;
-	char run_dir[100], binary[300], serial[150], log[150], kernel[150];
+	char run_dir[100], binary[300], launcher[300], serial[150], log[150], kernel[150];
 	unsigned exits, completed, drops;
 	int status;
 	bool ok;
@@ -49,10 +49,19 @@ static void setup(void)
 	snprintf(vm_id, sizeof(vm_id), "%032x", (unsigned)getpid());
 	snprintf(f.run_dir, sizeof(f.run_dir), "%s", test_tmpdir());
 	snprintf(f.binary, sizeof(f.binary), "%s/tests/lib/fake-vmm", test_build_dir());
+	snprintf(f.launcher, sizeof(f.launcher), "%s/launcher/banger-launch", test_build_dir());
 	snprintf(f.serial, sizeof(f.serial), "%s/serial.log", f.run_dir);
 	snprintf(f.log, sizeof(f.log), "%s/vmm.log", f.run_dir);
 	snprintf(f.kernel, sizeof(f.kernel), "%s/kernel", f.run_dir);
 	CHECK_INT(loop_new(&f.loop), 0);
+}
+
+/* A file of one sector, bootable by nothing. */
+static void make_kernel(void)
+{
+	static char bytes[1024 * 1024];
+
+	CHECK_INT(bg_write_file_at(AT_FDCWD, f.kernel, bytes, sizeof(bytes), 0600), 0);
 }
 
 static struct vmm_spec make_spec(void)
@@ -63,6 +72,7 @@ static struct vmm_spec make_spec(void)
 		.vcpus = 2,
 		.memory_mib = 256,
 		.accel = VMM_ACCEL_TCG,
+		.launcher = f.launcher,
 		.binary = f.binary,
 		.kernel = f.kernel,
 		.initrd = f.kernel,
@@ -287,6 +297,7 @@ TEST(long_run_dir_is_refused)
 	memset(dir, 'd', sizeof(dir) - 1);
 	dir[0] = '/';
 	dir[sizeof(dir) - 1] = '\0';
+	make_kernel();
 	spec = make_spec();
 	spec.run_dir = dir;
 	CHECK_INT(
@@ -517,14 +528,6 @@ TEST(time_stamp_counter_is_measured)
 	teardown();
 }
 
-/* A file of one sector, bootable by nothing. */
-static void make_kernel(void)
-{
-	static char bytes[1024 * 1024];
-
-	CHECK_INT(bg_write_file_at(AT_FDCWD, f.kernel, bytes, sizeof(bytes), 0600), 0);
-}
-
 static void setup_qemu(void)
 {
 	setup();
@@ -537,10 +540,15 @@ static void setup_qemu(void)
 TEST(qemu_refuses_a_dummy_kernel)
 {
 	_free_ char *text = NULL;
+	char disk[150];
+	struct vmm_spec spec;
 
 	setup_qemu();
-	CHECK_INT(unlink(f.kernel), 0);
-	start_as(&vmm_qemu);
+	snprintf(disk, sizeof(disk), "%s/disk", f.run_dir);
+	CHECK_INT(rename(f.kernel, disk), 0);
+	spec = make_spec();
+	spec.disk_root = disk;
+	start_spec(&vmm_qemu, &spec);
 	SPIN(f.loop, f.exits == 1);
 	CHECK(WIFEXITED(f.status) && WEXITSTATUS(f.status) == 1);
 	CHECK_INT(bg_read_file_at(AT_FDCWD, f.log, 64 * 1024, &text, NULL), 0);
