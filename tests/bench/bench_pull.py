@@ -115,7 +115,7 @@ class Banger:
     def __init__(self, user, host):
         self.user, self.host = user, host
         self.env = user.env(BANGER_PRIVHELPER="/nowhere/helper")
-        for name in ("cli/banger", "daemon/bangerd", "worker/banger-worker", "guest/banger-init"):
+        for name in ("cli/banger", "daemon/bangerd", "worker/banger-worker", "guest/banger-init", "launcher/banger-launch"):
             os.makedirs(os.path.join(user.home, os.path.dirname(name)), 0o755, exist_ok=True)
             shutil.copy(os.path.join(BUILD, name), os.path.join(user.home, name))
         write_vmlinux(user.home + "/vmlinux")

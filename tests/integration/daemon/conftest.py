@@ -51,7 +51,7 @@ class Daemon:
         self.user = user
         self.started = []
         # The build tree may lie where only root gets to. The engine looks for the others as they lie there.
-        for name in ("daemon/bangerd", "worker/banger-worker", "guest/banger-init"):
+        for name in ("daemon/bangerd", "worker/banger-worker", "guest/banger-init", "launcher/banger-launch"):
             os.makedirs(os.path.join(user.home, os.path.dirname(name)), 0o755)
             shutil.copy(os.path.join(BUILD, name), os.path.join(user.home, name))
         self.exe = user.home + "/daemon/bangerd"

@@ -150,7 +150,7 @@ class Host:
 
     def __init__(self, user):
         self.user = user
-        for name in ("cli/banger", "daemon/bangerd", "worker/banger-worker", "guest/banger-init"):
+        for name in ("cli/banger", "daemon/bangerd", "worker/banger-worker", "guest/banger-init", "launcher/banger-launch"):
             os.makedirs(os.path.join(user.home, os.path.dirname(name)), 0o755, exist_ok=True)
             shutil.copy(os.path.join(BUILD, name), os.path.join(user.home, name))
         self.cache = user.home + "/.cache/banger/blobs"
