@@ -58,27 +58,34 @@ int bg_landlock_new(int abi_max, bool connects, struct bg_landlock *ret)
 	return ret->fd < 0 ? -errno : 0;
 }
 
-int bg_landlock_allow(struct bg_landlock *ll, const char *path, uint64_t rights, int flags)
+int bg_landlock_allow_fd(struct bg_landlock *ll, int fd, uint64_t rights)
 {
-	struct path_rule rule = {.rights = rights & ll->handled};
-	_close_ int fd = -1;
+	struct path_rule rule = {.rights = rights & ll->handled, .parent = fd};
 	struct stat st;
 
 	if (ll->abi == 0)
 		return 0;
-	fd = open(path, O_PATH | O_CLOEXEC | flags);
-	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -errno;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (S_ISLNK(st.st_mode))
 		return -ELOOP;
 	if (!S_ISDIR(st.st_mode))
 		rule.rights &= FOR_FILES;
-	rule.parent = fd;
 	if (rule.rights == 0)
 		return 0;
 	return syscall(SYS_landlock_add_rule, ll->fd, PATH_BENEATH, &rule, 0) < 0 ? -errno : 0;
+}
+
+int bg_landlock_allow(struct bg_landlock *ll, const char *path, uint64_t rights, int flags)
+{
+	_close_ int fd = -1;
+
+	if (ll->abi == 0)
+		return 0;
+	fd = open(path, O_PATH | O_CLOEXEC | flags);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -errno;
+	return bg_landlock_allow_fd(ll, fd, rights);
 }
 
 int bg_landlock_enter(struct bg_landlock *ll)

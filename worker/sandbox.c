@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/landlock.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -13,9 +12,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "common/job_proto.h"
+#include "common/landlock.h"
 #include "common/limits.h"
 #include "common/seal.h"
 
@@ -31,6 +30,8 @@
 #define THIRD_ARG_NOT	  SEAL_ALLOW, SEAL_LACKS, 2 /* as above */
 #define THIRD_ARG_HAS	  SEAL_ALLOW, SEAL_HAS, 2
 #define FOURTH_ARG_HAS	  SEAL_ALLOW, SEAL_HAS, 3
+#define FIFTH_ARG_IS	  SEAL_ALLOW, SEAL_IS, 4
+#define FIFTH_ARG_OTHER	  EACCES, SEAL_NOT, 4
 
 /* Everything the jobs need after the seal; the rest kills the process. */
 static const struct seal_rule calls[] = {
@@ -47,12 +48,19 @@ static const struct seal_rule calls[] = {
 	{SCMP_SYS(fsync), ALLOW, 0, "libext2fs flush"},
 	{SCMP_SYS(fdatasync), ALLOW, 0, "libext2fs flush"},
 	{SCMP_SYS(fstat), ALLOW, 0, "sizes"},
-	{SCMP_SYS(fcntl), ALLOW, 0, "flags and duplicates of own descriptors"},
+	{SCMP_SYS(fcntl), SECOND_ARG_IS, F_GETFL, "flags of own descriptors"},
+	{SCMP_SYS(fcntl), SECOND_ARG_IS, F_SETFL,
+		"as above; with O_ASYNC the kernel would send signals for us", SEAL_LACKS, 2,
+		O_ASYNC},
+	{SCMP_SYS(fcntl), SECOND_ARG_IS, F_GETFD, "flags of own descriptors"},
+	{SCMP_SYS(fcntl), SECOND_ARG_IS, F_SETFD, "flags of own descriptors"},
+	{SCMP_SYS(fcntl), SECOND_ARG_IS, F_DUPFD, "duplicates of own descriptors"},
+	{SCMP_SYS(fcntl), SECOND_ARG_IS, F_DUPFD_CLOEXEC, "duplicates of own descriptors"},
 	{SCMP_SYS(fadvise64), ALLOW, 0, "libext2fs, libarchive"},
 	{SCMP_SYS(close), ALLOW, 0, "own descriptors"},
 	{SCMP_SYS(poll), ALLOW, 0, "cancellation"},
 	{SCMP_SYS(ppoll), ALLOW, 0, "poll of newer glibc"},
-	{SCMP_SYS(sendto), ALLOW, 0, "answers on the job socket"},
+	{SCMP_SYS(sendto), FIFTH_ARG_IS, 0, "answers on the job socket: to its peer, to no address"},
 	{SCMP_SYS(ioctl), SECOND_ARG_IS, FICLONE, "copy by reflink"},
 	{SCMP_SYS(mmap), THIRD_ARG_NOT, PROT_EXEC, "memory"},
 	{SCMP_SYS(mprotect), THIRD_ARG_NOT, PROT_EXEC, "malloc arenas"},
@@ -95,7 +103,9 @@ static const struct seal_rule file_calls[] = {
 		"libext2fs asks any file whether it is a block device"},
 };
 
-#define WRITING (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | __O_TMPFILE)
+/* Bits of the kinds of socket other than SOCK_STREAM, which is 1. */
+#define NO_STREAM 0xe
+#define WRITING	  (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | __O_TMPFILE)
 
 /*
  * For jobs that also speak to servers: libcurl, its resolver threads, the C library's resolver.
@@ -112,7 +122,11 @@ static const struct seal_rule net_calls[] = {
 	{SCMP_SYS(socket), FIRST_ARG_IS, AF_INET6, "as above"},
 	{SCMP_SYS(socket), FIRST_ARG_IS, AF_NETLINK, "the resolver asks which addresses there are"},
 	{SCMP_SYS(socket), FIRST_ARG_REFUSED, AF_UNIX, "the resolver tries nscd's unix socket"},
-	{SCMP_SYS(socketpair), ALLOW, 0, "libcurl wakes itself"},
+	{SCMP_SYS(sendto), FIFTH_ARG_OTHER, 0,
+		"the resolver asks netlink for the host's addresses, and lives without"},
+	{SCMP_SYS(socketpair), FIRST_ARG_IS, AF_UNIX,
+		"libcurl wakes itself; a datagram end would send to any path", SEAL_LACKS, 1,
+		NO_STREAM},
 	{SCMP_SYS(pipe2), ALLOW, 0, "as above"},
 	{SCMP_SYS(eventfd2), ALLOW, 0, "as above"},
 	{SCMP_SYS(connect), ALLOW, 0, "servers"},
@@ -196,76 +210,41 @@ int sandbox_enter(struct bg_err **err)
 	return r;
 }
 
-static void grant_reading(int ruleset, const char *path)
-{
-	struct landlock_path_beneath_attr attr = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE};
-	_close_ int fd = open(path, O_PATH | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return;
-	if (S_ISDIR(st.st_mode))
-		attr.allowed_access |= LANDLOCK_ACCESS_FS_READ_DIR;
-	attr.parent_fd = fd;
-	(void)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0);
-}
-
 /* The folders of an emptying job: listed and emptied, no file in them read. */
-static void grant_emptying(int ruleset, const int *fds, size_t n)
+static void grant_emptying(struct bg_landlock *ll, const int *fds, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct landlock_path_beneath_attr attr = {
-			.allowed_access = LANDLOCK_ACCESS_FS_READ_DIR |
-					  LANDLOCK_ACCESS_FS_REMOVE_FILE |
-					  LANDLOCK_ACCESS_FS_REMOVE_DIR,
-			.parent_fd = fds[i]};
 		struct stat st;
 
 		if (fstat(fds[i], &st) >= 0 && S_ISDIR(st.st_mode))
-			(void)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH,
-				&attr, 0);
+			(void)bg_landlock_allow_fd(ll, fds[i],
+				BG_LL_READ_DIR | BG_LL_REMOVE_FILE | BG_LL_REMOVE_DIR);
 	}
 }
 
 /* The folder of a receiving job: filled, no file that is in it read. */
-static void grant_filling(int ruleset, int folder)
+static void grant_filling(struct bg_landlock *ll, int folder)
 {
-	static const uint64_t wanted = LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE |
-				       LANDLOCK_ACCESS_FS_REMOVE_FILE |
-				       LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-				       LANDLOCK_ACCESS_FS_MAKE_SYM;
-	/* the kernel's headers may be older: hard links between folders, the size of a file */
-	static const uint64_t later[] = {1ULL << 13 | 1ULL << 14, 1ULL << 13, 0};
-	struct landlock_path_beneath_attr attr = {.parent_fd = folder};
-
-	for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
-		attr.allowed_access = wanted | later[i];
-		if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) >=
-			0)
-			return;
-	}
+	(void)bg_landlock_allow_fd(ll, folder,
+		BG_LL_READ_DIR | BG_LL_WRITE_FILE | BG_LL_REMOVE_FILE | BG_LL_MAKE_DIR |
+			BG_LL_MAKE_REG | BG_LL_MAKE_SYM | BG_LL_REFER | BG_LL_TRUNCATE);
 }
 
 /* Denies every path by handling all rights; a job of files alone is granted none. */
 static int landlock(enum sandbox_kind kind, const int *fds, size_t n, struct bg_err **err)
 {
-	struct landlock_ruleset_attr attr = {};
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	_close_ int fd = -1;
+	_cleanup_(bg_landlock_done) struct bg_landlock ll;
+	int r = bg_landlock_new(0, kind == SANDBOX_NET, &ll);
 
-	if (abi < 1)
-		return 0; /* no Landlock in this kernel: seccomp alone */
-	attr.handled_access_fs = abi >= 3 ? 0x7fff : abi == 2 ? 0x3fff : 0x1fff;
-	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-	for (size_t i = 0; fd >= 0 && kind == SANDBOX_NET && i < ARRAY_SIZE(readable); i++)
-		grant_reading(fd, readable[i]);
-	if (fd >= 0 && kind == SANDBOX_EMPTY)
-		grant_emptying(fd, fds, n);
-	if (fd >= 0 && kind == SANDBOX_RECEIVE && n == 2)
-		grant_filling(fd, fds[1]);
-	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
-		return bg_err_sys(err, BG_ERR_WORKER, errno, "seal the worker with Landlock");
-	return 0;
+	for (size_t i = 0; r >= 0 && kind == SANDBOX_NET && i < ARRAY_SIZE(readable); i++)
+		(void)bg_landlock_allow(&ll, readable[i], BG_LL_READ_FILE | BG_LL_READ_DIR, 0);
+	if (r >= 0 && kind == SANDBOX_EMPTY)
+		grant_emptying(&ll, fds, n);
+	if (r >= 0 && kind == SANDBOX_RECEIVE && n == 2)
+		grant_filling(&ll, fds[1]);
+	if (r >= 0)
+		r = bg_landlock_enter(&ll); /* success on a kernel without: seccomp alone */
+	return r < 0 ? bg_err_sys(err, BG_ERR_WORKER, -r, "seal the worker with Landlock") : 0;
 }
 
 static int add_kind(scmp_filter_ctx ctx, enum sandbox_kind kind)

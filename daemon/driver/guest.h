@@ -22,7 +22,8 @@ struct guest_target {
 	const char *vm_id;	 /* BG_ID_LEN hex digits: another guest's answer is an error that is logged */
 };
 
-/* Each WELCOME and STATUS; flags are enum bg_agent_flag. connected false: the conversation broke. */
+/* Each WELCOME, and each STATUS with a flag (enum bg_agent_flag) that was not set before: flags only come,
+ * until connected is false: the conversation broke. */
 typedef void (*guest_status_fn)(struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms,
 	void *userdata);
 typedef void (*guest_done_fn)(const struct bg_err *err, void *userdata);

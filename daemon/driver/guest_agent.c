@@ -26,6 +26,10 @@ enum {
 	   stuck in it. */
 	OPENING_MIN_USEC = 5 * 1000 * 1000,
 	OPENING_MAX_USEC = 40 * 1000 * 1000,
+	/* A boot opens twice, a restart of the agent once; a guest that does nothing else is made
+	   to wait, since each opening is news for all who watch the VM. */
+	OPENINGS_MAX = 8,
+	OPENING_EARNED_USEC = 1000 * 1000,
 	READ_SIZE = 64 * 1024,
 	READS_PER_TURN = 8,
 	OUT_MAX = 1024 * 1024,
@@ -228,6 +232,21 @@ static void wrong_guest(struct guest *guest, const char *what)
 	broken(guest, what, RETRY_WRONG_USEC);
 }
 
+static bool take_opening(struct guest *guest)
+{
+	uint64_t now = loop_now_usec();
+	uint64_t earned = (now - guest->openings_usec) / OPENING_EARNED_USEC;
+
+	if (earned > 0) {
+		guest->openings = (unsigned)BG_MIN(guest->openings + earned, (uint64_t)OPENINGS_MAX);
+		guest->openings_usec = now;
+	}
+	if (guest->openings == 0)
+		return false;
+	guest->openings--;
+	return true;
+}
+
 static void on_welcome(struct guest *guest, const struct bg_agent_frame *frame)
 {
 	struct bg_agent_welcome welcome;
@@ -239,6 +258,10 @@ static void on_welcome(struct guest *guest, const struct bg_agent_frame *frame)
 	}
 	if (!id_matches(guest, welcome.vm_id)) {
 		wrong_guest(guest, "another VM's guest answered");
+		return;
+	}
+	if (!take_opening(guest)) {
+		broken(guest, "the guest begins too often", RETRY_MAX_USEC);
 		return;
 	}
 	loop_source_free(guest->timer);
@@ -269,12 +292,17 @@ static void on_boot(struct guest *guest)
 		broken_retry(guest, "cannot greet the guest");
 }
 
+/* What came true in a conversation stays so until it ends: so a guest has a handful of news, not a flood. */
 static void on_status(struct guest *guest, const struct bg_agent_frame *frame)
 {
 	struct bg_agent_status status;
+	uint32_t flags;
 
 	memcpy(&status, frame->payload, sizeof(status));
-	guest->flags = le32toh(status.flags);
+	flags = guest->flags | (le32toh(status.flags) & BG_AGENT_F_ALL);
+	if (flags == guest->flags)
+		return;
+	guest->flags = flags;
 	tell(guest, true, le32toh(status.uptime_ms));
 }
 
@@ -473,6 +501,8 @@ int guest_open(struct loop *loop, const struct guest_target *target, guest_statu
 	guest->userdata = userdata;
 	guest->down_usec = loop_now_usec();
 	guest->opening_usec = OPENING_MIN_USEC;
+	guest->openings = OPENINGS_MAX;
+	guest->openings_usec = loop_now_usec();
 	strcpy(guest->path, target->socket_path);
 	strcpy(guest->vm_id, target->vm_id);
 	if (loop_defer(loop, "guest connect", on_connect, guest, &guest->timer) < 0)

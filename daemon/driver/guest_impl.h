@@ -40,6 +40,8 @@ struct guest {
 	char line[64];
 	size_t line_len;
 	uint32_t flags;
+	unsigned openings;	/* that the guest may still have at once */
+	uint64_t openings_usec; /* when that was counted */
 	guest_status_fn status;
 	void *userdata;
 	struct guest_calls calls;

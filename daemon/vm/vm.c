@@ -215,13 +215,18 @@ int vms_free_slot(const struct vms *vms, unsigned n_slots, uint64_t others)
 	return -ENOSPC;
 }
 
+static void publish(struct vm *vm)
+{
+	events_publish(vm->engine->events, "vm", "changed", vm->row->name, vm_to_json(vm));
+}
+
 void vm_save(struct vm *vm)
 {
 	_err_ struct bg_err *err = NULL;
 
 	if (store_vm_save(vm->engine->store, vm->row, &err) < 0)
 		log_err(LOG_ERROR, "vm", vm->row->name, err);
-	events_publish(vm->engine->events, "vm", "changed", vm->row->name, vm_to_json(vm));
+	publish(vm);
 }
 
 void vm_move(struct vm *vm, enum vm_event event)
@@ -336,22 +341,36 @@ static bool flags_ready(uint32_t flags)
 	return (flags & BG_AGENT_F_ROOT) && (flags & (BG_AGENT_F_SSHD | BG_AGENT_F_NO_SSHD));
 }
 
+/* What of its row the guest's flags change, which is nearly never. */
+static bool take_flags(struct vm *vm, uint32_t flags)
+{
+	bool sshd = (flags & BG_AGENT_F_SSHD) != 0;
+	bool late = vm->error && !vm->op && !vm->paused; /* it was late, not broken */
+
+	if (late)
+		vm_set_error(vm, NULL);
+	if (sshd == vm->row->has_sshd)
+		return late;
+	vm->row->has_sshd = sshd;
+	return true;
+}
+
+/* A guest may be hostile: being ready or not is news, and not a row of the database. */
 static void on_guest_status(
 	struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms, void *userdata)
 {
 	struct vm *vm = userdata;
-	bool was_ready = vm->ready;
+	bool was_ready = vm->ready, row_changed = false;
 
 	(void)guest;
 	(void)uptime_ms;
 	vm->ready = connected && flags_ready(flags);
-	if (vm->ready) {
-		vm->row->has_sshd = (flags & BG_AGENT_F_SSHD) != 0;
-		if (vm->error && !vm->op && !vm->paused)
-			vm_set_error(vm, NULL); /* it was late, not broken */
-	}
-	if (vm->ready != was_ready)
+	if (vm->ready)
+		row_changed = take_flags(vm, flags);
+	if (row_changed)
 		vm_save(vm);
+	else if (vm->ready != was_ready)
+		publish(vm);
 	if (vm->on_guest)
 		vm->on_guest(vm, vm->on_guest_data);
 }
