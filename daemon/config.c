@@ -14,6 +14,7 @@
 
 enum kind {
 	KIND_LEVEL,
+	KIND_DEBUG,
 	KIND_VMM,
 	KIND_STORAGE,
 	KIND_PROGRAM,
@@ -44,6 +45,7 @@ static const struct key keys[] = {
 #undef X
 };
 
+static const char *const debug_words[] = {"off", "dumpable"};
 static const char *const vmm_words[] = {"auto", "qemu", "firecracker"};
 static const char *const storage_words[] = {"auto", "reflink", "copy", "dm-snapshot"};
 
@@ -108,6 +110,7 @@ static int set_word(const struct load *l, const struct key *key, const char *tex
 	return bad(l, line, hint, "%s: \"%.60s\" is not one of %s", key->name, text, list);
 }
 static_assert(sizeof(enum config_vmm) == sizeof(int) &&
+		      sizeof(enum config_debug) == sizeof(int) &&
 		      sizeof(enum config_storage) == sizeof(int) &&
 		      sizeof(enum log_level) == sizeof(int),
 	"set_word");
@@ -242,6 +245,8 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 	switch (key->kind) {
 	case KIND_LEVEL:
 		return set_level(l, key, text, line);
+	case KIND_DEBUG:
+		return set_word(l, key, text, line, debug_words, ARRAY_SIZE(debug_words));
 	case KIND_VMM:
 		return set_word(l, key, text, line, vmm_words, ARRAY_SIZE(vmm_words));
 	case KIND_STORAGE:

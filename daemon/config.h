@@ -12,9 +12,11 @@
 
 enum config_vmm { CONFIG_VMM_AUTO, CONFIG_VMM_QEMU, CONFIG_VMM_FIRECRACKER };
 enum config_storage { CONFIG_STORAGE_AUTO, CONFIG_STORAGE_REFLINK, CONFIG_STORAGE_COPY, CONFIG_STORAGE_DM };
+enum config_debug { CONFIG_DEBUG_OFF, CONFIG_DEBUG_DUMPABLE };
 
 struct config {
 	enum log_level log_level;
+	enum config_debug debug; /* dumpable: gdb, perf and core dumps of the engine */
 	enum config_vmm vmm;
 	enum config_storage storage;
 	char *firecracker_bin; /* "firecracker": from PATH, or absolute */

@@ -237,6 +237,12 @@ static int make_signals(struct engine *engine, struct parts *parts, struct bg_er
 	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch signals") : 0;
 }
 
+/* The second bar, should a VMM ever find a way past its seal (vmm_seal.c): it cannot have children. */
+static bool is_vmm(pid_t pid, struct engine *engine)
+{
+	return vms_run_as(engine->vms, pid);
+}
+
 static int make_all(
 	struct engine *engine, struct engine_boot *boot, struct parts *parts, struct bg_err **err)
 {
@@ -262,7 +268,10 @@ static int make_all(
 	r = helpers_new(engine, &engine->helpers);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "look after the helpers");
-	return http_new(engine->loop, engine, TAKE_FD(boot->listen_fd), &engine->http, err);
+	r = http_new(engine->loop, engine, TAKE_FD(boot->listen_fd), &engine->http, err);
+	if (r >= 0)
+		http_set_barred(engine->http, is_vmm);
+	return r;
 }
 
 /* Opposite order. Operations go first: what they wait for belongs to the parts below. */

@@ -92,6 +92,8 @@ static int prepare(struct bg_paths *paths, struct held *h, struct bg_err **err)
 		r = claim_take(paths, &h->claim, err);
 	if (r >= 0)
 		r = boot_listen(paths, &h->sock, &h->bound, err);
+	if (r >= 0)
+		r = sandbox_hide(err);
 	return r;
 }
 
@@ -129,6 +131,8 @@ static int seal(const struct bg_paths *paths, const struct config *config, struc
 	r = boot_log(paths, (int)config->log_level, err);
 	if (r >= 0)
 		r = sandbox_drop(err);
+	if (r >= 0 && config->debug != CONFIG_DEBUG_DUMPABLE)
+		r = sandbox_hide(err);
 	if (r >= 0)
 		r = sandbox_seal(err);
 	return r;

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The engine stays dumpable on purpose: whoever has its uid can talk on its socket and read its
- * files anyway, so hiding its memory protects nothing and takes gdb, perf and core dumps from its
- * user. What comes from inside (a VMM that a guest took over) is kept out by the ptrace rows below.
+ * The engine and the monitor are not dumpable: no process of the same uid reads or writes their
+ * memory, takes their descriptors or traces them. Who has the uid can ask the engine for all it
+ * does, but not for the helper's socket; and a VMM that a guest took over has that uid. config.toml's
+ * debug = "dumpable" gives gdb, perf and core dumps back, for the engine alone.
+ *
+ * The filter is a list of what is refused, since everything that the engine starts inherits it:
+ * VMMs of any version, workers, their libraries. Those seal themselves further, by lists of what
+ * is allowed: vmm_seal.c, worker/sandbox.c.
  */
 #include "daemon/sandbox.h"
 
@@ -26,6 +31,8 @@ static const struct seal_rule rules[] = {
 	{SCMP_SYS(process_vm_readv), EPERM, ALWAYS, "memory of the user's other processes"},
 	{SCMP_SYS(process_vm_writev), EPERM, ALWAYS, "the same, to take them over"},
 	{SCMP_SYS(process_madvise), EPERM, ALWAYS, "the same, to slow them"},
+	{SCMP_SYS(process_mrelease), EPERM, ALWAYS, "the same, to free it"},
+	{SCMP_SYS(pidfd_getfd), EPERM, ALWAYS, "descriptors of the user's other processes"},
 	{SCMP_SYS(kcmp), EPERM, ALWAYS, "kernel pointers by comparison"},
 	{SCMP_SYS(mount), EPERM, ALWAYS, "no part of the daemon mounts; guests do, behind the VMM"},
 	{SCMP_SYS(umount2), EPERM, ALWAYS, "mount family"},
@@ -73,6 +80,9 @@ static const struct seal_rule rules[] = {
 	{SCMP_SYS(syslog), EPERM, ALWAYS, "kernel addresses in its log"},
 	{SCMP_SYS(lookup_dcookie), EPERM, ALWAYS, "old and unused"},
 	{SCMP_SYS(vmsplice), EPERM, ALWAYS, "pages shared with pipes: a history of kernel bugs"},
+	{SCMP_SYS(ioctl), EPERM, SEAL_IS_32, 1, TIOCSTI,
+		"typing into the terminal that bangerd was started from"},
+	{SCMP_SYS(ioctl), EPERM, SEAL_IS_32, 1, TIOCLINUX, "the same on a console"},
 };
 
 static int oops(struct bg_err **err, int errnum, const char *what)
@@ -114,19 +124,12 @@ int sandbox_drop(struct bg_err **err)
 	return 0;
 }
 
-static int fill(scmp_filter_ctx ctx)
+int sandbox_hide(struct bg_err **err)
 {
-	int r = seal_add(ctx, rules, ARRAY_SIZE(rules));
-
-	/* ptrace of the user's other processes would undo all of this; the leak checker of the
-	 * address sanitizer is a user of it on its own process. */
-	if (r >= 0 && !BG_SANITIZED)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ptrace), 0);
-	/* Typing into the terminal that bangerd was started from; also with high bits set. */
-	if (r >= 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI));
-	return r;
+	/* The leak checker of the address sanitizer traces its own process. */
+	if (prctl(PR_SET_DUMPABLE, BG_SANITIZED, 0, 0, 0) < 0)
+		return oops(err, errno, "not to be dumpable");
+	return 0;
 }
 
 int sandbox_seal(struct bg_err **err)
@@ -136,15 +139,13 @@ int sandbox_seal(struct bg_err **err)
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return oops(err, errno, "no_new_privs");
-	ctx = seccomp_init(SCMP_ACT_ALLOW);
+	ctx = seal_new(SCMP_ACT_ALLOW, rules, ARRAY_SIZE(rules));
 	if (!ctx)
 		return oops(err, ENOMEM, "filter");
-	/* A program of another architecture (i386 on x86-64) would count other numbers. */
-	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
-	if (r >= 0)
-		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	if (r >= 0)
-		r = fill(ctx);
+	/* ptrace of the user's other processes would undo all of this; the leak checker of the
+	 * address sanitizer is a user of it on its own process. */
+	r = BG_SANITIZED ? 0
+			 : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ptrace), 0);
 	if (r >= 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

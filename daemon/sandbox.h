@@ -5,7 +5,9 @@
  *   inherit  what came in with exec: descriptors, limits, signals. Must not open anything.
  *   open     main's own: paths, config, log. Must be over before drop.
  *   drop     capabilities, also those an odd login left ambient; proven by asking the kernel.
+ *   hide     not dumpable: the user's other processes, a VMM among them, read and trace nothing.
  *   seal     no_new_privs, then the filter; nothing can be gained from here on, by no exec.
+ * The monitor hides too, and does no more: it starts programs that gain rights.
  */
 #ifndef SANDBOX_H
 #define SANDBOX_H
@@ -14,6 +16,7 @@
 
 int sandbox_inherit(struct bg_err **err);
 int sandbox_drop(struct bg_err **err);
+int sandbox_hide(struct bg_err **err);
 int sandbox_seal(struct bg_err **err);
 
 #endif

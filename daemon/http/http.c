@@ -30,6 +30,7 @@ struct http {
 	LIST_ENTRY(http) link;
 	struct loop *loop;
 	struct engine *engine;
+	bool (*barred)(pid_t pid, struct engine *engine);
 	struct evhttp *evhttp;
 	struct evconnlistener *listener; /* evhttp's, by bound */
 	struct evhttp_bound_socket *bound;
@@ -163,7 +164,12 @@ void http_reply_error(struct http_call *call, struct bg_err *err)
 	bg_err_free(err);
 }
 
-static int check_peer(struct evhttp_connection *evcon, struct bg_err **err)
+void http_set_barred(struct http *http, bool (*barred)(pid_t pid, struct engine *engine))
+{
+	http->barred = barred;
+}
+
+static int check_peer(const struct http *http, struct evhttp_connection *evcon, struct bg_err **err)
 {
 	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evcon));
 	struct ucred peer;
@@ -175,6 +181,10 @@ static int check_peer(struct evhttp_connection *evcon, struct bg_err **err)
 		return bg_err_set(err, BG_ERR_FORBIDDEN, EPERM,
 			"this daemon serves uid %u, not uid %u", (unsigned)geteuid(),
 			(unsigned)peer.uid);
+	if (http->barred && http->barred(peer.pid, http->engine))
+		return bg_err_set(err, BG_ERR_FORBIDDEN, EPERM,
+			"process %lld is a VM's: this daemon does not serve it",
+			(long long)peer.pid);
 	return 0;
 }
 
@@ -253,7 +263,7 @@ static int read_request(struct http_call *call, struct bg_err **err)
 	char allow[32] = "";
 	int r;
 
-	r = check_peer(call_connection(call), err);
+	r = check_peer(call->http, call_connection(call), err);
 	if (r >= 0)
 		r = route_find(method_of(call->req), path ? path : "", &call->match, allow, err);
 	if (allow[0] && r < 0)

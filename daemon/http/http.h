@@ -8,6 +8,7 @@
 #define HTTP_H
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "common/base.h"
 #include "common/err.h"
@@ -25,6 +26,8 @@ int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct htt
 	struct bg_err **err);
 /* Serves this one in the place of the last, whose connections go on. listen_fd is taken. */
 int http_listen(struct http *http, int listen_fd, struct bg_err **err);
+/* Who is refused although its uid is ours: barred(pid of the caller). Without one, nobody. */
+void http_set_barred(struct http *http, bool (*barred)(pid_t pid, struct engine *engine));
 /*
  * Drops every connection (on_gone of the streams comes from in here). Calls not yet answered stay
  * valid: their handler ends them as ever, and nothing is sent.

@@ -193,6 +193,14 @@ int vms_get(const struct vms *vms, const char *name, struct vm **ret, struct bg_
 	return 0;
 }
 
+bool vms_run_as(const struct vms *vms, pid_t pid)
+{
+	for (const struct vm *vm = vms->first; vm; vm = vm->next)
+		if (vm->vmm && vmm_pid(vm->vmm) == pid)
+			return true;
+	return false;
+}
+
 unsigned vms_count(const struct vms *vms, enum vm_state state)
 {
 	unsigned n = 0;

@@ -71,6 +71,8 @@ struct vm *vms_find(const struct vms *vms, const char *name);
 struct vm *vms_find_id(const struct vms *vms, const char *id);
 /* As vms_find with the error VM_NOT_FOUND that names it and what is near. */
 int vms_get(const struct vms *vms, const char *name, struct vm **ret, struct bg_err **err);
+/* Is it the process of a VM? */
+bool vms_run_as(const struct vms *vms, pid_t pid);
 unsigned vms_count(const struct vms *vms, enum vm_state state);
 /* Lowest slot that neither a VM nor others (a set of slots) hold; -ENOSPC. */
 int vms_free_slot(const struct vms *vms, unsigned n_slots, uint64_t others);

@@ -189,6 +189,50 @@ TEST(opens_and_tells_status)
 	close_all();
 }
 
+/* A hostile guest flips its bits as fast as it can: only what is new is news. */
+TEST(status_is_told_once)
+{
+	open_guest("virtio");
+	get_open();
+	for (unsigned i = 0; i < 100; i++)
+		send_status(i % 2 ? BG_AGENT_F_ROOT | BG_AGENT_F_SSHD | 1u << 31 : 0);
+	SPIN(f.loop, guest_flags(f.guest) != 0);
+	spin_for(f.loop, 50 * 1000);
+	CHECK_INT(f.told, 2);
+	CHECK_INT(f.flags, BG_AGENT_F_ROOT | BG_AGENT_F_SSHD);
+	send_status(BG_AGENT_F_NET);
+	SPIN(f.loop, f.told == 3);
+	CHECK_INT(f.flags, BG_AGENT_F_ROOT | BG_AGENT_F_SSHD | BG_AGENT_F_NET);
+	close_all();
+}
+
+/* As above by booting: each opening is news too, so there is a rate. */
+TEST(openings_have_a_rate)
+{
+	struct bg_agent_frame frame;
+	unsigned welcomes = 0;
+	char c;
+
+	open_guest("virtio");
+	accept_host();
+	expect_frame(BG_AGENT_HELLO, &frame);
+	for (bool dropped = false; !dropped; welcomes++) {
+		CHECK(welcomes < 100);
+		send_welcome(frame.payload);
+		SPIN(f.loop, f.told == 2 * welcomes + 1 ||
+				     (dropped = recv(f.peer, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0));
+		if (dropped)
+			break;
+		bg_agent_reader_init(&f.reader, BG_AGENT_END_GUEST);
+		send_frame(BG_AGENT_BOOT, NULL, 0);
+		expect_frame(BG_AGENT_HELLO, &frame);
+	}
+	CHECK(welcomes >= 8 && welcomes < 20);
+	CHECK(!f.connected);
+	get_open(); /* a second later it may again */
+	close_all();
+}
+
 TEST(socket_may_come_later)
 {
 	open_guest("virtio");

@@ -21,6 +21,7 @@ TEST(defaults)
 	_unref_(config) struct config *c = parse("");
 
 	CHECK_INT(c->log_level, LOG_INFO);
+	CHECK_INT(c->debug, CONFIG_DEBUG_OFF);
 	CHECK_INT(c->vmm, CONFIG_VMM_AUTO);
 	CHECK_INT(c->storage, CONFIG_STORAGE_AUTO);
 	CHECK_STR(c->firecracker_bin, "firecracker");
@@ -71,6 +72,7 @@ TEST(every_key)
 	setenv("HOME", "/home/u", 1);
 	c = parse("# a comment\r\n"
 		  "log_level = \"debug\" # at the end\n"
+		  "debug = \"dumpable\"\n"
 		  "  vmm\t=\t'qemu'\n"
 		  "storage=\"copy\"\n"
 		  "firecracker_bin = \"/opt/fc\"\n"
@@ -86,6 +88,7 @@ TEST(every_key)
 		  "boots_at_once = 3\n"
 		  "default_work = \"1T\"");
 	CHECK_INT(c->log_level, LOG_DEBUG);
+	CHECK_INT(c->debug, CONFIG_DEBUG_DUMPABLE);
 	CHECK_INT(c->vmm, CONFIG_VMM_QEMU);
 	CHECK_INT(c->storage, CONFIG_STORAGE_COPY);
 	CHECK_STR(c->dns, "");
@@ -118,6 +121,7 @@ TEST(errors_name_file_and_line)
 		{"vm = \"qemu\"", "c.toml:1: there is no key \"vm\""},
 		{"\n\nvmm = \"xen\"",
 			"c.toml:3: vmm: \"xen\" is not one of auto, qemu or firecracker"},
+		{"debug = \"on\"", "c.toml:1: debug: \"on\" is not one of off or dumpable"},
 		{"vmm = 3", "c.toml:1: vmm is to be a \"text\""},
 		{"log_level = \"loud\"", "c.toml:1: log_level: \"loud\" is no level"},
 		{"default_vcpus = \"2\"", "c.toml:1: default_vcpus is to be a whole number"},

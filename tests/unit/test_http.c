@@ -169,6 +169,12 @@ static void fake(struct http_call *call, struct engine *e, const char *symbol)
 static struct sockaddr_un addr = {.sun_family = AF_UNIX};
 static int reports = -1;
 static pid_t server;
+static pid_t barred_pid;
+
+static bool barred(pid_t pid, struct engine *engine)
+{
+	return pid == barred_pid;
+}
 
 static void on_usr1(int signo, void *userdata)
 {
@@ -201,6 +207,7 @@ _noreturn_ static void serve(int listen_fd, int report_fd)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	CHECK_INT(loop_new(&e.loop), 0);
 	CHECK_INT(http_new(e.loop, &e, listen_fd, &e.http, NULL), 0);
+	http_set_barred(e.http, barred);
 	if (idle_s)
 		http_set_idle(e.http, idle_s);
 	if (more_fds) /* what it has, and so many connections */
@@ -348,6 +355,29 @@ TEST(routes_find_their_handlers)
 	expect("GET", "/v1/images/build", "", 200, "\"IMAGE_SHOW\",\"arg\":\"build\"");
 	expect("DELETE", "/v1/operations/17", "", 200, "\"OP_CANCEL\",\"arg\":\"17\"");
 	stop_server();
+}
+
+/* A VMM that got to the socket has our uid; its process number is known. */
+TEST(a_barred_process_is_refused)
+{
+	pid_t other;
+	int status;
+
+	barred_pid = getpid();
+	start_server();
+	barred_pid = 0;
+	expect("GET", "/v1/vms", "", 403, "request.forbidden");
+	other = fork();
+	CHECK(other >= 0);
+	if (other == 0) {
+		expect("GET", "/v1/vms", "", 200, "\"VM_LIST\"");
+		expect("POST", "/v1/daemon/stop", "", 200, "DAEMON_STOP");
+		exit(0);
+	}
+	CHECK_INT(waitpid(other, &status, 0), other);
+	CHECK_INT(status, 0);
+	CHECK_INT(waitpid(server, &status, 0), server);
+	CHECK_INT(status, 0);
 }
 
 TEST(errors_are_objects)

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "common/fd.h"
+#include "common/seal.h"
 #include "daemon/loop/spawn.h"
 #include "tests/lib/test.h"
 
@@ -49,10 +50,13 @@ TEST(denied_calls)
 	expect_errno(syscall(SYS_open_by_handle_at, -1, NULL, 0), EPERM);
 	expect_errno(syscall(SYS_keyctl, 0, 0, 0, 0, 0), EPERM);
 	expect_errno(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0), EPERM);
+	expect_errno(syscall(SYS_pidfd_getfd, -1, 0, 0), EPERM);
+	expect_errno(syscall(SYS_process_mrelease, -1, 0), EPERM);
 	expect_errno(syscall(SYS_init_module, NULL, 0, ""), EPERM);
 	expect_errno(syscall(SYS_reboot, 0, 0, 0, NULL), EPERM);
 	expect_errno(ioctl(0, TIOCSTI, "x"), EPERM);
 	expect_errno(syscall(SYS_ioctl, 0, TIOCSTI | 1ULL << 32, "x"), EPERM);
+	expect_errno(ioctl(0, TIOCLINUX, "x"), EPERM);
 }
 
 TEST(ptrace_is_denied)
@@ -67,6 +71,37 @@ TEST(ptrace_is_denied)
 	seal();
 	expect_errno(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL), EPERM);
 	expect_errno(ptrace(PTRACE_TRACEME, 0, NULL, NULL), EPERM);
+}
+
+/* As a VMM would: a child of the same uid, once the parent has hidden. */
+TEST(hidden_from_other_processes_of_the_user)
+{
+	char path[64];
+	int status;
+	pid_t pid;
+
+	if (BG_SANITIZED)
+		test_skip("the leak checker traces its own process: it stays dumpable");
+	if (geteuid() == 0 &&
+		(setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
+		test_fail(__FILE__, __LINE__, "become nobody");
+	CHECK_INT(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0); /* setresuid cleared it */
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)getpid());
+	for (int hidden = 0; hidden <= 1; hidden++) {
+		if (hidden)
+			CHECK_INT(sandbox_hide(NULL), 0);
+		pid = fork();
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			int fd = open(path, O_RDWR | O_CLOEXEC);
+			int pidfd = (int)syscall(SYS_pidfd_open, getppid(), 0);
+			long taken = syscall(SYS_pidfd_getfd, pidfd, 1, 0);
+
+			_exit((fd >= 0) | (taken >= 0) << 1);
+		}
+		CHECK_INT(waitpid(pid, &status, 0), pid);
+		CHECK_INT(status, hidden ? 0 : 3 << 8);
+	}
 }
 
 static uint64_t status_field(const char *name)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What a sealed worker can still do, tried from the inside. */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "common/job_proto.h"
 #include "common/seal.h"
 #include "tests/lib/test.h"
 #include "worker/sandbox.h"
@@ -111,6 +113,52 @@ static int make_unix_socket(void)
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 ? errno : 0;
 }
 
+/* Three calls, after which the kernel sends SIGKILL to anybody of the same uid: none may pass. */
+static int own_signals(void)
+{
+	return fcntl(BG_JOB_FD, F_SETOWN, getppid()) < 0 ? errno : 0;
+}
+
+static int choose_signal(void)
+{
+	return fcntl(BG_JOB_FD, F_SETSIG, SIGKILL) < 0 ? errno : 0;
+}
+
+static int signal_me(void)
+{
+	return fcntl(BG_JOB_FD, F_SETFL, O_ASYNC) < 0 ? errno : 0;
+}
+
+static int plain_flags(void)
+{
+	int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+	return flags < 0 || fcntl(STDOUT_FILENO, F_SETFL, flags | O_NONBLOCK) < 0 ? errno : 0;
+}
+
+static int datagram_pair(void)
+{
+	int pair[2];
+
+	return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0 ? errno : 0;
+}
+
+static int stream_pair(void)
+{
+	int pair[2];
+
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? errno : 0;
+}
+
+static int send_to_address(void)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(9)};
+	int fd = kind == SANDBOX_NET ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : STDIN_FILENO;
+
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return sendto(fd, "x", 1, 0, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ? errno : 0;
+}
+
 static int open_resolver(void)
 {
 	return open("/etc/hosts", O_RDONLY | O_CLOEXEC) < 0 ? errno : 0;
@@ -204,6 +252,23 @@ TEST(the_rest_ends_the_process)
 	expect_killed(start_process);
 	expect_killed(executable_memory);
 	expect_killed(trace);
+}
+
+TEST(nobody_is_signalled_or_written_to)
+{
+	for (kind = SANDBOX_FILES; kind <= SANDBOX_EMPTY; kind++) {
+		expect_killed(own_signals);
+		expect_killed(choose_signal);
+		expect_killed(signal_me);
+		expect_exit(plain_flags, 0);
+		expect_killed(datagram_pair);
+	}
+	kind = SANDBOX_FILES;
+	expect_killed(send_to_address);
+	kind = SANDBOX_NET;
+	expect_exit(send_to_address, EACCES);
+	expect_exit(stream_pair, 0);
+	kind = SANDBOX_FILES;
 }
 
 TEST(a_network_job_reads_little_and_listens_to_nobody)
