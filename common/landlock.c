@@ -18,7 +18,7 @@ struct path_rule {
 } __attribute__((packed));
 
 enum {
-	VERSION = 1,	/* LANDLOCK_CREATE_RULESET_VERSION */
+	VERSION = 1, /* LANDLOCK_CREATE_RULESET_VERSION */
 	PATH_BENEATH = 1,
 	BIND_TCP = 1 << 0,
 	CONNECT_TCP = 1 << 1,

@@ -46,7 +46,8 @@ int bg_landlock_abi(void);
 int bg_landlock_new(int abi_max, bool connects, struct bg_landlock *ret);
 /*
  * Rights for a file, or for all below a folder; those that only make sense for the other kind are
- * left out. A path that does not exist is granted nothing, which is success. flags: O_NOFOLLOW or 0.
+ * left out. A path that does not exist is granted nothing, which is success. flags: O_NOFOLLOW or
+ * 0.
  */
 int bg_landlock_allow(struct bg_landlock *ll, const char *path, uint64_t rights, int flags);
 /* The same for an open file or folder. */

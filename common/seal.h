@@ -25,7 +25,8 @@
 enum seal_match {
 	SEAL_ALWAYS,
 	SEAL_IS,    /* the argument is value */
-	SEAL_IS_32, /* its low half is: what the kernel looks at where it takes an int. For refusals */
+	SEAL_IS_32, /* its low half is: what the kernel looks at where it takes an int. For refusals
+		     */
 	SEAL_NOT,   /* it is anything else */
 	SEAL_HAS,   /* all bits of value are in it */
 	SEAL_LACKS, /* none of them is */

@@ -237,7 +237,8 @@ static int make_signals(struct engine *engine, struct parts *parts, struct bg_er
 	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch signals") : 0;
 }
 
-/* The second bar, should a VMM ever find a way past its seal (vmm_seal.c): it cannot have children. */
+/* The second bar, should a VMM ever find a way past its seal (vmm_seal.c): it cannot have children.
+ */
 static bool is_vmm(pid_t pid, struct engine *engine)
 {
 	return vms_run_as(engine->vms, pid);

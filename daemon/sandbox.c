@@ -2,8 +2,8 @@
 /*
  * The engine and the monitor are not dumpable: no process of the same uid reads or writes their
  * memory, takes their descriptors or traces them. Who has the uid can ask the engine for all it
- * does, but not for the helper's socket; and a VMM that a guest took over has that uid. config.toml's
- * debug = "dumpable" gives gdb, perf and core dumps back, for the engine alone.
+ * does, but not for the helper's socket; and a VMM that a guest took over has that uid.
+ * config.toml's debug = "dumpable" gives gdb, perf and core dumps back, for the engine alone.
  *
  * The filter is a list of what is refused, since everything that the engine starts inherits it:
  * VMMs of any version, workers, their libraries. Those seal themselves further, by lists of what
@@ -144,8 +144,7 @@ int sandbox_seal(struct bg_err **err)
 		return oops(err, ENOMEM, "filter");
 	/* ptrace of the user's other processes would undo all of this; the leak checker of the
 	 * address sanitizer is a user of it on its own process. */
-	r = BG_SANITIZED ? 0
-			 : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ptrace), 0);
+	r = BG_SANITIZED ? 0 : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ptrace), 0);
 	if (r >= 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

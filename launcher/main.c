@@ -21,7 +21,7 @@
 #include "common/launch.h"
 
 enum {
-	NOFILE = 256,	 /* of the VMM; a boot takes 64 */
+	NOFILE = 256,					/* of the VMM; a boot takes 64 */
 	FILTER_MAX = 4096 * sizeof(struct sock_filter), /* BPF_MAXINSNS of them */
 };
 

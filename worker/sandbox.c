@@ -60,7 +60,8 @@ static const struct seal_rule calls[] = {
 	{SCMP_SYS(close), ALLOW, 0, "own descriptors"},
 	{SCMP_SYS(poll), ALLOW, 0, "cancellation"},
 	{SCMP_SYS(ppoll), ALLOW, 0, "poll of newer glibc"},
-	{SCMP_SYS(sendto), FIFTH_ARG_IS, 0, "answers on the job socket: to its peer, to no address"},
+	{SCMP_SYS(sendto), FIFTH_ARG_IS, 0,
+		"answers on the job socket: to its peer, to no address"},
 	{SCMP_SYS(ioctl), SECOND_ARG_IS, FICLONE, "copy by reflink"},
 	{SCMP_SYS(mmap), THIRD_ARG_NOT, PROT_EXEC, "memory"},
 	{SCMP_SYS(mprotect), THIRD_ARG_NOT, PROT_EXEC, "malloc arenas"},
@@ -217,8 +218,8 @@ static void grant_emptying(struct bg_landlock *ll, const int *fds, size_t n)
 		struct stat st;
 
 		if (fstat(fds[i], &st) >= 0 && S_ISDIR(st.st_mode))
-			(void)bg_landlock_allow_fd(ll, fds[i],
-				BG_LL_READ_DIR | BG_LL_REMOVE_FILE | BG_LL_REMOVE_DIR);
+			(void)bg_landlock_allow_fd(
+				ll, fds[i], BG_LL_READ_DIR | BG_LL_REMOVE_FILE | BG_LL_REMOVE_DIR);
 	}
 }
 

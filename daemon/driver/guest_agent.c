@@ -238,7 +238,8 @@ static bool take_opening(struct guest *guest)
 	uint64_t earned = (now - guest->openings_usec) / OPENING_EARNED_USEC;
 
 	if (earned > 0) {
-		guest->openings = (unsigned)BG_MIN(guest->openings + earned, (uint64_t)OPENINGS_MAX);
+		guest->openings =
+			(unsigned)BG_MIN(guest->openings + earned, (uint64_t)OPENINGS_MAX);
 		guest->openings_usec = now;
 	}
 	if (guest->openings == 0)
@@ -292,7 +293,8 @@ static void on_boot(struct guest *guest)
 		broken_retry(guest, "cannot greet the guest");
 }
 
-/* What came true in a conversation stays so until it ends: so a guest has a handful of news, not a flood. */
+/* What came true in a conversation stays so until it ends: so a guest has a handful of news, not a
+ * flood. */
 static void on_status(struct guest *guest, const struct bg_agent_frame *frame)
 {
 	struct bg_agent_status status;

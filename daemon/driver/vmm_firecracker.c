@@ -130,7 +130,8 @@ static int make_argv(
 	return argv_finish(argv) ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 }
 
-static int grant_disk(struct argv *argv, const char *path, bool write, uint64_t *bytes, struct bg_err **err)
+static int grant_disk(
+	struct argv *argv, const char *path, bool write, uint64_t *bytes, struct bg_err **err)
 {
 	_close_ int fd = vmm_open_disk(path, write, bytes, err);
 	bool device = strncmp(path, BG_DISK_NODE_DIR "/", sizeof(BG_DISK_NODE_DIR)) == 0;

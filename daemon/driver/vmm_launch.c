@@ -25,10 +25,10 @@ static const char *const grant_words[] = {
 
 /* What the dynamic linker and QEMU read; a missing one is no matter. */
 static const char *const libraries[] = {"/etc/ld.so.cache", "/lib", "/lib32", "/lib64", "/libx32",
-	"/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib",
-	"/usr/local/lib64", "/nix/store", "/gnu/store"};
-static const char *const firmware[] = {"/usr/share/qemu", "/usr/share/qemu-kvm",
-	"/usr/share/seabios", "/usr/share/qemu-firmware"};
+	"/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/usr/local/lib64",
+	"/nix/store", "/gnu/store"};
+static const char *const firmware[] = {
+	"/usr/share/qemu", "/usr/share/qemu-kvm", "/usr/share/seabios", "/usr/share/qemu-firmware"};
 static const char *const beside[] = {"lib", "lib64", "share/qemu"}; /* of PREFIX/bin/PROGRAM */
 
 void vmm_grant(struct argv *argv, enum bg_launch_grant grant, const char *path)
@@ -83,7 +83,8 @@ static int grant_program(struct argv *argv, const char *program, struct bg_err *
 	if (fd < 0)
 		return bg_err_sys(err, BG_ERR_VMM_MISSING, errno, "open %s", program);
 	if (pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-		memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64) {
+		memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
+		head.e_ident[EI_CLASS] != ELFCLASS64) {
 		bg_err_set(err, BG_ERR_VMM_MISSING, ENOEXEC, "%s is not an ELF program", program);
 		bg_err_hint(err,
 			"a VMM is sealed and starts no other program: let config.toml name the "
@@ -102,8 +103,8 @@ static int grant_program(struct argv *argv, const char *program, struct bg_err *
 	return 0;
 }
 
-int vmm_launch_begin(struct argv *argv, const struct vmm_spec *spec, uint64_t file_bytes,
-	struct bg_err **err)
+int vmm_launch_begin(
+	struct argv *argv, const struct vmm_spec *spec, uint64_t file_bytes, struct bg_err **err)
 {
 	int r;
 

@@ -86,7 +86,8 @@ static void add_boot(struct argv *argv, const struct vmm_spec *spec)
 		argv_add(argv, "%s", QEMU_CMDLINE);
 }
 
-/* A descriptor that QEMU was started with, as a file name: sets are numbered by their descriptor. */
+/* A descriptor that QEMU was started with, as a file name: sets are numbered by their descriptor.
+ */
 static void add_fd(struct argv *argv, enum vmm_qemu_fd fd)
 {
 	argv_add(argv, "-add-fd");
@@ -149,8 +150,8 @@ static int add_disks(struct argv *argv, const struct vmm_spec *spec)
 	if (r >= 0 && spec->disk_work)
 		r = add_disk(argv, "work", spec->disk_work, VMM_QEMU_WORK, BUS_WORK, false);
 	if (r >= 0 && spec->disk_modules)
-		r = add_disk(argv, "modules", spec->disk_modules, VMM_QEMU_MODULES, BUS_MODULES,
-			true);
+		r = add_disk(
+			argv, "modules", spec->disk_modules, VMM_QEMU_MODULES, BUS_MODULES, true);
 	return r;
 }
 
@@ -232,8 +233,7 @@ static int open_disks(const struct vmm_spec *spec, struct handed *h, struct bg_e
 	if (r >= 0 && spec->disk_work)
 		r = fd[VMM_QEMU_WORK] = vmm_open_disk(spec->disk_work, true, &h->bytes, err);
 	if (r >= 0 && spec->disk_modules)
-		r = fd[VMM_QEMU_MODULES] =
-			vmm_open_disk(spec->disk_modules, false, &h->bytes, err);
+		r = fd[VMM_QEMU_MODULES] = vmm_open_disk(spec->disk_modules, false, &h->bytes, err);
 	return r;
 }
 

@@ -27,8 +27,14 @@
 #define REFUSE_NOT(i) EPERM, SEAL_NOT, i
 #define REFUSE_HAS(i) EPERM, SEAL_HAS, i
 
-#define CALL(name, reason)   {SCMP_SYS(name), ALLOW, reason}
-#define NO_CALL(name, reason) {SCMP_SYS(name), REFUSE, reason}
+#define CALL(name, reason)                                                                         \
+	{                                                                                          \
+		SCMP_SYS(name), ALLOW, reason                                                      \
+	}
+#define NO_CALL(name, reason)                                                                      \
+	{                                                                                          \
+		SCMP_SYS(name), REFUSE, reason                                                     \
+	}
 
 static const struct seal_rule qemu_rules[] = {
 	CALL(read, "disks, sockets, tap"),

@@ -15,8 +15,8 @@
 #include "daemon/driver/net.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
-#include "daemon/vm/publish.h"
 #include "daemon/vm/console.h"
+#include "daemon/vm/publish.h"
 #include "daemon/vm/vm_plan.h"
 
 struct vms {
