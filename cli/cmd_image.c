@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 
+#include "cli/cmd_search.h"
 #include "cli/image_from.h"
 #include "cli/jobs.h"
 #include "common/fd.h"
@@ -252,6 +253,14 @@ static int pull_from_catalog(struct cli *cli, const struct args *args, struct bg
 		cli, "pull image", name ? name : wanted, ROUTE_IMAGE_IMPORT, body, report_imported);
 }
 
+/* A bare name, such as catalogs have, that one of them has. With a tag or a host it is a
+ * registry's. */
+static bool is_in_catalog(struct cli *cli, const struct args *args)
+{
+	return bg_name_valid(args->positional[0]) && !args_has(args, "--size") &&
+	       !args_has(args, "--kernel-ref") && search_has_image(cli, args->positional[0]);
+}
+
 static int image_pull(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	const char *ref = args->positional[0], *name = args_value(args, "--name");
@@ -260,7 +269,7 @@ static int image_pull(struct cli *cli, const struct args *args, struct bg_err **
 	uint64_t size = 0;
 	int r = name ? bg_name_check("image", name, err) : 0;
 
-	if (r >= 0 && args_has(args, "--catalog"))
+	if (r >= 0 && (args_has(args, "--catalog") || is_in_catalog(cli, args)))
 		return pull_from_catalog(cli, args, err);
 	if (r >= 0)
 		r = args_size_mib(args, "--size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &size, err);
@@ -539,7 +548,7 @@ static const struct flag build_flags[] = {
 	FLAG_END,
 };
 static const struct flag pull_flags[] = {
-	{"--catalog", NULL, ARG_NONE, "REFERENCE is a name in the catalogs of config.toml"},
+	{"--catalog", NULL, ARG_NONE, "only look into the catalogs of config.toml"},
 	{"--name", "NAME", ARG_NEW, "the image's name; without, the last word of the reference"},
 	{"--kernel-ref", "NAME", ARG_KERNEL, "the kernel its VMs boot"},
 	{"--size", "SIZE", ARG_SIZE, "of the file system; VMs may have larger ones"},
@@ -592,7 +601,8 @@ const struct command image_commands[] = {
 		.summary = "get an image from a container registry or a catalog",
 		.details =
 			"REFERENCE is [HOST[:PORT]/]NAME[:TAG][@sha256:...]; without a host it is "
-			"Docker Hub's. Credentials are those of `podman login` or `docker login`. "
+			"Docker Hub's, or, for a bare NAME, that of a catalog which has it. "
+			"Credentials are those of `podman login` or `docker login`. "
 			"Layers are kept for the next pull; one that was interrupted goes on where "
 			"it ended. Images on disk: oci:DIR[:TAG] is an OCI layout, "
 			"docker-archive:FILE[:NAME:TAG] what `docker save` wrote.",
@@ -643,6 +653,15 @@ const struct command image_commands[] = {
 		.details = "From then on it does not depend on the file it was made of.",
 		.example = "banger image promote mine",
 		.run = image_promote},
+	{.path = "image search",
+		.kind = ARG_TEXT,
+		.max_args = 1,
+		.flags = print_flags,
+		.usage = "[WORD]",
+		.summary = "list what the catalogs offer",
+		.details = "With WORD only those that have it in their name or description.",
+		.example = "banger image search",
+		.run = search_images},
 	{.path = "image list",
 		.alias = "image ls",
 		.flags = print_flags,

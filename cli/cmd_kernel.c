@@ -2,6 +2,7 @@
 /* cmd_kernel.c: the commands about kernels. */
 #include <limits.h>
 
+#include "cli/cmd_search.h"
 #include "cli/jobs.h"
 #include "common/json.h"
 #include "common/name.h"
@@ -207,6 +208,15 @@ const struct command kernel_commands[] = {
 			   "fetched must have the sha256 that its catalog says.",
 		.example = "banger kernel pull generic",
 		.run = kernel_pull},
+	{.path = "kernel search",
+		.kind = ARG_TEXT,
+		.max_args = 1,
+		.flags = print_flags,
+		.usage = "[WORD]",
+		.summary = "list what the catalogs offer",
+		.details = "With WORD only those that have it in their name or description.",
+		.example = "banger kernel search",
+		.run = search_kernels},
 	{.path = "kernel list",
 		.alias = "kernel ls",
 		.flags = print_flags,

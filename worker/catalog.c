@@ -104,14 +104,32 @@ static int find(const json_t *list, const char *kind, const char *name, const ch
 	return r;
 }
 
-int catalog_find(const char *text, size_t len, const char *kind, const char *name, const char *base,
-	json_t **ret, struct bg_err **err)
+/* All of a kind, as many as one answer has room for. */
+static int list_all(const json_t *list, const char *kind, json_t *out, struct bg_err **err)
 {
-	_json_ json_t *catalog = NULL, *entry = NULL;
-	const json_t *list = NULL;
+	struct entry e;
+	int r = 0;
+
+	for (size_t i = 0; i < json_array_size(list) && r >= 0; i++) {
+		r = read_entry(json_array_get(list, i), i + 1, &e, err);
+		if (r < 0 || !bg_streq(e.kind, kind) || !bg_streq(e.arch, "x86_64") ||
+			json_array_size(out) == CATALOG_SHOWN_MAX)
+			continue;
+		if (json_array_append_new(
+			    out, json_pack("{s:s, s:I, s:s}", "name", e.name, "size",
+					 (json_int_t)e.size, "description", e.description)) < 0)
+			r = bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "read the catalog");
+	}
+	return r;
+}
+
+/* *ret: the whole document, which *ret_list is borrowed from. */
+static int load(
+	const char *text, size_t len, json_t **ret, const json_t **ret_list, struct bg_err **err)
+{
+	_json_ json_t *catalog = NULL;
 	json_error_t why;
 	int64_t format = 0;
-	int r;
 
 	catalog = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 	if (!catalog)
@@ -121,11 +139,36 @@ int catalog_find(const char *text, size_t len, const char *kind, const char *nam
 	if (format != CATALOG_FORMAT)
 		return bad(err, "is of format %lld, this banger reads %d", (long long)format,
 			CATALOG_FORMAT);
-	if (bg_json_get_array(catalog, "entries", &list) < 0)
+	if (bg_json_get_array(catalog, "entries", ret_list) < 0)
 		return bad(err, "has no list of \"entries\"");
-	if (json_array_size(list) > ENTRIES_MAX)
+	if (json_array_size(*ret_list) > ENTRIES_MAX)
 		return bad(err, "has over %d entries", ENTRIES_MAX);
-	r = find(list, kind, name, base, &entry, err);
+	*ret = TAKE_PTR(catalog);
+	return 0;
+}
+
+int catalog_list(const char *text, size_t len, const char *kind, json_t **ret, struct bg_err **err)
+{
+	_json_ json_t *catalog = NULL, *out = json_array();
+	const json_t *list = NULL;
+	int r = load(text, len, &catalog, &list, err);
+
+	if (r >= 0)
+		r = list_all(list, kind, out, err);
+	if (r >= 0)
+		*ret = TAKE_PTR(out);
+	return r;
+}
+
+int catalog_find(const char *text, size_t len, const char *kind, const char *name, const char *base,
+	json_t **ret, struct bg_err **err)
+{
+	_json_ json_t *catalog = NULL, *entry = NULL;
+	const json_t *list = NULL;
+	int r = load(text, len, &catalog, &list, err);
+
+	if (r >= 0)
+		r = find(list, kind, name, base, &entry, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(entry);
@@ -135,13 +178,13 @@ int catalog_find(const char *text, size_t len, const char *kind, const char *nam
 int job_catalog(struct job *job, json_t **ret, struct bg_err **err)
 {
 	const char *kind = NULL, *name = NULL, *base = NULL;
-	_json_ json_t *entry = NULL;
+	_json_ json_t *entry = NULL, *entries = NULL;
 	_free_ char *text = NULL;
 	size_t len;
 	int r = bg_json_need_str(job->params, "kind", BG_ERR_WORKER, &kind, err);
 
 	if (r >= 0)
-		r = bg_json_need_str(job->params, "name", BG_ERR_WORKER, &name, err);
+		r = bg_json_or_str(job->params, "name", BG_ERR_WORKER, &name, err);
 	if (r >= 0)
 		r = bg_json_need_str(job->params, "base", BG_ERR_WORKER, &base, err);
 	if (r < 0)
@@ -151,9 +194,12 @@ int job_catalog(struct job *job, json_t **ret, struct bg_err **err)
 		return r == -EFBIG || r == -E2BIG
 			       ? bad(err, "is over %d MiB", CATALOG_MAX >> 20)
 			       : bg_err_sys(err, BG_ERR_WORKER, -r, "read the catalog");
-	r = catalog_find(text, len, kind, name, base, &entry, err);
+	r = name ? catalog_find(text, len, kind, name, base, &entry, err)
+		 : catalog_list(text, len, kind, &entries, err);
 	if (r < 0)
 		return r;
-	*ret = entry ? json_pack("{s:O}", "entry", entry) : json_object();
+	*ret = entries ? json_pack("{s:O}", "entries", entries)
+	       : entry ? json_pack("{s:O}", "entry", entry)
+		       : json_object();
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "common/fd.h"
 #include "common/json.h"
+#include "common/redact.h"
 #include "daemon/asset/asset.h"
 #include "daemon/engine.h"
 
@@ -21,7 +22,9 @@ struct catalog_lookup {
 	const char *url;   /* under way */
 	int fd;
 	struct job *job;
-	struct loop_source *begin; /* the first one, from the loop: done is not called by catalog_look */
+	struct loop_source
+		*begin; /* the first one, from the loop: done is not called by catalog_look */
+	json_t *offers; /* of a list: what was found so far; else NULL */
 	struct bg_err *failed; /* of the first catalog that could not be read */
 	catalog_fn done;
 	void *userdata;
@@ -37,6 +40,7 @@ void catalog_lookup_free(struct catalog_lookup *lookup)
 	job_free(lookup->job);
 	bg_close(lookup->fd);
 	bg_err_free(lookup->failed);
+	json_decref(lookup->offers);
 	free(lookup->name);
 	free(lookup->urls);
 	free(lookup);
@@ -70,7 +74,8 @@ static void skip(struct catalog_lookup *lookup, struct bg_err *err)
 	try_next(lookup);
 }
 
-/* What a catalog from the network names is on the network too: the engine opens files as the user. */
+/* What a catalog from the network names is on the network too: the engine opens files as the user.
+ */
 static int check_entry(
 	const struct catalog_lookup *lookup, const json_t *entry, struct bg_err **err)
 {
@@ -83,13 +88,30 @@ static int check_entry(
 	return r;
 }
 
+/* What this catalog offers, for the list; each says where it is from. */
+static void take_offers(struct catalog_lookup *lookup, const json_t *result)
+{
+	json_t *entries = json_object_get(result, "entries"), *entry;
+	size_t i;
+
+	json_array_foreach (entries, i, entry) {
+		_free_ char *from = bg_redact(strdup(lookup->url));
+
+		json_object_set_new(entry, "catalog", bg_json_str(from ? from : ""));
+		json_array_append(lookup->offers, entry);
+	}
+}
+
 static void on_read(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct catalog_lookup *lookup = userdata;
 	const json_t *entry = json_object_get(result, "entry");
 	struct bg_err *failed = bg_err_copy(err); /* err goes with its job */
 
-	if (entry && check_entry(lookup, entry, &failed) >= 0)
+	if (lookup->offers && !failed) {
+		take_offers(lookup, result);
+		skip(lookup, NULL);
+	} else if (entry && check_entry(lookup, entry, &failed) >= 0)
 		lookup->done(entry, NULL, lookup->userdata); /* may free the lookup */
 	else
 		skip(lookup, failed);
@@ -100,7 +122,7 @@ static int read_it(struct catalog_lookup *lookup, struct bg_err **err)
 	if (lseek(lookup->fd, 0, SEEK_SET) < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "read the catalog");
 	return job_start(lookup->engine->jobs, JOB_CATALOG,
-		json_pack("{s:s, s:s, s:s}", "kind", lookup->kind, "name", lookup->name, "base",
+		json_pack("{s:s, s:s*, s:s}", "kind", lookup->kind, "name", lookup->name, "base",
 			lookup->url),
 		&lookup->fd, 1, NULL, on_read, lookup, &lookup->job, err);
 }
@@ -133,6 +155,15 @@ static int fetch_it(struct catalog_lookup *lookup, struct bg_err **err)
 		(int[]){lookup->fd, lookup->fd}, 2, NULL, on_fetched, lookup, &lookup->job, err);
 }
 
+/* A list with what the readable catalogs have is better than none. */
+static void end_list(struct catalog_lookup *lookup)
+{
+	_json_ json_t *list = json_pack("{s:O, s:o?}", "entries", lookup->offers, "error",
+		lookup->failed ? bg_err_to_json(lookup->failed) : NULL);
+
+	lookup->done(list, NULL, lookup->userdata); /* may free the lookup */
+}
+
 static void not_found(struct catalog_lookup *lookup)
 {
 	struct bg_err *err = TAKE_PTR(lookup->failed);
@@ -156,7 +187,10 @@ static void try_next(struct catalog_lookup *lookup)
 			return;
 		pass_over(lookup, err);
 	}
-	not_found(lookup);
+	if (lookup->offers)
+		end_list(lookup);
+	else
+		not_found(lookup);
 }
 
 static void on_begin(void *userdata)
@@ -167,11 +201,11 @@ static void on_begin(void *userdata)
 	try_next(lookup);
 }
 
-int catalog_look(struct engine *engine, const char *kind, const char *name, catalog_fn done,
+/* name NULL: a list is wanted. */
+static int lookup_new(struct engine *engine, const char *kind, const char *name, catalog_fn done,
 	void *userdata, struct catalog_lookup **ret, struct bg_err **err)
 {
 	_unref_(catalog_lookup) struct catalog_lookup *lookup = calloc(1, sizeof(*lookup));
-	int r;
 
 	if (!lookup)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
@@ -180,11 +214,45 @@ int catalog_look(struct engine *engine, const char *kind, const char *name, cata
 	lookup->fd = -1;
 	lookup->done = done;
 	lookup->userdata = userdata;
-	lookup->name = strdup(name);
+	lookup->name = name ? strdup(name) : NULL;
+	lookup->offers = name ? NULL : json_array();
 	lookup->urls = strdup(engine->config->catalogs ? engine->config->catalogs : "");
-	if (!lookup->name || !lookup->urls)
+	if ((!lookup->name && !lookup->offers) || !lookup->urls)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	lookup->next = lookup->urls;
+	*ret = TAKE_PTR(lookup);
+	return 0;
+}
+
+static int lookup_start(
+	struct catalog_lookup *taken, struct catalog_lookup **ret, struct bg_err **err)
+{
+	_unref_(catalog_lookup) struct catalog_lookup *lookup = taken;
+	int r = loop_defer(lookup->engine->loop, "catalogs", on_begin, lookup, &lookup->begin);
+
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "look into the catalogs");
+	*ret = TAKE_PTR(lookup);
+	return 0;
+}
+
+int catalog_list(struct engine *engine, const char *kind, catalog_fn done, void *userdata,
+	struct catalog_lookup **ret, struct bg_err **err)
+{
+	struct catalog_lookup *lookup;
+	int r = lookup_new(engine, kind, NULL, done, userdata, &lookup, err);
+
+	return r < 0 ? r : lookup_start(lookup, ret, err);
+}
+
+int catalog_look(struct engine *engine, const char *kind, const char *name, catalog_fn done,
+	void *userdata, struct catalog_lookup **ret, struct bg_err **err)
+{
+	_unref_(catalog_lookup) struct catalog_lookup *lookup = NULL;
+	int r = lookup_new(engine, kind, name, done, userdata, &lookup, err);
+
+	if (r < 0)
+		return r;
 	if (!lookup->urls[strspn(lookup->urls, " ")]) {
 		r = bg_err_set(err, BG_ERR_CATALOG_NOT_FOUND, ENOENT,
 			"there is no catalog to look for \"%s\" in", name);
@@ -192,9 +260,5 @@ int catalog_look(struct engine *engine, const char *kind, const char *name, cata
 			engine->paths->config_file);
 		return r;
 	}
-	r = loop_defer(engine->loop, "catalogs", on_begin, lookup, &lookup->begin);
-	if (r < 0)
-		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "look into the catalogs");
-	*ret = TAKE_PTR(lookup);
-	return 0;
+	return lookup_start(TAKE_PTR(lookup), ret, err);
 }

@@ -6,9 +6,21 @@
 #include "common/limits.h"
 #include "common/oci_ref.h"
 
-enum shape { COUNT, SIZE, YES_NO, TEXT, SHA256, OBJECT, OCI_DIGEST, LAYERS, SHA256S, TEXTS };
+enum shape {
+	COUNT,
+	SIZE,
+	YES_NO,
+	TEXT,
+	SHA256,
+	OBJECT,
+	OCI_DIGEST,
+	LAYERS,
+	SHA256S,
+	TEXTS,
+	OFFERS
+};
 
-enum { TEXT_MAX = 8192 };
+enum { TEXT_MAX = 8192, OFFERS_MAX = 100 };
 
 struct field {
 	const char *key;
@@ -35,7 +47,7 @@ static const struct field fields[JOB_MAX_][FIELDS_MAX] = {
 	[JOB_ARCHIVE] = {{"layers", LAYERS, false}, {"env", TEXTS, true}},
 	[JOB_PACK_BUNDLE] = {{"bytes", COUNT, false}, {"sha256", SHA256, false}},
 	[JOB_UNPACK_BUNDLE] = {{"manifest", OBJECT, false}},
-	[JOB_CATALOG] = {{"entry", OBJECT, true}},
+	[JOB_CATALOG] = {{"entry", OBJECT, true}, {"entries", OFFERS, true}},
 	[JOB_DIGEST] = {{"digests", SHA256S, false}},
 	[JOB_INSPECT] = {{"os_release", OBJECT, true}, {"has_sshd", YES_NO, true}},
 };
@@ -51,6 +63,13 @@ static bool is_sha256(const json_t *value)
 	const char *hex = is_text(value) ? json_string_value(value) : "";
 
 	return strlen(hex) == BG_SHA256_HEX && strspn(hex, "0123456789abcdef") == BG_SHA256_HEX;
+}
+
+static bool is_offer(const json_t *value)
+{
+	return is_text(json_object_get(value, "name")) &&
+	       is_text(json_object_get(value, "description")) &&
+	       json_is_integer(json_object_get(value, "size"));
 }
 
 static bool is_layer(const json_t *value)
@@ -98,6 +117,8 @@ static bool fits(const json_t *value, enum shape shape)
 		return all(value, 1, BG_JOB_ALL_FDS_MAX, is_sha256);
 	case TEXTS:
 		return all(value, 0, TEXT_MAX, is_text);
+	case OFFERS:
+		return all(value, 0, OFFERS_MAX, is_offer);
 	}
 	return false;
 }
