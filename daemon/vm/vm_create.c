@@ -17,6 +17,7 @@
 #include "daemon/vm/identity.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
+#include "daemon/vm/vm_check.h"
 #include "daemon/vm/vm_plan.h"
 
 enum { HOST_KEY_MAX = 4096, NAME_TRIES = 64 };
@@ -141,7 +142,9 @@ static int fill_row(struct engine *engine, const struct vm_request *request,
 	if (r >= 0 && request->publish)
 		r = publish_apply(engine->vms, NULL, NULL, request->publish, NULL, &row->publish,
 			err);
-	return r < 0 ? r : check_limits(row, image, err);
+	if (r >= 0)
+		r = check_limits(row, image, err);
+	return r < 0 ? r : vm_check_memory(row->memory_mib, err);
 }
 
 static int pick_assets(struct engine *engine, const struct vm_request *request,
@@ -164,7 +167,10 @@ static int pick_assets(struct engine *engine, const struct vm_request *request,
 	if (!*ret_kernel)
 		return bg_err_set(err, BG_ERR_IMAGE_NO_KERNEL, EINVAL,
 			"image \"%s\" has no kernel of its own", image_name);
-	return kernels_get(engine->kernels, *ret_kernel, &kernel, err);
+	r = kernels_get(engine->kernels, *ret_kernel, &kernel, err);
+	if (r >= 0)
+		r = vm_check_kernel(kernel, err);
+	return r < 0 ? r : vm_check_image(*ret_image, err);
 }
 
 int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret,
@@ -383,6 +389,10 @@ static const struct op_step create_steps[] = {
 };
 
 static const struct op_step create_boot_steps[] = {
+	{"host", "looking for a VMM", false, vm_step_probe, vm_step_cancel, undo_create,
+		.rare = true},
+	{"host", "waiting for the network helper", false, vm_step_can_boot, vm_step_cancel, NULL,
+		.rare = true},
 	STEPS_MAKE,
 	{"identity", "making the host key", true, step_boot, NULL, undo_boot},
 	VM_STEPS_START,

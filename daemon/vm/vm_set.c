@@ -11,6 +11,7 @@
 #include "daemon/engine.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
+#include "daemon/vm/vm_check.h"
 #include "daemon/vm/vm_plan.h"
 
 void vm_settings_clear(struct vm_settings *settings)
@@ -88,6 +89,8 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 		r = check_size("disk", vm, vm->row->disk_mib, change->disk_mib, err);
 	if (r >= 0)
 		r = check_size("work disk", vm, vm->row->work_mib, change->work_mib, err);
+	if (r >= 0 && change->memory_mib)
+		r = vm_check_memory(change->memory_mib, err);
 	if (r >= 0 && s.has_labels)
 		r = labels_apply(vm->row->labels, change->labels, &s.labels, err);
 	if (r >= 0 && s.has_publish)

@@ -18,6 +18,7 @@
 #include "daemon/vm/initrd.h"
 #include "daemon/vm/publish.h"
 #include "daemon/vm/tap_pool.h"
+#include "daemon/vm/vm_check.h"
 #include "daemon/vm/vm_plan.h"
 
 enum { PROBE_POLL_USEC = 10000 };
@@ -337,6 +338,8 @@ int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err)
 		return -ENOENT;
 	}
 	r = kernels_get(task->engine->kernels, task->vm->row->kernel, &kernel, err);
+	if (r >= 0)
+		r = vm_check_kernel(kernel, err);
 	if (r < 0)
 		return r;
 	return write_initrd(task, kernel, err);

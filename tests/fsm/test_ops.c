@@ -469,3 +469,81 @@ TEST(what_is_refused_while_it_is_busy)
 	CHECK(vm_ask(vm("a"), VM_EV_KILL, &options, &op, &kill_usr1) < 0);
 	CHECK_STR(bg_err_code_str(kill_usr1->code), "vm.busy");
 }
+
+/* ---- what cannot work is refused before anything is made ---- */
+
+static char *asset(const char *name)
+{
+	char *path = NULL;
+
+	CHECK(asprintf(&path, "%s/%s", test_tmpdir(), name) > 0);
+	return path;
+}
+
+static void check_refused(const char *code)
+{
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), code);
+	world_check_empty(&w);
+}
+
+TEST(a_kernel_file_that_is_gone)
+{
+	_free_ char *path = asset("vmlinuz");
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "b", false), OP_DONE);
+	CHECK_INT(truncate(path, 0), 0);
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "kernel.invalid");
+	CHECK(!vm("a"));
+	CHECK_INT(unlink(path), 0);
+	CHECK_INT(world_ask(&w, "b", VM_EV_START), OP_FAILED);
+	CHECK_STR(world_last_code(), "kernel.invalid");
+	CHECK_INT(vm("b")->row->state, VM_STOPPED);
+	CHECK_INT(world_ask(&w, "b", VM_EV_DELETE), OP_DONE);
+	check_refused("kernel.invalid");
+}
+
+TEST(a_base_image_that_is_damaged)
+{
+	_free_ char *root = asset("rootfs"), *seed = asset("seed");
+
+	world_open(&w, NULL);
+	CHECK_INT(truncate(root, 4096), 0);
+	check_refused("image.invalid");
+	CHECK_INT(truncate(root, 0), 0);
+	CHECK_INT(truncate(root, MIB), 0);
+	check_refused("image.invalid");
+	CHECK_INT(unlink(root), 0);
+	check_refused("image.invalid");
+	CHECK_INT(unlink(seed), 0);
+	check_refused("image.invalid");
+}
+
+TEST(more_memory_than_there_is)
+{
+	struct vm_request request = {.name = "a", .vcpus = 1, .start = true, .memory_mib = 1 << 20};
+	struct vm_change change = {.memory_mib = 1 << 20};
+	_err_ struct bg_err *err = NULL, *err2 = NULL;
+	struct op *op;
+
+	world_open(&w, NULL);
+	CHECK(vm_create(&w.engine, &request, &op, &err) < 0);
+	CHECK_STR(bg_err_code_str(err->code), "vm.limits");
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK(vm_ask(vm("a"), VM_EV_SET, &(struct vm_options){.change = &change}, &op, &err2) < 0);
+	CHECK_STR(bg_err_code_str(err2->code), "vm.limits");
+}
+
+/* A user who is not in the group copies no disks first, and nothing holds the name. */
+TEST(no_network_helper_for_this_user)
+{
+	world_open(&w, NULL);
+	net_free(w.engine.net);
+	CHECK_INT(net_new(w.engine.loop, -1, "/nonexistent/helper", &w.engine.net, NULL), 0);
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK(strncmp(world_last_code(), "helper.", 7) == 0);
+	CHECK(!vm("a"));
+	CHECK_INT(world_create(&w, "a", false), OP_DONE); /* made it can be, and booted later */
+}

@@ -65,6 +65,16 @@ static void make_paths(struct world *w)
 	put_file(w->init_path);
 }
 
+/* As long as the row says, with the mark of a file system at its place. */
+static void put_disk(const char *path)
+{
+	static const uint8_t magic[] = {0x53, 0xef};
+	_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	CHECK_INT(ftruncate(fd, MIB), 0);
+	CHECK_INT(pwrite(fd, magic, sizeof(magic), 1024 + 56), sizeof(magic));
+}
+
 /* Rows as an import and a build would leave them. */
 static void make_assets(struct world *w)
 {
@@ -83,8 +93,8 @@ static void make_assets(struct world *w)
 		.size_bytes = MIB};
 
 	put_file(kernel);
-	put_file(rootfs);
-	put_file(seed);
+	put_disk(rootfs);
+	put_disk(seed);
 	CHECK_INT(store_kernel_insert(w->engine.store, &k, NULL), 0);
 	CHECK_INT(store_image_insert(w->engine.store, &i, NULL), 0);
 }
