@@ -85,6 +85,8 @@ static int step_pack(struct op *op, void *ctx, struct bg_err **err)
 		fds[i] = task->fd[i] < 0 ? task->fd[0] : task->fd[i];
 	r = job_start(task->engine->jobs, JOB_PACK_BUNDLE, TAKE_PTR(task->params), fds,
 		ARRAY_SIZE(fds), on_progress, on_packed, task, &task->job, err);
+	if (r >= 0)
+		job_on_wait(task->job, op_show_wait, task->op);
 	return r < 0 ? r : OP_WAIT;
 }
 

@@ -129,6 +129,8 @@ static int step_fetch(struct op *op, void *ctx, struct bg_err **err)
 	r = job_start(task->base.engine->jobs, JOB_FETCH, params,
 		(int[]){task->source, task->source}, 2, image_task_progress, on_fetched, task,
 		&task->base.job, err);
+	if (r >= 0)
+		job_on_wait(task->base.job, op_show_wait, task->base.op);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -215,6 +217,8 @@ static int step_unpack(struct op *op, void *ctx, struct bg_err **err)
 	}
 	for (size_t i = 1; i < ARRAY_SIZE(fds); i++)
 		bg_close(fds[i]);
+	if (r >= 0)
+		job_on_wait(task->base.job, op_show_wait, op);
 	return r < 0 ? r : OP_WAIT;
 }
 

@@ -99,6 +99,8 @@ static int step_copy(struct op *op, void *ctx, struct bg_err **err)
 		r = job_start(task->base.engine->jobs, JOB_COPY, json_object(),
 			(int[]){task->from, task->to}, 2, image_task_progress, on_copied, task,
 			&task->base.job, err);
+	if (r >= 0)
+		job_on_wait(task->base.job, op_show_wait, op);
 	return r < 0 ? r : OP_WAIT;
 }
 

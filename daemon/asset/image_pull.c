@@ -116,6 +116,8 @@ static int step_resolve(struct op *op, void *ctx, struct bg_err **err)
 	op_set_text(op, task->text);
 	r = job_start(task->base.engine->jobs, JOB_RESOLVE, params, NULL, 0, NULL, on_resolved,
 		task, &task->base.job, err);
+	if (r >= 0)
+		job_on_wait(task->base.job, op_show_wait, task->base.op);
 	return r < 0 ? r : OP_WAIT;
 }
 
@@ -181,6 +183,8 @@ static int start_fetch(struct pull_task *task, struct bg_err **err)
 	op_set_text(task->base.op, "fetching layers");
 	r = job_start(task->base.engine->jobs, JOB_BLOBS, params, fds, n, image_task_progress,
 		on_fetched, task, &task->base.job, err);
+	if (r >= 0)
+		job_on_wait(task->base.job, op_show_wait, task->base.op);
 	return r < 0 ? r : 1;
 }
 

@@ -114,6 +114,8 @@ int image_task_flatten(struct image_task *task, uint64_t size_mib, json_t *param
 	op_set_text(task->op, "writing the root file system");
 	r = job_start(task->engine->jobs, JOB_FLATTEN, TAKE_PTR(owned), fds, (unsigned)(2 + n),
 		image_task_progress, on_flattened, task, &task->job, err);
+	if (r >= 0)
+		job_on_wait(task->job, op_show_wait, task->op);
 	return r < 0 ? r : OP_WAIT;
 }
 

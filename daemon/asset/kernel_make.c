@@ -267,6 +267,8 @@ int kernel_make_read(struct kernel_make *make, struct op *op, struct bg_err **er
 	}
 	for (int i = 1; i <= 3; i++)
 		bg_close(fds[i]);
+	if (r >= 0)
+		job_on_wait(make->job, op_show_wait, op);
 	return r < 0 ? r : OP_WAIT;
 }
 

@@ -108,6 +108,8 @@ static int step_fetch(struct op *op, void *ctx, struct bg_err **err)
 			json_object_get(task->entry, "size")),
 		(int[]){task->fd, from < 0 ? task->fd : from}, 2, on_progress, on_fetched, task,
 		&task->job, err);
+	if (r >= 0)
+		job_on_wait(task->job, op_show_wait, task->op);
 	return r < 0 ? r : OP_WAIT;
 }
 

@@ -132,6 +132,12 @@ int storage_call_defer(struct storage_call *call, struct loop *loop, struct bg_e
 	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "clone %s", call->source) : 0;
 }
 
+void storage_call_on_wait(struct storage_call *call, job_wait_fn fn, void *userdata)
+{
+	if (call->job)
+		job_on_wait(call->job, fn, userdata);
+}
+
 void storage_call_free(struct storage_call *call)
 {
 	if (!call)

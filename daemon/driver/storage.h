@@ -34,6 +34,8 @@ extern const struct storage_driver storage_copy;
 extern const struct storage_driver storage_dm;
 extern const struct storage_driver storage_fake;
 
+/* As job_on_wait, of a clone that a worker makes; the others do not wait. */
+void storage_call_on_wait(struct storage_call *call, job_wait_fn fn, void *userdata);
 void storage_call_free(struct storage_call *call);
 BG_DEFINE_UNREF(storage_call, struct storage_call *, storage_call_free)
 

@@ -40,6 +40,26 @@ static const struct {
 };
 static_assert(ARRAY_SIZE(kinds) == JOB_MAX_, "one row per job");
 
+enum job_class { CLASS_SHORT, CLASS_LONG, CLASS_TRASH, CLASS_MAX_ };
+
+static const unsigned slots[CLASS_MAX_] = {
+	[CLASS_SHORT] = JOBS_SHORT_MAX,
+	[CLASS_LONG] = JOBS_LONG_MAX,
+	[CLASS_TRASH] = JOBS_TRASH_MAX,
+};
+
+/* CLASS_SHORT is what is not named. */
+static const enum job_class classes[JOB_MAX_] = {
+	[JOB_UNPACK] = CLASS_LONG,
+	[JOB_FETCH] = CLASS_LONG,
+	[JOB_FLATTEN] = CLASS_LONG,
+	[JOB_RESOLVE] = CLASS_LONG,
+	[JOB_BLOBS] = CLASS_LONG,
+	[JOB_PACK_BUNDLE] = CLASS_LONG,
+	[JOB_UNPACK_BUNDLE] = CLASS_LONG,
+	[JOB_EMPTY] = CLASS_TRASH,
+};
+
 TAILQ_HEAD(job_list, job);
 
 struct jobs {
@@ -47,7 +67,7 @@ struct jobs {
 	char *worker_path;
 	int worker_log;
 	struct job_list queued, running, failed; /* failed: to start; told in the next turn */
-	unsigned n_running;
+	unsigned n_running[CLASS_MAX_];
 	uint64_t deadline_usec; /* 0: the table's */
 	uint8_t *buf;		/* one datagram and a byte more, to see that it was longer */
 };
@@ -70,6 +90,8 @@ struct job {
 	job_progress_fn progress;
 	job_done_fn done;
 	void *userdata;
+	job_wait_fn wait; /* as long as it is queued */
+	void *wait_data;
 };
 
 static void pump(struct jobs *jobs);
@@ -86,7 +108,7 @@ static void leave_list(struct job *job)
 	if (job->list)
 		TAILQ_REMOVE(job->list, job, link);
 	if (job->list && job->list == &job->jobs->running)
-		job->jobs->n_running--;
+		job->jobs->n_running[classes[job->kind]]--;
 	job->list = NULL;
 }
 
@@ -95,7 +117,7 @@ static void enter_list(struct job *job, struct job_list *list)
 	TAILQ_INSERT_TAIL(list, job, link);
 	job->list = list;
 	if (list == &job->jobs->running)
-		job->jobs->n_running++;
+		job->jobs->n_running[classes[job->kind]]++;
 }
 
 /* Everything that can call back goes; the answer stays. */
@@ -418,14 +440,33 @@ static void on_start_failed(void *userdata)
 	deliver(userdata);
 }
 
+/* The first that waits for a slot of a class that has one. */
+static struct job *next_job(const struct jobs *jobs)
+{
+	struct job *job;
+
+	TAILQ_FOREACH (job, &jobs->queued, link)
+		if (jobs->n_running[classes[job->kind]] < slots[classes[job->kind]])
+			return job;
+	return NULL;
+}
+
+static void waits_no_more(struct job *job)
+{
+	if (job->wait)
+		job->wait(NULL, job->wait_data);
+	job->wait = NULL;
+}
+
 /* Starts what waits, as far as there is room. A failure to start is told in the next turn of the
  * loop. */
 static void pump(struct jobs *jobs)
 {
 	struct job *job;
 
-	while (jobs->n_running < JOBS_MAX && (job = TAILQ_FIRST(&jobs->queued))) {
+	while ((job = next_job(jobs))) {
 		leave_list(job);
+		waits_no_more(job);
 		if (run(job, &job->err) >= 0)
 			continue;
 		leave_list(job);
@@ -542,6 +583,19 @@ int job_start(struct jobs *jobs, enum job_kind kind, json_t *params, const int *
 	pump(jobs);
 	*ret = job;
 	return 0;
+}
+
+void job_on_wait(struct job *job, job_wait_fn fn, void *userdata)
+{
+	char what[48];
+
+	if (!job->jobs || job->list != &job->jobs->queued)
+		return;
+	job->wait = fn;
+	job->wait_data = userdata;
+	snprintf(what, sizeof(what), "a worker (%u of %u busy)",
+		job->jobs->n_running[classes[job->kind]], slots[classes[job->kind]]);
+	fn(what, userdata);
 }
 
 void job_free(struct job *job)

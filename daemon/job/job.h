@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * job.h: runs banger-worker jobs (common/job_proto.h): one process each, at most JOBS_MAX at once, the
- * others queue; a deadline each; killed when freed.
+ * job.h: runs banger-worker jobs (common/job_proto.h): one process each; the
+ * others queue; a deadline each; killed when freed. What fetches or unpacks (long) has a queue and slots of its own, so that
+ * what is over in seconds (short: copies, empty file systems, digests, catalogs) never waits for a pull; and so has the trash.
  */
 #ifndef JOB_H
 #define JOB_H
@@ -13,7 +14,7 @@
 #include "common/job_proto.h"
 #include "daemon/loop/loop.h"
 
-#define JOBS_MAX 4
+enum { JOBS_SHORT_MAX = 3, JOBS_LONG_MAX = 4, JOBS_TRASH_MAX = 1 };
 
 enum job_kind {
 #define X(sym, name, n_fds, more_fds, deadline) JOB_##sym,
@@ -39,6 +40,12 @@ void jobs_set_deadline(struct jobs *jobs, uint64_t usec);
 /* params is taken; fds are duplicated. progress may be NULL. */
 int job_start(struct jobs *jobs, enum job_kind kind, json_t *params, const int *fds, unsigned n_fds,
 	job_progress_fn progress, job_done_fn done, void *userdata, struct job **ret, struct bg_err **err);
+/*
+ * fn is called when the job is still in its queue, at once, with what it waits for ("a worker (4 of 4 busy)", borrowed); and with
+ * NULL when its worker has started. It frees nothing.
+ */
+typedef void (*job_wait_fn)(const char *what, void *userdata);
+void job_on_wait(struct job *job, job_wait_fn fn, void *userdata);
 void job_free(struct job *job);
 BG_DEFINE_UNREF(job, struct job *, job_free)
 

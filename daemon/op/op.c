@@ -449,6 +449,14 @@ void op_set_text(struct op *op, const char *text)
 	op_changed(op);
 }
 
+void op_show_wait(const char *what, void *userdata)
+{
+	struct op *op = userdata;
+
+	op_stages_wait(&op->stages, what);
+	op_changed(op);
+}
+
 void op_set_progress(struct op *op, uint64_t done, uint64_t total, const char *unit)
 {
 	op_stages_progress(&op->stages, done, total, unit);

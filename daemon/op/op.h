@@ -93,6 +93,8 @@ void op_become(struct op *op, const struct op_plan *plan);
 
 /* What clients see of the present stage. text is copied; NULL leaves it. */
 void op_set_text(struct op *op, const char *text);
+/* What the present stage waits for before it can begin, NULL: it goes on. The form is job_on_wait's; userdata is the operation. */
+void op_show_wait(const char *what, void *userdata);
 void op_set_progress(struct op *op, uint64_t done, uint64_t total, const char *unit);
 /* Taken; NULL is allowed. */
 void op_set_result(struct op *op, json_t *result);

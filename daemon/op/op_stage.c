@@ -2,6 +2,7 @@
 #include "daemon/op/op_stage.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "common/json.h"
@@ -20,6 +21,12 @@ static struct op_stage *present(struct op_stages *stages)
 	return stages->n ? &stages->stage[stages->n - 1] : NULL;
 }
 
+void op_stages_wait(struct op_stages *stages, const char *what)
+{
+	free(stages->waits);
+	stages->waits = what ? strdup(what) : NULL;
+}
+
 static void close_present(struct op_stages *stages, enum op_stage_state state)
 {
 	struct op_stage *stage = present(stages);
@@ -29,6 +36,7 @@ static void close_present(struct op_stages *stages, enum op_stage_state state)
 	stage->state = state;
 	stage->ended_usec = loop_now_usec();
 	stages->unit = NULL;
+	op_stages_wait(stages, NULL);
 }
 
 bool op_stages_enter(struct op_stages *stages, const char *name, const char *text)
@@ -77,13 +85,27 @@ void op_stages_end(struct op_stages *stages, bool success)
 	stages->ended_usec = loop_now_usec();
 }
 
-static json_t *stage_json(const struct op_stage *stage)
+/* "waiting for a worker (4 of 4 busy): cloning the root disk"; the caller's. */
+static char *text_of(const struct op_stages *stages, const struct op_stage *stage)
+{
+	char *text = NULL;
+
+	if (!stages->waits || stage->state != STAGE_RUNNING)
+		return stage->text ? strdup(stage->text) : NULL;
+	return asprintf(&text, "waiting for %s: %s", stages->waits,
+		       stage->text ? stage->text : stage->name) < 0
+		       ? NULL
+		       : text;
+}
+
+static json_t *stage_json(const struct op_stages *stages, const struct op_stage *stage)
 {
 	uint64_t end = stage->ended_usec ? stage->ended_usec : loop_now_usec();
+	_free_ char *text = text_of(stages, stage);
 	json_t *json = json_object();
 
 	json_object_set_new(json, "name", json_string(stage->name));
-	json_object_set_new(json, "text", bg_json_str(stage->text));
+	json_object_set_new(json, "text", bg_json_str(text));
 	json_object_set_new(json, "state", json_string(state_names[stage->state]));
 	json_object_set_new(
 		json, "ms", json_integer((json_int_t)((end - stage->began_usec) / 1000)));
@@ -111,7 +133,7 @@ void op_stages_to_json(const struct op_stages *stages, json_t *json)
 	char text[BG_TIME_TEXT];
 
 	for (unsigned i = 0; i < stages->n; i++)
-		json_array_append_new(array, stage_json(&stages->stage[i]));
+		json_array_append_new(array, stage_json(stages, &stages->stage[i]));
 	json_object_set_new(json, "stages", array);
 	json_object_set_new(json, "progress", progress_json(stages));
 	json_object_set_new(json, "created_at",
@@ -126,5 +148,6 @@ void op_stages_clear(struct op_stages *stages)
 {
 	for (unsigned i = 0; i < stages->n; i++)
 		free(stages->stage[i].text);
+	free(stages->waits);
 	*stages = (struct op_stages){0};
 }

@@ -25,11 +25,14 @@ struct op_stages {
 	int64_t created_at;
 	uint64_t done, total; /* of the present stage; unit NULL: no progress known */
 	const char *unit;
+	char *waits; /* what the present stage waits for, or NULL */
 };
 
 /* False when the step belongs to the stage that runs already. */
 bool op_stages_enter(struct op_stages *stages, const char *name, const char *text);
 void op_stages_text(struct op_stages *stages, const char *text);
+/* what is copied; NULL: nothing any more. */
+void op_stages_wait(struct op_stages *stages, const char *what);
 void op_stages_progress(struct op_stages *stages, uint64_t done, uint64_t total, const char *unit);
 void op_stages_fail(struct op_stages *stages);
 void op_stages_end(struct op_stages *stages, bool success);

@@ -240,7 +240,10 @@ static int clone_disk(struct vm_task *task, const struct storage_driver *driver,
 	int r = driver->clone(engine->loop, engine->jobs, source, target, mib * MIB,
 		on_clone_progress, on_cloned, task, &task->clone, err);
 
-	return r < 0 ? r : OP_WAIT;
+	if (r < 0)
+		return r;
+	storage_call_on_wait(task->clone, op_show_wait, task->op);
+	return OP_WAIT;
 }
 
 static const struct storage_driver *storage_of(const struct vm_task *task)

@@ -260,23 +260,66 @@ static unsigned count_children(void)
 	return n;
 }
 
-TEST(queue_beyond_the_limit)
+static char waited_for[64];
+static unsigned waits_told;
+
+static void on_wait(const char *what, void *userdata)
 {
-	struct outcome o[JOBS_MAX + 3] = {0};
+	CHECK(userdata == waited_for);
+	snprintf(waited_for, sizeof(waited_for), "%s", what ? what : "");
+	waits_told++;
+}
+
+/* A long one: the fake fails it, or waits. */
+static void start_fetch(struct outcome *o, const char *how)
+{
+	CHECK_INT(job_start(jobs, JOB_FETCH, json_pack("{s:s}", "label", how),
+			  (int[]){worker_log, worker_log}, 2, on_progress, on_done, o, &o->job,
+			  NULL),
+		0);
+}
+
+/* Pulls without end are in the way of other pulls only, and those say what they wait for. */
+TEST(short_work_does_not_wait_for_long_work)
+{
+	struct outcome o[JOBS_LONG_MAX + 1] = {0}, quick;
 
 	setup();
 	for (size_t i = 0; i < ARRAY_SIZE(o); i++)
-		start(&o[i], i < JOBS_MAX ? "stall" : "fine", worker_log);
-	spin_for(loop, 20 * 1000);
-	CHECK_INT(count_children(), JOBS_MAX);
-	job_free(o[JOBS_MAX + 1].job); /* never runs */
-	for (size_t i = 0; i < JOBS_MAX; i++)
+		start_fetch(&o[i], "stall");
+	job_on_wait(o[0].job, on_wait, waited_for); /* it runs: nothing is told */
+	CHECK_INT(waits_told, 0);
+	job_on_wait(o[JOBS_LONG_MAX].job, on_wait, waited_for);
+	CHECK_STR(waited_for, "a worker (4 of 4 busy)");
+	quick = run("fine");
+	CHECK(quick.ok);
+	CHECK_INT(waits_told, 1);
+	CHECK_INT(count_children(), JOBS_LONG_MAX);
+	job_free(o[0].job);
+	SPIN(loop, waits_told == 2);
+	CHECK_STR(waited_for, "");
+	for (size_t i = 1; i < ARRAY_SIZE(o); i++)
 		job_free(o[i].job);
-	SPIN(loop, o[JOBS_MAX].completed == 1 && o[JOBS_MAX + 2].completed == 1);
-	CHECK(o[JOBS_MAX].ok && o[JOBS_MAX + 2].ok);
-	CHECK_INT(o[0].completed + o[JOBS_MAX + 1].completed, 0);
-	job_free(o[JOBS_MAX].job);
-	job_free(o[JOBS_MAX + 2].job);
+	SPIN(loop, count_children() == 0);
+}
+
+TEST(queue_beyond_the_limit)
+{
+	struct outcome o[JOBS_SHORT_MAX + 3] = {0};
+
+	setup();
+	for (size_t i = 0; i < ARRAY_SIZE(o); i++)
+		start(&o[i], i < JOBS_SHORT_MAX ? "stall" : "fine", worker_log);
+	spin_for(loop, 20 * 1000);
+	CHECK_INT(count_children(), JOBS_SHORT_MAX);
+	job_free(o[JOBS_SHORT_MAX + 1].job); /* never runs */
+	for (size_t i = 0; i < JOBS_SHORT_MAX; i++)
+		job_free(o[i].job);
+	SPIN(loop, o[JOBS_SHORT_MAX].completed == 1 && o[JOBS_SHORT_MAX + 2].completed == 1);
+	CHECK(o[JOBS_SHORT_MAX].ok && o[JOBS_SHORT_MAX + 2].ok);
+	CHECK_INT(o[0].completed + o[JOBS_SHORT_MAX + 1].completed, 0);
+	job_free(o[JOBS_SHORT_MAX].job);
+	job_free(o[JOBS_SHORT_MAX + 2].job);
 	SPIN(loop, count_children() == 0);
 	teardown();
 }
@@ -308,7 +351,7 @@ TEST(free_in_progress)
 
 TEST(runner_may_go_first)
 {
-	struct outcome o[JOBS_MAX + 1] = {0};
+	struct outcome o[JOBS_SHORT_MAX + 1] = {0};
 
 	setup();
 	for (size_t i = 0; i < ARRAY_SIZE(o); i++)

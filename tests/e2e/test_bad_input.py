@@ -65,11 +65,16 @@ def kept_but_stopped(user, code):
     assert user.leftovers() == []
 
 
+def nothing_made(user):
+    """What is known to fail is refused before a file is copied, and holds no name."""
+    assert user.banger.json("vm", "list") == [] and user.leftovers() == []
+
+
 def test_helper_missing(user):
     user.banger.ok("daemon", "stop")
     user.env["BANGER_PRIVHELPER"] = "/nowhere/banger-privhelper"
     user.banger.fails(5, "/nowhere/banger-privhelper", "vm", "create", "a", "--image", "img")
-    kept_but_stopped(user, "helper.missing")
+    nothing_made(user)
 
 
 def test_helper_without_its_capability(user):
@@ -80,7 +85,7 @@ def test_helper_without_its_capability(user):
         user.banger.ok("daemon", "stop")
         user.env["BANGER_PRIVHELPER"] = plain
         user.banger.fails(5, "lacks its file capability", "vm", "create", "a", "--image", "img")
-        kept_but_stopped(user, "helper.no_capability")
+        nothing_made(user)
     finally:
         shutil.rmtree(folder)
 
@@ -90,7 +95,7 @@ def test_user_not_in_the_group(make_user, boot_image):
     own.assets(boot_image)
     result = own.banger.fails(5, "banger", "vm", "create", "a", "--image", "img")
     assert "usermod -aG banger" in result.err
-    kept_but_stopped(own, "helper.not_a_member")
+    nothing_made(own)
 
 
 def test_disk_full_while_copying(make_user, boot_image):
@@ -112,7 +117,7 @@ def test_vmm_missing(user):
     user.config('vmm = "qemu"\nqemu_bin = "/nowhere/qemu"\n')
     result = user.banger.fails(5, "/nowhere/qemu", "vm", "create", "a", "--image", "img")
     assert "apt install" in result.err or "qemu_bin" in result.err
-    kept_but_stopped(user, "vmm.missing")
+    nothing_made(user)
 
 
 def test_vmm_that_dies_at_once(user):
