@@ -39,6 +39,8 @@
 #define BG_BOOT_TIMEOUT_MAX_S 3600
 /* default of boot_timeout (daemon/config_keys.def) is 180 s: VMM start to guest ready; software emulation on a busy machine needs most of it */
 #define BG_STOP_TIMEOUT_S    60	   /* shutdown request to VMM exit, then it is killed */
+#define BG_BUILD_TIMEOUT_S   7200   /* all of an image build: a mirror that gives nothing more, a maintainer script that asks */
+#define BG_BUILDS_MAX        3	   /* at once; each holds one of the workers for what takes long, and of the monitor's bootstraps */
 #define BG_SETUP_TIMEOUT_S   1800   /* a package manager in the guest, slow in software */
 #define BG_KILL_TIMEOUT_S    10
 

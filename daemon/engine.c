@@ -221,7 +221,7 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 		keys_bind(engine->keys, engine->loop, engine->vms);
 	if (r >= 0 && tap_pool_new(engine, engine->config->tap_pool, &engine->pool) < 0)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	if (r >= 0 && boot_gate_new(&engine->boots) < 0)
+	if (r >= 0 && (boot_gate_new(&engine->boots) < 0 || boot_gate_new(&engine->builds) < 0))
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return r;
 }
@@ -284,6 +284,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	console_free(engine->console);
 	space_free(engine->space);
 	boot_gate_free(engine->boots);
+	boot_gate_free(engine->builds);
 	tap_pool_free(engine->pool);
 	if (engine->vms)
 		keys_settle(engine->keys);

@@ -71,6 +71,7 @@ struct engine {
 	struct trash *trash;
 	struct tap_pool *pool;
 	struct boot_gate *boots;
+	struct boot_gate *builds; /* of images, in the same way */
 	struct helpers *helpers;
 	bool stopping;
 	struct loop_source *drain; /* ticks while replies under way are still written */

@@ -5,15 +5,18 @@
 #include <sys/pidfd.h>
 #include <sys/queue.h>
 
+#include "common/limits.h"
 #include "common/log.h"
 #include "daemon/loop/spawn.h"
+
+#define LONGEST_USEC ((BG_BUILD_TIMEOUT_S + 60) * UINT64_C(1000000))
 
 struct one {
 	struct bootstraps *all;
 	uint32_t id;
 	bool abandoned;
 	int pidfd;
-	struct loop_source *exit;
+	struct loop_source *exit, *deadline;
 	LIST_ENTRY(one) link;
 };
 
@@ -30,6 +33,7 @@ static void one_free(struct one *one)
 	if (!one)
 		return;
 	loop_source_free(one->exit);
+	loop_source_free(one->deadline);
 	bg_close(one->pidfd);
 	free(one);
 }
@@ -45,6 +49,13 @@ static void one_remove(struct one *one)
 static void one_cancel(const struct one *one)
 {
 	(void)pidfd_send_signal(one->pidfd, SIGTERM, NULL, 0);
+}
+
+/* An engine that waits for it has given up before. */
+static void on_late(void *userdata)
+{
+	log_msg(LOG_WARN, "monitor", "a bootstrap takes too long and is ended", NULL);
+	one_cancel(userdata);
 }
 
 int bootstraps_new(
@@ -103,6 +114,9 @@ static int start(struct one *one, const struct bootstrap_args *args, const int *
 		return r;
 	}
 	r = loop_add_exit(one->all->loop, "bootstrap", pid, one->pidfd, on_exit_, one, &one->exit);
+	if (r >= 0)
+		r = loop_add_timer(one->all->loop, "bootstrap deadline", LONGEST_USEC, on_late, one,
+			&one->deadline);
 	if (r < 0)
 		one_cancel(one);
 	return r;

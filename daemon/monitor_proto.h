@@ -49,7 +49,7 @@ enum monitor_stop { MONITOR_STOP_DAEMON, MONITOR_STOP_SESSION, MONITOR_STOP_MAX_
 #define MONITOR_PAYLOAD_MAX (32 * 1024)
 #define MONITOR_FDS_MAX 2
 #define MONITOR_PACKAGES_MAX 1024
-#define MONITOR_BOOTSTRAPS_MAX 4 /* at once; the engine's own queue keeps below */
+#define MONITOR_BOOTSTRAPS_MAX 4 /* at once; an engine asks for BG_BUILDS_MAX, and one that was abandoned may still end */
 
 struct monitor_msg {
 	uint32_t verb;

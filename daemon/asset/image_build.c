@@ -13,8 +13,13 @@
 #include "common/name.h"
 #include "daemon/asset/image_task.h"
 #include "daemon/engine.h"
+#include "daemon/vm/boot_gate.h"
 
-enum { LOG_TAIL = 4096 };
+enum {
+	LOG_TAIL = 4096,
+	/* mmdebstrap, whose stream has broken, has so long to say why itself. */
+	LAST_WORDS_USEC = 5 * 1000 * 1000,
+};
 
 struct build_task {
 	struct image_task base;
@@ -24,7 +29,10 @@ struct build_task {
 	char *packages[IMAGE_PACKAGES_MAX];
 	unsigned n_packages;
 	uint64_t size_mib;
+	struct boot_turn *turn; /* as long as the operation lasts */
+	struct loop_source *deadline;
 	struct bootstrap *bootstrap;
+	struct bg_err *failed; /* of the unpacking, while mmdebstrap still runs */
 	bool unpacked;
 	bool bootstrapped;
 };
@@ -33,6 +41,7 @@ static void task_drop_waits(struct build_task *task)
 {
 	job_free(TAKE_PTR(task->base.job));
 	bootstrap_free(TAKE_PTR(task->bootstrap));
+	loop_source_free(TAKE_PTR(task->deadline));
 }
 
 static void task_free(void *userdata)
@@ -40,6 +49,8 @@ static void task_free(void *userdata)
 	struct build_task *task = userdata;
 
 	task_drop_waits(task);
+	boot_turn_free(task->turn);
+	bg_err_free(task->failed);
 	for (unsigned i = 0; i < task->n_packages; i++)
 		free(task->packages[i]);
 	image_task_done(&task->base);
@@ -93,8 +104,37 @@ static void fail_bootstrap(struct build_task *task, int status)
 
 static void complete(struct build_task *task)
 {
-	if (task->unpacked && task->bootstrapped)
-		op_step_done(task->base.op);
+	if (!task->unpacked || !task->bootstrapped)
+		return;
+	task_drop_waits(task);
+	op_step_done(task->base.op);
+}
+
+static void on_late(void *userdata)
+{
+	struct build_task *task = userdata;
+	struct bg_err *err = NULL;
+
+	bg_err_set(&err, BG_ERR_TIMEOUT, ETIMEDOUT,
+		"the build of image \"%s\" did not end within %d minutes", task->base.name,
+		BG_BUILD_TIMEOUT_S / 60);
+	bg_err_hint(&err, "see where it stands still: %s", task->log_path);
+	fail(task, err);
+}
+
+/* Nothing more came of mmdebstrap: what the worker said is the reason. */
+static void on_no_last_words(void *userdata)
+{
+	struct build_task *task = userdata;
+
+	fail(task, TAKE_PTR(task->failed));
+}
+
+static int restart_deadline(struct build_task *task, uint64_t usec, loop_timer_fn fn)
+{
+	loop_source_free(TAKE_PTR(task->deadline));
+	return loop_add_timer(
+		task->base.engine->loop, "image build", usec, fn, task, &task->deadline);
 }
 
 static void on_bootstrapped(int status, void *userdata)
@@ -104,6 +144,10 @@ static void on_bootstrapped(int status, void *userdata)
 	bootstrap_free(TAKE_PTR(task->bootstrap));
 	if (status != 0) {
 		fail_bootstrap(task, status);
+		return;
+	}
+	if (task->failed) {
+		fail(task, TAKE_PTR(task->failed));
 		return;
 	}
 	task->bootstrapped = true;
@@ -119,8 +163,9 @@ static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata
 		image_task_take_rootfs(&task->base, result);
 	job_free(TAKE_PTR(task->base.job)); /* err and result go with it */
 	/* mmdebstrap's own end tells more than its broken stream; a full disk is ours to tell */
-	if (failed && task->bootstrap && failed->code != BG_ERR_NO_SPACE) {
-		bg_err_free(failed);
+	if (failed && task->bootstrap && failed->code != BG_ERR_NO_SPACE &&
+		restart_deadline(task, LAST_WORDS_USEC, on_no_last_words) >= 0) {
+		task->failed = failed;
 		return;
 	}
 	if (failed) {
@@ -190,6 +235,33 @@ static int start_bootstrap(struct build_task *task, int tar_fd, struct bg_err **
 		task->base.engine->monitor, &spec, on_bootstrapped, task, &task->bootstrap, err);
 }
 
+static void on_turn(void *userdata)
+{
+	struct build_task *task = userdata;
+
+	op_step_done(task->base.op);
+}
+
+static int step_turn(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct build_task *task = ctx;
+	bool waits;
+
+	task->base.op = op;
+	if (boot_turn_take(task->base.engine->builds, BG_BUILDS_MAX, on_turn, task, &waits,
+		    &task->turn) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return waits ? OP_WAIT : 0;
+}
+
+static void cancel_turn(struct op *op, void *ctx)
+{
+	struct build_task *task = ctx;
+
+	(void)op;
+	boot_turn_free(TAKE_PTR(task->turn));
+}
+
 static int step_build(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct build_task *task = ctx;
@@ -204,10 +276,13 @@ static int step_build(struct op *op, void *ctx, struct bg_err **err)
 	r = start_unpack(task, read_end, err);
 	if (r >= 0)
 		r = start_bootstrap(task, write_end, err);
+	if (r >= 0 && restart_deadline(task, BG_BUILD_TIMEOUT_S * UINT64_C(1000000), on_late) < 0)
+		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r < 0) {
 		task_drop_waits(task);
 		return r;
 	}
+	job_on_wait(task->base.job, op_show_wait, op);
 	return OP_WAIT;
 }
 
@@ -218,8 +293,9 @@ static void step_cancel(struct op *op, void *ctx)
 }
 
 static const struct op_step steps[] = {
-	{"packages", "fetching and installing packages", false, step_build, step_cancel,
-		image_task_undo},
+	{"turn", "waiting for other builds", false, step_turn, cancel_turn, image_task_undo,
+		.rare = true},
+	{"packages", "fetching and installing packages", false, step_build, step_cancel, NULL},
 	{"finish", "keeping the image", false, image_task_keep, image_task_cancel, NULL},
 	{"finish", "keeping the image", false, image_task_list, NULL, NULL},
 };

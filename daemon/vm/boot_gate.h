@@ -4,6 +4,8 @@
  * share two all come up late, or beyond their deadline. So each start takes a turn before it spawns its VMM (vm_start.c) and
  * frees it once the guest is ready or has failed; the others wait in the order in which they came, their deadlines not begun.
  *
+ * Image builds take turns in the same way, in a gate of their own (asset/image_build.c).
+ *
  * Owned by the engine, turns by their tasks. Nothing of it is on record: after a crash nobody boots.
  */
 #ifndef BOOT_GATE_H

@@ -175,6 +175,7 @@ static void open_engine(struct world *w, bool fresh)
 	keys_bind(e->keys, e->loop, e->vms);
 	CHECK_INT(tap_pool_new(e, w->config->tap_pool, &e->pool), 0);
 	CHECK_INT(boot_gate_new(&e->boots), 0);
+	CHECK_INT(boot_gate_new(&e->builds), 0);
 	vms_recover(e);
 }
 
@@ -216,6 +217,7 @@ void world_close(struct world *w)
 	loop_source_free(TAKE_PTR(w->cancel));
 	ops_free(e->ops);
 	boot_gate_free(e->boots);
+	boot_gate_free(e->builds);
 	tap_pool_free(e->pool);
 	keys_settle(e->keys);
 	vms_free(e->vms);
