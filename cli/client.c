@@ -2,8 +2,12 @@
 #include "cli/client.h"
 
 #include <assert.h>
+#include <time.h>
 
+#include "cli/daemon_proc.h"
 #include "cli/launch.h"
+
+enum { AGAIN_TRIES = 200 }; /* of 50 ms: the monitor looks after its socket every five seconds */
 
 static const struct {
 	const char *method, *path;
@@ -60,16 +64,44 @@ static bool not_there(int r)
 	return r == -ENOENT || r == -ECONNREFUSED;
 }
 
+/* It runs, and its socket is not there: it is about to make it, or makes one anew that was removed. */
+static int connect_again(struct cli *cli, struct bg_http **ret, struct bg_err **err)
+{
+	const struct timespec step = {.tv_nsec = 50000000};
+	int r = -ENOENT;
+
+	for (int i = 0; i < AGAIN_TRIES && not_there(r) && daemon_proc_pid(cli); i++) {
+		(void)nanosleep(&step, NULL);
+		bg_err_free(TAKE_PTR(*err));
+		r = bg_http_connect(cli->paths.socket, ret, err);
+	}
+	return r;
+}
+
+static int launch_and_connect(struct cli *cli, struct bg_http **ret, struct bg_err **err)
+{
+	_err_ struct bg_err *why = NULL, *again = NULL;
+	int r = launch_daemon(cli, &why);
+
+	if (r >= 0)
+		return bg_http_connect(cli->paths.socket, ret, err);
+	if (why->code == BG_ERR_DAEMON_RUNNING && connect_again(cli, ret, &again) >= 0)
+		return 0;
+	if (err)
+		*err = TAKE_PTR(why);
+	return r;
+}
+
 static int connect_daemon(
 	struct cli *cli, enum client_start start, struct bg_http **ret, struct bg_err **err)
 {
 	_err_ struct bg_err *first = NULL;
 	int r = bg_http_connect(cli->paths.socket, ret, &first);
 
-	if (r < 0 && not_there(r) && start == CLIENT_START) {
-		r = launch_daemon(cli, err);
-		return r < 0 ? r : bg_http_connect(cli->paths.socket, ret, err);
-	}
+	if (r < 0 && not_there(r) && daemon_proc_pid(cli))
+		r = connect_again(cli, ret, &first);
+	if (r < 0 && not_there(r) && start == CLIENT_START)
+		return launch_and_connect(cli, ret, err);
 	if (r < 0 && not_there(r)) {
 		r = bg_err_set(err, BG_ERR_DAEMON_UNREACHABLE, -r, "the daemon is not running");
 		bg_err_hint(err, "any other command starts it, so does `banger daemon start`");
@@ -153,13 +185,17 @@ int client_stream(struct cli *cli, enum route route, const char *arg, const char
 	int status = 0, r;
 
 	r = client_send(cli, CLIENT_START, route, arg, query, NULL, &h, err);
-	if (r >= 0)
+	if (r >= 0) {
+		bg_http_set_timeout(h, CLIENT_TIMEOUT_S * 1000);
 		r = bg_http_next_status(h, &status, err);
+	}
 	if (r >= 0 && status >= 300)
 		r = read_error(h, status, err);
-	if (r >= 0)
-		*ret = TAKE_PTR(h);
-	return r;
+	if (r < 0)
+		return r;
+	bg_http_set_timeout(h, -1); /* what it streams may take its time */
+	*ret = TAKE_PTR(h);
+	return 0;
 }
 
 int client_upgrade(struct cli *cli, enum route route, const char *arg, const json_t *body,

@@ -4,11 +4,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <time.h>
 
 #include "cli/progress.h"
 #include "common/json.h"
 
-enum { AT_ONCE = 8 };
+enum { AT_ONCE = 8, LOOK_MS = 5000, SILENT_S = 60 };
 
 struct run {
 	struct cli *cli;
@@ -21,6 +22,14 @@ struct run {
 	int signals; /* signalfd for SIGINT */
 	int interrupts;
 };
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
 
 static bool over(const struct job *job)
 {
@@ -184,8 +193,10 @@ static int step(struct run *run, struct job *job)
 
 static void handle(struct run *run, struct job *job)
 {
-	int r = step(run, job);
+	int r;
 
+	job->heard_ms = now_ms();
+	r = step(run, job);
 	if (r < 0)
 		job_failed(run, job);
 	else if (job->state == JOB_FOLLOWING && op_ended(job->op))
@@ -229,6 +240,7 @@ static void ask_next(struct run *run)
 		struct job *job = &run->jobs[run->next++];
 
 		job->state = JOB_ASKED;
+		job->heard_ms = now_ms();
 		if (client_send(run->cli, CLIENT_START, job->route, job->name, job->query,
 			    job->body, &job->http, &job->err) < 0)
 			job_failed(run, job);
@@ -250,6 +262,25 @@ static size_t fill_poll(struct run *run, struct pollfd *pfds)
 	return active;
 }
 
+static int wait_ms(const struct run *run)
+{
+	int ms = progress_interval_ms(run->progress);
+
+	return ms < 0 ? LOOK_MS : BG_MIN(ms, (int)LOOK_MS);
+}
+
+/* A daemon that works on something says so every ten seconds, if nothing else. */
+static void check_silence(struct run *run, struct job *job)
+{
+	int limit = job->state == JOB_ASKED ? CLIENT_TIMEOUT_S : SILENT_S;
+
+	if (now_ms() - job->heard_ms < (uint64_t)limit * 1000)
+		return;
+	bg_err_set(&job->err, BG_ERR_TIMEOUT, ETIMEDOUT, "the daemon did not answer within %d s", limit);
+	bg_err_hint(&job->err, "when it hangs, `banger daemon restart --force` helps");
+	job_failed(run, job);
+}
+
 /* Until every job has ended; false when the user left. */
 static bool loop(struct run *run)
 {
@@ -259,13 +290,15 @@ static bool loop(struct run *run)
 		abort();
 	for (ask_next(run); fill_poll(run, pfds) > 0; ask_next(run)) {
 		progress_draw(run->progress);
-		if (poll(pfds, run->count + 1, progress_interval_ms(run->progress)) <= 0)
+		if (poll(pfds, run->count + 1, wait_ms(run)) < 0)
 			continue;
 		if ((pfds[run->count].revents & POLLIN) && !handle_interrupt(run))
 			return false;
 		for (size_t i = 0; i < run->count; i++)
 			if (pfds[i].revents)
 				handle(run, &run->jobs[i]);
+			else if (pfds[i].fd >= 0)
+				check_silence(run, &run->jobs[i]);
 	}
 	return true;
 }
@@ -364,8 +397,13 @@ int jobs_run(struct cli *cli, const char *verb, struct job *jobs, size_t count, 
 	for (size_t i = 0; i < count; i++)
 		names[i] = jobs[i].name;
 	run.progress = progress = progress_new(&cli->err, names, count);
-	/* Before Ctrl-C is caught: starting the daemon may take long. */
-	(void)client_wake(cli, NULL);
+	/* Before Ctrl-C is caught: starting the daemon may take long. When it cannot start, once is enough. */
+	stayed = count == 0 || client_wake(cli, &jobs[0].err) >= 0;
+	if (!stayed) {
+		run.next = 1;
+		job_failed(&run, &jobs[0]);
+		return finish(&run, true);
+	}
 	run.signals = signals = catch_interrupts(&old);
 	stayed = loop(&run);
 	status = finish(&run, stayed);

@@ -29,6 +29,7 @@ struct job {
 	enum job_state state;
 	struct bg_http *http;
 	json_t *op; /* its newest record */
+	uint64_t heard_ms; /* when something of the daemon came last */
 	struct bg_err *err;
 	struct bg_http
 		*cancel; /* the cancel request, once it is sent; its answer is not waited for */

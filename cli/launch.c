@@ -9,12 +9,14 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "common/fd.h"
 #include "common/http_client.h"
 #include "common/json.h"
 
-enum { READY_FD = 3, READY_TIMEOUT_S = 60, END_TIMEOUT_S = 2, MESSAGE_MAX = 16 * 1024 };
+enum { READY_FD = 3, READY_TIMEOUT_S = 60, END_TIMEOUT_S = 2, MESSAGE_MAX = 40 * 1024,
+	TURN_S = 25, TURN_TRIES_A_S = 50 };
 
 static char *find_in(const char *dir, const char *rest)
 {
@@ -193,6 +195,25 @@ static bool answers(const struct cli *cli)
 	return bg_http_connect(cli->paths.socket, &h, NULL) >= 0;
 }
 
+/* Of several that come at once, one starts it and the others wait here. */
+static int wait_turn(int lock, const char *path, struct bg_err **err)
+{
+	const struct timespec step = {.tv_nsec = 1000000000 / TURN_TRIES_A_S};
+	int r;
+
+	for (int i = 0; i < TURN_S * TURN_TRIES_A_S; i++) {
+		if (flock(lock, LOCK_EX | LOCK_NB) >= 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return bg_err_sys(err, BG_ERR_IO, errno, "lock %s", path);
+		(void)nanosleep(&step, NULL);
+	}
+	r = bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT,
+		"another banger has been starting the daemon for more than %d s", TURN_S);
+	bg_err_hint(err, "`fuser -v %s` names it", path);
+	return r;
+}
+
 int launch_daemon(struct cli *cli, struct bg_err **err)
 {
 	_free_ char *path = launch_find_bangerd(), *lock_path = NULL;
@@ -209,10 +230,12 @@ int launch_daemon(struct cli *cli, struct bg_err **err)
 		return r;
 	if (asprintf(&lock_path, "%s/start.lock", cli->paths.run_dir) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	/* Of several that come at once, one starts it and the others wait here. */
 	lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (lock < 0 || flock(lock, LOCK_EX) < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "lock %s", lock_path);
+	if (lock < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", lock_path);
+	r = wait_turn(lock, lock_path, err);
+	if (r < 0)
+		return r;
 	return answers(cli) ? 0 : spawn_and_wait(cli, path, err);
 }
 

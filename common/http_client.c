@@ -20,7 +20,22 @@ struct bg_http {
 	size_t taken;	    /* bytes at its start that were handed out */
 };
 
-enum { READ_SIZE = 64 * 1024 };
+enum { READ_SIZE = 64 * 1024, TAKE_S = 30 };
+
+/* A daemon that hangs takes no calls once its queue is full, and reads none. */
+static int set_send_limit(int fd, int seconds)
+{
+	const struct timeval limit = {.tv_sec = seconds};
+
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ? -errno : 0;
+}
+
+static int no_answer(const char *what, int seconds, struct bg_err **err)
+{
+	bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT, "the daemon %s within %d s", what, seconds);
+	bg_err_hint(err, "when it hangs, `banger daemon restart --force` helps");
+	return -ETIMEDOUT;
+}
 
 static int went_away(int errnum, struct bg_err **err)
 {
@@ -44,8 +59,9 @@ int bg_http_connect(const char *socket_path, struct bg_http **ret, struct bg_err
 	h->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (h->fd < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "make a socket");
+	(void)set_send_limit(h->fd, TAKE_S);
 	if (connect(h->fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0)
-		return bg_err_sys(err, BG_ERR_DAEMON_UNREACHABLE, errno,
+		return errno == EAGAIN ? no_answer("took no call", TAKE_S, err) : bg_err_sys(err, BG_ERR_DAEMON_UNREACHABLE, errno,
 			"the daemon does not answer on %s", socket_path);
 	*ret = TAKE_PTR(h);
 	return 0;
@@ -71,6 +87,8 @@ static int send_all(struct bg_http *h, const char *data, size_t len, struct bg_e
 		/* It may have answered (413, 403) and closed without reading: the answer counts. */
 		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
 			return 0;
+		if (n < 0 && errno == EAGAIN)
+			return no_answer("did not read the call", TAKE_S, err);
 		if (n < 0)
 			return went_away(errno, err);
 		data += n;
@@ -104,6 +122,7 @@ int bg_http_send(struct bg_http *h, const char *method, const char *path, const 
 	r = send_all(h, head, (size_t)n, err);
 	if (r >= 0 && text)
 		r = send_all(h, text, strlen(text), err);
+	(void)set_send_limit(h->fd, 0); /* what follows an upgrade has no such limit */
 	return r;
 }
 
@@ -166,8 +185,7 @@ static int wait_and_pump(struct bg_http *h, struct bg_err **err)
 		n = poll(&pfd, 1, h->timeout_ms);
 	} while (n < 0 && errno == EINTR);
 	if (n == 0)
-		return bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT,
-			"the daemon did not answer within %d s", h->timeout_ms / 1000);
+		return no_answer("did not answer", h->timeout_ms / 1000, err);
 	return bg_http_pump(h, err);
 }
 

@@ -380,13 +380,34 @@ static int apply_env(struct config *config, struct bg_err **err)
 	return r;
 }
 
+static void look(const char *path, struct config_stamp *ret)
+{
+	struct stat st;
+
+	*ret = (struct config_stamp){0};
+	if (stat(path, &st) >= 0)
+		*ret = (struct config_stamp){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
+}
+
+bool config_changed(const struct config *config, const char *path)
+{
+	const struct config_stamp *was = &config->stamp;
+	struct config_stamp now;
+
+	look(path, &now);
+	return now.dev != was->dev || now.ino != was->ino || now.size != was->size ||
+	       now.mtime.tv_sec != was->mtime.tv_sec || now.mtime.tv_nsec != was->mtime.tv_nsec;
+}
+
 int config_load(const char *path, struct config **ret, struct bg_err **err)
 {
+	struct config_stamp stamp;
 	_unref_(config) struct config *config = NULL;
 	_free_ char *text = NULL;
 	size_t len = 0;
 	int r;
 
+	look(path, &stamp); /* before it is read: a change in between is one */
 	r = bg_read_file_at(-1, path, BG_CONFIG_MAX, &text, &len);
 	if (r < 0 && r != -ENOENT)
 		return bg_err_sys(err, BG_ERR_CONFIG, -r, "read %s", path);
@@ -395,6 +416,7 @@ int config_load(const char *path, struct config **ret, struct bg_err **err)
 		r = apply_env(config, err);
 	if (r < 0)
 		return r;
+	config->stamp = stamp;
 	*ret = TAKE_PTR(config);
 	return 0;
 }

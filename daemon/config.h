@@ -7,6 +7,8 @@
 #ifndef CONFIG_H
 #define CONFIG_H
 
+#include <sys/stat.h>
+
 #include "common/err.h"
 #include "common/log.h"
 
@@ -14,7 +16,16 @@ enum config_vmm { CONFIG_VMM_AUTO, CONFIG_VMM_QEMU, CONFIG_VMM_FIRECRACKER };
 enum config_storage { CONFIG_STORAGE_AUTO, CONFIG_STORAGE_REFLINK, CONFIG_STORAGE_COPY, CONFIG_STORAGE_DM };
 enum config_debug { CONFIG_DEBUG_OFF, CONFIG_DEBUG_DUMPABLE };
 
+/* Which file was read: another by now means that config.toml was changed. All zero: there was none. */
+struct config_stamp {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime;
+};
+
 struct config {
+	struct config_stamp stamp; /* by config_load */
 	enum log_level log_level;
 	enum config_debug debug; /* dumpable: gdb, perf and core dumps of the engine */
 	enum config_vmm vmm;
@@ -42,6 +53,8 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
 	struct bg_err **err);
 /* A missing file gives the defaults; BANGER_LOG_LEVEL in the environment wins over log_level. */
 int config_load(const char *path, struct config **ret, struct bg_err **err);
+/* Was the file at path changed, made or removed since? */
+bool config_changed(const struct config *config, const char *path);
 void config_free(struct config *config);
 BG_DEFINE_UNREF(config, struct config *, config_free)
 

@@ -82,6 +82,18 @@ static json_t *vmm_json(const struct engine *engine)
 		"error", choice->err ? bg_err_to_json(choice->err) : json_null());
 }
 
+/* What the next start would say of config.toml as it is now, or null. */
+static json_t *config_error_json(const struct engine *engine)
+{
+	_unref_(config) struct config *now = NULL;
+	_err_ struct bg_err *err = NULL;
+
+	if (!config_changed(engine->config, engine->paths->config_file) ||
+		config_load(engine->paths->config_file, &now, &err) >= 0)
+		return json_null();
+	return bg_err_to_json(err);
+}
+
 static json_t *status_json(const struct engine *engine)
 {
 	const struct bg_paths *paths = engine->paths;
@@ -89,14 +101,16 @@ static json_t *status_json(const struct engine *engine)
 
 	return json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:{s:s, s:s}}",
+		"s:o, s:o, s:b, s:o, s:{s:s, s:s}}",
 		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
 		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
 		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
 		"started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
 		vms_json(engine), "helper", helper_json(engine), "disk_helper",
 		disk_helper_json(engine), "taps", taps_json(engine), "dns", dns_json(engine), "vmm",
-		vmm_json(engine), "storage", storage_json(engine), "ssh", "key",
+		vmm_json(engine), "storage", storage_json(engine), "config_changed",
+		config_changed(engine->config, paths->config_file), "config_error",
+		config_error_json(engine), "ssh", "key",
 		keys_private_path(engine->keys), "known_hosts",
 		keys_known_hosts_path(engine->keys));
 }

@@ -95,7 +95,7 @@ def test_several_at_once_start_one(tree):
 def test_start_and_stop_wait(tree):
     bangerd(tree, GOOD)
     r = tree.run("daemon", "start")
-    assert r.status == 0 and r.out.startswith("the daemon runs, pid ")
+    assert r.status == 0 and r.out.startswith("the daemon is running, pid ")
     pid = int(r.out.split()[-1])
     assert json.loads(tree.run("daemon", "start", "--json").out)["pid"] == pid
     r = tree.run("daemon", "stop")
@@ -206,3 +206,19 @@ def test_interrupting_a_start_leaves(tree):
     assert process.wait(DEADLINE_S) == -signal.SIGINT
     with open(tree.path + "/fifo", "w", encoding="utf-8"):
         pass  # lets the script end
+
+
+def test_a_daemon_that_does_not_answer(home):
+    """It takes calls and says nothing: every kind of command ends by itself."""
+    import socket
+    silent = socket.socket(socket.AF_UNIX)
+    silent.bind(home.socket)
+    silent.listen(64)
+    home.own(home.path)
+    runs = [home.start(*args, stderr=-1, stdout=-1, text=True) for args in (
+        ["vm", "list"], ["vm", "start", "a"], ["vm", "logs", "a"], ["vm", "exec", "a", "--", "true"],
+        ["daemon", "status"], ["daemon", "stop"])]
+    for p in runs:
+        _, err = p.communicate(timeout=DEADLINE_S)
+        assert p.returncode == 6 and "did not answer within 30 s" in err and "restart --force" in err, (p.args, err)
+    silent.close()

@@ -51,7 +51,7 @@ class Daemon:
         self.user = user
         self.started = []
         # The build tree may lie where only root gets to. The engine looks for the others as they lie there.
-        for name in ("daemon/bangerd", "worker/banger-worker", "guest/banger-init", "launcher/banger-launch"):
+        for name in ("daemon/bangerd", "worker/banger-worker", "guest/banger-init", "launcher/banger-launch", "cli/banger"):
             os.makedirs(os.path.join(user.home, os.path.dirname(name)), 0o755)
             shutil.copy(os.path.join(BUILD, name), os.path.join(user.home, name))
         self.exe = user.home + "/daemon/bangerd"
@@ -82,6 +82,11 @@ class Daemon:
         r = self.user.run(["python3", self.http, self.socket, method, path], capture_output=True, env=self.env)
         return json.loads(r.stdout) if r.returncode == 0 else None
 
+    def banger(self, *args, timeout=60):
+        """The CLI, which starts this bangerd."""
+        return self.user.run([self.user.home + "/cli/banger", *args], capture_output=True, text=True, env=self.env,
+                             timeout=timeout)
+
     def engine(self):
         return self.call()["body"]["pid"]
 
@@ -104,6 +109,7 @@ class Daemon:
                 p.send_signal(signal.SIGTERM)
                 p.wait(90)
             p.stderr.close()
+        self.banger("daemon", "stop", "--force")  # one that the CLI started
 
 
 @pytest.fixture

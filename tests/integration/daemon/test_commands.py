@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: ISC
+"""`banger daemon ...` and what other commands say of a daemon that is not itself."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+from conftest import alive, wait_for
+
+
+def pids(daemon):
+    body = daemon.call()["body"]
+    return body["monitor_pid"], body["pid"]
+
+
+def test_restart_reads_the_configuration_anew(daemon):
+    assert daemon.banger("daemon", "start").returncode == 0
+    monitor, engine = pids(daemon)
+    daemon.config('log_level = "debug"\n')
+    r = daemon.banger("daemon", "status")
+    assert "changed since the daemon started" in r.stdout and r.returncode == 0
+    r = daemon.banger("daemon", "restart")
+    assert r.returncode == 0 and r.stdout.startswith("the daemon was restarted, pid "), r
+    assert not alive(monitor) and not alive(engine)
+    daemon.call("GET", "/nothing")
+    assert '"level":"debug"' in daemon.log_text()
+    status = json.loads(daemon.banger("daemon", "status", "--json").stdout)
+    assert status["config_changed"] is False and status["config_error"] is None
+
+
+def test_a_broken_configuration_is_said_and_stops_nothing(daemon):
+    assert daemon.banger("daemon", "start").returncode == 0
+    monitor, engine = pids(daemon)
+    daemon.config("nonsense = 3\n")
+    r = daemon.banger("daemon", "status")
+    assert 'config.toml:1: there is no key "nonsense"' in r.stdout
+    r = daemon.banger("daemon", "restart")
+    assert r.returncode == 2 and 'there is no key "nonsense"' in r.stderr
+    assert pids(daemon) == (monitor, engine)
+    r = daemon.banger("daemon", "stop")
+    assert (r.returncode, r.stdout) == (0, "the daemon stopped\n")
+    r = daemon.banger("daemon", "status")
+    assert r.returncode == 7 and 'there is no key "nonsense"' in r.stdout
+
+
+def test_every_command_says_why_the_daemon_cannot_start(daemon):
+    daemon.config("vmm = 3\n")
+    for args in (["vm", "list"], ["image", "list"], ["vm", "show", "a"], ["vm", "create", "a"], ["vm", "start", "a", "b"],
+                 ["vm", "logs", "a"], ["vm", "exec", "a", "--", "true"]):
+        r = daemon.banger(*args)
+        assert r.returncode == 2 and r.stderr.count("vmm is to be") == 1, (args, r)
+
+
+def test_status_says_why_the_last_start_failed(daemon):
+    subprocess.run(["install", "-d", "-m", "700", "-o", str(daemon.user.uid), "-g", str(daemon.user.gid),
+                    daemon.user.home + "/.local", daemon.user.home + "/.local/state", daemon.state], check=True)
+    os.mkdir(daemon.state + "/worker.log")  # what it cannot open
+    assert daemon.banger("vm", "list").returncode != 0
+    r = daemon.banger("daemon", "status")
+    assert r.returncode == 7 and "last start" in r.stdout and "worker.log" in r.stdout, r
+    assert "worker.log" in json.loads(daemon.banger("daemon", "status", "--json").stdout)["start_error"]["message"]
+    os.rmdir(daemon.state + "/worker.log")
+    assert daemon.banger("daemon", "start").returncode == 0
+    daemon.banger("daemon", "stop")
+    assert "last start" not in daemon.banger("daemon", "status").stdout
+
+
+def test_commands_find_a_daemon_whose_socket_was_removed(daemon):
+    assert daemon.banger("daemon", "start").returncode == 0
+    before = pids(daemon)
+    os.unlink(daemon.socket)
+    r = daemon.banger("vm", "list")
+    assert r.returncode == 0, r
+    assert pids(daemon) == before
+    os.unlink(daemon.socket)
+    r = daemon.banger("daemon", "stop")
+    assert (r.returncode, r.stdout) == (0, "the daemon stopped\n"), r
+    assert not alive(before[0]) and not alive(before[1])
+
+
+def test_force_ends_what_does_not_answer(daemon):
+    assert daemon.banger("daemon", "start").returncode == 0
+    monitor, engine = pids(daemon)
+    os.kill(engine, signal.SIGSTOP)
+    began = time.monotonic()
+    r = daemon.banger("daemon", "restart", "--force")
+    assert r.returncode == 0 and time.monotonic() - began < 25, r
+    assert not alive(monitor) and not alive(engine)
+    monitor, engine = pids(daemon)
+    for pid in (monitor, engine):
+        os.kill(pid, signal.SIGSTOP)
+    r = daemon.banger("daemon", "stop", "--force")
+    assert (r.returncode, r.stdout) == (0, "the daemon stopped\n"), r
+    wait_for(lambda: not alive(monitor) and not alive(engine))
+    r = daemon.banger("daemon", "stop", "--force")
+    assert (r.returncode, r.stdout) == (0, "the daemon is not running\n"), r
+
+
+def test_whoever_holds_a_lock_is_told_within_half_a_minute(daemon):
+    """Both at once: one for the start, one for the daemon."""
+    daemon.banger("daemon", "start")
+    daemon.banger("daemon", "stop")
+    for name in ("bangerd.lock", "run/start.lock"):
+        holder = daemon.user.popen(["flock", f"{daemon.state}/{name}", "sleep", "600"], env=daemon.env)
+        try:
+            wait_for(lambda: subprocess.run(["flock", "-n", f"{daemon.state}/{name}", "true"]).returncode)
+            r = daemon.banger("vm", "list", timeout=40)
+            assert r.returncode != 0 and ("lock" in r.stderr), (name, r)
+        finally:
+            subprocess.run(["pkill", "-P", str(holder.pid)])
+            holder.kill()
+            holder.wait()
