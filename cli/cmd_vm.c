@@ -216,9 +216,10 @@ static void show_all(const struct term *t, const json_t *vm)
 	enum style style;
 	const char *state = state_word(vm, &style), *since = uptime(vm, up);
 	_free_ char *labels = vm_labels_text(vm), *ports = vm_ports_text(vm);
-	bool nat = false;
+	bool nat = false, peers = false;
 
 	(void)bg_json_get_bool(vm, "nat", &nat);
+	(void)bg_json_get_bool(vm, "peers", &peers);
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(vm, "name"));
 	render_field(t, "state", style, "%s%s%s", state, *since ? " for " : "", since);
 	show_error(t, vm);
@@ -227,6 +228,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(vm, "kernel"));
 	show_sizes(t, vm);
 	render_field(t, "nat", STYLE_PLAIN, "%s", nat ? "on" : "off");
+	render_field(t, "peers", STYLE_PLAIN, "%s", peers ? "on" : "off");
 	render_field(t, "published", STYLE_PLAIN, "%s", ports ? ports : "");
 	render_field(t, "labels", STYLE_PLAIN, "%s", labels ? labels : "");
 	show_vmm(t, vm);
@@ -288,6 +290,8 @@ static const struct flag create_flags[] = {
 	{"--work-size", "SIZE", ARG_SIZE, "of its /root, which is a disk of its own"},
 	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
 	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
+	{"--peers", NULL, ARG_NONE, "let it and your other VMs with --peers reach each other"},
+	{"--no-peers", NULL, ARG_NONE, "turn that off"},
 	{"--label", "KEY=VALUE", ARG_TEXT, "a label to find it by; may be repeated"},
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
@@ -319,6 +323,8 @@ static const struct flag set_flags[] = {
 	{"--work-size", "SIZE", ARG_SIZE, "let its /root grow to this"},
 	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
 	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
+	{"--peers", NULL, ARG_NONE, "let it and your other VMs with --peers reach each other"},
+	{"--no-peers", NULL, ARG_NONE, "turn that off"},
 	{"--with-init", NULL, ARG_NONE,
 		"with its next start give an image without an init its distribution's (wants NAT)"},
 	{"--label", "KEY=VALUE", ARG_TEXT, "give it a label; KEY- takes it away; may be repeated"},

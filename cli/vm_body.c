@@ -39,15 +39,25 @@ int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err)
 	return r;
 }
 
-int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err)
+/* --KEY and --no-KEY; neither: the body does not say. */
+static int add_switch(const struct args *args, json_t *body, const char *on_flag,
+	const char *off_flag, struct bg_err **err)
 {
-	bool on = args_has(args, "--nat"), off = args_has(args, "--no-nat");
+	bool on = args_has(args, on_flag), off = args_has(args, off_flag);
 
 	if (on && off)
-		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "--nat or --no-nat, not both");
+		return bg_err_set(
+			err, BG_ERR_USAGE, EINVAL, "%s or %s, not both", on_flag, off_flag);
 	if (on || off)
-		json_object_set_new(body, "nat", json_boolean(on));
+		json_object_set_new(body, on_flag + 2, json_boolean(on));
 	return 0;
+}
+
+int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err)
+{
+	int r = add_switch(args, body, "--nat", "--no-nat", err);
+
+	return r < 0 ? r : add_switch(args, body, "--peers", "--no-peers", err);
 }
 
 /* "k=v" into labels; "k-" as null where that is allowed. */

@@ -48,7 +48,8 @@ enum priv_code {
 /* Whether a helper may send it unasked, because it could not start. */
 static inline bool priv_code_of_start(unsigned code)
 {
-	return code != PRIV_CODE_OK && (code <= PRIV_CODE_FAILED || code == PRIV_CODE_NO_DM ||
+	return code != PRIV_CODE_OK && (code <= PRIV_CODE_FAILED || code == PRIV_CODE_BUSY ||
+					       code == PRIV_CODE_NO_DM ||
 					       code == PRIV_CODE_NO_NODES);
 }
 

@@ -47,7 +47,7 @@ struct engine {
 	struct net_call *net_boot; /* waits for the helper's HELLO after the start */
 	struct disk *disk;
 	struct disk_call *disk_boot; /* the same for the disk helper */
-	struct net_call *dns_call; /* waits for the socket */
+	struct net_call *dns_call; /* waits for the helper, then for its redirect */
 	struct dns *dns;	   /* NULL: none, or not yet */
 	struct bg_err *dns_err;	   /* why there is none */
 	struct vmm_probe *probe;

@@ -33,14 +33,20 @@ static bool in_group(gid_t gid)
 	return false;
 }
 
-enum priv_code identity_check(int sock, uid_t *ret)
+/* What stands for ids that cannot be told, and what is none, in 16 bits too. */
+static bool is_overflow(uid_t uid)
+{
+	return uid == 65534 || uid == 65535 || uid == (uid_t)-1;
+}
+
+enum priv_code identity_check(int sock, unsigned min_uid, uid_t *ret)
 {
 	_close_ int dir = -1;
 	uid_t real, effective, saved;
 	struct stat st;
 
 	if (getresuid(&real, &effective, &saved) < 0 || real != effective || real != saved ||
-		real == 0 || real == (uid_t)-1 || !peer_is(sock, real))
+		real < min_uid || is_overflow(real) || !peer_is(sock, real))
 		return PRIV_CODE_IDENTITY;
 	dir = trusted_open(LEDGER_DIR, TRUSTED_DIR);
 	if (dir < 0 || fstat(dir, &st) < 0 || st.st_gid == 0)

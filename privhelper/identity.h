@@ -12,10 +12,10 @@
 #include "common/priv_proto.h"
 
 /*
- * The real uid, when it may use the helper: not root, the same in all three
+ * The real uid, when it may use the helper: not root's nor the system's nor one that stands for many, the same in all three
  * ids and at the socket's other end, and a member of the group that owns
  * LEDGER_DIR. PRIV_CODE_OK, IDENTITY, NOT_MEMBER or LEDGER.
  */
-enum priv_code identity_check(int sock, uid_t *ret);
+enum priv_code identity_check(int sock, unsigned min_uid, uid_t *ret);
 
 #endif

@@ -19,8 +19,10 @@ enum {
 };
 _Static_assert(ROWS_AT + ROW_SIZE * BG_SLOTS_MAX <= BLOCK_SIZE, "rows fit");
 
-/* Locks live beyond the end of the file, one byte per uid: see uid_lock(). */
+/* Locks live beyond the end of the file: one byte per uid, and SEATS for who may wait for it. */
 #define UID_LOCKS_AT ((off_t)1 << 40)
+#define SEATS_AT     ((off_t)1 << 41)
+enum { SEATS = 4 };
 
 struct disk_user {
 	uint32_t magic;
@@ -43,7 +45,8 @@ struct disk_row {
 	uint64_t nonce;
 	uint32_t minor;
 	uint8_t nat;
-	uint8_t zero[3];
+	uint8_t peers;
+	uint8_t zero[2];
 	uint32_t crc;
 } __attribute__((packed));
 
@@ -122,10 +125,11 @@ static int read_boot_id(uint8_t ret[16])
 	return digits == 32 ? 0 : -EIO;
 }
 
-int ledger_open(struct ledger *l, const char *path, uid_t uid, uint64_t netns)
+static int open_file(struct ledger *l, const char *path, enum trusted_kind kind, uid_t uid,
+	uint64_t netns)
 {
 	struct stat st;
-	_close_ int fd = trusted_open(path, TRUSTED_FILE_UPDATE);
+	_close_ int fd = trusted_open(path, kind);
 	int r;
 
 	if (fd < 0)
@@ -133,7 +137,7 @@ int ledger_open(struct ledger *l, const char *path, uid_t uid, uint64_t netns)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	/* A package makes it empty. Two helpers may do this at once: the outcome is the same. */
-	if (st.st_size == 0 && ftruncate(fd, FILE_SIZE) < 0)
+	if (st.st_size == 0 && kind == TRUSTED_FILE_UPDATE && ftruncate(fd, FILE_SIZE) < 0)
 		return -errno;
 	if (st.st_size != 0 && st.st_size != FILE_SIZE)
 		return -EPERM;
@@ -143,6 +147,27 @@ int ledger_open(struct ledger *l, const char *path, uid_t uid, uint64_t netns)
 		return r;
 	l->fd = TAKE_FD(fd);
 	return 0;
+}
+
+/* A user's processes are many, their helpers few: each costs the kernel memory that no limit of the user's counts. */
+static int take_seat(const struct ledger *l)
+{
+	for (unsigned seat = 0; seat < SEATS; seat++)
+		if (lock_byte(l->fd, SEATS_AT + (off_t)l->uid * SEATS + seat, F_WRLCK) >= 0)
+			return 0;
+	return -EBUSY;
+}
+
+int ledger_open(struct ledger *l, const char *path, uid_t uid, uint64_t netns)
+{
+	int r = open_file(l, path, TRUSTED_FILE_UPDATE, uid, netns);
+
+	return r < 0 ? r : take_seat(l);
+}
+
+int ledger_open_all(struct ledger *l, uint64_t netns)
+{
+	return open_file(l, LEDGER_NET, TRUSTED_FILE_SHARED, 0, netns);
 }
 
 enum owner { OWNER_NONE, OWNER_ME, OWNER_OTHER };
@@ -162,6 +187,21 @@ static int read_owner(const struct ledger *l, unsigned index, enum owner *ret)
 	else /* a broken header too: nobody gets that block, so nobody gets its addresses */
 		*ret = OWNER_OTHER;
 	return 0;
+}
+
+int ledger_look(struct ledger *l, unsigned index)
+{
+	struct disk_user u;
+	int r = read_at(l->fd, (off_t)index * BLOCK_SIZE, &u);
+	enum owner owner;
+
+	if (r < 0)
+		return -ENOENT; /* also of a ledger that is empty as yet */
+	l->uid = u.uid;
+	r = read_owner(l, index, &owner);
+	l->index = index;
+	l->bound = r >= 0 && owner == OWNER_ME;
+	return r < 0 ? r : l->bound ? 0 : -ENOENT;
 }
 
 static int write_owner(const struct ledger *l, unsigned index)
@@ -247,7 +287,7 @@ static off_t row_at(const struct ledger *l, unsigned slot)
 static bool row_valid(const struct ledger *l, unsigned slot, const struct disk_row *d)
 {
 	return d->magic == ROW_MAGIC && (d->state == LEDGER_INTENT || d->state == LEDGER_LIVE) &&
-	       d->slot == slot && d->index == l->index && d->uid == l->uid && d->nat <= 1 &&
+	       d->slot == slot && d->index == l->index && d->uid == l->uid && d->nat <= 1 && d->peers <= 1 &&
 	       is_zero(d->zero, sizeof(d->zero)) &&
 	       d->crc == crc32(d, offsetof(struct disk_row, crc));
 }
@@ -274,6 +314,7 @@ int ledger_get(const struct ledger *l, unsigned slot, struct ledger_row *ret)
 	ret->nonce = d.nonce;
 	ret->minor = d.minor;
 	ret->nat = d.nat;
+	ret->peers = d.peers;
 	return 0;
 }
 
@@ -294,6 +335,7 @@ int ledger_put(const struct ledger *l, unsigned slot, const struct ledger_row *r
 		d.nonce = row->nonce;
 		d.minor = row->minor;
 		d.nat = row->nat;
+		d.peers = row->peers;
 		d.netns = l->netns;
 		memcpy(d.boot_id, l->boot_id, sizeof(d.boot_id));
 		d.crc = crc32(&d, offsetof(struct disk_row, crc));

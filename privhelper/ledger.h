@@ -41,6 +41,7 @@ struct ledger_row {
 	uint64_t nonce;	  /* of the disk's uuid; not 0 in a disk's row */
 	uint32_t minor;	  /* of the disk, once it is complete */
 	bool nat;	  /* its guest may go beyond this host */
+	bool peers;	  /* and reaches those of the same user that may too */
 };
 
 struct ledger {
@@ -52,8 +53,13 @@ struct ledger {
 	uint64_t netns; /* cookie of the network namespace; 0 for disks, which are in none */
 };
 
-/* Blocks never: 0, -EPERM when the file is not as install-helper made it, or -errno. */
+/*
+ * Takes one of the few seats that helpers of this uid have, at work or waiting, then opens the file.
+ * Blocks never: 0, -EBUSY: no seat is free, -EPERM when the file is not as install-helper made it, or -errno. */
 int ledger_open(struct ledger *l, const char *path, uid_t uid, uint64_t netns);
+/* The keeper's: without a seat, for reading; then the user of a block, or -ENOENT. Rows are read as after ledger_bind. */
+int ledger_open_all(struct ledger *l, uint64_t netns);
+int ledger_look(struct ledger *l, unsigned index);
 /*
  * Takes this uid's lock, then finds or claims its index (a claim only below max_users).
  * -EBUSY: another helper of this uid holds the lock; -ENOSPC: no index left.

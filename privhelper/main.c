@@ -8,7 +8,7 @@
  * Installed setgid to its ledger's group and with the role's file capabilities
  * (permitted only): see docs/privilege.md. It reads no argument,
  * no environment and no file but its configuration, ledger and the kernel's; it
- * runs no program and writes nothing but replies.
+ * runs no program and writes nothing but replies and a line of syslog for each verb.
  */
 #include "privhelper/identity.h"
 #include "privhelper/role.h"
@@ -26,11 +26,12 @@ static enum priv_code start(struct session *s)
 	if (code == PRIV_CODE_OK)
 		code = sandbox_raise(role.caps);
 	if (code == PRIV_CODE_OK)
-		code = identity_check(SESSION_SOCK, &s->uid);
-	if (code == PRIV_CODE_OK)
 		code = policy_load(&s->policy);
 	if (code == PRIV_CODE_OK)
+		code = identity_check(SESSION_SOCK, s->policy.min_uid, &s->uid);
+	if (code == PRIV_CODE_OK)
 		code = role.open(s);
+	s->log = session_log_open();
 	if (code == PRIV_CODE_OK)
 		code = sandbox_drop(role.caps, role.keeps_group ? NULL : role.ledger_path);
 	if (code == PRIV_CODE_OK)

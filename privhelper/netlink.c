@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* See netlink.h. */
 #include "privhelper/netlink.h"
 
 #include <arpa/inet.h>
@@ -6,26 +7,18 @@
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/ip.h>
-#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
 /* Routes of banger carry this protocol number: `ip route show proto 98`. */
-enum { ROUTE_PROTO = 98 };
+enum { ROUTE_PROTO = 98, UNREACHABLE_METRIC = 9898, NET_BITS = 24 };
 
-int netlink_open(struct netlink *nl)
+int netlink_open(struct nlmsg *nl)
 {
-	struct sockaddr_nl local = {.nl_family = AF_NETLINK};
-	_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&local, sizeof(local)) < 0)
-		return -errno;
-	nl->seq = 0;
-	nl->fd = TAKE_FD(fd);
-	return 0;
+	return nlmsg_open(nl, NETLINK_ROUTE, 0);
 }
 
-uint64_t netlink_netns(const struct netlink *nl)
+uint64_t netlink_netns(const struct nlmsg *nl)
 {
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
@@ -35,226 +28,53 @@ uint64_t netlink_netns(const struct netlink *nl)
 	return cookie;
 }
 
-/* The buffer, and all in it, is aligned: the compiler cannot see that through bytes. */
-static struct nlmsghdr *head_of(struct netlink *nl)
+static void parse_tun(const struct nlattr *data, struct netlink_link *ret)
 {
-	return (struct nlmsghdr *)(void *)nl->buf;
+	const struct nlattr *attr[IFLA_TUN_MAX + 1];
+
+	nlmsg_nested(data, attr, IFLA_TUN_MAX);
+	ret->has_owner = attr[IFLA_TUN_OWNER];
+	ret->owner = nlmsg_u32(attr[IFLA_TUN_OWNER]);
+	ret->persistent = nlmsg_u8(attr[IFLA_TUN_PERSIST]);
+	ret->is_tap = nlmsg_u8(attr[IFLA_TUN_TYPE]) == IFF_TAP && !nlmsg_u8(attr[IFLA_TUN_PI]) &&
+		      !nlmsg_u8(attr[IFLA_TUN_MULTI_QUEUE]);
 }
 
-static const struct rtattr *next_attr(const struct rtattr *a)
+static int parse_link(const struct nlmsghdr *h, void *userdata)
 {
-	return (const void *)((const uint8_t *)a + RTA_ALIGN(a->rta_len));
-}
-
-/* Each attribute of a list of len bytes; what does not fit into the list ends it. */
-#define FOR_ATTR(a, first, len)                                                                    \
-	for (const struct rtattr *a = (const void *)(first); RTA_OK(a, len);                       \
-		(len) -= BG_MIN((size_t)RTA_ALIGN(a->rta_len), len), a = next_attr(a))
-
-static struct nlmsghdr *begin(
-	struct netlink *nl, uint16_t type, uint16_t flags, const void *body, size_t len)
-{
-	struct nlmsghdr *h = head_of(nl);
-
-	memset(nl->buf, 0, NLMSG_SPACE(len));
-	h->nlmsg_len = (uint32_t)NLMSG_LENGTH(len);
-	h->nlmsg_type = type;
-	h->nlmsg_flags = NLM_F_REQUEST | flags;
-	h->nlmsg_seq = ++nl->seq;
-	memcpy(NLMSG_DATA(h), body, len);
-	return h;
-}
-
-/* Messages are small and built here from fixed parts: too little room is our bug. */
-static struct rtattr *put(struct nlmsghdr *h, uint16_t type, const void *data, size_t len)
-{
-	struct rtattr *a = (void *)((uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len));
-
-	assert(NLMSG_ALIGN(h->nlmsg_len) + RTA_SPACE(len) <= sizeof(((struct netlink *)0)->buf));
-	memset(a, 0, RTA_SPACE(len));
-	a->rta_type = type;
-	a->rta_len = (uint16_t)RTA_LENGTH(len);
-	if (len > 0)
-		memcpy(RTA_DATA(a), data, len);
-	h->nlmsg_len = (uint32_t)(NLMSG_ALIGN(h->nlmsg_len) + RTA_SPACE(len));
-	return a;
-}
-
-static void put_u32(struct nlmsghdr *h, uint16_t type, uint32_t v)
-{
-	put(h, type, &v, sizeof(v));
-}
-
-static struct rtattr *nest(struct nlmsghdr *h, uint16_t type)
-{
-	return put(h, type, NULL, 0);
-}
-
-static void nest_end(const struct nlmsghdr *h, struct rtattr *a)
-{
-	a->rta_len = (uint16_t)((const uint8_t *)h + h->nlmsg_len - (uint8_t *)a);
-}
-
-static int send_request(struct netlink *nl)
-{
-	const struct nlmsghdr *h = head_of(nl);
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	ssize_t n;
-
-	do
-		n = sendto(nl->fd, nl->buf, h->nlmsg_len, 0, (struct sockaddr *)&kernel,
-			sizeof(kernel));
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
-}
-
-/* One datagram of the kernel's; what anything else sends to this socket is passed over. */
-static ssize_t receive(struct netlink *nl)
-{
-	for (;;) {
-		struct sockaddr_nl from = {0};
-		socklen_t len = sizeof(from);
-		ssize_t n = recvfrom(nl->fd, nl->buf, sizeof(nl->buf), MSG_TRUNC,
-			(struct sockaddr *)&from, &len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (from.nl_pid != 0)
-			continue;
-		return (size_t)n > sizeof(nl->buf) ? -EMSGSIZE : n;
-	}
-}
-
-/* Sends and waits for the answer with our number: an error, an acknowledgement, or a message of
- * type. */
-static int talk(struct netlink *nl, uint16_t type, const struct nlmsghdr **ret)
-{
-	int r = send_request(nl);
-
-	while (r >= 0) {
-		ssize_t n = receive(nl);
-		const struct nlmsghdr *h = head_of(nl);
-
-		if (n < 0)
-			return (int)n;
-		if (!NLMSG_OK(h, (size_t)n))
-			return -EBADMSG;
-		if (h->nlmsg_seq != nl->seq)
-			continue;
-		if (h->nlmsg_type == NLMSG_ERROR) {
-			if (h->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)))
-				return -EBADMSG;
-			r = ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
-			return r == 0 && ret ? -EBADMSG : r;
-		}
-		if (!ret || h->nlmsg_type != type)
-			return -EBADMSG;
-		*ret = h;
-		return 0;
-	}
-	return r;
-}
-
-static uint32_t get_u32(const struct rtattr *a)
-{
-	uint32_t v = 0;
-
-	memcpy(&v, RTA_DATA(a), BG_MIN(RTA_PAYLOAD(a), sizeof(v)));
-	return v;
-}
-
-static bool get_flag(const struct rtattr *a)
-{
-	return RTA_PAYLOAD(a) >= 1 && *(const uint8_t *)RTA_DATA(a) != 0;
-}
-
-static bool is_text(const struct rtattr *a, const char *text)
-{
-	return RTA_PAYLOAD(a) == strlen(text) + 1 && memcmp(RTA_DATA(a), text, strlen(text)) == 0;
-}
-
-static void parse_tun(const struct rtattr *data, struct netlink_link *ret)
-{
-	size_t len = RTA_PAYLOAD(data);
-	bool tap = false, plain = true;
-
-	FOR_ATTR(a, RTA_DATA(data), len)
-	{
-		switch (a->rta_type & NLA_TYPE_MASK) {
-		case IFLA_TUN_OWNER:
-			ret->has_owner = true;
-			ret->owner = get_u32(a);
-			break;
-		case IFLA_TUN_TYPE:
-			tap = get_flag(a) && *(const uint8_t *)RTA_DATA(a) == IFF_TAP;
-			break;
-		case IFLA_TUN_PI:
-		case IFLA_TUN_MULTI_QUEUE:
-			plain = plain && !get_flag(a);
-			break;
-		case IFLA_TUN_PERSIST:
-			ret->persistent = get_flag(a);
-			break;
-		}
-	}
-	ret->is_tap = tap && plain;
-}
-
-static void parse_info(const struct rtattr *info, struct netlink_link *ret)
-{
-	const struct rtattr *data = NULL;
-	size_t len = RTA_PAYLOAD(info);
-
-	FOR_ATTR(a, RTA_DATA(info), len)
-	{
-		unsigned type = a->rta_type & NLA_TYPE_MASK;
-
-		if (type == IFLA_INFO_KIND)
-			ret->is_tun = is_text(a, "tun");
-		else if (type == IFLA_INFO_DATA)
-			data = a;
-	}
-	if (ret->is_tun && data)
-		parse_tun(data, ret);
-}
-
-static void parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
-{
+	const struct nlattr *attr[IFLA_LINKINFO + 1], *info[IFLA_INFO_MAX + 1];
 	const struct ifinfomsg *ifi = NLMSG_DATA(h);
-	size_t len = IFLA_PAYLOAD(h);
+	struct netlink_link *ret = userdata;
+	int r = nlmsg_attrs(h, sizeof(*ifi), attr, IFLA_LINKINFO);
 
+	if (r < 0 || h->nlmsg_type != RTM_NEWLINK)
+		return -EBADMSG;
 	*ret = (struct netlink_link){.ifindex = (uint32_t)ifi->ifi_index};
-	FOR_ATTR(a, (const uint8_t *)ifi + NLMSG_ALIGN(sizeof(*ifi)), len)
-	{
-		unsigned type = a->rta_type & NLA_TYPE_MASK;
+	(void)nlmsg_text(attr[IFLA_IFNAME], ret->name, sizeof(ret->name));
+	nlmsg_nested(attr[IFLA_LINKINFO], info, IFLA_INFO_MAX);
+	ret->is_tun = nlmsg_is(info[IFLA_INFO_KIND], "tun");
+	if (ret->is_tun)
+		parse_tun(info[IFLA_INFO_DATA], ret);
+	return 0;
+}
 
-		if (type == IFLA_IFNAME)
-			memcpy(ret->name, RTA_DATA(a),
-				BG_MIN(RTA_PAYLOAD(a), sizeof(ret->name) - 1));
-		else if (type == IFLA_LINKINFO)
-			parse_info(a, ret);
-	}
+static void begin_link(struct nlmsg *nl, uint16_t type, uint16_t flags, uint32_t ifindex, unsigned up)
+{
+	const struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC,
+		.ifi_index = (int)ifindex,
+		.ifi_flags = up,
+		.ifi_change = up};
+
+	nlmsg_begin(nl, type, flags, &ifi, sizeof(ifi));
 }
 
 int netlink_link_get(
-	struct netlink *nl, uint32_t ifindex, const char *name, struct netlink_link *ret)
+	struct nlmsg *nl, uint32_t ifindex, const char *name, struct netlink_link *ret)
 {
-	struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex};
-	struct nlmsghdr *h = begin(nl, RTM_GETLINK, 0, &ifi, sizeof(ifi));
-	const struct nlmsghdr *reply;
-	int r;
-
+	begin_link(nl, RTM_GETLINK, 0, ifindex, 0);
 	if (ifindex == 0)
-		put(h, IFLA_IFNAME, name, strlen(name) + 1);
-	r = talk(nl, RTM_NEWLINK, &reply);
-	if (r < 0)
-		return r;
-	if (reply->nlmsg_len < NLMSG_LENGTH(sizeof(ifi)))
-		return -EBADMSG;
-	parse_link(reply, ret);
-	return 0;
+		nlmsg_put_str(nl, IFLA_IFNAME, name);
+	return nlmsg_talk(nl, parse_link, ret);
 }
 
 /*
@@ -281,72 +101,116 @@ static const struct {
 	{IPV4_DEVCONF_BOOTP_RELAY, 0},
 };
 
-int netlink_link_setup(struct netlink *nl, uint32_t ifindex, const char *alias, bool forwarding)
+int netlink_link_setup(struct nlmsg *nl, uint32_t ifindex, const char *alias, bool forwarding)
 {
-	struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex};
-	struct nlmsghdr *h = begin(nl, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
-	struct rtattr *spec, *inet, *conf;
+	struct nlattr *spec, *inet, *conf;
 
-	put(h, IFLA_IFALIAS, alias, strlen(alias));
-	spec = nest(h, IFLA_AF_SPEC);
-	inet = nest(h, AF_INET);
-	conf = nest(h, IFLA_INET_CONF);
-	put_u32(h, IPV4_DEVCONF_FORWARDING, forwarding);
+	begin_link(nl, RTM_SETLINK, NLM_F_ACK, ifindex, 0);
+	nlmsg_put(nl, IFLA_IFALIAS, alias, strlen(alias));
+	spec = nlmsg_put(nl, IFLA_AF_SPEC, NULL, 0);
+	inet = nlmsg_put(nl, AF_INET, NULL, 0);
+	conf = nlmsg_put(nl, IFLA_INET_CONF, NULL, 0);
+	nlmsg_put_u32(nl, IPV4_DEVCONF_FORWARDING, forwarding);
 	for (size_t i = 0; i < ARRAY_SIZE(inet_conf); i++)
-		put_u32(h, inet_conf[i].id, inet_conf[i].value);
-	nest_end(h, conf);
-	nest_end(h, inet);
-	nest_end(h, spec);
-	return talk(nl, 0, NULL);
+		nlmsg_put_u32(nl, inet_conf[i].id, inet_conf[i].value);
+	nlmsg_nest_end(nl, conf);
+	nlmsg_nest_end(nl, inet);
+	nlmsg_nest_end(nl, spec);
+	return nlmsg_talk(nl, NULL, NULL);
 }
 
-int netlink_link_up(struct netlink *nl, uint32_t ifindex)
+int netlink_link_up(struct nlmsg *nl, uint32_t ifindex)
 {
-	struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC,
-		.ifi_index = (int)ifindex,
-		.ifi_flags = IFF_UP,
-		.ifi_change = IFF_UP};
-
-	begin(nl, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
-	return talk(nl, 0, NULL);
+	begin_link(nl, RTM_SETLINK, NLM_F_ACK, ifindex, IFF_UP);
+	return nlmsg_talk(nl, NULL, NULL);
 }
 
-int netlink_link_del(struct netlink *nl, uint32_t ifindex)
+int netlink_link_del(struct nlmsg *nl, uint32_t ifindex)
 {
-	struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex};
-
 	assert(ifindex != 0);
-	begin(nl, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
-	return talk(nl, 0, NULL);
+	begin_link(nl, RTM_DELLINK, NLM_F_ACK, ifindex, 0);
+	return nlmsg_talk(nl, NULL, NULL);
 }
 
-int netlink_addr_add(struct netlink *nl, uint32_t ifindex, uint32_t address)
+int netlink_addr_add(struct nlmsg *nl, uint32_t ifindex, uint32_t address)
 {
-	struct ifaddrmsg ifa = {.ifa_family = AF_INET,
+	const struct ifaddrmsg ifa = {.ifa_family = AF_INET,
 		.ifa_prefixlen = 32,
 		.ifa_scope = RT_SCOPE_UNIVERSE,
 		.ifa_index = ifindex};
-	struct nlmsghdr *h =
-		begin(nl, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &ifa, sizeof(ifa));
 
-	put_u32(h, IFA_LOCAL, htonl(address));
-	put_u32(h, IFA_ADDRESS, htonl(address));
-	return talk(nl, 0, NULL);
+	nlmsg_begin(nl, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &ifa, sizeof(ifa));
+	nlmsg_put_u32(nl, IFA_LOCAL, htonl(address));
+	nlmsg_put_u32(nl, IFA_ADDRESS, htonl(address));
+	return nlmsg_talk(nl, NULL, NULL);
 }
 
-int netlink_route_add(struct netlink *nl, uint32_t ifindex, uint32_t guest, uint32_t source)
+int netlink_route_add(struct nlmsg *nl, uint32_t ifindex, uint32_t guest, uint32_t source)
 {
-	struct rtmsg rt = {.rtm_family = AF_INET,
+	const struct rtmsg rt = {.rtm_family = AF_INET,
 		.rtm_dst_len = 32,
 		.rtm_table = RT_TABLE_MAIN,
 		.rtm_protocol = ROUTE_PROTO,
 		.rtm_scope = RT_SCOPE_LINK,
 		.rtm_type = RTN_UNICAST};
-	struct nlmsghdr *h =
-		begin(nl, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &rt, sizeof(rt));
 
-	put_u32(h, RTA_DST, htonl(guest));
-	put_u32(h, RTA_PREFSRC, htonl(source));
-	put_u32(h, RTA_OIF, ifindex);
-	return talk(nl, 0, NULL);
+	nlmsg_begin(nl, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &rt, sizeof(rt));
+	nlmsg_put_u32(nl, RTA_DST, htonl(guest));
+	nlmsg_put_u32(nl, RTA_PREFSRC, htonl(source));
+	nlmsg_put_u32(nl, RTA_OIF, ifindex);
+	return nlmsg_talk(nl, NULL, NULL);
+}
+
+int netlink_route_unreachable(struct nlmsg *nl, uint32_t net, bool on)
+{
+	const struct rtmsg rt = {.rtm_family = AF_INET,
+		.rtm_dst_len = NET_BITS,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = ROUTE_PROTO,
+		.rtm_scope = on ? RT_SCOPE_UNIVERSE : RT_SCOPE_NOWHERE,
+		.rtm_type = RTN_UNREACHABLE};
+	int r;
+
+	nlmsg_begin(nl, on ? RTM_NEWROUTE : RTM_DELROUTE,
+		NLM_F_ACK | (on ? NLM_F_CREATE | NLM_F_EXCL : 0), &rt, sizeof(rt));
+	nlmsg_put_u32(nl, RTA_DST, htonl(net));
+	nlmsg_put_u32(nl, RTA_PRIORITY, UNREACHABLE_METRIC);
+	r = nlmsg_talk(nl, NULL, NULL);
+	return r == -EEXIST || r == -ESRCH ? 0 : r;
+}
+
+struct overlap {
+	uint32_t net;
+	int found;
+};
+
+/* Ours are those of our protocol, and the gateway's own address. */
+static int see_route(const struct nlmsghdr *h, void *userdata)
+{
+	const struct rtmsg *rt = NLMSG_DATA(h);
+	const struct nlattr *attr[RTA_DST + 1];
+	struct overlap *o = userdata;
+	uint32_t dst, mask;
+
+	if (nlmsg_attrs(h, sizeof(*rt), attr, RTA_DST) < 0)
+		return -EBADMSG;
+	if (rt->rtm_family != AF_INET || rt->rtm_dst_len == 0 || rt->rtm_dst_len > 32 ||
+		rt->rtm_protocol == ROUTE_PROTO || (rt->rtm_flags & RTM_F_CLONED))
+		return 0;
+	dst = ntohl(nlmsg_u32(attr[RTA_DST]));
+	mask = ~0U << (32 - BG_MIN(rt->rtm_dst_len, NET_BITS));
+	if (((dst ^ o->net) & mask) == 0 && !(rt->rtm_type == RTN_LOCAL && dst == (o->net | 1)))
+		o->found = 1;
+	return 0;
+}
+
+int netlink_route_overlaps(struct nlmsg *nl, uint32_t net)
+{
+	const struct rtmsg rt = {.rtm_family = AF_INET};
+	struct overlap o = {.net = net};
+	int r;
+
+	nlmsg_begin(nl, RTM_GETROUTE, NLM_F_DUMP, &rt, sizeof(rt));
+	r = nlmsg_talk(nl, see_route, &o);
+	return r < 0 && r != -EINTR ? r : o.found;
 }

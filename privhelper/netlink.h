@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * netlink.h: the few rtnetlink requests that a tap needs, each answered before
- * the call returns. Called by tap.c. Owns the socket and its one buffer. Must
- * never take an interface by a name that the ledger does not vouch for: changes
- * go by index.
+ * the call returns. Called by tap.c and the verbs. Must never take an interface by a name that the
+ * ledger does not vouch for: changes go by index.
  */
 #ifndef BG_PRIVHELPER_NETLINK_H
 #define BG_PRIVHELPER_NETLINK_H
@@ -11,13 +10,7 @@
 #include <net/if.h>
 #include <sys/types.h>
 
-#include "common/base.h"
-
-struct netlink {
-	int fd;
-	uint32_t seq;
-	uint8_t buf[16384] __attribute__((aligned(8)));
-};
+#include "privhelper/nlmsg.h"
 
 struct netlink_link {
 	uint32_t ifindex;
@@ -30,20 +23,24 @@ struct netlink_link {
 };
 
 /* Opens the socket with the rights of this moment. 0 or -errno. */
-int netlink_open(struct netlink *nl);
+int netlink_open(struct nlmsg *nl);
 /* Cookie of the network namespace; 0 where the kernel has none (before 5.14). */
-uint64_t netlink_netns(const struct netlink *nl);
+uint64_t netlink_netns(const struct nlmsg *nl);
 /* By index, or by name when ifindex is 0. -ENODEV when there is none. */
 int netlink_link_get(
-	struct netlink *nl, uint32_t ifindex, const char *name, struct netlink_link *ret);
+	struct nlmsg *nl, uint32_t ifindex, const char *name, struct netlink_link *ret);
 /* IPv4 settings of an interface that faces a guest, and its alias. forwarding: what comes in may go on. */
-int netlink_link_setup(struct netlink *nl, uint32_t ifindex, const char *alias, bool forwarding);
-int netlink_link_up(struct netlink *nl, uint32_t ifindex);
+int netlink_link_setup(struct nlmsg *nl, uint32_t ifindex, const char *alias, bool forwarding);
+int netlink_link_up(struct nlmsg *nl, uint32_t ifindex);
 /* -ENODEV when it is gone already. */
-int netlink_link_del(struct netlink *nl, uint32_t ifindex);
+int netlink_link_del(struct nlmsg *nl, uint32_t ifindex);
 /* address/32 on the interface; -EEXIST when it has it. Addresses are numbers. */
-int netlink_addr_add(struct netlink *nl, uint32_t ifindex, uint32_t address);
+int netlink_addr_add(struct nlmsg *nl, uint32_t ifindex, uint32_t address);
 /* Host route to guest through the interface, with this source. */
-int netlink_route_add(struct netlink *nl, uint32_t ifindex, uint32_t guest, uint32_t source);
+int netlink_route_add(struct nlmsg *nl, uint32_t ifindex, uint32_t guest, uint32_t source);
+/* A user's /24 as unreachable, below all more special routes: on, or no longer. Done already is no error. */
+int netlink_route_unreachable(struct nlmsg *nl, uint32_t net, bool on);
+/* 1: the host has a route of its own, but the default one, that reaches into the /24; or 0, -errno. */
+int netlink_route_overlaps(struct nlmsg *nl, uint32_t net);
 
 #endif

@@ -1,31 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * nft_msg.h: nf_tables over raw netlink: one batch of changes, put together piece by piece and
- * committed whole or not at all, and the dumps that verify it. Called by nft.c. Owns two sockets
- * and a buffer each way. Must never take a name from the caller of the helper.
- *
- * Raw netlink rather than libnftnl: a transaction of some forty messages out of a dozen fixed
- * expressions needs two pages of code, while the library brings parsers, allocation and text for
- * all of nf_tables into the one process that has a right.
+ * committed whole or not at all, and the dumps that verify it. Called by nft.c. Owns two sockets.
+ * Must never take a name from the caller of the helper.
  */
 #ifndef BG_PRIVHELPER_NFT_MSG_H
 #define BG_PRIVHELPER_NFT_MSG_H
 
 #include <linux/netfilter/nf_tables.h>
 
-#include "common/base.h"
-
-struct nlattr;
+#include "privhelper/nlmsg.h"
 
 struct nft {
-	int fd;	    /* requests */
-	int events; /* announcements of every change of a rule set in this network namespace */
-	uint32_t port; /* of fd: the sender in the announcements of our own changes */
-	uint32_t seq, last;
-	struct nlmsghdr *msg; /* the message under way; NULL before a batch */
-	size_t len;
-	uint8_t out[32768] __attribute__((aligned(8)));
-	uint8_t in[32768] __attribute__((aligned(8)));
+	struct nlmsg req;    /* requests; tables with an owner are this socket's */
+	struct nlmsg events; /* announcements of every change of a rule set in this network namespace */
 };
 
 /* Opens both sockets with the rights of this moment. 0 or -errno; -ENOSYS without nf_tables. */
@@ -48,21 +36,30 @@ void nft_nest_end(struct nft *n, struct nlattr *nest);
 /* ---- expressions, inside a rule's list: registers are NFT_REG_* or NFT_REG32_* ---- */
 void nft_meta(struct nft *n, enum nft_meta_keys key, uint32_t reg);
 void nft_payload(struct nft *n, enum nft_payload_bases base, uint32_t at, uint32_t len, uint32_t reg);
+void nft_immediate(struct nft *n, uint32_t reg, const void *data, size_t len);
 void nft_cmp(struct nft *n, uint32_t reg, enum nft_cmp_ops op, const void *data, size_t len);
 /* reg & mask, in place; len bytes. */
 void nft_mask(struct nft *n, uint32_t reg, const void *mask, size_t len);
 /* Passes when the registers from reg on are in the set, or are not. */
 void nft_lookup(struct nft *n, const char *set, uint32_t reg, bool in);
-void nft_ct_state(struct nft *n, uint32_t reg);
+/* Of the connection: state, direction, and with that of the original direction addresses. */
+void nft_ct(struct nft *n, enum nft_ct_keys key, uint32_t reg);
 /* The type (RTN_*) of the destination address. */
 void nft_fib_daddr_type(struct nft *n, uint32_t reg);
+/* Passes when the address in reg has more than limit connections, which the set counts. */
+void nft_more_flows_than(struct nft *n, const char *set, uint32_t reg, uint32_t limit);
 void nft_counter(struct nft *n);
 void nft_masquerade(struct nft *n);
+/* To the address and the port in these registers. */
+void nft_dnat(struct nft *n, uint32_t address, uint32_t port);
+/* Answered at once: a reset where tcp, else that it is forbidden. */
+void nft_reject(struct nft *n, bool tcp);
 /* verdict is NF_ACCEPT, NF_DROP, NFT_RETURN, NFT_JUMP; chain for the last. */
 void nft_verdict(struct nft *n, int verdict, const char *chain);
 
 /* ---- dumps ---- */
-/* attr[1..max] of one object that a dump gave; NULL where it is missing. */
+/* attr[1..NFT_ATTRS] of one object that a dump gave; NULL where it is missing. */
+enum { NFT_ATTRS = 32 };
 typedef int (*nft_each_fn)(uint8_t family, const struct nlattr *const *attr, void *userdata);
 /*
  * Each object of a dump; family NFPROTO_UNSPEC for all. table and chain restrict a dump of rules.
@@ -70,14 +67,8 @@ typedef int (*nft_each_fn)(uint8_t family, const struct nlattr *const *attr, voi
  */
 int nft_dump(struct nft *n, unsigned type, uint8_t family, const char *table, const char *chain,
 	nft_each_fn fn, void *userdata);
-/* Attributes of a nest or message, checked for length: into ret[0..max]. */
-void nft_parse(const void *data, size_t len, const struct nlattr **ret, unsigned max);
-const void *nft_data(const struct nlattr *a);
-size_t nft_data_len(const struct nlattr *a);
-uint32_t nft_u32(const struct nlattr *a); /* 0 when too short or NULL */
-bool nft_is(const struct nlattr *a, const char *text);
-/* A text of the kernel's, at most size - 1 bytes; false when it is missing or longer. */
-bool nft_text(const struct nlattr *a, char *ret, size_t size);
+/* As it travels; 0 when too short or NULL. */
+uint32_t nft_u32(const struct nlattr *a);
 
 /* Reads what was announced; whether somebody else than us changed a rule set. */
 bool nft_changed(struct nft *n);

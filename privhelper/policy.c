@@ -5,16 +5,24 @@
 
 #include "privhelper/trusted.h"
 
-enum key { KEY_POOL, KEY_SLOTS, KEY_USERS, KEY_MOUNT, KEY_END_ };
+enum key { KEY_POOL, KEY_SLOTS, KEY_USERS, KEY_MOUNT, KEY_KEEPER, KEY_FLOWS, KEY_MIN_UID, KEY_END_ };
 
 static const char *const keys[] = {[KEY_POOL] = "pool",
 	[KEY_SLOTS] = "slots_per_user",
 	[KEY_USERS] = "max_users",
-	[KEY_MOUNT] = "mount"};
+	[KEY_MOUNT] = "mount",
+	[KEY_KEEPER] = "keeper",
+	[KEY_FLOWS] = "flows_per_guest",
+	[KEY_MIN_UID] = "min_uid"};
 _Static_assert(ARRAY_SIZE(keys) == KEY_END_, "one name per key");
 
-static const struct policy defaults = {
-	.pool = 0x0ad10000, .slots_per_user = 64, .max_users = BG_PRIV_USERS_MAX};
+static const struct policy defaults = {.pool = 0x0ad10000,
+	.slots_per_user = 64,
+	.max_users = BG_PRIV_USERS_MAX,
+	.flows_per_guest = 4096,
+	.min_uid = 1000};
+
+enum { FLOWS_MAX = 1000000, UID_MAX = 60000 };
 
 /* The part of a line that is left to read. */
 struct cursor {
@@ -105,6 +113,13 @@ static bool take_value(struct cursor *c, enum key key, struct policy *p)
 		return take_number(c, BG_PRIV_USERS_MAX, &p->max_users) && p->max_users >= 1;
 	case KEY_MOUNT:
 		return take_yes_no(c, &p->mount);
+	case KEY_KEEPER:
+		return take_yes_no(c, &p->keeper);
+	case KEY_FLOWS:
+		return take_number(c, FLOWS_MAX, &p->flows_per_guest) &&
+		       p->flows_per_guest >= 1;
+	case KEY_MIN_UID:
+		return take_number(c, UID_MAX, &p->min_uid) && p->min_uid >= 1;
 	case KEY_END_:
 		break;
 	}

@@ -2,13 +2,12 @@
 /*
  * role_disk.c: banger-privhelper-disk. See role.h. Its rights:
  *
- *   CAP_SYS_ADMIN  device-mapper's ioctls ask for it, and fsmount does.
- *   CAP_MKNOD      the node that is handed out, and our own of the devices that we open. With them
- * made by number in a file system of our own, root's nodes in /dev need not be opened, so that
- * there is neither CAP_DAC_OVERRIDE nor group disk. The owner of a new node is our uid, the user's,
- * so that there is no CAP_CHOWN. its group      owns LEDGER_DISK and may write BG_DISK_NODE_DIR;
- * kept, because nodes come and go as long as we serve. It owns nothing else, and the network helper
- * has another.
+ * - CAP_SYS_ADMIN: device-mapper's ioctls ask for it, and fsmount does.
+ * - CAP_MKNOD: the node that is handed out, and our own of the devices that we open. With them made by number
+ *   in a file system of our own, root's nodes in /dev need not be opened, so that there is neither
+ *   CAP_DAC_OVERRIDE nor group disk. The owner of a new node is our uid, the user's, so that there is no CAP_CHOWN.
+ * - its group: it owns LEDGER_DISK and may write BG_DISK_NODE_DIR; kept, because nodes come and go as long as we
+ *   serve. It owns nothing else, and the network helper has another.
  *
  * Whoever took this process over had the host's disks all the same: that is why it has so few
  * system calls, and none that takes a path from outside.
@@ -32,9 +31,7 @@ static enum priv_code open_disk(struct session *s)
 
 	if (r < 0)
 		return r == -ENODEV ? PRIV_CODE_NO_DM : PRIV_CODE_NO_NODES;
-	if (ledger_open(&s->ledger, LEDGER_DISK, s->uid, 0) < 0)
-		return PRIV_CODE_LEDGER;
-	return PRIV_CODE_OK;
+	return session_ledger(s, LEDGER_DISK, 0);
 }
 
 enum { MOUNT_ROWS = 10 };
@@ -47,6 +44,7 @@ static enum priv_code seal_disk(const struct session *s)
 		{SCMP_SYS(ppoll), RULE_ANY, 0, 0, "wait for a request"},
 		{SCMP_SYS(recvmsg), RULE_FD, SESSION_SOCK, 0, "requests"},
 		{SCMP_SYS(sendmsg), RULE_FD, SESSION_SOCK, 0, "replies"},
+		{SCMP_SYS(sendto), RULE_FD, s->log, 0, "a line for each verb"},
 		{SCMP_SYS(pread64), RULE_ANY, 0, 0, "ledger rows, an overlay's header"},
 		{SCMP_SYS(pwrite64), RULE_FD, ledger, 0, "ledger rows"},
 		{SCMP_SYS(fdatasync), RULE_FD, ledger, 0, "intent before the device"},

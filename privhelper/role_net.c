@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* role_net.c: banger-privhelper: CAP_NET_ADMIN; taps, NAT, the name server's port. See role.h. */
+/* role_net.c: banger-privhelper: CAP_NET_ADMIN; taps, NAT, a redirect for names. See role.h. */
 #include "privhelper/role.h"
 
 #include <linux/capability.h>
@@ -12,14 +12,13 @@ static enum priv_code open_net(struct session *s)
 		return PRIV_CODE_FAILED;
 	/* Without them HELLO is refused, with a code that cannot come unasked. */
 	if (nft_open(&s->nft) < 0)
-		s->nft.fd = s->nft.events = -1;
+		s->nft.req.fd = s->nft.events.fd = -1;
+	s->dns.fds[0] = s->dns.fds[1] = -1;
 	if (forward_open(&s->forward) < 0 || legacy_open(&s->legacy) < 0)
 		return PRIV_CODE_FAILED;
 	if (tap_dirs_open(&s->dirs) < 0)
 		return PRIV_CODE_NO_TUN;
-	if (ledger_open(&s->ledger, LEDGER_NET, s->uid, netlink_netns(&s->nl)) < 0)
-		return PRIV_CODE_LEDGER;
-	return PRIV_CODE_OK;
+	return session_ledger(s, LEDGER_NET, netlink_netns(&s->nl));
 }
 
 static enum priv_code seal_net(const struct session *s)
@@ -27,8 +26,9 @@ static enum priv_code seal_net(const struct session *s)
 	const struct sandbox_fds fds = {.sock = SESSION_SOCK,
 		.ledger = s->ledger.fd,
 		.netlink = s->nl.fd,
-		.nft = s->nft.fd,
-		.nft_events = s->nft.events,
+		.nft = s->nft.req.fd,
+		.nft_events = s->nft.events.fd,
+		.log = s->log,
 		.legacy = s->legacy.fd,
 		.tun_dir = s->dirs.tun,
 		.ipv6_dir = s->dirs.ipv6,
@@ -40,7 +40,7 @@ static enum priv_code seal_net(const struct session *s)
 
 static int watched_net(const struct session *s)
 {
-	return s->nft.events;
+	return s->nft.events.fd;
 }
 
 #define ANSWER_NET(NAME, name)	[PRIV_##NAME] = answer_##name,
@@ -49,8 +49,7 @@ static int watched_net(const struct session *s)
 
 const struct role role = {
 	.ledger_path = LEDGER_NET,
-	/* NET_BIND_SERVICE: port 53 for the guests' name server. */
-	.caps = 1ULL << CAP_NET_ADMIN | 1ULL << CAP_NET_BIND_SERVICE,
+	.caps = 1ULL << CAP_NET_ADMIN,
 	.open = open_net,
 	.seal = seal_net,
 	.watched = watched_net,

@@ -16,6 +16,8 @@
 #include <sys/sysmacros.h>
 #include <sys/time.h>
 
+enum { SEND_S = 10 };
+
 /* ---- inherit ---- */
 
 /* 0, 1 and 2 lead nowhere, whatever they were; only the socket stays open. */
@@ -54,21 +56,31 @@ static bool socket_ok(int sock)
 	       socket_option_is(sock, SO_ACCEPTCONN, 0);
 }
 
-/* A kept handler cannot exist after exec, but ignored and blocked signals and timers can. */
-static bool reset_signals(void)
+static bool set_all(void (*handler)(int))
 {
-	struct sigaction dfl = {.sa_handler = SIG_DFL}, ign = {.sa_handler = SIG_IGN};
-	const struct itimerval off = {0};
-	sigset_t none;
+	const struct sigaction action = {.sa_handler = handler};
 
 	for (int sig = 1; sig <= SIGRTMAX; sig++)
 		if (sig != SIGKILL && sig != SIGSTOP && (sig < 32 || sig >= SIGRTMIN) &&
-			sigaction(sig, &dfl, NULL) < 0)
+			sigaction(sig, &action, NULL) < 0)
 			return false;
-	if (sigaction(SIGXFSZ, &ign, NULL) < 0)
-		return false;
+	return true;
+}
+
+/*
+ * A kept handler cannot exist after exec, but timers, ignored, blocked and pending signals can: what is
+ * ignored for a moment is no longer pending.
+ */
+static bool reset_signals(void)
+{
+	const struct sigaction ign = {.sa_handler = SIG_IGN};
+	const struct itimerval off = {0};
+	sigset_t none;
+
 	if (setitimer(ITIMER_REAL, &off, NULL) < 0 || setitimer(ITIMER_VIRTUAL, &off, NULL) < 0 ||
 		setitimer(ITIMER_PROF, &off, NULL) < 0)
+		return false;
+	if (!set_all(SIG_IGN) || !set_all(SIG_DFL) || sigaction(SIGXFSZ, &ign, NULL) < 0)
 		return false;
 	sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
@@ -103,10 +115,18 @@ static bool reset_limits(void)
 	return setrlimit(RLIMIT_CORE, &none) == 0;
 }
 
+/* A peer that does not read its replies holds nothing up for ever. */
+static bool limit_sends(int sock)
+{
+	const struct timeval wait = {.tv_sec = SEND_S};
+
+	return setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == 0;
+}
+
 enum priv_code sandbox_inherit(int sock)
 {
 	(void)umask(077);
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || !socket_ok(sock) || !reset_fds(sock) ||
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || !socket_ok(sock) || !limit_sends(sock) || !reset_fds(sock) ||
 		!reset_signals() || !reset_limits() || chdir("/") < 0)
 		return PRIV_CODE_ENVIRONMENT;
 	return PRIV_CODE_OK;
@@ -137,8 +157,19 @@ static bool caps_are(uint64_t wanted)
 	       (d[0].inheritable | d[1].inheritable) == 0;
 }
 
+/* Capabilities of another user namespace are worth nothing here, and its ids are not what they seem. */
+static bool in_first_user_namespace(void)
+{
+	enum { FIRST = 0xEFFFFFFD /* PROC_USER_INIT_INO in the kernel */ };
+	struct stat st;
+
+	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino == FIRST;
+}
+
 enum priv_code sandbox_raise(uint64_t caps)
 {
+	if (!in_first_user_namespace())
+		return PRIV_CODE_NO_CAPABILITY;
 	return set_caps(caps, caps) < 0 || !caps_are(caps) ? PRIV_CODE_NO_CAPABILITY : PRIV_CODE_OK;
 }
 
@@ -249,10 +280,10 @@ enum priv_code sandbox_seal(const struct sandbox_fds *f)
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETIFF, "make a tap"},
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETOWNER, "give it to the user"},
 		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETPERSIST, "make it stay"},
-		{SCMP_SYS(socket), RULE_FD_COMMAND, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC,
-			"the name server's; the first argument is no descriptor here"},
-		{SCMP_SYS(setsockopt), RULE_COMMAND, 0, IPPROTO_IP, "its IP_FREEBIND"},
-		{SCMP_SYS(bind), RULE_ANY, 0, 0, "it to the gateway's address"},
+		{SCMP_SYS(getsockopt), RULE_COMMAND, 0, SOL_SOCKET, "what bangerd's sockets are"},
+		{SCMP_SYS(getsockname), RULE_ANY, 0, 0, "and where"},
+		{SCMP_SYS(fcntl), RULE_COMMAND, 0, F_DUPFD_CLOEXEC, "a duplicate of them"},
+		{SCMP_SYS(sendto), RULE_FD, f->log, 0, "a line for each verb; never matches when log is -1"},
 		{SCMP_SYS(close), RULE_ANY, 0, 0, "taps, settings, descriptors of a bad message"},
 		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
 	};

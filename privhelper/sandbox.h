@@ -17,7 +17,7 @@
 
 /* The descriptors that the rules of the seal name. */
 struct sandbox_fds {
-	int sock, ledger, netlink, nft, nft_events, legacy, tun_dir, ipv6_dir, ipv4_dir, ip_forward;
+	int sock, ledger, netlink, nft, nft_events, legacy, log, tun_dir, ipv6_dir, ipv4_dir, ip_forward;
 };
 
 /* PRIV_CODE_OK or PRIV_CODE_ENVIRONMENT. sock is valid when it returns, whatever the result. */

@@ -25,23 +25,29 @@ struct session {
 	struct policy policy;
 	struct ledger ledger;
 	/* network helper */
-	struct netlink nl;
+	struct nlmsg nl;
 	struct nft nft;
 	struct tap_dirs dirs;
 	struct forward forward;
 	struct legacy legacy;
 	struct {
-		uint64_t used, nat; /* slots that are not free in the ledger, and those of them with NAT */
+		uint64_t used, nat, peers; /* slots that are not free in the ledger, and those of them that may more */
 	} rows;
 	struct {
+		int fds[2]; /* bangerd's sockets, UDP and TCP; -1 */
+		unsigned ports[2];
+	} dns;
+	struct {
 		bool valid, any; /* the rest is known; there are any */
-		uint64_t nat;
+		uint64_t nat, peers;
 		uint32_t seal;
 		int blocked; /* -errno: another firewall stands in the way of NAT */
 	} rules; /* as they were last made */
 	/* disk helper */
 	struct blk_host blk;
 	unsigned mounts; /* made by this process */
+	int log;      /* syslog's socket; -1 */
+	unsigned haste; /* messages since it last was idle */
 	bool greeted; /* HELLO was answered: the ledger is bound and repaired */
 };
 
@@ -50,6 +56,8 @@ struct session {
 /* The head of HELLO: the same build, this uid's ledger, and the fields of the reply that both have. */
 enum priv_code session_begin(struct session *s, const struct priv_req *req, struct priv_rep *rep);
 void session_pause(unsigned ms);
+/* Opens the role's ledger: PRIV_CODE_OK, BUSY or LEDGER. */
+enum priv_code session_ledger(struct session *s, const char *path, uint64_t netns);
 
 /* ---- verb_net.c, for verb_nat.c ---- */
 
@@ -66,6 +74,8 @@ bool session_live(struct session *s, unsigned slot, const struct ledger_row *row
  */
 int session_rules(struct session *s);
 enum priv_code session_rules_code(int r);
+/* The first address of this user's /24. */
+uint32_t session_net(const struct session *s);
 /* After an announcement on nft.events: puts back what others took away. Whether it had to. */
 bool session_mend_rules(struct session *s);
 
@@ -79,6 +89,9 @@ bool session_mend_rules(struct session *s);
 		struct session *s, const struct priv_req *req, struct priv_rep *rep);
 #include "common/priv_verbs.def"
 #undef PRIV_VERB
+
+/* syslog's socket, or -1: the lines are then nobody's. */
+int session_log_open(void);
 
 /*
  * Answers until the peer is gone (true) or breaks the protocol (false). After a refused

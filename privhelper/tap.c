@@ -23,7 +23,7 @@ int tap_dirs_open(struct tap_dirs *ret)
 	return 0;
 }
 
-int tap_create(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, int *ret_fd,
+int tap_create(const struct tap_dirs *dirs, struct nlmsg *nl, const struct tap *tap, int *ret_fd,
 	uint32_t *ret_ifindex)
 {
 	/* Never IFF_MULTI_QUEUE: while this descriptor holds the one queue, nobody can attach. */
@@ -79,7 +79,7 @@ static int no_ipv6(const struct tap_dirs *dirs, const char *name)
 	return r < 0 ? r : set_ipv6(dirs, name, "disable_ipv6", "1");
 }
 
-int tap_settle(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
+int tap_settle(const struct tap_dirs *dirs, struct nlmsg *nl, const struct tap *tap,
 	uint32_t ifindex, bool forwarding)
 {
 	char alias[64];
@@ -92,7 +92,7 @@ int tap_settle(const struct tap_dirs *dirs, struct netlink *nl, const struct tap
 }
 
 int tap_configure(
-	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex)
+	const struct tap_dirs *dirs, struct nlmsg *nl, const struct tap *tap, uint32_t ifindex)
 {
 	int r = tap_settle(dirs, nl, tap, ifindex, false);
 
@@ -105,7 +105,7 @@ int tap_configure(
 	return r;
 }
 
-bool tap_intact(struct netlink *nl, const struct tap *tap, uint32_t ifindex)
+bool tap_intact(struct nlmsg *nl, const struct tap *tap, uint32_t ifindex)
 {
 	struct netlink_link link;
 
@@ -114,14 +114,14 @@ bool tap_intact(struct netlink *nl, const struct tap *tap, uint32_t ifindex)
 	       link.has_owner && link.owner == tap->uid;
 }
 
-static int remove_link(struct netlink *nl, uint32_t ifindex)
+static int remove_link(struct nlmsg *nl, uint32_t ifindex)
 {
 	int r = netlink_link_del(nl, ifindex);
 
 	return r == -ENODEV ? 0 : r;
 }
 
-int tap_remove(struct netlink *nl, const struct tap *tap, uint32_t ifindex)
+int tap_remove(struct nlmsg *nl, const struct tap *tap, uint32_t ifindex)
 {
 	struct netlink_link link;
 	int r = netlink_link_get(nl, ifindex, NULL, &link);
@@ -133,7 +133,7 @@ int tap_remove(struct netlink *nl, const struct tap *tap, uint32_t ifindex)
 	return remove_link(nl, ifindex);
 }
 
-int tap_remove_by_name(struct netlink *nl, const struct tap *tap)
+int tap_remove_by_name(struct nlmsg *nl, const struct tap *tap)
 {
 	struct netlink_link link;
 	int r = netlink_link_get(nl, 0, tap->name, &link);

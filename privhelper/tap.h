@@ -30,22 +30,22 @@ int tap_dirs_open(struct tap_dirs *ret);
  * Makes the device; it vanishes with *ret_fd until tap_keep. -EEXIST when the name is
  * taken, -ENODEV when /dev/net/tun cannot be opened.
  */
-int tap_create(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, int *ret_fd,
+int tap_create(const struct tap_dirs *dirs, struct nlmsg *nl, const struct tap *tap, int *ret_fd,
 	uint32_t *ret_ifindex);
 /* Gives it to the user, then makes it stay. In this order: nobody else can ever attach to it. */
 int tap_keep(int fd, uid_t uid);
 /* Its settings alone; also of a tap that has been up, since others may have changed them. */
-int tap_settle(const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap,
+int tap_settle(const struct tap_dirs *dirs, struct nlmsg *nl, const struct tap *tap,
 	uint32_t ifindex, bool forwarding);
 /* The settings, without forwarding, then address, up and route. */
 int tap_configure(
-	const struct tap_dirs *dirs, struct netlink *nl, const struct tap *tap, uint32_t ifindex);
+	const struct tap_dirs *dirs, struct nlmsg *nl, const struct tap *tap, uint32_t ifindex);
 /* Whether the device of that index is this tap and still as it was made. */
-bool tap_intact(struct netlink *nl, const struct tap *tap, uint32_t ifindex);
+bool tap_intact(struct nlmsg *nl, const struct tap *tap, uint32_t ifindex);
 /* Removes the device of that index if it has this tap's name and kind; else nothing. 0 or -errno.
  */
-int tap_remove(struct netlink *nl, const struct tap *tap, uint32_t ifindex);
+int tap_remove(struct nlmsg *nl, const struct tap *tap, uint32_t ifindex);
 /* The same when the index is lost: also its owner must be right. */
-int tap_remove_by_name(struct netlink *nl, const struct tap *tap);
+int tap_remove_by_name(struct nlmsg *nl, const struct tap *tap);
 
 #endif

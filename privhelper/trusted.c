@@ -44,7 +44,7 @@ static int check_dir_group(int fd)
 
 static int check_file(int fd, enum trusted_kind kind)
 {
-	mode_t others = kind == TRUSTED_FILE_UPDATE ? S_IWOTH | S_IROTH : S_IWGRP | S_IWOTH;
+	mode_t others = kind == TRUSTED_FILE_READ ? S_IWGRP | S_IWOTH : S_IWOTH | S_IROTH;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)

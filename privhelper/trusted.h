@@ -13,6 +13,7 @@
 enum trusted_kind {
 	TRUSTED_FILE_READ,   /* regular file, one link, opened O_RDONLY */
 	TRUSTED_FILE_UPDATE, /* regular file, one link, opened O_RDWR; its group may write */
+	TRUSTED_FILE_SHARED, /* the same, opened O_RDONLY */
 	TRUSTED_DIR,	     /* directory, O_PATH */
 	TRUSTED_DIR_GROUP,   /* the same, which this process's effective group may write */
 };

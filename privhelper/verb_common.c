@@ -30,6 +30,13 @@ static int bind_ledger(struct session *s)
 	return r;
 }
 
+enum priv_code session_ledger(struct session *s, const char *path, uint64_t netns)
+{
+	int r = ledger_open(&s->ledger, path, s->uid, netns);
+
+	return r == -EBUSY ? PRIV_CODE_BUSY : r < 0 ? PRIV_CODE_LEDGER : PRIV_CODE_OK;
+}
+
 enum priv_code session_begin(struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
 	int r;

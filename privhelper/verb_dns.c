@@ -1,41 +1,65 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * verb_dns.c: a socket for the name server of this uid's guests. The address exists only while a
- * tap of the uid does, and bangerd wants the socket once: IP_FREEBIND binds it before. That is safe
- * because the address is derived, not asked for: it is this uid's, now or later, and until it
- * exists nothing arrives.
+ * verb_dns.c: where bangerd answers for the gateway's port 53. It binds two sockets of its own, as any
+ * process may; what is granted is a redirect in this uid's rules. A duplicate of each is kept, so that
+ * the ports are nobody else's while the redirect stands; both go with this process.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "privhelper/session.h"
 
-enum { DNS_PORT = 53 };
+/* The dynamic ports, where no service of the host waits. */
+enum { PORT_MIN = 49152 };
 
-static int bind_gateway(uint32_t gateway)
+static bool option_is(int fd, int option, int value)
 {
-	const struct sockaddr_in local = {.sin_family = AF_INET,
-		.sin_port = htons(DNS_PORT),
-		.sin_addr.s_addr = htonl(gateway)};
-	const int on = 1;
-	_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(int);
+	int v = -1;
 
-	if (fd < 0 || setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) < 0 ||
-		bind(fd, (const struct sockaddr *)&local, sizeof(local)) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+	return getsockopt(fd, SOL_SOCKET, option, &v, &len) == 0 && v == value;
 }
 
-enum priv_code answer_dns_bind(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+/* Its port; 0: not one of that protocol, at this gateway and no other address. */
+static unsigned port_of(int fd, int protocol, bool listens, uint32_t gateway)
 {
-	uint32_t gateway = policy_gateway(&s->policy, s->ledger.index);
-	int fd = bind_gateway(gateway);
+	struct sockaddr_in own = {0};
+	socklen_t len = sizeof(own);
 
-	(void)req;
-	if (fd < 0)
-		return fd == -EADDRINUSE ? PRIV_CODE_PORT_TAKEN : PRIV_CODE_FAILED;
-	rep->dns_bind.gateway = gateway;
-	rep->fds[0] = fd;
-	return PRIV_CODE_OK;
+	if (!option_is(fd, SO_DOMAIN, AF_INET) || !option_is(fd, SO_PROTOCOL, protocol) ||
+		!option_is(fd, SO_ACCEPTCONN, listens) ||
+		getsockname(fd, (struct sockaddr *)&own, &len) < 0 || len != sizeof(own) ||
+		ntohl(own.sin_addr.s_addr) != gateway || ntohs(own.sin_port) < PORT_MIN)
+		return 0;
+	return ntohs(own.sin_port);
+}
+
+static enum priv_code keep(struct session *s, const int *fds, const unsigned *ports)
+{
+	int r;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(s->dns.fds); i++) {
+		bg_close(s->dns.fds[i]);
+		s->dns.ports[i] = ports[i];
+		s->dns.fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+		if (s->dns.fds[i] < 0)
+			return PRIV_CODE_FAILED;
+	}
+	s->rules.valid = false;
+	r = session_rules(s);
+	return r < 0 ? session_rules_code(r) : PRIV_CODE_OK;
+}
+
+enum priv_code answer_dns_port(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+{
+	const uint32_t gateway = policy_gateway(&s->policy, s->ledger.index);
+	const unsigned ports[] = {port_of(req->fds[0], IPPROTO_UDP, false, gateway),
+		port_of(req->fds[1], IPPROTO_TCP, true, gateway)};
+
+	(void)rep;
+	if (!ports[0] || !ports[1])
+		return PRIV_CODE_SOCKETS;
+	return keep(s, req->fds, ports);
 }

@@ -27,6 +27,8 @@ static void note_row(struct session *s, unsigned slot, const struct ledger_row *
 	s->rows.used = row->state == LEDGER_FREE ? s->rows.used & ~bit : s->rows.used | bit;
 	s->rows.nat =
 		row->state == LEDGER_LIVE && row->nat ? s->rows.nat | bit : s->rows.nat & ~bit;
+	s->rows.peers = row->state == LEDGER_LIVE && row->peers ? s->rows.peers | bit
+								: s->rows.peers & ~bit;
 }
 
 int session_put_row(struct session *s, unsigned slot, const struct ledger_row *row, bool sync)
@@ -145,28 +147,57 @@ enum priv_code answer_hello(struct session *s, const struct priv_req *req, struc
 	return PRIV_CODE_OK;
 }
 
+enum { KEEPER_TRIES = 150, KEEPER_PAUSE_MS = 20 };
+
+/* The keeper saw the row, which is there since before the rules: its table comes, or it does not work. */
+static bool fence_stands(struct session *s)
+{
+	const struct nft_user user = {.policy = &s->policy, .index = s->ledger.index};
+
+	for (int i = 0; s->policy.keeper && !nft_has_fence(&s->nft, &user); i++) {
+		if (i == KEEPER_TRIES)
+			return false;
+		session_pause(KEEPER_PAUSE_MS);
+	}
+	return true;
+}
+
 static enum priv_code make_code(int r)
 {
 	return r == -EEXIST ? PRIV_CODE_TAKEN : r == -ENODEV ? PRIV_CODE_NO_TUN : PRIV_CODE_FAILED;
 }
 
 /* The rules of a user's first slot come before its tap can be used. */
+static enum priv_code fence_in(struct session *s, const struct tap *tap)
+{
+	int r = session_rules(s);
+
+	if (r < 0)
+		return session_rules_code(r);
+	if (!fence_stands(s))
+		return PRIV_CODE_KEEPER;
+	r = make(s, tap);
+	return r < 0 ? make_code(r) : PRIV_CODE_OK;
+}
+
 static enum priv_code attach_fresh(struct session *s, const struct tap *tap)
 {
 	struct ledger_row left = {.state = LEDGER_INTENT, .guest = tap->guest};
-	int rules, r = session_put_row(s, tap->slot, &left, true);
+	int r = netlink_route_overlaps(&s->nl, session_net(s));
+	enum priv_code code;
 
-	if (r < 0)
+	if (r != 0)
+		return r < 0 ? PRIV_CODE_FAILED : PRIV_CODE_ROUTE;
+	if (session_put_row(s, tap->slot, &left, true) < 0)
 		return PRIV_CODE_LEDGER;
-	rules = session_rules(s);
-	r = rules < 0 ? rules : make(s, tap);
-	if (r >= 0)
-		return PRIV_CODE_OK;
+	code = fence_in(s, tap);
+	if (code == PRIV_CODE_OK)
+		return code;
 	/* What cannot be released now is put right by the next helper. */
 	if (ledger_get(&s->ledger, tap->slot, &left) >= 0)
 		(void)release(s, tap->slot, left);
 	(void)session_rules(s);
-	return rules < 0 ? session_rules_code(rules) : make_code(r);
+	return code;
 }
 
 enum priv_code answer_net_attach(
@@ -183,7 +214,7 @@ enum priv_code answer_net_attach(
 		return PRIV_CODE_LEDGER;
 	if (is_live(s, slot, &row)) {
 		/* ip_forward turned on, by Docker say, turns it on for every interface there is. */
-		if (tap_settle(&s->dirs, &s->nl, &tap, row.ifindex, row.nat) < 0)
+		if (tap_settle(&s->dirs, &s->nl, &tap, row.ifindex, row.nat || row.peers) < 0)
 			return PRIV_CODE_FAILED;
 	} else {
 		if (release(s, slot, row) < 0)

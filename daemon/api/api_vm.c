@@ -13,10 +13,10 @@
 #include "daemon/vm/vm_set.h"
 
 static const char *const create_fields[] = {"name", "image", "kernel", "vcpus", "memory_mib",
-	"disk_mib", "work_mib", "nat", "with_init", "own_disk", "start", "labels", "publish", NULL};
+	"disk_mib", "work_mib", "nat", "peers", "with_init", "own_disk", "start", "labels", "publish", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
-static const char *const set_fields[] = {"nat", "with_init", "vcpus", "memory_mib", "disk_mib",
+static const char *const set_fields[] = {"nat", "peers", "with_init", "vcpus", "memory_mib", "disk_mib",
 	"work_mib", "labels", "publish", "unpublish", NULL};
 static const char *const no_fields[] = {NULL};
 
@@ -75,6 +75,8 @@ static int parse_create(const json_t *body, struct vm_request *request, struct b
 		r = bg_json_or_str(body, "kernel", BG_ERR_BAD_REQUEST, &request->kernel, err);
 	if (r >= 0)
 		r = bg_json_or_bool(body, "nat", BG_ERR_BAD_REQUEST, &request->nat, err);
+	if (r >= 0)
+		r = bg_json_or_bool(body, "peers", BG_ERR_BAD_REQUEST, &request->peers, err);
 	if (r >= 0)
 		r = bg_json_or_bool(
 			body, "with_init", BG_ERR_BAD_REQUEST, &request->with_init, err);
@@ -213,6 +215,9 @@ static int parse_set(const json_t *body, struct vm_change *change, struct bg_err
 	int r = bg_json_or_bool(body, "nat", BG_ERR_BAD_REQUEST, &change->nat, err);
 
 	change->has_nat = json_object_get(body, "nat") != NULL;
+	change->has_peers = json_object_get(body, "peers") != NULL;
+	if (r >= 0)
+		r = bg_json_or_bool(body, "peers", BG_ERR_BAD_REQUEST, &change->peers, err);
 	change->has_with_init = json_object_get(body, "with_init") != NULL;
 	if (r >= 0)
 		r = bg_json_or_bool(body, "with_init", BG_ERR_BAD_REQUEST, &change->with_init, err);

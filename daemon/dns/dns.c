@@ -1,234 +1,97 @@
 /* SPDX-License-Identifier: ISC */
-#include "daemon/dns/dns.h"
-
+/* See dns.h. Who asks, by datagram or connection, and the zone; what is not ours is dns_relay.c's. */
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <sodium.h>
-#include <sys/queue.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
-#include "common/fd.h"
 #include "common/log.h"
-#include "daemon/dns/dns_msg.h"
+#include "daemon/dns/dns_impl.h"
 
 enum {
-	RELAYS_MAX = 64,      /* forwarded at one time; the guest's resolver asks again */
-	RELAY_USEC = 4000000, /* then the next resolver of the host gets the next question */
 	PACKETS_PER_TURN = 32,
-	RESOLV_CONF_MAX = 16384,
-	RESOLVERS_MAX = 3, /* as resolv.conf(5) has it */
+	CONNS_MAX = 32, /* of all guests; more wait in the listening socket */
+	CONNS_EACH = 8,
+	CONN_USEC = 15000000, /* without a question */
+	BACKLOG = 16,
 	DNS_PORT = 53,
+	PORT_MIN = 49152, /* what the helper redirects to: the dynamic ports */
+	PORT_TRIES = 64,
 };
 
-union address {
-	struct sockaddr sa;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-};
-
-/* One forwarded question: a socket of its own, so that its port is as hard to guess as its number.
- */
-struct relay {
-	TAILQ_ENTRY(relay) link;
-	struct dns *dns;
-	int sock;
-	struct loop_source *io, *timer;
-	struct sockaddr_in client;
-	uint16_t id, client_id;
-};
-TAILQ_HEAD(relays, relay);
-
-struct dns {
-	struct loop *loop;
-	int sock;
-	struct loop_source *io;
-	char address[INET_ADDRSTRLEN];
-	uint32_t net; /* first address of the guests' /24 */
-	char *upstream;
-	const char *resolv_conf;
-	uint16_t port;
-	unsigned first; /* which of the host's resolvers is asked */
-	unsigned n_relays;
-	struct relays relays;
-	dns_lookup_fn lookup;
-	dns_name_fn name;
-	void *userdata;
-};
-
-static void relay_free(struct relay *relay)
+static void conn_free(struct dns_conn *conn)
 {
-	TAILQ_REMOVE(&relay->dns->relays, relay, link);
-	relay->dns->n_relays--;
-	loop_source_free(relay->io);
-	loop_source_free(relay->timer);
-	bg_close(relay->sock);
-	free(relay);
+	dns_relay_drop(conn->dns, conn);
+	TAILQ_REMOVE(&conn->dns->conns, conn, link);
+	conn->dns->n_conns--;
+	(void)loop_source_set_events(conn->dns->tcp_io, LOOP_READ);
+	loop_source_free(conn->timer);
+	dns_stream_free(conn->stream);
+	free(conn);
 }
 
-/* What cannot be sent now is lost, as any datagram may be. */
-static void reply(
-	const struct dns *dns, const struct sockaddr_in *to, const void *packet, size_t len)
+static void on_conn_end(void *userdata)
 {
-	(void)sendto(
-		dns->sock, packet, len, MSG_DONTWAIT, (const struct sockaddr *)to, sizeof(*to));
+	conn_free(userdata);
 }
 
-static bool take_address(const char *text, uint16_t port, union address *ret)
+/* Anew with each question and answer. */
+static int watch_conn(struct dns_conn *conn)
 {
-	*ret = (union address){0};
-	if (inet_pton(AF_INET, text, &ret->in.sin_addr) == 1) {
-		ret->in.sin_family = AF_INET;
-		ret->in.sin_port = htons(port);
-		return true;
-	}
-	if (inet_pton(AF_INET6, text, &ret->in6.sin6_addr) == 1) {
-		ret->in6.sin6_family = AF_INET6;
-		ret->in6.sin6_port = htons(port);
-		return true;
-	}
-	return false;
+	loop_source_free(TAKE_PTR(conn->timer));
+	return loop_add_timer(
+		conn->dns->loop, "dns idle", CONN_USEC, on_conn_end, conn, &conn->timer);
 }
 
-/* The file is small and local, and changes with the network: it is read for each question. */
-static unsigned system_resolvers(const struct dns *dns, union address ret[RESOLVERS_MAX])
+void dns_answer(const struct dns *dns, const struct dns_asker *to, const void *packet, size_t len)
 {
-	_free_ char *text = NULL;
-	char *line, *at = NULL;
-	unsigned n = 0;
-
-	if (bg_read_file_at(AT_FDCWD, dns->resolv_conf, RESOLV_CONF_MAX, &text, NULL) < 0)
-		return 0;
-	for (line = strtok_r(text, "\n", &at); line && n < RESOLVERS_MAX;
-		line = strtok_r(NULL, "\n", &at)) {
-		char *word = NULL, *key = strtok_r(line, " \t\r", &word);
-		const char *value = strtok_r(NULL, " \t\r", &word);
-
-		if (value && bg_streq(key, "nameserver") && take_address(value, dns->port, &ret[n]))
-			n++;
-	}
-	return n;
-}
-
-static bool pick_resolver(const struct dns *dns, union address *ret)
-{
-	union address all[RESOLVERS_MAX];
-	unsigned n;
-
-	if (!bg_streq(dns->upstream, "system"))
-		return take_address(dns->upstream, dns->port, ret);
-	n = system_resolvers(dns, all);
-	if (n > 0)
-		*ret = all[dns->first % n];
-	return n > 0;
-}
-
-static void on_relay_late(void *userdata)
-{
-	struct relay *relay = userdata;
-
-	relay->dns->first++;
-	relay_free(relay);
-}
-
-static void on_relay(int fd, unsigned events, void *userdata)
-{
-	struct relay *relay = userdata;
-	uint8_t packet[DNS_PACKET_MAX];
-	ssize_t n = recv(fd, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC);
-
-	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n >= 0 && (n < DNS_HEAD || (size_t)n > sizeof(packet) || !(packet[2] & 0x80) ||
-			      packet[0] != relay->id >> 8 || packet[1] != (relay->id & 0xff)))
-		return; /* not the answer: it may still come */
-	if (n > 0) {
-		packet[0] = (uint8_t)(relay->client_id >> 8);
-		packet[1] = (uint8_t)relay->client_id;
-		reply(relay->dns, &relay->client, packet, (size_t)n);
-	} else {
-		relay->dns->first++; /* nobody listens there */
-	}
-	relay_free(relay);
-}
-
-static int relay_start(
-	struct relay *relay, const union address *to, const uint8_t *packet, size_t len)
-{
-	struct dns *dns = relay->dns;
-	uint8_t copy[DNS_PACKET_MAX];
-	int r;
-
-	relay->sock = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (relay->sock < 0 ||
-		connect(relay->sock, &to->sa,
-			to->sa.sa_family == AF_INET ? sizeof(to->in) : sizeof(to->in6)) < 0)
-		return -errno;
-	r = loop_add_fd(
-		dns->loop, "dns relay", relay->sock, LOOP_READ, on_relay, relay, &relay->io);
-	if (r >= 0)
-		r = loop_add_timer(
-			dns->loop, "dns late", RELAY_USEC, on_relay_late, relay, &relay->timer);
-	if (r < 0)
-		return r;
-	relay->id = (uint16_t)randombytes_random();
-	memcpy(copy, packet, len);
-	copy[0] = (uint8_t)(relay->id >> 8);
-	copy[1] = (uint8_t)relay->id;
-	return send(relay->sock, copy, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static enum dns_rcode forward(struct dns *dns, const struct dns_question *q, const uint8_t *packet,
-	size_t len, const struct sockaddr_in *client)
-{
-	struct relay *relay;
-	union address to;
-
-	if ((ntohl(client->sin_addr.s_addr) & 0xffffff00) != dns->net)
-		return DNS_REFUSED;
-	if (dns->n_relays >= RELAYS_MAX || !pick_resolver(dns, &to))
-		return DNS_SERVFAIL;
-	relay = calloc(1, sizeof(*relay));
-	if (!relay)
-		return DNS_SERVFAIL;
-	*relay = (struct relay){.dns = dns, .sock = -1, .client = *client, .client_id = q->id};
-	TAILQ_INSERT_TAIL(&dns->relays, relay, link);
-	dns->n_relays++;
-	if (relay_start(relay, &to, packet, len) >= 0)
-		return DNS_NOERROR;
-	dns->first++;
-	relay_free(relay);
-	return DNS_SERVFAIL;
+	if (!to->conn)
+		(void)sendto(dns->udp, packet, len, MSG_DONTWAIT,
+			(const struct sockaddr *)&to->client, sizeof(to->client));
+	else if (dns_stream_send(to->conn->stream, packet, len) < 0 || watch_conn(to->conn) < 0)
+		conn_free(to->conn);
 }
 
 static void zone(struct dns *dns, const struct dns_question *q, const char *name,
-	const uint8_t *packet, const struct sockaddr_in *client)
+	const uint8_t *packet, const struct dns_asker *asker)
 {
 	uint8_t out[DNS_REPLY_MAX];
 	bool exists = false;
 	uint32_t address = *name ? dns->lookup(name, &exists, dns->userdata) : 0;
 
-	reply(dns, client, out, dns_reply_zone(q, packet, exists, address, out));
+	dns_answer(dns, asker, out, dns_reply_zone(q, packet, exists, address, out));
+}
+
+static bool in_net(const struct dns *dns, uint32_t address)
+{
+	return (address & 0xffffff00) == dns->net;
 }
 
 /* Of the guests' own addresses; what is asked of others is nobody's business but a resolver's. */
 static bool reverse(struct dns *dns, const struct dns_question *q, const uint8_t *packet,
-	const struct sockaddr_in *client)
+	const struct dns_asker *asker)
 {
 	uint8_t out[DNS_REPLY_MAX];
 	uint32_t address;
 
-	if (q->class != DNS_CLASS_IN || !dns_reverse_name(q, &address) ||
-		(address & 0xffffff00) != dns->net)
+	if (q->class != DNS_CLASS_IN || !dns_reverse_name(q, &address) || !in_net(dns, address))
 		return false;
-	reply(dns, client, out,
+	dns_answer(dns, asker, out,
 		dns_reply_reverse(q, packet, dns->name(address, dns->userdata), out));
 	return true;
 }
 
+/* For guests only: this host has resolvers of its own. */
+static enum dns_rcode forward(struct dns *dns, const struct dns_question *q, const uint8_t *packet,
+	size_t len, const struct dns_asker *asker)
+{
+	return in_net(dns, ntohl(asker->client.sin_addr.s_addr))
+		       ? dns_relay(dns, q, packet, len, asker)
+		       : DNS_REFUSED;
+}
+
 static void on_query(
-	struct dns *dns, const uint8_t *packet, size_t len, const struct sockaddr_in *client)
+	struct dns *dns, const uint8_t *packet, size_t len, const struct dns_asker *asker)
 {
 	char buf[DNS_NAME_MAX];
 	uint8_t out[DNS_REPLY_MAX];
@@ -241,15 +104,24 @@ static void on_query(
 		return;
 	name = r < 0 ? NULL : dns_vm_name(&q, buf);
 	if (name && q.class == DNS_CLASS_IN) {
-		zone(dns, &q, name, packet, client);
+		zone(dns, &q, name, packet, asker);
 		return;
 	}
-	if (r >= 0 && !name && reverse(dns, &q, packet, client))
+	if (r >= 0 && !name && reverse(dns, &q, packet, asker))
 		return;
 	if (r >= 0)
-		rcode = name ? DNS_REFUSED : forward(dns, &q, packet, len, client);
+		rcode = name ? DNS_REFUSED : forward(dns, &q, packet, len, asker);
 	if (rcode != DNS_NOERROR)
-		reply(dns, client, out, dns_reply_code(&q, packet, rcode, out));
+		dns_answer(dns, asker, out, dns_reply_code(&q, packet, rcode, out));
+}
+
+/* Guests, and this host's processes: those of other hosts come by no rule, and get nothing between two. */
+static bool serves(const struct dns *dns, const struct sockaddr_in *client)
+{
+	uint32_t address = ntohl(client->sin_addr.s_addr);
+
+	return client->sin_family == AF_INET &&
+	       (in_net(dns, address) || address >> 24 == IN_LOOPBACKNET);
 }
 
 static void on_packet(int fd, unsigned events, void *userdata)
@@ -259,55 +131,151 @@ static void on_packet(int fd, unsigned events, void *userdata)
 	(void)events;
 	for (unsigned i = 0; i < PACKETS_PER_TURN; i++) {
 		uint8_t packet[DNS_PACKET_MAX];
-		struct sockaddr_in client;
-		socklen_t len = sizeof(client);
+		struct dns_asker asker = {.conn = NULL};
+		socklen_t len = sizeof(asker.client);
 		ssize_t n = recvfrom(fd, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC,
-			(struct sockaddr *)&client, &len);
+			(struct sockaddr *)&asker.client, &len);
 
 		if (n < 0)
 			return;
-		if ((size_t)n <= sizeof(packet) && client.sin_family == AF_INET)
-			on_query(dns, packet, (size_t)n, &client);
+		if ((size_t)n <= sizeof(packet) && serves(dns, &asker.client))
+			on_query(dns, packet, (size_t)n, &asker);
 	}
 }
 
-static int setup(struct dns *dns, const char *upstream)
+static void on_message(const uint8_t *packet, size_t len, void *userdata)
 {
-	struct sockaddr_in own = {0};
-	socklen_t len = sizeof(own);
+	struct dns_conn *conn = userdata;
+	const struct dns_asker asker = {.client = conn->client, .conn = conn};
 
+	if (watch_conn(conn) < 0)
+		conn_free(conn);
+	else
+		on_query(conn->dns, packet, len, &asker);
+}
+
+static unsigned conns_of(const struct dns *dns, const struct sockaddr_in *client)
+{
+	const struct dns_conn *conn;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(conn, &dns->conns, link)
+	n += conn->client.sin_addr.s_addr == client->sin_addr.s_addr;
+	return n;
+}
+
+static void conn_new(struct dns *dns, int sock, const struct sockaddr_in *client)
+{
+	struct dns_conn *conn = calloc(1, sizeof(*conn));
+
+	if (!conn || dns_stream_new(dns->loop, sock, on_message, on_conn_end, conn, &conn->stream) < 0) {
+		if (!conn)
+			bg_close(sock);
+		free(conn);
+		return;
+	}
+	conn->dns = dns;
+	conn->client = *client;
+	TAILQ_INSERT_TAIL(&dns->conns, conn, link);
+	dns->n_conns++;
+	if (watch_conn(conn) < 0)
+		conn_free(conn);
+}
+
+static void on_connection(int fd, unsigned events, void *userdata)
+{
+	struct dns *dns = userdata;
+
+	(void)events;
+	while (dns->n_conns < CONNS_MAX) {
+		struct sockaddr_in client;
+		socklen_t len = sizeof(client);
+		int sock = accept4(
+			fd, (struct sockaddr *)&client, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (sock < 0)
+			return;
+		if (!serves(dns, &client) || conns_of(dns, &client) >= CONNS_EACH)
+			bg_close(sock);
+		else
+			conn_new(dns, sock, &client);
+	}
+	(void)loop_source_set_events(dns->tcp_io, 0);
+}
+
+/* ---- its sockets ---- */
+
+/* IP_FREEBIND: the address is there only while a tap is. */
+static int bind_one(int type, uint32_t address, unsigned port)
+{
+	const struct sockaddr_in own = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(address)};
+	const int on = 1;
+	_close_ int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) < 0 ||
+		bind(fd, (const struct sockaddr *)&own, sizeof(own)) < 0 ||
+		(type == SOCK_STREAM && listen(fd, BACKLOG) < 0))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+/* A dynamic port that nobody has. */
+static int bind_somewhere(int type, uint32_t address)
+{
+	int r = -EADDRINUSE;
+
+	for (unsigned i = 0; i < PORT_TRIES && r == -EADDRINUSE; i++)
+		r = bind_one(type, address,
+			PORT_MIN + randombytes_uniform(UINT16_MAX + 1 - PORT_MIN));
+	return r;
+}
+
+static int setup(struct dns *dns, const char *address, const char *upstream)
+{
+	struct in_addr own;
+	int r;
+
+	if (inet_pton(AF_INET, address, &own) != 1)
+		return -EINVAL;
+	dns->net = ntohl(own.s_addr) & 0xffffff00;
+	(void)snprintf(dns->address, sizeof(dns->address), "%s", address);
 	dns->upstream = strdup(upstream);
 	if (!dns->upstream)
 		return -ENOMEM;
-	if (getsockname(dns->sock, (struct sockaddr *)&own, &len) < 0)
-		return -errno;
-	dns->net = ntohl(own.sin_addr.s_addr) & 0xffffff00;
-	(void)inet_ntop(AF_INET, &own.sin_addr, dns->address, sizeof(dns->address));
-	return loop_add_fd(dns->loop, "dns", dns->sock, LOOP_READ, on_packet, dns, &dns->io);
+	dns->udp = bind_somewhere(SOCK_DGRAM, ntohl(own.s_addr));
+	dns->tcp = dns->udp < 0 ? -1 : bind_somewhere(SOCK_STREAM, ntohl(own.s_addr));
+	if (dns->udp < 0 || dns->tcp < 0)
+		return dns->udp < 0 ? dns->udp : dns->tcp;
+	r = loop_add_fd(dns->loop, "dns", dns->udp, LOOP_READ, on_packet, dns, &dns->udp_io);
+	return r < 0 ? r
+		     : loop_add_fd(dns->loop, "dns connection", dns->tcp, LOOP_READ, on_connection,
+			       dns, &dns->tcp_io);
 }
 
-int dns_new(struct loop *loop, int sock, const char *upstream, dns_lookup_fn lookup,
+int dns_new(struct loop *loop, const char *address, const char *upstream, dns_lookup_fn lookup,
 	dns_name_fn name, void *userdata, struct dns **ret, struct bg_err **err)
 {
 	struct dns *dns = calloc(1, sizeof(*dns));
 	int r;
 
-	if (!dns) {
-		bg_close(sock);
+	if (!dns)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	}
 	*dns = (struct dns){.loop = loop,
-		.sock = sock,
+		.udp = -1,
+		.tcp = -1,
 		.resolv_conf = "/etc/resolv.conf",
 		.port = DNS_PORT,
 		.lookup = lookup,
 		.name = name,
 		.userdata = userdata};
-	TAILQ_INIT(&dns->relays);
-	r = setup(dns, upstream);
+	TAILQ_INIT(&dns->queries);
+	TAILQ_INIT(&dns->conns);
+	r = setup(dns, address, upstream);
 	if (r < 0) {
 		dns_free(dns);
-		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch the DNS socket");
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "the name server at %s", address);
 	}
 	*ret = dns;
 	return 0;
@@ -318,6 +286,12 @@ const char *dns_address(const struct dns *dns)
 	return dns->address;
 }
 
+void dns_sockets(const struct dns *dns, int *ret_udp, int *ret_tcp)
+{
+	*ret_udp = dns->udp;
+	*ret_tcp = dns->tcp;
+}
+
 void dns_set_upstream(struct dns *dns, const char *resolv_conf, uint16_t port)
 {
 	dns->resolv_conf = resolv_conf;
@@ -326,14 +300,17 @@ void dns_set_upstream(struct dns *dns, const char *resolv_conf, uint16_t port)
 
 void dns_free(struct dns *dns)
 {
-	struct relay *relay;
+	struct dns_conn *conn;
 
 	if (!dns)
 		return;
-	while ((relay = TAILQ_FIRST(&dns->relays)))
-		relay_free(relay);
-	loop_source_free(dns->io);
-	bg_close(dns->sock);
+	dns_relay_drop(dns, NULL);
+	while ((conn = TAILQ_FIRST(&dns->conns)))
+		conn_free(conn);
+	loop_source_free(dns->udp_io);
+	loop_source_free(dns->tcp_io);
+	bg_close(dns->udp);
+	bg_close(dns->tcp);
 	free(dns->upstream);
 	free(dns);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * dns.h: the name server of this user's guests, on a socket at the gateway's address that the
- * network helper bound: NAME.vm of running VMs and back for everybody who can ask, all other names for
- * guests by way of the host's resolvers. Called by the engine. Owns the socket and the queries
+ * dns.h: the name server of this user's guests, on two ports of the gateway's address to which the
+ * network helper redirects port 53: NAME.vm of running VMs and back for guests and this host, all other names for
+ * guests by way of the host's resolvers. Called by the engine. Owns its sockets and the queries
  * under way. Must never forward for somebody who is no guest, nor block.
  */
 #ifndef DNS_H
@@ -20,11 +20,13 @@ typedef uint32_t (*dns_lookup_fn)(const char *name, bool *ret_exists, void *user
 typedef const char *(*dns_name_fn)(uint32_t address, void *userdata);
 
 /*
- * sock is taken: bound, of this user's gateway. upstream: "system" for the resolvers of
+ * address: this user's gateway, dotted; it need not be there yet. upstream: "system" for the resolvers of
  * /etc/resolv.conf, or an address.
  */
-int dns_new(struct loop *loop, int sock, const char *upstream, dns_lookup_fn lookup, dns_name_fn name,
+int dns_new(struct loop *loop, const char *address, const char *upstream, dns_lookup_fn lookup, dns_name_fn name,
 	void *userdata, struct dns **ret, struct bg_err **err);
+/* For the helper; they stay the server's. */
+void dns_sockets(const struct dns *dns, int *ret_udp, int *ret_tcp);
 /* Tests: another port of the resolvers than 53, another file than /etc/resolv.conf. */
 void dns_set_upstream(struct dns *dns, const char *resolv_conf, uint16_t port);
 /* Where it answers, dotted. Borrowed. */

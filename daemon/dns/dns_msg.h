@@ -18,7 +18,7 @@ enum {
 	DNS_HEAD = 12,
 	DNS_NAME_MAX = 256,
 	DNS_REPLY_MAX = 512,
-	DNS_PACKET_MAX = 4096, /* of a forwarded answer: what resolvers announce at most */
+	DNS_PACKET_MAX = 4096, /* of a question */
 	DNS_TTL_S = 5, /* VMs come and go */
 };
 

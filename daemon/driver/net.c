@@ -2,6 +2,7 @@
 /* See net.h. Calls and their completion; never touches a socket. Completions come from the loop
  * only. */
 #include <assert.h>
+#include <fcntl.h>
 
 #include "common/log.h"
 #include "daemon/driver/net_impl.h"
@@ -30,7 +31,7 @@ struct net_call *net_call_new(struct net *net, enum net_kind kind, unsigned slot
 	call->kind = kind;
 	call->slot = slot;
 	call->state = NET_CALL_DONE;
-	call->got_sock = -1;
+	call->socks[0] = call->socks[1] = -1;
 	return call;
 }
 
@@ -61,7 +62,8 @@ static void destroy(struct net_call *call)
 	leave_list(call);
 	loop_source_free(call->deferred);
 	bg_err_free(call->err);
-	bg_close(call->got_sock);
+	bg_close(call->socks[0]);
+	bg_close(call->socks[1]);
 	free(call);
 }
 
@@ -69,9 +71,7 @@ static void on_deferred(void *userdata)
 {
 	struct net_call *call = userdata;
 
-	if (call->got)
-		call->got(TAKE_FD(call->got_sock), call->err, call->userdata);
-	else if (call->attached)
+	if (call->attached)
 		call->attached(call->err ? NULL : &call->card, call->err, call->userdata);
 	else
 		call->done(call->err, call->userdata);
@@ -144,24 +144,34 @@ void net_revive(struct net *net, int sock)
 	net->carrier->begin(net);
 }
 
-/* Takes a call that the owner wants; like gives what it is told by. */
-static int start_call(struct net *net, enum net_kind kind, unsigned slot, bool on,
-	net_attach_fn attached, net_done_fn done, void *userdata, struct net_call **ret,
-	struct bg_err **err)
+/* A call that its owner wants; NULL with err. */
+static struct net_call *new_call(struct net *net, enum net_kind kind, unsigned slot,
+	net_done_fn done, void *userdata, struct bg_err **err)
 {
 	struct net_call *call = net_call_new(net, kind, slot);
 
-	if (!call)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	call->on = on;
-	call->attached = attached;
+	if (!call) {
+		bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+		return NULL;
+	}
 	call->done = done;
 	call->userdata = userdata;
+	return call;
+}
+
+/* Takes a call of new_call, or its failure. */
+static int start_call(struct net_call *call, struct net_call **ret)
+{
+	struct net *net;
+
+	if (!call)
+		return -ENOMEM;
+	net = call->net;
 	enter_waiting(call);
 	*ret = call;
 	if (net->err && !net->expected)
 		net_call_finish(call, bg_err_copy(net->err));
-	else if (!net->err && net->ready && kind == NET_READY)
+	else if (!net->err && net->ready && call->kind == NET_READY)
 		net_call_finish(call, NULL);
 	else if (!net->err && net->ready)
 		net->carrier->pump(net);
@@ -171,38 +181,49 @@ static int start_call(struct net *net, enum net_kind kind, unsigned slot, bool o
 int net_attach(struct net *net, unsigned slot, net_attach_fn done, void *userdata,
 	struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_ATTACH, slot, false, done, NULL, userdata, ret, err);
+	struct net_call *call = new_call(net, NET_ATTACH, slot, NULL, userdata, err);
+
+	if (call)
+		call->attached = done;
+	return start_call(call, ret);
 }
 
 int net_detach(struct net *net, unsigned slot, net_done_fn done, void *userdata,
 	struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_DETACH, slot, false, NULL, done, userdata, ret, err);
+	return start_call(new_call(net, NET_DETACH, slot, done, userdata, err), ret);
 }
 
-int net_nat(struct net *net, unsigned slot, bool on, net_done_fn done, void *userdata,
+int net_nat(struct net *net, unsigned slot, struct net_reach reach, net_done_fn done,
+	void *userdata, struct net_call **ret, struct bg_err **err)
+{
+	struct net_call *call = new_call(net, NET_NAT, slot, done, userdata, err);
+
+	if (call)
+		call->reach = reach;
+	return start_call(call, ret);
+}
+
+int net_dns(struct net *net, int udp, int tcp, net_done_fn done, void *userdata,
 	struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_NAT, slot, on, NULL, done, userdata, ret, err);
-}
+	struct net_call *call = new_call(net, NET_DNS, 0, done, userdata, err);
 
-int net_dns(struct net *net, net_socket_fn done, void *userdata, struct net_call **ret,
-	struct bg_err **err)
-{
-	struct net_call *call;
-	int r = start_call(net, NET_DNS, 0, false, NULL, NULL, userdata, &call, err);
-
-	if (r < 0)
-		return r;
-	call->got = done; /* it is told from the loop, not before */
-	*ret = call;
-	return r;
+	if (!call)
+		return -ENOMEM;
+	call->socks[0] = fcntl(udp, F_DUPFD_CLOEXEC, 0);
+	call->socks[1] = fcntl(tcp, F_DUPFD_CLOEXEC, 0);
+	if (call->socks[0] < 0 || call->socks[1] < 0) {
+		destroy(call);
+		return bg_err_sys(err, BG_ERR_INTERNAL, errno, "duplicate the DNS sockets");
+	}
+	return start_call(call, ret);
 }
 
 int net_when_ready(
 	struct net *net, net_done_fn fn, void *userdata, struct net_call **ret, struct bg_err **err)
 {
-	return start_call(net, NET_READY, 0, false, NULL, fn, userdata, ret, err);
+	return start_call(new_call(net, NET_READY, 0, fn, userdata, err), ret);
 }
 
 void net_call_free(struct net_call *call)
@@ -244,6 +265,11 @@ void net_free(struct net *net)
 unsigned net_slots(const struct net *net)
 {
 	return net->slots;
+}
+
+const char *net_gateway(const struct net *net)
+{
+	return net->gateway;
 }
 
 const struct bg_err *net_error(const struct net *net)

@@ -35,6 +35,7 @@ void net_fake_fail(struct net *net, unsigned nth);
 unsigned net_fake_attached(const struct net *net);
 /* bitmap of slots with NAT */
 uint64_t net_fake_nat(const struct net *net);
+uint64_t net_fake_peers(const struct net *net);
 void net_free(struct net *net);
 BG_DEFINE_UNREF(net, struct net *, net_free)
 
@@ -53,11 +54,16 @@ const struct bg_err *net_error(const struct net *net);
 /* Calls made before HELLO is answered wait for it. */
 int net_attach(struct net *net, unsigned slot, net_attach_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
 int net_detach(struct net *net, unsigned slot, net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
-/* Lets the guest of an attached slot reach the network beyond this host, or no longer. */
-int net_nat(struct net *net, unsigned slot, bool on, net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
-/* A UDP socket on port 53 of the gateway's address, for dns.h; the callee takes it, -1 with err. */
-typedef void (*net_socket_fn)(int sock, struct bg_err *err /* borrowed */, void *userdata);
-int net_dns(struct net *net, net_socket_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
+/* What the guest of an attached slot may reach: the network beyond this host, and this user's other guests that may too. */
+struct net_reach {
+	bool nat, peers;
+};
+int net_nat(struct net *net, unsigned slot, struct net_reach reach, net_done_fn done, void *userdata, struct net_call **ret,
+	struct bg_err **err);
+/* Port 53 of the gateway's address becomes these sockets (dns.h), as long as this helper lives. They stay the caller's. */
+int net_dns(struct net *net, int udp, int tcp, net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
+/* The host's address towards all guests, dotted; "" until HELLO was answered. Borrowed. */
+const char *net_gateway(const struct net *net);
 /* Forgets the answer; the verb itself is carried out by the helper all the same. */
 void net_call_free(struct net_call *call);
 BG_DEFINE_UNREF(net_call, struct net_call *, net_call_free)

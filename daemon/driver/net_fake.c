@@ -2,7 +2,6 @@
 /* The carrier of net.c for tests of a VM's life: cards that exist in no kernel. Slots as the real
  * default. */
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "daemon/driver/net_impl.h"
 
@@ -29,14 +28,12 @@ static void carry_out(struct net *net, struct net_call *call)
 	} else if (call->kind == NET_ATTACH) {
 		fill_card(call->slot, &call->card);
 		net->attached |= UINT64_C(1) << call->slot;
-	} else if (call->kind == NET_DNS) {
-		call->got_sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	} else if (call->kind == NET_NAT) {
-		net->nat &= ~(UINT64_C(1) << call->slot);
-		net->nat |= (uint64_t)call->on << call->slot;
-	} else {
-		net->attached &= ~(UINT64_C(1) << call->slot);
-		net->nat &= ~(UINT64_C(1) << call->slot);
+	} else if (call->kind == NET_NAT || call->kind == NET_DETACH) {
+		const uint64_t bit = UINT64_C(1) << call->slot;
+
+		net->nat = call->reach.nat ? net->nat | bit : net->nat & ~bit;
+		net->peers = call->reach.peers ? net->peers | bit : net->peers & ~bit;
+		net->attached &= call->kind == NET_NAT ? ~UINT64_C(0) : ~bit;
 	}
 	net_call_finish(call, err);
 }
@@ -57,6 +54,7 @@ static void fake_begin(struct net *net)
 {
 	net->ready = true;
 	net->slots = FAKE_SLOTS;
+	snprintf(net->gateway, sizeof(net->gateway), "127.0.0.1");
 }
 
 static const struct net_carrier fake_carrier = {
@@ -81,6 +79,11 @@ void net_fake_fail(struct net *net, unsigned nth)
 unsigned net_fake_attached(const struct net *net)
 {
 	return (unsigned)__builtin_popcountll(net->attached);
+}
+
+uint64_t net_fake_peers(const struct net *net)
+{
+	return net->peers;
 }
 
 uint64_t net_fake_nat(const struct net *net)

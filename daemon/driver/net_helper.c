@@ -58,9 +58,10 @@ static int encode(const struct net_call *call, struct priv_msg *ret)
 	case NET_DETACH:
 		return priv_encode_net_detach(call->id, call->slot, ret);
 	case NET_NAT:
-		return priv_encode_net_nat(call->id, call->slot, call->on, ret);
+		return priv_encode_net_nat(
+			call->id, call->slot, call->reach.nat, call->reach.peers, ret);
 	case NET_DNS:
-		return priv_encode_dns_bind(call->id, ret);
+		return priv_encode_dns_port(call->id, call->socks[0], call->socks[1], ret);
 	case NET_READY:
 		break;
 	}
@@ -176,6 +177,7 @@ static void on_hello(struct net *net, const struct priv_msg *msg)
 		return;
 	}
 	net->slots = hello.slots;
+	memcpy(net->gateway, hello.gateway, sizeof(net->gateway));
 	r = send_own(net, NET_LIST);
 	if (r < 0)
 		die_of(net, -r, "is gone");
@@ -193,7 +195,7 @@ static void on_list(struct net *net, const struct priv_msg *msg)
 		net_set_ready(net);
 }
 
-static void on_verb(struct net *net, struct priv_msg *msg)
+static void on_verb(struct net *net, const struct priv_msg *msg)
 {
 	struct net_call *call = TAILQ_FIRST(&net->sent);
 	struct bg_err *err = NULL;
@@ -203,7 +205,7 @@ static void on_verb(struct net *net, struct priv_msg *msg)
 	if (call->kind == NET_ATTACH)
 		r = decode_card(call, msg, &err);
 	else if (call->kind == NET_DNS)
-		r = priv_decode_dns_bind(msg, &call->got_sock, &err);
+		r = priv_decode_dns_port(msg, &err);
 	else if (call->kind == NET_NAT)
 		r = priv_decode_net_nat(msg, &was, &err);
 	else
@@ -213,7 +215,7 @@ static void on_verb(struct net *net, struct priv_msg *msg)
 		die_of(net, EBADMSG, "breaks the protocol");
 }
 
-static void on_reply(struct net *net, struct priv_msg *msg)
+static void on_reply(struct net *net, const struct priv_msg *msg)
 {
 	const struct net_call *call = TAILQ_FIRST(&net->sent);
 	struct priv_hello hello;
@@ -251,7 +253,7 @@ static void on_io(int fd, unsigned events, void *userdata)
 		if (r < 0)
 			break;
 		on_reply(net, &msg);
-		priv_msg_close(&msg); /* but for those that were taken */
+		priv_msg_close(&msg);
 		if (!net->err && watch_answers(net) < 0)
 			die_of(net, ENOMEM, "cannot be watched");
 	}

@@ -23,7 +23,8 @@ struct net_call {
 	enum net_call_state state;
 	enum net_kind kind;
 	unsigned slot;
-	bool on; /* NET_NAT */
+	struct net_reach reach; /* NET_NAT */
+	int socks[2];		/* NET_DNS: duplicates */
 	uint32_t id;
 	bool forgotten;
 	struct loop_source *deferred;
@@ -31,8 +32,6 @@ struct net_call {
 	struct bg_err *err;
 	net_attach_fn attached;
 	net_done_fn done;
-	net_socket_fn got;
-	int got_sock; /* until it is handed over */
 	void *userdata;
 };
 TAILQ_HEAD(net_calls, net_call);
@@ -43,6 +42,7 @@ struct net {
 	struct net_calls waiting, sent;
 	bool ready;
 	unsigned slots;
+	char gateway[16];
 	uint64_t held;
 	struct bg_err *err; /* why nothing works any more */
 	bool expected;	    /* a new helper is on its way */
@@ -55,7 +55,7 @@ struct net {
 	struct loop_source *io, *deadline;
 	/* fake */
 	unsigned fail_in;
-	uint64_t attached, nat;
+	uint64_t attached, nat, peers;
 };
 
 struct net_carrier {

@@ -88,7 +88,7 @@ static int not_member(const char *path, struct bg_err **err)
 
 static bool has_caps(const char *path)
 {
-	const uint32_t wanted = 1U << CAP_NET_ADMIN | 1U << CAP_NET_BIND_SERVICE;
+	const uint32_t wanted = 1U << CAP_NET_ADMIN;
 	struct vfs_ns_cap_data cap = {0};
 	ssize_t n = getxattr(path, "security.capability", &cap, sizeof(cap));
 
@@ -103,7 +103,7 @@ static const char *no_rights(const char *path, const struct stat *st)
 	if (!S_ISREG(st->st_mode) || st->st_uid != 0)
 		return "it does not belong to root";
 	if (!has_caps(path))
-		return "it lacks the file capabilities cap_net_admin and cap_net_bind_service";
+		return "it lacks the file capability cap_net_admin";
 	if (!(st->st_mode & S_ISGID))
 		return "it lacks its setgid bit";
 	if (statvfs(path, &fs) == 0 && (fs.f_flag & ST_NOSUID))

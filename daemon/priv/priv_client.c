@@ -57,8 +57,12 @@ static const struct {
 		"another kernel"},
 	[PRIV_CODE_NO_FORWARD] = {BG_ERR_HELPER_REFUSED, EROFS,
 		"`sudo sysctl -w net.ipv4.ip_forward=1`"},
-	[PRIV_CODE_PORT_TAKEN] = {BG_ERR_HELPER_REFUSED, EADDRINUSE,
-		"keep that server off the addresses of bgr*, or set dns = \"\" in config.toml"},
+	[PRIV_CODE_SOCKETS] = {BG_ERR_HELPER_REFUSED, EINVAL,
+		"set dns = \"\" in config.toml to do without names"},
+	[PRIV_CODE_ROUTE] = {BG_ERR_HELPER_REFUSED, EADDRINUSE,
+		"let the administrator choose another pool in /etc/banger/privhelper.conf"},
+	[PRIV_CODE_KEEPER] = {BG_ERR_HELPER_REFUSED, EHOSTDOWN,
+		"let the administrator start it: `sudo systemctl restart banger-keeper`"},
 	[PRIV_CODE_FIREWALL] = {BG_ERR_HELPER_REFUSED, EPERM,
 		"let the administrator accept what is forwarded from and to bgr*, for "
 		"iptables-legacy with `sudo scripts/install-helper --legacy`: "
@@ -136,17 +140,18 @@ int priv_encode_net_detach(uint32_t id, unsigned slot, struct priv_msg *ret)
 	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
 }
 
-int priv_encode_net_nat(uint32_t id, unsigned slot, bool on, struct priv_msg *ret)
+int priv_encode_net_nat(uint32_t id, unsigned slot, bool on, bool peers, struct priv_msg *ret)
 {
-	const struct priv_req req = {
-		.verb = PRIV_NET_NAT, .id = id, .net_nat = {.slot = (uint8_t)slot, .on = on}};
+	const struct priv_req req = {.verb = PRIV_NET_NAT,
+		.id = id,
+		.net_nat = {.slot = (uint8_t)slot, .on = on, .peers = peers}};
 
 	return slot >= BG_SLOTS_MAX ? -EINVAL : priv_req_encode(&req, ret);
 }
 
-int priv_encode_dns_bind(uint32_t id, struct priv_msg *ret)
+int priv_encode_dns_port(uint32_t id, int udp, int tcp, struct priv_msg *ret)
 {
-	const struct priv_req req = {.verb = PRIV_DNS_BIND, .id = id};
+	const struct priv_req req = {.verb = PRIV_DNS_PORT, .id = id, .fds = {udp, tcp}};
 
 	return priv_req_encode(&req, ret);
 }
@@ -276,16 +281,11 @@ int priv_decode_net_nat(const struct priv_msg *msg, bool *ret_changed, struct bg
 	return r;
 }
 
-int priv_decode_dns_bind(struct priv_msg *msg, int *ret_sock, struct bg_err **err)
+int priv_decode_dns_port(const struct priv_msg *msg, struct bg_err **err)
 {
 	struct priv_rep rep;
-	int r = decode(msg, PRIV_DNS_BIND, &rep, err);
 
-	if (r < 0)
-		return r;
-	*ret_sock = rep.fds[0];
-	msg->nfds = 0;
-	return r;
+	return decode(msg, PRIV_DNS_PORT, &rep, err);
 }
 
 int priv_reply_id(const struct priv_msg *msg, uint32_t *ret)

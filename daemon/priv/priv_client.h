@@ -54,8 +54,9 @@ int priv_helper_check(const char *path, struct bg_err **err);
 int priv_encode_hello(uint32_t id, struct priv_msg *ret);
 int priv_encode_net_attach(uint32_t id, unsigned slot, struct priv_msg *ret);
 int priv_encode_net_detach(uint32_t id, unsigned slot, struct priv_msg *ret);
-int priv_encode_net_nat(uint32_t id, unsigned slot, bool on, struct priv_msg *ret);
-int priv_encode_dns_bind(uint32_t id, struct priv_msg *ret);
+int priv_encode_net_nat(uint32_t id, unsigned slot, bool on, bool peers, struct priv_msg *ret);
+/* The descriptors are borrowed until the message was sent. */
+int priv_encode_dns_port(uint32_t id, int udp, int tcp, struct priv_msg *ret);
 int priv_encode_list(uint32_t id, struct priv_msg *ret);
 int priv_encode_cleanup(uint32_t id, struct priv_msg *ret);
 /* The descriptors are borrowed until the message was sent. */
@@ -76,8 +77,7 @@ int priv_decode_cleanup(const struct priv_msg *msg, uint64_t *ret_slots, struct 
 int priv_decode_disk_attach(const struct priv_msg *msg, char node[PRIV_NAME], struct bg_err **err);
 int priv_decode_disk_detach(const struct priv_msg *msg, bool *ret_existed, struct bg_err **err);
 int priv_decode_net_nat(const struct priv_msg *msg, bool *ret_changed, struct bg_err **err);
-/* The socket leaves the message and is the caller's. */
-int priv_decode_dns_bind(struct priv_msg *msg, int *ret_sock, struct bg_err **err);
+int priv_decode_dns_port(const struct priv_msg *msg, struct bg_err **err);
 
 /* The request that a reply answers; 0 when the helper could not start. -EBADMSG if it is none. */
 int priv_reply_id(const struct priv_msg *msg, uint32_t *ret);

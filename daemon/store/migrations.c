@@ -89,6 +89,9 @@ const char *const store_migrations[] = {
 	("ALTER TABLE kernel ADD COLUMN elf TEXT;"
 	 "UPDATE kernel SET elf = substr(path, 1, length(path) - length('kernel')) || 'vmlinux'"
 	 " WHERE format = 'bzimage' AND path LIKE '%/kernel';"),
+	/* 9 */
+	("ALTER TABLE vm ADD COLUMN peers INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE vm ADD COLUMN home_slot INTEGER NOT NULL DEFAULT -1;"),
 };
 const unsigned store_n_migrations = ARRAY_SIZE(store_migrations);
 

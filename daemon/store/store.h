@@ -47,6 +47,8 @@ struct vm_row {
 	uint64_t boot_serial; /* bytes that the logs had when it was last started */
 	uint64_t boot_vmm;
 	bool with_init; /* an image without an init is given one at its first boot */
+	bool peers; /* it reaches this user's other VMs that have this too */
+	int home_slot; /* of its last start, kept for it while it can be; -1: none yet */
 };
 
 struct image_row {

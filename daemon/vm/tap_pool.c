@@ -78,7 +78,7 @@ void tap_pool_fill(struct tap_pool *pool)
 	if (pool->draining || pool->call || net_error(engine->net) ||
 		tap_pool_ready(pool) >= pool->size)
 		return;
-	slot = vms_free_slot(engine->vms, net_slots(engine->net), pool->ready);
+	slot = vms_free_slot(engine->vms, NULL, net_slots(engine->net), pool->ready);
 	if (slot < 0)
 		return;
 	pool->asked = (unsigned)slot;
@@ -105,13 +105,13 @@ void tap_pool_refill(struct tap_pool *pool)
 
 /* One that is under way will be whole when the VM's own request is answered: the helper keeps their
  * order. */
-int tap_pool_take(struct tap_pool *pool)
+int tap_pool_take(struct tap_pool *pool, const struct vm *vm)
 {
 	const struct engine *engine = pool->engine;
-	int slot = lowest(pool->ready);
+	int slot = vm->row->home_slot < 0 ? lowest(pool->ready) : -ENOSPC;
 
 	if (slot < 0)
-		slot = vms_free_slot(engine->vms, net_slots(engine->net), 0);
+		slot = vms_free_slot(engine->vms, vm, net_slots(engine->net), 0);
 	if (slot < 0)
 		return slot;
 	pool->ready &= ~(UINT64_C(1) << slot);

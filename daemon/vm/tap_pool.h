@@ -14,6 +14,7 @@
 #include "common/base.h"
 
 struct engine;
+struct vm;
 struct tap_pool;
 
 /* size: taps to keep ready; 0 turns it off. Nothing is made before tap_pool_fill. */
@@ -24,8 +25,11 @@ void tap_pool_free(struct tap_pool *pool);
 void tap_pool_fill(struct tap_pool *pool);
 /* A slot was taken or came free: fills a moment later, out of the way of the start that goes on. */
 void tap_pool_refill(struct tap_pool *pool);
-/* The slot for a VM: a ready one, else the lowest that is free. -ENOSPC. It is the pool's no longer. */
-int tap_pool_take(struct tap_pool *pool);
+/*
+ * The slot for a VM: the one that it always had, while nobody else has it; for a new VM a ready one, else the lowest that
+ * is nobody's. -ENOSPC. It is the pool's no longer.
+ */
+int tap_pool_take(struct tap_pool *pool, const struct vm *vm);
 
 /* For a clean end: gives all taps back; no more are made. */
 void tap_pool_drain(struct tap_pool *pool);

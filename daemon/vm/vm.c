@@ -210,17 +210,29 @@ unsigned vms_count(const struct vms *vms, enum vm_state state)
 	return n;
 }
 
-int vms_free_slot(const struct vms *vms, unsigned n_slots, uint64_t others)
+static int lowest_free(uint64_t held, unsigned n_slots)
 {
-	uint64_t held = others;
-
-	for (const struct vm *vm = vms->first; vm; vm = vm->next)
-		if (vm->row->slot >= 0)
-			held |= UINT64_C(1) << vm->row->slot;
 	for (unsigned i = 0; i < n_slots; i++)
 		if (!(held & UINT64_C(1) << i))
 			return (int)i;
 	return -ENOSPC;
+}
+
+int vms_free_slot(const struct vms *vms, const struct vm *who, unsigned n_slots, uint64_t others)
+{
+	int home = who ? who->row->home_slot : -1, slot;
+	uint64_t held = others, homes = 0;
+
+	for (const struct vm *vm = vms->first; vm; vm = vm->next) {
+		if (vm->row->slot >= 0)
+			held |= UINT64_C(1) << vm->row->slot;
+		if (vm->row->home_slot >= 0)
+			homes |= UINT64_C(1) << vm->row->home_slot;
+	}
+	if (home >= 0 && (unsigned)home < n_slots && !(held & UINT64_C(1) << home))
+		return home;
+	slot = lowest_free(held | homes, n_slots);
+	return slot >= 0 || !who ? slot : lowest_free(held, n_slots);
 }
 
 static void publish(struct vm *vm)

@@ -74,8 +74,11 @@ int vms_get(const struct vms *vms, const char *name, struct vm **ret, struct bg_
 /* Is it the process of a VM? */
 bool vms_run_as(const struct vms *vms, pid_t pid);
 unsigned vms_count(const struct vms *vms, enum vm_state state);
-/* Lowest slot that neither a VM nor others (a set of slots) hold; -ENOSPC. */
-int vms_free_slot(const struct vms *vms, unsigned n_slots, uint64_t others);
+/*
+ * The slot for a VM that neither another VM nor others (a set of slots) hold: its own of earlier, else the lowest that is no
+ * other's, else the lowest. who NULL: for nobody yet, then never one that some VM had. -ENOSPC.
+ */
+int vms_free_slot(const struct vms *vms, const struct vm *who, unsigned n_slots, uint64_t others);
 
 /* What POST /v1/vms asks for; NULL, 0 or -1 where the default is wanted. */
 struct vm_request {
@@ -87,6 +90,7 @@ struct vm_request {
 	uint64_t disk_mib;
 	uint64_t work_mib;
 	bool nat;
+	bool peers; /* it reaches this user's other VMs that have this too */
 	bool with_init;
 	bool own_disk; /* its root disk is a file of its own, not an overlay: images are made of such */
 	bool start;

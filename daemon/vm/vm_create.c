@@ -127,8 +127,9 @@ static int fill_row(struct engine *engine, const struct vm_request *request,
 	make_id(row->id);
 	fill_sizes(row, engine->config, request, image);
 	row->state = VM_CREATING;
-	row->slot = -1;
+	row->slot = row->home_slot = -1;
 	row->nat = request->nat;
+	row->peers = request->peers;
 	row->with_init = request->with_init;
 	row->has_sshd = image->has_sshd;
 	row->created_at = time(NULL);

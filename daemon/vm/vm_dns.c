@@ -32,27 +32,58 @@ static const char *look_back(uint32_t address, void *userdata)
 	return NULL;
 }
 
-static void on_socket(int sock, struct bg_err *err, void *userdata)
+static void note_error(struct engine *engine, struct bg_err *err)
+{
+	log_err(LOG_WARN, "dns", "VMs have no names", err);
+	bg_err_free(engine->dns_err);
+	engine->dns_err = err;
+	dns_free(TAKE_PTR(engine->dns));
+}
+
+static void on_redirected(struct bg_err *err, void *userdata)
 {
 	struct engine *engine = userdata;
 
-	bg_err_free(TAKE_PTR(engine->dns_err));
 	if (err)
-		engine->dns_err = bg_err_copy(err);
-	else
-		(void)dns_new(engine->loop, sock, engine->config->dns, look_up, look_back, engine,
-			&engine->dns, &engine->dns_err);
-	if (engine->dns_err)
-		log_err(LOG_WARN, "dns", "VMs have no names", engine->dns_err);
+		note_error(engine, bg_err_copy(err));
 	net_call_free(TAKE_PTR(engine->dns_call));
+}
+
+/* The gateway is another when the administrator chose another pool. */
+static int serve(struct engine *engine, struct bg_err **err)
+{
+	const char *gateway = net_gateway(engine->net);
+	int udp, tcp, r = 0;
+
+	if (engine->dns && !bg_streq(dns_address(engine->dns), gateway))
+		dns_free(TAKE_PTR(engine->dns));
+	if (!engine->dns)
+		r = dns_new(engine->loop, gateway, engine->config->dns, look_up, look_back, engine,
+			&engine->dns, err);
+	if (r < 0)
+		return r;
+	dns_sockets(engine->dns, &udp, &tcp);
+	return net_dns(engine->net, udp, tcp, on_redirected, engine, &engine->dns_call, err);
+}
+
+static void on_ready(struct bg_err *err, void *userdata)
+{
+	struct bg_err *own = err ? bg_err_copy(err) : NULL;
+	struct engine *engine = userdata;
+
+	net_call_free(TAKE_PTR(engine->dns_call));
+	bg_err_free(TAKE_PTR(engine->dns_err));
+	if (!own && serve(engine, &own) >= 0)
+		return;
+	note_error(engine, own);
 }
 
 void vm_dns_start(struct engine *engine)
 {
 	_err_ struct bg_err *err = NULL;
 
-	if (bg_isempty(engine->config->dns) || engine->dns || engine->dns_call)
+	if (bg_isempty(engine->config->dns) || engine->dns_call)
 		return;
-	if (net_dns(engine->net, on_socket, engine, &engine->dns_call, &err) < 0)
+	if (net_when_ready(engine->net, on_ready, engine, &engine->dns_call, &err) < 0)
 		log_err(LOG_WARN, "dns", "VMs have no names", err);
 }

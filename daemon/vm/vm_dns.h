@@ -5,7 +5,7 @@
 
 struct engine;
 
-/* Asks the helper for the socket, unless it is there or asked for, and serves when it comes. Without it VMs have no names, and run. */
+/* Answers at the gateway, and has this helper redirect port 53 there. Without it VMs have no names, and run. */
 void vm_dns_start(struct engine *engine);
 
 #endif

@@ -92,6 +92,7 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "kernel", bg_json_str(row->kernel));
 	put_sizes(json, row);
 	put(json, "nat", json_boolean(row->nat));
+	put(json, "peers", json_boolean(row->peers));
 	put(json, "labels", labels_to_json(row->labels));
 	put(json, "publish", publish_to_json(vm));
 	put(json, "with_init", json_boolean(row->with_init));

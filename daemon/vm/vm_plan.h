@@ -23,7 +23,7 @@ struct vm_task {
 	struct op *op;
 	unsigned stop_timeout_s;
 	int signo;
-	bool nat; /* wanted */
+	struct net_reach reach; /* wanted */
 	bool own_disk; /* no overlay for the VM that is made */
 	struct vm_settings settings; /* of a SET */
 	bool grown;		     /* a disk of a running VM */
@@ -109,7 +109,7 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 	}
 
 /* NAT on or off: of a VM with a slot at once (OP_WAIT), else with its next start (0). */
-int vm_set_nat(struct vm_task *task, bool on, struct bg_err **err);
+int vm_set_nat(struct vm_task *task, struct net_reach reach, struct bg_err **err);
 /* Bytes of the file that makes a root disk of mib: an overlay's is not the disk's own size. */
 int vm_disk_file_size(const struct vm *vm, uint64_t mib, uint64_t *ret, struct bg_err **err);
 

@@ -61,7 +61,7 @@ static int check_live(const struct vm *vm, const struct vm_change *change, struc
 
 static bool is_empty(const struct vm_change *c)
 {
-	return !c->has_nat && !c->has_with_init && !c->vcpus && !c->memory_mib && !c->disk_mib &&
+	return !c->has_nat && !c->has_peers && !c->has_with_init && !c->vcpus && !c->memory_mib && !c->disk_mib &&
 	       !c->work_mib && json_object_size(c->labels) == 0 &&
 	       json_array_size(c->publish) == 0 && json_array_size(c->unpublish) == 0;
 }
@@ -71,6 +71,8 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 {
 	struct vm_settings s = {.has_nat = change->has_nat,
 		.nat = change->nat,
+		.has_peers = change->has_peers,
+		.peers = change->peers,
 		.has_with_init = change->has_with_init,
 		.with_init = change->with_init,
 		.vcpus = change->vcpus,
@@ -125,10 +127,14 @@ static int step_nat(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
 
-	if (!task->settings.has_nat)
+	const struct vm_settings *s = &task->settings;
+	struct net_reach reach = {.nat = s->has_nat ? s->nat : task->vm->row->nat,
+		.peers = s->has_peers ? s->peers : task->vm->row->peers};
+
+	if (!s->has_nat && !s->has_peers)
 		return 0;
-	op_set_text(op, "changing NAT");
-	return vm_set_nat(task, task->settings.nat, err);
+	op_set_text(op, "changing what it reaches");
+	return vm_set_nat(task, reach, err);
 }
 
 static int step_record(struct op *op, void *ctx, struct bg_err **err)

@@ -15,6 +15,7 @@ struct vm;
 /* What POST .../set asks for; 0 and NULL leave things as they are. All is borrowed. */
 struct vm_change {
 	bool has_nat, nat;
+	bool has_peers, peers;
 	bool has_with_init, with_init;
 	unsigned vcpus;
 	uint64_t memory_mib;
@@ -27,6 +28,7 @@ struct vm_change {
 /* The same, checked against the VM and worked out: what its row shall say. 0: as it is. */
 struct vm_settings {
 	bool has_nat, nat;
+	bool has_peers, peers;
 	bool has_with_init, with_init;
 	unsigned vcpus;
 	uint64_t memory_mib;

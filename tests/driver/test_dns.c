@@ -17,8 +17,8 @@
 
 static struct loop *loop;
 static struct dns *dns;
-static struct sockaddr_in server, upstream;
-static int client = -1, resolver = -1;
+static struct sockaddr_in server, server_tcp, upstream;
+static int client = -1, resolver = -1, resolver_tcp = -1;
 
 static int bound(const char *address, struct sockaddr_in *ret)
 {
@@ -30,6 +30,19 @@ static int bound(const char *address, struct sockaddr_in *ret)
 	CHECK_INT(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	CHECK_INT(getsockname(fd, (struct sockaddr *)&a, &len), 0);
 	*ret = a;
+	return fd;
+}
+
+/* The same port by TCP. */
+static int listening(const struct sockaddr_in *at)
+{
+	const int on = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	CHECK(fd >= 0);
+	CHECK_INT(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	CHECK_INT(bind(fd, (const struct sockaddr *)at, sizeof(*at)), 0);
+	CHECK_INT(listen(fd, 8), 0);
 	return fd;
 }
 
@@ -49,11 +62,18 @@ static const char *look_back(uint32_t address, void *userdata)
 static void setup(const char *client_address, const char *config)
 {
 	struct sockaddr_in own;
-	int sock = bound("127.0.0.1", &server);
+	socklen_t len = sizeof(server);
+	int udp, tcp;
 
 	CHECK_INT(loop_new(&loop), 0);
-	CHECK_INT(dns_new(loop, sock, config, look_up, look_back, NULL, &dns, NULL), 0);
+	CHECK_INT(dns_new(loop, "127.0.0.1", config, look_up, look_back, NULL, &dns, NULL), 0);
+	dns_sockets(dns, &udp, &tcp);
+	CHECK_INT(getsockname(udp, (struct sockaddr *)&server, &len), 0);
+	CHECK(ntohs(server.sin_port) >= 49152);
+	CHECK_INT(getsockname(tcp, (struct sockaddr *)&server_tcp, &len), 0);
+	CHECK(ntohs(server_tcp.sin_port) >= 49152);
 	resolver = bound("127.0.0.3", &upstream);
+	resolver_tcp = listening(&upstream);
 	dns_set_upstream(dns, "/dev/null", ntohs(upstream.sin_port));
 	client = bound(client_address, &own);
 }
@@ -63,6 +83,7 @@ static void teardown(void)
 	dns_free(dns);
 	bg_close(client);
 	bg_close(resolver);
+	bg_close(resolver_tcp);
 	loop_free(loop);
 }
 
@@ -212,7 +233,7 @@ TEST(soa_of_the_zone)
 	teardown();
 }
 
-TEST(other_hosts_get_vm_names_and_nothing_else)
+TEST(this_host_gets_vm_names_and_nothing_else)
 {
 	setup("127.0.1.1", "127.0.0.3");
 	check_a(ask("web.vm", ns_t_a), 0x0ad10002);
@@ -267,6 +288,154 @@ TEST(answer_with_another_number_is_passed_over)
 	send_query("example.org", ns_t_a);
 	play_resolver(0xc6336401, true);
 	check_a(receive(), 0xc6336400);
+	teardown();
+}
+
+/* ---- by TCP ---- */
+
+static int call_server(const char *from)
+{
+	struct sockaddr_in own = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK(fd >= 0 && inet_pton(AF_INET, from, &own.sin_addr) == 1);
+	CHECK_INT(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
+	CHECK_INT(connect(fd, (struct sockaddr *)&server_tcp, sizeof(server_tcp)), 0);
+	return fd;
+}
+
+/* In two pieces, cut at a byte of the message: the length may come alone. */
+static void tell(int fd, const uint8_t *message, size_t len, size_t cut)
+{
+	uint8_t head[2] = {(uint8_t)(len >> 8), (uint8_t)len};
+
+	CHECK_INT(send(fd, head, 2, 0), 2);
+	spin_turn(loop);
+	CHECK_INT(send(fd, message, cut, 0), cut);
+	spin_turn(loop);
+	CHECK_INT(send(fd, message + cut, len - cut, 0), len - cut);
+}
+
+static size_t hear(int fd, uint8_t *ret, size_t size)
+{
+	uint8_t head[2];
+	size_t len, got = 0;
+
+	SPIN(loop, spin_readable(fd));
+	CHECK_INT(recv(fd, head, 2, MSG_WAITALL), 2);
+	len = (size_t)(head[0] << 8 | head[1]);
+	CHECK(len <= size);
+	while (got < len) {
+		ssize_t n;
+
+		SPIN(loop, spin_readable(fd));
+		n = recv(fd, ret + got, len - got, 0);
+		CHECK(n > 0);
+		got += (size_t)n;
+	}
+	return len;
+}
+
+static size_t make_query(const char *name, uint8_t q[512])
+{
+	int n = res_mkquery(ns_o_query, name, ns_c_in, ns_t_a, NULL, 0, NULL, q, 512);
+
+	CHECK(n > 0);
+	return (size_t)n;
+}
+
+TEST(names_by_tcp)
+{
+	static uint8_t out[65536];
+	uint8_t q[512];
+	size_t n;
+	ns_msg msg;
+	int fd;
+
+	setup("127.0.0.2", "system");
+	fd = call_server("127.0.0.2");
+	for (size_t cut = 0; cut < 3; cut++) { /* one connection serves more than one question */
+		n = make_query("web.vm", q);
+		tell(fd, q, n, cut);
+		n = hear(fd, out, sizeof(out));
+		CHECK_INT(ns_initparse(out, (int)n, &msg), 0);
+		check_a(msg, 0x0ad10002);
+	}
+	bg_close(fd);
+	teardown();
+}
+
+/* What does not fit a datagram: the answer is far longer than that. */
+TEST(long_answers_by_tcp)
+{
+	enum { LONG = 60000 };
+	static uint8_t out[65536];
+	uint8_t q[512], asked[512];
+	size_t n, len;
+	int fd, up;
+
+	setup("127.0.0.2", "127.0.0.3");
+	fd = call_server("127.0.0.2");
+	n = make_query("example.org", q);
+	tell(fd, q, n, 1);
+	SPIN(loop, spin_readable(resolver_tcp));
+	up = accept4(resolver_tcp, NULL, NULL, SOCK_CLOEXEC);
+	len = hear(up, asked, sizeof(asked));
+	CHECK_INT(len, n);
+	CHECK(memcmp(asked + 2, q + 2, n - 2) == 0);
+	memset(out, 0x5a, LONG);
+	memcpy(out, asked, n);
+	out[2] |= 0x80;
+	tell(up, out, LONG, LONG / 2);
+	memset(out, 0, sizeof(out));
+	CHECK_INT(hear(fd, out, sizeof(out)), LONG);
+	CHECK(out[0] == q[0] && out[1] == q[1] && out[LONG - 1] == 0x5a);
+	bg_close(up);
+	bg_close(fd);
+	teardown();
+}
+
+TEST(resolver_without_tcp)
+{
+	static uint8_t out[65536];
+	uint8_t q[512];
+	ns_msg msg;
+	int fd;
+
+	setup("127.0.0.2", "127.0.0.3");
+	resolver_tcp = bg_close(resolver_tcp);
+	fd = call_server("127.0.0.2");
+	tell(fd, q, make_query("example.org", q), 5);
+	CHECK_INT(ns_initparse(out, (int)hear(fd, out, sizeof(out)), &msg), 0);
+	check_counts(msg, ns_r_servfail, 0, 0);
+	bg_close(fd);
+	teardown();
+}
+
+/* Its end while a question is under way; more connections than one guest has. */
+TEST(connections_that_end)
+{
+	uint8_t q[512];
+	char c;
+	int fds[9], up;
+
+	setup("127.0.0.2", "127.0.0.3");
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = call_server("127.0.0.2");
+	SPIN(loop, spin_readable(fds[8]));
+	CHECK_INT(recv(fds[8], &c, 1, 0), 0);
+	tell(fds[0], q, make_query("example.org", q), 5);
+	SPIN(loop, spin_readable(resolver_tcp));
+	up = accept4(resolver_tcp, NULL, NULL, SOCK_CLOEXEC);
+	bg_close(fds[0]);
+	SPIN(loop, spin_readable(up)); /* the question */
+	CHECK(recv(up, q, sizeof(q), 0) > 0);
+	SPIN(loop, spin_readable(up)); /* its end */
+	CHECK_INT(recv(up, &c, 1, 0), 0);
+	bg_close(up);
+	for (size_t i = 1; i < ARRAY_SIZE(fds); i++)
+		bg_close(fds[i]);
+	check_a(ask("web.vm", ns_t_a), 0x0ad10002);
 	teardown();
 }
 

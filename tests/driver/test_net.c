@@ -187,13 +187,13 @@ TEST(nat)
 
 	setup();
 	answer_hello();
-	CHECK_INT(net_nat(net, 5, true, on_done, &on, &on.call, NULL), 0);
-	CHECK_INT(net_nat(net, 6, false, on_done, &off, &off.call, NULL), 0);
+	CHECK_INT(net_nat(net, 5, (struct net_reach){.nat = true, .peers = true}, on_done, &on, &on.call, NULL), 0);
+	CHECK_INT(net_nat(net, 6, (struct net_reach){.nat = false}, on_done, &off, &off.call, NULL), 0);
 	req = next_request(PRIV_NET_NAT);
-	CHECK(req.net_nat.slot == 5 && req.net_nat.on == 1);
+	CHECK(req.net_nat.slot == 5 && req.net_nat.on == 1 && req.net_nat.peers == 1);
 	reply((struct priv_rep){.verb = PRIV_NET_NAT, .id = req.id, .net_nat = {.changed = 1}});
 	req = next_request(PRIV_NET_NAT);
-	CHECK(req.net_nat.slot == 6 && req.net_nat.on == 0);
+	CHECK(req.net_nat.slot == 6 && req.net_nat.on == 0 && req.net_nat.peers == 0);
 	reply((struct priv_rep){.verb = PRIV_NET_NAT, .id = req.id, .code = PRIV_CODE_NO_FORWARD});
 	SPIN(loop, on.completed == 1 && off.completed == 1);
 	CHECK(on.ok);
@@ -204,68 +204,35 @@ TEST(nat)
 	teardown();
 }
 
-struct got {
-	struct net_call *call;
-	unsigned completed;
-	int sock;
-};
-
-static void on_socket(int sock, struct bg_err *err, void *userdata)
+/* The helper gets what it can look at, and the sender keeps its own: each end of a pipe. */
+TEST(name_servers_sockets)
 {
-	struct got *got = userdata;
-
-	CHECK((sock < 0) == (err != NULL));
-	got->sock = sock;
-	got->completed++;
-}
-
-/* Hands out the writing end of a pipe: whether it is still open somewhere shows at the other. */
-static int answer_dns(void)
-{
-	struct priv_rep rep = {.verb = PRIV_DNS_BIND, .id = next_request(PRIV_DNS_BIND).id};
+	struct outcome done = {0};
+	struct priv_msg msg;
+	struct priv_req req;
 	int ends[2];
-
-	CHECK_INT(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
-	rep.dns_bind.gateway = 0x0ad10301;
-	rep.fds[0] = ends[1];
-	reply(rep);
-	bg_close(ends[1]);
-	return ends[0];
-}
-
-TEST(name_servers_socket)
-{
-	struct got got = {0};
 	char c;
-	int end;
 
 	setup();
 	answer_hello();
-	CHECK_INT(net_dns(net, on_socket, &got, &got.call, NULL), 0);
-	end = answer_dns();
-	SPIN(loop, got.completed == 1);
-	net_call_free(got.call);
-	CHECK_INT(write(got.sock, "x", 1), 1);
-	CHECK_INT(read(end, &c, 1), 1);
-	bg_close(got.sock);
-	CHECK_INT(read(end, &c, 1), 0);
-	bg_close(end);
-	teardown();
-}
-
-TEST(name_servers_socket_that_nobody_wants_any_more)
-{
-	struct got got = {0};
-	int end;
-
-	setup();
-	answer_hello();
-	CHECK_INT(net_dns(net, on_socket, &got, &got.call, NULL), 0);
-	end = answer_dns();
-	net_call_free(got.call);
-	SPIN(loop, spin_readable(end)); /* its end */
-	CHECK_INT(got.completed, 0);
-	bg_close(end);
+	SPIN(loop, net_slots(net) == 16);
+	CHECK_STR(net_gateway(net), "10.209.3.1");
+	CHECK_INT(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	CHECK_INT(net_dns(net, ends[0], ends[1], on_done, &done, &done.call, NULL), 0);
+	SPIN(loop, spin_readable(helper));
+	CHECK_INT(priv_msg_recv(helper, &msg), 0);
+	CHECK_INT(priv_req_decode(&msg, &req), 0);
+	CHECK_INT(req.verb, PRIV_DNS_PORT);
+	reply((struct priv_rep){.verb = PRIV_DNS_PORT, .id = req.id});
+	SPIN(loop, done.completed == 1);
+	CHECK(done.ok);
+	net_call_free(done.call);
+	bg_close(ends[1]);
+	CHECK_INT(write(req.fds[1], "x", 1), 1);
+	CHECK_INT(read(ends[0], &c, 1), 1);
+	priv_msg_close(&msg);
+	CHECK_INT(read(ends[0], &c, 1), 0); /* nobody holds a duplicate any more */
+	bg_close(ends[0]);
 	teardown();
 }
 

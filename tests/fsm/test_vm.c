@@ -92,6 +92,46 @@ TEST(whole_life)
 	world_check_empty(&w);
 }
 
+/* A VM's address is its own until it is deleted, also over a start of the engine. */
+TEST(address_for_life)
+{
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(world_create(&w, "b", true), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
+	CHECK(!vm("a")->row->address);
+	CHECK_INT(world_create(&w, "c", true), OP_DONE);
+	CHECK_STR(vm("c")->row->address, "10.209.0.4");
+	world_reopen(&w);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_STR(vm("a")->row->address, "10.209.0.2");
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	CHECK_INT(world_create(&w, "d", true), OP_DONE);
+	CHECK_STR(vm("d")->row->address, "10.209.0.2");
+	for (const char *name = "bcd"; *name; name++)
+		CHECK_INT(world_ask(&w, (const char[]){*name, '\0'}, VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
+/* When each slot was some VM's, one that never had one takes that of a stopped VM, which then gets another. */
+TEST(address_that_cannot_be_kept)
+{
+	char name[16];
+
+	world_open(&w, NULL);
+	for (unsigned i = 0; i < net_slots(w.engine.net); i++) {
+		snprintf(name, sizeof(name), "v%u", i);
+		CHECK_INT(world_create(&w, name, false), OP_DONE);
+		vm(name)->row->home_slot = (int)i;
+	}
+	CHECK_INT(world_create(&w, "new", true), OP_DONE);
+	CHECK_INT(vm("new")->row->slot, 0);
+	CHECK_INT(world_ask(&w, "v0", VM_EV_START), OP_DONE);
+	CHECK_INT(vm("v0")->row->slot, 1);
+	CHECK_INT(world_ask(&w, "new", VM_EV_DELETE), OP_DONE);
+	CHECK_INT(world_ask(&w, "v0", VM_EV_DELETE), OP_DONE);
+}
+
 static bool pool_full(struct world *world, void *userdata)
 {
 	return tap_pool_ready(world->engine.pool) == tap_pool_size(world->engine.pool);
@@ -137,7 +177,8 @@ TEST(pool_holds_no_slot_back)
 	open_with_pool(BG_TAP_POOL_MAX);
 	net_fake_fail(w.engine.net, 2); /* the attach of "a" is good, the pool's next is not */
 	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	CHECK_INT(tap_pool_take(w.engine.pool), 1);
+	CHECK_INT(world_create(&w, "b", false), OP_DONE);
+	CHECK_INT(tap_pool_take(w.engine.pool, vm("b")), 1);
 	CHECK_INT(tap_pool_ready(w.engine.pool), BG_TAP_POOL_MAX - 2);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 }
@@ -679,11 +720,9 @@ TEST(slots_are_used_again)
 	CHECK_INT(world_create(&w, "a", true), OP_DONE);
 	CHECK_INT(world_create(&w, "b", true), OP_DONE);
 	CHECK_STR(vm("b")->row->address, "10.209.0.3");
-	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	CHECK_INT(world_create(&w, "c", true), OP_DONE);
 	CHECK_STR(vm("c")->row->address, "10.209.0.2");
-	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
-	CHECK_STR(vm("a")->row->address, "10.209.0.4");
 }
 
 static enum op_state set_nat(const char *name, bool nat)

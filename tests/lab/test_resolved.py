@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from labhost import SOURCE, Dev, run, until
-from privclient import Helper
+from privclient import Helper, name_sockets
 
 RULE = "/etc/udev/rules.d/13-banger-names.rules"
 LINK = "/usr/libexec/banger/names-link"
@@ -77,7 +77,9 @@ class Tap:
         self.helper.hello()
         self.card = self.helper.attach(0)
         self.name = self.card["tap"]
-        _, self.sock = self.helper.dns()
+        self.sock, self.tcp = name_sockets(user, self.card["gateway"])
+        self.sock.settimeout(None)
+        self.helper.dns_port(self.sock, self.tcp)
         self.asked = []
         self.fd = os.open("/dev/net/tun", os.O_RDWR)
         fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", self.name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
@@ -86,6 +88,7 @@ class Tap:
     def end(self):
         os.close(self.fd)
         self.sock.close()
+        self.tcp.close()
         self.helper.cleanup()
         self.helper.close()
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A client of the network helper that shares no code with it: what a hostile bangerd could write."""
 import os
+import random
 import signal
 import socket
 import struct
@@ -10,12 +11,37 @@ LIBEXEC = os.environ.get("BANGER_LIBEXEC", "/usr/libexec/banger")
 HELPER = LIBEXEC + "/banger-privhelper"
 HELPER_DIR = LIBEXEC + "/priv"  # where that link leads: closed to those outside the group
 DISK_HELPER = LIBEXEC + "/banger-privhelper-disk"
-HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP, NET_NAT, DNS_BIND = 1, 2, 3, 4, 5, 6, 7
+HELLO, NET_ATTACH, NET_DETACH, LIST, CLEANUP, NET_NAT, DNS_PORT = 1, 2, 3, 4, 5, 6, 8
 DISK_ATTACH, DISK_DETACH, MOUNT = 20, 21, 22
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
- BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL, PORT_TAKEN, NO_DM, NO_NODES, FILE, SIZE,
- OVERLAY, IN_USE, MOUNT_OFF) = range(27)
+ BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL, SOCKETS, NO_DM, NO_NODES, FILE, SIZE,
+ OVERLAY, IN_USE, MOUNT_OFF, ROUTE, KEEPER) = range(29)
 HEAD = struct.Struct("<BBHIHB5s")
+
+
+IP_FREEBIND = 15
+
+
+def name_sockets(user, gateway, udp_port=0, tcp_port=0):
+    """What bangerd binds: dynamic ports of the gateway's address, which is there only with a tap."""
+    got = []
+    os.seteuid(user.uid)
+    try:
+        for kind, port in (socket.SOCK_DGRAM, udp_port), (socket.SOCK_STREAM, tcp_port):
+            s = socket.socket(socket.AF_INET, kind)
+            got.append(s)
+            s.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+            for _ in range(50):
+                try:
+                    s.bind((gateway, port or random.randrange(49152, 65536)))
+                    break
+                except OSError:
+                    assert not port
+            s.settimeout(5)
+        got[1].listen()
+        return got
+    finally:
+        os.seteuid(0)
 
 
 class Refused(Exception):
@@ -149,13 +175,12 @@ class Helper:
         got, = self.fds
         return got
 
-    def nat(self, slot, on):
-        return struct.unpack("<B", self.call(NET_NAT, bytes([slot, on])))[0]
+    def nat(self, slot, on, peers=0):
+        return struct.unpack("<B", self.call(NET_NAT, bytes([slot, on, peers])))[0]
 
-    def dns(self):
-        gateway, = struct.unpack("<I", self.call(DNS_BIND))
-        fd, = self.fds
-        return quad(gateway), socket.socket(fileno=fd)
+    def dns_port(self, udp, tcp):
+        """Sockets (or descriptors) that are to be the gateway's port 53."""
+        self.call(DNS_PORT, b"", [s if isinstance(s, int) else s.fileno() for s in (udp, tcp)])
 
     def list(self):
         return struct.unpack("<Q", self.call(LIST))[0]

@@ -95,8 +95,8 @@ class Traces:
         self.links = links(index)
         self.rows = sorted(rows(index))
         # the kernel sets linkdown some time after the fact
-        self.routes = [r.replace(" linkdown", "").rstrip() for r in ip("route", "show", "table", "all").splitlines() if f"bgr{index}-" in r]
-        self.tables = [t.split()[2] for t in nft_tables() if t.split()[2] == f"banger-{index}"]
+        self.routes = [r.replace(" linkdown", "").rstrip() for r in ip("route", "show", "table", "all").splitlines() if f"bgr{index}-" in r or f"10.209.{index}.0/24" in r]
+        self.tables = sorted(t.split()[2] for t in nft_tables() if t.split()[2] in (f"banger-{index}", f"banger-fence-{index}", f"banger-names-{index}"))
         self.addresses = [a for a in ip("-o", "addr").splitlines() if f"bgr{index}-" in a]
 
     def __eq__(self, other):

@@ -113,6 +113,16 @@ class Guest:
         self.send(target, TCP, segment(self.address, target, mine, port, SYN))
         return self.listen(lambda s, p, d: s == target and p == TCP and d[2:4] == struct.pack(">H", mine))
 
+    def refused(self, target, port, udp=False):
+        """Whether an attempt is answered at once with a reset, or an ICMP error about it."""
+        self.port += 1
+        mine = self.port
+        payload = (struct.pack(">HHHH", mine, port, 9, 0) + b"x" if udp
+                   else segment(self.address, target, mine, port, SYN))
+        self.send(target, UDP if udp else TCP, payload)
+        return self.listen(lambda s, p, d: (p == TCP and s == target and d[2:4] == struct.pack(">H", mine) and d[13] & RST)
+                           or (p == ICMP and d[0] == 3 and d[28:30] == struct.pack(">H", mine)))
+
     def hears(self, word, act):
         """Whether a datagram with that text arrives after act()."""
         act()

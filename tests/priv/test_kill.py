@@ -71,8 +71,8 @@ def check(user, index, verb, stop_at):
         assert set(now.rows) == live, where
         assert now.links == sorted(f"bgr{index}-{s}" for s in live), where
         assert len([a for a in now.addresses if "inet " in a]) == len(live), where
-        assert len([r for r in now.routes if "proto 98" in r]) == len(live), where
-        assert now.tables == (["banger-%d" % index] if live else []), where
+        assert len([r for r in now.routes if "proto 98" in r]) == len(live) + bool(live), where
+        assert now.tables == (["banger-%d" % index, "banger-fence-%d" % index] if live else []), where
         helper.cleanup()
         assert Traces(index).empty(), where
 
@@ -95,9 +95,9 @@ def test_detach(alice, index):
 def test_nat(alice, index, on):
     def attached(helper):
         helper.attach(0)
-        helper.nat(0, 1 - on)
+        helper.nat(0, 1 - on, on)
 
-    kills = kill_everywhere(alice, index, attached, NET_NAT, bytes([0, on]))
+    kills = kill_everywhere(alice, index, attached, NET_NAT, bytes([0, on, 1 - on]))
     assert kills > 10
 
 

@@ -53,6 +53,8 @@ static struct vm_row vm_row(const char *id, const char *name, int slot)
 		.work_mib = 7,
 		.nat = true,
 		.slot = slot,
+		.peers = true,
+		.home_slot = 9,
 		.vmm = S("qemu"),
 		.accel = S("tcg"),
 		.storage = S("copy"),
@@ -102,7 +104,8 @@ TEST(vm_rows_come_back_whole)
 	CHECK_INT(found[0]->pid_start, 1LL << 50);
 	CHECK_STR(found[0]->error_json, row.error_json);
 	CHECK(!found[0]->host_key_public && !found[0]->vmm_reason);
-	CHECK(found[0]->nat && found[0]->has_sshd);
+	CHECK(found[0]->nat && found[0]->has_sshd && found[0]->peers);
+	CHECK_INT(found[0]->home_slot, 9);
 	forget();
 }
 

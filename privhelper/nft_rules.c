@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: ISC */
+/* See nft_rules.h. A rule of nft_rules.def is a row of parts; each part is a row below. */
+#include "privhelper/nft_rules.h"
+
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+enum {
+	KEY_LEN = IFNAMSIZ + 4,
+	/* nft(8)'s numbers of its types, for what it shows: ifname . ipv4_addr */
+	TYPE_IPV4 = 7,
+	TYPE_IFNAME_IPV4 = 41 << 6 | TYPE_IPV4,
+	AT_PROTOCOL = 9,
+	AT_SADDR = 12,
+	AT_DADDR = 16, /* offsets in the header */
+	AT_DPORT = 2,
+	COMMENT_TYPE = 0, /* of a rule's user data, as nft(8) shows it */
+	FLOWS_SIZE = BG_SLOTS_MAX,
+	PARTS_MAX = 4,
+};
+
+/* ---- names ---- */
+
+void nft_table_name(const struct nft_user *u, enum nft_table table, char ret[NFT_NAME_MAXLEN])
+{
+	(void)snprintf(ret, NFT_NAME_MAXLEN, "banger-%s%u",
+		table == FENCE ? "fence-" : table == NAMES ? "names-" : "", u->index);
+}
+
+void nft_names_make(const struct nft_user *u, struct nft_names *ret)
+{
+	uint32_t gateway = htonl(policy_gateway(u->policy, u->index));
+	int n;
+
+	nft_table_name(u, PLAIN, ret->table);
+	(void)snprintf(ret->taps, sizeof(ret->taps), "bgr%u-", u->index);
+	n = snprintf((char *)ret->mark + 2, sizeof(ret->mark) - 2, "banger-%u", u->index);
+	ret->mark[0] = COMMENT_TYPE;
+	ret->mark[1] = (uint8_t)(n + 1);
+	ret->mark_len = (size_t)n + 3;
+	memcpy(ret->gateway, &gateway, sizeof(ret->gateway));
+}
+
+/* ---- parts of rules ---- */
+
+enum kind { IFACE, SET, STATE, DIRECTION, ADDRESS, BYTES, HERE, UID, FLOWS };
+enum text { OWN_TAPS, ALL_TAPS, LOOPBACK };
+
+struct part {
+	enum kind kind;
+	enum nft_cmp_ops op;   /* NEQ: not */
+	unsigned at;	       /* NFT_META_*, NFT_CT_*, offset, or a mask of states */
+	enum text text;	       /* IFACE */
+	const char *set;       /* SET: of interface and address */
+	enum nft_meta_keys by; /* whose interface */
+	enum nft_payload_bases base;
+	uint8_t len, bytes[2];
+};
+
+enum part_id {
+	NO_PART,
+	IN_TAP,
+	IN_NO_TAP,
+	IN_NOT_LO,
+	OUT_TAP,
+	OUT_NOT_TAP,
+	OUT_ANY_TAP,
+	OUT_NO_TAP,
+	OUT_NOT_LO,
+	SRC_NOT_GUEST,
+	SRC_NAT,
+	SRC_NOT_NAT,
+	SRC_PEER,
+	DST_PEER,
+	CT_DST_GUEST,
+	CT_SRC_GUEST,
+	CT_SRC_NOT_GUEST,
+	INVALID,
+	RELATED,
+	NEW,
+	REPLY,
+	SRC_NET,
+	DST_NET,
+	DST_OUTSIDE,
+	DST_GATEWAY,
+	UDP,
+	TCP,
+	PING,
+	PORT_53,
+	DST_HERE,
+	OTHER_UID,
+	TOO_MANY_FLOWS,
+};
+
+#define EQ	 NFT_CMP_EQ
+#define NEQ	 NFT_CMP_NEQ
+#define IN_NAME	 NFT_META_IIFNAME
+#define OUT_NAME NFT_META_OIFNAME
+#define NET_HEAD NFT_PAYLOAD_NETWORK_HEADER
+#define TRANSPORT NFT_PAYLOAD_TRANSPORT_HEADER
+
+static const struct part parts[] = {
+	[IN_TAP] = {IFACE, EQ, IN_NAME, OWN_TAPS},
+	[IN_NO_TAP] = {IFACE, NEQ, IN_NAME, ALL_TAPS},
+	[IN_NOT_LO] = {IFACE, NEQ, IN_NAME, LOOPBACK},
+	[OUT_TAP] = {IFACE, EQ, OUT_NAME, OWN_TAPS},
+	[OUT_NOT_TAP] = {IFACE, NEQ, OUT_NAME, OWN_TAPS},
+	[OUT_ANY_TAP] = {IFACE, EQ, OUT_NAME, ALL_TAPS},
+	[OUT_NO_TAP] = {IFACE, NEQ, OUT_NAME, ALL_TAPS},
+	[OUT_NOT_LO] = {IFACE, NEQ, OUT_NAME, LOOPBACK},
+	[SRC_NOT_GUEST] = {SET, NEQ, AT_SADDR, .set = "guests", .by = IN_NAME, .base = NET_HEAD},
+	[SRC_NAT] = {SET, EQ, AT_SADDR, .set = "nat", .by = IN_NAME, .base = NET_HEAD},
+	[SRC_NOT_NAT] = {SET, NEQ, AT_SADDR, .set = "nat", .by = IN_NAME, .base = NET_HEAD},
+	[SRC_PEER] = {SET, EQ, AT_SADDR, .set = "peers", .by = IN_NAME, .base = NET_HEAD},
+	[DST_PEER] = {SET, EQ, AT_DADDR, .set = "peers", .by = OUT_NAME, .base = NET_HEAD},
+	/* base TRANSPORT: of the connection's original direction instead of the packet's. */
+	[CT_DST_GUEST] = {SET, EQ, NFT_CT_DST_IP, .set = "guests", .by = IN_NAME, .base = TRANSPORT},
+	[CT_SRC_GUEST] = {SET, EQ, NFT_CT_SRC_IP, .set = "guests", .by = OUT_NAME, .base = TRANSPORT},
+	[CT_SRC_NOT_GUEST] = {SET, NEQ, NFT_CT_SRC_IP, .set = "guests", .by = IN_NAME, .base = TRANSPORT},
+	/* Masks as NF_CT_STATE_BIT makes them in the kernel. */
+	[INVALID] = {STATE, .at = 1},
+	[RELATED] = {STATE, .at = 4},
+	[NEW] = {STATE, .at = 8},
+	[REPLY] = {DIRECTION},
+	[SRC_NET] = {ADDRESS, EQ, AT_SADDR, .len = 3},
+	[DST_NET] = {ADDRESS, EQ, AT_DADDR, .len = 3},
+	[DST_OUTSIDE] = {ADDRESS, NEQ, AT_DADDR, .len = 3},
+	[DST_GATEWAY] = {ADDRESS, EQ, AT_DADDR, .len = 4},
+	[UDP] = {BYTES, EQ, AT_PROTOCOL, .base = NET_HEAD, .len = 1, .bytes = {IPPROTO_UDP}},
+	[TCP] = {BYTES, EQ, AT_PROTOCOL, .base = NET_HEAD, .len = 1, .bytes = {IPPROTO_TCP}},
+	[PING] = {BYTES, EQ, 0, .base = TRANSPORT, .len = 2, .bytes = {8, 0}},
+	[PORT_53] = {BYTES, EQ, AT_DPORT, .base = TRANSPORT, .len = 2, .bytes = {0, 53}},
+	[DST_HERE] = {HERE, NEQ},
+	[OTHER_UID] = {UID, NEQ},
+	[TOO_MANY_FLOWS] = {FLOWS},
+};
+
+static void put_iface(const struct nft_builder *b, const struct part *p)
+{
+	const char *text = p->text == OWN_TAPS ? b->names.taps : p->text == ALL_TAPS ? "bgr" : "lo";
+
+	nft_meta(b->n, p->at, NFT_REG_1);
+	/* A whole name has its end in it; what it begins with has not. */
+	nft_cmp(b->n, NFT_REG_1, p->op, text, strlen(text) + (p->text == LOOPBACK));
+}
+
+static void put_set(const struct nft_builder *b, const struct part *p)
+{
+	nft_meta(b->n, p->by, NFT_REG_1);
+	if (p->base == TRANSPORT)
+		nft_ct(b->n, p->at, NFT_REG_2);
+	else
+		nft_payload(b->n, NET_HEAD, p->at, 4, NFT_REG_2);
+	nft_lookup(b->n, p->set, NFT_REG_1, p->op == EQ);
+}
+
+static void put_state(const struct nft_builder *b, uint32_t mask)
+{
+	static const uint32_t zero;
+
+	nft_ct(b->n, NFT_CT_STATE, NFT_REG_1);
+	nft_mask(b->n, NFT_REG_1, &mask, sizeof(mask));
+	nft_cmp(b->n, NFT_REG_1, NEQ, &zero, sizeof(zero));
+}
+
+static void put_bytes(
+	const struct nft_builder *b, const struct part *p, enum nft_payload_bases base, const void *v)
+{
+	static const uint8_t icmp = IPPROTO_ICMP;
+
+	if (p == &parts[PING]) {
+		nft_payload(b->n, NET_HEAD, AT_PROTOCOL, 1, NFT_REG_1);
+		nft_cmp(b->n, NFT_REG_1, EQ, &icmp, 1);
+	}
+	nft_payload(b->n, base, p->at, p->len, NFT_REG_1);
+	nft_cmp(b->n, NFT_REG_1, p->op, v, p->len);
+}
+
+static void put_part(const struct nft_builder *b, const struct part *p)
+{
+	static const uint8_t reply = 1;
+	static const uint32_t unicast = RTN_UNICAST;
+
+	switch (p->kind) {
+	case IFACE:
+		put_iface(b, p);
+		break;
+	case SET:
+		put_set(b, p);
+		break;
+	case STATE:
+		put_state(b, p->at);
+		break;
+	case DIRECTION:
+		nft_ct(b->n, NFT_CT_DIRECTION, NFT_REG_1);
+		nft_cmp(b->n, NFT_REG_1, EQ, &reply, 1);
+		break;
+	case ADDRESS:
+		put_bytes(b, p, NET_HEAD, b->names.gateway);
+		break;
+	case BYTES:
+		put_bytes(b, p, p->base, p->bytes);
+		break;
+	case HERE:
+		nft_fib_daddr_type(b->n, NFT_REG_1);
+		nft_cmp(b->n, NFT_REG_1, p->op, &unicast, sizeof(unicast));
+		break;
+	case UID:
+		nft_meta(b->n, NFT_META_SKUID, NFT_REG_1);
+		nft_cmp(b->n, NFT_REG_1, p->op, &b->user->uid, sizeof(b->user->uid));
+		break;
+	case FLOWS:
+		nft_payload(b->n, NET_HEAD, AT_SADDR, 4, NFT_REG_1);
+		nft_more_flows_than(b->n, "flows", NFT_REG_1, b->user->policy->flows_per_guest);
+		break;
+	}
+}
+
+/* ---- what becomes of a packet ---- */
+
+enum verdict {
+	RETURN,
+	TO_FROM,
+	TO_OUT,
+	TO_IN,
+	ACCEPT,
+	DROP,
+	RESET,
+	FORBID,
+	MASQUERADE,
+	ANSWER_UDP,
+	ANSWER_TCP,
+};
+
+enum chain_id {
+#define NFT_CHAIN(ID, ...) ID,
+#include "privhelper/nft_rules.def"
+#undef NFT_CHAIN
+};
+
+static const struct chain {
+	const char *name;
+	unsigned tables;
+	const char *type;
+	unsigned hook;
+	int priority;
+} chains[] = {
+#define NFT_CHAIN(ID, name, tables, type, hook, priority) [ID] = {name, tables, type, hook, priority},
+#include "privhelper/nft_rules.def"
+#undef NFT_CHAIN
+};
+
+static const struct rule {
+	unsigned tables;
+	enum chain_id chain;
+	enum verdict verdict;
+	enum part_id parts[PARTS_MAX];
+} rules[] = {
+#define NFT_RULE(tables, chain, verdict, ...) {tables, chain, verdict, {__VA_ARGS__}},
+#include "privhelper/nft_rules.def"
+#undef NFT_RULE
+};
+
+static void put_answer(const struct nft_builder *b, unsigned port)
+{
+	const uint16_t wire = htons((uint16_t)port);
+
+	nft_immediate(b->n, NFT_REG_1, b->names.gateway, sizeof(b->names.gateway));
+	nft_immediate(b->n, NFT_REG_2, &wire, sizeof(wire));
+	nft_dnat(b->n, NFT_REG_1, NFT_REG_2);
+}
+
+static void put_verdict(const struct nft_builder *b, enum verdict verdict)
+{
+	if (verdict >= ACCEPT)
+		nft_counter(b->n);
+	switch (verdict) {
+	case RETURN:
+		nft_verdict(b->n, NFT_RETURN, NULL);
+		break;
+	case TO_FROM:
+	case TO_OUT:
+	case TO_IN:
+		nft_verdict(b->n, NFT_JUMP,
+			chains[verdict == TO_FROM ? FROM : verdict == TO_OUT ? OUT : IN].name);
+		break;
+	case ACCEPT:
+	case DROP:
+		nft_verdict(b->n, verdict == ACCEPT ? NF_ACCEPT : NF_DROP, NULL);
+		break;
+	case RESET:
+	case FORBID:
+		nft_reject(b->n, verdict == RESET);
+		break;
+	case MASQUERADE:
+		nft_masquerade(b->n);
+		break;
+	case ANSWER_UDP:
+	case ANSWER_TCP:
+		put_answer(b, b->user->names[verdict == ANSWER_TCP]);
+		break;
+	}
+}
+
+/* ---- rules ---- */
+
+static struct nlattr *begin_rule(
+	struct nft *n, uint8_t family, const char *table, const char *chain)
+{
+	nft_msg(n, NFT_MSG_NEWRULE, family, NLM_F_CREATE | NLM_F_APPEND);
+	nft_put_str(n, NFTA_RULE_TABLE, table);
+	nft_put_str(n, NFTA_RULE_CHAIN, chain);
+	return nft_nest(n, NFTA_RULE_EXPRESSIONS);
+}
+
+static void put_rule(struct nft_builder *b, const char *table, const struct rule *rule)
+{
+	struct nlattr *r = begin_rule(b->n, NFPROTO_IPV4, table, chains[rule->chain].name);
+
+	for (unsigned i = 0; i < PARTS_MAX && rule->parts[i]; i++)
+		put_part(b, &parts[rule->parts[i]]);
+	put_verdict(b, rule->verdict);
+	nft_nest_end(b->n, r);
+}
+
+/* This network, loopback, link-local; clouds' metadata: Alibaba's, Azure's, Oracle's; multicast and beyond. */
+static const struct never {
+	uint8_t bytes[4], len;
+	enum nft_cmp_ops op;
+} never[] = {
+	{{0}, 1, EQ},
+	{{127}, 1, EQ},
+	{{169, 254}, 2, EQ},
+	{{100, 100, 100, 200}, 4, EQ},
+	{{168, 63, 129, 16}, 4, EQ},
+	{{192, 0, 0, 192}, 4, EQ},
+	{{224}, 1, NFT_CMP_GTE},
+};
+
+static void put_never(struct nft_builder *b, const char *table)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
+		struct nlattr *r = begin_rule(b->n, NFPROTO_IPV4, table, chains[OUT].name);
+
+		nft_payload(b->n, NET_HEAD, AT_DADDR, never[i].len, NFT_REG_1);
+		nft_cmp(b->n, NFT_REG_1, never[i].op, never[i].bytes, never[i].len);
+		put_verdict(b, DROP);
+		nft_nest_end(b->n, r);
+	}
+}
+
+void nft_put_accept(
+	struct nft_builder *b, uint8_t family, const char *table, const char *chain, bool out)
+{
+	static const uint8_t ipv4 = NFPROTO_IPV4;
+	struct nlattr *r = begin_rule(b->n, family, table, chain);
+
+	if (family == NFPROTO_INET) {
+		nft_meta(b->n, NFT_META_NFPROTO, NFT_REG_1);
+		nft_cmp(b->n, NFT_REG_1, EQ, &ipv4, 1);
+	}
+	put_part(b, &parts[out ? SRC_NET : DST_NET]);
+	put_part(b, &parts[out ? IN_TAP : OUT_TAP]);
+	put_verdict(b, ACCEPT);
+	nft_nest_end(b->n, r);
+	nft_put(b->n, NFTA_RULE_USERDATA, b->names.mark, b->names.mark_len);
+}
+
+/* ---- sets: tap and guest address of slots; the connections of an address ---- */
+
+static void put_set_head(struct nft_builder *b, const char *table, const char *name, uint32_t id)
+{
+	bool counts = bg_streq(name, "flows");
+	struct nlattr *size;
+
+	nft_msg(b->n, NFT_MSG_NEWSET, NFPROTO_IPV4, NLM_F_CREATE);
+	nft_put_str(b->n, NFTA_SET_TABLE, table);
+	nft_put_str(b->n, NFTA_SET_NAME, name);
+	nft_put_u32(b->n, NFTA_SET_FLAGS, counts ? NFT_SET_EVAL : 0);
+	nft_put_u32(b->n, NFTA_SET_KEY_TYPE, counts ? TYPE_IPV4 : TYPE_IFNAME_IPV4);
+	nft_put_u32(b->n, NFTA_SET_KEY_LEN, counts ? 4 : KEY_LEN);
+	nft_put_u32(b->n, NFTA_SET_ID, id);
+	if (!counts)
+		return;
+	size = nft_nest(b->n, NFTA_SET_DESC);
+	nft_put_u32(b->n, NFTA_SET_DESC_SIZE, FLOWS_SIZE);
+	nft_nest_end(b->n, size);
+}
+
+static void put_element(struct nft_builder *b, unsigned slot)
+{
+	uint32_t guest = htonl(policy_guest(b->user->policy, b->user->index, slot));
+	struct nlattr *elem = nft_nest(b->n, NFTA_LIST_ELEM),
+		      *key = nft_nest(b->n, NFTA_SET_ELEM_KEY);
+	char data[KEY_LEN] = {0};
+
+	policy_tap_name(b->user->index, slot, data);
+	memcpy(data + IFNAMSIZ, &guest, sizeof(guest));
+	nft_put(b->n, NFTA_DATA_VALUE, data, sizeof(data));
+	nft_nest_end(b->n, key);
+	nft_nest_end(b->n, elem);
+}
+
+static void put_elements(
+	struct nft_builder *b, const char *table, const char *name, uint64_t slots)
+{
+	struct nlattr *list;
+
+	if (slots == 0)
+		return;
+	nft_msg(b->n, NFT_MSG_NEWSETELEM, NFPROTO_IPV4, NLM_F_CREATE);
+	nft_put_str(b->n, NFTA_SET_ELEM_LIST_TABLE, table);
+	nft_put_str(b->n, NFTA_SET_ELEM_LIST_SET, name);
+	list = nft_nest(b->n, NFTA_SET_ELEM_LIST_ELEMENTS);
+	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++)
+		if (slots & 1ULL << slot)
+			put_element(b, slot);
+	nft_nest_end(b->n, list);
+}
+
+static void put_sets(struct nft_builder *b, const char *table, enum nft_table which)
+{
+	if (which == NAMES)
+		return;
+	put_set_head(b, table, "guests", 1);
+	put_elements(b, table, "guests", ~0ULL);
+	put_set_head(b, table, "peers", 2);
+	put_elements(b, table, "peers", b->user->peers);
+	if (which == FENCE)
+		return;
+	put_set_head(b, table, "nat", 3);
+	put_elements(b, table, "nat", b->user->nat);
+	put_set_head(b, table, "flows", 4);
+}
+
+/* ---- the tables ---- */
+
+static void put_head(struct nft_builder *b, const char *table, unsigned type, uint32_t flags)
+{
+	nft_msg(b->n, type, NFPROTO_IPV4, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
+	nft_put_str(b->n, NFTA_TABLE_NAME, table);
+	if (type == NFT_MSG_NEWTABLE)
+		nft_put_u32(b->n, NFTA_TABLE_FLAGS, flags);
+}
+
+/* Made first, so that it can be removed whether it was there or not. */
+void nft_put_no_table(struct nft_builder *b, enum nft_table which, uint32_t flags)
+{
+	char table[NFT_NAME_MAXLEN];
+
+	nft_table_name(b->user, which, table);
+	put_head(b, table, NFT_MSG_NEWTABLE, flags);
+	put_head(b, table, NFT_MSG_DELTABLE, 0);
+}
+
+static void put_chain(struct nft_builder *b, const char *table, const struct chain *c, int later)
+{
+	struct nlattr *hook;
+
+	nft_msg(b->n, NFT_MSG_NEWCHAIN, NFPROTO_IPV4, NLM_F_CREATE);
+	nft_put_str(b->n, NFTA_CHAIN_TABLE, table);
+	nft_put_str(b->n, NFTA_CHAIN_NAME, c->name);
+	if (!c->type)
+		return;
+	hook = nft_nest(b->n, NFTA_CHAIN_HOOK);
+	nft_put_u32(b->n, NFTA_HOOK_HOOKNUM, c->hook);
+	nft_put_u32(b->n, NFTA_HOOK_PRIORITY, (uint32_t)(c->priority + later));
+	nft_nest_end(b->n, hook);
+	nft_put_str(b->n, NFTA_CHAIN_TYPE, c->type);
+	nft_put_u32(b->n, NFTA_CHAIN_POLICY, NF_ACCEPT);
+}
+
+void nft_put_table(struct nft_builder *b, enum nft_table which, uint32_t flags)
+{
+	char table[NFT_NAME_MAXLEN];
+
+	nft_put_no_table(b, which, flags);
+	nft_table_name(b->user, which, table);
+	put_head(b, table, NFT_MSG_NEWTABLE, flags);
+	put_sets(b, table, which);
+	for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
+		if (chains[i].tables & which)
+			put_chain(b, table, &chains[i], which == FENCE);
+	if (which != NAMES)
+		put_never(b, table);
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].tables & which)
+			put_rule(b, table, &rules[i]);
+}
