@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: ISC
+"""Who reaches whom: 3 users with 3 guests each, every pair, gateway and host address, 12 kinds of packets each, looked for at
+every tap and at what root listens on. Once in peace and once while root flushes its rules in a loop. What is permitted is a
+table here, as docs/privilege.md has it."""
+import contextlib
+import os
+import select
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from guest import ACK, ICMP, IPV4, SYN, TCP, UDP, Guest, checksum, packet, quad
+from hostuser import HostUser
+from privclient import Helper
+from test_keeper import keeper
+from test_nat import HOST, sh, world  # noqa: F401
+
+GRE = 47
+SETTLE = 0.6  # seconds in which nothing more arrives anywhere
+# (NAT, peers) of each guest: alice's first two are peers, bob's have NAT, carol's one of all.
+RIGHTS = {"alice": [(1, 1), (0, 1), (1, 0)], "bob": [(1, 0), (1, 0), (1, 0)], "carol": [(0, 0), (1, 1), (1, 0)]}
+# What a guest's packets of each kind may reach beside its peers: its own gateway's name server and echo.
+AT_GATEWAY = {"ping", "udp 53", "syn 53"}
+
+
+@pytest.fixture(scope="module")
+def carol():
+    with HostUser("bgt-carol", ["banger"]) as user:
+        yield user
+        with Helper(user) as h:
+            h.hello()
+            h.cleanup()
+
+
+def tcp(source, target, port, flags, data):
+    head = struct.pack(">HHIIBBHHH", 1234, port, 1, 1, 5 << 4, flags, 8192, 0, 0)
+    pseudo = quad(source) + quad(target) + struct.pack(">BBH", 0, TCP, len(head + data))
+    return head[:16] + checksum(pseudo + head + data) + head[18:] + data
+
+
+def udp(port, data):
+    return struct.pack(">HHHH", 1234, port, 8 + len(data), 0) + data
+
+
+def icmp(kind, data):
+    body = struct.pack(">BBHHH", kind, 3 if kind == 3 else 0, 0, 7, 7) + data
+    return body[:2] + checksum(body) + body[4:]
+
+
+def probes(source, target, mark):
+    """{kind: (source address or None, protocol, payload)}: mark is in each."""
+    inner = packet(target, "192.0.2.7", UDP, udp(9999, mark))
+    neighbour = target.rsplit(".", 1)[0] + ".66"
+    return {
+        "udp 9999": (None, UDP, udp(9999, mark)), "udp 53": (None, UDP, udp(53, mark)), "udp 67": (None, UDP, udp(67, mark)),
+        "syn 22": (None, TCP, tcp(source, target, 22, SYN, mark)), "syn 53": (None, TCP, tcp(source, target, 53, SYN, mark)),
+        "ack 7777": (None, TCP, tcp(source, target, 7777, ACK, mark)), "ping": (None, ICMP, icmp(8, mark)),
+        "error": (None, ICMP, icmp(3, inner)), "gre": (None, GRE, b"\0\0\x08\0" + mark),
+        "as target": (target, UDP, udp(9999, mark)), "as neighbour": (neighbour, UDP, udp(9999, mark)),
+        "as host": (HOST, UDP, udp(9999, mark)),
+    }
+
+
+class Sinks:
+    """All that arrives at root's sockets: every UDP datagram, echo request, error and GRE packet that the host takes in."""
+
+    def __init__(self):
+        self.socks = [socket.socket(socket.AF_INET, socket.SOCK_RAW, p) for p in (ICMP, UDP, TCP, GRE)]
+
+    def read(self):
+        while ready := select.select(self.socks, [], [], 0)[0]:
+            for s in ready:
+                yield s.recv(2048)
+
+    def close(self):
+        for s in self.socks:
+            s.close()
+
+
+def collect(guests, sinks):
+    """[(where, bytes)] until it has been quiet everywhere for a while."""
+    got, deadline = [], time.monotonic() + SETTLE
+    while (left := deadline - time.monotonic()) > 0:
+        ready = select.select([g.fd for g in guests.values()] + sinks.socks, [], [], left)[0]
+        if ready:
+            deadline = time.monotonic() + SETTLE
+        for name, guest in guests.items():
+            if guest.fd in ready:
+                frame = os.read(guest.fd, 4096)
+                guest._arp(frame) if frame[12:14] != IPV4 else got.append((name, frame[14:]))
+        got += [("host", data) for data in sinks.read()]
+    return got
+
+
+def send_all(guests, gateways):
+    """Each guest each kind to everybody. {mark: (from, to, kind)}."""
+    sent = {}
+    for name, guest in guests.items():
+        targets = {other: g.address for other, g in guests.items() if other != name}
+        targets.update({f"gateway of {user}": address for user, address in gateways.items()}, host=HOST, everybody="255.255.255.255")
+        for to, address in targets.items():
+            for n, kind in enumerate(probes(guest.address, address, b"")):
+                mark = b"<%04d>" % len(sent)
+                source, protocol, payload = probes(guest.address, address, mark)[kind]
+                guest.send(address, protocol, payload, source)
+                sent[mark] = name, to, kind
+    return sent
+
+
+def permitted(source, to, where, kind):
+    if kind.startswith("as "):
+        return False
+    user, n = source.split()
+    if to == f"gateway of {user}" and where == "host":
+        return kind in AT_GATEWAY
+    if where == source:  # what the host says about a packet of the guest's: refused, unreachable, an echo
+        return True
+    other, m = (to.split() + [""])[:2]
+    return (where == to and other == user and m.isdigit() and RIGHTS[user][int(n)][1] and RIGHTS[user][int(m)][1])
+
+
+@contextlib.contextmanager
+def flushing(on):
+    stop = threading.Event()
+
+    def run():
+        while not stop.is_set():
+            sh("nft", "flush", "ruleset")
+
+    thread = threading.Thread(target=run)
+    if on:
+        thread.start()
+    yield
+    stop.set()
+    if on:
+        thread.join()
+
+
+@contextlib.contextmanager
+def population(users):
+    with contextlib.ExitStack() as stack:
+        guests, gateways = {}, {}
+        for name, user in users.items():
+            h = stack.enter_context(Helper(user))
+            gateways[name] = h.hello()["gateway"]
+            h.cleanup()
+            stack.callback(h.cleanup)
+            for slot, (nat, peers) in enumerate(RIGHTS[name]):
+                net = h.attach(slot)
+                h.nat(slot, nat, peers)
+                guests[f"{name} {slot}"] = stack.enter_context(Guest(net))
+        yield guests, gateways
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_matrix(alice, bob, carol, conf, flushed):
+    conf("keeper = yes\n")
+    sinks = Sinks()
+    with keeper(), population({"alice": alice, "bob": bob, "carol": carol}) as (guests, gateways):
+        if not flushed:
+            collect(guests, sinks)
+        with flushing(flushed):
+            sent = send_all(guests, gateways)
+            got = collect(guests, sinks)
+        marks = {m: [where for where, data in got if m in data] for m in sent}
+        bad = [(*sent[m], where) for m, at in marks.items() for where in at if not permitted(*sent[m][:2], where, sent[m][2])]
+        assert bad == []
+        assert len(sent) == 9 * (8 + 3 + 2) * 12
+        if not flushed:  # what is permitted does arrive, so what is not could have
+            for kind in "udp 9999", "syn 22", "ping", "gre":
+                m = next(m for m, s in sent.items() if s == ("alice 0", "alice 1", kind))
+                assert "alice 1" in marks[m], kind
+            for kind in AT_GATEWAY:
+                m = next(m for m, s in sent.items() if s == ("bob 2", "gateway of bob", kind))
+                assert "host" in marks[m], kind
+    sinks.close()
