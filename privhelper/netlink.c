@@ -180,9 +180,43 @@ int netlink_route_unreachable(struct nlmsg *nl, uint32_t net, bool on)
 }
 
 struct overlap {
-	uint32_t net;
+	uint32_t net, stale;
 	int found;
 };
+
+static int see_stale(const struct nlmsghdr *h, void *userdata)
+{
+	const struct rtmsg *rt = NLMSG_DATA(h);
+	const struct nlattr *attr[RTA_DST + 1];
+	struct overlap *o = userdata;
+	uint32_t dst;
+
+	if (nlmsg_attrs(h, sizeof(*rt), attr, RTA_DST) < 0)
+		return -EBADMSG;
+	dst = ntohl(nlmsg_u32(attr[RTA_DST]));
+	if (rt->rtm_type == RTN_UNREACHABLE && rt->rtm_protocol == ROUTE_PROTO &&
+		rt->rtm_dst_len == NET_BITS && dst != o->net && ((dst ^ o->net) & 0xff00) == 0)
+		o->stale = dst;
+	return 0;
+}
+
+static int dump_routes(struct nlmsg *nl, nlmsg_fn fn, struct overlap *o)
+{
+	const struct rtmsg rt = {.rtm_family = AF_INET};
+	int r;
+
+	nlmsg_begin(nl, RTM_GETROUTE, NLM_F_DUMP, &rt, sizeof(rt));
+	r = nlmsg_talk(nl, fn, o);
+	return r == -EINTR ? 0 : r; /* of what changes meanwhile any moment will do */
+}
+
+int netlink_route_tidy(struct nlmsg *nl, uint32_t net)
+{
+	struct overlap o = {.net = net};
+	int r = dump_routes(nl, see_stale, &o);
+
+	return r < 0 || !o.stale ? r : netlink_route_unreachable(nl, o.stale, false);
+}
 
 /* Ours are those of our protocol, and the gateway's own address. */
 static int see_route(const struct nlmsghdr *h, void *userdata)
@@ -206,11 +240,8 @@ static int see_route(const struct nlmsghdr *h, void *userdata)
 
 int netlink_route_overlaps(struct nlmsg *nl, uint32_t net)
 {
-	const struct rtmsg rt = {.rtm_family = AF_INET};
 	struct overlap o = {.net = net};
-	int r;
+	int r = dump_routes(nl, see_route, &o);
 
-	nlmsg_begin(nl, RTM_GETROUTE, NLM_F_DUMP, &rt, sizeof(rt));
-	r = nlmsg_talk(nl, see_route, &o);
-	return r < 0 && r != -EINTR ? r : o.found;
+	return r < 0 ? r : o.found;
 }

@@ -137,7 +137,7 @@ enum priv_code answer_hello(struct session *s, const struct priv_req *req, struc
 
 	if (code != PRIV_CODE_OK)
 		return code;
-	if (repair(s) < 0)
+	if (repair(s) < 0 || netlink_route_tidy(&s->nl, session_net(s)) < 0)
 		return PRIV_CODE_FAILED;
 	r = session_rules(s);
 	if (r < 0)
