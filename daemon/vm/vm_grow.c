@@ -25,6 +25,11 @@ static int grow_file(const struct vm *vm, const char *path, uint64_t bytes, stru
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return bg_err_sys(
 			err, BG_ERR_IO, errno, "grow %s of VM \"%s\"", path, vm->row->name);
+	/* Told a smaller size, QEMU would cut it off. */
+	if ((uint64_t)st.st_size > bytes)
+		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL,
+			"%s of VM \"%s\" has %llu bytes already", path, vm->row->name,
+			(unsigned long long)st.st_size);
 	if ((uint64_t)st.st_size < bytes && ftruncate(fd, (off_t)bytes) < 0)
 		return bg_err_sys(
 			err, BG_ERR_IO, errno, "grow %s of VM \"%s\"", path, vm->row->name);
