@@ -21,6 +21,8 @@
 	100 /* of 100 ms: an engine whose monitor was killed may still be putting things right */
 
 #define TRIES_BEFORE_KILL 50
+#define COMM_MAX	  32
+#define STAT_MAX	  4096
 #define WAITERS_MAX	  1024 /* clients that are answered at once when a start failed */
 
 void boot_signals(void)
@@ -125,33 +127,42 @@ static bool holder_lives(int fd, pid_t *ret)
 	return *ret <= 0 || kill(*ret, 0) >= 0 || errno == EPERM;
 }
 
-static bool has_open(const char *pid, const struct stat *lock)
+static bool is_called(const char *pid, const char *want)
 {
-	char path[64], name[32] = "";
 	_free_ char *comm = NULL;
-	struct stat st;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%.16s/comm", pid);
-	if (bg_read_file_at(AT_FDCWD, path, sizeof(name), &comm, NULL) < 0 ||
-		strncmp(comm, "bangerd-engine", strlen("bangerd-engine")) != 0)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%.16s/fd/%d", pid, ENGINE_FD_LOCK);
-	return stat(path, &st) >= 0 && st.st_dev == lock->st_dev && st.st_ino == lock->st_ino;
+	return bg_read_file_at(AT_FDCWD, path, COMM_MAX, &comm, NULL) >= 0 &&
+	       strncmp(comm, want, strlen(want)) == 0;
 }
 
-/* An engine without a monitor ends by itself, unless it hangs. */
-static void end_orphans(int fd)
+/* What it has open cannot be asked: an engine hides (sandbox.h). Who its parent is can. */
+static bool is_orphan(const char *pid)
+{
+	_free_ char *stat = NULL;
+	char path[64], parent[16];
+	const char *end;
+
+	if (!is_called(pid, "bangerd-engine"))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
+	if (bg_read_file_at(AT_FDCWD, path, STAT_MAX, &stat, NULL) < 0)
+		return false;
+	end = strrchr(stat, ')');
+	return end && sscanf(end + 1, " %*c %15[0-9]", parent) == 1 &&
+	       !is_called(parent, "bangerd-monitor");
+}
+
+/* An engine without a monitor ends by itself, unless it hangs. Another user's is not ours to kill. */
+static void end_orphans(void)
 {
 	DIR *proc = opendir("/proc");
 	const struct dirent *de;
-	struct stat lock;
 
-	if (!proc || fstat(fd, &lock) < 0)
-		goto out;
-	while ((de = readdir(proc)))
-		if (de->d_name[0] >= '1' && de->d_name[0] <= '9' && has_open(de->d_name, &lock))
+	while (proc && (de = readdir(proc)))
+		if (de->d_name[0] >= '1' && de->d_name[0] <= '9' && is_orphan(de->d_name))
 			(void)kill((pid_t)strtol(de->d_name, NULL, 10), SIGKILL);
-out:
 	if (proc)
 		closedir(proc);
 }
@@ -180,7 +191,7 @@ static int wait_lock(int fd, const char *path, struct bg_err **err)
 				"bangerd runs already for this user (process %d, lock %s)", (int)pid,
 				path);
 		if (i == TRIES_BEFORE_KILL)
-			end_orphans(fd);
+			end_orphans();
 		(void)nanosleep(&step, NULL);
 	}
 	return lock_is_held(pid, path, err);
