@@ -78,7 +78,7 @@ static int vm_create(struct cli *cli, const struct args *args, struct bg_err **e
 /* The state in one word, with what else the reader must know. */
 static const char *state_word(const json_t *vm, enum style *style)
 {
-	const char *state = render_text(vm, "state");
+	const char *state = render_text(vm, "state"), *health = render_text(vm, "health");
 	const json_t *error = NULL;
 	bool ready = false;
 
@@ -86,6 +86,11 @@ static const char *state_word(const json_t *vm, enum style *style)
 	(void)bg_json_get_obj(vm, "error", &error);
 	*style = STYLE_YELLOW;
 	if (bg_streq(state, "running")) {
+		*style = STYLE_YELLOW;
+		if (bg_streq(health, "vmm_silent"))
+			return "VMM silent";
+		if (ready && bg_streq(health, "agent_silent"))
+			return "agent silent";
 		*style = ready ? STYLE_GREEN : STYLE_YELLOW;
 		return ready ? state : "not ready";
 	}

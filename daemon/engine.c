@@ -23,6 +23,7 @@
 #include "daemon/priv/priv_client.h"
 #include "daemon/trash.h"
 #include "daemon/vm/boot_gate.h"
+#include "daemon/vm/health.h"
 #include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
@@ -262,6 +263,8 @@ static int make_all(
 		r = space_new(engine, &engine->space, err);
 	if (r >= 0)
 		r = console_new(engine, &engine->console, err);
+	if (r >= 0)
+		r = health_new(engine, &engine->health, err);
 	if (r < 0)
 		return r;
 	vms_recover(engine);
@@ -281,6 +284,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	events_free(TAKE_PTR(engine->events));
 	ops_free(engine->ops);
 	http_free(engine->http);
+	health_free(TAKE_PTR(engine->health));
 	console_free(engine->console);
 	space_free(engine->space);
 	boot_gate_free(engine->boots);

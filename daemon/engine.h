@@ -29,6 +29,7 @@ struct blobs;
 struct boot_gate;
 struct console;
 struct dns;
+struct health;
 struct helpers;
 struct tap_pool;
 struct trash;
@@ -58,6 +59,7 @@ struct engine {
 	struct bg_err *storage_err; /* config wants what this host has not: nothing is created */
 	struct space *space;
 	struct console *console;
+	struct health *health;
 	const char *init_path; /* banger-init, absolute */
 	const char *launcher_path; /* banger-launch, absolute */
 	const char *helper_path;

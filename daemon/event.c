@@ -53,6 +53,16 @@ static void follower_end(struct follower *follower)
 	follower_drop(follower);
 }
 
+bool events_followed(const struct events *events)
+{
+	const struct follower *follower;
+
+	LIST_FOREACH (follower, &events->followers, link)
+		if (follower->op_id == 0)
+			return true;
+	return false;
+}
+
 void events_end(struct events *events)
 {
 	while (!LIST_EMPTY(&events->followers))

@@ -27,6 +27,8 @@ void events_publish(struct events *events, const char *type, const char *action,
 /* The operation changed; at its end its own followers' streams end. */
 void events_publish_op(struct events *events, struct op *op);
 
+/* Does anybody follow all of it? */
+bool events_followed(const struct events *events);
 /* Each ends the call with a stream. */
 void events_follow(struct events *events, struct http_call *call);
 void events_follow_op(struct events *events, struct http_call *call, struct op *op);

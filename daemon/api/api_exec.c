@@ -123,6 +123,13 @@ static int check_vm(const struct vm *vm, struct bg_err **err)
 	enum vm_state state = (enum vm_state)vm->row->state;
 	int r;
 
+	if (vm->vmm && vm->vmm_silent) {
+		r = bg_err_set(err, BG_ERR_VM_NOT_READY, EAGAIN, "the VMM of VM \"%s\" does not answer",
+			name);
+		bg_err_hint(err, "is its process %lld stopped? `banger vm kill %s` ends it",
+			(long long)vm->row->pid, name);
+		return r;
+	}
 	if (vm->guest && guest_connected(vm->guest))
 		return 0;
 	if (vm->guest) {

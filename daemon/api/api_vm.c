@@ -10,6 +10,7 @@
 #include "daemon/api/api_util.h"
 #include "daemon/api/log_stream.h"
 #include "daemon/engine.h"
+#include "daemon/vm/health.h"
 #include "daemon/vm/vm_set.h"
 
 static const char *const create_fields[] = {"name", "image", "kernel", "vcpus", "memory_mib",
@@ -97,13 +98,64 @@ static int parse_create(const json_t *body, struct vm_request *request, struct b
 	return r;
 }
 
-void api_vm_list(struct http_call *call, struct engine *engine)
+/* A reader of records, until those VMs have answered of which nothing was heard lately. */
+struct look {
+	struct http_call *call;
+	struct engine *engine;
+};
+
+static void reply_list(struct http_call *call, const struct engine *engine)
 {
 	json_t *array = json_array();
 
 	for (const struct vm *vm = vms_first(engine->vms); vm; vm = vm->next)
 		json_array_append_new(array, vm_to_json(vm));
 	http_reply(call, 200, json_pack("{s:o}", "vms", array));
+}
+
+static void reply_one(struct http_call *call, const struct engine *engine)
+{
+	struct bg_err *err = NULL;
+	struct vm *vm;
+
+	if (vms_get(engine->vms, http_call_arg(call), &vm, &err) < 0)
+		http_reply_error(call, err);
+	else
+		http_reply(call, 200, vm_to_json(vm));
+}
+
+static void on_looked_at_all(void *userdata)
+{
+	_free_ struct look *look = userdata;
+
+	reply_list(look->call, look->engine);
+}
+
+static void on_looked_at_one(void *userdata)
+{
+	_free_ struct look *look = userdata;
+
+	reply_one(look->call, look->engine);
+}
+
+static bool look(struct http_call *call, struct engine *engine, const char *name,
+	void (*fn)(void *userdata))
+{
+	struct look *look = malloc(sizeof(*look));
+
+	if (!look)
+		return false;
+	*look = (struct look){call, engine};
+	if (health_look(engine->health, name, fn, look))
+		return true;
+	free(look);
+	return false;
+}
+
+void api_vm_list(struct http_call *call, struct engine *engine)
+{
+	if (!look(call, engine, NULL, on_looked_at_all))
+		reply_list(call, engine);
 }
 
 void api_vm_create(struct http_call *call, struct engine *engine)
@@ -119,13 +171,8 @@ void api_vm_create(struct http_call *call, struct engine *engine)
 
 void api_vm_show(struct http_call *call, struct engine *engine)
 {
-	struct bg_err *err = NULL;
-	struct vm *vm;
-
-	if (vms_get(engine->vms, http_call_arg(call), &vm, &err) < 0)
-		http_reply_error(call, err);
-	else
-		http_reply(call, 200, vm_to_json(vm));
+	if (!look(call, engine, http_call_arg(call), on_looked_at_one))
+		reply_one(call, engine);
 }
 
 static void ask(struct http_call *call, struct engine *engine, enum vm_event event,

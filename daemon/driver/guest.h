@@ -35,6 +35,8 @@ BG_DEFINE_UNREF(guest, struct guest *, guest_free)
 
 bool guest_connected(const struct guest *guest);
 uint32_t guest_flags(const struct guest *guest);
+/* When its last frame came, as loop_now_usec. */
+uint64_t guest_heard_usec(const struct guest *guest);
 
 /* Asks for a shutdown; done when the agent has said it begins, or BG_ERR_AGENT after deadline_usec. Freeing the call forgets it. */
 int guest_shutdown(struct guest *guest, enum bg_agent_shutdown kind, uint64_t deadline_usec,

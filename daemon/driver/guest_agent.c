@@ -310,6 +310,7 @@ static void on_status(struct guest *guest, const struct bg_agent_frame *frame)
 
 static void on_frame(struct guest *guest, const struct bg_agent_frame *frame)
 {
+	guest->heard_usec = loop_now_usec();
 	if (frame->type == BG_AGENT_BOOT) {
 		on_boot(guest);
 		return;
@@ -535,6 +536,11 @@ void guest_free(struct guest *guest)
 bool guest_connected(const struct guest *guest)
 {
 	return guest->state == GUEST_OPEN;
+}
+
+uint64_t guest_heard_usec(const struct guest *guest)
+{
+	return guest->heard_usec;
 }
 
 uint32_t guest_flags(const struct guest *guest)

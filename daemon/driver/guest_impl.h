@@ -32,6 +32,7 @@ struct guest {
 	int fd;
 	struct loop_source *io;
 	struct loop_source *timer;
+	uint64_t heard_usec;   /* its last frame */
 	uint64_t down_usec;    /* since when there is no conversation */
 	uint64_t opening_usec; /* how long the next opening may take */
 	unsigned io_events;    /* what io is watched for */

@@ -50,7 +50,7 @@ struct vmm_process {
 	int pidfd, tap;
 };
 
-enum vmm_command { VMM_PAUSE, VMM_RESUME };
+enum vmm_command { VMM_PAUSE, VMM_RESUME, VMM_QUERY }; /* QUERY: does it still answer? */
 
 /* status as from waitpid, or -1 when it was adopted. Comes once, in the loop. */
 typedef void (*vmm_exit_fn)(struct vmm *vmm, int status, void *userdata);

@@ -261,6 +261,10 @@ static int api_patch(struct vmm *vmm, const char *path, const char *body, vmm_do
 static int firecracker_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done,
 	void *userdata, struct vmm_call **ret, struct bg_err **err)
 {
+	if (command == VMM_QUERY)
+		return vmm_call_start(vmm_loop(vmm), vmm_run_dir(vmm), &api_dialog,
+			strdup("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), done, userdata, ret,
+			err);
 	return api_patch(vmm, "/vm",
 		command == VMM_PAUSE ? "{\"state\":\"Paused\"}" : "{\"state\":\"Resumed\"}", done,
 		userdata, ret, err);

@@ -332,11 +332,14 @@ static const struct vmm_dialog qmp_dialog = {.socket = QMP_SOCKET, .answer = qmp
 static int qemu_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
 	struct vmm_call **ret, struct bg_err **err)
 {
+	static const char *const words[] = {[VMM_PAUSE] = "stop",
+		[VMM_RESUME] = "cont",
+		[VMM_QUERY] = "query-status"};
 	char *request = NULL;
 
 	if (asprintf(&request,
 		    "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"%s\",\"id\":\"%s\"}\n",
-		    command == VMM_PAUSE ? "stop" : "cont", QMP_ID) < 0)
+		    words[command], QMP_ID) < 0)
 		request = NULL;
 	return vmm_call_start(
 		vmm_loop(vmm), vmm_run_dir(vmm), &qmp_dialog, request, done, userdata, ret, err);

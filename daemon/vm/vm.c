@@ -16,6 +16,7 @@
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/console.h"
+#include "daemon/vm/health.h"
 #include "daemon/vm/publish.h"
 #include "daemon/vm/vm_plan.h"
 
@@ -70,6 +71,7 @@ static void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
+	vm_health_clear(vm);
 	vmm_call_free(vm->space_call);
 	net_call_free(vm->nat_call);
 	publish_close(vm);
@@ -341,6 +343,7 @@ void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata)
 	struct vm *vm = userdata;
 
 	(void)vmm;
+	vm_health_clear(vm);
 	vmm_call_free(TAKE_PTR(vm->space_call));
 	guest_free(TAKE_PTR(vm->guest));
 	vmm_free(TAKE_PTR(vm->vmm));

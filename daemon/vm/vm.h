@@ -15,6 +15,7 @@
 
 struct engine;
 struct guest;
+struct guest_call;
 struct op;
 struct publish;
 struct vm;
@@ -44,6 +45,9 @@ struct vm {
 	struct op *op;	     /* the operation under way on it */
 	bool ready;
 	bool paused;		    /* for want of space; see space.h */
+	bool agent_silent, vmm_silent;	/* see health.c, as what follows */
+	struct guest_call *ping;
+	struct vmm_call *vmm_query;
 	struct vmm_call *space_call; /* pause or resume under way */
 	uint64_t written, writes;    /* by its VMM so far, and of late; see space.c */
 	int64_t console_size;	     /* of serial.log when it was last looked at; see console.c */

@@ -8,6 +8,7 @@
 #include "daemon/driver/guest.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/vm/health.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
 #include "daemon/vm/vm.h"
@@ -102,6 +103,7 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "storage", bg_json_str(row->storage));
 	put(json, "storage_reason", bg_json_str(vm_storage_reason(vm)));
 	put(json, "paused", json_boolean(vm->paused));
+	put(json, "health", vm_health(vm) ? json_string(vm_health(vm)) : json_null());
 	put(json, "address", bg_json_str(row->address));
 	put(json, "pid", row->pid ? json_integer(row->pid) : json_null());
 	put(json, "created_at", time_json(row->created_at));

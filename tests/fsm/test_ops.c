@@ -10,9 +10,11 @@
 #include <sys/wait.h>
 
 #include "common/json.h"
+#include "daemon/driver/guest.h"
 #include "daemon/driver/relay.h"
 #include "daemon/vm/boot_gate.h"
 #include "daemon/vm/console.h"
+#include "daemon/vm/health.h"
 #include "daemon/vm/vm_set.h"
 #include "tests/fsm/world.h"
 #include "tests/lib/test.h"
@@ -261,6 +263,101 @@ TEST(a_guest_that_went_down_between_two_daemons)
 {
 	end_between_daemons(SIGUSR2);
 	CHECK(!vm("a")->error);
+}
+
+/* ---- health ---- */
+
+static struct health *open_with_health(const char *behaviour)
+{
+	world_open(&w, behaviour);
+	CHECK_INT(health_new(&w.engine, &w.engine.health, NULL), 0);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_STR(vm_health(vm("a")), "ok");
+	return w.engine.health;
+}
+
+static bool has_health(struct world *world, void *userdata)
+{
+	return bg_streq(vm_health(vm("a")), userdata);
+}
+
+static void on_look(void *userdata)
+{
+	*(bool *)userdata = true;
+}
+
+static bool is_true(struct world *world, void *userdata)
+{
+	return *(const bool *)userdata;
+}
+
+static bool is_stale(struct world *world, void *userdata)
+{
+	return loop_now_usec() - guest_heard_usec(vm("a")->guest) > 3000000;
+}
+
+/* Seconds of CLOCK_MONOTONIC that it takes. */
+static uint64_t until_health(const char *health)
+{
+	uint64_t begun = loop_now_usec();
+
+	world_run(&w, has_health, (void *)(uintptr_t)health);
+	return (loop_now_usec() - begun) / 1000000;
+}
+
+/* Somebody has looked a moment ago: a frozen VMM is seen within 10 s, and so is its thaw. */
+TEST(a_frozen_vmm_is_seen)
+{
+	struct health *health = open_with_health(NULL);
+	bool told = false;
+	pid_t pid = (pid_t)vm("a")->row->pid;
+
+	(void)health_look(health, NULL, on_look, &told);
+	CHECK_INT(kill(pid, SIGSTOP), 0);
+	CHECK(until_health("vmm_silent") <= 10);
+	CHECK(vm("a")->ready); /* what it was when it was last heard of */
+	CHECK_INT(kill(pid, SIGCONT), 0);
+	CHECK(until_health("ok") <= 10);
+	CHECK_INT(kill(pid, SIGSTOP), 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+	health_free(health);
+}
+
+/* Nobody looked for long: who does is told what is so, and not what was. */
+TEST(a_reader_of_records_is_not_told_what_was)
+{
+	struct health *health = open_with_health(NULL);
+	bool told = false;
+
+	CHECK(!health_look(health, "a", on_look, &told)); /* it was heard of just now */
+	world_run(&w, is_stale, NULL);
+	CHECK(health_look(health, "a", on_look, &told) && !told);
+	world_run(&w, is_true, &told);
+	CHECK_STR(vm_health(vm("a")), "ok");
+	world_run(&w, is_stale, NULL);
+	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGSTOP), 0);
+	(void)health_look(health, "a", on_look, &told);
+	world_run(&w, has_health, (void *)(uintptr_t)"vmm_silent");
+	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGKILL), 0);
+	world_run(&w, is_stopped, NULL);
+	CHECK(!vm_health(vm("a")));
+	health_free(health);
+}
+
+/* The VMM answers, its guest does not. */
+TEST(a_dead_agent_is_seen)
+{
+	struct health *health = open_with_health("mute-ping");
+	bool told = false;
+
+	world_run(&w, is_stale, NULL);
+	CHECK(health_look(health, NULL, on_look, &told));
+	world_run(&w, is_true, &told);
+	CHECK_STR(vm_health(vm("a")), "agent_silent");
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+	health_free(health);
 }
 
 /* ---- one operation and another ---- */

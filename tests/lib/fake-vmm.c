@@ -21,6 +21,7 @@
  *     ignore-term      SIGTERM does nothing
  *     no-exec          what is run in it fails, and says so
  *     mute-exec        what is run in it never ends
+ *     mute-ping        pings are not answered
  *
  * SIGUSR1: its guest resets the machine, which ends the process with status 0. SIGUSR2: its guest
  * halts.
@@ -46,7 +47,7 @@ struct fake {
 	int64_t started;
 	int64_t ready_ms, setup_ms, die_ms, reboot_ms; /* NEVER */
 	bool never_ready, no_sshd, no_manager, no_socket, deaf, wrong_id, ignore_shutdown,
-		ignore_term, no_exec, mute_exec;
+		ignore_term, no_exec, mute_exec, mute_ping;
 	uint32_t flags;
 	bool open;
 	struct bg_agent_reader reader;
@@ -78,6 +79,7 @@ static void apply_word(const char *word)
 		{"ignore-term", &fake.ignore_term},
 		{"no-exec", &fake.no_exec},
 		{"mute-exec", &fake.mute_exec},
+		{"mute-ping", &fake.mute_ping},
 	};
 	long ms;
 
@@ -189,7 +191,7 @@ static void on_frame(const struct bg_agent_frame *frame)
 		return;
 	if (frame->type == BG_AGENT_HELLO)
 		on_hello(frame);
-	else if (frame->type == BG_AGENT_PING)
+	else if (frame->type == BG_AGENT_PING && !fake.mute_ping)
 		send_frame(BG_AGENT_PONG, frame->payload, frame->len);
 	else if (frame->type == BG_AGENT_EXEC)
 		on_exec(frame);

@@ -152,3 +152,9 @@ def test_ctrl_c_says_what_the_daemon_says(home, fake):
 def test_ctrl_c_that_comes_too_late(home, fake):
     r = interrupted(home, fake, {"state": "done", "result": vm("web")})
     assert r.status == 0 and "stopped" in r.out and "cancelling" in r.out
+
+
+def test_what_does_not_answer_is_shown(home, fake):
+    fake.on("GET", "/v1/vms", {"vms": [running("a", health="ok"), running("b", health="vmm_silent"), running("c", health="agent_silent")]})
+    rows = {line.split()[0]: line for line in home.run("vm", "list").out.splitlines()}
+    assert " running " in rows["a"] and " VMM silent " in rows["b"] and " agent silent " in rows["c"]
