@@ -44,6 +44,11 @@ int log_level_parse(const char *word, enum log_level *ret)
 	return -EINVAL;
 }
 
+int log_descriptor(void)
+{
+	return log_fd;
+}
+
 void log_open(int fd, enum log_level level)
 {
 	if (log_fd > STDERR_FILENO && log_fd != fd)

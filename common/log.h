@@ -17,6 +17,8 @@ int log_level_parse(const char *word, enum log_level *ret);
 
 /* Until log_open, lines go to stderr. The fd is taken. */
 void log_open(int fd, enum log_level level);
+/* Where lines go: for a child that closes all that it does not need. */
+int log_descriptor(void);
 void log_set_level(enum log_level level);
 bool log_wanted(enum log_level level);
 

@@ -282,6 +282,20 @@ int boot_log(const struct bg_paths *paths, int level, struct bg_err **err)
 	return 0;
 }
 
+/* Where the arguments are, for boot_retitle. */
+static int title_argc;
+static char **title_argv;
+static size_t title_room;
+
+void boot_retitle(const char *title, const char *comm)
+{
+	if (title_argc > 0 && title_room > 1) {
+		memset(title_argv[0], 0, title_room);
+		strncpy(title_argv[0], title, title_room - 1);
+	}
+	prctl(PR_SET_NAME, comm, 0, 0, 0);
+}
+
 /* Only over the arguments' own memory: what the title does not fill is zeroed. */
 void boot_title(int argc, char **argv, const char *title, const char *comm)
 {
@@ -289,9 +303,8 @@ void boot_title(int argc, char **argv, const char *title, const char *comm)
 
 	for (int i = 0; i < argc && argv[i] == end; i++)
 		end = argv[i] + strlen(argv[i]) + 1;
-	if (end - argv[0] > 1) {
-		memset(argv[0], 0, (size_t)(end - argv[0]));
-		strncpy(argv[0], title, (size_t)(end - argv[0]) - 1);
-	}
-	prctl(PR_SET_NAME, comm, 0, 0, 0);
+	title_argc = argc;
+	title_argv = argv;
+	title_room = (size_t)(end - argv[0]);
+	boot_retitle(title, comm);
 }

@@ -67,5 +67,7 @@ void boot_unlisten(const struct bg_paths *paths, const struct bound_socket *boun
 int boot_log(const struct bg_paths *paths, int level, struct bg_err **err);
 /* What ps and top show. */
 void boot_title(int argc, char **argv, const char *title, const char *comm);
+/* The same again, in a child of the process that was given a title; without one only comm. */
+void boot_retitle(const char *title, const char *comm);
 
 #endif

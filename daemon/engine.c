@@ -116,13 +116,9 @@ static int open_worker_log(const struct engine *engine, int *ret, struct bg_err 
 	return *ret < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "open %s", path) : 0;
 }
 
-static int make_store(struct engine *engine, struct bg_err **err)
+static void name_store(void)
 {
-	_free_ char *path = NULL;
-
-	if (asprintf(&path, "%s/banger.db", engine->paths->state_dir) < 0)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	return store_open(path, &engine->store, err);
+	boot_retitle("bangerd: store", "bangerd-store");
 }
 
 static int make_workers(struct engine *engine, struct parts *parts, struct bg_err **err)
@@ -167,7 +163,7 @@ static int make_base(
 		r = events_new(engine->loop, &engine->events);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "make the event loop");
-	r = make_store(engine, err);
+	r = store_open(engine->loop, engine->paths->state_dir, name_store, &engine->store, err);
 	if (r >= 0)
 		r = make_workers(engine, parts, err);
 	if (r >= 0)
@@ -214,8 +210,6 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 		r = images_new(engine, &engine->images, err);
 	if (r >= 0)
 		r = blobs_new(engine, &engine->blobs, err);
-	if (r >= 0)
-		keep_sweep(engine);
 	if (r >= 0)
 		r = vms_new(engine, &engine->vms, err);
 	if (r >= 0)

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/timefmt.h"
 #include "daemon/api/api.h"
+#include "daemon/asset/keep.h"
 #include "daemon/dns/dns.h"
 #include "daemon/engine.h"
 #include "daemon/priv/priv_client.h"
@@ -94,6 +95,20 @@ static json_t *config_error_json(const struct engine *engine)
 	return bg_err_to_json(err);
 }
 
+/* What the store says, and files that nothing names. */
+static json_t *store_json(const struct engine *engine)
+{
+	json_t *json = store_status(engine->store);
+	uint64_t bytes;
+	unsigned n;
+
+	keep_unused(engine, &n, &bytes);
+	if (json)
+		(void)json_object_set_new(json, "unused",
+			json_pack("{s:i, s:I}", "files", (int)n, "bytes", (json_int_t)bytes));
+	return json;
+}
+
 static json_t *status_json(const struct engine *engine)
 {
 	const struct bg_paths *paths = engine->paths;
@@ -101,14 +116,15 @@ static json_t *status_json(const struct engine *engine)
 
 	return json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:b, s:o, s:{s:s, s:s}}",
+		"s:o, s:o, s:o, s:b, s:o, s:{s:s, s:s}}",
 		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
 		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
 		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
 		"started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
 		vms_json(engine), "helper", helper_json(engine), "disk_helper",
 		disk_helper_json(engine), "taps", taps_json(engine), "dns", dns_json(engine), "vmm",
-		vmm_json(engine), "storage", storage_json(engine), "config_changed",
+		vmm_json(engine), "storage", storage_json(engine), "store",
+		store_json(engine), "config_changed",
 		config_changed(engine->config, paths->config_file), "config_error",
 		config_error_json(engine), "ssh", "key",
 		keys_private_path(engine->keys), "known_hosts",

@@ -52,7 +52,7 @@ static const struct shelf_kind kind = {
 	.name = row_name,
 	.ready = row_ready,
 	.row_free = row_free,
-	.store_delete = store_image_delete,
+	.store_drop = store_image_drop,
 	.files = row_files,
 };
 
@@ -81,25 +81,20 @@ int images_check_free(const struct images *images, const char *name, struct bg_e
 
 int images_add(struct images *images, struct image_row *row, struct bg_err **err)
 {
-	int r = store_image_insert(images->engine->store, row, err);
-
-	if (r < 0) {
-		image_row_free(row);
-		return r;
-	}
+	store_image_put(images->engine->store, row);
 	return shelf_add(images->shelf, row, err);
 }
 
-int images_complete(struct images *images, struct image_row *row, struct bg_err **err)
+void images_complete(struct images *images, struct image_row *row)
 {
-	int r;
-
 	row->ready = true;
-	r = store_image_save(images->engine->store, row, err);
-	if (r >= 0)
-		events_publish(images->engine->events, "image", "changed", row->name,
-			image_to_json(images, row));
-	return r;
+	store_image_put(images->engine->store, row);
+}
+
+void images_tell(struct images *images, const struct image_row *row)
+{
+	events_publish(
+		images->engine->events, "image", "changed", row->name, image_to_json(images, row));
 }
 
 /* Does anything but this image need the kernel that came with it? */
@@ -114,22 +109,33 @@ static bool kernel_is_shared(const struct images *images, const struct image_row
 	return json_array_size(users) > 0;
 }
 
-int images_drop(struct images *images, const char *name, struct bg_err **err)
+static struct kernel_row *own_kernel(const struct images *images, const struct image_row *row)
+{
+	return row->owns_kernel && row->kernel && !kernel_is_shared(images, row)
+		       ? kernels_find(images->engine->kernels, row->kernel)
+		       : NULL;
+}
+
+/* From here on the next start removes both, should this one come to an end; false takes it back. */
+static void mark_going(struct images *images, const char *name, bool going)
 {
 	struct image_row *row = images_find(images, name);
-	_free_ char *kernel = NULL;
-	int r = 0;
+	struct kernel_row *kernel = row ? own_kernel(images, row) : NULL;
 
-	if (row && row->owns_kernel && row->kernel && !kernel_is_shared(images, row)) {
-		kernel = strdup(row->kernel);
-		/* Unfinished from now on: the next start drops both, should this one come to an
-		 * end. */
-		row->ready = false;
-		r = store_image_save(images->engine->store, row, err);
-		row->ready = r < 0;
-	}
-	if (r >= 0 && kernel && kernels_find(images->engine->kernels, kernel))
-		r = kernels_drop(images->engine->kernels, kernel, err);
+	if (!row)
+		return;
+	row->ready = !going;
+	store_image_put(images->engine->store, row);
+	if (kernel)
+		kernels_set_ready(images->engine->kernels, kernel, !going);
+}
+
+int images_drop(struct images *images, const char *name, struct bg_err **err)
+{
+	const struct image_row *row = images_find(images, name);
+	const struct kernel_row *kernel = row ? own_kernel(images, row) : NULL;
+	int r = kernel ? kernels_drop(images->engine->kernels, kernel->name, err) : 0;
+
 	return r < 0 ? r : shelf_drop(images->shelf, name, err);
 }
 
@@ -183,7 +189,6 @@ int images_new(struct engine *engine, struct images **ret, struct bg_err **err)
 	if (r < 0)
 		return r;
 	drop_unfinished_promotions(images);
-	shelf_sweep(images->shelf);
 	*ret = TAKE_PTR(images);
 	return 0;
 }
@@ -303,13 +308,34 @@ static int step_delete(struct op *op, void *ctx, struct bg_err **err)
 	struct delete_task *task = ctx;
 	_free_ char *log = image_build_log(task->engine, task->name);
 
-	(void)op;
-	if (log)
+	int r = images_drop(task->engine->images, task->name, err);
+
+	if (r >= 0 && log)
 		(void)unlink(log);
-	return images_drop(task->engine->images, task->name, err);
+	/* That it goes is on the disk by now. */
+	return r < 0 ? r : op_commit_late(op, err);
+}
+
+static int step_mark(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct delete_task *task = ctx;
+
+	mark_going(task->engine->images, task->name, true);
+	return op_commit(op, err);
+}
+
+static int undo_mark(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct delete_task *task = ctx;
+
+	(void)op;
+	(void)err;
+	mark_going(task->engine->images, task->name, false);
+	return 0;
 }
 
 static const struct op_step delete_steps[] = {
+	{"delete", "removing the files", false, step_mark, NULL, undo_mark},
 	{"delete", "removing the files", true, step_delete, NULL, NULL},
 };
 

@@ -89,8 +89,10 @@ unsigned images_naming(const struct images *images, const char *path);
 
 /* For image_build.c and image_register.c: the list. row is taken, also on failure. */
 int images_add(struct images *images, struct image_row *row, struct bg_err **err);
-/* Marks it complete and tells followers. */
-int images_complete(struct images *images, struct image_row *row, struct bg_err **err);
+/* Posts it as complete: op_commit says when it is so. */
+void images_complete(struct images *images, struct image_row *row);
+/* Tells followers that it is there, or has changed. */
+void images_tell(struct images *images, const struct image_row *row);
 /* Row, directory and entry; also the kernel that came with it, unless others use that. */
 int images_drop(struct images *images, const char *name, struct bg_err **err);
 struct image_row *images_find(const struct images *images, const char *name);

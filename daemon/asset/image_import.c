@@ -270,9 +270,10 @@ static int step_keep_kernel(struct op *op, void *ctx, struct bg_err **err)
 static int step_record(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct import_task *task = ctx;
-	int r = task->kernel ? kernel_make_record(task->kernel, err) : 0;
 
-	return r < 0 ? r : image_task_list(op, ctx, err);
+	if (task->kernel)
+		kernel_make_record(task->kernel);
+	return image_task_list(op, ctx, err);
 }
 
 static void step_cancel(struct op *op, void *ctx)

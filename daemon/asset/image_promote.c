@@ -18,7 +18,9 @@
 struct promote_task {
 	struct image_task base;
 	int from, to;
-	char *path;	       /* of the copy, until it is the image's */
+	char *path;	       /* of the copy, until it is the image's; then of the source */
+	bool kept;	       /* path is one of those that are kept by content */
+	bool swapped;	       /* the image has the copy */
 	struct timespec mtime; /* of the source when the copy began */
 };
 
@@ -104,42 +106,17 @@ static int step_copy(struct op *op, void *ctx, struct bg_err **err)
 	return r < 0 ? r : OP_WAIT;
 }
 
-/* path is the image's own from the moment that it is recorded. */
+/* Until it is the image's. Kept by content it may be another image's too. */
 static int undo_copy(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct promote_task *task = ctx;
 
 	(void)op;
 	(void)err;
-	if (task->path)
-		(void)trash_throw(task->base.engine->trash, task->path);
-	return 0;
-}
-
-static int take_over(struct promote_task *task, const json_t *digests, struct bg_err **err)
-{
-	struct engine *engine = task->base.engine;
-	struct image_row *row;
-	char *source;
-	int r = find_row(task, &row, err);
-
-	if (r >= 0)
-		r = keep_take(engine, (char **const[]){&task->path}, 1, digests, err);
-	if (r < 0)
-		return r;
-	source = row->rootfs;
-	row->rootfs = TAKE_PTR(task->path);
-	row->managed = true;
-	r = images_complete(engine->images, row, err);
-	if (r < 0) {
-		_free_ char *kept = row->rootfs;
-
-		row->rootfs = source;
-		row->managed = false;
-		keep_drop(engine, kept);
-		return r;
-	}
-	free(source);
+	if (task->path && task->kept)
+		keep_drop(task->base.engine, task->path);
+	else if (task->path)
+		(void)unlink(task->path);
 	return 0;
 }
 
@@ -149,7 +126,8 @@ static void on_digest(const json_t *result, struct bg_err *err, void *userdata)
 	struct bg_err *failed = bg_err_copy(err);
 
 	if (!failed)
-		(void)take_over(task, result, &failed);
+		task->kept = keep_take(task->base.engine, (char **const[]){&task->path}, 1, result,
+				     &failed) >= 0;
 	image_task_end_step(&task->base, failed);
 }
 
@@ -163,9 +141,48 @@ static int step_keep(struct op *op, void *ctx, struct bg_err **err)
 	return r < 0 ? r : OP_WAIT;
 }
 
+/* Once more takes it back. */
+static void swap_files(struct promote_task *task, struct image_row *row)
+{
+	char *path = row->rootfs;
+
+	row->rootfs = task->path;
+	task->path = path;
+	row->managed = !row->managed;
+	task->kept = !task->kept;
+	images_complete(task->base.engine->images, row);
+}
+
+static int step_record(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct promote_task *task = ctx;
+	struct image_row *row;
+	int r = find_row(task, &row, err);
+
+	if (r < 0)
+		return r;
+	swap_files(task, row);
+	task->swapped = true;
+	return op_commit(op, err);
+}
+
+static int undo_record(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct promote_task *task = ctx;
+	struct image_row *row;
+
+	(void)op;
+	(void)err;
+	if (task->swapped && find_row(task, &row, NULL) >= 0)
+		swap_files(task, row);
+	task->swapped = false;
+	return 0;
+}
+
 static const struct op_step steps[] = {
 	{"copy", "copying the root file system", false, step_copy, image_task_cancel, undo_copy},
 	{"finish", "keeping the image", false, step_keep, image_task_cancel, NULL},
+	{"finish", "keeping the image", false, step_record, NULL, undo_record},
 };
 
 static const struct op_plan plan = {

@@ -99,9 +99,9 @@ static int step_keep(struct op *op, void *ctx, struct bg_err **err)
 static int step_list(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct register_task *task = ctx;
-	int r = kernel_make_record(task->kernel, err);
 
-	return r < 0 ? r : image_task_list(op, ctx, err);
+	kernel_make_record(task->kernel);
+	return image_task_list(op, ctx, err);
 }
 
 static const struct op_step steps[] = {

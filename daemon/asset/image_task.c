@@ -194,8 +194,8 @@ int image_task_list(struct op *op, void *ctx, struct bg_err **err)
 {
 	const struct image_task *task = ctx;
 
-	(void)op;
-	return images_complete(task->engine->images, image_task_row(task), err);
+	images_complete(task->engine->images, image_task_row(task));
+	return op_commit(op, err);
 }
 
 void image_task_cancel(struct op *op, void *ctx)
@@ -218,9 +218,17 @@ void image_task_finish(struct op *op, void *ctx, const struct bg_err *err)
 {
 	struct image_task *task = ctx;
 	const struct image_row *row = image_task_row(task);
+	const struct kernel_row *kernel;
 
-	if (!err && row)
-		op_set_result(op, image_to_json(task->engine->images, row));
+	if (err || !row)
+		return;
+	kernel = row->owns_kernel && row->kernel
+			 ? kernels_find(task->engine->kernels, row->kernel)
+			 : NULL;
+	if (kernel)
+		kernels_tell(task->engine->kernels, kernel);
+	images_tell(task->engine->images, row);
+	op_set_result(op, image_to_json(task->engine->images, row));
 }
 
 int image_pick_kernel(struct engine *engine, const char *name, const char *wanted, const char *flag,

@@ -138,7 +138,7 @@ int keep_take(struct engine *engine, char **const *paths, size_t n, const json_t
 	return r;
 }
 
-/* While they are loaded nothing can be said yet: keep_sweep comes after that. */
+/* While they are loaded nothing can be said yet. */
 static unsigned users(const struct engine *engine, const char *path)
 {
 	if (!engine->images || !engine->kernels)
@@ -157,7 +157,8 @@ void keep_drop(const struct engine *engine, const char *path)
 			path, "error", strerror(-r), NULL);
 }
 
-void keep_sweep(const struct engine *engine)
+static void each_unused(const struct engine *engine,
+	void (*fn)(const struct engine *engine, const char *path, void *userdata), void *userdata)
 {
 	_free_ char *folder = place_of(engine, NULL);
 	DIR *dir = folder ? opendir(folder) : NULL;
@@ -168,13 +169,44 @@ void keep_sweep(const struct engine *engine)
 	while ((e = readdir(dir))) {
 		_free_ char *path = bg_sha256_valid(e->d_name) ? place_of(engine, e->d_name) : NULL;
 
-		if (path && users(engine, path) == 0) {
-			log_msg(LOG_WARN, "keep", "what an interrupted job left is removed", "path",
-				path, NULL);
-			keep_drop(engine, path);
-		}
+		if (path && users(engine, path) == 0)
+			fn(engine, path, userdata);
 	}
 	(void)closedir(dir);
+}
+
+struct unused {
+	unsigned n;
+	uint64_t bytes;
+};
+
+static void count_it(const struct engine *engine, const char *path, void *userdata)
+{
+	struct unused *unused = userdata;
+
+	(void)engine;
+	unused->n++;
+	unused->bytes += asset_real_bytes(path);
+}
+
+void keep_unused(const struct engine *engine, unsigned *ret_n, uint64_t *ret_bytes)
+{
+	struct unused unused = {0};
+
+	each_unused(engine, count_it, &unused);
+	*ret_n = unused.n;
+	*ret_bytes = unused.bytes;
+}
+
+static void drop_it(const struct engine *engine, const char *path, void *userdata)
+{
+	(void)userdata;
+	keep_drop(engine, path);
+}
+
+void keep_prune(const struct engine *engine)
+{
+	each_unused(engine, drop_it, NULL);
 }
 
 uint64_t keep_shared_bytes(const struct engine *engine, char *const *const *paths, size_t n)

@@ -33,8 +33,10 @@ int keep_take(struct engine *engine, char **const *paths, size_t n, const json_t
 
 /* Removes a kept file unless a row names it; any other path is left alone. */
 void keep_drop(const struct engine *engine, const char *path);
-/* At the start, when all rows are there: removes what none names. */
-void keep_sweep(const struct engine *engine);
+/* Files that no row names: how many, and their bytes on disk. They stay until somebody asks for their removal. */
+void keep_unused(const struct engine *engine, unsigned *ret_n, uint64_t *ret_bytes);
+/* Removes them. */
+void keep_prune(const struct engine *engine);
 /* Bytes on disk of those of these files that other rows have too. */
 uint64_t keep_shared_bytes(const struct engine *engine, char *const *const *paths, size_t n);
 

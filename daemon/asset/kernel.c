@@ -64,7 +64,7 @@ static const struct shelf_kind kind = {
 	.name = row_name,
 	.ready = row_ready,
 	.row_free = row_free,
-	.store_delete = store_kernel_delete,
+	.store_drop = store_kernel_drop,
 	.files = row_files,
 };
 
@@ -86,25 +86,20 @@ int kernels_make_dir(
 
 int kernels_add(struct kernels *kernels, struct kernel_row *row, struct bg_err **err)
 {
-	int r = store_kernel_insert(kernels->engine->store, row, err);
-
-	if (r < 0) {
-		kernel_row_free(row);
-		return r;
-	}
+	store_kernel_put(kernels->engine->store, row);
 	return shelf_add(kernels->shelf, row, err);
 }
 
-int kernels_complete(struct kernels *kernels, struct kernel_row *row, struct bg_err **err)
+void kernels_set_ready(struct kernels *kernels, struct kernel_row *row, bool ready)
 {
-	int r;
+	row->ready = ready;
+	store_kernel_put(kernels->engine->store, row);
+}
 
-	row->ready = true;
-	r = store_kernel_save(kernels->engine->store, row, err);
-	if (r >= 0)
-		events_publish(kernels->engine->events, "kernel", "changed", row->name,
-			kernel_to_json(kernels, row));
-	return r;
+void kernels_tell(struct kernels *kernels, const struct kernel_row *row)
+{
+	events_publish(kernels->engine->events, "kernel", "changed", row->name,
+		kernel_to_json(kernels, row));
 }
 
 int kernels_drop(struct kernels *kernels, const char *name, struct bg_err **err)
@@ -132,7 +127,6 @@ int kernels_new(struct engine *engine, struct kernels **ret, struct bg_err **err
 		r = shelf_drop_unfinished(kernels->shelf, err);
 	if (r < 0)
 		return r;
-	shelf_sweep(kernels->shelf);
 	*ret = TAKE_PTR(kernels);
 	return 0;
 }
@@ -226,11 +220,38 @@ static int step_drop(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct delete_task *task = ctx;
 
+	int r = kernels_drop(task->engine->kernels, task->name, err);
+
+	/* That it goes is on the disk by now. */
+	return r < 0 ? r : op_commit_late(op, err);
+}
+
+static void mark_going(struct delete_task *task, bool going)
+{
+	struct kernels *kernels = task->engine->kernels;
+	struct kernel_row *row = kernels_find(kernels, task->name);
+
+	if (row)
+		kernels_set_ready(kernels, row, !going);
+}
+
+/* From here on the next start removes it, should this one come to an end. */
+static int step_mark(struct op *op, void *ctx, struct bg_err **err)
+{
+	mark_going(ctx, true);
+	return op_commit(op, err);
+}
+
+static int undo_mark(struct op *op, void *ctx, struct bg_err **err)
+{
 	(void)op;
-	return kernels_drop(task->engine->kernels, task->name, err);
+	(void)err;
+	mark_going(ctx, false);
+	return 0;
 }
 
 static const struct op_step delete_steps[] = {
+	{"delete", "removing the files", false, step_mark, NULL, undo_mark},
 	{"delete", "removing the files", true, step_drop, NULL, NULL},
 };
 

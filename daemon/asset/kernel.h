@@ -49,8 +49,10 @@ int kernel_delete(struct engine *engine, const char *name, struct op **ret, stru
 
 /* For those who make kernels: the list. row is taken, also on failure. */
 int kernels_add(struct kernels *kernels, struct kernel_row *row, struct bg_err **err);
-/* Marks it complete and tells followers. */
-int kernels_complete(struct kernels *kernels, struct kernel_row *row, struct bg_err **err);
+/* Posts it as complete, or as one that is made or removed: op_commit says when it is so. */
+void kernels_set_ready(struct kernels *kernels, struct kernel_row *row, bool ready);
+/* Tells followers that it is there. */
+void kernels_tell(struct kernels *kernels, const struct kernel_row *row);
 /* Row, directory and entry. */
 int kernels_drop(struct kernels *kernels, const char *name, struct bg_err **err);
 struct kernel_row *kernels_find(const struct kernels *kernels, const char *name);

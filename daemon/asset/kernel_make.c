@@ -362,9 +362,9 @@ int kernel_make_keep(struct kernel_make *make, struct op *op, struct bg_err **er
 	return r < 0 ? r : OP_WAIT;
 }
 
-int kernel_make_record(struct kernel_make *make, struct bg_err **err)
+void kernel_make_record(struct kernel_make *make)
 {
-	return kernels_complete(make->engine->kernels, row_of(make), err);
+	kernels_set_ready(make->engine->kernels, row_of(make), true);
 }
 
 void kernel_make_cancel(struct kernel_make *make)
@@ -382,7 +382,10 @@ json_t *kernel_make_result(const struct kernel_make *make)
 {
 	const struct kernel_row *row = row_of(make);
 
-	return row ? kernel_to_json(make->engine->kernels, row) : NULL;
+	if (!row)
+		return NULL;
+	kernels_tell(make->engine->kernels, row);
+	return kernel_to_json(make->engine->kernels, row);
 }
 
 /* ---- kernel import ---- */
@@ -409,8 +412,8 @@ static int step_keep(struct op *op, void *ctx, struct bg_err **err)
 
 static int step_record(struct op *op, void *ctx, struct bg_err **err)
 {
-	(void)op;
-	return kernel_make_record(ctx, err);
+	kernel_make_record(ctx);
+	return op_commit(op, err);
 }
 
 static void step_cancel(struct op *op, void *ctx)

@@ -34,13 +34,13 @@ int kernel_make_read(struct kernel_make *make, struct op *op, struct bg_err **er
 int kernel_make_initrd(struct kernel_make *make, struct op *op, struct bg_err **err);
 int kernel_make_unpack(struct kernel_make *make, struct op *op, struct bg_err **err);
 int kernel_make_keep(struct kernel_make *make, struct op *op, struct bg_err **err);
-/* Until here a crash would have had it removed. */
-int kernel_make_record(struct kernel_make *make, struct bg_err **err);
+/* Posts it as complete: until op_commit has ended a crash would have it removed. */
+void kernel_make_record(struct kernel_make *make);
 /* Any of them, as op_step.cancel. */
 void kernel_make_cancel(struct kernel_make *make);
 /* Row and files, as op_step.undo. */
 int kernel_make_drop(struct kernel_make *make, struct bg_err **err);
-/* What op_set_result wants; NULL when the kernel is gone. */
+/* What op_set_result wants, and followers are told; NULL when the kernel is gone. */
 json_t *kernel_make_result(const struct kernel_make *make);
 
 #endif

@@ -139,8 +139,8 @@ static int step_record(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct pull_task *task = ctx;
 
-	(void)op;
-	return kernel_make_record(task->make, err);
+	kernel_make_record(task->make);
+	return op_commit(op, err);
 }
 
 static void step_cancel(struct op *op, void *ctx)

@@ -185,39 +185,20 @@ static void forget_files(struct shelf *shelf, struct entry **at)
 int shelf_drop(struct shelf *shelf, const char *name, struct bg_err **err)
 {
 	_free_ char *dir = shelf_dir(shelf, name);
+	struct store *store = shelf->engine->store;
 	struct entry **at;
-	int r = shelf->kind->store_delete(shelf->engine->store, name, err);
+	int r = dir ? trash_throw(shelf->engine->trash, dir) : -ENOMEM;
 
 	if (r < 0)
-		return r;
-	r = dir ? trash_throw(shelf->engine->trash, dir) : -ENOMEM;
+		return bg_err_sys(err, BG_ERR_IO, -r, "remove %s", dir ? dir : name);
+	store_sync_folder(store, "trash");
+	store_sync_folder(store, shelf->kind->folder);
+	shelf->kind->store_drop(store, name);
 	events_publish(shelf->engine->events, shelf->kind->noun, "deleted", name, json_null());
 	at = place_of(shelf, name);
 	if (*at)
 		forget_files(shelf, at);
-	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "remove %s", dir ? dir : name) : 0;
-}
-
-void shelf_sweep(const struct shelf *shelf)
-{
-	_free_ char *path = shelf_dir(shelf, ".");
-	DIR *dir = path ? opendir(path) : NULL;
-	struct dirent *e;
-
-	if (!dir)
-		return;
-	while ((e = readdir(dir))) {
-		_free_ char *left = NULL;
-
-		if (e->d_name[0] == '.' || shelf_find(shelf, e->d_name))
-			continue;
-		log_msg(LOG_WARN, shelf->kind->noun, "a folder that belongs to none is removed",
-			"name", e->d_name, NULL);
-		left = shelf_dir(shelf, e->d_name);
-		if (left)
-			(void)trash_throw(shelf->engine->trash, left);
-	}
-	(void)closedir(dir);
+	return 0;
 }
 
 int shelf_drop_unfinished(struct shelf *shelf, struct bg_err **err)

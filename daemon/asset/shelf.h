@@ -21,7 +21,7 @@ struct shelf_kind {
 	const char *(*name)(const void *row);
 	bool (*ready)(const void *row);
 	void (*row_free)(void *row);
-	int (*store_delete)(struct store *store, const char *name, struct bg_err **err);
+	void (*store_drop)(struct store *store, const char *name);
 	/* Where the row has the paths of its files; how many. */
 	size_t (*files)(void *row, char **ret[KEEP_FILES_MAX]);
 };
@@ -49,10 +49,11 @@ char *shelf_dir(const struct shelf *shelf, const char *name);
 int shelf_make_dir(const struct shelf *shelf, const char *name, char **ret, struct bg_err **err);
 /* How many rows, ready or not, name the file with this path. */
 unsigned shelf_naming(const struct shelf *shelf, const char *path);
-/* Stored row, folder, entry, kept files, in this order: what a crash leaves is swept at the next start. */
+/*
+ * Folder, stored row, entry, kept files. The row is to be stored as not ready before: then a crash at any point has the next start go
+ * on with it. Posted only: op_commit says when it is on the disk.
+ */
 int shelf_drop(struct shelf *shelf, const char *name, struct bg_err **err);
 int shelf_drop_unfinished(struct shelf *shelf, struct bg_err **err);
-/* At the start: removes the folders that no row has. */
-void shelf_sweep(const struct shelf *shelf);
 
 #endif

@@ -156,6 +156,57 @@ int vmm_find(const char *id, pid_t *ret_pid, uint64_t *ret_start)
 	return r;
 }
 
+/* The tag among the arguments, after the one that says which driver starts so. */
+static bool read_tag(pid_t pid, struct vmm_seen *ret)
+{
+	_free_ char *args = NULL;
+	const char *before = "";
+	size_t len;
+
+	if (read_proc(pid, "cmdline", CMDLINE_MAX, &args, &len) < 0)
+		return false;
+	for (const char *p = args; p < args + len; p += strlen(p) + 1) {
+		bool named = bg_streq(before, "-name"), id = bg_streq(before, "--id");
+
+		before = p;
+		if ((!named && !id) || strncmp(p, VMM_TAG_PREFIX, strlen(VMM_TAG_PREFIX)) != 0 ||
+			strlen(p) != strlen(VMM_TAG_PREFIX) + BG_ID_LEN)
+			continue;
+		snprintf(ret->id, sizeof(ret->id), "%s", p + strlen(VMM_TAG_PREFIX));
+		ret->driver = id ? "firecracker" : "qemu";
+		return true;
+	}
+	return false;
+}
+
+int vmm_list(struct vmm_seen **ret, size_t *ret_n)
+{
+	_free_ struct vmm_seen *list = NULL;
+	DIR *dir = opendir("/proc");
+	const struct dirent *de;
+	size_t n = 0;
+
+	if (!dir)
+		return -errno;
+	while ((de = readdir(dir))) {
+		struct vmm_seen found = {.pid = (pid_t)strtol(de->d_name, NULL, 10)};
+		struct vmm_seen *more;
+
+		if (found.pid <= 0 || !read_tag(found.pid, &found) || !is_ours(found.pid) ||
+			read_start(found.pid, &found.start) < 0)
+			continue;
+		more = reallocarray(list, n + 1, sizeof(*list));
+		if (!more)
+			break;
+		list = more;
+		list[n++] = found;
+	}
+	closedir(dir);
+	*ret = TAKE_PTR(list);
+	*ret_n = n;
+	return 0;
+}
+
 static void on_exit_event(pid_t pid, int status, void *userdata)
 {
 	struct vmm *vmm = userdata;

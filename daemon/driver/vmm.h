@@ -89,6 +89,14 @@ int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id
 	pid_t pid, uint64_t pid_start, vmm_exit_fn exited, void *userdata, struct vmm **ret);
 /* Looks through /proc for our own process with this VM id in its command line: after a crash between spawn and its record. */
 int vmm_find(const char *id, pid_t *ret_pid, uint64_t *ret_start);
+/* All VMMs of this user, whoever started them; *ret is the caller's. */
+struct vmm_seen {
+	char id[BG_ID_LEN + 1];
+	pid_t pid;
+	uint64_t start;
+	const char *driver; /* its name, by the arguments: what a row that was lost would say */
+};
+int vmm_list(struct vmm_seen **ret, size_t *ret_n);
 void vmm_free(struct vmm *vmm);
 BG_DEFINE_UNREF(vmm, struct vmm *, vmm_free)
 

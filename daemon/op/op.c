@@ -37,6 +37,9 @@ struct op {
 	char *by;	    /* who cut it */
 	const struct op_plan *become;
 	TAILQ_HEAD(, op_watch) watches; /* told in the order in which they came */
+	bool began; /* its intent is on the disk */
+	bool late;  /* of the present commit: its failure is only logged */
+	struct store_call *commit;
 	struct bg_err *err;
 	json_t *result;
 	struct op_stages stages;
@@ -100,6 +103,7 @@ static void op_free(struct op *op)
 	TAILQ_REMOVE(&op->ops->list, op, link);
 	leave_watches(op, false);
 	loop_source_free(op->next);
+	store_call_free(op->commit);
 	if (op->plan->ctx_free && op->ctx)
 		op->plan->ctx_free(op->ctx);
 	op_stages_clear(&op->stages);
@@ -131,16 +135,6 @@ static void forget_old(struct ops *ops)
 	}
 }
 
-static void record_end(struct op *op)
-{
-	_err_ struct bg_err *err = NULL;
-	_json_ json_t *json = op->err ? bg_err_to_json(op->err) : NULL;
-	_free_ char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	if (store_op_end(op->ops->store, op->id, state_names[op->state], text, &err) < 0)
-		log_err(LOG_ERROR, "op", "cannot record the end of an operation", err);
-}
-
 static enum op_state end_state(const struct op *op)
 {
 	if (!op->err)
@@ -154,7 +148,7 @@ static void op_end(struct op *op)
 	op->phase = PHASE_END;
 	op->state = end_state(op);
 	op_stages_end(&op->stages, op->state == OP_DONE);
-	record_end(op);
+	store_op_end(op->ops->store, op->id);
 	if (op->plan->finish)
 		op->plan->finish(op, op->ctx, op->err);
 	if (op->plan->ctx_free && op->ctx)
@@ -280,10 +274,39 @@ static bool keep_reached(const struct op *op)
 	return !any;
 }
 
+/* Nothing was done yet, but its maker may have entered what the first step's undo takes back. */
+static void on_intent(const struct bg_err *err, void *userdata)
+{
+	struct op *op = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	store_call_free(TAKE_PTR(op->commit));
+	if (failed) {
+		begin_undo(op, failed);
+		return;
+	}
+	op->began = true;
+	advance_soon(op);
+}
+
+/* The first step of its plan begins when all that was posted for it is on the disk. */
+static int begin(struct op *op, struct bg_err **err)
+{
+	op->began = op->plan->acts_first;
+	if (!op->began)
+		return store_commit(op->ops->store, on_intent, op, &op->commit, err);
+	advance_soon(op);
+	return 0;
+}
+
 static void become(struct op *op)
 {
+	struct bg_err *err = NULL;
+
 	op->plan = TAKE_PTR(op->become);
 	op->at = 0;
+	if (begin(op, &err) < 0)
+		begin_undo(op, err);
 }
 
 static void advance(void *userdata)
@@ -291,9 +314,9 @@ static void advance(void *userdata)
 	struct op *op = userdata;
 
 	loop_source_free(TAKE_PTR(op->next));
-	if (op->phase == PHASE_RUN && op->become)
+	if (op->phase == PHASE_RUN && op->become) {
 		become(op);
-	if (op->phase == PHASE_RUN && op->at == op->plan->n_steps) {
+	} else if (op->phase == PHASE_RUN && op->at == op->plan->n_steps) {
 		op_end(op);
 	} else if (op->phase == PHASE_RUN && (op->cancelled || (op->cut && keep_reached(op)))) {
 		begin_undo(op, cancelled_error(op));
@@ -337,7 +360,8 @@ void op_step_failed(struct op *op, struct bg_err *err)
 
 static void cancel_step(struct op *op)
 {
-	if (!op->waiting || !op->plan->steps[op->at].cancel)
+	/* A commit is short, and its completion cannot be called back. */
+	if (!op->waiting || op->commit || !op->plan->steps[op->at].cancel)
 		return;
 	op->plan->steps[op->at].cancel(op, op->ctx);
 	op->waiting = false;
@@ -398,6 +422,43 @@ void op_watch_free(struct op_watch *watch)
 	free(watch);
 }
 
+static void on_committed(const struct bg_err *err, void *userdata)
+{
+	struct op *op = userdata;
+	struct bg_err *failed = err && !op->late ? bg_err_copy(err) : NULL;
+
+	if (err && op->late)
+		log_err(LOG_ERROR, "op", op->plan->kind, err);
+	store_call_free(TAKE_PTR(op->commit));
+	if (failed)
+		op_step_failed(op, failed);
+	else
+		op_step_done(op);
+}
+
+static int commit(struct op *op, bool late, struct bg_err **err)
+{
+	int r = store_commit(op->ops->store, on_committed, op, &op->commit, err);
+
+	op->late = late;
+	return r < 0 ? r : OP_WAIT;
+}
+
+int op_commit(struct op *op, struct bg_err **err)
+{
+	return commit(op, false, err);
+}
+
+int op_commit_late(struct op *op, struct bg_err **err)
+{
+	return commit(op, true, err);
+}
+
+bool op_began(const struct op *op)
+{
+	return op->began;
+}
+
 bool op_cancelled(const struct op *op)
 {
 	return op->cancelled;
@@ -433,12 +494,12 @@ int op_start(struct ops *ops, const struct op_plan *plan, const char *target, vo
 			plan->ctx_free(ctx);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	r = store_op_begin(ops->store, plan->kind, target, &op->id, err);
+	op->id = store_op_begin(ops->store, plan->kind, target);
+	r = begin(op, err);
 	if (r < 0) {
 		op_free(op);
 		return r;
 	}
-	advance_soon(op);
 	*ret = op;
 	return 0;
 }

@@ -40,6 +40,7 @@ struct op_step {
 
 struct op_plan {
 	const char *kind; /* "vm.create" */
+	bool acts_first;  /* it may begin before its intent is on the disk: what ends VMs must work on a full one */
 	const struct op_step *steps;
 	unsigned n_steps;
 	/* After the last step or undo, before clients hear of the end; err is borrowed, NULL on success. */
@@ -56,7 +57,7 @@ void ops_free(struct ops *ops);
 BG_DEFINE_UNREF(ops, struct ops *, ops_free)
 
 /*
- * Records the operation and starts it from the loop. ctx is taken in every case. plan and
+ * Records the operation and starts it from the loop, when the intent and all else that was posted in this turn is on the disk. ctx is taken in every case. plan and
  * what it points to outlive the operation (they are constants); target is copied.
  */
 int op_start(struct ops *ops, const struct op_plan *plan, const char *target, void *ctx, struct op **ret,
@@ -65,6 +66,16 @@ int op_start(struct ops *ops, const struct op_plan *plan, const char *target, vo
 /* Completion of the step that returned OP_WAIT: exactly one of the two. err is taken. */
 void op_step_done(struct op *op);
 void op_step_failed(struct op *op, struct bg_err *err);
+
+/*
+ * As the end of a step's run or undo: OP_WAIT until all that was posted to the store is on the disk, and the step's failure when it
+ * is not. A cancel waits for it.
+ */
+int op_commit(struct op *op, struct bg_err **err);
+/* The same, where a failure changes nothing any more: it is logged. */
+int op_commit_late(struct op *op, struct bg_err **err);
+/* Its intent is on the disk, and its first step was begun. */
+bool op_began(const struct op *op);
 
 /* Asks for the end; what was done is undone. -EALREADY when it has ended. */
 int op_cancel(struct op *op);

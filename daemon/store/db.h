@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * db.h: what the files of store/ share: the connection, its migrations, and rows as tables of
- * columns, from which insert, save and each are made alike. Included by store/ and its tests only.
+ * db.h: what the files of store/ share: rows as tables of columns, and a row as text: one line of JSON,
+ * which is what the ledger keeps, what passes between engine and process, and (the KEEP columns) what a record has.
+ * Included by store/ and its tests only.
  */
 #ifndef STORE_DB_H
 #define STORE_DB_H
 
 #include <assert.h>
-#include <sqlite3.h>
 
 #include "daemon/store/store.h"
 
@@ -21,9 +21,12 @@ enum column_kind {
 	COLUMN_BOOL
 };
 
+enum column_home { COLUMN_HOST, COLUMN_KEEP };
+
 struct column {
 	const char *name;
 	enum column_kind kind;
+	enum column_home home;
 	size_t offset;
 };
 
@@ -36,9 +39,9 @@ typedef char column_id[BG_ID_LEN + 1];
 #define COLUMN_TYPE_U64 uint64_t
 #define COLUMN_TYPE_I64 int64_t
 #define COLUMN_TYPE_BOOL bool
-#define COLUMN(row, field, kind)                                                                   \
+#define COLUMN(row, field, kind, home)                                                             \
 	{                                                                                          \
-#field, COLUMN_##kind,                                                             \
+#field, COLUMN_##kind, COLUMN_##home,                                              \
 			offsetof(struct row, field) +                                              \
 				0 * sizeof(char[__builtin_types_compatible_p(                      \
 							__typeof__(((struct row *)0)->field),      \
@@ -47,52 +50,45 @@ typedef char column_id[BG_ID_LEN + 1];
 							: -1])                                     \
 	}
 
-enum verb { VERB_INSERT, VERB_SAVE, VERB_DELETE, VERB_EACH, VERB_MAX_ };
+enum table_id { TABLE_VM, TABLE_IMAGE, TABLE_KERNEL, TABLE_OP, TABLE_META, TABLE_MAX_ };
 
 struct table {
-	const char *name;	      /* also the noun in messages */
-	const char *noun;	      /* "VM" */
+	const char *name;
 	const struct column *columns; /* the first is the key */
 	unsigned n_columns;
 	size_t row_size;
-	size_t name_offset; /* of the char * that must be unique */
-	enum bg_err_code taken, missing;
+	const char *folder; /* each has <state>/FOLDER/KEY with a record in it; NULL: none */
+	const char *record; /* its file name */
+	/* What a row has that says nothing of it, where that is not 0; NULL: all is. */
+	void (*blank)(void *row);
+	/* Of those with a folder. Does it exist for its user, rather than being made or removed? */
+	bool (*settled)(const void *row);
+	/* All that is known is its record: what such a one is that does nothing. */
+	void (*adopt)(void *row);
+	/* Its folder says that it is being removed. */
+	void (*unmake)(void *row);
 };
 
-enum table_id { TABLE_VM, TABLE_IMAGE, TABLE_KERNEL, TABLE_MAX_ };
-
-enum op_stmt { OP_BEGIN, OP_END, OP_PRUNE, OP_UNFINISHED, OP_STMT_MAX_ };
-
-struct store {
-	sqlite3 *db;
-	sqlite3_stmt *verb[TABLE_MAX_][VERB_MAX_];
-	sqlite3_stmt *op[OP_STMT_MAX_];
-};
-
-extern const struct table store_table_vm, store_table_image, store_table_kernel;
+extern const struct table store_table_vm, store_table_image, store_table_kernel, store_table_op,
+	store_table_meta;
 const struct table *store_table(enum table_id id);
+/* -ENOENT. */
+int store_table_find(const char *name, enum table_id *ret);
 
-/* Numbered from 1: migration i brings the database to user_version i + 1. */
-extern const char *const store_migrations[];
-extern const unsigned store_n_migrations;
-int store_migrate(sqlite3 *db, const char *const *migrations, unsigned n, struct bg_err **err);
-
-/* what: the statement's name. rc: from sqlite; its words come from db. */
-int store_error(sqlite3 *db, const char *what, int rc, struct bg_err **err);
-int store_prepare(
-	sqlite3 *db, const char *what, const char *sql, sqlite3_stmt **ret, struct bg_err **err);
-/* Steps a statement that gives no row, and makes it ready for its next use. */
-int store_step_done(struct store *store, sqlite3_stmt *stmt, const char *what, struct bg_err **err);
-
-int table_prepare(struct store *store, enum table_id id, struct bg_err **err);
-int table_insert(struct store *store, enum table_id id, const void *row, struct bg_err **err);
-int table_save(struct store *store, enum table_id id, const void *row, struct bg_err **err);
-int table_delete(struct store *store, enum table_id id, const char *key, struct bg_err **err);
-/* fn takes the row. All rows are read first: fn may use the store, and this table too. */
-int table_each(struct store *store, enum table_id id, int (*fn)(void *row, void *userdata),
-	void *userdata, struct bg_err **err);
+const char *table_key(enum table_id id, const void *row);
 void table_row_free(enum table_id id, void *row);
+/* The columns as an object: all, or those that a record has. NULL: out of memory. */
+json_t *table_to_json(enum table_id id, const void *row, bool keep_only);
+/* -EBADMSG when a column has another type or the key is missing; -ENOMEM. */
+int table_from_json(enum table_id id, const json_t *json, void **ret);
+/* Takes the KEEP columns of from, which are set to nothing there. */
+void table_take_keep(enum table_id id, void *row, void *from);
+/* Compact, keys sorted; NULL: out of memory. */
+char *table_text(enum table_id id, const void *row, bool keep_only);
+int table_parse(enum table_id id, const char *text, void **ret);
 
-int op_prepare(struct store *store, struct bg_err **err);
+/* Folders of <state> by which something exists or is gone. */
+#define STORE_TRASH "trash"
+#define STORE_ASIDE "set-aside"
 
 #endif

@@ -1,20 +1,36 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * store.h: the sqlite database <state>/banger.db, WAL, numbered migrations. SQL lives in this folder
- * only. One short transaction per event. Rows are plain structs, strings owned by the row.
- * Errors are BG_ERR_STATE with the statement's name and sqlite's words.
+ * store.h: the engine's end of the store. What clients read is the engine's memory; the store is its
+ * log, written by a process of its own (process.h) that alone opens the files, so that the loop
+ * never waits for a disk. A put changes nothing that the engine has: it posts the row as it is now. What was
+ * posted in one turn of the loop is one transaction; store_commit says when all of it is on the disk, and
+ * fails when a part of it is not. A row whose writing failed stays posted, and is tried again.
+ *
+ * Errors are NO_SPACE or STATE, with the file's name.
  */
 #ifndef STORE_H
 #define STORE_H
+
+#include <jansson.h>
 
 #include "common/base.h"
 #include "common/err.h"
 #include "common/limits.h"
 
+struct loop;
 struct store;
+struct store_call;
 
-/* Opens or makes the database and brings it to this build's version; a newer one is refused. */
-int store_open(const char *path, struct store **ret, struct bg_err **err);
+/* What the store needs to know of a VM's states; vm_table.c asserts that they are its own. */
+enum { STORE_VM_CREATING = 0, STORE_VM_STOPPED = 1, STORE_VM_DELETING = 5 };
+
+/*
+ * Starts the process for <state>/banger.N.db and reads all rows; blocks, bounded. What is missing or
+ * damaged is made anew from the folders' records (see open.h): store_status says so. on_child: in the process, for its title; may be NULL.
+ */
+int store_open(struct loop *loop, const char *state_dir, void (*on_child)(void), struct store **ret,
+	struct bg_err **err);
+/* Waits, bounded, until what was posted is written. */
 void store_close(struct store *store);
 BG_DEFINE_UNREF(store, struct store *, store_close)
 
@@ -54,7 +70,7 @@ struct vm_row {
 struct image_row {
 	char *name;
 	bool managed;
-	bool ready; /* false: the build's intent; such rows are removed at start */
+	bool ready; /* false: it is being made or removed; the next start removes such rows */
 	char *kernel;	/* NULL: none recorded */
 	bool owns_kernel; /* it came with the image, and goes with it */
 	char *source;	/* "build", "register", "import" */
@@ -82,6 +98,17 @@ struct kernel_row {
 	int64_t created_at;
 };
 
+/* An operation that has not ended. */
+struct op_row {
+	char *id;
+	char *kind, *target;
+};
+
+struct meta_row {
+	char *name;
+	int64_t value;
+};
+
 void vm_row_free(struct vm_row *row);
 BG_DEFINE_UNREF(vm_row, struct vm_row *, vm_row_free)
 void image_row_free(struct image_row *row);
@@ -89,28 +116,41 @@ BG_DEFINE_UNREF(image_row, struct image_row *, image_row_free)
 void kernel_row_free(struct kernel_row *row);
 BG_DEFINE_UNREF(kernel_row, struct kernel_row *, kernel_row_free)
 
-/* insert: -EEXIST (with the noun's NAME_TAKEN error) when the name is there. save: the whole row, by id or name. */
-int store_vm_insert(struct store *store, const struct vm_row *row, struct bg_err **err);
-int store_vm_save(struct store *store, const struct vm_row *row, struct bg_err **err);
-int store_vm_delete(struct store *store, const char *id, struct bg_err **err);
-/* fn takes the row over; a negative return stops and is returned. Ordered by name. */
-int store_vm_each(struct store *store, int (*fn)(struct vm_row *row, void *userdata), void *userdata, struct bg_err **err);
+/* Posts the whole row, which stays the caller's. Out of memory shows at the next store_commit. */
+void store_vm_put(struct store *store, const struct vm_row *row);
+void store_image_put(struct store *store, const struct image_row *row);
+void store_kernel_put(struct store *store, const struct kernel_row *row);
+/* Posts that there is none any more. */
+void store_vm_drop(struct store *store, const char *id);
+void store_image_drop(struct store *store, const char *name);
+void store_kernel_drop(struct store *store, const char *name);
 
-int store_image_insert(struct store *store, const struct image_row *row, struct bg_err **err);
-int store_image_save(struct store *store, const struct image_row *row, struct bg_err **err);
-int store_image_delete(struct store *store, const char *name, struct bg_err **err);
-int store_image_each(struct store *store, int (*fn)(struct image_row *row, void *userdata), void *userdata, struct bg_err **err);
-
-int store_kernel_insert(struct store *store, const struct kernel_row *row, struct bg_err **err);
-int store_kernel_save(struct store *store, const struct kernel_row *row, struct bg_err **err);
-int store_kernel_delete(struct store *store, const char *name, struct bg_err **err);
-int store_kernel_each(struct store *store, int (*fn)(struct kernel_row *row, void *userdata), void *userdata, struct bg_err **err);
+/* Each row that was stored when the engine began, once: fn takes it over; a negative return stops and is returned. */
+int store_vm_each(struct store *store, int (*fn)(struct vm_row *row, void *userdata), void *userdata,
+	struct bg_err **err);
+int store_image_each(struct store *store, int (*fn)(struct image_row *row, void *userdata), void *userdata,
+	struct bg_err **err);
+int store_kernel_each(struct store *store, int (*fn)(struct kernel_row *row, void *userdata), void *userdata,
+	struct bg_err **err);
 
 /* Operations: intent before the first side effect. Unfinished ones are found again after a crash. */
-int store_op_begin(struct store *store, const char *kind, const char *target, int64_t *ret_id, struct bg_err **err);
-/* state: "done", "failed", "cancelled"; error_json may be NULL. Keeps the last 200 ended operations. */
-int store_op_end(struct store *store, int64_t id, const char *state, const char *error_json, struct bg_err **err);
-int store_op_each_unfinished(struct store *store, int (*fn)(int64_t id, const char *kind, const char *target, void *userdata),
-	void *userdata, struct bg_err **err);
+int64_t store_op_begin(struct store *store, const char *kind, const char *target);
+void store_op_end(struct store *store, int64_t id);
+/* Those of the last daemon; they end by being seen. */
+void store_op_each_unfinished(struct store *store,
+	void (*fn)(int64_t id, const char *kind, const char *target, void *userdata), void *userdata);
+
+/*
+ * done once, from the loop, when all that was posted up to now is on the disk, or a part of it failed; err is
+ * borrowed. *ret is the caller's: freed from done on, or earlier to hear nothing of it.
+ */
+typedef void (*store_done_fn)(const struct bg_err *err, void *userdata);
+int store_commit(struct store *store, store_done_fn done, void *userdata, struct store_call **ret, struct bg_err **err);
+void store_call_free(struct store_call *call);
+/* The entries of <state>/FOLDER, by rename and unlink, are to be on the disk before what is posted next. */
+void store_sync_folder(struct store *store, const char *folder);
+
+/* {mode, error, notes, orphans, file, set_aside}; see docs/store.md. A new reference. */
+json_t *store_status(const struct store *store);
 
 #endif

@@ -1,59 +1,51 @@
 /* SPDX-License-Identifier: ISC */
+/* The table of VMs. */
 #include "daemon/store/db.h"
 
 static const struct column columns[] = {
-#define X(field, kind) COLUMN(vm_row, field, kind),
+#define X(field, kind, home) COLUMN(vm_row, field, kind, home),
 #include "daemon/store/vm_columns.def"
 #undef X
 };
 
+static bool settled(const void *row)
+{
+	int state = ((const struct vm_row *)row)->state;
+
+	return state != STORE_VM_CREATING && state != STORE_VM_DELETING;
+}
+
+static void blank(void *row)
+{
+	struct vm_row *vm = row;
+
+	vm->slot = vm->home_slot = -1;
+}
+
+static void adopt(void *row)
+{
+	((struct vm_row *)row)->state = STORE_VM_STOPPED;
+}
+
+static void unmake(void *row)
+{
+	((struct vm_row *)row)->state = STORE_VM_DELETING;
+}
+
 const struct table store_table_vm = {
 	.name = "vm",
-	.noun = "a VM",
 	.columns = columns,
 	.n_columns = ARRAY_SIZE(columns),
 	.row_size = sizeof(struct vm_row),
-	.name_offset = offsetof(struct vm_row, name),
-	.taken = BG_ERR_VM_NAME_TAKEN,
-	.missing = BG_ERR_VM_NOT_FOUND,
+	.folder = "vms",
+	.record = "vm.rec",
+	.blank = blank,
+	.settled = settled,
+	.adopt = adopt,
+	.unmake = unmake,
 };
 
 void vm_row_free(struct vm_row *row)
 {
 	table_row_free(TABLE_VM, row);
-}
-
-int store_vm_insert(struct store *store, const struct vm_row *row, struct bg_err **err)
-{
-	return table_insert(store, TABLE_VM, row, err);
-}
-
-int store_vm_save(struct store *store, const struct vm_row *row, struct bg_err **err)
-{
-	return table_save(store, TABLE_VM, row, err);
-}
-
-int store_vm_delete(struct store *store, const char *id, struct bg_err **err)
-{
-	return table_delete(store, TABLE_VM, id, err);
-}
-
-struct each {
-	int (*fn)(struct vm_row *row, void *userdata);
-	void *userdata;
-};
-
-static int each_row(void *row, void *userdata)
-{
-	const struct each *each = userdata;
-
-	return each->fn(row, each->userdata);
-}
-
-int store_vm_each(struct store *store, int (*fn)(struct vm_row *row, void *userdata),
-	void *userdata, struct bg_err **err)
-{
-	struct each each = {fn, userdata};
-
-	return table_each(store, TABLE_VM, each_row, &each, err);
 }

@@ -132,6 +132,12 @@ void vm_remove(struct vm *vm)
 
 static int load_row(struct vm_row *row, void *userdata)
 {
+	/* Of a damaged or a newer database: what its process does is seen by vms_recover. */
+	if (row->state < 0 || row->state >= VM_STATE_MAX_) {
+		log_msg(LOG_ERROR, "vm", "a state that there is not: taken for stopped", "vm",
+			row->name ? row->name : row->id, NULL);
+		row->state = VM_STOPPED;
+	}
 	return vm_add(userdata, row, NULL, NULL);
 }
 
@@ -244,10 +250,7 @@ static void publish(struct vm *vm)
 
 void vm_save(struct vm *vm)
 {
-	_err_ struct bg_err *err = NULL;
-
-	if (store_vm_save(vm->engine->store, vm->row, &err) < 0)
-		log_err(LOG_ERROR, "vm", vm->row->name, err);
+	store_vm_put(vm->engine->store, vm->row);
 	publish(vm);
 }
 

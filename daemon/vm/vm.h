@@ -138,7 +138,7 @@ int vm_add(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err *
 void vm_remove(struct vm *vm);
 /* The table's step: state, row, event to followers. An event that the table does not allow is our bug. */
 void vm_move(struct vm *vm, enum vm_event event);
-/* Row to the store, record to followers. Failure is logged: the next save has everything. */
+/* Posts the row to the store, and the record to followers. Whoever needs it on the disk says op_commit. */
 void vm_save(struct vm *vm);
 /* err is borrowed; NULL clears. */
 void vm_set_error(struct vm *vm, const struct bg_err *err);

@@ -103,6 +103,7 @@ static void enter(struct vm_task *task, const struct op_plan *plan)
 		return;
 	if (task->event != VM_EV_SET)
 		vm_set_error(vm, NULL);
+	task->before = (enum vm_state)vm->row->state;
 	vm_move(vm, task->event);
 }
 
@@ -188,7 +189,8 @@ static const struct op_step wait_steps[] = {
 
 #define WAITS(name)                                                                                \
 	{                                                                                          \
-		.kind = name, .steps = wait_steps, .n_steps = 1, .ctx_free = vm_task_free          \
+		.kind = name, .acts_first = true, .steps = wait_steps, .n_steps = 1,               \
+		.ctx_free = vm_task_free                                                           \
 	}
 
 static const struct op_plan wait_plans[] = {

@@ -192,9 +192,6 @@ int vm_create(struct engine *engine, const struct vm_request *request, struct op
 	r = fill_row(engine, request, image, kernel, row, err);
 	if (r < 0)
 		return r;
-	r = store_vm_insert(engine->store, row, err);
-	if (r < 0)
-		return r;
 	r = vm_add(engine->vms, TAKE_PTR(row), &vm, err);
 	if (r < 0)
 		return r;
@@ -207,7 +204,7 @@ int vm_create(struct engine *engine, const struct vm_request *request, struct op
 		r = vm_task_start(
 			task, request->start ? &vm_plan_create_boot : &vm_plan_create, ret, err);
 	if (r < 0) {
-		(void)store_vm_delete(engine->store, vm->row->id, NULL);
+		store_vm_drop(engine->store, vm->row->id);
 		vm_remove(vm);
 		return r;
 	}
@@ -305,6 +302,7 @@ static int step_identity(struct op *op, void *ctx, struct bg_err **err)
 	r = identity_make_key(vm->row->name, &private, &vm->row->host_key_public, err);
 	if (r < 0)
 		return r;
+	/* On the disk with the record, before the VM is said to exist. */
 	r = bg_put_file_at(AT_FDCWD, vm->paths.host_key, private, strlen(private), 0600);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "write %s", vm->paths.host_key);
@@ -336,33 +334,30 @@ int vm_erase(struct vm_task *task, struct bg_err **err)
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "remove %s", vm->paths.dir);
 	(void)bg_rm_rf_at(AT_FDCWD, vm->paths.run_dir);
-	r = store_vm_delete(engine->store, vm->row->id, err);
-	if (r < 0)
-		return r;
+	store_sync_folder(engine->store, "trash");
+	store_sync_folder(engine->store, "vms");
+	store_vm_drop(engine->store, vm->row->id);
 	vm_remove(vm);
 	task->vm = NULL;
 	keys_touch(engine->keys);
-	return 0;
+	/* That it goes is on the disk since the operation began, so that this cannot fail it any more. */
+	return op_commit_late(task->op, err);
 }
 
 static int step_made(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
 
-	(void)op;
-	(void)err;
 	vm_move(task->vm, VM_EV_MADE);
-	return 0;
+	return op_commit(op, err);
 }
 
 static int step_boot(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
 
-	(void)op;
-	(void)err;
 	vm_move(task->vm, VM_EV_BOOT);
-	return 0;
+	return op_commit(op, err);
 }
 
 /* A create that was cancelled while it booted: what is left goes the way of a deletion. */

@@ -21,6 +21,7 @@ struct vm_task {
 	struct engine *engine;
 	struct vm *vm; /* NULL once it was removed */
 	struct op *op;
+	enum vm_state before; /* the request */
 	unsigned stop_timeout_s;
 	int signo;
 	struct net_reach reach; /* wanted */

@@ -14,28 +14,42 @@
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_plan.h"
 
-/* The process as recorded, else (a crash before the record) as /proc has it. */
-static int adopt_process(struct vm *vm)
+/* What runs, by /proc: looked at once for all VMs. */
+struct seen {
+	struct vmm_seen *process;
+	size_t n;
+};
+
+static const struct vmm_seen *find_process(const struct seen *seen, const struct vm *vm)
 {
-	const struct vmm_driver *driver = vmm_driver_by_name(vm->row->vmm ? vm->row->vmm : "");
-	pid_t pid = (pid_t)vm->row->pid;
-	uint64_t start = vm->row->pid_start;
+	for (size_t i = 0; i < seen->n; i++)
+		if (bg_streq(seen->process[i].id, vm->row->id))
+			return &seen->process[i];
+	return NULL;
+}
+
+/* Whatever the row says: a save that was lost must not let a second VMM at the disks of one that runs. */
+static int adopt_process(struct vm *vm, const struct seen *seen)
+{
+	const struct vmm_seen *process = find_process(seen, vm);
+	const struct vmm_driver *driver;
 	struct vmm *vmm;
 	int r;
 
+	if (!process)
+		return -ESRCH;
+	driver = vmm_driver_by_name(vm->row->vmm ? vm->row->vmm : process->driver);
 	if (!driver)
 		return -ESRCH;
-	r = pid ? vmm_adopt(vm->engine->loop, driver, vm->row->id, vm->paths.run_dir, pid, start,
-			  vm_on_vmm_exit, vm, &vmm)
-		: -ESRCH;
-	if (r < 0) {
-		r = vmm_find(vm->row->id, &pid, &start);
-		if (r >= 0)
-			r = vmm_adopt(vm->engine->loop, driver, vm->row->id, vm->paths.run_dir, pid,
-				start, vm_on_vmm_exit, vm, &vmm);
-	}
+	r = vmm_adopt(vm->engine->loop, driver, vm->row->id, vm->paths.run_dir, process->pid,
+		process->start, vm_on_vmm_exit, vm, &vmm);
 	if (r < 0)
 		return r;
+	/* A row that was made anew from its record. */
+	if (!vm->row->vmm)
+		vm->row->vmm = strdup(driver->name);
+	if (vm->row->slot < 0)
+		vm->row->slot = vm->row->home_slot;
 	vm->row->pid = vmm_pid(vmm);
 	vm->row->pid_start = vmm_pid_start(vmm);
 	vm_hold(vm, vmm);
@@ -93,10 +107,10 @@ static void reopen_ports(struct vm *vm)
 		log_err(LOG_WARN, "vm", vm->row->name, err);
 }
 
-static void recover_live(struct vm *vm)
+static void recover_live(struct vm *vm, const struct seen *seen)
 {
 	bool was_starting = vm->row->state == VM_STARTING, again = false;
-	int r = adopt_process(vm);
+	int r = adopt_process(vm, seen);
 
 	log_msg(LOG_INFO, "vm", r < 0 ? "is stopped" : "adopted", "vm", vm->row->name, NULL);
 	if (r < 0) {
@@ -116,36 +130,38 @@ static void recover_live(struct vm *vm)
 		vm_move(vm, VM_EV_DOWN);
 }
 
-static void go_on_deleting(struct vm *vm)
+static void go_on_deleting(struct vm *vm, const struct seen *seen)
 {
 	struct vm_task *task;
 	struct op *op;
 
-	if (adopt_process(vm) < 0)
+	if (adopt_process(vm, seen) < 0)
 		went_away(vm);
 	task = vm_task_new(vm->engine, vm);
 	if (task)
 		(void)vm_task_start(task, &vm_plan_delete, &op, NULL);
 }
 
-static void recover_one(struct vm *vm)
+static void recover_one(struct vm *vm, const struct seen *seen)
 {
 	switch ((enum vm_state)vm->row->state) {
 	case VM_CREATING:
 		vm->row->state = VM_DELETING;
 		vm_save(vm);
-		go_on_deleting(vm);
+		go_on_deleting(vm, seen);
 		break;
 	case VM_DELETING:
-		go_on_deleting(vm);
+		go_on_deleting(vm, seen);
 		break;
 	case VM_STARTING:
 	case VM_RUNNING:
 	case VM_STOPPING:
-		recover_live(vm);
+		recover_live(vm, seen);
 		break;
 	case VM_STOPPED:
-		if (vm->row->slot >= 0) {
+		if (find_process(seen, vm)) {
+			recover_live(vm, seen);
+		} else if (vm->row->slot >= 0) {
 			went_away(vm);
 			vm_save(vm);
 		}
@@ -165,11 +181,21 @@ static uint64_t slots_in_use(const struct vms *vms)
 	return slots;
 }
 
+/* Its row was lost while it ran: which slot is its own is not known, so none is anybody's to take. */
+static bool slots_are_known(const struct vms *vms)
+{
+	for (const struct vm *vm = vms_first(vms); vm; vm = vm->next)
+		if (vm->vmm && vm->row->slot < 0)
+			return false;
+	return true;
+}
+
 /* Slots that the ledger has for us and no VM holds: what a crash left. */
 static void release_slots(struct bg_err *err, void *userdata)
 {
 	struct engine *engine = userdata;
-	uint64_t stray = err ? 0
+	uint64_t stray = err || !slots_are_known(engine->vms)
+			     ? 0
 			     : net_held(engine->net) & ~slots_in_use(engine->vms) &
 					 ~tap_pool_slots(engine->pool);
 
@@ -192,25 +218,28 @@ void vms_watch_net(struct engine *engine)
 		(void)net_when_ready(engine->net, release_slots, engine, &engine->net_boot, NULL);
 }
 
-static int fail_op(int64_t id, const char *kind, const char *target, void *userdata)
+static void fail_op(int64_t id, const char *kind, const char *target, void *userdata)
 {
-	struct engine *engine = userdata;
+	char text[24];
 
+	(void)userdata;
+	snprintf(text, sizeof(text), "%lld", (long long)id);
 	log_msg(LOG_WARN, "op", "was interrupted by the end of the daemon", "kind", kind, "target",
-		target, NULL);
-	return store_op_end(engine->store, id, "failed",
-		"{\"code\":\"daemon.stopping\",\"message\":\"the daemon ended\"}", NULL);
+		target, "id", text, NULL);
 }
 
 void vms_recover(struct engine *engine)
 {
+	struct seen seen = {0};
 	struct vm *next;
 
-	(void)store_op_each_unfinished(engine->store, fail_op, engine, NULL);
+	(void)vmm_list(&seen.process, &seen.n);
+	store_op_each_unfinished(engine->store, fail_op, NULL);
 	for (struct vm *vm = vms_first(engine->vms); vm; vm = next) {
 		next = vm->next;
-		recover_one(vm);
+		recover_one(vm, &seen);
 	}
+	free(seen.process);
 	keys_touch(engine->keys);
 	vms_watch_net(engine);
 }

@@ -137,23 +137,34 @@ static int step_nat(struct op *op, void *ctx, struct bg_err **err)
 	return vm_set_nat(task, reach, err);
 }
 
+#define SWAP(a, b)                                                                                 \
+	do {                                                                                       \
+		__typeof__(a) was_ = (a);                                                          \
+		(a) = (b);                                                                         \
+		(b) = was_;                                                                        \
+	} while (0)
+
+/* Once more brings back what was. */
+static void swap_settings(struct vm_row *row, struct vm_settings *s)
+{
+	if (s->has_with_init)
+		SWAP(row->with_init, s->with_init);
+	if (s->vcpus)
+		SWAP(row->vcpus, s->vcpus);
+	if (s->memory_mib)
+		SWAP(row->memory_mib, s->memory_mib);
+	if (s->has_labels)
+		SWAP(row->labels, s->labels);
+	s->swapped = !s->swapped;
+}
+
 static int step_record(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
-	struct vm_settings *s = &task->settings;
-	struct vm_row *row = task->vm->row;
 
-	if (s->has_with_init)
-		row->with_init = s->with_init;
-	if (s->vcpus)
-		row->vcpus = s->vcpus;
-	if (s->memory_mib)
-		row->memory_mib = s->memory_mib;
-	if (s->has_labels) {
-		free(row->labels);
-		row->labels = TAKE_PTR(s->labels);
-	}
-	return 0;
+	swap_settings(task->vm->row, &task->settings);
+	vm_save(task->vm);
+	return op_commit(op, err);
 }
 
 /* A change that failed says nothing about the VM: its error stays what it was. */
@@ -164,6 +175,8 @@ static void finish_set(struct op *op, void *ctx, const struct bg_err *err)
 
 	vm_task_forget(task);
 	vm->op = NULL;
+	if (err && task->settings.swapped)
+		swap_settings(vm->row, &task->settings);
 	if (vm->row->state == VM_RUNNING && !vm->vmm) { /* it ended meanwhile */
 		_err_ struct bg_err *gone = NULL;
 

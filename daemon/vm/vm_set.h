@@ -36,6 +36,7 @@ struct vm_settings {
 	uint64_t work_mib;
 	bool has_labels, has_publish;
 	char *labels, *publish;
+	bool swapped; /* these are in the row, and what it had is here */
 };
 
 /* VM_STATE, VM_LIMITS or BAD_REQUEST say what cannot be, and nothing is in *ret then. */

@@ -171,10 +171,11 @@ static void finish_delete(struct op *op, void *ctx, const struct bg_err *err)
 {
 	struct vm_task *task = ctx;
 
-	(void)op;
 	if (!task->vm)
 		return;
 	vm_task_release(task, err);
+	if (err && !op_began(op))
+		task->vm->row->state = (int)task->before; /* not even the intent could be recorded */
 	vm_save(task->vm);
 }
 
@@ -200,6 +201,7 @@ static const struct op_step stop_steps[] = {STEPS_STOP};
 
 const struct op_plan vm_plan_stop = {
 	.kind = "vm.stop",
+	.acts_first = true,
 	.steps = stop_steps,
 	.n_steps = ARRAY_SIZE(stop_steps),
 	.finish = finish_stop,
@@ -229,6 +231,7 @@ static const struct op_step kill_steps[] = {
 
 const struct op_plan vm_plan_kill = {
 	.kind = "vm.kill",
+	.acts_first = true,
 	.steps = kill_steps,
 	.n_steps = ARRAY_SIZE(kill_steps),
 	.finish = finish_stop,
@@ -257,6 +260,7 @@ static const struct op_step down_steps[] = {
 
 const struct op_plan vm_plan_down = {
 	.kind = "vm.down",
+	.acts_first = true,
 	.steps = down_steps,
 	.n_steps = ARRAY_SIZE(down_steps),
 	.finish = finish_down,

@@ -37,6 +37,10 @@ static const struct vm_transition table[] = {
 	{VM_DELETING, VM_EV_DOWN, VM_DELETING, NULL},
 };
 
+static_assert((int)VM_CREATING == STORE_VM_CREATING && (int)VM_STOPPED == STORE_VM_STOPPED &&
+		      (int)VM_DELETING == STORE_VM_DELETING,
+	"what the store knows of them");
+
 static const char *const state_names[] = {
 	[VM_CREATING] = "creating",
 	[VM_STOPPED] = "stopped",

@@ -96,6 +96,7 @@ static void finish_nothing(struct op *op, void *ctx, const struct bg_err *err)
 
 const struct op_plan vm_plan_nothing = {
 	.kind = "vm.nothing",
+	.acts_first = true,
 	.finish = finish_nothing,
 	.ctx_free = vm_task_free,
 };

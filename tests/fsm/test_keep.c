@@ -80,7 +80,7 @@ static void add_image(const char *name, char *rootfs, char *seed)
 	row->work_seed = seed;
 	row->managed = true;
 	CHECK_INT(images_add(w.engine.images, row, NULL), 0);
-	CHECK_INT(images_complete(w.engine.images, row, NULL), 0);
+	images_complete(w.engine.images, row);
 }
 
 TEST(equal_files_become_one)
@@ -170,10 +170,14 @@ TEST(a_worker_that_talks_nonsense)
 	world_close(&w);
 }
 
-TEST(strays_are_swept_and_nothing_else)
+TEST(what_no_row_names_is_listed_and_goes_only_when_asked)
 {
 	_free_ char *dir = NULL;
+	_json_ json_t *status = NULL;
+	const json_t *orphan;
 	char *root, *seed, *stray, *none = NULL, *other;
+	unsigned unused;
+	uint64_t bytes;
 
 	world_open(&w, NULL);
 	root = made("one", "rootfs.ext4", 5000, 2000);
@@ -188,9 +192,19 @@ TEST(strays_are_swept_and_nothing_else)
 	other = strdup(dir);
 	CHECK(other && close(open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
 	world_reopen(&w);
-	keep_sweep(&w.engine);
-	CHECK(there("blobs/" DIGEST_A) && !there("blobs/" DIGEST_B) && there("blobs/notes"));
+	CHECK(there("blobs/" DIGEST_A) && there("blobs/" DIGEST_B) && there("blobs/notes"));
+	/* Its name may be given again, so it is moved away, with what is in it. */
 	CHECK(!there("images/folder-without-a-row"));
+	CHECK(there("set-aside/images-folder-without-a-row/rootfs.ext4"));
+	status = store_status(w.engine.store);
+	orphan = json_array_get(json_object_get(status, "orphans"), 0);
+	CHECK_STR(json_string_value(json_object_get(orphan, "name")), "folder-without-a-row");
+	CHECK_STR(json_string_value(json_object_get(orphan, "path")),
+		"set-aside/images-folder-without-a-row");
+	keep_unused(&w.engine, &unused, &bytes);
+	CHECK_INT(unused, 1);
+	keep_prune(&w.engine);
+	CHECK(there("blobs/" DIGEST_A) && !there("blobs/" DIGEST_B) && there("blobs/notes"));
 	/* Neither goes what is no kept file, named or not. */
 	keep_drop(&w.engine, other);
 	keep_drop(&w.engine, images_find(w.engine.images, "one")->rootfs);

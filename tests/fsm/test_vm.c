@@ -657,7 +657,7 @@ TEST(process_found_although_the_record_was_not_written)
 	pid = vm("a")->row->pid;
 	vm("a")->row->pid = 0;
 	vm("a")->row->state = VM_STARTING;
-	CHECK_INT(store_vm_save(w.engine.store, vm("a")->row, NULL), 0);
+	store_vm_put(w.engine.store, vm("a")->row);
 	world_reopen(&w);
 	CHECK_INT(vm("a")->row->state, VM_RUNNING);
 	CHECK_INT(vm("a")->row->pid, pid);
@@ -672,7 +672,7 @@ static void restart_daemon_in(enum vm_state state)
 	vm("a")->row->slot = 3;
 	vm("a")->row->pid = 1;
 	vm("a")->row->pid_start = 1;
-	CHECK_INT(store_vm_save(w.engine.store, vm("a")->row, NULL), 0);
+	store_vm_put(w.engine.store, vm("a")->row);
 	world_reopen(&w);
 }
 

@@ -40,7 +40,7 @@ const char *world_last_code(void);
 
 /* Fails the test unless no VM, file, card or process of a VM is left. */
 void world_check_empty(struct world *w);
-/* Soon there are n direct children of this process but workers, which come and go beside an operation. */
+/* Soon there are n direct children of this process but the store and workers, which come and go beside an operation. */
 void world_expect_children(struct world *w, unsigned n);
 
 #endif

@@ -1,517 +1,634 @@
 /* SPDX-License-Identifier: ISC */
-/* daemon/store: rows come back as they went in, names are unique, old and broken files are handled.
+/*
+ * daemon/store from the engine's side, over the real process: rows come back, what was acknowledged is there whoever is killed,
+ * and nothing ends by not being found.
  */
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "daemon/store/db.h"
-#include "tests/lib/test.h"
+#include "common/fd.h"
+#include "tests/unit/store_lib.h"
 
-static char path[128];
+static struct fixture f;
 
-static struct store *open_store(void)
+static pid_t store_pid(void)
 {
-	_err_ struct bg_err *err = NULL;
-	struct store *store = NULL;
+	_json_ json_t *status = store_status(f.store);
 
-	snprintf(path, sizeof(path), "%s/banger.db", test_tmpdir());
-	if (store_open(path, &store, &err) < 0)
-		test_fail(__FILE__, __LINE__, "%s", err->message);
-	return store;
+	return (pid_t)json_integer_value(json_object_get(status, "pid"));
 }
 
-static void expect_open_error(int r, enum bg_err_code code, const char *words)
+static const char *mode(void)
 {
-	_err_ struct bg_err *err = NULL;
-	struct store *store = NULL;
+	static char text[16];
+	_json_ json_t *status = store_status(f.store);
 
-	CHECK_INT(store_open(path, &store, &err), r);
-	CHECK(!store && err);
-	CHECK_STR(bg_err_code_str(err->code), bg_err_code_str(code));
-	if (!strstr(err->message, words))
-		test_fail(__FILE__, __LINE__, "\"%s\" lacks \"%s\"", err->message, words);
-	CHECK(err->hint);
+	snprintf(text, sizeof(text), "%s", json_string_value(json_object_get(status, "mode")));
+	return text;
 }
 
-static char *S(const char *s)
+static int check_full_row(struct vm_row *row, void *userdata)
 {
-	return (char *)(uintptr_t)s;
-}
+	const struct vm_row *want = userdata;
+	_free_ char *a = table_text(TABLE_VM, row, false), *b = table_text(TABLE_VM, want, false);
 
-static struct vm_row vm_row(const char *id, const char *name, int slot)
-{
-	struct vm_row row = {.name = S(name),
-		.state = 3,
-		.image = S("default"),
-		.kernel = S("k"),
-		.vcpus = 2,
-		.memory_mib = 1024,
-		.disk_mib = 1 << 24,
-		.work_mib = 7,
-		.nat = true,
-		.slot = slot,
-		.peers = true,
-		.home_slot = 9,
-		.vmm = S("qemu"),
-		.accel = S("tcg"),
-		.storage = S("copy"),
-		.address = S("10.209.1.2"),
-		.pid = 1LL << 40,
-		.pid_start = 1ULL << 50,
-		.created_at = 1700000000,
-		.started_at = 0,
-		.error_json = S("{\"a\":\"\xc3\xa9\"}"),
-		.host_key_public = NULL,
-		.has_sshd = true};
-
-	snprintf(row.id, sizeof(row.id), "%s", id);
-	return row;
-}
-
-static struct vm_row *found[8];
-static unsigned n_found;
-
-static int collect_vm(struct vm_row *row, void *userdata)
-{
-	CHECK(n_found < ARRAY_SIZE(found));
-	found[n_found++] = row;
-	return userdata ? -ECANCELED : 0;
-}
-
-static void forget(void)
-{
-	while (n_found > 0)
-		vm_row_free(found[--n_found]);
-}
-
-TEST(vm_rows_come_back_whole)
-{
-	_unref_(store) struct store *store = open_store();
-	struct vm_row row = vm_row("0123456789abcdef0123456789abcdef", "alpha", -1);
-
-	CHECK_INT(store_vm_insert(store, &row, NULL), 0);
-	CHECK_INT(store_vm_each(store, collect_vm, NULL, NULL), 0);
-	CHECK_INT(n_found, 1);
-	CHECK_STR(found[0]->id, row.id);
-	CHECK_STR(found[0]->name, "alpha");
-	CHECK_INT(found[0]->state, 3);
-	CHECK_INT(found[0]->disk_mib, 1 << 24);
-	CHECK_INT(found[0]->slot, -1);
-	CHECK_INT(found[0]->pid, 1LL << 40);
-	CHECK_INT(found[0]->pid_start, 1LL << 50);
-	CHECK_STR(found[0]->error_json, row.error_json);
-	CHECK(!found[0]->host_key_public && !found[0]->vmm_reason);
-	CHECK(found[0]->nat && found[0]->has_sshd && found[0]->peers);
-	CHECK_INT(found[0]->home_slot, 9);
-	forget();
-}
-
-TEST(save_writes_every_column_and_survives_reopening)
-{
-	struct store *store = open_store();
-	struct vm_row row = vm_row("aa", "alpha", 4), *got;
-
-	CHECK_INT(store_vm_insert(store, &row, NULL), 0);
-	row.name = S("beta");
-	row.slot = -1;
-	row.nat = false;
-	row.address = NULL;
-	row.host_key_public = S("ssh-ed25519 AAAA");
-	CHECK_INT(store_vm_save(store, &row, NULL), 0);
-	store_close(store);
-	store = open_store();
-	CHECK_INT(store_vm_each(store, collect_vm, NULL, NULL), 0);
-	CHECK_INT(n_found, 1);
-	got = found[0];
-	CHECK_STR(got->name, "beta");
-	CHECK_INT(got->slot, -1);
-	CHECK(!got->nat && !got->address);
-	CHECK_STR(got->host_key_public, "ssh-ed25519 AAAA");
-	forget();
-	store_close(store);
-}
-
-TEST(names_are_unique)
-{
-	_unref_(store) struct store *store = open_store();
-	struct vm_row a = vm_row("aa", "alpha", -1), b = vm_row("bb", "alpha", -1);
-	struct image_row image = {.name = S("default"), .source = S("build")};
-	struct kernel_row kernel = {.name = S("k"), .format = S("elf"), .path = S("/k")};
-	_err_ struct bg_err *err = NULL, *err2 = NULL, *err3 = NULL, *err4 = NULL;
-
-	CHECK_INT(store_vm_insert(store, &a, NULL), 0);
-	CHECK_INT(store_vm_insert(store, &b, &err), -EEXIST);
-	CHECK_STR(bg_err_code_str(err->code), "vm.name_taken");
-	CHECK_STR(err->message, "there is already a VM named \"alpha\"");
-	b.name = S("beta");
-	CHECK_INT(store_vm_insert(store, &b, NULL), 0);
-	b.name = S("alpha");
-	CHECK_INT(store_vm_save(store, &b, &err2), -EEXIST);
-	CHECK_STR(bg_err_code_str(err2->code), "vm.name_taken");
-	CHECK_INT(store_image_insert(store, &image, NULL), 0);
-	CHECK_INT(store_image_insert(store, &image, &err3), -EEXIST);
-	CHECK_STR(bg_err_code_str(err3->code), "image.name_taken");
-	CHECK_INT(store_kernel_insert(store, &kernel, NULL), 0);
-	CHECK_INT(store_kernel_insert(store, &kernel, &err4), -EEXIST);
-	CHECK_STR(bg_err_code_str(err4->code), "kernel.name_taken");
-}
-
-TEST(ids_and_slots_are_unique_too)
-{
-	_unref_(store) struct store *store = open_store();
-	struct vm_row a = vm_row("aa", "alpha", 1), b = vm_row("aa", "beta", 2);
-	_err_ struct bg_err *err = NULL, *err2 = NULL;
-
-	CHECK_INT(store_vm_insert(store, &a, NULL), 0);
-	CHECK_INT(store_vm_insert(store, &b, &err), -EEXIST);
-	CHECK_INT(err->code, BG_ERR_STATE);
-	b = vm_row("bb", "beta", 1);
-	CHECK_INT(store_vm_insert(store, &b, &err2), -EEXIST);
-	CHECK_INT(err2->code, BG_ERR_STATE);
-	CHECK(strstr(err2->message, "vm.slot") && strstr(err2->message, "vm.insert"));
-}
-
-TEST(row_without_its_name_is_refused)
-{
-	_unref_(store) struct store *store = open_store();
-	struct vm_row a = vm_row("aa", NULL, -1);
-	_err_ struct bg_err *err = NULL;
-
-	CHECK_INT(store_vm_insert(store, &a, &err), -EINVAL);
-	CHECK_INT(err->code, BG_ERR_STATE);
-}
-
-TEST(save_of_nothing_is_an_error_and_delete_is_not)
-{
-	_unref_(store) struct store *store = open_store();
-	struct vm_row row = vm_row("aa", "alpha", -1);
-	_err_ struct bg_err *err = NULL;
-
-	CHECK_INT(store_vm_save(store, &row, &err), -ENOENT);
-	CHECK_INT(err->code, BG_ERR_VM_NOT_FOUND);
-	CHECK_INT(store_vm_insert(store, &row, NULL), 0);
-	CHECK_INT(store_vm_delete(store, "aa", NULL), 0);
-	CHECK_INT(store_vm_delete(store, "aa", NULL), 0);
-	CHECK_INT(store_vm_each(store, collect_vm, NULL, NULL), 0);
-	CHECK_INT(n_found, 0);
-}
-
-TEST(each_is_ordered_and_stops_when_told)
-{
-	_unref_(store) struct store *store = open_store();
-	static const char *const names[] = {"mike", "alpha", "zulu"};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
-		struct vm_row row = vm_row(names[i], names[i], -1);
-
-		CHECK_INT(store_vm_insert(store, &row, NULL), 0);
-	}
-	CHECK_INT(store_vm_each(store, collect_vm, NULL, NULL), 0);
-	CHECK_INT(n_found, 3);
-	CHECK_STR(found[0]->name, "alpha");
-	CHECK_STR(found[2]->name, "zulu");
-	forget();
-	CHECK_INT(store_vm_each(store, collect_vm, store, NULL), -ECANCELED);
-	CHECK_INT(n_found, 1);
-	forget();
-}
-
-static int delete_it(struct vm_row *row, void *userdata)
-{
-	CHECK_INT(store_vm_delete(userdata, row->id, NULL), 0);
-	n_found++;
+	CHECK_STR(a, b);
 	vm_row_free(row);
 	return 0;
 }
 
-TEST(each_may_change_its_table)
+TEST(a_row_comes_back_as_it_went_in)
 {
-	_unref_(store) struct store *store = open_store();
-	struct vm_row a = vm_row("aa", "alpha", 1), b = vm_row("bb", "beta", 2);
+	struct vm_row row = lib_vm("aa", "alpha");
 
-	CHECK_INT(store_vm_insert(store, &a, NULL), 0);
-	CHECK_INT(store_vm_insert(store, &b, NULL), 0);
-	CHECK_INT(store_vm_each(store, delete_it, store, NULL), 0);
-	CHECK_INT(n_found, 2);
-	CHECK_INT(store_vm_each(store, delete_it, store, NULL), 0);
-	CHECK_INT(n_found, 2);
+	row.state = 3;
+	row.vmm = S("qemu");
+	row.pid = 1LL << 40;
+	row.pid_start = UINT64_MAX - 5;
+	row.address = S("10.209.1.2");
+	row.error_json = S("{\"code\":\"x\"}");
+	row.publish = S("[{\"host\":8080,\"guest\":80}]");
+	row.boot_serial = 1ULL << 50;
+	row.peers = true;
+	row.home_slot = 9;
+	row.image = S("caf\xe9"); /* not UTF-8, as a path may be */
+	open_store(&f);
+	store_vm_put(f.store, &row);
+	CHECK_INT(commit(&f), 0);
+	close_store(&f);
+	CHECK_INT(store_open(f.loop, test_tmpdir(), NULL, &f.store, NULL), 0);
+	CHECK_INT(store_vm_each(f.store, check_full_row, &row, NULL), 0);
+	close_store(&f);
 }
 
-static int check_image(struct image_row *row, void *userdata)
+TEST(the_last_put_counts_and_a_drop_is_one)
 {
-	CHECK_STR(row->os, "Debian GNU/Linux 12 (bookworm)");
-	CHECK(row->managed && !row->ready && row->has_sshd && !row->kernel);
-	CHECK_INT(row->size_bytes, 5LL << 32);
-	image_row_free(row);
-	(*(int *)userdata)++;
-	return 0;
+	struct vm_row a = lib_vm("aa", "alpha"), b = lib_vm("bb", "beta");
+
+	open_store(&f);
+	store_vm_put(f.store, &a);
+	store_vm_put(f.store, &b);
+	store_vm_drop(f.store, "aa");
+	CHECK_INT(commit(&f), 0);
+	b.name = S("gamma");
+	store_vm_put(f.store, &b); /* nobody waits: closing is enough */
+	reopen(&f);
+	CHECK_INT(f.vms, 1);
+	CHECK_STR(f.names[0], "gamma");
+	close_store(&f);
 }
 
-static int check_kernel(struct kernel_row *row, void *userdata)
+TEST(acknowledged_is_there_after_the_process_was_killed)
 {
-	CHECK_STR(row->release, "6.1.0-1");
-	CHECK_INT(row->n_modules, 12);
-	CHECK(row->ready);
-	kernel_row_free(row);
-	(*(int *)userdata)++;
-	return 0;
+	struct vm_row row = lib_vm("aa", "alpha");
+	char id[3] = "aa";
+
+	open_store(&f);
+	for (int i = 0; i < 20; i++) {
+		id[1] = (char)('a' + i);
+		memcpy(row.id, id, 3);
+		store_vm_put(f.store, &row);
+		CHECK_INT(commit(&f), 0);
+		if (i % 5 == 4)
+			kill(store_pid(), SIGKILL); /* another one takes over */
+	}
+	CHECK_INT(commit(&f), 0);
+	kill(store_pid(), SIGKILL);
+	reopen(&f);
+	CHECK_INT(f.vms, 20);
+	close_store(&f);
 }
 
-TEST(images_and_kernels)
+/* Killed between a post and its answer: the next process is told again. */
+TEST(posted_is_written_though_the_process_dies_first)
 {
-	_unref_(store) struct store *store = open_store();
-	struct image_row image = {.name = S("d"),
-		.managed = true,
-		.source = S("build"),
-		.os = S("Debian GNU/Linux 12 (bookworm)"),
-		.has_sshd = true,
-		.size_bytes = 5ULL << 32};
-	struct kernel_row kernel = {.name = S("k"),
-		.ready = true,
-		.format = S("bzimage"),
-		.release = S("6.1.0-1"),
-		.path = S("/k"),
-		.n_modules = 12};
-	int n = 0;
+	struct vm_row row = lib_vm("aa", "alpha");
 
-	CHECK_INT(store_image_insert(store, &image, NULL), 0);
-	CHECK_INT(store_kernel_insert(store, &kernel, NULL), 0);
-	CHECK_INT(store_image_save(store, &image, NULL), 0);
-	CHECK_INT(store_kernel_save(store, &kernel, NULL), 0);
-	CHECK_INT(store_image_each(store, check_image, &n, NULL), 0);
-	CHECK_INT(store_kernel_each(store, check_kernel, &n, NULL), 0);
-	CHECK_INT(n, 2);
-	CHECK_INT(store_image_delete(store, "d", NULL), 0);
-	CHECK_INT(store_kernel_delete(store, "k", NULL), 0);
-	CHECK_INT(store_image_each(store, check_image, &n, NULL), 0);
-	CHECK_INT(store_kernel_each(store, check_kernel, &n, NULL), 0);
-	CHECK_INT(n, 2);
+	open_store(&f);
+	kill(store_pid(), SIGSTOP);
+	store_vm_put(f.store, &row);
+	CHECK_INT(commit_within(&f, 100000), -1);
+	kill(store_pid(), SIGKILL);
+	CHECK_INT(commit(&f), 0);
+	reopen(&f);
+	CHECK_INT(f.vms, 1);
+	close_store(&f);
 }
 
-static int64_t unfinished[4];
-static unsigned n_unfinished;
+/* A hung file system: the loop goes on, the status says it, and what waits ends when it answers. */
+TEST(one_that_does_not_answer_is_told_of)
+{
+	struct vm_row row = lib_vm("aa", "alpha");
 
-static int collect_op(int64_t id, const char *kind, const char *target, void *userdata)
+	open_store(&f);
+	CHECK_STR(mode(), "ok");
+	kill(store_pid(), SIGSTOP);
+	store_vm_put(f.store, &row);
+	CHECK_INT(commit_within(&f, 5200000), -1);
+	CHECK_STR(mode(), "silent");
+	kill(store_pid(), SIGCONT);
+	CHECK_INT(commit(&f), 0);
+	CHECK_STR(mode(), "ok");
+	close_store(&f);
+}
+
+TEST(a_row_that_is_too_large_fails_alone)
+{
+	struct vm_row big = lib_vm("aa", "alpha"), row = lib_vm("bb", "beta");
+	_free_ char *labels = calloc(1, 300000);
+
+	memset(labels, 'x', 299999);
+	big.labels = labels;
+	open_store(&f);
+	store_vm_put(f.store, &big);
+	CHECK_INT(commit(&f), EMSGSIZE);
+	store_vm_put(f.store, &row);
+	CHECK_INT(commit(&f), 0);
+	reopen(&f);
+	CHECK_INT(f.vms, 1);
+	close_store(&f);
+}
+
+TEST(many_rows_in_one_turn)
+{
+	char id[8], name[16];
+
+	open_store(&f);
+	for (int i = 0; i < 500; i++) {
+		struct vm_row row = lib_vm("aa", name);
+
+		snprintf(id, sizeof(id), "i%05d", i);
+		snprintf(name, sizeof(name), "vm-%d", i);
+		memcpy(row.id, id, 7);
+		store_vm_put(f.store, &row);
+	}
+	CHECK_INT(commit(&f), 0);
+	reopen(&f);
+	CHECK_INT(f.vms, 500);
+	close_store(&f);
+}
+
+static int64_t seen[8];
+static unsigned n_seen;
+
+static void on_op(int64_t id, const char *kind, const char *target, void *userdata)
 {
 	CHECK_STR(kind, "vm.create");
 	CHECK_STR(target, "alpha");
-	CHECK(n_unfinished < ARRAY_SIZE(unfinished));
-	unfinished[n_unfinished++] = id;
-	return userdata ? store_op_end(userdata, id, "failed", NULL, NULL) : 0;
+	seen[n_seen++ % 8] = id;
 }
 
-TEST(unfinished_operations_are_found_again)
+TEST(unfinished_operations_are_found_once_and_numbers_are_not_given_again)
 {
-	struct store *store = open_store();
-	_err_ struct bg_err *err = NULL;
-	int64_t a, b;
+	int64_t a, b, c;
 
-	CHECK_INT(store_op_begin(store, "vm.create", "alpha", &a, NULL), 0);
-	CHECK_INT(store_op_begin(store, "vm.create", "alpha", &b, NULL), 0);
-	CHECK(b > a);
-	CHECK_INT(store_op_end(store, a, "done", NULL, NULL), 0);
-	CHECK_INT(store_op_end(store, 999, "done", NULL, &err), -ENOENT);
-	store_close(store);
-	store = open_store();
-	CHECK_INT(store_op_each_unfinished(store, collect_op, store, NULL), 0);
-	CHECK_INT(n_unfinished, 1);
-	CHECK_INT(unfinished[0], b);
-	CHECK_INT(store_op_each_unfinished(store, collect_op, NULL, NULL), 0);
-	CHECK_INT(n_unfinished, 1);
-	store_close(store);
+	open_store(&f);
+	a = store_op_begin(f.store, "vm.create", "alpha");
+	b = store_op_begin(f.store, "vm.create", "alpha");
+	CHECK(a > 0 && b > a);
+	store_op_end(f.store, a);
+	CHECK_INT(commit(&f), 0);
+	kill(store_pid(), SIGKILL);
+	reopen(&f);
+	store_op_each_unfinished(f.store, on_op, NULL);
+	CHECK_INT(n_seen, 1);
+	CHECK_INT(seen[0], b);
+	c = store_op_begin(f.store, "vm.create", "alpha");
+	CHECK(c > b);
+	store_op_end(f.store, c);
+	reopen(&f);
+	n_seen = 0;
+	store_op_each_unfinished(f.store, on_op, NULL);
+	CHECK_INT(n_seen, 0);
+	close_store(&f);
 }
 
-static int64_t count(struct store *store, const char *sql)
-{
-	sqlite3_stmt *stmt;
-	int64_t n;
+/* ---- nothing ends by not being found ---- */
 
-	CHECK_INT(sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL), SQLITE_OK);
-	CHECK_INT(sqlite3_step(stmt), SQLITE_ROW);
-	n = sqlite3_column_int64(stmt, 0);
-	sqlite3_finalize(stmt);
-	return n;
+static void make_some(void)
+{
+	open_store(&f);
+	add_vm(&f, "aa", "alpha");
+	add_vm(&f, "bb", "beta");
+	add_image(&f, "default");
+	close_store(&f);
 }
 
-TEST(old_operations_go_and_ids_are_not_given_again)
+static void on_tick(void *userdata)
 {
-	_unref_(store) struct store *store = open_store();
-	int64_t running, id = 0, first = 0;
+	const char *command = userdata;
 
-	CHECK_INT(store_op_begin(store, "vm.create", "alpha", &running, NULL), 0);
-	for (int i = 0; i < 230; i++) {
-		CHECK_INT(store_op_begin(store, "vm.stop", "b", &id, NULL), 0);
-		CHECK_INT(store_op_end(store, id, "done", NULL, NULL), 0);
-		first = first ? first : id;
+	if (shell(command))
+		loop_exit(f.loop, 0);
+}
+
+/* Until the command says so. */
+static void wait_for(const char *command)
+{
+	struct loop_source *ticker, *late;
+
+	CHECK_INT(loop_add_ticker(f.loop, "wait", 50000, on_tick, S(command), &ticker), 0);
+	CHECK_INT(loop_add_timer(f.loop, "late", 30000000, lib_late, f.loop, &late), 0);
+	loop_run(f.loop);
+	loop_source_free(ticker);
+	loop_source_free(late);
+	CHECK(shell(command));
+}
+
+static void expect_all(const char *how)
+{
+	open_store(&f);
+	if (f.vms != 2 || f.images != 1)
+		test_fail(__FILE__, __LINE__, "%s: %u VMs, %u images", how, f.vms, f.images);
+	CHECK(shell("test -f vms/aa/root.img && test -f vms/bb/root.img"));
+}
+
+TEST(a_database_that_is_lost_is_made_anew_from_the_records)
+{
+	static const char *const ways[] = {"rm -f *.db *.db-*", "for i in *.db; do : >$i; done",
+		"for i in *.db; do : >$i; done; rm -f *.db-*", "truncate -s 1 *.db; rm -f *.db-*",
+		"truncate -s 4096 *.db; rm -f *.db-*", "truncate -s 8192 *.db",
+		"for i in *.db; do head -c 20000 /dev/urandom >$i; done"};
+
+	make_some();
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		CHECK(shell(ways[i]));
+		expect_all(ways[i]);
+		CHECK(has_note(&f, "2 VMs, 1 images"));
+		CHECK(has_note(&f, i == 0 ? "missing" : "set-aside/banger."));
+		reopen(&f);
+		CHECK_INT(f.vms, 2);
+		CHECK(!has_note(&f, "anew")); /* told once */
+		close_store(&f);
 	}
-	CHECK_INT(count(store, "SELECT count(*) FROM op WHERE ended_at IS NOT NULL"), 200);
-	CHECK_INT(count(store, "SELECT count(*) FROM op WHERE ended_at IS NULL"), 1);
-	CHECK_INT(id, first + 229);
 }
 
-static void check_schema(struct store *store, const struct table *t)
+TEST(a_newer_bangers_database_is_set_aside)
 {
-	char sql[96];
-
-	snprintf(sql, sizeof(sql), "SELECT count(*) FROM pragma_table_info('%s')", t->name);
-	CHECK_INT(count(store, sql), t->n_columns);
+	make_some();
+	CHECK(shell("python3 -c \"import sqlite3, glob; d = sqlite3.connect(glob.glob('banger.*.db')[0]);"
+		    "d.execute(\\\"update row set text = '99' where tab = 'ledger'\\\"); d.commit()\""));
+	expect_all("another mark"); /* whose checksum is not right: damaged */
+	close_store(&f);
 }
 
-TEST(column_lists_match_the_schema)
+static void flip(const char *path, unsigned long bit)
 {
-	_unref_(store) struct store *store = open_store();
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct stat st;
+	uint8_t byte;
+	off_t at;
 
-	for (unsigned i = 0; i < TABLE_MAX_; i++)
-		check_schema(store, store_table((enum table_id)i));
-	CHECK_INT(count(store, "PRAGMA user_version"), store_n_migrations);
-}
-
-static sqlite3 *open_raw(void)
-{
-	sqlite3 *db;
-
-	snprintf(path, sizeof(path), "%s/banger.db", test_tmpdir());
-	CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
-	return db;
-}
-
-TEST(older_database_is_migrated_with_its_rows)
-{
-	sqlite3 *db = open_raw();
-	struct store *store;
-	int64_t id;
-
-	CHECK_INT(store_migrate(db, store_migrations, 1, NULL), 0);
-	CHECK_INT(
-		sqlite3_exec(db,
-			"INSERT INTO vm VALUES('aa','alpha',1,'i','k',1,2,3,4,1,-1,NULL,NULL,NULL,"
-			"NULL,NULL,0,0,5,0,NULL,NULL,1)",
-			NULL, NULL, NULL),
-		SQLITE_OK);
-	sqlite3_close(db);
-	store = open_store();
-	CHECK_INT(count(store, "PRAGMA user_version"), store_n_migrations);
-	CHECK_INT(store_vm_each(store, collect_vm, NULL, NULL), 0);
-	CHECK_INT(n_found, 1);
-	CHECK_STR(found[0]->name, "alpha");
-	CHECK_INT(store_op_begin(store, "vm.create", "alpha", &id, NULL), 0);
-	forget();
-	store_close(store);
-}
-
-TEST(failed_migration_leaves_the_old_version)
-{
-	static const char *const bad[] = {
-		"CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"};
-	sqlite3 *db = open_raw();
-	_err_ struct bg_err *err = NULL;
-
-	CHECK(store_migrate(db, bad, 2, &err) < 0);
-	CHECK(strstr(err->message, "migration 2") && strstr(err->message, "already exists"));
-	CHECK_INT(sqlite3_exec(db, "CREATE TABLE b (x)", NULL, NULL, NULL), SQLITE_OK);
-	CHECK_INT(store_migrate(db, bad, 1, NULL), 0);
-	sqlite3_close(db);
-}
-
-TEST(newer_database_is_refused)
-{
-	sqlite3 *db = open_raw();
-
-	CHECK_INT(sqlite3_exec(db, "PRAGMA user_version = 999", NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
-	expect_open_error(-EPROTONOSUPPORT, BG_ERR_STATE, "newer banger (format 999");
-}
-
-TEST(file_that_is_no_database)
-{
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/banger.db", test_tmpdir());
-	f = fopen(path, "w");
-	CHECK(f);
-	for (int i = 0; i < 1000; i++)
-		fputs("this is no database ", f);
-	fclose(f);
-	expect_open_error(-EUCLEAN, BG_ERR_STATE, "not a database");
-}
-
-TEST(damage_inside_is_found_at_open)
-{
-	struct store *store = open_store();
-	char junk[3000];
-	int fd;
-
-	store_close(store);
-	memset(junk, 0x5a, sizeof(junk));
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	CHECK(fd >= 0);
-	CHECK_INT(pwrite(fd, junk, sizeof(junk), 4096), sizeof(junk));
+	CHECK(fd >= 0 && fstat(fd, &st) == 0);
+	at = (off_t)((bit / 8) % (unsigned long)st.st_size);
+	CHECK_INT(pread(fd, &byte, 1, at), 1);
+	byte ^= (uint8_t)(1U << (bit % 8));
+	CHECK_INT(pwrite(fd, &byte, 1, at), 1);
 	close(fd);
-	expect_open_error(-EUCLEAN, BG_ERR_STATE, "banger.db");
 }
 
-TEST(locked_database_is_an_error_not_a_hang)
+static char *newest(const char *end)
 {
-	_unref_(store) struct store *store = open_store();
-	struct vm_row row = vm_row("aa", "alpha", -1);
-	_err_ struct bg_err *err = NULL;
-	sqlite3 *other = open_raw();
+	_json_ json_t *status = store_status(f.store);
+	char *path;
 
-	CHECK_INT(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_busy_timeout(store->db, 20);
-	CHECK_INT(store_vm_insert(store, &row, &err), -EBUSY);
-	CHECK(strstr(err->message, "vm.insert") && strstr(err->hint, "fuser"));
-	CHECK_INT(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-	CHECK_INT(store_vm_insert(store, &row, NULL), 0);
-	sqlite3_close(other);
+	CHECK(asprintf(&path, "%s%s", json_string_value(json_object_get(status, "file")), end) > 0);
+	return path;
 }
 
-/* In a child without rights: the tests may run as root, who may write everywhere. */
-TEST(database_that_may_not_be_written)
+/* The files as a kill leaves them, with all commits in the log, or as a close does. */
+static void each_flip(bool killed, const char *end, unsigned n)
 {
-	struct store *store = open_store();
+	unsigned long seed = 12345;
 
-	store_close(store);
-	if (geteuid() == 0) {
-		CHECK_INT(chown(test_tmpdir(), 65534, 65534), 0);
-		CHECK_INT(chown(path, 65534, 65534), 0);
-		CHECK_INT(setresgid(65534, 65534, 65534), 0);
-		CHECK_INT(setresuid(65534, 65534, 65534), 0);
+	make_some();
+	for (unsigned i = 0; i < n; i++) {
+		_free_ char *path = NULL;
+
+		open_store(&f);
+		path = newest(end);
+		if (killed)
+			kill(store_pid(), SIGKILL);
+		close_store(&f);
+		seed = seed * 6364136223846793005UL + 1442695040888963407UL;
+		flip(path, seed >> 20);
+		expect_all(path);
+		close_store(&f);
+		CHECK(shell("rm -rf set-aside"));
 	}
-	CHECK_INT(chmod(path, 0400), 0);
-	expect_open_error(-EROFS, BG_ERR_STATE, "readonly");
-	CHECK_INT(chmod(path, 0), 0);
-	expect_open_error(-EACCES, BG_ERR_STATE, "open the database");
 }
 
-TEST(killed_in_the_middle_keeps_what_was_said_done)
+TEST(flips_in_the_database)
 {
-	struct store *store;
+	each_flip(false, "", 100);
+}
+
+TEST(flips_in_the_log)
+{
+	each_flip(true, "-wal", 50);
+}
+
+static void each_length(const char *end, off_t step)
+{
+	_free_ char *path = NULL;
+	struct stat st;
+
+	make_some();
+	open_store(&f);
+	path = newest(end);
+	close_store(&f);
+	CHECK_INT(stat(path, &st), 0);
+	for (off_t len = 0; len < st.st_size; len += step) {
+		_free_ char *now = NULL;
+
+		open_store(&f);
+		now = newest(end);
+		close_store(&f);
+		CHECK_INT(truncate(now, len), 0);
+		expect_all(now);
+		close_store(&f);
+		CHECK(shell("rm -rf set-aside"));
+	}
+}
+
+TEST(truncations_of_the_database)
+{
+	each_length("", 16384 + 512);
+}
+
+TEST(truncations_of_the_log)
+{
+	each_length("-wal", 65536 + 512);
+}
+
+TEST(a_folder_without_row_and_record_is_listed)
+{
+	_json_ json_t *status = NULL;
+	const json_t *orphans;
+
+	make_some();
+	CHECK(shell("mkdir -p vms/cc images/old && echo x >vms/cc/root.img && echo x >images/old/f"));
+	expect_all("orphans");
+	status = store_status(f.store);
+	orphans = json_object_get(status, "orphans");
+	CHECK_INT(json_array_size(orphans), 2);
+	/* An image's name may be given again: its folder is moved. */
+	CHECK(shell("test -f vms/cc/root.img && test -f set-aside/images-old/f && ! test -e images/old"));
+	close_store(&f);
+}
+
+TEST(a_record_without_a_row_is_taken_in)
+{
+	make_some();
+	CHECK(shell("cp -r vms/aa vms/keep && rm -f *.db *.db-*"));
+	CHECK(shell("rm -r vms/keep")); /* its record says another id */
+	expect_all("all lost");
+	store_vm_drop(f.store, "aa");
+	CHECK_INT(commit(&f), 0);
+	reopen(&f); /* the folder is there still: nobody deleted it */
+	CHECK_INT(f.vms, 2);
+	close_store(&f);
+}
+
+TEST(a_record_of_another_is_not_believed)
+{
+	make_some();
+	CHECK(shell("mkdir vms/cc && cp vms/aa/vm.rec vms/cc/"));
+	expect_all("a copied record");
+	close_store(&f);
+}
+
+TEST(two_vms_of_one_name)
+{
+	make_some();
+	CHECK(shell("mkdir vms/cc && sed 's/\"id\":\"aa\"/\"id\":\"cc\"/; /crc32/d' vms/aa/vm.rec >vms/cc/vm.rec"));
+	CHECK(shell("python3 -c \"import zlib; p = 'vms/cc/vm.rec'; b = open(p, 'rb').read();"
+		    "open(p, 'ab').write(b'crc32 %08x\\n' % zlib.crc32(b))\""));
+	open_store(&f);
+	CHECK_INT(f.vms, 3);
+	CHECK_STR(f.names[2], "alpha-2");
+	CHECK(has_note(&f, "alpha-2"));
+	close_store(&f);
+}
+
+TEST(a_damaged_record_is_written_anew)
+{
+	make_some();
+	CHECK(shell("echo garbage >vms/aa/vm.rec && rm vms/bb/vm.rec"));
+	expect_all("records");
+	/* In an idle moment; until then it lags. */
+	wait_for("grep -q alpha vms/aa/vm.rec && grep -q beta vms/bb/vm.rec");
+	close_store(&f);
+	CHECK(shell("rm -f *.db *.db-*"));
+	expect_all("after it");
+	close_store(&f);
+}
+
+TEST(the_later_state_of_row_and_record_counts)
+{
+	struct vm_row row = lib_vm("aa", "alpha");
+
+	make_some();
+	CHECK(shell("mkdir old && cp banger.*.db* old/"));
+	open_store(&f);
+	row.name = S("renamed");
+	store_vm_put(f.store, &row);
+	CHECK_INT(commit(&f), 0);
+	close_store(&f);
+	CHECK(shell("cp old/* .")); /* the database of yesterday */
+	open_store(&f);
+	CHECK_INT(f.vms, 2);
+	CHECK_STR(f.names[0], "renamed");
+	CHECK(has_note(&f, "older state"));
+	close_store(&f);
+}
+
+TEST(a_marked_folder_goes_on_being_removed)
+{
+	make_some();
+	CHECK(shell("chmod 1700 vms/aa && mkdir vms/dd && chmod 1700 vms/dd"));
+	CHECK_INT(store_open(f.loop, test_tmpdir(), NULL, &f.store, NULL), 0);
+	/* One with a row is deleting again, one without lies in the trash. */
+	CHECK(shell("test -d vms/aa && ! test -e vms/dd && test -d trash/vm-dd"));
+	close_store(&f);
+}
+
+/* ---- others ---- */
+
+static pid_t hold(const char *sql)
+{
+	_free_ char *script = NULL;
 	int ready[2];
 	char c;
 	pid_t pid;
 
-	snprintf(path, sizeof(path), "%s/banger.db", test_tmpdir());
+	CHECK(asprintf(&script,
+		      "import sqlite3, glob, sys, time\n"
+		      "d = sqlite3.connect(glob.glob('%s/banger.*.db')[0], isolation_level=None)\n"
+		      "d.execute('%s'); d.execute('select count(*) from row').fetchall()\n"
+		      "sys.stdout.write('x'); sys.stdout.flush(); time.sleep(100)",
+		      test_tmpdir(), sql) > 0);
 	CHECK_INT(pipe(ready), 0);
 	pid = fork();
 	if (pid == 0) {
-		struct vm_row row = vm_row("aa", "alpha", -1);
-
-		store = open_store();
-		if (store_vm_insert(store, &row, NULL) == 0)
-			(void)!write(ready[1], "x", 1);
-		for (;;)
-			store_vm_save(store, &row, NULL);
+		dup2(ready[1], STDOUT_FILENO);
+		execlp("python3", "python3", "-c", script, NULL);
+		_exit(1);
 	}
 	CHECK_INT(read(ready[0], &c, 1), 1);
+	return pid;
+}
+
+TEST(another_programs_lock_does_not_stop_the_start)
+{
+	pid_t pid;
+
+	make_some();
+	pid = hold("BEGIN IMMEDIATE");
+	expect_all("locked");
+	CHECK(has_note(&f, "another program"));
+	add_vm(&f, "cc", "gamma");
 	kill(pid, SIGKILL);
-	CHECK_INT(waitpid(pid, NULL, 0), pid);
-	store = open_store();
-	CHECK_INT(store_vm_each(store, collect_vm, NULL, NULL), 0);
-	CHECK_INT(n_found, 1);
-	forget();
-	store_close(store);
+	waitpid(pid, NULL, 0);
+	reopen(&f);
+	CHECK_INT(f.vms, 3);
+	close_store(&f);
+}
+
+TEST(nobody_gets_in_while_it_is_open)
+{
+	struct vm_row row = lib_vm("cc", "gamma");
+
+	make_some();
+	open_store(&f);
+	CHECK(shell("python3 -c \"import sqlite3, glob; sqlite3.connect(glob.glob('banger.*.db')[0], "
+		    "timeout=0).execute('select * from row').fetchall()\" 2>&1 | grep -q locked"));
+	store_vm_put(f.store, &row);
+	CHECK_INT(commit(&f), 0);
+	CHECK(shell("! ls *-shm 2>/dev/null"));
+	close_store(&f);
+}
+
+/* ---- banger before the generations ---- */
+
+static void make_legacy(const char *columns, const char *values, int version)
+{
+	_free_ char *path = in_dir("banger.db"), *sql = NULL;
+	sqlite3 *db;
+	char *message = NULL;
+
+	CHECK(asprintf(&sql,
+		      "PRAGMA journal_mode = WAL;"
+		      "CREATE TABLE vm (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE,"
+		      " state INTEGER, image TEXT, kernel TEXT, vcpus INTEGER, memory_mib INTEGER,"
+		      " disk_mib INTEGER, work_mib INTEGER, nat INTEGER, slot INTEGER%s);"
+		      "CREATE TABLE image (name TEXT PRIMARY KEY, managed INTEGER, ready INTEGER,"
+		      " kernel TEXT, source TEXT, rootfs TEXT, size_bytes INTEGER);"
+		      "CREATE TABLE kernel (name TEXT PRIMARY KEY, ready INTEGER, format TEXT,"
+		      " path TEXT);"
+		      "INSERT INTO vm VALUES ('aa', 'alpha', 1, 'i', 'k', 1, 64, 16, 16, 1, -1%s);"
+		      "INSERT INTO image VALUES ('i', 1, 1, 'k', 'build', '/x', 5);"
+		      "INSERT INTO kernel VALUES ('k', 1, 'bzimage', '/s/kernels/k/kernel');"
+		      "PRAGMA user_version = %d",
+		      columns, values, version) > 0);
+	CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
+		test_fail(__FILE__, __LINE__, "%s", message);
+	sqlite3_close(db);
+}
+
+static int check_elf(struct kernel_row *row, void *userdata)
+{
+	CHECK_STR(row->elf, userdata);
+	kernel_row_free(row);
+	return 0;
+}
+
+TEST(the_old_database_is_taken_over_and_an_old_banger_kept_out)
+{
+	_free_ char *path = in_dir("banger.db");
+	sqlite3_stmt *stmt;
+	sqlite3 *db;
+
+	make_legacy("", "", 2);
+	CHECK(shell("mkdir -p vms/aa && echo x >vms/aa/root.img"));
+	CHECK_INT(loop_new(&f.loop), 0);
+	CHECK_INT(store_open(f.loop, test_tmpdir(), NULL, &f.store, NULL), 0);
+	CHECK_INT(store_vm_each(f.store, lib_on_vm, &f, NULL), 0);
+	CHECK_INT(store_image_each(f.store, lib_on_image, &f, NULL), 0);
+	CHECK_INT(store_kernel_each(f.store, check_elf, S("/s/kernels/k/vmlinux"), NULL), 0);
+	CHECK_INT(f.vms, 1);
+	CHECK_INT(f.images, 1);
+	CHECK(!has_note(&f, "damaged"));
+	CHECK(shell("test -f set-aside/banger.db"));
+	CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
+	CHECK_INT(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &stmt, NULL), SQLITE_OK);
+	CHECK_INT(sqlite3_step(stmt), SQLITE_ROW);
+	CHECK(sqlite3_column_int(stmt, 0) > 1000); /* "written by a newer banger" */
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	/* The records of what was there before are written in an idle moment. */
+	wait_for("test -f vms/aa/vm.rec && test -f images/i/image.rec");
+	close_store(&f);
+	CHECK(shell("rm -f *.db *.db-*"));
+	open_store(&f);
+	CHECK_INT(f.vms, 1);
+	CHECK_INT(f.images, 1);
+	close_store(&f);
+}
+
+TEST(a_damaged_old_database_is_kept_and_what_reads_counts)
+{
+	make_legacy(", labels TEXT", ", NULL", 3);
+	CHECK(shell("mkdir -p vms/aa && python3 -c \"p = 'banger.db'; b = bytearray(open(p, 'rb').read());"
+		    "i = b.rindex(b'/s/kernels'); b[i - 40:i - 20] = bytes(20); open(p, 'wb').write(b)\""));
+	open_store(&f);
+	CHECK_INT(f.vms, 1);
+	CHECK(shell("test -f set-aside/banger.db"));
+	close_store(&f);
+}
+
+/* ---- the process ---- */
+
+TEST(it_ends_with_the_engine_and_the_next_one_waits_for_it)
+{
+	int ready[2];
+	pid_t engine;
+	char c;
+
+	CHECK_INT(pipe(ready), 0);
+	engine = fork();
+	if (engine == 0) {
+		struct vm_row row = lib_vm("aa", "alpha");
+
+		open_store(&f);
+		store_vm_put(f.store, &row);
+		(void)commit(&f);
+		(void)!write(ready[1], "x", 1);
+		for (;;) {
+			store_vm_put(f.store, &row);
+			(void)commit(&f);
+		}
+	}
+	CHECK_INT(read(ready[0], &c, 1), 1);
+	kill(engine, SIGKILL);
+	CHECK_INT(waitpid(engine, NULL, 0), engine);
+	open_store(&f);
+	CHECK_INT(f.vms, 1);
+	close_store(&f);
+}
+
+TEST(a_folder_that_may_not_be_written_is_an_error_with_words)
+{
+	_err_ struct bg_err *err = NULL;
+
+	if (getuid() == 0)
+		test_skip("root may write anywhere");
+	CHECK(shell("chmod 500 ."));
+	CHECK(try_open(&f, &err) < 0);
+	CHECK(err && err->message);
+	CHECK(shell("chmod 700 ."));
 }

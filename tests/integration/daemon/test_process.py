@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """bangerd's processes: start, double start, deaths of each part, stop, rights, memory."""
+import glob
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import sqlite3
 import stat
 import subprocess
+import zlib
 
 import pytest
 
@@ -44,7 +46,7 @@ def test_its_files_are_private(daemon):
     assert mode(daemon.run) == 0o700
     assert mode(daemon.state) == 0o700
     assert mode(daemon.state + "/bangerd.log") == 0o600
-    assert mode(daemon.state + "/banger.db") == 0o600
+    assert [mode(path) for path in databases(daemon)] == [0o600]
 
 
 def test_the_engine_is_sealed_and_the_monitor_is_not(daemon):
@@ -247,15 +249,46 @@ def test_the_log_level_is_heard(daemon):
     assert any(line["level"] == "debug" and line.get("code") == "request.no_route" for line in lines)
 
 
-def test_a_newer_database_is_refused(daemon):
+def databases(daemon):
+    return sorted(glob.glob(daemon.state + "/banger.[0-9]*.db"))
+
+
+def test_the_store_is_a_process_that_ends_with_the_engine(daemon):
+    daemon.start_ok()
+    monitor = daemon.call()["body"]
+    store = daemon.call()["body"]["store"]
+    assert store["mode"] == "ok" and store["file"] in databases(daemon)
+    assert status(store["pid"], "PPid") == str(monitor["pid"])
+    assert status(store["pid"], "NoNewPrivs") == "1" and status(store["pid"], "Seccomp") == "2"
+    assert title(store["pid"]) == "bangerd: store"
+    assert not [f for f in os.listdir(daemon.state) if f.endswith("-shm")]
+    daemon.started[-1].terminate()
+    daemon.started[-1].wait(60)
+    assert not os.path.exists(f"/proc/{store['pid']}")
+
+
+def test_a_killed_store_is_started_again(daemon):
+    daemon.start_ok()
+    old = daemon.call()["body"]["store"]["pid"]
+    os.kill(old, signal.SIGKILL)
+    wait_for(lambda: daemon.call()["body"]["store"]["pid"] not in (0, old))
+    assert daemon.call()["body"]["store"]["mode"] == "ok"
+
+
+def test_a_database_of_a_newer_banger_is_set_aside(daemon):
     daemon.start_ok().terminate()
     daemon.started[-1].wait(60)
-    db = sqlite3.connect(daemon.state + "/banger.db")
-    db.execute("PRAGMA user_version = 1000")
+    (path,) = databases(daemon)
+    db = sqlite3.connect(path)
+    tab, key, text = "ledger", "complete", "99"
+    crc = zlib.crc32(tab.encode() + b"\0" + key.encode() + b"\0" + bytes(8) + text.encode())
+    db.execute("UPDATE row SET text = ?, crc = ? WHERE tab = ? AND key = ?", (text, crc, tab, key))
+    db.commit()
     db.close()
-    line, p = daemon.start()
-    assert json.loads(line)["error"]["code"] == "store.failed" and "newer banger" in line
-    assert p.wait(60) != 0
+    daemon.start_ok()
+    store = daemon.call()["body"]["store"]
+    assert "newer banger" in store["notes"][0] and "set-aside/banger.1.db" in store["notes"][0]
+    assert os.path.exists(daemon.state + "/set-aside/banger.1.db") and store["file"].endswith("/banger.2.db")
 
 
 def test_without_a_ready_fd_errors_are_words(daemon):
