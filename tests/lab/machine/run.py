@@ -103,6 +103,7 @@ def programs(build):
                 yield path
     yield build / "privhelper/banger-privhelper"
     yield build / "privhelper/banger-privhelper-disk"
+    yield build / "privhelper/banger-keeper"
     yield build / "launcher/banger-launch"
     # What scripts/make-generic-kernel left, if it was run
     yield from sorted((build / "kernel").glob("vmlinuz-*-banger"))[-1:]
