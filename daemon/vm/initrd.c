@@ -4,9 +4,14 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "common/cpio.h"
 #include "common/guest_conf.h"
+
+enum { INITRD_SMALL = 8 * 1024 * 1024 };
 
 static int put_value(FILE *f, const char *key, const char *value, struct bg_err **err)
 {
@@ -93,29 +98,68 @@ static int put_settings(struct bg_cpio *c, const struct guest_conf *conf, const 
 	return r == 0 ? bg_cpio_end(c) : r;
 }
 
-int initrd_write(int out_fd, int first_fd, int init_fd, int modules_cpio_fd,
-	const struct guest_conf *conf, struct bg_err **err)
+int initrd_settings(const struct guest_conf *conf, int *ret, struct bg_err **err)
 {
 	_free_ char *text = NULL;
+	_close_ int fd = memfd_create("banger-settings", MFD_CLOEXEC);
 	struct bg_cpio c;
-	int r = initrd_conf_text(conf, &text, err);
+	int r;
 
+	if (fd < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "initramfs: settings");
+	r = initrd_conf_text(conf, &text, err);
 	if (r < 0)
 		return r;
-	bg_cpio_init(&c, out_fd);
-	r = first_fd < 0 ? 0 : bg_cpio_append(&c, first_fd);
-	if (r < 0)
-		return bg_err_sys(err, BG_ERR_IO, -r, "initramfs: the kernel's own initrd");
-	r = bg_cpio_file_fd(&c, "init", 0755, init_fd);
-	if (r == 0)
-		r = bg_cpio_end(&c);
-	if (r < 0)
-		return bg_err_sys(err, BG_ERR_IO, -r, "initramfs: banger-init");
-	r = modules_cpio_fd < 0 ? 0 : bg_cpio_append(&c, modules_cpio_fd);
-	if (r < 0)
-		return bg_err_sys(err, BG_ERR_IO, -r, "initramfs: kernel modules");
+	bg_cpio_init(&c, fd);
 	r = put_settings(&c, conf, text);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "initramfs: settings");
+	*ret = TAKE_FD(fd);
 	return 0;
+}
+
+/* Whether all of it can be read without waiting for the disk. */
+static bool is_cached(int fd, off_t *total)
+{
+	static char scratch[64 * 1024];
+	struct iovec iov = {scratch, sizeof(scratch)};
+	off_t at = 0;
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0)
+		return true;
+	if (fstat(fd, &st) < 0 || *total + st.st_size > INITRD_SMALL)
+		return false;
+	*total += st.st_size;
+	while (at < st.st_size) {
+		n = preadv2(fd, &iov, 1, at, RWF_NOWAIT);
+		if (n <= 0)
+			return false;
+		at += n;
+	}
+	return true;
+}
+
+bool initrd_is_quick(const struct bg_initrd *from)
+{
+	off_t total = 0;
+
+	return is_cached(from->first, &total) && is_cached(from->init, &total) &&
+	       is_cached(from->modules, &total);
+}
+
+int initrd_write(int out_fd, int first_fd, int init_fd, int modules_cpio_fd,
+	const struct guest_conf *conf, struct bg_err **err)
+{
+	struct bg_initrd from = {first_fd, init_fd, modules_cpio_fd, -1};
+	_close_ int settings = -1;
+	const char *part;
+	int r = initrd_settings(conf, &settings, err);
+
+	if (r < 0)
+		return r;
+	from.settings = settings;
+	r = bg_initrd_join(out_fd, &from, &part);
+	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "initramfs: %s", part) : 0;
 }

@@ -9,6 +9,7 @@
 #define BANGER_VM_INITRD_H
 
 #include "common/err.h"
+#include "common/initrd.h"
 
 /* The keys of vm.conf; NULL leaves an optional one out. All strings are borrowed. */
 struct guest_conf {
@@ -31,6 +32,10 @@ struct guest_conf {
 
 /* The text of vm.conf; *ret is the caller's. -EINVAL for a value with a line end in it. */
 int initrd_conf_text(const struct guest_conf *conf, char **ret, struct bg_err **err);
+/* The archive with this VM's settings and keys, in memory alone; *ret is the caller's. */
+int initrd_settings(const struct guest_conf *conf, int *ret, struct bg_err **err);
+/* Whether the parts (without the settings) are small, and all in the page cache: then the loop may write it itself. */
+bool initrd_is_quick(const struct bg_initrd *from);
 /*
  * Writes the whole initramfs to out_fd, an empty file. init_fd is banger-init;
  * first_fd an initrd of the user's or -1: the kernel

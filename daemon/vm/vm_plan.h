@@ -48,6 +48,7 @@ struct vm_task {
 	struct storage_call *clone;
 	struct vmm_call *vmm_call;
 	struct guest_stream *stream;
+	struct job *job;
 	/* Of a VM that is made; not of one step (vm_flush.c). */
 	struct job *flush;	  /* runs */
 	struct bg_err *flush_err; /* how it ended */
@@ -93,7 +94,7 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 		{"network", "publishing its ports", false, vm_step_publish, NULL, NULL},           \
 		{"turn", "waiting for its turn to boot", false, vm_step_turn, vm_step_cancel_turn,      \
 			vm_step_end_turn, .rare = true},                                           \
-		{"vmm", "starting the VMM", false, vm_step_initrd, NULL, NULL},                    \
+		{"vmm", "starting the VMM", false, vm_step_initrd, vm_step_cancel, NULL},                    \
 		{"vmm", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},              \
 		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
 		{"packages", "the guest's package manager brings in what is missing", false,       \

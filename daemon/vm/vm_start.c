@@ -15,7 +15,6 @@
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/helpers.h"
-#include "daemon/vm/initrd.h"
 #include "daemon/vm/publish.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_check.h"
@@ -206,71 +205,6 @@ int vm_step_detach(struct op *op, void *ctx, struct bg_err **err)
 	return r != 0 ? r : detach_net(task, err);
 }
 
-/* The machine's part of vm.conf; the pointers live as long as the task's VM. */
-/* Packages come from the outside: without NAT there is nothing to try. */
-static const char *setup_wish(const struct vm_row *row)
-{
-	if (!row->nat)
-		return NULL;
-	return row->with_init ? "init" : "ssh";
-}
-
-static void fill_conf(
-	const struct vm_task *task, const struct vmm_driver *driver, struct guest_conf *conf)
-{
-	const struct vm *vm = task->vm;
-
-	*conf = (struct guest_conf){
-		.id = vm->row->id,
-		.hostname = vm->row->name,
-		.root = driver->dev_root,
-		.work = driver->dev_work,
-		.addr = task->card.address,
-		.gateway = task->card.gateway,
-		.dns = task->card.gateway,
-		.agent = driver->agent,
-		.poweroff = driver->poweroff,
-		.setup = setup_wish(task->vm->row),
-		.time = time(NULL),
-		.authorized_keys = keys_authorized(task->engine->keys),
-	};
-}
-
-static int write_initrd(
-	const struct vm_task *task, const struct kernel_row *kernel, struct bg_err **err)
-{
-	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
-	const struct vm *vm = task->vm;
-	_close_ int out = -1, init = -1, modules = -1, first = -1;
-	_free_ char *host_key = NULL;
-	struct guest_conf conf;
-	int r;
-
-	fill_conf(task, choice->driver, &conf);
-	if (kernel->modules_disk)
-		conf.modules = choice->driver->dev_modules;
-	r = vm_host_key(vm, &host_key, err);
-	if (r < 0)
-		return r;
-	conf.host_key = host_key;
-	init = open(task->engine->init_path, O_RDONLY | O_CLOEXEC);
-	if (init < 0)
-		return bg_err_sys(err, BG_ERR_TOOL_MISSING, errno, "open the guest's init %s",
-			task->engine->init_path);
-	if (kernel->modules_cpio)
-		modules = open(kernel->modules_cpio, O_RDONLY | O_CLOEXEC);
-	if (kernel->modules_cpio && modules < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", kernel->modules_cpio);
-	if (kernel->initrd)
-		first = open(kernel->initrd, O_RDONLY | O_CLOEXEC);
-	if (kernel->initrd && first < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", kernel->initrd);
-	out = open(vm->paths.initrd, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (out < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", vm->paths.initrd);
-	return initrd_write(out, first, init, modules, &conf, err);
-}
-
 /* An emulated boot takes all that a processor has; with KVM much of it is waiting for disks. */
 static unsigned boots_at_once(const struct engine *engine)
 {
@@ -323,26 +257,6 @@ int vm_step_end_turn(struct op *op, void *ctx, struct bg_err **err)
 	(void)err;
 	boot_turn_free(TAKE_PTR(task->turn));
 	return 0;
-}
-
-int vm_step_initrd(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct vm_task *task = ctx;
-	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
-	const struct kernel_row *kernel;
-	int r;
-
-	(void)op;
-	if (!choice->driver) {
-		*err = bg_err_copy(choice->err);
-		return -ENOENT;
-	}
-	r = kernels_get(task->engine->kernels, task->vm->row->kernel, &kernel, err);
-	if (r >= 0)
-		r = vm_check_kernel(kernel, err);
-	if (r < 0)
-		return r;
-	return write_initrd(task, kernel, err);
 }
 
 static int record_choice(struct vm_row *row, const struct vmm_choice *choice)

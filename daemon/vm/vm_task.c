@@ -25,6 +25,7 @@ void vm_task_forget(struct vm_task *task)
 	storage_call_free(TAKE_PTR(task->clone));
 	vmm_call_free(TAKE_PTR(task->vmm_call));
 	guest_stream_free(TAKE_PTR(task->stream));
+	job_free(TAKE_PTR(task->job));
 	op_watch_free(TAKE_PTR(task->other));
 	if (!task->vm)
 		return;

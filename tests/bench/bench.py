@@ -6,7 +6,6 @@ number does not. Nothing is asserted here. Ten VMs are played by tests/lib/fake-
 """
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 from hostuser import HostUser, is_root  # noqa: E402
+from kernels import write_vmlinux  # noqa: E402
 from unixhttp import Connection  # noqa: E402
 
 BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
@@ -76,7 +76,7 @@ class Bench:
 
     def make_assets(self):
         kernel = os.path.join(self.user.home, "vmlinux")
-        shutil.copy(os.path.join(BUILD, "guest", "banger-init"), kernel)  # an ELF is all that an import looks for
+        write_vmlinux(kernel)
         rootfs = os.path.join(self.user.home, "rootfs.ext4")
         subprocess.run(["/usr/sbin/mkfs.ext4", "-q", rootfs, "64M"], check=True, stdout=subprocess.DEVNULL)
         for path in (kernel, rootfs):

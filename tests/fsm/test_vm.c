@@ -827,6 +827,34 @@ TEST(known_hosts_follows_the_vms)
 	world_run(&w, known_hosts_is_empty, NULL);
 }
 
+/* A distribution's own initrd is too large to be copied in the loop: a worker does it. */
+TEST(a_large_initrd_is_written_by_a_worker)
+{
+	_free_ char *first = NULL;
+	struct stat st;
+	char zero = 1;
+	int fd;
+
+	world_open(&w, "never-ready");
+	w.config->boot_timeout_s = 1; /* so that what was booted with stays */
+	CHECK(asprintf(&first, "%s/first", test_tmpdir()) > 0);
+	fd = open(first, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	CHECK_INT(pwrite(fd, "FIRST", 5, 0), 5);
+	CHECK_INT(ftruncate(fd, 9 * MIB), 0);
+	close(fd);
+	kernels_find(w.engine.kernels, "k")->initrd = strdup(first);
+	CHECK_INT(world_create(&w, "a", true), OP_FAILED);
+	CHECK_STR(world_last_code(), "vm.not_ready");
+	fd = open(vm("a")->paths.initrd, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && fstat(fd, &st) == 0 && st.st_size > (off_t)(9 * MIB));
+	CHECK_INT(st.st_mode & 07777, 0600);
+	CHECK(pread(fd, &zero, 1, 0) == 1 && zero == 'F');
+	CHECK(pread(fd, &zero, 1, 9 * MIB) == 1 && zero == '0'); /* an archive of ours begins */
+	close(fd);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
 /* Nobody is refused a deletion, or told of a failed creation, for the sake of ssh's list. */
 TEST(nothing_fails_for_known_hosts_alone)
 {

@@ -62,6 +62,48 @@ TEST(wrong_requests)
 	worker_expect_error(&a, "worker.failed", "no JSON object");
 }
 
+static void put_text(int fd, const char *text)
+{
+	CHECK_INT(pwrite(fd, text, strlen(text), 0), strlen(text));
+}
+
+TEST(initrd_puts_its_parts_behind_each_other)
+{
+	int fds[5];
+	char buf[2000];
+	struct worker_answer a;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = worker_file((char[]){(char)('a' + i), 0});
+	put_text(fds[1], "settings");
+	put_text(fds[2], "init");
+	put_text(fds[3], "modules");
+	put_text(fds[4], "first");
+	a = worker_run("{\"job\":\"initrd\",\"modules\":true,\"first\":true}", fds, 5);
+	CHECK(a.result);
+	worker_answer_clear(&a);
+	CHECK_INT(size_of("a"), 2048);
+	CHECK_INT(pread(fds[0], buf, sizeof(buf), 0), sizeof(buf));
+	CHECK(memcmp(buf, "first\0", 6) == 0 && memcmp(buf + 512, "070701", 6) == 0);
+	CHECK(memcmp(buf + 1024, "modules\0", 8) == 0 && memcmp(buf + 1536, "settings\0", 9) == 0);
+	CHECK_INT(ftruncate(fds[0], 0), 0);
+	a = worker_run("{\"job\":\"initrd\",\"modules\":false,\"first\":true}", fds, 5);
+	worker_expect_error(&a, "worker.failed", "4 descriptors, not 5");
+}
+
+TEST(flush_says_what_did_not_reach_the_disk)
+{
+	struct worker_answer a;
+	int fds[2] = {worker_file("x"), open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+
+	a = worker_run("{\"job\":\"flush\"}", fds, 2);
+	CHECK(a.result);
+	worker_answer_clear(&a);
+	fds[1] = open("/dev/full", O_WRONLY | O_CLOEXEC); /* no file of a disk: EINVAL */
+	a = worker_run("{\"job\":\"flush\"}", fds, 2);
+	worker_expect_error(&a, "worker.failed", "flush a file");
+}
+
 TEST(mkfs_makes_a_clean_file_system)
 {
 	static const char *const sizes[] = {"16777216", "67108864", "10737418240"};
