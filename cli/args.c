@@ -11,13 +11,14 @@
 
 enum { WORD_MAX_ = BG_NEAR_WORD_MAX };
 
-/* How many words of argv spell path; 0 when they do not. */
+/* How many words of argv spell the path at the head of a list "vm list, list"; 0 when they do not.
+ */
 static int match_path(const char *path, int argc, char **argv)
 {
 	int words = 0;
 
-	for (; *path; words++) {
-		size_t len = strcspn(path, " ");
+	for (; *path && *path != ','; words++) {
+		size_t len = strcspn(path, " ,");
 
 		if (words == argc || strlen(argv[words]) != len ||
 			strncmp(argv[words], path, len) != 0)
@@ -28,14 +29,25 @@ static int match_path(const char *path, int argc, char **argv)
 	return words;
 }
 
+/* 0: none of the row's paths. */
+static int match_row(const struct command *c, int argc, char **argv)
+{
+	int words = match_path(c->path, argc, argv);
+
+	for (const char *alias = c->alias; alias && *alias && !words;) {
+		words = match_path(alias, argc, argv);
+		alias += strcspn(alias, ",");
+		alias += strspn(alias, ", ");
+	}
+	return words;
+}
+
 const struct command *args_find(const struct command *const *rows, int argc, char **argv, int *used)
 {
 	for (; *rows; rows++) {
 		for (const struct command *c = *rows; c->path; c++) {
-			int words = match_path(c->path, argc, argv);
+			int words = match_row(c, argc, argv);
 
-			if (!words && c->alias)
-				words = match_path(c->alias, argc, argv);
 			if (words) {
 				*used = words;
 				return c;
@@ -79,16 +91,76 @@ static int unknown_flag(const struct command *c, const char *word, struct bg_err
 	return r;
 }
 
+/* Whether word stands in a list "--mem -m". */
+static bool is_one_of(const char *list, const char *word, size_t len)
+{
+	for (size_t n; list && *list; list += n, list += strspn(list, " ")) {
+		n = strcspn(list, " ");
+		if (n == len && strncmp(list, word, len) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* "--name", "--name=value", "-f". */
 static const struct flag *find_flag(const struct command *c, const char *word, size_t len)
 {
-	for (const struct flag *f = c->flags; f->name; f++) {
-		if (strlen(f->name) == len && strncmp(f->name, word, len) == 0)
+	for (const struct flag *f = c->flags; f->name; f++)
+		if ((strlen(f->name) == len && strncmp(f->name, word, len) == 0) ||
+			(f->letter && len == 2 && word[0] == '-' && word[1] == f->letter) ||
+			is_one_of(f->also, word, len))
 			return f;
-		if (f->letter && len == 2 && word[0] == '-' && word[1] == f->letter)
-			return f;
-	}
 	return NULL;
+}
+
+/* value: NULL for a switch. */
+static int give(struct args *args, const struct flag *f, const char *value, struct bg_err **err)
+{
+	const struct command *c = args->command;
+
+	args->values[f - c->flags] = value ? value : f->name;
+	if (!value)
+		return 0;
+	if (args->given_count == ARGS_GIVEN_MAX)
+		return usage_error(c,
+			bg_err_set(err, BG_ERR_USAGE, E2BIG, "more than %d flags", ARGS_GIVEN_MAX),
+			err);
+	args->given[args->given_count].flag = (size_t)(f - c->flags);
+	args->given[args->given_count++].value = value;
+	return 0;
+}
+
+static int no_value(const struct command *c, const struct flag *f, struct bg_err **err)
+{
+	return usage_error(c,
+		bg_err_set(err, BG_ERR_USAGE, EINVAL, "%s needs a value: %s %s", f->name, f->name,
+			f->value),
+		err);
+}
+
+/* "-it", "-n5": switches, the last one perhaps with its value behind it. 0: it is not that. */
+static int take_letters(struct args *args, int argc, char **argv, struct bg_err **err)
+{
+	const char *letters = argv[0] + 1;
+	int r = 0;
+
+	if (*letters == '-' || !letters[1] || letters[1] == '=')
+		return 0;
+	for (; *letters && r >= 0; letters++) {
+		char word[] = {'-', *letters, '\0'};
+		const struct flag *f = find_flag(args->command, word, 2);
+
+		if (!f)
+			return unknown_flag(args->command, argv[0], err);
+		if (f->value && !letters[1] && argc < 2)
+			return no_value(args->command, f, err);
+		if (f->value) {
+			r = give(args, f, letters[1] ? letters + 1 : argv[1], err);
+			return r < 0 ? r : letters[1] ? 1 : 2;
+		}
+		r = give(args, f, NULL, err);
+	}
+	return r < 0 ? r : 1;
 }
 
 /* Takes one flag at argv[0]; returns how many words it used. */
@@ -99,32 +171,20 @@ static int take_flag(struct args *args, int argc, char **argv, struct bg_err **e
 	const char *value = argv[0][len] ? argv[0] + len + 1 : NULL;
 	_free_ char *word = strndup(argv[0], len);
 	const struct flag *f = find_flag(c, argv[0], len);
-	int used = 1;
+	bool next = f && f->value && !value;
+	int r = f ? 0 : take_letters(args, argc, argv, err);
 
+	if (r != 0)
+		return r;
 	if (!f)
 		return unknown_flag(c, word ? word : argv[0], err);
 	if (!f->value && value)
 		return usage_error(c,
 			bg_err_set(err, BG_ERR_USAGE, EINVAL, "%s takes no value", f->name), err);
-	if (f->value && !value) {
-		if (argc < 2)
-			return usage_error(c,
-				bg_err_set(err, BG_ERR_USAGE, EINVAL, "%s needs a value: %s %s",
-					f->name, f->name, f->value),
-				err);
-		value = argv[1];
-		used = 2;
-	}
-	args->values[f - c->flags] = f->value ? value : f->name;
-	if (f->value && args->given_count == ARGS_GIVEN_MAX)
-		return usage_error(c,
-			bg_err_set(err, BG_ERR_USAGE, E2BIG, "more than %d flags", ARGS_GIVEN_MAX),
-			err);
-	if (f->value) {
-		args->given[args->given_count].flag = (size_t)(f - c->flags);
-		args->given[args->given_count++].value = value;
-	}
-	return used;
+	if (next && argc < 2)
+		return no_value(c, f, err);
+	r = give(args, f, next ? argv[1] : value, err);
+	return r < 0 ? r : 1 + next;
 }
 
 static int take_positional(struct args *args, char *word, struct bg_err **err)
@@ -135,19 +195,8 @@ static int take_positional(struct args *args, char *word, struct bg_err **err)
 		args->positional[args->count++] = word;
 		return 0;
 	}
-	if (c->takes_rest) {
-		int r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "what is \"%.60s\" for?", word);
-
-		bg_err_hint(
-			err, "put -- before the command to run: `banger %s %s`", c->path, c->usage);
-		return r;
-	}
 	return usage_error(c,
-		bg_err_set(err, BG_ERR_USAGE, EINVAL,
-			c->max_args ? "\"%.60s\" is one argument too many"
-				    : "\"%.60s\": this command takes no arguments",
-			word),
-		err);
+		bg_err_set(err, BG_ERR_USAGE, EINVAL, "unexpected argument \"%.60s\"", word), err);
 }
 
 bool args_is_pattern(const char *word)
@@ -194,6 +243,13 @@ static int take_word(struct args *args, int argc, char **argv, bool *no_flags, s
 	return r < 0 ? r : 1;
 }
 
+/* "--" is needed only before a command that begins with -, or where an argument was left out. */
+static bool begins_rest(const struct args *args, const char *word)
+{
+	return args->command->takes_rest &&
+	       (bg_streq(word, "--") || (args->count == args->command->max_args && *word != '-'));
+}
+
 int args_parse(
 	const struct command *c, int argc, char **argv, struct args *args, struct bg_err **err)
 {
@@ -203,8 +259,8 @@ int args_parse(
 	for (int i = 0; i < argc;) {
 		int used;
 
-		if (c->takes_rest && bg_streq(argv[i], "--")) {
-			args->rest = argv + i + 1;
+		if (begins_rest(args, argv[i])) {
+			args->rest = argv + i + bg_streq(argv[i], "--");
 			break;
 		}
 		if (!no_flags && is_help(argv[i])) {
@@ -218,8 +274,8 @@ int args_parse(
 	}
 	if (args->count < c->min_args)
 		return usage_error(c,
-			bg_err_set(err, BG_ERR_USAGE, EINVAL, "something is missing: banger %s %s",
-				c->path, c->usage),
+			bg_err_set(err, BG_ERR_USAGE, EINVAL,
+				"an argument is missing: banger %s %s", c->path, c->usage),
 			err);
 	return check_names(args, err);
 }

@@ -25,6 +25,7 @@ enum arg_kind {
 	ARG_KERNEL,
 	ARG_OP, /* the id of an operation */
 	ARG_FILE,
+	ARG_VM_FILE, /* NAME:PATH, or a file of this machine */
 	ARG_SIZE,
 	ARG_NUMBER,
 	ARG_SIGNAL,
@@ -35,8 +36,9 @@ struct flag {
 	const char *name;  /* "--memory" */
 	const char *value; /* "SIZE"; NULL for a switch */
 	enum arg_kind kind;
-	const char *help;
-	char letter; /* 'f' for -f, 0 for none */
+	const char *help; /* NULL: taken for the sake of habit, said nowhere */
+	char letter;	  /* 'f' for -f, 0 for none */
+	const char *also; /* other tools' spellings, "--mem -m": taken, not shown by completion; or NULL */
 };
 
 #define FLAG_JSON                                                                                  \
@@ -56,12 +58,13 @@ enum { ARGS_MANY = 256 }; /* max_args of "NAME..." */
 
 struct command {
 	const char *path;  /* "vm create" */
-	const char *alias; /* "vm ls", or NULL */
+	const char *alias; /* "vm ls, ls": shorter or other tools' paths, or NULL */
 	enum arg_kind kind; /* of the arguments */
 	bool then_files;    /* only of the first: files follow */
 	unsigned min_args, max_args;
+	bool running;		  /* of use for running VMs only: completion offers those */
 	bool hidden;		  /* called by other programs: no help or completion shows it */
-	bool takes_rest;	  /* whatever follows "--" */
+	bool takes_rest;	  /* a command: what follows "--", or the arguments */
 	const struct flag *flags; /* ends with FLAG_END */
 	const char *usage;	  /* what follows the path: "NAME [-- CMD...]" */
 	const char *summary;
@@ -77,7 +80,7 @@ struct args {
 	const struct command *command;
 	char *positional[ARGS_MANY];
 	size_t count;
-	char **rest;			    /* ends with NULL; itself NULL when there was no "--" */
+	char **rest;			    /* the command, ends with NULL; itself NULL when there is none */
 	const char *values[ARGS_FLAGS_MAX]; /* by the row's flags; a switch holds its name */
 	/* Every flag with a value, in the order of the command line: for those that may be repeated. */
 	struct {

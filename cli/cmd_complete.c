@@ -2,7 +2,9 @@
 #include "cli/cmd_complete.h"
 
 #include "cli/client.h"
+#include "cli/help.h"
 #include "common/json.h"
+#include "common/limits.h"
 
 enum { COMPLETE_MS = 1000, TYPED_MAX = 128 };
 
@@ -24,6 +26,7 @@ static const char bash_script[] =
 	"\t\t\treturn\n"
 	"\t\tfi\n"
 	"\t\tCOMPREPLY+=(\"$word\")\n"
+	"\t\t[[ $word != *: ]] || compopt -o nospace\n"
 	"\tdone < <(banger __complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
 	"}\n"
 	"complete -F _banger banger\n";
@@ -79,6 +82,14 @@ int completion(struct cli *cli, const struct args *args, struct bg_err **err)
 		"there is no completion for \"%.40s\": bash, zsh or fish", shell);
 }
 
+static bool was_typed(const struct typed *t, const char *word)
+{
+	for (int i = 0; i < t->count; i++)
+		if (bg_streq(t->words[i], word))
+			return true;
+	return false;
+}
+
 static bool begins(const char *word, const char *with)
 {
 	return strncmp(word, with, strlen(with)) == 0;
@@ -107,7 +118,7 @@ static json_t *ask(struct cli *cli, enum route route)
 	return reply;
 }
 
-/* Names out of {"vms": [...]}, each told by one of its fields. */
+/* Names out of {"images": [...]}, each described by one of its fields. */
 static void offer_names(struct cli *cli, enum route route, const char *list, const char *field,
 	const char *prefix, const char *typed)
 {
@@ -120,6 +131,37 @@ static void offer_names(struct cli *cli, enum route route, const char *list, con
 
 		offer(cli, prefix, render_text(item, "name"), what ? what : "", typed);
 	}
+}
+
+/* Names that were not given already, with their state; running ones only where others are of no
+ * use. */
+static unsigned offer_vms(struct cli *cli, const struct command *c, const struct typed *t,
+	const char *prefix, const char *end, const char *typed)
+{
+	_json_ json_t *reply = ask(cli, ROUTE_VM_LIST);
+	unsigned n = 0;
+	const json_t *vm;
+	size_t i;
+
+	json_array_foreach (json_object_get(reply, "vms"), i, vm) {
+		const char *name = render_text(vm, "name"), *state = render_text(vm, "state");
+		char word[BG_NAME_MAX + 2];
+
+		snprintf(word, sizeof(word), "%s%s", name, end);
+		if (was_typed(t, name) || (c->running && !bg_streq(state, "running")) ||
+			!begins(word, typed))
+			continue;
+		offer(cli, prefix, word, state, typed);
+		n++;
+	}
+	return n;
+}
+
+/* "web:" for vm cp; files of this machine when no VM is meant. */
+static void offer_vm_files(struct cli *cli, const struct command *c, const struct typed *t)
+{
+	if (strpbrk(t->last, "/.~") || offer_vms(cli, c, t, "", ":", t->last) == 0)
+		fputs(":files\n", cli->out.file);
 }
 
 /* Those that run, each told by what it does. */
@@ -148,12 +190,16 @@ static void offer_signals(struct cli *cli, const char *prefix, const char *typed
 		offer(cli, prefix, names[i], "signal", typed);
 }
 
-static void offer_kind(struct cli *cli, enum arg_kind kind, const char *prefix, const char *typed)
+static void offer_kind(struct cli *cli, const struct command *c, const struct typed *t,
+	enum arg_kind kind, const char *prefix, const char *typed)
 {
 	switch (kind) {
 	case ARG_VM:
 	case ARG_VMS:
-		offer_names(cli, ROUTE_VM_LIST, "vms", "state", prefix, typed);
+		(void)offer_vms(cli, c, t, prefix, "", typed);
+		break;
+	case ARG_VM_FILE:
+		offer_vm_files(cli, c, t);
 		break;
 	case ARG_IMAGE:
 		offer_names(cli, ROUTE_IMAGE_LIST, "images", "os", prefix, typed);
@@ -195,19 +241,34 @@ static const struct flag *flag_of(const struct command *c, const char *word, siz
 static void offer_flags(struct cli *cli, const struct command *c, const char *typed)
 {
 	for (const struct flag *f = c->flags; f->name; f++)
-		offer(cli, "", f->name, f->help, typed);
-	offer(cli, "", "--help", "tell about this command", typed);
+		if (f->help)
+			offer(cli, "", f->name, f->help, typed);
+	offer(cli, "", "--help", "show this command's help", typed);
 }
 
 /* "--image=de": the value alone is completed, the flag stays before it. */
-static void offer_after_equals(struct cli *cli, const struct command *c, const char *last)
+static void offer_after_equals(struct cli *cli, const struct command *c, const struct typed *t)
 {
-	size_t len = strcspn(last, "=");
-	const struct flag *f = flag_of(c, last, len);
-	_free_ char *prefix = strndup(last, len + 1);
+	size_t len = strcspn(t->last, "=");
+	const struct flag *f = flag_of(c, t->last, len);
+	_free_ char *prefix = strndup(t->last, len + 1);
 
 	if (f && f->value && prefix)
-		offer_kind(cli, f->kind, prefix, last + len + 1);
+		offer_kind(cli, c, t, f->kind, prefix, t->last + len + 1);
+}
+
+/* How many arguments were given whole: what is neither a flag nor the value of one. */
+static unsigned given(const struct command *c, const struct typed *t, int used)
+{
+	unsigned n = 0;
+
+	for (int i = used; i < t->count; i++) {
+		const struct flag *f = flag_of(c, t->words[i], strlen(t->words[i]));
+
+		n += t->words[i][0] != '-';
+		i += f && f->value;
+	}
+	return n;
 }
 
 /* After the command: the value of the flag before, a flag, or an argument. */
@@ -221,48 +282,62 @@ static void offer_arguments(
 		if (bg_streq(t->words[i], "--"))
 			return; /* a command of its own follows */
 	if (f && f->value)
-		offer_kind(cli, f->kind, "", t->last);
+		offer_kind(cli, c, t, f->kind, "", t->last);
 	else if (t->last[0] == '-' && strchr(t->last, '='))
-		offer_after_equals(cli, c, t->last);
+		offer_after_equals(cli, c, t);
 	else if (t->last[0] == '-')
 		offer_flags(cli, c, t->last);
-	else if (c->max_args > 0)
-		offer_kind(cli, c->kind, "", t->last);
+	else if (given(c, t, used) < c->max_args)
+		offer_kind(cli, c, t, c->kind, "", t->last);
 }
 
 /* The nth word of a path, when those before it are as typed; length 0: it is no such path. */
 static size_t word_of_path(const char *path, const struct typed *t, const char **ret)
 {
 	for (int i = 0; i < t->count; i++) {
-		size_t len = strcspn(path, " ");
+		size_t len = strcspn(path, " ,");
 
 		if (strlen(t->words[i]) != len || strncmp(path, t->words[i], len) != 0 ||
-			!path[len])
+			path[len] != ' ')
 			return 0;
 		path += len + 1;
 	}
 	*ret = path;
-	return strcspn(path, " ");
+	return strcspn(path, " ,");
 }
 
-/* Rows of a group follow each other: its word is offered once. */
+/* The first words of the paths, each once: a row's own and, of one word, its shorter ones. */
+static void offer_word(struct cli *cli, const struct command *c, const char *path,
+	const struct typed *t, json_t *seen)
+{
+	const char *word = NULL;
+	size_t len = word_of_path(path, t, &word);
+	_free_ char *text = strndup(len ? word : "", len);
+	char group[64];
+
+	if (!text || !len || json_object_get(seen, text))
+		return;
+	json_object_set_new(seen, text, json_true());
+	snprintf(group, sizeof(group), "%.*s", (int)(word + len - path), path);
+	offer(cli, "", text, word[len] == ' ' ? help_group_title(group) : c->summary, t->last);
+}
+
 static void offer_commands(struct cli *cli, const struct typed *t)
 {
-	char seen[64] = "";
+	_json_ json_t *seen = json_object();
 
-	for (const struct command *const *rows = cli_commands; *rows; rows++) {
+	for (const struct command *const *rows = cli_commands; *rows; rows++)
 		for (const struct command *c = *rows; c->path; c++) {
-			const char *word = NULL;
-			size_t len = c->hidden ? 0 : word_of_path(c->path, t, &word);
-			char text[64];
+			const char *alias = c->alias ? c->alias : "";
 
-			snprintf(text, sizeof(text), "%.*s", (int)len, word ? word : "");
-			if (len == 0 || bg_streq(text, seen))
+			if (c->hidden)
 				continue;
-			snprintf(seen, sizeof(seen), "%s", text);
-			offer(cli, "", text, word[len] ? "..." : c->summary, t->last);
+			offer_word(cli, c, c->path, t, seen);
+			for (; *alias; alias += strspn(alias, ", ")) {
+				offer_word(cli, c, alias, t, seen);
+				alias += strcspn(alias, ",");
+			}
 		}
-	}
 }
 
 /* bash cuts "--image=de" into three words. */

@@ -10,8 +10,10 @@ enum { TIMEOUT_MAX_S = 7 * 24 * 3600 };
 
 const struct flag exec_flags[] = {
 	{"--tty", NULL, ARG_NONE, "give it a terminal, as for a shell or an editor", 't'},
-	{"--env", "NAME=VALUE", ARG_TEXT, "set in its environment; may be given again", 'e'},
-	{"--workdir", "DIR", ARG_TEXT, "start in this folder of the VM (default: the home)", 'w'},
+	{"--interactive", NULL, ARG_NONE, NULL, 'i'}, /* its input is ours anyway */
+	{"--env", "NAME=VALUE", ARG_TEXT, "set in its environment; may be repeated", 'e'},
+	{"--workdir", "DIR", ARG_TEXT, "start in this folder of the VM (default: the home)", 'w',
+		"--cwd"},
 	{"--user", "USER", ARG_TEXT, "run as this user of the VM, a name or a number", 'u'},
 	{"--timeout", "SECONDS", ARG_NUMBER, "end it when it still runs then: exit status 124"},
 	FLAG_END,

@@ -120,7 +120,7 @@ static void list_row(struct table *t, const json_t *vm, bool labels)
 	table_cell(t, STYLE_BOLD, "%s", render_text(vm, "name"));
 	table_cell(t, style, "%s", state);
 	table_cell(t, STYLE_PLAIN, "%s", render_text(vm, "image"));
-	table_cell(t, STYLE_PLAIN, "%lld", (long long)render_int(vm, "vcpus"));
+	table_cell(t, STYLE_PLAIN, "%lld", (long long)render_int(vm, "cpus"));
 	table_cell(t, STYLE_PLAIN, "%s",
 		bg_size_print_mib((uint64_t)render_int(vm, "memory_mib"), memory));
 	table_cell(t, STYLE_PLAIN, "%s",
@@ -182,7 +182,7 @@ static void show_sizes(const struct term *t, const json_t *vm)
 {
 	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], work[BG_SIZE_TEXT];
 
-	render_field(t, "cpu", STYLE_PLAIN, "%lld", (long long)render_int(vm, "vcpus"));
+	render_field(t, "cpu", STYLE_PLAIN, "%lld", (long long)render_int(vm, "cpus"));
 	render_field(t, "memory", STYLE_PLAIN, "%s",
 		bg_size_print_mib((uint64_t)render_int(vm, "memory_mib"), memory));
 	render_field(t, "disk", STYLE_PLAIN, "%s of /, %s of /root%s%s",
@@ -263,8 +263,12 @@ static int vm_show(struct cli *cli, const struct args *args, struct bg_err **err
 		"--parallel", "N", ARG_NUMBER, "how many at once (default 8)"                      \
 	}
 #define FLAG_MANY                                                                                  \
-	{"--all", NULL, ARG_NONE, "every VM that this is not true of already"}, FLAG_PARALLEL
+	{"--all", NULL, ARG_NONE, "all VMs not already in that state", 'a'}, FLAG_PARALLEL
 
+static const struct flag cp_flags[] = {
+	{"--recursive", NULL, ARG_NONE, NULL, 'r', "-R --archive -a"}, /* folders go whole anyway */
+	FLAG_END,
+};
 static const struct flag no_flags[] = {FLAG_END};
 static const struct flag list_flags[] = {
 	{"--label", "KEY[=VALUE]", ARG_TEXT, "only VMs that have it; may be repeated", 'l'},
@@ -286,18 +290,19 @@ static const struct flag prune_flags[] = {
 	FLAG_END,
 };
 static const struct flag create_flags[] = {
-	{"--name", "NAME", ARG_NEW, "its name; banger finds one when you give none"},
+	{"--name", "NAME", ARG_NEW, "its name; banger finds one when you give none", 'n'},
 	{"--image", "NAME", ARG_IMAGE, "the image it is made of"},
 	{"--kernel", "NAME", ARG_KERNEL, "boot this kernel instead of the image's own"},
-	{"--vcpu", "N", ARG_NUMBER, "virtual CPUs"},
-	{"--memory", "SIZE", ARG_SIZE, "such as 2G or 512M"},
-	{"--disk-size", "SIZE", ARG_SIZE, "of its / ; takes room on your disk only as it fills"},
+	{"--cpus", "N", ARG_NUMBER, "virtual CPUs", 'c', CPUS_ALSO},
+	{"--memory", "SIZE", ARG_SIZE, "such as 2G or 512M", 'm', MEMORY_ALSO},
+	{"--disk-size", "SIZE", ARG_SIZE, "of its / ; takes room on your disk only as it fills",
+		.also = DISK_ALSO},
 	{"--work-size", "SIZE", ARG_SIZE, "of its /root, which is a disk of its own"},
-	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
-	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
+	{"--nat", NULL, ARG_NONE, "give it internet access, whatever default_nat says"},
+	{"--no-nat", NULL, ARG_NONE, "no internet access"},
 	{"--peers", NULL, ARG_NONE, "let it and your other VMs with --peers reach each other"},
 	{"--no-peers", NULL, ARG_NONE, "turn that off"},
-	{"--label", "KEY=VALUE", ARG_TEXT, "a label to find it by; may be repeated"},
+	{"--label", "KEY=VALUE", ARG_TEXT, "a label to find it by; may be repeated", 'l'},
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
 	{"--with-init", NULL, ARG_NONE,
@@ -308,26 +313,28 @@ static const struct flag create_flags[] = {
 	FLAG_END,
 };
 static const struct flag stop_flags[] = {
-	{"--timeout", "SECONDS", ARG_NUMBER, "kill it when it has not shut down by then"},
+	{"--timeout", "SECONDS", ARG_NUMBER, "kill it when it has not shut down by then", 't',
+		"--time"},
 	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,
 };
 static const struct flag kill_flags[] = {
-	{"--signal", "NAME", ARG_SIGNAL, "the signal to send: TERM, KILL, ... (default KILL)"},
+	{"--signal", "NAME", ARG_SIGNAL, "the signal to send: TERM, KILL, ... (default KILL)",
+		's'},
 	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,
 };
 static const struct flag set_flags[] = {
-	{"--vcpu", "N", ARG_NUMBER, "virtual CPUs, of a stopped VM"},
-	{"--memory", "SIZE", ARG_SIZE, "such as 2G or 512M, of a stopped VM"},
-	{"--disk-size", "SIZE", ARG_SIZE, "let its / grow to this"},
+	{"--cpus", "N", ARG_NUMBER, "virtual CPUs, of a stopped VM", 'c', CPUS_ALSO},
+	{"--memory", "SIZE", ARG_SIZE, "such as 2G or 512M, of a stopped VM", 'm', MEMORY_ALSO},
+	{"--disk-size", "SIZE", ARG_SIZE, "let its / grow to this", .also = DISK_ALSO},
 	{"--work-size", "SIZE", ARG_SIZE, "let its /root grow to this"},
-	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
-	{"--no-nat", NULL, ARG_NONE, "keep it from there"},
+	{"--nat", NULL, ARG_NONE, "give it internet access, whatever default_nat says"},
+	{"--no-nat", NULL, ARG_NONE, "no internet access"},
 	{"--peers", NULL, ARG_NONE, "let it and your other VMs with --peers reach each other"},
 	{"--no-peers", NULL, ARG_NONE, "turn that off"},
 	{"--with-init", NULL, ARG_NONE,
@@ -347,8 +354,8 @@ static const struct flag stats_flags[] = {
 	FLAG_END,
 };
 static const struct flag logs_flags[] = {
-	{"--follow", NULL, ARG_NONE, "go on printing what comes, until Ctrl-C", 'f'},
-	{"--tail", "LINES", ARG_NUMBER, "only the last ones of what is there", 'n'},
+	{"--follow", NULL, ARG_NONE, "keep printing new output, until Ctrl-C", 'f'},
+	{"--tail", "LINES", ARG_NUMBER, "only the last LINES lines", 'n', "--lines"},
 	{"--boot", NULL, ARG_NONE, "only what came since it was last started", 'b'},
 	{"--vmm", NULL, ARG_NONE, "what the VMM said, instead of the guest's console"},
 	FLAG_END,
@@ -361,6 +368,7 @@ static const struct flag logs_flags[] = {
 
 const struct command vm_commands[] = {
 	{.path = "vm create",
+		.alias = "create",
 		.kind = ARG_NEW,
 		.max_args = 1,
 		.flags = create_flags,
@@ -371,6 +379,7 @@ const struct command vm_commands[] = {
 		.example = "banger vm create web --memory 2G --nat",
 		.run = vm_create},
 	{.path = "vm start",
+		.alias = "start",
 		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = operation_flags,
@@ -380,6 +389,7 @@ const struct command vm_commands[] = {
 		.example = "banger vm start web db\nbanger vm start 'web-*'",
 		.run = vm_start},
 	{.path = "vm stop",
+		.alias = "stop",
 		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = stop_flags,
@@ -389,6 +399,7 @@ const struct command vm_commands[] = {
 		.example = "banger vm stop web db\nbanger vm stop --all",
 		.run = vm_stop},
 	{.path = "vm restart",
+		.alias = "restart",
 		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = operation_flags,
@@ -398,6 +409,7 @@ const struct command vm_commands[] = {
 		.example = "banger vm restart web",
 		.run = vm_restart},
 	{.path = "vm kill",
+		.alias = "kill",
 		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = kill_flags,
@@ -419,14 +431,13 @@ const struct command vm_commands[] = {
 			"banger vm set 'web-*' --label env=test",
 		.run = vm_set},
 	{.path = "vm delete",
-		.alias = "vm rm",
+		.alias = "vm rm, rm, delete",
 		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
 		.flags = delete_flags,
 		.usage = "NAME...|--all",
 		.summary = "remove VMs with their disks, for good",
-		.details = "A VM that runs is killed first. There is no question and no way "
-			   "back. " MANY_DETAILS,
+		.details = "A running VM is killed first. Does not ask, and cannot be undone. " MANY_DETAILS,
 		.example = "banger vm delete web\nbanger vm delete 'test-*'",
 		.run = vm_delete},
 	{.path = "vm prune",
@@ -439,7 +450,7 @@ const struct command vm_commands[] = {
 		.example = "banger vm prune",
 		.run = vm_prune},
 	{.path = "vm list",
-		.alias = "vm ls",
+		.alias = "vm ls, ls, ps, list",
 		.flags = list_flags,
 		.usage = "",
 		.summary = "list the VMs",
@@ -447,15 +458,17 @@ const struct command vm_commands[] = {
 			   "-r '.[].name'",
 		.run = vm_list},
 	{.path = "vm show",
+		.alias = "vm inspect, inspect, show",
 		.kind = ARG_VM,
 		.min_args = 1,
 		.max_args = 1,
 		.flags = print_flags,
 		.usage = "NAME",
-		.summary = "tell all about a VM",
+		.summary = "show a VM's details",
 		.example = "banger vm show web",
 		.run = vm_show},
 	{.path = "vm logs",
+		.alias = "logs",
 		.kind = ARG_VM,
 		.min_args = 1,
 		.max_args = 1,
@@ -465,27 +478,31 @@ const struct command vm_commands[] = {
 		.example = "banger vm logs web\nbanger vm logs -f -n 20 web",
 		.run = vm_logs},
 	{.path = "vm exec",
+		.alias = "exec",
 		.kind = ARG_VM,
 		.min_args = 1,
 		.max_args = 1,
 		.takes_rest = true,
 		.flags = exec_flags,
-		.usage = "NAME [--tty] -- CMD...",
+		.running = true,
+		.usage = "NAME CMD...",
 		.summary = "run a command in a VM, without network or ssh",
 		.details =
 			"Input, output and errors are those of the command, and so is the exit "
 			"status; 128 and the signal's number when a signal ended it. Ctrl-C goes "
 			"to the command; a second one leaves at once and ends it. With --tty and "
 			"no command it is a login shell.",
-		.example = "banger vm exec web -- systemctl status\n"
+		.example = "banger vm exec web systemctl status\n"
 			   "banger vm exec web -- sha256sum < big.iso\n"
-			   "banger vm exec web -t -u postgres -w /srv -- psql",
+			   "banger vm exec -it -u postgres -w /srv web psql",
 		.run = vm_exec},
 	{.path = "vm cp",
-		.kind = ARG_FILE,
+		.alias = "cp",
+		.kind = ARG_VM_FILE,
 		.min_args = 2,
 		.max_args = ARGS_MANY,
-		.flags = no_flags,
+		.flags = cp_flags,
+		.running = true,
 		.usage = "SRC... DST",
 		.summary = "copy files and folders into a VM, or out of it",
 		.details =
@@ -505,15 +522,18 @@ const struct command vm_commands[] = {
 		.min_args = 1,
 		.max_args = 1,
 		.flags = print_flags,
+		.running = true,
 		.usage = "NAME",
 		.summary = "list what listens in a VM, with the processes",
 		.example = "banger vm ports web",
 		.run = vm_ports},
 	{.path = "vm stats",
+		.alias = "stats",
 		.kind = ARG_VM,
 		.min_args = 1,
 		.max_args = 1,
 		.flags = stats_flags,
+		.running = true,
 		.usage = "NAME",
 		.summary = "what a VM uses, of the host and inside",
 		.example = "banger vm stats --watch web",
@@ -523,22 +543,25 @@ const struct command vm_commands[] = {
 		.min_args = 2,
 		.max_args = 2,
 		.flags = no_flags,
+		.running = true,
 		.usage = "NAME PORT",
 		.summary = "join input and output with a TCP port in a VM",
 		.details = "The port is one of the VM's own loopback. Fit for ssh's ProxyCommand.",
 		.example = "ssh -o ProxyCommand='banger vm connect web 22' root@web",
 		.run = vm_connect},
 	{.path = "vm ssh",
+		.alias = "ssh, shell",
 		.kind = ARG_VM,
 		.min_args = 1,
 		.max_args = 1,
 		.takes_rest = true,
 		.flags = ssh_flags,
-		.usage = "NAME [-- CMD...]",
+		.running = true,
+		.usage = "NAME [CMD...]",
 		.summary = "open a shell in a VM, or run a command there",
 		.details =
-			"The exit status is that of the command. One word after -- is given to "
-			"the shell in the VM as it is; several arrive there as they were typed. "
+			"The exit status is that of the command. A command of one word is given to "
+			"the shell in the VM as it is; several words arrive as they were typed. "
 			"What ~/.ssh/config says under Host * about keys, proxies, forwarding and "
 			"terminals does not apply: ask for it with these flags.",
 		.example = "banger vm ssh web\nbanger vm ssh web -- uname -a\n"

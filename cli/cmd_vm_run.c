@@ -51,6 +51,8 @@ static int find_checkout(struct vm_run *run, struct bg_err **err)
 	if (e->code == BG_ERR_NOT_CHECKOUT)
 		bg_err_hint(&e, "`git init` makes it one; without PATH, and outside of a checkout, "
 				"`banger vm run` opens a plain VM");
+	else if (path && !strchr(path, '/') && access(path, F_OK) < 0)
+		bg_err_hint(&e, "put -- before a command: `banger run -- %s`", path);
 	if (err)
 		*err = TAKE_PTR(e);
 	return r;
@@ -150,6 +152,10 @@ static int create(struct vm_run *run, struct bg_err **err)
 	json_t *body = json_object();
 	int r = vm_body_nat(run->args, body, err);
 
+	if (r >= 0)
+		r = vm_body_sizes(run->args, body, err);
+	if (r >= 0)
+		r = vm_body_ports(run->args, body, err);
 	if (r < 0) {
 		json_decref(body);
 		return r;
@@ -294,6 +300,8 @@ static int work(struct vm_run *run, struct bg_err **err)
 
 	if (r < 0)
 		return r;
+	if (args_has(run->args, "--detach"))
+		return BG_EXIT_OK;
 	snprintf(term, sizeof(term), "TERM=%s", getenv("TERM") ? getenv("TERM") : "dumb");
 	fflush(run->cli->err.file);
 	r = session_run(run->cli, &session, &status, err);
@@ -337,7 +345,7 @@ static int work_and_remove(struct vm_run *run, struct bg_err **err)
 
 static void remind(const struct vm_run *run)
 {
-	if (run->cli->err.tty && run->reached && (!run->args->rest || !run->args->rest[0]))
+	if (run->cli->err.tty && run->reached && !run->args->rest)
 		fprintf(run->cli->err.file, "%s still runs; `banger vm stop %s` stops it\n",
 			run->name, run->name);
 }
@@ -349,6 +357,9 @@ static int run_in_vm(struct vm_run *run, struct bg_err **err)
 
 	if (r >= 0 && run->args->rest && !run->args->rest[0])
 		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "there is no command behind --");
+	if (r >= 0 && args_has(run->args, "--detach") && (run->args->rest || run->rm))
+		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "--detach runs nothing: not with %s",
+			run->rm ? "--rm" : "a command");
 	if (r >= 0)
 		r = find_checkout(run, err);
 	if (r < 0)
@@ -377,9 +388,20 @@ int vm_run(struct cli *cli, const struct args *args, struct bg_err **err)
 }
 
 const struct flag run_flags[] = {
-	{"--name", "NAME", ARG_NEW, "use or make this VM, instead of one named after the checkout"},
+	{"--name", "NAME", ARG_NEW, "use or make this VM, instead of one named after the checkout",
+		'n'},
 	{"--image", "NAME", ARG_IMAGE, "the image a new VM is made of"},
-	{"--nat", NULL, ARG_NONE, "let it reach the network beyond this machine"},
+	{"--cpus", "N", ARG_NUMBER, "virtual CPUs of a new VM", 'c', CPUS_ALSO},
+	{"--memory", "SIZE", ARG_SIZE, "of a new VM, such as 2G or 512M", 'm', MEMORY_ALSO},
+	{"--disk-size", "SIZE", ARG_SIZE, "of / of a new VM", .also = DISK_ALSO},
+	{"--work-size", "SIZE", ARG_SIZE, "of /root of a new VM"},
+	{"--publish", "HOST:GUEST", ARG_TEXT,
+		"for a new VM: lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated",
+		'p'},
+	{"--nat", NULL, ARG_NONE, "give it internet access, whatever default_nat says"},
+	{"--no-nat", NULL, ARG_NONE, "no internet access for a new VM"},
+	{"--detach", NULL, ARG_NONE, "bring VM and files up, and run nothing", 'd'},
+	{"--interactive", NULL, ARG_NONE, NULL, 'i', "-t --tty -it"}, /* as the terminal is */
 	{"--rm", NULL, ARG_NONE,
 		"a new VM, deleted at the end; it stays when it could not be reached"},
 	{"--no-sync", NULL, ARG_NONE, "bring no files"},

@@ -181,11 +181,12 @@ static const struct flag pull_flags[] = {
 
 const struct command workspace_commands[] = {
 	{.path = "vm run",
+		.alias = "run",
 		.kind = ARG_FILE,
 		.max_args = 1,
 		.takes_rest = true,
 		.flags = run_flags,
-		.usage = "[PATH] [-- CMD...]",
+		.usage = "[PATH [CMD...] | -- CMD...]",
 		.summary = "open a shell or run a command in a VM with your checkout",
 		.details = "The first time in a checkout a VM is made that is named after it; the "
 			   "next "
@@ -195,7 +196,7 @@ const struct command workspace_commands[] = {
 			   "Without PATH "
 			   "the checkout is the one you are in; where there is none, a plain VM is "
 			   "made.",
-		.example = "banger vm run\nbanger vm run ~/src/site -- make test\nbanger vm run "
+		.example = "banger vm run\nbanger vm run ~/src/site make test\nbanger vm run "
 			   "--rm -- ./try-this",
 		.run = vm_run},
 	{.path = "vm workspace prepare",

@@ -106,6 +106,14 @@ void help_all(const struct term *t)
 	fprintf(t->file, "\n`banger COMMAND --help` tells more, with an example.\n");
 }
 
+const char *help_group_title(const char *word)
+{
+	for (size_t g = 0; g < ARRAY_SIZE(groups); g++)
+		if (bg_streq(groups[g].word, word))
+			return groups[g].title;
+	return "more commands";
+}
+
 bool help_group(const struct term *t, const char *word)
 {
 	bool found = false;
@@ -156,7 +164,7 @@ void help_command(const struct term *t, const struct command *c)
 	fprintf(t->file, "Usage: banger %s%s%s%s\n", c->path, *c->usage ? " " : "", c->usage,
 		c->flags->name ? " [flags]" : "");
 	if (c->alias)
-		fprintf(t->file, "       banger %s\n", c->alias);
+		fprintf(t->file, "Also:  banger %s\n", c->alias);
 	if (c->details) {
 		fputc('\n', t->file);
 		wrapped(t, 0, c->details);
@@ -164,6 +172,7 @@ void help_command(const struct term *t, const struct command *c)
 	if (c->flags->name)
 		title(t, "Flags");
 	for (const struct flag *f = c->flags; f->name; f++)
-		flag_entry(t, f);
+		if (f->help)
+			flag_entry(t, f);
 	example(t, c->example);
 }

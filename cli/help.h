@@ -7,6 +7,8 @@
 
 /* Every command by group, and the exit statuses. */
 void help_all(const struct term *t);
+/* What the commands that begin with this word are about: "vm", "vm workspace". Static. */
+const char *help_group_title(const char *word);
 /* The commands whose path begins with this word; false when there are none. */
 bool help_group(const struct term *t, const char *word);
 void help_command(const struct term *t, const struct command *c);

@@ -19,10 +19,10 @@ static void set_number(json_t *body, const char *key, uint64_t value)
 
 int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err)
 {
-	uint64_t vcpus = 0, memory = 0, disk = 0, work = 0;
+	uint64_t cpus = 0, memory = 0, disk = 0, work = 0;
 	int r;
 
-	r = args_number(args, "--vcpu", BG_VCPU_MIN, BG_VCPU_MAX, &vcpus, err);
+	r = args_number(args, "--cpus", BG_VCPU_MIN, BG_VCPU_MAX, &cpus, err);
 	if (r >= 0)
 		r = args_size_mib(
 			args, "--memory", BG_MEMORY_MIB_MIN, BG_MEMORY_MIB_MAX, &memory, err);
@@ -32,7 +32,7 @@ int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err)
 	if (r >= 0)
 		r = args_size_mib(
 			args, "--work-size", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, &work, err);
-	set_number(body, "vcpus", vcpus);
+	set_number(body, "cpus", cpus);
 	set_number(body, "memory_mib", memory);
 	set_number(body, "disk_mib", disk);
 	set_number(body, "work_mib", work);

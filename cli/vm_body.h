@@ -9,7 +9,12 @@
 
 /* A text field, left out when value is NULL. */
 void vm_body_text(json_t *body, const char *key, const char *value);
-/* --vcpu, --memory, --disk-size, --work-size. */
+/* Spellings of docker, Lima and others, of the flags that several rows have. */
+#define CPUS_ALSO   "--vcpu --vcpus --cpu"
+#define MEMORY_ALSO "--mem"
+#define DISK_ALSO   "--disk"
+
+/* --cpus, --memory, --disk-size, --work-size. */
 int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err);
 /* --nat, --no-nat. */
 int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err);

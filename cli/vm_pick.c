@@ -62,7 +62,7 @@ static int check_words(const struct args *args, bool all, struct bg_err **err)
 		return r;
 	}
 	if (!all && args->count == 0) {
-		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "something is missing: banger %s %s",
+		r = bg_err_set(err, BG_ERR_USAGE, EINVAL, "an argument is missing: banger %s %s",
 			path, args->command->usage);
 		bg_err_hint(err, "`banger %s --help` shows how", path);
 		return r;

@@ -23,6 +23,7 @@ enum kind {
 	KIND_RESOLVER,
 	KIND_HOSTS,
 	KIND_URLS,
+	KIND_BOOL,
 	KIND_VCPUS,
 	KIND_SECONDS,
 	KIND_TAPS,
@@ -206,6 +207,12 @@ static int set_urls(const struct load *l, const struct key *key, const char *tex
 	return set_string(l, key, text);
 }
 
+static int set_bool(const struct load *l, const struct key *key, const char *text)
+{
+	*(bool *)field(l, key) = bg_streq(text, "true");
+	return 0;
+}
+
 static bool is_number(enum kind kind)
 {
 	return kind == KIND_VCPUS || kind == KIND_SECONDS || kind == KIND_TAPS ||
@@ -239,7 +246,7 @@ static int set_size(const struct load *l, const struct key *key, const char *tex
 	return 0;
 }
 
-/* text is never NULL; for a number it is its digits. */
+/* text is never NULL; for a number it is its digits, for a truth value its word. */
 static int set_value(const struct load *l, const struct key *key, const char *text, unsigned line)
 {
 	switch (key->kind) {
@@ -263,6 +270,8 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 		return set_hosts(l, key, text, line);
 	case KIND_URLS:
 		return set_urls(l, key, text, line);
+	case KIND_BOOL:
+		return set_bool(l, key, text);
 	case KIND_VCPUS:
 	case KIND_SECONDS:
 	case KIND_TAPS:
@@ -279,6 +288,8 @@ static bool type_fits(enum kind kind, enum toml_type type)
 {
 	if (is_number(kind))
 		return type == TOML_INTEGER;
+	if (kind == KIND_BOOL)
+		return type == TOML_BOOLEAN;
 	if (kind == KIND_MEMORY || kind == KIND_DISK)
 		return type == TOML_INTEGER || type == TOML_STRING;
 	return type == TOML_STRING;
@@ -288,6 +299,8 @@ static const char *type_wanted(enum kind kind)
 {
 	if (is_number(kind))
 		return "a whole number";
+	if (kind == KIND_BOOL)
+		return "true or false";
 	return kind == KIND_MEMORY || kind == KIND_DISK ? "a size such as \"2G\"" : "a \"text\"";
 }
 
@@ -312,14 +325,21 @@ static int unknown_key(const struct load *l, const char *name, unsigned line)
 	return bad(l, line, hint, "there is no key \"%s\"", name);
 }
 
+/* Names that older configurations have. */
+static const char *present_name(const char *name)
+{
+	return bg_streq(name, "default_vcpus") ? "default_cpus" : name;
+}
+
 static int on_key(const char *name, const struct toml_value *v, unsigned line, void *userdata)
 {
 	struct load *l = userdata;
 	const struct key *key = NULL;
+	const char *text = v->type == TOML_STRING ? v->string : v->boolean ? "true" : "false";
 	char number[24];
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (bg_streq(keys[i].name, name))
+		if (bg_streq(keys[i].name, present_name(name)))
 			key = &keys[i];
 	if (!key)
 		return unknown_key(l, name, line);
@@ -330,7 +350,7 @@ static int on_key(const char *name, const struct toml_value *v, unsigned line, v
 	if (!type_fits(key->kind, v->type))
 		return bad(l, line, NULL, "%s is to be %s", name, type_wanted(key->kind));
 	snprintf(number, sizeof(number), "%lld", (long long)v->integer);
-	return set_value(l, key, v->type == TOML_STRING ? v->string : number, line);
+	return set_value(l, key, v->type == TOML_INTEGER ? number : text, line);
 }
 
 static int set_defaults(const struct load *l)

@@ -34,7 +34,8 @@ struct config {
 	char *qemu_bin;	       /* "qemu-system-x86_64" */
 	char *ssh_key_path;    /* NULL: banger's own key */
 	char *default_image_name; /* "default" */
-	unsigned default_vcpus;	  /* 2 */
+	unsigned default_cpus;	  /* 2 */
+	bool default_nat;	  /* true */
 	uint64_t default_memory_mib; /* 1024; written as "1G" or a number of MiB */
 	uint64_t default_disk_mib;   /* 8G */
 	uint64_t default_work_mib;   /* 8G */

@@ -13,11 +13,11 @@
 #include "daemon/vm/health.h"
 #include "daemon/vm/vm_set.h"
 
-static const char *const create_fields[] = {"name", "image", "kernel", "vcpus", "memory_mib",
+static const char *const create_fields[] = {"name", "image", "kernel", "cpus", "vcpus", "memory_mib",
 	"disk_mib", "work_mib", "nat", "peers", "with_init", "own_disk", "start", "labels", "publish", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
-static const char *const set_fields[] = {"nat", "peers", "with_init", "vcpus", "memory_mib", "disk_mib",
+static const char *const set_fields[] = {"nat", "peers", "with_init", "cpus", "vcpus", "memory_mib", "disk_mib",
 	"work_mib", "labels", "publish", "unpublish", NULL};
 static const char *const no_fields[] = {NULL};
 
@@ -31,8 +31,11 @@ struct sizes {
 static int parse_sizes(const json_t *body, struct sizes *s, struct bg_err **err)
 {
 	int r = bg_json_or_int(
-		body, "vcpus", BG_ERR_VM_LIMITS, BG_VCPU_MIN, BG_VCPU_MAX, &s->vcpus, err);
+		body, "cpus", BG_ERR_VM_LIMITS, BG_VCPU_MIN, BG_VCPU_MAX, &s->vcpus, err);
 
+	if (r >= 0) /* its name until 0.1 */
+		r = bg_json_or_int(
+			body, "vcpus", BG_ERR_VM_LIMITS, BG_VCPU_MIN, BG_VCPU_MAX, &s->vcpus, err);
 	if (r >= 0)
 		r = bg_json_or_int(body, "memory_mib", BG_ERR_VM_LIMITS, BG_MEMORY_MIB_MIN,
 			BG_MEMORY_MIB_MAX, &s->memory, err);
@@ -160,7 +163,7 @@ void api_vm_list(struct http_call *call, struct engine *engine)
 
 void api_vm_create(struct http_call *call, struct engine *engine)
 {
-	struct vm_request request = {.start = true};
+	struct vm_request request = {.start = true, .nat = engine->config->default_nat};
 	struct bg_err *err = NULL;
 	struct op *op = NULL;
 

@@ -97,6 +97,20 @@ void images_tell(struct images *images, const struct image_row *row)
 		images->engine->events, "image", "changed", row->name, image_to_json(images, row));
 }
 
+const struct image_row *images_only(const struct images *images)
+{
+	const struct image_row *only = NULL;
+
+	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));) {
+		if (!row->ready)
+			continue;
+		if (only)
+			return NULL;
+		only = row;
+	}
+	return only;
+}
+
 /* Does anything but this image need the kernel that came with it? */
 static bool kernel_is_shared(const struct images *images, const struct image_row *own)
 {

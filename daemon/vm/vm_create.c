@@ -107,7 +107,7 @@ static void make_id(char id[BG_ID_LEN + 1])
 static void fill_sizes(struct vm_row *row, const struct config *config,
 	const struct vm_request *request, const struct image_row *image)
 {
-	row->vcpus = request->vcpus != UINT_MAX ? request->vcpus : config->default_vcpus;
+	row->vcpus = request->vcpus != UINT_MAX ? request->vcpus : config->default_cpus;
 	row->memory_mib = request->memory_mib ? request->memory_mib : config->default_memory_mib;
 	row->disk_mib = request->disk_mib ? request->disk_mib
 					  : BG_MAX(config->default_disk_mib,
@@ -148,26 +148,38 @@ static int fill_row(struct engine *engine, const struct vm_request *request,
 	return r < 0 ? r : vm_check_memory(row->memory_mib, err);
 }
 
+/* The one that was asked for; else the default, or the only one there is. */
+static int pick_image(struct engine *engine, const struct vm_request *request,
+	const struct image_row **ret, struct bg_err **err)
+{
+	const char *standard = engine->config->default_image_name;
+	int r = images_get(engine->images, request->image ? request->image : standard, ret, err);
+
+	if (r >= 0 || request->image)
+		return r;
+	*ret = images_only(engine->images);
+	if (*ret) {
+		if (err)
+			bg_err_free(TAKE_PTR(*err));
+		return 0;
+	}
+	bg_err_hint(err, "make one: `banger image build --name %s`, or name another with --image",
+		standard);
+	return r;
+}
+
 static int pick_assets(struct engine *engine, const struct vm_request *request,
 	const struct image_row **ret_image, const char **ret_kernel, struct bg_err **err)
 {
-	const char *image_name =
-		request->image ? request->image : engine->config->default_image_name;
 	const struct kernel_row *kernel;
-	int r = images_get(engine->images, image_name, ret_image, err);
+	int r = pick_image(engine, request, ret_image, err);
 
-	if (r < 0) {
-		if (!request->image)
-			bg_err_hint(err,
-				"make one: `banger image build --name %s`, or name another with "
-				"--image",
-				image_name);
+	if (r < 0)
 		return r;
-	}
 	*ret_kernel = request->kernel ? request->kernel : (*ret_image)->kernel;
 	if (!*ret_kernel)
 		return bg_err_set(err, BG_ERR_IMAGE_NO_KERNEL, EINVAL,
-			"image \"%s\" has no kernel of its own", image_name);
+			"image \"%s\" has no kernel of its own", (*ret_image)->name);
 	r = kernels_get(engine->kernels, *ret_kernel, &kernel, err);
 	if (r >= 0)
 		r = vm_check_kernel(kernel, err);

@@ -74,7 +74,7 @@ static void put(json_t *json, const char *key, json_t *value)
 
 static void put_sizes(json_t *json, const struct vm_row *row)
 {
-	put(json, "vcpus", json_integer(row->vcpus));
+	put(json, "cpus", json_integer(row->vcpus));
 	put(json, "memory_mib", json_integer((json_int_t)row->memory_mib));
 	put(json, "disk_mib", json_integer((json_int_t)row->disk_mib));
 	put(json, "work_mib", json_integer((json_int_t)row->work_mib));

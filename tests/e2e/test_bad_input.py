@@ -21,7 +21,7 @@ def test_values(user):
     b.fails(3, 'no image named "nope"', "vm", "create", "a", "--image", "nope")
     b.fails(3, 'no kernel named "nope"', "vm", "create", "a", "--image", "img", "--kernel", "nope")
     b.fails(2, "Bad_Name", "vm", "create", "Bad_Name", "--image", "img")
-    b.fails(2, "vcpu", "vm", "create", "a", "--image", "img", "--vcpu", "0")
+    b.fails(2, "cpus", "vm", "create", "a", "--image", "img", "--cpus", "0")
     b.fails(2, "smaller than image", "vm", "create", "a", "--image", "img", "--disk-size", "16M")
     b.fails(3, 'no VM named "a"', "vm", "start", "a")
     assert b.json("vm", "list") == [] and user.leftovers() == []
@@ -147,7 +147,7 @@ def test_config_error_names_file_and_line(user):
     user.banger.ok("daemon", "stop")
     user.config('log_level = "info"\ncolour = "red"\n')
     user.banger.fails(2, "config.toml:2", "vm", "list")
-    user.config("default_vcpus = \"two\"\n")
+    user.config("default_cpus = \"two\"\n")
     user.banger.fails(2, "config.toml:1", "vm", "list")
     user.config("")
     user.banger.ok("vm", "list")

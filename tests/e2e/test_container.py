@@ -115,7 +115,7 @@ def test_busybox_alone(banger, busybox, gone):
 
 def test_packages_bring_ssh_and_then_an_init(banger, debian, gone):
     """Without NAT it runs as it is; with NAT apt brings a server in, once."""
-    assert f"{NAME} has no ssh server\n" in banger.ok("vm", "create", NAME, "--image", debian).err
+    assert f"{NAME} has no ssh server\n" in banger.ok("vm", "create", NAME, "--image", debian, "--no-nat").err
     assert pid1(banger, "exec") == "banger-init"
     assert banger.json("vm", "show", NAME)["ssh"]["sshd"] is False
     tell = [NAME, "--", "sh", "-c", "echo $TOOL $HOME $PATH"]

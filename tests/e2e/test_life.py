@@ -49,7 +49,7 @@ def test_files_are_kept_over_stop_and_start(banger, vm):
 def test_guest_is_what_was_asked_for(banger):
     name = "t-sizes"
     banger("vm", "delete", name)
-    banger.ok("vm", "create", name, "--vcpu", "1", "--memory", "512M", "--disk-size", "3G", "--work-size", "2G")
+    banger.ok("vm", "create", name, "--cpus", "1", "--memory", "512M", "--disk-size", "3G", "--work-size", "2G")
     try:
         assert ssh(banger, name, "nproc") == "1\n"
         assert int(ssh(banger, name, "awk '/MemTotal/{print int($2/1024)}' /proc/meminfo")) in range(400, 513)

@@ -129,7 +129,7 @@ def test_stopped_resized_and_started(banger, guest):
     r = as_user(["sh", "-c", f"BANGER={BUILD}/cli/banger; $BANGER ssh-proxy {NAME}.vm 22"], capture_output=True, text=True)
     assert r.returncode == 4 and f"banger vm start {NAME}" in r.stderr, r
     record = banger.json("vm", "show", NAME)
-    banger.ok("vm", "set", NAME, "--memory", "640M", "--vcpu", "1", "--disk-size", f"{record['disk_mib'] + 512}M",
+    banger.ok("vm", "set", NAME, "--memory", "640M", "--cpus", "1", "--disk-size", f"{record['disk_mib'] + 512}M",
               "--label", "suite-", "--label", "size=other")
     assert NAME not in banger.ok("vm", "list", "-l", "suite").out
     assert NAME in banger.ok("vm", "list", "-l", "size=other").out
@@ -169,7 +169,7 @@ def test_ten_at_once(banger):
     taps = len(own_taps(uid))
     argv = [os.path.join(ROOT, "scripts", "as-user"), os.path.join(BUILD, "cli", "banger"), "vm", "create"]
     began = time.monotonic()
-    creates = [subprocess.Popen([*argv, name, "--memory", "384M", "--vcpu", "1", "--json"], stdout=subprocess.PIPE,
+    creates = [subprocess.Popen([*argv, name, "--memory", "384M", "--cpus", "1", "--json"], stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True) for name in wanted]
     ended = [(p, *p.communicate(timeout=TEN_S)) for p in creates]
     took = time.monotonic() - began

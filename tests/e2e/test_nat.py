@@ -21,7 +21,9 @@ def reaches(banger, name):
 
 
 def test_nat(banger, vm, world):
-    assert banger.json("vm", "show", vm)["nat"] is False
+    assert banger.json("vm", "show", vm)["nat"] is True  # the default
+    assert reaches(banger, vm)
+    banger.ok("vm", "set", vm, "--no-nat")
     assert not reaches(banger, vm)
     banger.ok("vm", "set", vm, "--nat")
     assert reaches(banger, vm)

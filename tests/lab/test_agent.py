@@ -40,7 +40,7 @@ class Guest:
 
 @pytest.fixture(scope="module")
 def guest(disk_dev):
-    disk_dev.banger("vm", "create", VM, "--image", "plain", "--kernel", "debian", "--memory", "256M", "--vcpu", "1")
+    disk_dev.banger("vm", "create", VM, "--image", "plain", "--kernel", "debian", "--memory", "256M", "--cpus", "1")
     record = disk_dev.show(VM)
     assert record["vmm"] == "firecracker" and record["ready"], record
     yield Guest(disk_dev)
@@ -110,7 +110,7 @@ def test_disks_grow_while_the_guest_runs(guest):
 def test_a_copied_root_grows_while_the_guest_runs(guest):
     dev = guest.dev
     dev.banger("image", "register", "--name", "grows", "--rootfs", f"{ASSETS}/guest.ext4")
-    dev.banger("vm", "create", "grows", "--image", "grows", "--kernel", "debian", "--memory", "256M", "--vcpu", "1")
+    dev.banger("vm", "create", "grows", "--image", "grows", "--kernel", "debian", "--memory", "256M", "--cpus", "1")
     try:
         record = dev.show("grows")
         assert (record["storage"], record["vmm"]) == ("copy", "firecracker"), record

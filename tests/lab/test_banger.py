@@ -21,7 +21,7 @@ def create(user, name, *more):
     """A kernel out of its package, an image of an ext4 file, a VM of both."""
     user.banger("kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
     user.banger("image", "register", "--name", "plain", "--rootfs", f"{ASSETS}/guest.ext4")
-    user.banger("vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "512M", "--vcpu", "1", *more)
+    user.banger("vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "512M", "--cpus", "1", *more)
 
 
 @pytest.fixture(scope="module")

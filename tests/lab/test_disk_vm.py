@@ -20,7 +20,7 @@ def dev(disk_dev):
 
 
 def create(user, name, *more):
-    user.banger("vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "384M", "--vcpu", "1", *more)
+    user.banger("vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "384M", "--cpus", "1", *more)
 
 
 def clean(user):

@@ -26,7 +26,7 @@ def dev(disk_dev):
 
 @pytest.fixture(scope="module")
 def box(dev):
-    dev.banger("vm", "create", "generic", "--image", "generic-docker", "--kernel", "generic", "--memory", "768M", "--vcpu", "1",
+    dev.banger("vm", "create", "generic", "--image", "generic-docker", "--kernel", "generic", "--memory", "768M", "--cpus", "1",
                "--disk-size", "2G")
     record = dev.show("generic")
     assert record["vmm"] == "firecracker" and record["accel"] == "kvm" and record["ready"], record
@@ -61,7 +61,7 @@ def test_it_is_up_before_the_distributions_kernel(dev):
     times = {}
     for kernel in ("debian", "generic"):
         name = "fast-" + kernel
-        dev.banger("vm", "create", name, "--image", "plain", "--kernel", kernel, "--memory", "256M", "--vcpu", "1")
+        dev.banger("vm", "create", name, "--image", "plain", "--kernel", kernel, "--memory", "256M", "--cpus", "1")
         times[kernel] = []
         try:
             for _ in range(3):

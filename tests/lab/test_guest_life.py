@@ -24,7 +24,7 @@ def dev(disk_dev):
 def box(dev):
     """A Debian with systemd and docker, which starts it at boot. One processor: two in a guest crash the lab's own kernel now
     and then, in QEMU's emulation of SVM."""
-    dev.banger("vm", "create", "box", "--image", "docker", "--kernel", "debian", "--memory", "768M", "--vcpu", "1", "--disk-size", "2G",
+    dev.banger("vm", "create", "box", "--image", "docker", "--kernel", "debian", "--memory", "768M", "--cpus", "1", "--disk-size", "2G",
            )
     yield "box"
     dev.banger("vm", "delete", "box")
@@ -72,7 +72,7 @@ def test_poweroff_typed_in_a_guest(dev, box):
 @needs_firecracker
 def test_image_without_init(dev):
     """banger's own init takes the signals that any init does. And its console's log stays within bounds."""
-    dev.banger("vm", "create", "plain", "--image", "plain", "--kernel", "debian", "--memory", "256M", "--vcpu", "1")
+    dev.banger("vm", "create", "plain", "--image", "plain", "--kernel", "debian", "--memory", "256M", "--cpus", "1")
     try:
         old, log = dev.boot_id("plain"), dev.show("plain")["paths"]["serial_log"]
         line = b"a guest that says the same thing all the time\n"

@@ -67,7 +67,7 @@ def start_vm(api, name):
         return {s["name"]: s["ms"] for s in record["stages"]} if record["stages"][-1]["name"] == "boot" else None
 
     until(taps, "the pool is full", timeout=240)
-    op = api("POST", "/v1/vms", {"name": name, "image": "plain", "kernel": "debian", "vcpus": 1, "memory_mib": 128})["operation"]["id"]
+    op = api("POST", "/v1/vms", {"name": name, "image": "plain", "kernel": "debian", "cpus": 1, "memory_mib": 128})["operation"]["id"]
     stages = until(started, f"the VMM of {name}", timeout=240)
     os.kill(api("GET", f"/v1/vms/{name}")["pid"], signal.SIGSTOP)
     return op, stages

@@ -72,7 +72,7 @@ def is_idle(user, name):
 def vms(state):
     user, _ = state
     for name in ("storm", "calm"):
-        user.banger("vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "256M", "--vcpu", "1",
+        user.banger("vm", "create", name, "--image", "plain", "--kernel", "debian", "--memory", "256M", "--cpus", "1",
                     "--disk-size", "1G")
     user.ssh("calm", "head -c 8M /dev/urandom >/kept; md5sum /kept >/kept.sum; sync")
     until(lambda: is_idle(user, "calm"), "the calm guest is calm", timeout=400)

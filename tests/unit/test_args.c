@@ -31,6 +31,10 @@ TEST(finds_paths_and_aliases)
 	CHECK_STR(args_find(cli_commands, 3, ARGV("vm", "list", "x"), &used)->path, "vm list");
 	CHECK_INT(used, 2);
 	CHECK_STR(args_find(cli_commands, 2, ARGV("vm", "ls"), &used)->path, "vm list");
+	CHECK_STR(args_find(cli_commands, 1, ARGV("ls"), &used)->path, "vm list");
+	CHECK_INT(used, 1);
+	CHECK_STR(args_find(cli_commands, 1, ARGV("images"), &used)->path, "image list");
+	CHECK(!args_find(cli_commands, 1, ARGV("ls,"), &used));
 	CHECK_STR(args_find(cli_commands, 1, ARGV("version"), &used)->path, "version");
 	CHECK_INT(used, 1);
 	CHECK(!args_find(cli_commands, 1, ARGV("vm"), &used));
@@ -43,10 +47,10 @@ TEST(flags_and_positionals_mix)
 	struct args args;
 
 	CHECK_INT(
-		parse("vm create", ARGV("--memory=2G", "web", "--vcpu", "3", "--nat"), &args, NULL),
+		parse("vm create", ARGV("--memory=2G", "web", "--cpus", "3", "--nat"), &args, NULL),
 		0);
 	CHECK_STR(args_value(&args, "--memory"), "2G");
-	CHECK_STR(args_value(&args, "--vcpu"), "3");
+	CHECK_STR(args_value(&args, "--cpus"), "3");
 	CHECK(args_has(&args, "--nat"));
 	CHECK(!args_has(&args, "--json"));
 	CHECK_INT(args.count, 1);
@@ -57,8 +61,8 @@ TEST(the_last_of_two_counts)
 {
 	struct args args;
 
-	CHECK_INT(parse("vm create", ARGV("--vcpu", "3", "--vcpu", "4"), &args, NULL), 0);
-	CHECK_STR(args_value(&args, "--vcpu"), "4");
+	CHECK_INT(parse("vm create", ARGV("--cpus", "3", "--cpus", "4"), &args, NULL), 0);
+	CHECK_STR(args_value(&args, "--cpus"), "4");
 }
 
 TEST(letters)
@@ -67,6 +71,35 @@ TEST(letters)
 
 	CHECK_INT(parse("vm logs", ARGV("-f", "web"), &args, NULL), 0);
 	CHECK(args_has(&args, "--follow"));
+	CHECK_INT(parse("vm logs", ARGV("-fn5", "web"), &args, NULL), 0);
+	CHECK(args_has(&args, "--follow"));
+	CHECK_STR(args_value(&args, "--tail"), "5");
+	CHECK_INT(parse("vm exec", ARGV("-itu", "me", "web", "sh", "-it"), &args, NULL), 0);
+	CHECK(args_has(&args, "--tty"));
+	CHECK_STR(args_value(&args, "--user"), "me");
+	CHECK_STR(args.rest[1], "-it");
+	CHECK_INT(parse("vm logs", ARGV("-fx", "web"), &args, NULL), -EINVAL);
+	CHECK_INT(parse("vm logs", ARGV("-fn"), &args, NULL), -EINVAL);
+}
+
+TEST(other_tools_spellings)
+{
+	struct args args;
+
+	CHECK_INT(parse("vm create", ARGV("--vcpu", "3", "--mem=2G", "--disk", "9G"), &args, NULL), 0);
+	CHECK_STR(args_value(&args, "--cpus"), "3");
+	CHECK_STR(args_value(&args, "--memory"), "2G");
+	CHECK_STR(args_value(&args, "--disk-size"), "9G");
+}
+
+TEST(a_command_needs_no_dashes)
+{
+	char **argv = ARGV("--user", "me", "web", "ls", "-l", "--", "x");
+	struct args args;
+
+	CHECK_INT(parse("vm exec", argv, &args, NULL), 0);
+	CHECK(args.rest == argv + 3);
+	CHECK_STR(args.rest[2], "--");
 }
 
 TEST(rest_after_dashes)
@@ -148,13 +181,13 @@ TEST(numbers)
 	uint64_t n = 7;
 	struct args args;
 
-	CHECK_INT(parse("vm create", ARGV("--vcpu", "33"), &args, NULL), 0);
-	CHECK_INT(args_number(&args, "--vcpu", 1, 32, &n, &err), -ERANGE);
-	CHECK_INT(parse("vm create", ARGV("--vcpu", "-1"), &args, NULL), 0);
-	CHECK_INT(args_number(&args, "--vcpu", 1, 32, &n, &text), -EINVAL);
-	CHECK_INT(parse("vm create", ARGV("--vcpu", "32"), &args, NULL), 0);
+	CHECK_INT(parse("vm create", ARGV("--cpus", "33"), &args, NULL), 0);
+	CHECK_INT(args_number(&args, "--cpus", 1, 32, &n, &err), -ERANGE);
+	CHECK_INT(parse("vm create", ARGV("--cpus", "-1"), &args, NULL), 0);
+	CHECK_INT(args_number(&args, "--cpus", 1, 32, &n, &text), -EINVAL);
+	CHECK_INT(parse("vm create", ARGV("--cpus", "32"), &args, NULL), 0);
 	CHECK_INT(n, 7);
-	CHECK_INT(args_number(&args, "--vcpu", 1, 32, &n, NULL), 0);
+	CHECK_INT(args_number(&args, "--cpus", 1, 32, &n, NULL), 0);
 	CHECK_INT(n, 32);
 }
 
@@ -167,7 +200,7 @@ static void check_row(const struct command *c)
 	for (const struct flag *f = c->flags; f->name; f++, flags++) {
 		/* ssh's own have one letter */
 		CHECK(f->name[0] == '-' && (f->name[1] == '-' || !f->name[2]));
-		CHECK(f->help);
+		CHECK(f->help || !f->value); /* what is taken for habit only is a switch */
 		CHECK((f->value == NULL) == (f->kind == ARG_NONE));
 	}
 	CHECK(flags <= ARGS_FLAGS_MAX);

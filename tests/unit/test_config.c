@@ -28,7 +28,7 @@ TEST(defaults)
 	CHECK_STR(c->qemu_bin, "qemu-system-x86_64");
 	CHECK(!c->ssh_key_path);
 	CHECK_STR(c->default_image_name, "default");
-	CHECK_INT(c->default_vcpus, 2);
+	CHECK_INT(c->default_cpus, 2);
 	CHECK_INT(c->default_memory_mib, 1024);
 	CHECK_INT(c->default_disk_mib, 8192);
 	CHECK_INT(c->default_work_mib, 8192);
@@ -59,7 +59,7 @@ TEST(hints_say_what_there_is)
 {
 	check_hint("storage = \"zfs\"", "use auto, reflink, copy or dm-snapshot");
 	check_hint("vmm = \"xen\"", "use auto, qemu or firecracker");
-	check_hint("default_mem = 1", "did you mean default_memory?");
+	check_hint("default_memry = 1", "did you mean default_memory?");
 	check_hint("log_levle = 1", "did you mean log_level?");
 	check_hint(
 		"something_else_entirely = 1", "remove it; docs/configuration.md lists the keys");
@@ -79,7 +79,7 @@ TEST(every_key)
 		  "qemu_bin = \"qemu-kvm\"\n"
 		  "ssh_key_path = \"~/.ssh/id\"\n"
 		  "default_image_name = \"d\\u0065b\\U00000069an\"\n"
-		  "default_vcpus = +4\n"
+		  "default_cpus = +4\n"
 		  "default_memory = \"1.5G\"\n"
 		  "default_disk = 4096\n"
 		  "\n"
@@ -98,7 +98,7 @@ TEST(every_key)
 	CHECK_STR(c->qemu_bin, "qemu-kvm");
 	CHECK_STR(c->ssh_key_path, "/home/u/.ssh/id");
 	CHECK_STR(c->default_image_name, "debian");
-	CHECK_INT(c->default_vcpus, 4);
+	CHECK_INT(c->default_cpus, 4);
 	CHECK_INT(c->default_memory_mib, 1536);
 	CHECK_INT(c->default_disk_mib, 4096);
 	CHECK_INT(c->default_work_mib, 1048576);
@@ -124,10 +124,10 @@ TEST(errors_name_file_and_line)
 		{"debug = \"on\"", "c.toml:1: debug: \"on\" is not one of off or dumpable"},
 		{"vmm = 3", "c.toml:1: vmm is to be a \"text\""},
 		{"log_level = \"loud\"", "c.toml:1: log_level: \"loud\" is no level"},
-		{"default_vcpus = \"2\"", "c.toml:1: default_vcpus is to be a whole number"},
-		{"default_vcpus = 0", "is not between 1 and 32"},
-		{"default_vcpus = 33", "is not between 1 and 32"},
-		{"default_vcpus = -1", "is not between 1 and 32"},
+		{"default_cpus = \"2\"", "c.toml:1: default_cpus is to be a whole number"},
+		{"default_cpus = 0", "is not between 1 and 32"},
+		{"default_cpus = 33", "is not between 1 and 32"},
+		{"default_cpus = -1", "is not between 1 and 32"},
 		{"default_memory = \"lots\"", "c.toml:1: default_memory: \"lots\" is not a size"},
 		{"default_memory = 1", "c.toml:1: default_memory: 1 is not between 128M and"},
 		{"default_disk = true", "default_disk is to be a size"},
@@ -156,12 +156,12 @@ TEST(errors_name_file_and_line)
 		{"vmm = \"\\U00110000\"", "no character"},
 		{"vmm = \"a\x01\"", "control character"},
 		{"# a\x01", "control character in a comment"},
-		{"default_vcpus = 1.5", "only whole decimal numbers"},
-		{"default_vcpus = 0x10", "only whole decimal numbers"},
-		{"default_vcpus = 1_000", "only whole decimal numbers"},
-		{"default_vcpus = 012", "starts with 0"},
-		{"default_vcpus = 99999999999999999999", "too large"},
-		{"default_vcpus = truely", "a value was expected"},
+		{"default_cpus = 1.5", "only whole decimal numbers"},
+		{"default_cpus = 0x10", "only whole decimal numbers"},
+		{"default_cpus = 1_000", "only whole decimal numbers"},
+		{"default_cpus = 012", "starts with 0"},
+		{"default_cpus = 99999999999999999999", "too large"},
+		{"default_cpus = truely", "a value was expected"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -181,7 +181,7 @@ def vm(name, **over):
     """A record as docs/api.md has it."""
     base = {
         "name": name, "id": "0123456789abcdef0123456789abcdef", "state": "stopped", "ready": False,
-        "image": "debian", "kernel": "cloud", "vcpus": 2, "memory_mib": 1024, "disk_mib": 8192,
+        "image": "debian", "kernel": "cloud", "cpus": 2, "memory_mib": 1024, "disk_mib": 8192,
         "work_mib": 4096, "nat": True, "labels": {}, "publish": [], "vmm": None, "accel": None, "vmm_reason": None,
         "storage": "reflink", "address": None, "pid": None, "created_at": "2026-01-02T03:04:05Z",
         "started_at": None, "error": None, "operation": None,

@@ -43,6 +43,13 @@ def complete(home, *words):
     (["image", "show", "a"], ["alpine"]),
     (["kernel", "delete", ""], ["cloud"]),
     (["vm", "ssh", "db", "--", ""], []),
+    (["vm", "ssh", ""], ["web-1", "web-2"]),  # of use for running ones only
+    (["ssh", "web-1", ""], []),  # a command of its own
+    (["vm", "cp", "w"], ["web-1:", "web-2:"]),
+    (["vm", "cp", "n"], [":files"]),
+    (["vm", "cp", "web-1:/x", ""], ["web-1:", "web-2:"]),
+    (["rest"], ["restart"]),
+    (["exec", "-t", "w"], ["web-1", "web-2"]),
     (["nonsense", "x"], []),
     (["ssh-"], ["ssh-config"]),
     (["__"], [])])

@@ -68,7 +68,7 @@ def test_a_pattern_makes_a_list_of_one(home, zoo):
 
 @pytest.mark.parametrize("words,status,message", [
     (["x-*"], 3, "no VM's name matches \"x-*\""),
-    ([], 2, "something is missing: banger vm stop NAME...|--all"),
+    ([], 2, "an argument is missing: banger vm stop NAME...|--all"),
     (["--all", "db"], 2, "--all means every VM"),
     (["Web_1"], 2, "Web_1"),
     (["--parallel", "0", "db"], 2, "--parallel: 0 is not between 1 and 100")])
@@ -169,11 +169,11 @@ def test_prune_leaves_what_is_busy(home, fake):
 # ---- set and labels ----
 
 def test_set_sends_what_was_asked(home, zoo):
-    r = home.run("vm", "set", "db", "--vcpu", "4", "--memory", "2G", "--disk-size=20G",
+    r = home.run("vm", "set", "db", "--cpus", "4", "--memory", "2G", "--disk-size=20G",
                  "--work-size", "1G", "--no-nat", "--with-init", "--label", "env=a=b", "--label", "old-")
     assert r.status == 0 and r.out == "db changed in 3.2 s\n"
     assert zoo.asked("POST", "/v1/vms/db/set") == [{
-        "vcpus": 4, "memory_mib": 2048, "disk_mib": 20480, "work_mib": 1024, "nat": False, "with_init": True,
+        "cpus": 4, "memory_mib": 2048, "disk_mib": 20480, "work_mib": 1024, "nat": False, "with_init": True,
         "labels": {"env": "a=b", "old": None}}]
 
 

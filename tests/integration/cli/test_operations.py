@@ -21,12 +21,12 @@ def failed(code, message, hint=None, state="failed"):
 
 def test_create_sends_what_was_asked(home, fake):
     fake.operation("POST", "/v1/vms", "vm.create", "web", [done(running("web"))])
-    r = home.run("vm", "create", "web", "--image", "debian", "--kernel=cloud", "--vcpu", "4",
+    r = home.run("vm", "create", "web", "--image", "debian", "--kernel=cloud", "--cpus", "4",
                  "--memory", "1.5G", "--disk-size", "20G", "--work-size=512M", "--nat",
                  "--no-start")
     assert r.status == 0, r
     assert fake.asked("POST", "/v1/vms") == [{
-        "name": "web", "image": "debian", "kernel": "cloud", "vcpus": 4, "memory_mib": 1536,
+        "name": "web", "image": "debian", "kernel": "cloud", "cpus": 4, "memory_mib": 1536,
         "disk_mib": 20480, "work_mib": 512, "nat": True, "start": False}]
     assert r.out == "web is ready in 3.2 s, at 10.209.1.2\n"
     assert r.err == "web: make disks\nweb: boot the guest\n"

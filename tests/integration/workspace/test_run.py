@@ -163,7 +163,7 @@ def test_outside_of_a_checkout(home, world):
 
 
 @pytest.mark.parametrize("args,text", [(["--"], "no command behind --"), (["/nonexistent"], "No such file"),
-                                       (["--name", "A"], "names are 1 to 40"), (["a", "b"], "what is"),
+                                       (["--name", "A"], "names are 1 to 40"), (["make", "test"], "put -- before"),
                                        (["--rn"], "did you mean --rm")])
 def test_bad_input(home, world, args, text):
     status, _, err = run(home, *args)

@@ -541,7 +541,7 @@ def test_a_guest_that_talks_for_ever(guest, checkout, home):
     (["web", "site", "--guest-path", "/a/../b"], 2, "give a whole path"),
     (["web", "site", "--mode", "deep"], 2, "it is shallow or full_copy"),
     (["Web", "site"], 2, "Web"),
-    (["web"], 2, "something is missing"),
+    (["web"], 2, "an argument is missing"),
 ])
 def test_bad_input(home, guest, checkout, args, status, text):
     r = home.run("vm", "workspace", "prepare", *args)
