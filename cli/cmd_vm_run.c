@@ -271,7 +271,10 @@ static int bring_files(struct vm_run *run, struct bg_err **err)
 		.untracked = args_has(run->args, "--include-untracked"),
 		.force = args_has(run->args, "--force")};
 	struct ws_done done = {.host = NULL};
-	int r = ws_sync(run->cli, &what, &done, err);
+	int r = ws_mode_parse(args_value(run->args, "--mode"), &what.mode, err);
+
+	if (r >= 0)
+		r = ws_sync(run->cli, &what, &done, err);
 
 	if (r >= 0) {
 		run->reached = true;
@@ -407,6 +410,7 @@ const struct flag run_flags[] = {
 	{"--no-sync", NULL, ARG_NONE, "bring no files"},
 	{"--include-untracked", NULL, ARG_NONE,
 		"bring files too that git does not track and does not ignore"},
+	{"--mode", "MODE", ARG_TEXT, WS_MODE_HELP},
 	{"--force", NULL, ARG_NONE, "overwrite what was changed in the VM as well as here"},
 	FLAG_TIMING,
 	FLAG_END,

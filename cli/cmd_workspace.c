@@ -8,17 +8,6 @@
 #include "common/json.h"
 #include "common/name.h"
 
-static int mode_of(const struct args *args, enum ws_mode *ret, struct bg_err **err)
-{
-	const char *mode = args_value(args, "--mode");
-
-	*ret = bg_streq(mode, "full_copy") ? WS_FULL_COPY : WS_SHALLOW;
-	if (!mode || *ret == WS_FULL_COPY || bg_streq(mode, "shallow"))
-		return 0;
-	return bg_err_set(
-		err, BG_ERR_USAGE, EINVAL, "--mode %.40s: it is shallow or full_copy", mode);
-}
-
 static void print_tree(struct cli *cli, const struct ws_sync *what, const struct ws_tree *tree)
 {
 	_json_ json_t *files = json_array();
@@ -56,13 +45,15 @@ static int dry_run(struct cli *cli, const struct ws_sync *what, struct bg_err **
 static void print_done(struct cli *cli, const struct ws_sync *what, const struct ws_done *done)
 {
 	_json_ json_t *record = json_pack(
-		"{s:s, s:o, s:s, s:s, s:O, s:O, s:I, s:I, s:b, s:o, s:I, s:I, s:I}", "name",
-		what->name, "path", bg_json_str(done->host), "guest_path", what->guest_path, "mode",
-		what->mode == WS_SHALLOW ? "shallow" : "full_copy", "sent", done->put, "deleted",
-		done->gone, "unchanged", (json_int_t)done->same, "bytes", (json_int_t)done->bytes,
-		"git", done->git, "head", *done->head ? json_string(done->head) : json_null(),
-		"submodules_left_out", (json_int_t)done->submodules, "others_left_out",
-		(json_int_t)done->odd, "elapsed_ms", (json_int_t)done->ms);
+		"{s:s, s:o, s:s, s:s, s:O, s:O, s:I, s:I, s:b, s:o, s:I, s:I, s:I, s:O, s:s?}",
+		"name", what->name, "path", bg_json_str(done->host), "guest_path", what->guest_path,
+		"mode", what->mode == WS_SHALLOW ? "shallow" : "full_copy", "sent", done->put,
+		"deleted", done->gone, "unchanged", (json_int_t)done->same, "bytes",
+		(json_int_t)done->bytes, "git", done->git, "head",
+		*done->head ? json_string(done->head) : json_null(), "submodules_left_out",
+		(json_int_t)done->submodules, "others_left_out", (json_int_t)done->odd,
+		"elapsed_ms", (json_int_t)done->ms, "filters_missing", done->missing, "in_progress",
+		done->busy);
 
 	render_json(&cli->out, record);
 }
@@ -76,7 +67,7 @@ static int workspace_prepare(struct cli *cli, const struct args *args, struct bg
 		.untracked = args_has(args, "--include-untracked"),
 		.force = args_has(args, "--force")};
 	struct ws_done done = {.host = NULL};
-	int r = mode_of(args, &what.mode, err);
+	int r = ws_mode_parse(args_value(args, "--mode"), &what.mode, err);
 
 	if (r >= 0)
 		r = bg_name_check("VM", what.name, err);
@@ -157,10 +148,7 @@ static const struct flag prepare_flags[] = {
 	{"--guest-path", "PATH", ARG_TEXT, "where it goes in the VM (" WS_GUEST_PATH ")"},
 	{"--include-untracked", NULL, ARG_NONE,
 		"files too that git does not track and does not ignore"},
-	{"--mode", "MODE", ARG_TEXT,
-		"shallow: tracked files and one commit; full_copy: everything there is, history "
-		"and "
-		"submodules too (shallow)"},
+	{"--mode", "MODE", ARG_TEXT, WS_MODE_HELP},
 	{"--dry-run", NULL, ARG_NONE, "only print the names of the files that belong to it"},
 	{"--force", NULL, ARG_NONE, "overwrite what was changed in the VM as well as here"},
 	FLAG_JSON,

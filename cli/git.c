@@ -7,16 +7,17 @@
 #include "cli/child.h"
 #include "common/fd.h"
 
-enum { ARGV_MAX = 96, LINE_MAX_ = 64 * 1024 };
+enum { ARGV_MAX = 96, LINE_MAX_ = 64 * 1024, COMPLAINT_MAX = 600 };
 
 /* Settings of the user's that would run a program, write beside what is asked for, or ask a
  * network. */
 static const char *const settings[] = {"core.fsmonitor=false", "core.hooksPath=/dev/null",
 	"core.untrackedCache=false", "core.splitIndex=false", "index.sparse=false",
-	"index.skipHash=false", "submodule.recurse=false", "fetch.recurseSubmodules=false",
-	"fetch.writeCommitGraph=false", "protocol.allow=never", "protocol.file.allow=always",
-	"gc.auto=0", "maintenance.auto=false", "credential.helper=", "pack.packSizeLimit=0",
-	"pack.indexVersion=2", "core.quotePath=true", "color.ui=false"};
+	"index.skipHash=false", "safe.bareRepository=all", "submodule.recurse=false",
+	"fetch.recurseSubmodules=false", "fetch.writeCommitGraph=false", "protocol.allow=never",
+	"protocol.file.allow=always", "gc.auto=0", "maintenance.auto=false",
+	"credential.helper=", "pack.packSizeLimit=0", "pack.indexVersion=2", "core.quotePath=true",
+	"color.ui=false"};
 
 /* What would make git look at another repository than the one at -C, or do more than asked. */
 static const char *const environment[] = {"GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0",
@@ -59,29 +60,39 @@ static int start_git(const struct git_call *call, char **said, struct bg_err **e
 	return r < 0 ? no_git(-r, err) : r;
 }
 
-/* git's own last complaint, without what it is prefixed with. */
-static const char *complaint(char *said)
+char *git_complaint(char *said)
 {
-	char *line = strrchr(said, '\n');
+	static const char *const prefixes[] = {"fatal: ", "error: ", "warning: ", "remote: "};
+	char *text = NULL, *save = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
 
-	line = line ? line + 1 : said;
-	if (strncmp(line, "fatal: ", 7) == 0 || strncmp(line, "error: ", 7) == 0)
-		line += 7;
-	return *line ? line : "it did not say why";
+	for (char *line = f && said ? strtok_r(said, "\n", &save) : NULL; line;
+		line = strtok_r(NULL, "\n", &save)) {
+		for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+			if (strncmp(line, prefixes[i], strlen(prefixes[i])) == 0)
+				line += strlen(prefixes[i]);
+		if (*line && strncmp(line, "hint: ", 6) != 0 && ftell(f) < COMPLAINT_MAX)
+			fprintf(f, "%s%.400s", ftell(f) > 0 ? "; " : "", line);
+	}
+	if (!f || fclose(f) != 0)
+		return NULL;
+	return text;
 }
 
 int git_run(const struct git_call *call, struct bg_err **err)
 {
 	const char *const *verb;
-	_free_ char *said = NULL;
+	_free_ char *said = NULL, *why = NULL;
 	int r = start_git(call, &said, err);
 
 	if (r <= 0)
 		return r;
 	for (verb = call->argv; bg_streq(*verb, "-c"); verb += 2)
 		;
+	why = git_complaint(said);
 	return bg_err_set(err, BG_ERR_GIT, EIO, "git %s in %s: %s", *verb, call->dir,
-		said ? complaint(said) : "it did not say why");
+		bg_isempty(why) ? "it did not say why" : why);
 }
 
 int git_text(const struct git_call *call, size_t max, char **ret, size_t *len, struct bg_err **err)
@@ -138,10 +149,13 @@ bool git_oid_valid(const char *oid)
 
 static int not_checkout(const char *path, char *said, struct bg_err **err)
 {
+	_free_ char *why = NULL;
 	int r;
 
-	if (said && !strstr(said, "not a git repository"))
-		return bg_err_set(err, BG_ERR_GIT, EIO, "git in %s: %s", path, complaint(said));
+	if (said && !strstr(said, "not a git repository")) {
+		why = git_complaint(said);
+		return bg_err_set(err, BG_ERR_GIT, EIO, "git in %s: %s", path, why ? why : "?");
+	}
 	r = bg_err_set(err, BG_ERR_NOT_CHECKOUT, ENOENT, "%s is not in a git checkout", path);
 	bg_err_hint(err, "`git init` makes it one");
 	return r;

@@ -42,6 +42,11 @@ int git_path(const struct git_repo *repo, const char *name, char **ret, struct b
  * *ret is its path, the caller's. Whoever made folder removes it.
  */
 int git_own_repo(const struct git_repo *repo, const char *folder, char **ret, struct bg_err **err);
+/*
+ * What git complained of, its lines joined, without "fatal: " and the like and without advice; the caller's, NULL when
+ * out of memory. said is changed, and may be NULL.
+ */
+char *git_complaint(char *said);
 bool git_oid_valid(const char *oid);
 
 #endif

@@ -7,7 +7,7 @@
 #include "cli/child.h"
 #include "cli/session.h"
 
-enum { WORDS_MAX = 8, SAID_MAX = 64 * 1024 };
+enum { SAID_MAX = 64 * 1024 };
 
 /* A guest that prints without end fills no more than this of our memory. */
 static void limit_files(uint64_t max, struct rlimit *old, struct sigaction *old_action)
@@ -42,7 +42,7 @@ static int outcome(const struct guest *g, int status, struct bg_err **err)
 
 int guest_run(const struct guest *g, const struct guest_script *s, char **said, struct bg_err **err)
 {
-	const char *argv[WORDS_MAX + 5] = {"/bin/sh", "-c", s->text, "sh"};
+	const char *argv[GUEST_WORDS_MAX + 5] = {"/bin/sh", "-c", s->text, "sh"};
 	size_t n = s->kind ? 0 : 4;
 	_close_ int words = child_memory("guest-errors");
 	struct session session = {.vm = g->name,
@@ -59,7 +59,7 @@ int guest_run(const struct guest *g, const struct guest_script *s, char **said, 
 
 	if (words < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	for (size_t i = 0; s->words && s->words[i] && i < WORDS_MAX; i++)
+	for (size_t i = 0; s->words && s->words[i] && i < GUEST_WORDS_MAX; i++)
 		argv[n++] = s->words[i];
 	argv[n] = NULL;
 	limit_files(s->out_max ? s->out_max : SAID_MAX, &limit, &action);

@@ -21,7 +21,7 @@ struct guest_script {
 	uint64_t out_max;	  /* bytes that out may get */
 };
 
-enum { GUEST_NONE = -1 };
+enum { GUEST_NONE = -1, GUEST_WORDS_MAX = 32 };
 #define GUEST_WORKSPACE "workspace" /* guest/workspace.h */
 
 /*

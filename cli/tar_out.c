@@ -5,6 +5,8 @@
 
 #include "common/fd.h"
 #include "common/sha256.h"
+#include "common/tar_extents.h"
+#include "common/tar_head.h"
 
 enum { BLOCK = 512, HELD_MAX = 256 * 1024, NAME_MAX_ = 100 };
 
@@ -143,26 +145,99 @@ static ssize_t read_some(int fd, void *buffer, size_t len)
 	return n < 0 ? -errno : n;
 }
 
-int tar_out_file(
-	struct tar_out *t, const char *name, uint32_t mode, int fd, uint64_t size, char *hex)
+/* So many bytes of fd into the archive and the hash. */
+static int put_data(struct tar_out *t, int fd, uint64_t left, struct bg_sha256 *hash)
 {
 	char buffer[64 * 1024];
-	struct bg_sha256 hash;
-	uint64_t left = size;
-	int r = put_entry(t, name, '0', mode, "", size);
+	int r = 0;
 
-	bg_sha256_init(&hash);
 	while (r >= 0 && left > 0) {
 		ssize_t n = read_some(fd, buffer, (size_t)BG_MIN(left, sizeof(buffer)));
 
 		if (n <= 0)
 			return n < 0 ? (int)n : -ESTALE;
-		bg_sha256_add(&hash, buffer, (size_t)n);
+		bg_sha256_add(hash, buffer, (size_t)n);
 		r = put(t, buffer, (size_t)n);
 		left -= (uint64_t)n;
 	}
+	return r;
+}
+
+/* What a hole reads as. */
+static void hash_hole(struct bg_sha256 *hash, uint64_t len)
+{
+	static const char zeros[64 * 1024];
+
+	for (; len > 0; len -= BG_MIN(len, sizeof(zeros)))
+		bg_sha256_add(hash, zeros, (size_t)BG_MIN(len, sizeof(zeros)));
+}
+
+/* The pax records of GNU's sparse format 1.0; the rest is in the body. */
+static int put_sparse_head(struct tar_out *t, const char *name, uint64_t size)
+{
+	size_t room = strlen(name) + 256, n = 0;
+	_free_ char *text = malloc(room);
+	char number[32];
+	int r;
+
+	if (!text)
+		return -ENOMEM;
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)size);
+	n += tar_pax_put(text + n, room - n, "GNU.sparse.major", "1");
+	n += tar_pax_put(text + n, room - n, "GNU.sparse.minor", "0");
+	n += tar_pax_put(text + n, room - n, "GNU.sparse.name", name);
+	n += tar_pax_put(text + n, room - n, "GNU.sparse.realsize", number);
+	r = put_head(t, "PaxHeader", 'x', 0644, "", n);
 	if (r >= 0)
-		r = pad(t, size);
+		r = put(t, text, n);
+	return r < 0 ? r : pad(t, n);
+}
+
+static int put_sparse(struct tar_out *t, const char *name, uint32_t mode, int fd, uint64_t size,
+	const struct tar_extents *x, struct bg_sha256 *hash)
+{
+	size_t len = 0;
+	_free_ char *map = tar_extents_map(x, &len);
+	uint64_t at = 0;
+	int r = map ? put_sparse_head(t, name, size) : -ENOMEM;
+
+	if (r >= 0)
+		r = put_entry(t, name, '0', mode, "", len + tar_padding(len) + x->data);
+	if (r >= 0)
+		r = put(t, map, len);
+	if (r >= 0)
+		r = pad(t, len);
+	for (size_t i = 0; r >= 0 && i < x->count; i++) {
+		uint64_t from = (uint64_t)x->list[i].at, n = (uint64_t)x->list[i].len;
+
+		hash_hole(hash, from - at);
+		r = lseek(fd, x->list[i].at, SEEK_SET) < 0 ? -errno : put_data(t, fd, n, hash);
+		at = from + n;
+	}
+	if (r >= 0)
+		hash_hole(hash, size - at);
+	return r < 0 ? r : pad(t, x->data);
+}
+
+int tar_out_file(
+	struct tar_out *t, const char *name, uint32_t mode, int fd, uint64_t size, char *hex)
+{
+	struct tar_extents x = {0};
+	struct bg_sha256 hash;
+	struct stat st;
+	int r;
+
+	bg_sha256_init(&hash);
+	if (fstat(fd, &st) >= 0 && (uint64_t)st.st_size == size && tar_extents_find(fd, &st, &x)) {
+		r = put_sparse(t, name, mode, fd, size, &x, &hash);
+	} else {
+		r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : put_entry(t, name, '0', mode, "", size);
+		if (r >= 0)
+			r = put_data(t, fd, size, &hash);
+		if (r >= 0)
+			r = pad(t, size);
+	}
+	free(x.list);
 	if (r >= 0 && hex)
 		bg_sha256_end(&hash, hex);
 	return r;

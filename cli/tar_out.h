@@ -24,8 +24,8 @@ int tar_out_dir(struct tar_out *t, const char *name, uint32_t mode);
 int tar_out_link(struct tar_out *t, const char *name, const char *target);
 int tar_out_memory(struct tar_out *t, const char *name, uint32_t mode, const void *data, size_t len);
 /*
- * size bytes of fd from its offset; hex (may be NULL) gets their SHA-256. -ESTALE: it has fewer
- * bytes by now.
+ * size bytes of fd from its beginning, holes as such; hex (may be NULL) gets their SHA-256. -ESTALE: it has
+ * fewer bytes by now.
  */
 int tar_out_file(struct tar_out *t, const char *name, uint32_t mode, int fd, uint64_t size, char *hex);
 /* The two empty blocks, and whatever is held. */

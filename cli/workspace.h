@@ -54,6 +54,8 @@ struct ws_git {
 
 bool ws_git_equal(const struct ws_git *a, const struct ws_git *b);
 
+struct ws_filter; /* workspace_state.h */
+
 /* What is here. */
 struct ws_tree {
 	struct git_repo repo;
@@ -63,8 +65,19 @@ struct ws_tree {
 	struct ws_git git;
 	char *index;	     /* WS_SHALLOW only: `git ls-files -z --stage`, as it is */
 	size_t index_len;
-	char *sparse; /* paths that git left out of the work tree; each ends with NUL */
-	size_t sparse_len, submodules, odd; /* odd: neither files, links nor directories; nested checkouts */
+	char *sparse; /* paths that git leaves aside in the work tree (skip-worktree); each ends with NUL */
+	char *assumed;	/* paths that git takes for unchanged, the same */
+	char *intended; /* paths that are to be added (git add -N), the same */
+	size_t sparse_len, assumed_len, intended_len;
+	/* workspace_state.h */
+	char *heads;	 /* commits of a merge in progress, a line each; NULL: none */
+	const char *busy; /* what else is in progress, which cannot go along */
+	struct ws_filter *filters;
+	char *filtered; /* "filter", "path" by turns, each with NUL */
+	size_t filter_count, filtered_len;
+	char state[BG_SHA256_HEX];
+	bool empty; /* some tracked file has no content in the index */
+	size_t submodules, odd; /* odd: neither files, links nor directories; nested checkouts */
 	int fd; /* of the work tree's root */
 };
 
@@ -88,6 +101,7 @@ struct ws_manifest {
 	struct ws_git git;
 	char *shallow; /* every commit that was brought, a line each: what .git/shallow is */
 	struct ws_list list;
+	char state[BG_SHA256_HEX]; /* of all else that git goes by; "": not known */
 	char token[BG_SHA256_HEX]; /* what its text ends with, and stands for all of it */
 	bool torn;		   /* what followed was cut off, and not read */
 	size_t len, first_len;	   /* of its text; of the text's first section */

@@ -2,6 +2,8 @@
 #include "cli/workspace_back.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "cli/child.h"
 #include "cli/console.h"
@@ -21,19 +23,25 @@ static const char pack_script[] =
 	"git cat-file -e \"$o^{commit}\" 2>/dev/null && echo \"^$o\"; done; } |\n"
 	"git pack-objects -q --revs --thin --delta-base-offset --stdout\n";
 
-/* $2: the commit that was brought. Names that may have changed since; the caller sorts them out. */
-static const char names_script[] = "cd \"$1\" && git diff --name-only -z --no-renames "
-				   "--no-ext-diff --ignore-submodules=all \"$2\" "
-				   "&& git ls-files -z --others --exclude-standard\n";
+/* An index of our own with the same entries, whose times may be brought up to date. Plumbing obeys
+ * no setting about looks. */
+#define OWN_INDEX                                                                                  \
+	"cd \"$1\" || exit 1; export GIT_LITERAL_PATHSPECS=1 GIT_INDEX_FILE\n"                     \
+	"i=$(mktemp) || exit 1; trap 'rm -f \"$i\"' EXIT\n"                                        \
+	"cp \"$(git rev-parse --git-path index)\" \"$i\" 2>/dev/null || rm -f \"$i\"\n"            \
+	"GIT_INDEX_FILE=$i; git update-index -q --refresh >/dev/null 2>&1\n"
+#define DIFF_INDEX "git --no-pager diff-index --no-renames --no-ext-diff --ignore-submodules=all "
 
-/* stdin: names. New files are added to a copy of the index, for the patch to have them. */
-static const char diff_script[] =
-	"cd \"$1\" || exit 1; export GIT_LITERAL_PATHSPECS=1 GIT_INDEX_FILE\n"
-	"i=$(mktemp) && cp \"$(git rev-parse --git-path index)\" \"$i\" || exit 1\n"
-	"trap 'rm -f \"$i\"' EXIT; GIT_INDEX_FILE=$i\n"
+/* $2: the commit that was brought. What may have changed since, raw; then, behind an empty field,
+ * new names. */
+static const char names_script[] = OWN_INDEX DIFF_INDEX
+	"--raw -z \"$2\" -- && printf '\\0' && git ls-files -z --others --exclude-standard\n";
+
+/* stdin: names. New files are added to our index, for the patch to have them. */
+static const char diff_script[] = OWN_INDEX
 	"git ls-files -z --others --exclude-standard | xargs -0 git add -N -- >/dev/null 2>&1\n"
-	"xargs -0 -n 500 git --no-pager diff --no-renames --no-ext-diff --ignore-submodules=all "
-	"$3 $4 \"$2\" --\n";
+	"xargs -0 -n 500 " DIFF_INDEX
+	"-p --no-textconv -U3 --src-prefix=a/ --dst-prefix=b/ $3 $4 \"$2\" --\n";
 
 static int out_of_memory(struct bg_err **err)
 {
@@ -97,13 +105,14 @@ static int pack_there(const struct guest *g, const struct ws_back *what, const c
 	_close_ int in = child_memory("commits");
 	struct guest_script s = {
 		.text = pack_script, .words = words, .in = in, .out = out, .out_max = PACK_MAX};
-	_free_ char *said = NULL, *clean = NULL;
+	_free_ char *said = NULL, *joined = NULL, *clean = NULL;
 	int r;
 
 	if (in < 0 || bg_write_all(in, known, strlen(known)) < 0 || lseek(in, 0, SEEK_SET) < 0)
 		return out_of_memory(err);
 	r = guest_run(g, &s, &said, err);
-	clean = term_clean(said);
+	joined = git_complaint(said);
+	clean = term_clean(joined ? joined : "");
 	return r <= 0 ? r
 		      : bg_err_set(err, BG_ERR_WORKSPACE, EIO,
 				"git in %s packed no commits: %.300s", what->name,
@@ -284,15 +293,39 @@ int ws_pull(struct cli *cli, const struct ws_back *what, struct ws_pulled *ret, 
 	return r;
 }
 
-/* Splits names that end with NUL; each once. They are the guest's: only ever sent back to it. */
+static int add_name(struct ws_list *ret, const char *path, uint32_t mode)
+{
+	struct ws_file f = {.path = strdup(path), .mode = mode};
+
+	return f.path ? ws_list_add(ret, &f) : -ENOMEM;
+}
+
+/* ":100644 100755 OID OID M": the mode that a file got, when it got another one; else 0. */
+static uint32_t new_mode(const char *raw)
+{
+	uint32_t was = 0, is = 0;
+
+	return sscanf(raw, ":%" SCNo32 " %" SCNo32, &was, &is) == 2 && was && is && was != is ? is
+											      : 0;
+}
+
+/* Names, each once. They are the guest's: only ever sent back to it. */
 static int take_names(const char *text, size_t len, struct ws_list *ret)
 {
+	bool raw = true;
 	int r = 0;
 
 	for (size_t at = 0; r >= 0 && at < len; at += strlen(text + at) + 1) {
-		struct ws_file f = {.path = strdup(text + at)};
+		uint32_t mode = raw ? new_mode(text + at) : 0;
 
-		r = f.path ? ws_list_add(ret, &f) : -ENOMEM;
+		if (!text[at]) {
+			raw = false;
+			continue;
+		}
+		if (raw)
+			at += strlen(text + at) + 1;
+		if (at < len)
+			r = add_name(ret, text + at, mode);
 	}
 	ws_list_sort(ret);
 	return r;
@@ -317,6 +350,14 @@ static int put_names(const struct ws_list *names, const bool *drop)
 	return len > 0 ? TAKE_FD(fd) : -ENODATA;
 }
 
+static bool as_brought(
+	const struct bg_copy_state *there, const struct ws_file *now, const struct ws_file *was)
+{
+	bool mode = now->mode && was->type == WS_FILE && !(now->mode & 0100) != !(was->mode & 0100);
+
+	return there->type == (char)was->type && bg_streq(there->hash, was->hash) && !mode;
+}
+
 /* Names that are as they were brought are not the guest's doing: they differed here already. */
 static int sort_out(const struct guest *g, const struct ws_back *what, const struct ws_manifest *m,
 	const struct ws_list *names, struct bg_err **err)
@@ -334,9 +375,8 @@ static int sort_out(const struct guest *g, const struct ws_back *what, const str
 	for (size_t i = 0; i < names->count; i++) {
 		const struct ws_file *was = ws_list_find(&m->list, names->files[i].path);
 
-		drop[i] = was ? states[i].type == (char)was->type &&
-					  bg_streq(states[i].hash, was->hash)
-			      : states[i].type == '-';
+		drop[i] =
+			was ? as_brought(&states[i], &names->files[i], was) : states[i].type == '-';
 	}
 	r = put_names(names, drop);
 	return r == -ENOMEM ? out_of_memory(err) : r;
@@ -387,7 +427,7 @@ static int diff(const struct guest *g, const struct ws_back *what, const struct 
 {
 	const char *const words[] = {what->guest_path, base_of(m),
 		g->cli->out.color ? "--color=always" : "--color=never",
-		g->cli->out.tty ? "--no-textconv" : "--binary", NULL};
+		g->cli->out.tty ? "-p" : "--binary", NULL};
 	_close_ int names = changed_names(g, what, m, err);
 	struct guest_script s = {.text = diff_script, .words = words, .in = names};
 	_free_ char *text = NULL;

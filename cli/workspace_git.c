@@ -10,6 +10,7 @@
 
 #include "cli/child.h"
 #include "cli/workspace_pack.h"
+#include "cli/workspace_state.h"
 #include "common/fd.h"
 
 #define TEXT_MAX     (512 * MIB)
@@ -23,13 +24,14 @@ static int out_of_memory(struct bg_err **err)
 }
 
 /* Trees and blobs of the commit; without those of the one that is there already. */
-static int list_tree(const struct ws_tree *tree, const char *before, int out, struct bg_err **err)
+static int list_tree(const struct ws_tree *tree, const char *head, const char *before, int out,
+	struct bg_err **err)
 {
 	char now[GIT_OID_MAX + 8], not [GIT_OID_MAX + 8];
 	const char *argv[] = {"rev-list", "--objects", "--no-object-names", "--missing=allow-any",
 		now, *before ? not : NULL, NULL};
 
-	snprintf(now, sizeof(now), "%s^{tree}", tree->git.head);
+	snprintf(now, sizeof(now), "%s^{tree}", head);
 	snprintf(not, sizeof(not ), "^%s^{tree}", before);
 	return git_run(
 		&(struct git_call){
@@ -89,6 +91,26 @@ static int list_staged(const struct ws_tree *tree, int out, struct bg_err **err)
 	return r;
 }
 
+/* The other parents of a merge in progress. */
+static int list_heads(const struct ws_tree *tree, int out, struct bg_err **err)
+{
+	_free_ char *copy = strdup(tree->heads);
+	char *save = NULL;
+	int r = 0;
+
+	if (!copy)
+		return out_of_memory(err);
+	for (char *oid = strtok_r(copy, "\n", &save); oid && r >= 0;
+		oid = strtok_r(NULL, "\n", &save)) {
+		if (!git_oid_valid(oid))
+			continue;
+		r = list_tree(tree, oid, tree->git.head, out, err);
+		if (r >= 0 && put_oid(out, oid, strlen(oid)) < 0)
+			r = bg_err_sys(err, BG_ERR_IO, errno, "list objects");
+	}
+	return r;
+}
+
 /* Names of all objects that the guest needs and lacks, into a file in memory. */
 static int list_objects(
 	const struct ws_tree *tree, const char *before, int out, struct bg_err **err)
@@ -97,10 +119,12 @@ static int list_objects(
 	int r = 0;
 
 	if (*head && !bg_streq(head, before)) {
-		r = list_tree(tree, before, out, err);
+		r = list_tree(tree, head, before, out, err);
 		if (r >= 0 && put_oid(out, head, strlen(head)) < 0)
 			r = bg_err_sys(err, BG_ERR_IO, errno, "list objects");
 	}
+	if (r >= 0 && tree->heads)
+		r = list_heads(tree, out, err);
 	if (r >= 0 && *head)
 		r = list_staged(tree, out, err);
 	if (r >= 0 && list_index(tree, !*head, out) < 0)
@@ -179,19 +203,51 @@ static int run_in(const char *dir, const char *const *argv, const char *input, s
 	struct bg_err **err)
 {
 	_close_ int in = in_memory(input, len, err);
-	_free_ char *git_dir = NULL, *work_tree = NULL;
+	_free_ char *git_dir = NULL, *work_tree = NULL, *objects = NULL;
 
-	/* marking what is not in the work tree asks for one, and looks at no file in it */
+	/* marking what is not in the work tree asks for one, and looks at no file in it; an object
+	 * that git has in the checkout already would get a new time there */
 	if (asprintf(&git_dir, "GIT_DIR=%s", dir) < 0 ||
-		asprintf(&work_tree, "GIT_WORK_TREE=%s", dir) < 0)
+		asprintf(&work_tree, "GIT_WORK_TREE=%s", dir) < 0 ||
+		asprintf(&objects, "GIT_OBJECT_DIRECTORY=%s/aside", dir) < 0)
 		return out_of_memory(err);
+	if (bg_mkdir_p(strchr(objects, '=') + 1, 0700) < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "make a folder in %s", dir);
 	return in < 0 ? in
 		      : git_run(&(struct git_call){.dir = dir,
 					.argv = argv,
-					.env = (const char *const[]){git_dir, work_tree, NULL},
+					.env = (const char *const[]){git_dir, work_tree, objects,
+						NULL},
 					.in = in,
 					.out = CHILD_NULL},
 				err);
+}
+
+/* A name that is only to be added needs a file: an empty one, in our own folder. */
+static int make_file(const char *top, const char *name)
+{
+	_free_ char *path = NULL, *folder = NULL;
+	int r;
+
+	if (asprintf(&path, "%s/%s", top, name) < 0 || !(folder = strdup(path)))
+		return -ENOMEM;
+	*strrchr(folder, '/') = '\0';
+	r = bg_mkdir_p(folder, 0700);
+	return r < 0 ? r : bg_write_file_at(AT_FDCWD, path, "", 0, 0600);
+}
+
+static int put_intended(const char *own, const struct ws_tree *tree, struct bg_err **err)
+{
+	static const char *const argv[] = {"--literal-pathspecs", "add", "-N", "-f",
+		"--pathspec-from-file=-", "--pathspec-file-nul", NULL};
+	static const char *const drop[] = {"update-index", "-z", "--force-remove", "--stdin", NULL};
+	int r = run_in(own, drop, tree->intended, tree->intended_len, err);
+
+	for (size_t at = 0; r >= 0 && at < tree->intended_len;
+		at += strlen(tree->intended + at) + 1)
+		if (make_file(own, tree->intended + at) < 0)
+			return bg_err_sys(err, BG_ERR_IO, errno, "make a file in %s", own);
+	return r < 0 ? r : run_in(own, argv, tree->intended, tree->intended_len, err);
 }
 
 /* An index with the same entries: no stat in it, so that git in the guest looks at the files. */
@@ -201,6 +257,8 @@ static int put_index(
 	static const char *const fill[] = {"update-index", "-z", "--index-info", NULL};
 	static const char *const sparse[] = {
 		"update-index", "-z", "--skip-worktree", "--stdin", NULL};
+	static const char *const assumed[] = {
+		"update-index", "-z", "--assume-unchanged", "--stdin", NULL};
 	_free_ char *file = NULL;
 	int r;
 
@@ -211,10 +269,14 @@ static int put_index(
 	r = run_in(own, fill, tree->index, tree->index_len, err);
 	if (r >= 0 && tree->sparse_len > 0)
 		r = run_in(own, sparse, tree->sparse, tree->sparse_len, err);
+	if (r >= 0 && tree->assumed_len > 0)
+		r = run_in(own, assumed, tree->assumed, tree->assumed_len, err);
+	if (r >= 0 && tree->intended_len > 0)
+		r = put_intended(own, tree, err);
 	return r < 0 ? r : ws_pack_git_file(pack, "index", file, err);
 }
 
-static void put_value(FILE *f, const char *value)
+static void put_quoted(FILE *f, const char *value)
 {
 	fputc('"', f);
 	for (; *value; value++) {
@@ -225,7 +287,13 @@ static void put_value(FILE *f, const char *value)
 		else
 			fputc(*value, f);
 	}
-	fputs("\"\n", f);
+	fputc('"', f);
+}
+
+static void put_value(FILE *f, const char *value)
+{
+	put_quoted(f, value);
+	fputc('\n', f);
 }
 
 /* A password in an address is not for the guest. */
@@ -260,10 +328,32 @@ static void put_setting(FILE *f, char *entry)
 	put_value(f, value);
 }
 
+/* A filter that is required and fails ends a commit, where one that is missing would let raw
+ * content in. */
+static void put_filter(FILE *f, const struct ws_filter *filter)
+{
+	fputs("[filter ", f);
+	put_quoted(f, filter->name);
+	fputs("]\n\trequired = true\n", f);
+	if (filter->clean) {
+		fputs("\tclean = ", f);
+		put_value(f, filter->clean);
+	}
+	if (filter->smudge) {
+		fputs("\tsmudge = ", f);
+		put_value(f, filter->smudge);
+	}
+	if (filter->process) {
+		fputs("\tprocess = ", f);
+		put_value(f, filter->process);
+	}
+}
+
 static int put_config(struct ws_pack *pack, const struct ws_tree *tree, struct bg_err **err)
 {
 	static const char *const argv[] = {"config", "--null", "--get-regexp",
-		"^(user\\.(name|email)|core\\.(autocrlf|eol|sparsecheckout|sparsecheckoutcone)|"
+		"^(user\\.(name|email)|core\\.(autocrlf|eol|filemode|symlinks|ignorecase|"
+		"sparsecheckout|sparsecheckoutcone)|"
 		"remote\\.origin\\.url)$",
 		NULL};
 	bool sha256 = strlen(tree->git.head) == 64;
@@ -285,6 +375,9 @@ static int put_config(struct ws_pack *pack, const struct ws_tree *tree, struct b
 		n = strlen(settings + at) + 1;
 		put_setting(f, settings + at);
 	}
+	for (size_t i = 0; i < tree->filter_count; i++)
+		if (tree->filters[i].used)
+			put_filter(f, &tree->filters[i]);
 	if (fclose(f) != 0 || ws_pack_git_memory(pack, "config", text, text_len) < 0)
 		return out_of_memory(err);
 	return 0;
@@ -322,15 +415,43 @@ static int put_fresh(struct ws_pack *pack, const struct ws_tree *tree, struct bg
 	return r;
 }
 
-/* All commits that ever were brought, this one too: none has its parents there. */
+/* A merge, pick or revert in progress, or that there is none (any more). */
+static int put_progress(
+	struct ws_pack *pack, const struct ws_tree *tree, bool fresh, struct bg_err **err)
+{
+	_close_ int git = open(tree->repo.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = 0;
+
+	for (const char *const *f = ws_progress_files; *f && r >= 0; f++) {
+		_free_ char *text = NULL, *name = NULL;
+		size_t len = 0;
+
+		if (bg_read_file_at(git, *f, SMALL_MAX, &text, &len) >= 0)
+			r = ws_pack_git_memory(pack, *f, text, len);
+		else if (!fresh)
+			r = asprintf(&name, ".git/%s", *f) < 0
+				    ? -ENOMEM
+				    : ws_pack_name(pack, WS_DELETE, name);
+	}
+	return r < 0 ? out_of_memory(err) : 0;
+}
+
+/* All commits that ever were brought, these too: none has its parents there. */
 static int put_shallow(
 	struct ws_pack *pack, const struct ws_tree *tree, const char *before, struct bg_err **err)
 {
-	const char *head = tree->git.head;
-	char *text = NULL;
+	_free_ char *now = NULL;
+	char *text = NULL, *save = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
 
-	if (asprintf(&text, "%s%s%s", before, strstr(before, head) ? "" : head,
-		    strstr(before, head) ? "" : "\n") < 0)
+	if (!f || asprintf(&now, "%s\n%s", tree->git.head, tree->heads ? tree->heads : "") < 0)
+		return out_of_memory(err);
+	fputs(before, f);
+	for (char *oid = strtok_r(now, "\n", &save); oid; oid = strtok_r(NULL, "\n", &save))
+		if (git_oid_valid(oid) && !strstr(before, oid))
+			fprintf(f, "%s\n", oid);
+	if (fclose(f) != 0)
 		return out_of_memory(err);
 	free(pack->next.shallow);
 	pack->next.shallow = text;
@@ -367,8 +488,11 @@ int ws_pack_git(struct ws_pack *pack, const struct ws_tree *tree, const struct w
 		r = put_objects(pack, tree, own, known ? m->git.head : "", err);
 	if (r >= 0)
 		r = put_index(pack, tree, own, err);
-	if (r >= 0 && fresh)
-		r = put_fresh(pack, tree, err);
+	if (r >= 0)
+		r = fresh ? put_fresh(pack, tree, err)
+			  : put_info(pack, tree, "info/sparse-checkout", err);
+	if (r >= 0)
+		r = put_progress(pack, tree, fresh, err);
 	if (r >= 0)
 		r = put_shallow(pack, tree, fresh || !m->shallow ? "" : m->shallow, err);
 	/* HEAD comes last: until then the guest's git sees the old state, or no repository. */

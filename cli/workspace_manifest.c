@@ -168,6 +168,8 @@ static int parse_field(const char *field, unsigned round, struct ws_manifest *m)
 		return copy_branch(m, v);
 	if ((v = value(field, "index")))
 		return copy_hash(m->git.index, v);
+	if ((v = value(field, "state")))
+		return copy_hash(m->state, v);
 	if ((v = value(field, "shallow")))
 		return copy_text(&m->shallow, v);
 	if ((v = value(field, "host")))
@@ -268,6 +270,8 @@ char *ws_manifest_print(struct ws_manifest *m, size_t *len)
 	print_field(out, "head", m->git.head);
 	print_field(out, "branch", m->git.branch);
 	print_field(out, "index", m->git.index);
+	if (*m->state)
+		print_field(out, "state", m->state);
 	print_field(out, "shallow", m->shallow);
 	for (size_t i = 0; i < m->list.count; i++)
 		print_file(out, &m->list.files[i]);
@@ -321,6 +325,8 @@ char *ws_manifest_print_changes(
 		print_field(out, "branch", now->git.branch);
 	if (!bg_streq(before->git.index, now->git.index))
 		print_field(out, "index", now->git.index);
+	if (!bg_streq(before->state, now->state))
+		print_field(out, "state", now->state);
 	if (!bg_streq(before->shallow, now->shallow))
 		print_field(out, "shallow", now->shallow);
 	print_changes(out, &before->list, &now->list);

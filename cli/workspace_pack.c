@@ -241,6 +241,7 @@ static int make_next(struct ws_pack *pack, const struct ws_tree *tree, const str
 
 	next->mode = tree->mode;
 	next->git = tree->git;
+	strcpy(next->state, tree->state);
 	next->host = strdup(tree->repo.top);
 	if (!next->shallow)
 		next->shallow = strdup(m->shallow ? m->shallow : "");

@@ -87,7 +87,9 @@ int ws_plan_make(
 	if (!ret->put || !ret->gone || !ret->kept)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	plan_gone(tree, m, ret);
-	ret->git = tree->mode == WS_SHALLOW && (!m->there || !ws_git_equal(&tree->git, &m->git));
+	ret->git = tree->mode == WS_SHALLOW &&
+		   (!m->there || !ws_git_equal(&tree->git, &m->git) ||
+			   (*m->state && !bg_streq(m->state, tree->state)));
 	return plan_puts(tree, m, ret, err);
 }
 

@@ -10,6 +10,7 @@
 #include "cli/progress.h"
 #include "cli/workspace_memory.h"
 #include "cli/workspace_pack.h"
+#include "cli/workspace_state.h"
 #include "cli/workspace_there.h"
 #include "common/fd.h"
 #include "common/json.h"
@@ -318,6 +319,10 @@ static int run(struct sync *s, struct bg_err **err)
 		return r;
 	stage(s, "look", "comparing with the guest");
 	r = ws_look(s->guest, s->what->guest_path, &s->there, err);
+	if (r >= 0 && s->tree.filtered_len > 0) {
+		r = ws_extra_ask(s->guest, &s->tree, err);
+		ws_extra_hash(&s->tree);
+	}
 	if (r >= 0)
 		r = plan(s, err);
 	if (r < 0 || !anything(s))
@@ -343,6 +348,16 @@ static json_t *names_of(const struct ws_file *const *files, size_t count)
 	return list;
 }
 
+static json_t *missing_filters(const struct ws_tree *tree)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < tree->filter_count; i++)
+		if (tree->filters[i].missing)
+			json_array_append_new(list, bg_json_str(tree->filters[i].name));
+	return list;
+}
+
 static void fill_done(const struct sync *s, struct ws_done *ret)
 {
 	*ret = (struct ws_done){.host = strdup(s->tree.repo.top),
@@ -354,8 +369,19 @@ static void fill_done(const struct sync *s, struct ws_done *ret)
 		.bytes = s->pack.bytes,
 		.git = s->plan.git,
 		.put = names_of((const struct ws_file *const *)s->plan.put, s->plan.put_count),
-		.gone = names_of(s->plan.gone, s->plan.gone_count)};
+		.gone = names_of(s->plan.gone, s->plan.gone_count),
+		.missing = missing_filters(&s->tree),
+		.busy = s->tree.busy};
 	strcpy(ret->head, s->tree.git.head);
+}
+
+int ws_mode_parse(const char *mode, enum ws_mode *ret, struct bg_err **err)
+{
+	*ret = bg_streq(mode, "full_copy") ? WS_FULL_COPY : WS_SHALLOW;
+	if (!mode || *ret == WS_FULL_COPY || bg_streq(mode, "shallow"))
+		return 0;
+	return bg_err_set(
+		err, BG_ERR_USAGE, EINVAL, "--mode: \"%.40s\" is not shallow or full_copy", mode);
 }
 
 int ws_sync(struct cli *cli, const struct ws_sync *what, struct ws_done *ret, struct bg_err **err)
@@ -405,6 +431,7 @@ void ws_done_free(struct ws_done *done)
 	free(done->host);
 	json_decref(done->put);
 	json_decref(done->gone);
+	json_decref(done->missing);
 	*done = (struct ws_done){.host = NULL};
 }
 
@@ -425,6 +452,16 @@ void ws_report(struct cli *cli, const struct term *t, const struct ws_sync *what
 		"; `--mode full_copy` brings them");
 	warn(cli, what->name, done->odd, done->odd == 1 ? "name is" : "names are",
 		": no file, link or directory, or a checkout inside the checkout");
+	if (done->busy)
+		fprintf(cli->err.file,
+			"%s: %s is in progress here; git in the VM does not know of it\n",
+			what->name, done->busy);
+	for (size_t i = 0; i < json_array_size(done->missing); i++)
+		fprintf(cli->err.file,
+			"%s: the program of filter \"%s\" is not in the VM: git there takes files "
+			"with it for "
+			"unchanged; install it and prepare again\n",
+			what->name, json_string_value(json_array_get(done->missing, i)));
 	fprintf(t->file, "%s%s%s:%s ", term_style(t, STYLE_BOLD), what->name, term_plain(t),
 		what->guest_path);
 	if (!done->sent && !done->deleted && !done->git)

@@ -26,8 +26,16 @@ struct ws_done {
 	char head[GIT_OID_MAX];
 	bool git;	    /* its metadata travelled */
 	json_t *put, *gone; /* names */
+	json_t *missing;    /* filters whose program is not in the guest */
+	const char *busy;   /* what is in progress here and does not go along; NULL: nothing */
 };
 
+#define WS_MODE_HELP                                                                               \
+	"shallow: tracked files and one commit; full_copy: everything there is, history and "      \
+	"submodules too (shallow)"
+
+/* What --mode says; NULL: shallow. USAGE. */
+int ws_mode_parse(const char *mode, enum ws_mode *ret, struct bg_err **err);
 int ws_sync(struct cli *cli, const struct ws_sync *what, struct ws_done *ret, struct bg_err **err);
 void ws_done_free(struct ws_done *done);
 /* Absolute, plain parts, not "/" itself: what the scripts can work with. USAGE. */

@@ -24,7 +24,7 @@ int ws_script(const struct guest *g, const char *what, const struct guest_script
 {
 	_close_ int out = child_memory("guest");
 	struct guest_script script = *s;
-	_free_ char *said = NULL, *clean = NULL;
+	_free_ char *said = NULL, *joined = NULL, *clean = NULL;
 	int r;
 
 	if (out < 0)
@@ -34,7 +34,8 @@ int ws_script(const struct guest *g, const char *what, const struct guest_script
 	r = guest_run(g, &script, &said, err);
 	if (r < 0)
 		return r;
-	clean = term_clean(said);
+	joined = git_complaint(said);
+	clean = term_clean(joined ? joined : "");
 	if (r > 0)
 		return bg_err_set(err, BG_ERR_WORKSPACE, EIO,
 			"%s in %s failed with status %d%s%.300s", what, g->name, r,

@@ -12,9 +12,9 @@
 #include <time.h>
 
 #include "cli/child.h"
-#include "cli/workspace.h"
+#include "cli/workspace_state.h"
 
-enum { DEPTH_MAX = 256 };
+enum { DEPTH_MAX = 256, INTENT_TO_ADD = 1 << 29 /* git's CE_INTENT_TO_ADD */ };
 #define LIST_MAX  (512 * MIB)	 /* bytes of git's list */
 #define RACY_NS	  (50 * 1000000) /* file times are as coarse as the kernel's tick */
 #define NS_IN_S	  1000000000LL
@@ -252,19 +252,43 @@ static int append(char **text, size_t *len, const char *more, size_t more_len)
 	return 0;
 }
 
-/* "H 100644 OID 0\tpath": git's tag, then what `ls-files --stage` prints. */
+/* Of an intended one git lists the empty file. */
+static bool maybe_intended(const char *line)
+{
+	const char *oid = strchr(line, ' ');
+
+	return oid &&
+	       (strncmp(oid + 1, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391 0", 42) == 0 ||
+		       strncmp(oid + 1,
+			       "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813 0",
+			       66) == 0);
+}
+
+static int mark(char **list, size_t *len, const char *path, struct bg_err **err)
+{
+	return append(list, len, path, strlen(path) + 1) < 0 ? out_of_memory(err) : 0;
+}
+
+/*
+ * "H 100644 OID 0\tpath": git's tag, then what `ls-files --stage` prints. Small letters: taken for
+ * unchanged. S: left aside, though it may be here, as local settings are.
+ */
 static int take_tracked(struct ws_tree *tree, const char *line, struct bg_err **err)
 {
 	const char *path = strchr(line, '\t');
+	int r = 0;
 
 	if (!path || strlen(line) < 8 || line[1] != ' ')
 		return bg_err_set(err, BG_ERR_GIT, EPROTO, "git ls-files in %s printed \"%.60s\"",
 			tree->repo.top, line);
 	path++;
-	if (line[0] == 'S')
-		return append(&tree->sparse, &tree->sparse_len, path, strlen(path) + 1) < 0
-			       ? out_of_memory(err)
-			       : 0;
+	tree->empty |= maybe_intended(line + 2);
+	if (line[0] == 'S' || line[0] == 's')
+		r = mark(&tree->sparse, &tree->sparse_len, path, err);
+	if (r >= 0 && line[0] >= 'a' && line[0] <= 'z')
+		r = mark(&tree->assumed, &tree->assumed_len, path, err);
+	if (r < 0)
+		return r;
 	if (strncmp(line + 2, "160000 ", 7) == 0) {
 		tree->submodules++;
 		return add_dir(tree, path, err);
@@ -274,7 +298,7 @@ static int take_tracked(struct ws_tree *tree, const char *line, struct bg_err **
 
 static int scan_tracked(struct ws_tree *tree, struct bg_err **err)
 {
-	static const char *const argv[] = {"ls-files", "-z", "-t", "--stage", NULL};
+	static const char *const argv[] = {"ls-files", "-z", "-v", "--stage", NULL};
 	struct git_call call = {.dir = tree->repo.top, .argv = argv, .in = CHILD_NULL};
 	_free_ char *text = NULL;
 	size_t len = 0, kept = 0;
@@ -294,6 +318,36 @@ static int scan_tracked(struct ws_tree *tree, struct bg_err **err)
 	tree->index = TAKE_PTR(text);
 	tree->index_len = kept;
 	return 0;
+}
+
+/* "path", NUL, lines of which the last ends with "flags: HEX": where the next path begins, or NULL.
+ */
+static const char *take_flags(struct ws_tree *tree, const char *path, const char *end, int *r)
+{
+	const char *lines = path + strlen(path) + 1;
+	const char *at = lines < end ? strstr(lines, "flags: ") : NULL;
+	const char *line_end = at ? strchr(at, '\n') : NULL;
+
+	if (line_end && strtoul(at + 7, NULL, 16) & INTENT_TO_ADD)
+		*r = append(&tree->intended, &tree->intended_len, path, strlen(path) + 1);
+	return line_end ? line_end + 1 : NULL;
+}
+
+/* Of what has no content in the index some is only to be added. Asked so that git looks at no file,
+ * which could run a filter. */
+static int scan_intended(struct ws_tree *tree, struct bg_err **err)
+{
+	static const char *const argv[] = {"ls-files", "-z", "--debug", NULL};
+	struct git_call call = {.dir = tree->repo.top, .argv = argv, .in = CHILD_NULL};
+	_free_ char *text = NULL;
+	size_t len = 0;
+	int r = git_text(&call, LIST_MAX, &text, &len, err);
+
+	if (r < 0)
+		return r;
+	for (const char *at = text; r >= 0 && at && at < text + len;)
+		at = take_flags(tree, at, text + len, &r);
+	return r < 0 ? out_of_memory(err) : 0;
 }
 
 static int scan_untracked(struct ws_tree *tree, struct bg_err **err)
@@ -367,6 +421,27 @@ static int walk(struct ws_tree *tree, int parent, const char *name, const char *
 	return r >= 0 && !found && *path ? add_dir(tree, path, err) : r;
 }
 
+/* Objects that git reads from elsewhere (clone --shared, --reference, a linked folder). */
+static int check_objects(const struct ws_tree *tree, struct bg_err **err)
+{
+	struct stat st;
+	int r;
+
+	if (fstatat(tree->fd, ".git/objects/info/alternates", &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+		fstatat(tree->fd, ".git/objects", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISDIR(st.st_mode))
+		return 0;
+	r = bg_err_set(err, BG_ERR_USAGE, EINVAL,
+		"%s cannot be copied in full: git keeps some of its objects elsewhere",
+		tree->repo.top);
+	bg_err_hint(err,
+		"leave out `--mode full_copy`, or bring them in: `git -C %s repack -ad`, then "
+		"remove "
+		".git/objects/info/alternates",
+		tree->repo.top);
+	return r;
+}
+
 /* The metadata of a linked work tree, and of a submodule's, are elsewhere: a copy would be broken.
  */
 static int check_whole(const struct ws_tree *tree, struct bg_err **err)
@@ -375,7 +450,7 @@ static int check_whole(const struct ws_tree *tree, struct bg_err **err)
 	int r;
 
 	if (fstatat(tree->fd, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-		return 0;
+		return check_objects(tree, err);
 	r = bg_err_set(err, BG_ERR_USAGE, EINVAL,
 		"%s cannot be copied in full: its .git directory is %s", tree->repo.top,
 		tree->repo.dir);
@@ -397,6 +472,12 @@ static int scan(struct ws_tree *tree, struct bg_err **err)
 		return r < 0 ? r : walk(tree, tree->fd, ".", "", 0, err);
 	}
 	r = scan_tracked(tree, err);
+	if (r >= 0 && tree->empty)
+		r = scan_intended(tree, err);
+	if (r >= 0)
+		r = ws_extra_scan(tree, err);
+	if (r >= 0)
+		ws_extra_hash(tree);
 	return r >= 0 && tree->untracked ? scan_untracked(tree, err) : r;
 }
 
@@ -419,6 +500,7 @@ int ws_tree_scan(const char *path, enum ws_mode mode, bool untracked, struct ws_
 
 void ws_tree_done(struct ws_tree *tree)
 {
+	ws_extra_done(tree);
 	git_repo_done(&tree->repo);
 	ws_list_done(&tree->list);
 	free(tree->index);

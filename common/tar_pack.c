@@ -11,6 +11,7 @@
 
 #include "common/fd.h"
 #include "common/tar.h"
+#include "common/tar_extents.h"
 #include "common/tar_head.h"
 
 enum { PIECE = 64 * 1024, DEPTH_MAX = 200, OCTAL_7 = 07777777 };
@@ -21,14 +22,6 @@ struct pack {
 	const struct bg_tar_packing *p;
 	unsigned depth;
 	uint8_t buf[PIECE];
-};
-
-struct extents {
-	struct {
-		off_t at, len;
-	} * list;
-	size_t count;
-	uint64_t data;
 };
 
 static int put(struct pack *k, const void *p, size_t len, struct bg_err **err)
@@ -150,65 +143,11 @@ static int put_range(
 	return 0;
 }
 
-static bool add_extent(struct extents *x, off_t at, off_t len)
-{
-	void *p;
-
-	if (x->count == TAR_EXTENTS_MAX)
-		return false;
-	if ((x->count & (x->count - 1)) == 0) {
-		p = realloc(x->list, (x->count ? 2 * x->count : 1) * sizeof(*x->list));
-		if (!p)
-			return false;
-		x->list = p;
-	}
-	x->list[x->count].at = at;
-	x->list[x->count++].len = len;
-	x->data += (uint64_t)len;
-	return true;
-}
-
-/* False when the file has no holes worth it, or its file system does not tell. */
-static bool find_extents(int fd, const struct stat *st, struct extents *x)
-{
-	off_t at = 0, last = -1;
-
-	if ((uint64_t)st->st_blocks * 512 >= (uint64_t)st->st_size)
-		return false;
-	while (at < st->st_size) {
-		off_t data = lseek(fd, at, SEEK_DATA), end;
-
-		if (data < 0 && errno == ENXIO)
-			break;
-		end = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-		if (end < 0 || !add_extent(x, data, BG_MIN(end, st->st_size) - data))
-			return false;
-		at = last = end;
-	}
-	/* A file that ends in a hole has an empty area there: GNU tar takes the size from it. */
-	return last == st->st_size || add_extent(x, st->st_size, 0);
-}
-
-/* GNU's format 1.0: the number of areas, then offset and length of each, a line each. */
-static char *make_map(const struct extents *x, size_t *ret_len)
-{
-	char *text = NULL;
-	FILE *f = open_memstream(&text, ret_len);
-
-	if (!f)
-		return NULL;
-	(void)fprintf(f, "%zu\n", x->count);
-	for (size_t i = 0; i < x->count; i++)
-		(void)fprintf(
-			f, "%lld\n%lld\n", (long long)x->list[i].at, (long long)x->list[i].len);
-	return fclose(f) == 0 ? text : NULL;
-}
-
-static int put_sparse(
-	struct pack *k, int fd, struct tar_entry *e, const struct extents *x, struct bg_err **err)
+static int put_sparse(struct pack *k, int fd, struct tar_entry *e, const struct tar_extents *x,
+	struct bg_err **err)
 {
 	size_t len = 0;
-	_free_ char *map = make_map(x, &len);
+	_free_ char *map = tar_extents_map(x, &len);
 	int r;
 
 	if (!map)
@@ -290,13 +229,13 @@ static int put_short(struct pack *k, int fd, struct tar_entry *e, struct bg_err 
 static int put_file(
 	struct pack *k, int fd, const struct stat *st, struct tar_entry *e, struct bg_err **err)
 {
-	struct extents x = {0};
+	struct tar_extents x = {0};
 	int r;
 
 	if (st->st_size <= PIECE)
 		return put_short(k, fd, e, err);
 	e->size = (uint64_t)st->st_size;
-	if (find_extents(fd, st, &x)) {
+	if (tar_extents_find(fd, st, &x)) {
 		r = put_sparse(k, fd, e, &x, err);
 	} else {
 		r = put_head(k, e, err);
