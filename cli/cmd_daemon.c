@@ -224,18 +224,86 @@ static int open_monitor(const json_t *d)
 	return launch_pidfd(pid ? pid : render_int(d, "pid"));
 }
 
-static int stop_and_wait(struct cli *cli, int pidfd, struct bg_err **err)
+/* force of another kind than --force: what is to become of the operations that run. */
+enum if_busy { BUSY_ASK, BUSY_WAIT, BUSY_CANCEL };
+
+static bool yes(const struct cli *cli, const struct bg_err *busy)
 {
-	_json_ json_t *d = NULL;
+	char answer[16] = "";
+
+	if (!cli->err.tty || !isatty(STDIN_FILENO))
+		return false;
+	fprintf(cli->err.file,
+		"%s\nStop all the same? Builds, pulls and imports are cancelled. [y/N] ",
+		busy->message);
+	fflush(cli->err.file);
+	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+/* Until the first of those that run has ended. */
+static int wait_for_one(struct cli *cli, struct bg_err **err)
+{
+	_json_ json_t *reply = NULL;
+	_unref_(bg_http) struct bg_http *h = NULL;
+	const json_t *op, *first = NULL;
+	const char *data;
+	size_t i, len = 1;
+	int r = client_call(cli, CLIENT_NO_START, ROUTE_OP_LIST, NULL, NULL, &reply, err);
+
+	json_array_foreach (json_object_get(reply, "operations"), i, op)
+		if (bg_streq(render_text(op, "state"), "running"))
+			first = op;
+	if (r < 0 || !first)
+		return r;
+	fprintf(cli->err.file, "waiting for %s of \"%s\"\n", render_text(first, "kind"),
+		render_text(first, "target"));
+	r = client_stream(cli, ROUTE_OP_FOLLOW, render_text(first, "id"), NULL, &h, err);
+	while (r >= 0 && len > 0)
+		r = bg_http_next_raw(h, &data, &len, err);
+	return r;
+}
+
+/* One try; a daemon of an earlier version takes no body. */
+static int ask_to_stop(struct cli *cli, bool if_idle, struct bg_err **err)
+{
+	_json_ json_t *d = NULL, *body = if_idle ? json_pack("{s:b}", "if_idle", true) : NULL;
 	_err_ struct bg_err *e = NULL;
+	int r = client_call(cli, CLIENT_NO_START, ROUTE_DAEMON_STOP, NULL, body, &d, &e);
+
+	if (r < 0 && if_idle && e->code == BG_ERR_BAD_REQUEST)
+		return ask_to_stop(cli, false, err);
+	/* It may be gone before its answer is out: then its end is what counts. */
+	if (r >= 0 || e->code == BG_ERR_DAEMON_UNREACHABLE)
+		return 0;
+	*err = TAKE_PTR(e);
+	return r;
+}
+
+static int stop_when(struct cli *cli, enum if_busy busy, struct bg_err **err)
+{
 	int r;
 
-	r = client_call(cli, CLIENT_NO_START, ROUTE_DAEMON_STOP, NULL, NULL, &d, &e);
-	/* It may be gone before its answer is out: then its end is what counts. */
-	if (r < 0 && e->code != BG_ERR_DAEMON_UNREACHABLE) {
-		*err = TAKE_PTR(e);
-		return r;
+	for (;;) {
+		r = ask_to_stop(cli, busy != BUSY_CANCEL, err);
+		if (r >= 0 || (*err)->code != BG_ERR_DAEMON_BUSY)
+			return r;
+		if (busy == BUSY_ASK && !yes(cli, *err))
+			return r;
+		bg_err_free(TAKE_PTR(*err));
+		if (busy == BUSY_ASK)
+			busy = BUSY_CANCEL;
+		r = busy == BUSY_WAIT ? wait_for_one(cli, err) : 0;
+		if (r < 0)
+			return r;
 	}
+}
+
+static int stop_and_wait(struct cli *cli, int pidfd, enum if_busy busy, struct bg_err **err)
+{
+	int r = stop_when(cli, busy, err);
+
+	if (r < 0)
+		return r;
 	if (pidfd >= 0)
 		return launch_wait_gone(pidfd, STOP_TIMEOUT_S, err);
 	/* -ESRCH: it was gone before we looked. */
@@ -243,7 +311,8 @@ static int stop_and_wait(struct cli *cli, int pidfd, struct bg_err **err)
 }
 
 /* *running: VMs that run on; -1: not known. false: there was no daemon. */
-static int stop_asked(struct cli *cli, bool *was, long long *running, struct bg_err **err)
+static int stop_asked(struct cli *cli, enum if_busy busy, bool *was, long long *running,
+	struct bg_err **err)
 {
 	_json_ json_t *d = NULL;
 	_err_ struct bg_err *e = NULL;
@@ -259,18 +328,23 @@ static int stop_asked(struct cli *cli, bool *was, long long *running, struct bg_
 	}
 	*running = (long long)render_int(json_object_get(d, "vms"), "running");
 	pidfd = open_monitor(d);
-	r = stop_and_wait(cli, pidfd, err);
+	r = stop_and_wait(cli, pidfd, busy, err);
 	bg_close(pidfd);
 	return r;
 }
 
-static int stop(struct cli *cli, bool force, bool *was, long long *running, struct bg_err **err)
+static int stop(struct cli *cli, const struct args *args, bool *was, long long *running,
+	struct bg_err **err)
 {
+	enum if_busy busy = args_has(args, "--cancel") ? BUSY_CANCEL
+			    : args_has(args, "--wait") ? BUSY_WAIT
+						       : BUSY_ASK;
+
 	*running = -1;
 	*was = daemon_proc_pid(cli) > 0;
-	if (force)
+	if (args_has(args, "--force"))
 		return daemon_proc_end(cli, err);
-	return stop_asked(cli, was, running, err);
+	return stop_asked(cli, busy, was, running, err);
 }
 
 int daemon_stop(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -279,7 +353,7 @@ int daemon_stop(struct cli *cli, const struct args *args, struct bg_err **err)
 	bool was;
 	int r;
 
-	r = stop(cli, args_has(args, "--force"), &was, &running, err);
+	r = stop(cli, args, &was, &running, err);
 	if (r < 0)
 		return r;
 	if (!was)
@@ -301,6 +375,6 @@ int daemon_restart(struct cli *cli, const struct args *args, struct bg_err **err
 
 	r = config_load(cli->paths.config_file, &config, err);
 	if (r >= 0)
-		r = stop(cli, args_has(args, "--force"), &was, &running, err);
+		r = stop(cli, args, &was, &running, err);
 	return r < 0 ? r : start_and_tell(cli, was ? "was restarted" : "was started", err);
 }

@@ -46,8 +46,13 @@ static const struct flag ssh_config_flags[] = {
 	FLAG_END,
 };
 #define FLAG_FORCE {"--force", NULL, ARG_NONE, "end one that does not answer"}
-static const struct flag stop_flags[] = {FLAG_FORCE, FLAG_END};
-static const struct flag restart_flags[] = {FLAG_FORCE, FLAG_JSON, FLAG_END};
+#define FLAGS_BUSY                                                                                 \
+	{"--wait", NULL, ARG_NONE, "wait until the operations that run have ended"},               \
+	{                                                                                          \
+		"--cancel", NULL, ARG_NONE, "cancel builds, pulls and imports that run"            \
+	}
+static const struct flag stop_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_END};
+static const struct flag restart_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_JSON, FLAG_END};
 static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
 
 const struct command host_commands[] = {
@@ -73,15 +78,15 @@ const struct command host_commands[] = {
 		.run = daemon_start},
 	{.path = "daemon stop",
 		.flags = stop_flags,
-		.usage = "[--force]",
+		.usage = "[--wait|--cancel|--force]",
 		.summary = "stop the daemon; VMs keep running",
-		.details = "--force is for a daemon that does not answer: it is asked once more, and killed after some "
+		.details = "Asks first when operations run, and refuses without a terminal to ask on. --force is for a daemon that does not answer: it is asked once more, and killed after some "
 			   "seconds. What it was about is undone at its next start.",
 		.example = "banger daemon stop",
 		.run = daemon_stop},
 	{.path = "daemon restart",
 		.flags = restart_flags,
-		.usage = "[--force]",
+		.usage = "[--wait|--cancel|--force]",
 		.summary = "stop the daemon and start it again; VMs keep running",
 		.details = "Reads config.toml again; one with an error is refused before the daemon is stopped.",
 		.example = "banger daemon restart",

@@ -28,7 +28,8 @@
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
 
-enum { DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400 };
+/* What is cancelled by the stop may take longer to undo than replies and taps do. */
+enum { DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400, UNDO_STEPS = 2000 };
 
 struct parts {
 	struct loop_source *sigterm, *sigint;
@@ -48,9 +49,10 @@ static void on_drain(void *userdata)
 {
 	struct engine *engine = userdata;
 
-	bool done = http_busy(engine->http) == 0 && tap_pool_drained(engine->pool);
+	unsigned undone = ops_stop(engine->ops);
+	bool done = undone == 0 && http_busy(engine->http) == 0 && tap_pool_drained(engine->pool);
 
-	if (done || ++engine->drain_steps > DRAIN_STEPS)
+	if (done || ++engine->drain_steps > (undone ? UNDO_STEPS : DRAIN_STEPS))
 		loop_exit(engine->loop, 0);
 }
 
@@ -62,6 +64,7 @@ void engine_stop(struct engine *engine)
 	log_msg(LOG_INFO, "engine", "stopping; VMs keep running", NULL);
 	events_end(engine->events);
 	tap_pool_drain(engine->pool);
+	(void)ops_stop(engine->ops);
 	if (loop_add_ticker(
 		    engine->loop, "drain", DRAIN_STEP_USEC, on_drain, engine, &engine->drain) < 0)
 		loop_exit(engine->loop, 0);

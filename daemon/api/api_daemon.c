@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/timefmt.h"
 #include "daemon/api/api.h"
+#include "daemon/api/api_util.h"
 #include "daemon/asset/keep.h"
 #include "daemon/dns/dns.h"
 #include "daemon/engine.h"
@@ -116,7 +117,7 @@ static json_t *status_json(const struct engine *engine)
 
 	return json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o, s:b, s:o, s:{s:s, s:s}}",
+		"s:o, s:o, s:o, s:b, s:o, s:i, s:{s:s, s:s}}",
 		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
 		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
 		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
@@ -126,7 +127,7 @@ static json_t *status_json(const struct engine *engine)
 		vmm_json(engine), "storage", storage_json(engine), "store",
 		store_json(engine), "config_changed",
 		config_changed(engine->config, paths->config_file), "config_error",
-		config_error_json(engine), "ssh", "key",
+		config_error_json(engine), "operations", (int)ops_running(engine->ops), "ssh", "key",
 		keys_private_path(engine->keys), "known_hosts",
 		keys_known_hosts_path(engine->keys));
 }
@@ -136,8 +137,20 @@ void api_daemon_status(struct http_call *call, struct engine *engine)
 	http_reply(call, 200, status_json(engine));
 }
 
+static const char *const stop_fields[] = {"if_idle", NULL};
+
 void api_daemon_stop(struct http_call *call, struct engine *engine)
 {
+	const json_t *body = http_call_body(call);
+	struct bg_err *err = NULL;
+	bool if_idle = false;
+
+	if (api_only_fields(body, stop_fields, &err) < 0 ||
+		bg_json_or_bool(body, "if_idle", BG_ERR_BAD_REQUEST, &if_idle, &err) < 0 ||
+		(if_idle && ops_check_idle(engine->ops, &err) < 0)) {
+		http_reply_error(call, err);
+		return;
+	}
 	http_reply(call, 200, status_json(engine));
 	engine_stop(engine);
 }

@@ -615,6 +615,45 @@ unsigned ops_running(const struct ops *ops)
 	return n;
 }
 
+/* A VM's process outlives the daemon, and its state is what the host has. */
+static bool outlives_daemon(const struct op *op)
+{
+	return strncmp(op->plan->kind, "vm.", 3) == 0;
+}
+
+unsigned ops_stop(struct ops *ops)
+{
+	struct op *op;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (op, &ops->list, link) {
+		if (op->phase == PHASE_END || outlives_daemon(op))
+			continue;
+		(void)op_cancel(op);
+		n++;
+	}
+	return n;
+}
+
+int ops_check_idle(const struct ops *ops, struct bg_err **err)
+{
+	unsigned n = ops_running(ops);
+	_free_ char *list = NULL;
+	const struct op *op;
+	size_t len = 0;
+	FILE *f = n ? open_memstream(&list, &len) : NULL;
+
+	if (!f)
+		return n ? bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory") : 0;
+	TAILQ_FOREACH_REVERSE (op, &ops->list, op_list, link)
+		if (op->phase != PHASE_END)
+			fprintf(f, "%s%s of \"%s\"", ftell(f) > 0 ? ", " : "", op->plan->kind,
+				op->target);
+	fclose(f);
+	return bg_err_set(err, BG_ERR_DAEMON_BUSY, EBUSY, "%u operation%s running: %s", n,
+		n == 1 ? " is" : "s are", list);
+}
+
 int ops_new(struct loop *loop, struct store *store, void (*changed)(struct op *op, void *userdata),
 	void *userdata, struct ops **ret)
 {

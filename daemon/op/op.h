@@ -121,5 +121,12 @@ struct op *op_find(struct ops *ops, int64_t id);
 /* All that are known, newest first: {operations: [...]}. */
 json_t *ops_to_json(const struct ops *ops);
 unsigned ops_running(const struct ops *ops);
+/*
+ * The daemon ends: cancels what its successor would find half done and only undo. Operations on VMs stay, for those are taken up
+ * as they are found (vm_recover.c). Returns how many are being undone; to be asked again.
+ */
+unsigned ops_stop(struct ops *ops);
+/* DAEMON_BUSY that names what runs; 0 when nothing does. */
+int ops_check_idle(const struct ops *ops, struct bg_err **err);
 
 #endif

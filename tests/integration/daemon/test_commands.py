@@ -3,10 +3,15 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
-from conftest import alive, wait_for
+import pytest
+
+from conftest import alive, wait_for  # first: it knows where the libraries are
+
+from kernels import write_vmlinux
 
 
 def pids(daemon):
@@ -111,3 +116,55 @@ def test_whoever_holds_a_lock_is_told_within_half_a_minute(daemon):
             subprocess.run(["pkill", "-P", str(holder.pid)])
             holder.kill()
             holder.wait()
+
+
+@pytest.fixture
+def silent_registry():
+    """Takes connections and says nothing: a pull from it runs until it is cancelled."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}/some/image"
+
+
+def pull(daemon, ref):
+    """A pull that is under way, and a kernel for it."""
+    p = daemon.user.popen([daemon.user.home + "/cli/banger", "image", "pull", ref, "--name", "img", "--kernel-ref", "k"],
+                          env=daemon.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_for(lambda: json.loads(daemon.banger("op", "list", "--json").stdout))
+    return p
+
+
+@pytest.fixture
+def pulling(daemon, silent_registry):
+    kernel = daemon.user.home + "/vmlinux"
+    write_vmlinux(kernel)
+    os.chmod(kernel, 0o644)
+    r = daemon.banger("kernel", "import", kernel, "--name", "k")
+    assert r.returncode == 0, r
+    p = pull(daemon, silent_registry)
+    yield p
+    p.kill()
+    p.communicate()
+
+
+def test_stop_does_not_break_what_runs(daemon, pulling):
+    monitor, engine = pids(daemon)
+    r = daemon.banger("daemon", "stop")
+    assert r.returncode == 4 and '1 operation is running: image.pull of "img"' in r.stderr and "--cancel" in r.stderr, r
+    assert daemon.banger("daemon", "restart").returncode == 4
+    assert pids(daemon) == (monitor, engine) and pulling.poll() is None
+    r = daemon.banger("daemon", "stop", "--cancel")
+    assert (r.returncode, r.stdout) == (0, "the daemon stopped\n"), r
+    assert not alive(engine)
+    assert pulling.wait(60) != 0
+    assert not os.path.exists(daemon.state + "/images/img"), "what it had begun was undone before the end"
+    assert json.loads(daemon.banger("image", "list", "--json").stdout) == []
+
+
+def test_stop_waits_for_what_runs(daemon, pulling):
+    p = daemon.user.popen([daemon.user.home + "/cli/banger", "daemon", "stop", "--wait"], env=daemon.env,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert p.stderr.readline() == 'waiting for image.pull of "img"\n'
+    ident = json.loads(daemon.banger("op", "list", "--json").stdout)[0]["id"]
+    assert daemon.banger("op", "cancel", ident).returncode == 0
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 0 and out == "the daemon stopped\n", err
