@@ -4,21 +4,10 @@
 #include "cli/cmd_complete.h"
 #include "cli/cmd_daemon.h"
 #include "cli/cmd_ssh_config.h"
+#include "cli/cmd_version.h"
 #include "cli/doctor.h"
 #include "cli/help.h"
 #include "common/json.h"
-
-static int version(struct cli *cli, const struct args *args, struct bg_err **err)
-{
-	if (cli->json) {
-		_json_ json_t *record = json_pack("{s:s}", "version", BG_VERSION);
-
-		render_json(&cli->out, record);
-	} else {
-		fprintf(cli->out.file, "banger %s\n", BG_VERSION);
-	}
-	return BG_EXIT_OK;
-}
 
 static int help(struct cli *cli, const struct args *args, struct bg_err **err)
 {
@@ -157,7 +146,7 @@ const struct command host_commands[] = {
 	{.path = "version",
 		.flags = print_flags,
 		.usage = "",
-		.summary = "print the version",
+		.summary = "print the version, and what it works with",
 		.example = "banger version",
 		.run = version},
 	{.path = "help",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* doctor.c: the table of `banger doctor`, and how it is shown. See doctor.h. */
 #include "cli/doctor.h"
+#include "common/helper_hint.h"
 
 #include <stdarg.h>
 
@@ -77,7 +78,8 @@ enum { FINDING_COLUMN = 19 };
 
 static void show(const struct term *t, const char *name, const struct finding *f)
 {
-	_free_ char *text = term_clean(f->text), *hint = f->hint ? term_clean(f->hint) : NULL;
+	_free_ char *text = term_clean(f->text),
+		    *hint = f->hint ? bg_helper_hint(term_clean(f->hint)) : NULL;
 
 	fprintf(t->file, "%s%-5s%s %-12s ", term_style(t, state_styles[f->state]),
 		state_words[f->state], term_plain(t), name);

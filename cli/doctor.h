@@ -54,6 +54,8 @@ void check_names(const struct doctor *d, struct finding *f);
 
 /* ---- doctor_host.c ---- */
 
+/* What a VMM says to --version: "7.2.9"; false when it says none. */
+bool doctor_ask_version(const char *path, char ret[32]);
 void check_firecracker(const struct doctor *d, struct finding *f);
 void check_qemu(const struct doctor *d, struct finding *f);
 void check_tun(const struct doctor *d, struct finding *f);

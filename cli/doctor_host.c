@@ -44,7 +44,7 @@ static bool find_version(char *text, char ret[32])
 	return false;
 }
 
-static bool ask_version(const char *path, char ret[32])
+bool doctor_ask_version(const char *path, char ret[32])
 {
 	char text[VERSION_MAX + 1] = "";
 	struct pollfd pfd = {.events = POLLIN};
@@ -84,7 +84,7 @@ void check_firecracker(const struct doctor *d, struct finding *f)
 			"put a release (1.8 or newer) into PATH, or its path into %s as "
 			"firecracker_bin; QEMU does without",
 			d->cli->paths.config_file);
-	} else if (!ask_version(path, version)) {
+	} else if (!doctor_ask_version(path, version)) {
 		finding_set(f, bad, "%s cannot say its --version", path);
 	} else if (!bg_version_at_least(version, 1, 8)) {
 		/* Since then it describes its devices by ACPI, as the kernels of distributions
@@ -109,7 +109,7 @@ void check_qemu(const struct doctor *d, struct finding *f)
 		finding_set(f, bad, "%s is not %s", d->config->qemu_bin,
 			strchr(d->config->qemu_bin, '/') ? "there" : "in PATH");
 		finding_hint(f, "`sudo apt install qemu-system-x86`");
-	} else if (!ask_version(path, version)) {
+	} else if (!doctor_ask_version(path, version)) {
 		finding_set(f, bad, "%s cannot say its --version", path);
 	} else {
 		/* See tcg_accel() in daemon/driver/vmm_qemu.c. */

@@ -42,11 +42,9 @@ char *launch_find_bangerd(void)
 		*slash = '\0';
 	for (size_t i = 0; slash && !path && i < ARRAY_SIZE(places); i++)
 		path = find_in(self, places[i]);
-	if (!path)
-		path = find_in(BG_LIBEXEC_DIR, "bangerd");
 	if (!path && slash)
 		path = find_in(self, "../libexec/banger/bangerd");
-	return !path && slash ? find_in(self, "../libexec/bangerd") : path;
+	return path ? path : find_in(BG_PROGRAM_DIR, "bangerd");
 }
 
 /* In the child; what fails here is told on the ready fd, as the daemon would. */
@@ -222,7 +220,7 @@ int launch_daemon(struct cli *cli, struct bg_err **err)
 
 	if (!path) {
 		r = bg_err_set(err, BG_ERR_DAEMON_UNREACHABLE, ENOENT, "bangerd is not installed");
-		bg_err_hint(err, "it belongs next to banger or into %s", BG_LIBEXEC_DIR);
+		bg_err_hint(err, "it belongs next to banger or into %s", BG_PROGRAM_DIR);
 		return r;
 	}
 	r = bg_paths_private_dir(cli->paths.run_dir, err);

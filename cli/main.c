@@ -8,10 +8,11 @@
 
 enum { PARALLEL_MAX = 100 };
 
-/* help and version touch nothing: root may read them. */
+/* These touch nothing: root may read them, and a build that runs as root. */
 static bool for_everyone(const struct command *c)
 {
-	return bg_streq(c->path, "help") || bg_streq(c->path, "version");
+	return bg_streq(c->path, "help") || bg_streq(c->path, "version") ||
+	       bg_streq(c->path, "completion");
 }
 
 static int prepare(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -20,8 +21,11 @@ static int prepare(struct cli *cli, const struct args *args, struct bg_err **err
 
 	cli->json = args_has(args, "--json");
 	cli->timing = args_has(args, "--timing");
-	if (for_everyone(args->command))
+	if (for_everyone(args->command)) {
+		if (geteuid() != 0)
+			(void)bg_paths_init(&cli->paths, NULL);
 		return 0;
+	}
 	if (geteuid() == 0)
 		return bg_err_set(err, BG_ERR_ROOT, EPERM, "banger does not run as root");
 	r = args_number(args, "--parallel", 1, PARALLEL_MAX, &cli->parallel, err);

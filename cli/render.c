@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
+#include "common/helper_hint.h"
 #include "common/json.h"
 #include "common/size.h"
 
@@ -327,7 +328,8 @@ void render_json(const struct term *t, const json_t *record)
 
 void render_error(const struct term *t, const struct bg_err *err)
 {
-	_free_ char *message = term_clean(err->message), *hint = term_clean(err->hint);
+	_free_ char *message = term_clean(err->message),
+		    *hint = bg_helper_hint(term_clean(err->hint));
 
 	fprintf(t->file, "%sbanger:%s %s\n", term_style(t, STYLE_RED), term_plain(t),
 		message ? message : "");

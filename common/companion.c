@@ -22,22 +22,25 @@ static int own_dir(char out[PATH_MAX])
 
 int companion_find(const char *folder, const char *name, char **ret, struct bg_err **err)
 {
-	_free_ char *built = NULL, *installed = NULL, *near = NULL;
+	_free_ char *built = NULL, *installed = NULL, *near = NULL, *beside = NULL;
 	char dir[PATH_MAX];
 	int r = own_dir(dir);
 
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "find the folder that banger lies in");
 	if (asprintf(&built, "%s/../%s/%s", dir, folder, name) < 0 ||
+		asprintf(&beside, "%s/%s", dir, name) < 0 ||
 		asprintf(&near, "%s/../libexec/banger/%s", dir, name) < 0 ||
-		asprintf(&installed, "%s/%s", BG_LIBEXEC_DIR, name) < 0)
+		asprintf(&installed, "%s/%s", BG_PROGRAM_DIR, name) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (access(built, X_OK) == 0)
 		*ret = TAKE_PTR(built);
-	else if (access(installed, X_OK) == 0)
-		*ret = TAKE_PTR(installed);
+	else if (access(beside, X_OK) == 0)
+		*ret = TAKE_PTR(beside);
 	else if (access(near, X_OK) == 0)
 		*ret = TAKE_PTR(near);
+	else if (access(installed, X_OK) == 0)
+		*ret = TAKE_PTR(installed);
 	else
 		return bg_err_set(err, BG_ERR_TOOL_MISSING, ENOENT, "%s is neither %s nor %s", name,
 			built, installed);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * companion.h: where our other programs lie: in the build tree that this one lies in, else in BG_LIBEXEC_DIR, else
- * in the libexec of the prefix that this one was installed in. Used by bangerd and by the CLI.
+ * companion.h: where our other programs lie: in the build tree that this one lies in, beside it, in the
+ * libexec of the prefix that this one was installed in, else in BG_PROGRAM_DIR. Used by bangerd and by the CLI.
  */
 #ifndef BG_COMPANION_H
 #define BG_COMPANION_H

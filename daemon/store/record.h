@@ -7,9 +7,10 @@
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
 
+#include "common/version.h"
 #include "daemon/store/db.h"
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION BG_STATE_FORMAT
 #define RECORD_MAX (1024 * 1024)
 
 /* row: as in the table. On the disk when it returns, and the folder's entry too. 0 or -errno. */
