@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: ISC
 """A hostile bangerd, a user outside the group, a helper without rights, a caller that tampers with the start."""
+import contextlib
 import ctypes
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
 import struct
 import subprocess
+import time
 
 import pytest
 
-from conftest import CONF, HELPER, LEDGER, Traces
-from privclient import (CLEANUP, CONFIG, ENVIRONMENT, HELLO, HELPER_DIR, IDENTITY, LIST, NET_ATTACH, NO_CAPABILITY, NOT_MEMBER,
-                        SANDBOX,                        Ended, Helper, Refused, message)
+from conftest import CONF, HELPER, LEDGER, Traces, forget
+from privclient import (BUSY, CLEANUP, CONFIG, ENVIRONMENT, HELLO, HELPER_DIR, IDENTITY, LIST, NET_ATTACH, NO_CAPABILITY, NOT_MEMBER,
+                        SANDBOX, Ended, Helper, Refused, message, name_sockets)
 from hostuser import HostUser
 
 PROTOCOL = 1  # exit status of a helper whose peer broke the protocol
@@ -260,6 +263,169 @@ def test_user_cannot_look_inside(alice):
             bad |= libc.syscall(438, pidfd, 6, 0) >= 0
             os._exit(bad)
         assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_nothing_is_handed_out(alice, index):
+    """No answer of the network helper has a descriptor in it."""
+    with Helper(alice) as h:
+        gateway = h.hello()["gateway"]
+        for act in (lambda: h.attach(0), lambda: h.nat(0, 1, 1), h.list, lambda: h.dns_port(*name_sockets(alice, gateway)),
+                    lambda: h.detach(0), h.cleanup):
+            act()
+            assert h.fds == []
+
+
+def pend(sig):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [sig])
+    os.kill(os.getpid(), sig)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGALRM, signal.SIGPROF, signal.SIGTERM, signal.SIGRTMIN])
+def test_pending_signals(alice, index, sig):
+    """One that waits since before the helper was started does not end it in the middle of its start."""
+    with Helper(alice, prepare=lambda: pend(sig)) as h:
+        assert h.hello()["index"] == index
+
+
+class Numbered(HostUser):
+    """A member by group alone: of an id that no account has."""
+
+    def __init__(self, uid):
+        self.uid = self.gid = uid
+
+    def become(self):
+        import grp
+        os.setgroups([grp.getgrnam("banger").gr_gid])
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)
+
+
+@pytest.mark.parametrize("uid", [1, 999, 65534, 65535])
+def test_ids_that_are_nobodys_own(uid):
+    assert code_of(Helper(Numbered(uid))) == IDENTITY
+
+
+def test_system_user_that_the_administrator_lets(conf):
+    conf("min_uid = 900\n")
+    h = Helper(Numbered(999))
+    assert h.hello()["slots"] == 64
+    h.close()
+    forget(999)
+
+
+def test_few_helpers_of_one_user(alice, bob, index):
+    """Four have a seat, at work or waiting; a fifth is told at once, and other users are not concerned."""
+    seated = [Helper(alice) for _ in range(4)]
+    try:
+        for h in seated:
+            wait_for_seal(h)
+        fifth = Helper(alice)
+        with pytest.raises(Refused) as e:
+            fifth.hello()
+        assert e.value.code == BUSY
+        fifth.kill()
+        with Helper(bob) as b:
+            b.hello()
+    finally:
+        for h in seated:
+            h.kill()
+    with Helper(alice) as h:
+        assert h.hello()["index"] == index
+
+
+def wait_for_seal(helper):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with open(f"/proc/{helper.pid}/status") as f:
+            if "Seccomp:\t2" in f.read():
+                return
+    raise AssertionError("it does not start")
+
+
+def test_haste(alice, index):
+    """Some hundreds of messages at once, then they are slowed down; after a pause it is as before."""
+    with Helper(alice) as h:
+        h.hello()
+        began = time.monotonic()
+        for _ in range(250):
+            h.list()
+        quick = time.monotonic() - began
+        began = time.monotonic()
+        for _ in range(100):
+            h.list()
+        assert time.monotonic() - began > max(1.5, quick)
+        time.sleep(1.5)
+        began = time.monotonic()
+        h.list()
+        assert time.monotonic() - began < 1
+
+
+def test_peer_that_does_not_read(alice, index):
+    """Its replies fill the socket: the helper ends by itself, and the next one is not turned away for ever."""
+    with Helper(alice) as h:
+        h.hello()
+        h.sock.setblocking(False)
+        deadline = time.monotonic() + 60
+        while h.proc.poll() is None and time.monotonic() < deadline:
+            if select.select([], [h.sock], [], 0.2)[1]:
+                with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                    h.sock.send(message(LIST))
+        assert h.proc.poll() == PROTOCOL
+    with Helper(alice) as h:
+        assert h.hello()["index"] == index
+
+
+@pytest.mark.parametrize("limit", ["NOFILE", "FSIZE", "AS", "DATA", "STACK", "CPU"])
+def test_limits_set_from_outside(alice, index, limit):
+    """prlimit on a helper at work: as a kill at some point, and the next one finds it all put right."""
+    with Helper(alice) as h:
+        h.hello()
+        which = getattr(resource, "RLIMIT_" + limit)
+        pid = os.fork()
+        if pid == 0:
+            alice.become()
+            resource.prlimit(h.pid, which, (0, 0))
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        try:
+            for slot in range(3):
+                h.attach(slot)
+                h.nat(slot, 1)
+        except (Refused, Ended):
+            pass
+    with Helper(alice) as h:
+        h.hello()
+        now = Traces(index)
+        assert len(now.links) == len(now.rows)
+        h.cleanup()
+        assert Traces(index).empty()
+
+
+@pytest.fixture
+def syslog():
+    """A syslog daemon's socket, where the machine has none."""
+    if os.path.exists("/dev/log"):
+        pytest.skip("this machine has a syslog daemon: its log is not read here")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind("/dev/log")
+        os.chmod("/dev/log", 0o666)
+        s.settimeout(5)
+        try:
+            yield s
+        finally:
+            os.unlink("/dev/log")
+
+
+def test_a_line_for_each_verb(alice, index, syslog):
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(7)
+        with pytest.raises(Refused):
+            h.nat(9, 1)
+        lines = [syslog.recv(500).decode() for _ in range(3)]
+    assert lines[0].startswith(f"<86>banger-privhelper: uid {alice.uid} hello: 0, ")
+    assert f"uid {alice.uid} net_attach slot 7: 0, done" in lines[1]
+    assert f"uid {alice.uid} net_nat slot 9: 15, the slot has no network device" in lines[2]
 
 
 @pytest.mark.parametrize("path", [LEDGER, HELPER, CONF])
