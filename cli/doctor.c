@@ -18,6 +18,7 @@ static const struct {
 	{"qemu", check_qemu},
 	{"vmm", check_vmm},
 	{"helper", check_helper},
+	{"fence", check_fence},
 	{"tun", check_tun},
 	{"forward", check_forward},
 	{"names", check_names},

@@ -185,6 +185,42 @@ void check_helper(const struct doctor *d, struct finding *f)
 			(long long)render_int(taps, "ready"), (long long)render_int(taps, "size"));
 }
 
+/* The file is the administrator's and for everybody to read. */
+static bool keeper_is_used(void)
+{
+	_free_ char *text = NULL;
+	char *at = NULL, word[8];
+
+	if (bg_read_file_at(AT_FDCWD, "/etc/banger/privhelper.conf", 4096, &text, NULL) < 0)
+		return false;
+	for (char *line = strtok_r(text, "\n", &at); line; line = strtok_r(NULL, "\n", &at))
+		if (sscanf(line, " keeper = %7s", word) == 1 && bg_streq(word, "yes"))
+			return true;
+	return false;
+}
+
+/* What lies in the range of the VMs' addresses, and who holds up the rules around them. */
+void check_fence(const struct doctor *d, struct finding *f)
+{
+	const char *gateway = render_text(part(d, "helper"), "gateway");
+	bool systemd = access("/run/systemd/system", F_OK) == 0;
+	char route[PRIV_ROUTE_TEXT];
+
+	if (priv_route_overlap(gateway, route)) {
+		finding_set(f, FINDING_FAIL, "the route %s overlaps with the VMs' addresses around %s",
+			route, gateway);
+		finding_hint(f, "let the administrator choose another pool in /etc/banger/privhelper.conf");
+	} else if (keeper_is_used()) {
+		finding_set(f, FINDING_OK, "banger-keeper holds up the rules around VMs");
+	} else {
+		finding_set(f, systemd ? FINDING_WARN : FINDING_OK,
+			"banger-keeper does not run: while root reloads its firewall, the rules around "
+			"VMs depend on each user's helper");
+		finding_hint(f, systemd ? "`sudo scripts/install-helper`"
+					: "docs/privilege.md, \"The keeper\"");
+	}
+}
+
 static bool storage_is(const struct doctor *d, const char *driver)
 {
 	return bg_streq(render_text(part(d, "storage"), "driver"), driver);

@@ -41,8 +41,8 @@ static json_t *helper_json(const struct engine *engine)
 {
 	const struct bg_err *err = net_error(engine->net);
 
-	return json_pack("{s:b, s:s, s:i, s:o}", "ok", !err, "path", engine->helper_path, "slots",
-		(int)net_slots(engine->net), "error", err ? bg_err_to_json(err) : json_null());
+	return json_pack("{s:b, s:s, s:i, s:s, s:o}", "ok", !err, "path", engine->helper_path,
+		"slots", (int)net_slots(engine->net), "gateway", net_gateway(engine->net), "error", err ? bg_err_to_json(err) : json_null());
 }
 
 static json_t *disk_helper_json(const struct engine *engine)

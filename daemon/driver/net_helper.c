@@ -157,10 +157,13 @@ static void card_from(const struct priv_net *from, unsigned slot, struct net_car
 static int decode_card(struct net_call *call, const struct priv_msg *msg, struct bg_err **err)
 {
 	struct priv_net from;
+	char route[PRIV_ROUTE_TEXT];
 	int r = priv_decode_net_attach(msg, &from, err);
 
 	if (r >= 0)
 		card_from(&from, call->slot, &call->card);
+	else if (r == -EADDRINUSE && priv_route_overlap(call->net->gateway, route))
+		bg_err_context(err, "the route %s overlaps with the VMs' addresses", route);
 	return r;
 }
 

@@ -4,6 +4,8 @@
  * priv_client.h; linked by the engine, for its errors, and by the CLI, for doctor. Makes no
  * process.
  */
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
+#include "common/fd.h"
 #include "daemon/priv/priv_client.h"
 
 static void close_file(FILE **f)
@@ -127,4 +130,37 @@ int priv_helper_check(const char *path, struct bg_err **err)
 		return bg_err_set(err, BG_ERR_HELPER_NO_CAP, EPERM,
 			"the network helper %s has no rights: %s", path, why);
 	return 0;
+}
+
+/* Numbers in the file are in the network's order, as this host reads them. */
+bool priv_route_overlap_in(char *routes, const char *gateway, char ret[PRIV_ROUTE_TEXT])
+{
+	char *at = NULL, name[32], text[INET_ADDRSTRLEN];
+	struct in_addr own, to;
+	unsigned dst, mask;
+
+	if (inet_pton(AF_INET, gateway, &own) != 1)
+		return false;
+	for (char *line = strtok_r(routes, "\n", &at); line; line = strtok_r(NULL, "\n", &at)) {
+		const uint32_t net_mask = htonl(0xffffff00);
+
+		if (sscanf(line, "%31s %x %*x %*x %*d %*d %*d %x", name, &dst, &mask) != 3 ||
+			mask == 0 || name[0] == '*' || strncmp(name, "bgr", 3) == 0 ||
+			((own.s_addr ^ dst) & mask & net_mask) != 0)
+			continue;
+		to.s_addr = dst;
+		(void)snprintf(ret, PRIV_ROUTE_TEXT, "%s/%d by %s",
+			inet_ntop(AF_INET, &to, text, sizeof(text)), __builtin_popcount(mask), name);
+		return true;
+	}
+	return false;
+}
+
+bool priv_route_overlap(const char *gateway, char ret[PRIV_ROUTE_TEXT])
+{
+	enum { ROUTES_MAX = 1 << 20 };
+	_free_ char *routes = NULL;
+
+	return bg_read_file_at(AT_FDCWD, "/proc/net/route", ROUTES_MAX, &routes, NULL) >= 0 &&
+	       priv_route_overlap_in(routes, gateway, ret);
 }

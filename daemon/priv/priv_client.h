@@ -50,6 +50,14 @@ const char *priv_disk_helper_path(void);
  */
 int priv_helper_check(const char *path, struct bg_err **err);
 
+/*
+ * What reaches into the /24 of a gateway (dotted) and is not banger's, in words ("10.0.0.0/8 by eth0"): why an attach is
+ * refused with ROUTE. False: nothing that this process can see. The second reads a text like /proc/net/route.
+ */
+#define PRIV_ROUTE_TEXT 80
+bool priv_route_overlap(const char *gateway, char ret[PRIV_ROUTE_TEXT]);
+bool priv_route_overlap_in(char *routes, const char *gateway, char ret[PRIV_ROUTE_TEXT]);
+
 /* Requests: 0, or -EINVAL for a value that no helper would accept. id is not 0. */
 int priv_encode_hello(uint32_t id, struct priv_msg *ret);
 int priv_encode_net_attach(uint32_t id, unsigned slot, struct priv_msg *ret);

@@ -16,6 +16,31 @@ static struct priv_msg refusal(enum priv_verb verb, uint32_t id, enum priv_code 
 	return msg;
 }
 
+TEST(routes_that_overlap)
+{
+	static const char head[] = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\n";
+	static const struct {
+		const char *line, *text;
+	} rows[] = {
+		{"eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\n", NULL},
+		{"bgr3-0\t0203D10A\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\n", NULL},
+		{"*\t0003D10A\t00000000\t0200\t0\t0\t9898\t00FFFFFF\t0\n", NULL},
+		{"eth0\t0004D10A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\n", NULL},
+		{"tun7\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\n", "10.0.0.0/8 by tun7"},
+		{"eth1\t8003D10A\t00000000\t0001\t0\t0\t0\t80FFFFFF\t0\n", "10.209.3.128/25 by eth1"},
+		{"half a line\n", NULL},
+	};
+	char text[512], route[PRIV_ROUTE_TEXT];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		snprintf(text, sizeof(text), "%s%s", head, rows[i].line);
+		CHECK_INT(priv_route_overlap_in(text, "10.209.3.1", route), rows[i].text != NULL);
+		if (rows[i].text)
+			CHECK_STR(route, rows[i].text);
+	}
+	CHECK(!priv_route_overlap_in(text, "", route));
+}
+
 TEST(attach_reply)
 {
 	const struct priv_rep rep = {.verb = PRIV_NET_ATTACH,

@@ -9,12 +9,12 @@ import pytest
 from conftest import BANGER
 from fake_daemon import daemon
 
-ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "tun", "forward", "names", "storage", "disk-helper", "space",
+ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "fence", "tun", "forward", "names", "storage", "disk-helper", "space",
         "landlock", "vsock", "build", "ssh"]
 
 
 def sound(**over):
-    return daemon(**{"helper": {"ok": True, "path": "/h", "slots": 64, "error": None}, "taps": {"size": 2, "ready": 2},
+    return daemon(**{"helper": {"ok": True, "path": "/h", "slots": 64, "gateway": "203.0.113.1", "error": None}, "taps": {"size": 2, "ready": 2},
                      "disk_helper": {"ok": False, "path": "/d", "error": {"code": "helper.missing", "message": "no /d", "hint": "put it"}},
                      "dns": {"address": "10.209.0.1", "error": None},
                      "storage": {"known": True, "driver": "reflink", "reason": "reflink: it shares blocks", "error": None}, **over})
@@ -55,6 +55,21 @@ def test_what_the_daemon_misses_fails(home, fake, row, over):
     assert result.status == 5
     assert f"fail  {row:12} no qemu here\n{'':19}install it\n" in result.out
     assert "VMs cannot be run here" in result.out.splitlines()[-1]
+
+
+def test_route_of_the_hosts_in_the_pool(home, fake):
+    """Named, with the interface: the machine's own first route plays the one that is in the way."""
+    with open("/proc/net/route") as f:
+        routes = [line.split() for line in f.readlines()[1:]]
+    mine = [r for r in routes if r[7] != "00000000" and r[0] != "*" and not r[0].startswith("bgr")]
+    if not mine:
+        pytest.skip("this machine has no route but the default one")
+    net = bytes.fromhex(mine[0][1])[::-1]
+    over = {"ok": True, "path": "/h", "slots": 64, "gateway": ".".join(map(str, net[:3])) + ".1", "error": None}
+    fake.on("GET", "/v1/daemon", sound(helper=over))
+    found = checks(home)["fence"]
+    assert found["state"] == "fail" and f"by {mine[0][0]}" in found["text"] and "pool" in found["hint"]
+    assert ".".join(map(str, net)) + "/" in found["text"]
 
 
 def test_copies_are_slow_and_named(home, fake):
