@@ -16,6 +16,7 @@ DISK_ATTACH, DISK_DETACH, MOUNT = 20, 21, 22
 (OK, ENVIRONMENT, IDENTITY, NOT_MEMBER, NO_CAPABILITY, CONFIG, LEDGER, SANDBOX, NO_TUN, FAILED, VERSION,
  BUSY, USERS, SLOT_LIMIT, TAKEN, NOT_ATTACHED, NO_NFT, NO_FORWARD, FIREWALL, SOCKETS, NO_DM, NO_NODES, FILE, SIZE,
  OVERLAY, IN_USE, MOUNT_OFF, ROUTE, KEEPER) = range(29)
+CODES_SEEN = set()  # of this process
 HEAD = struct.Struct("<BBHIHB5s")
 
 
@@ -132,6 +133,7 @@ class Helper:
         self.raw(message(verb, body, self.rid, nfds=len(fds)), fds)
         got, rid, code, rest = self.receive()
         assert got == verb and rid in (0, self.rid)
+        CODES_SEEN.add(code)
         if code != OK:
             assert rest == b""
             raise Refused(code)

@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 
+import privclient  # noqa: E402
 from hostuser import HostUser, is_root  # noqa: E402
 from privclient import HELPER, Helper  # noqa: E402
 
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items):
     if reason:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What of the helper's refusals the run saw; tests/priv/test_refusals.py asks for all."""
+    seen = sorted(privclient.CODES_SEEN - {privclient.OK})
+    terminalreporter.write_line(f"refusal codes of the network helper seen: {' '.join(map(str, seen))}")
 
 
 def ip(*args):
