@@ -59,7 +59,7 @@ compile() { # BUILD_DIR [meson options]
 # The installed helper is made anew only when the built one differs.
 need_helper() {
 	local built=$build/privhelper/banger-privhelper installed=/usr/libexec/banger/banger-privhelper
-	if as_root cmp -s "$built" "$installed" && [ -n "$(as_root getcap "$(readlink -m "$installed")")" ] && [ -w /dev/net/tun ]; then
+	if as_root cmp -s "$built" "$installed" && as_root cmp -s "$build/privhelper/banger-keeper" "${installed%/*}/banger-keeper" && [ -n "$(as_root getcap "$(readlink -m "$installed")")" ] && [ -w /dev/net/tun ]; then
 		return 0
 	fi
 	note "installing the network helper"
