@@ -14,6 +14,21 @@
 #include "common/name.h"
 #include "common/size.h"
 
+/* An init is brought in by the image's package manager, which needs servers. */
+static void warn_init(struct cli *cli, const char *name, const json_t *vm)
+{
+	bool wanted = false, nat = true;
+
+	(void)bg_json_get_bool(vm, "with_init", &wanted);
+	(void)bg_json_get_bool(vm, "nat", &nat);
+	if (wanted && !nat)
+		fprintf(cli->err.file,
+			"%s: --with-init can bring nothing in while NAT is off; `banger vm set %s "
+			"--nat` turns it "
+			"on\n",
+			name, name);
+}
+
 static void report_created(struct cli *cli, const struct job *job)
 {
 	const json_t *vm = vm_report_record(job);
@@ -24,6 +39,7 @@ static void report_created(struct cli *cli, const struct job *job)
 		vm_report_ready(cli, job, "is ready");
 	else
 		vm_report_line(cli, job, "is made", render_text(vm, "address"));
+	warn_init(cli, name, vm);
 	if (!cli->out.tty)
 		return;
 	fprintf(cli->out.file, "%s  banger vm ", term_style(&cli->out, STYLE_DIM));
@@ -262,8 +278,7 @@ static int vm_show(struct cli *cli, const struct args *args, struct bg_err **err
 	{                                                                                          \
 		"--parallel", "N", ARG_NUMBER, "how many at once (default 8)"                      \
 	}
-#define FLAG_MANY                                                                                  \
-	{"--all", NULL, ARG_NONE, "all VMs not already in that state", 'a'}, FLAG_PARALLEL
+#define FLAG_MANY {"--all", NULL, ARG_NONE, "all VMs not already in that state", 'a'}, FLAG_PARALLEL
 
 static const struct flag cp_flags[] = {
 	{"--recursive", NULL, ARG_NONE, NULL, 'r', "-R --archive -a"}, /* folders go whole anyway */
@@ -321,8 +336,7 @@ static const struct flag stop_flags[] = {
 	FLAG_END,
 };
 static const struct flag kill_flags[] = {
-	{"--signal", "NAME", ARG_SIGNAL, "the signal to send: TERM, KILL, ... (default KILL)",
-		's'},
+	{"--signal", "NAME", ARG_SIGNAL, "the signal to send: TERM, KILL, ... (default KILL)", 's'},
 	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,
@@ -437,7 +451,8 @@ const struct command vm_commands[] = {
 		.flags = delete_flags,
 		.usage = "NAME...|--all",
 		.summary = "remove VMs with their disks, for good",
-		.details = "A running VM is killed first. Does not ask, and cannot be undone. " MANY_DETAILS,
+		.details = "A running VM is killed first. Does not ask, and cannot be "
+			   "undone. " MANY_DETAILS,
 		.example = "banger vm delete web\nbanger vm delete 'test-*'",
 		.run = vm_delete},
 	{.path = "vm prune",

@@ -60,8 +60,9 @@ static void task_free(void *userdata)
 	free(task);
 }
 
-/* The last line of the log that says what went wrong; the caller's, NULL when there is none. */
-static char *last_error_line(const char *path)
+/* The first line of the log's end that says what went wrong: apt's own, before those of who called
+ * it. The caller's, or NULL. */
+static char *first_error_line(const char *path)
 {
 	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_free_ char *text = NULL;
@@ -74,7 +75,7 @@ static char *last_error_line(const char *path)
 	if (bg_read_fd(fd, LOG_TAIL, &text, NULL) < 0)
 		return NULL;
 	for (char *l = strtok_r(text, "\n", &state); l; l = strtok_r(NULL, "\n", &state))
-		if (strncmp(l, "E: ", 3) == 0)
+		if (!line && strncmp(l, "E: ", 3) == 0)
 			line = l + 3;
 	return line ? strdup(line) : NULL;
 }
@@ -87,7 +88,7 @@ static void fail(struct build_task *task, struct bg_err *err)
 
 static void fail_bootstrap(struct build_task *task, int status)
 {
-	_free_ char *line = last_error_line(task->log_path);
+	_free_ char *line = first_error_line(task->log_path);
 	struct bg_err *err = NULL;
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {

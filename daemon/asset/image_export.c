@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * image export: an image with its whole boot set becomes one file where the user wants it. Written
- * beside it as FILE.part, and named FILE when it is whole. The image and its kernel are only read;
- * their files are held open, so that they may even be deleted meanwhile.
+ * image export: an image with its whole boot set becomes one file where the user wants it. It has
+ * no name until it is whole, so that one that ends early leaves nothing and two to one place do not
+ * meet; where the file system has no files without a name, it has one that nobody else has. The
+ * image and its kernel are only read; their files are held open, so that they may even be deleted
+ * meanwhile.
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "common/fd.h"
@@ -19,7 +22,8 @@ struct export_task {
 	struct engine *engine;
 	struct op *op;
 	struct job *job;
-	char *name, *path, *part;
+	char *name, *path;
+	char *part; /* its name while it is made; NULL: none */
 	json_t *params;
 	int fd[1 + BUNDLE_FDS]; /* the bundle, then its members; -1: the image lacks it */
 	json_t *result;
@@ -47,11 +51,68 @@ static void on_progress(const json_t *progress, void *userdata)
 	asset_show_progress(task->op, progress);
 }
 
+static int is_there(const char *path, struct bg_err **err)
+{
+	int r = bg_err_set(err, BG_ERR_EXISTS, EEXIST, "%s is there already", path);
+
+	bg_err_hint(err, "name another file, or remove that one");
+	return r;
+}
+
+/* Never over something that is there. */
+static int give_name(struct export_task *task)
+{
+	char own[32];
+
+	if (!task->part) {
+		(void)snprintf(own, sizeof(own), "/proc/self/fd/%d", task->fd[0]);
+		return linkat(AT_FDCWD, own, AT_FDCWD, task->path, AT_SYMLINK_FOLLOW) < 0 ? -errno
+											  : 0;
+	}
+	if (renameat2(AT_FDCWD, task->part, AT_FDCWD, task->path, RENAME_NOREPLACE) >= 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	if (linkat(AT_FDCWD, task->part, AT_FDCWD, task->path, 0) < 0)
+		return -errno;
+	(void)unlink(task->part);
+	return 0;
+}
+
+static int open_named(struct export_task *task, const char *folder)
+{
+	uint64_t n;
+
+	if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n))
+		return -EIO;
+	if (asprintf(&task->part, "%s/.banger-part-%016llx", folder, (unsigned long long)n) < 0)
+		return -ENOMEM;
+	task->fd[0] = open(task->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	return task->fd[0] < 0 ? -errno : 0;
+}
+
+static int open_bundle(struct export_task *task)
+{
+	const char *slash = strrchr(task->path, '/');
+	_free_ char *folder = strndup(task->path, BG_MAX((size_t)(slash - task->path), (size_t)1));
+
+	if (!folder)
+		return -ENOMEM;
+	task->fd[0] = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0644);
+	if (task->fd[0] >= 0)
+		return 0;
+	return errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL ? open_named(task, folder)
+									 : -errno;
+}
+
 static int name_it(struct export_task *task, const json_t *result, struct bg_err **err)
 {
-	if (renameat2(AT_FDCWD, task->part, AT_FDCWD, task->path, RENAME_NOREPLACE) < 0 &&
-		(errno != EINVAL || rename(task->part, task->path) < 0))
-		return bg_err_sys(err, BG_ERR_IO, errno, "name %s", task->path);
+	int r = give_name(task);
+
+	if (r == -EEXIST)
+		return is_there(task->path, err);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "name %s", task->path);
 	task->result = json_pack("{s:s, s:s, s:O, s:O}", "image", task->name, "path", task->path,
 		"bytes", json_object_get(result, "bytes"), "sha256",
 		json_object_get(result, "sha256"));
@@ -78,9 +139,9 @@ static int step_pack(struct op *op, void *ctx, struct bg_err **err)
 	int fds[ARRAY_SIZE(task->fd)], r;
 
 	task->op = op;
-	task->fd[0] = open(task->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (task->fd[0] < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "make %s", task->part);
+	r = open_bundle(task);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "make %s", task->path);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = task->fd[i] < 0 ? task->fd[0] : task->fd[i];
 	r = job_start(task->engine->jobs, JOB_PACK_BUNDLE, TAKE_PTR(task->params), fds,
@@ -104,7 +165,8 @@ static int undo_pack(struct op *op, void *ctx, struct bg_err **err)
 
 	(void)op;
 	(void)err;
-	(void)trash_throw(task->engine->trash, task->part);
+	if (task->part)
+		(void)trash_throw(task->engine->trash, task->part);
 	return 0;
 }
 
@@ -171,16 +233,11 @@ static int collect(struct export_task *task, const struct image_row *image, stru
 static int check_path(const char *path, struct bg_err **err)
 {
 	struct stat st;
-	int r;
 
 	if (path[0] != '/')
 		return bg_err_set(
 			err, BG_ERR_BAD_REQUEST, EINVAL, "\"%s\" is not an absolute path", path);
-	if (lstat(path, &st) < 0)
-		return 0;
-	r = bg_err_set(err, BG_ERR_EXISTS, EEXIST, "%s is there already", path);
-	bg_err_hint(err, "name another file, or remove that one");
-	return r;
+	return lstat(path, &st) < 0 ? 0 : is_there(path, err);
 }
 
 int image_export(struct engine *engine, const char *name, const char *path, struct op **ret,
@@ -202,7 +259,7 @@ int image_export(struct engine *engine, const char *name, const char *path, stru
 		task->fd[i] = -1;
 	task->name = strdup(name);
 	task->path = strdup(path);
-	if (!task->name || !task->path || asprintf(&task->part, "%s.part", path) < 0)
+	if (!task->name || !task->path)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r >= 0)
 		r = collect(task, image, err);

@@ -123,6 +123,15 @@ static int add_port(struct pairs *pairs, const struct pair *new, struct bg_err *
 	return 0;
 }
 
+/* Whether one of the first n of the request has this port of the host as well. */
+static bool asked_before(const json_t *add, size_t n, uint16_t host)
+{
+	for (size_t i = 0; i < n; i++)
+		if (json_integer_value(json_object_get(json_array_get(add, i), "host")) == host)
+			return true;
+	return false;
+}
+
 static int add_ports(const struct vms *vms, const struct vm *self, struct pairs *pairs,
 	const json_t *add, struct bg_err **err)
 {
@@ -139,6 +148,9 @@ static int add_ports(const struct vms *vms, const struct vm *self, struct pairs 
 			r = bg_json_need_int(
 				item, "guest", BG_ERR_BAD_REQUEST, 1, UINT16_MAX, &guest, err);
 		new = (struct pair){(uint16_t)host, (uint16_t)guest};
+		if (r >= 0 && asked_before(add, i, new.host))
+			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+				"port %u of this machine is to be published twice", new.host);
 		if (r >= 0)
 			r = check_free(vms, self, new.host, err);
 		if (r >= 0)
@@ -187,7 +199,8 @@ static struct entry *entry_of(struct publish *publish, uint16_t host)
 	return NULL;
 }
 
-/* Those host ports that are not listened on yet; the others wait for move_old, which cannot fail. */
+/* Those host ports that are not listened on yet; the others wait for move_old, which cannot fail.
+ */
 static int open_new(struct vm *vm, const struct pairs *pairs, struct sockaddr_in *target,
 	struct publish *new, struct bg_err **err)
 {

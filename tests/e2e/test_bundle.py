@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from conftest import BOOT_S, busybox_tree, wait_for
+from conftest import BOOT_S, BUILD, ROOT, busybox_tree, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def bundle(banger, tmp_path_factory):
     out = banger.ok("image", "export", "default", path).out
     digest = out.split("sha256 ")[1].strip()
     assert subprocess.run(["sha256sum", path], capture_output=True, text=True).stdout.split()[0] == digest
-    assert not os.path.exists(path + ".part")
+    assert os.listdir(folder) == ["carried.tar.zst"]
     banger.fails(4, "is there already", "image", "export", "default", path)
     os.chmod(path, 0o644)
     return path, digest
@@ -45,6 +45,25 @@ def kept(own):
     folder = os.path.join(own.state, "blobs")
     stats = {name: os.stat(os.path.join(folder, name)) for name in os.listdir(folder)}
     return {name: (st.st_ino, st.st_blocks * 512, st.st_mtime_ns) for name, st in stats.items()}
+
+
+def test_two_exports_to_one_file(banger, tmp_path):
+    """One of the two is there, whole; what somebody has beside it stays; one that is killed leaves nothing."""
+    os.chmod(tmp_path, 0o777)
+    for parent in (tmp_path.parent, tmp_path.parent.parent):
+        os.chmod(parent, 0o755)
+    path, notes = str(tmp_path / "b.bgi"), str(tmp_path / "b.bgi.part")
+    with open(notes, "w", encoding="utf-8") as file:
+        file.write("my notes")
+    os.chmod(notes, 0o666)
+    argv = [os.path.join(ROOT, "scripts", "as-user"), os.path.join(BUILD, "cli", "banger"), "image", "export", "default", path]
+    two = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [(*p.communicate(timeout=BOOT_S), p.returncode) for p in two]
+    assert sorted(end[2] for end in ends) == [0, 4], ends
+    said = [end[0] for end in ends if end[2] == 0][0]
+    assert subprocess.run(["sha256sum", path], capture_output=True, text=True).stdout.split()[0] in said
+    assert "is there already" in [end[1] for end in ends if end[2] == 4][0]
+    assert open(notes, encoding="utf-8").read() == "my notes" and sorted(os.listdir(tmp_path)) == ["b.bgi", "b.bgi.part"]
 
 
 def test_carried_to_another_user_and_booted(bundle, make_user):

@@ -324,6 +324,8 @@ TEST(ports_that_cannot_be)
 	CHECK_STR(change("v", &(struct vm_change){.publish = bad}), "request.invalid");
 	CHECK_STR(publish("v", ports(65536, 80, 0), NULL), "request.invalid");
 	CHECK_STR(publish("v", ports(8080, 0, 0), NULL), "request.invalid");
+	CHECK_STR(publish("v", ports(port, 80, port, 81, 0), NULL), "request.invalid");
+	CHECK_STR(publish("v", ports(port, 80, port, 80, 0), NULL), "request.invalid");
 	for (int n = 0; n <= BG_PUBLISH_MAX; port++)
 		if (!is_open(port)) {
 			json_array_append_new(

@@ -39,6 +39,13 @@ def test_create_says_that_ssh_is_missing(home, fake):
     assert r.err.endswith("web has no ssh server, nor a package manager that could bring one in\n")
 
 
+@pytest.mark.parametrize("nat", [True, False])
+def test_create_says_that_an_init_needs_servers(home, fake, nat):
+    fake.operation("POST", "/v1/vms", "vm.create", "web", [done(running("web", nat=nat, with_init=True))])
+    r = home.run("vm", "create", "web", "--with-init")
+    assert r.status == 0 and ("can bring nothing in while NAT is off" in r.err) == (not nat)
+
+
 def test_create_without_words_leaves_all_to_the_daemon(home, fake):
     fake.operation("POST", "/v1/vms", "vm.create", "brave-otter", [done(vm("brave-otter"))])
     r = home.run("vm", "create")
