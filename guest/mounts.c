@@ -16,6 +16,7 @@
 #include "common/fd.h"
 #include "guest/grow.h"
 #include "guest/log.h"
+#include "guest/stay_mounted.h"
 
 static const struct fs {
 	const char *type, *where;
@@ -235,6 +236,7 @@ int mounts_module_tree(const char *name, const char *release, bool *ret_shown, s
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "show %s of %s", dir, dev);
 	*ret_shown = true;
+	(void)stay_mounted(dir);
 	return 0;
 }
 

@@ -42,6 +42,7 @@ def test_files_are_kept_over_stop_and_start(banger, vm):
     stopped = banger.json("vm", "show", vm)
     assert stopped["state"] == "stopped" and stopped["address"] is None and stopped["error"] is None
     assert not alive(first["pid"])
+    assert "Failed unmounting" not in banger.ok("vm", "logs", vm, "--boot").out
     banger.ok("vm", "start", vm)
     assert ssh(banger, vm, "cat", "/root/work-disk", "/etc/root-disk") == "one\ntwo\n"
 

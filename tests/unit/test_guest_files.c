@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include "guest/stay_mounted.h"
 #include "guest/text.h"
 #include "guest/watch.h"
 #include "tests/lib/test.h"
@@ -90,4 +91,15 @@ TEST(without_a_server_it_looks_seldom)
 	CHECK(watch_timeout(&w) >= 100);
 	w.found = true;
 	CHECK_INT(watch_timeout(&w), -1);
+}
+
+TEST(names_of_mount_units)
+{
+	char out[64], small[16];
+
+	CHECK_INT(stay_mounted_unit("/usr/lib/modules/6.1.0-56-cloud-amd64", out, sizeof(out)), 0);
+	CHECK_STR(out, "usr-lib-modules-6.1.0\\x2d56\\x2dcloud\\x2damd64.mount");
+	CHECK_INT(stay_mounted_unit("/.a/.b+", out, sizeof(out)), 0);
+	CHECK_STR(out, "\\x2ea-.b\\x2b.mount");
+	CHECK_INT(stay_mounted_unit("/a/name/that/is/long", small, sizeof(small)), -ENAMETOOLONG);
 }
