@@ -137,8 +137,8 @@ class OwnUser:
 
     def end(self):
         for record in json.loads(self.banger("vm", "list", "--json").out or "[]"):
-            self.banger("vm", "delete", record["name"])
-        self.banger("daemon", "stop")
+            self.banger("vm", "delete", "--force", record["name"])
+        self.banger("daemon", "stop", "--cancel")
         subprocess.run(["pkill", "-KILL", "-u", str(self.user.uid)], capture_output=True)
 
 

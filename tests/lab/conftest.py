@@ -68,4 +68,4 @@ def disk_dev(helper_installed):
         user.banger("kernel", "import", f"{labhost.ASSETS}/kernel.deb", "--name", "debian")
         user.own_image("guest", "plain")
         yield user
-        user.banger("daemon", "stop")
+        user.banger("daemon", "stop", "--cancel")
