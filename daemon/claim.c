@@ -66,8 +66,8 @@ static const char *id_in(const char *p, const char *before)
 	size_t len = strlen(TAG_PREFIX);
 
 	if ((bg_streq(before, "-name") || bg_streq(before, "--id")) &&
-		strncmp(p, TAG_PREFIX, len) == 0 &&
-		strspn(p + len, "0123456789abcdef") == BG_ID_LEN && strlen(p + len) == BG_ID_LEN)
+		strlen(p) == len + BG_ID_LEN && strncmp(p, TAG_PREFIX, len) == 0 &&
+		strspn(p + len, "0123456789abcdef") == BG_ID_LEN)
 		return p + len;
 	return NULL;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """tests/lib/doors.c in a VMM's place under a real bangerd: what it is told to try, and what it found."""
+import glob
 import os
 import socket
 
@@ -36,8 +37,11 @@ class Listeners:
 
 def user_files(home, victim):
     """Of a user with banger, those that a guest would like best; victim: the folder of another VM of the user."""
-    return [f"{home}/.config/banger/ssh/id_ed25519", f"{home}/.config/banger/config.toml", f"{home}/.local/state/banger/banger.db",
-            f"{home}/.local/state/banger/bangerd.log", f"{home}/.bashrc", f"{victim}/root.img", f"{victim}/ssh_host_ed25519_key"]
+    state = f"{home}/.local/state/banger"
+    databases = glob.glob(f"{state}/banger*.db")
+    assert databases, os.listdir(state)
+    return [f"{home}/.config/banger/ssh/id_ed25519", f"{home}/.config/banger/config.toml", *databases, f"{state}/bangerd.log",
+            f"{home}/.bashrc", f"{victim}/root.img", f"{victim}/ssh_host_ed25519_key"]
 
 
 def env(home, files, listeners, sock):
