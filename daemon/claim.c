@@ -2,6 +2,7 @@
 /* See claim.h. Both lookups are of what runs: no file of its own can be left behind or lost. */
 #include "daemon/claim.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -65,11 +66,13 @@ static const char *id_in(const char *p, const char *before)
 {
 	size_t len = strlen(TAG_PREFIX);
 
-	if ((bg_streq(before, "-name") || bg_streq(before, "--id")) &&
-		strlen(p) == len + BG_ID_LEN && strncmp(p, TAG_PREFIX, len) == 0 &&
-		strspn(p + len, "0123456789abcdef") == BG_ID_LEN)
-		return p + len;
-	return NULL;
+	if ((!bg_streq(before, "-name") && !bg_streq(before, "--id")) ||
+		strlen(p) != len + BG_ID_LEN || strncmp(p, TAG_PREFIX, len) != 0)
+		return NULL;
+	for (size_t i = 0; i < BG_ID_LEN; i++)
+		if (!isdigit((unsigned char)p[len + i]) && (p[len + i] < 'a' || p[len + i] > 'f'))
+			return NULL;
+	return p + len;
 }
 
 /* The state folder that an argument with a VM's file names: what is before "/vms/ID/". */
