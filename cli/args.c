@@ -326,12 +326,45 @@ static const char *nearest_last_word(const struct command *const *rows, const ch
 	return NULL;
 }
 
+/* What docker, vagrant, multipass, Lima and virsh call it. */
+static const struct {
+	const char *theirs, *ours;
+} other_words[] = {
+	{"up", "vm run"},
+	{"launch", "vm create"},
+	{"new", "vm create"},
+	{"destroy", "vm delete"},
+	{"remove", "vm delete"},
+	{"shutdown", "vm stop"},
+	{"down", "vm stop"},
+	{"reboot", "vm restart"},
+	{"reset", "vm restart"},
+	{"status", "vm list"},
+	{"info", "vm show"},
+	{"console", "vm logs --follow"},
+	{"connect", "vm ssh"},
+	{"transfer", "vm cp"},
+	{"copy", "vm cp"},
+	{"edit", "vm set"},
+};
+
+static const char *known_elsewhere(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(other_words); i++)
+		if (bg_streq(other_words[i].theirs, word))
+			return other_words[i].ours;
+	return NULL;
+}
+
 int args_unknown(const struct command *const *rows, int argc, char **argv, struct bg_err **err)
 {
-	const char *near = nearest_command(rows, argc, argv);
+	bool vm = argc > 1 && bg_streq(argv[0], "vm");
+	const char *near = argc > 0 ? known_elsewhere(argv[vm]) : NULL;
 	char typed[WORD_MAX_];
 	int r;
 
+	if (!near)
+		near = nearest_command(rows, argc, argv);
 	if (!near && argc > 0)
 		near = nearest_last_word(rows, argv[0]);
 	join_words(typed, sizeof(typed), argc, argv, 2);

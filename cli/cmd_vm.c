@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * cmd_vm.c: the commands about VMs that are one call or one operation: create,
- * list, show; and the rows of all others, which are in cmd_vm_many.c and cmd_vm_io.c.
+ * show; and the rows of all others, which are in vm_list.c, cmd_vm_many.c and cmd_vm_io.c.
  */
 #include "cli/cmd_cp.h"
 #include "cli/cmd_exec.h"
@@ -9,6 +9,7 @@
 #include "cli/cmd_vm_io.h"
 #include "cli/cmd_vm_many.h"
 #include "cli/vm_body.h"
+#include "cli/vm_list.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/name.h"
@@ -91,99 +92,6 @@ static int vm_create(struct cli *cli, const struct args *args, struct bg_err **e
 		TAKE_PTR(body), report_created);
 }
 
-/* The state in one word, with what else the reader must know. */
-static const char *state_word(const json_t *vm, enum style *style)
-{
-	const char *state = render_text(vm, "state"), *health = render_text(vm, "health");
-	const json_t *error = NULL;
-	bool ready = false;
-
-	(void)bg_json_get_bool(vm, "ready", &ready);
-	(void)bg_json_get_obj(vm, "error", &error);
-	*style = STYLE_YELLOW;
-	if (bg_streq(state, "running")) {
-		*style = STYLE_YELLOW;
-		if (bg_streq(health, "vmm_silent"))
-			return "VMM silent";
-		if (ready && bg_streq(health, "agent_silent"))
-			return "agent silent";
-		*style = ready ? STYLE_GREEN : STYLE_YELLOW;
-		return ready ? state : "not ready";
-	}
-	if (!bg_streq(state, "stopped"))
-		return state;
-	*style = error ? STYLE_RED : STYLE_DIM;
-	return error ? "failed" : state;
-}
-
-static const char *uptime(const json_t *vm, char out[DURATION_TEXT])
-{
-	const char *started = render_text(vm, "started_at");
-	int64_t seconds = *started ? render_seconds_since(started) : -1;
-
-	if (seconds < 0 || !bg_streq(render_text(vm, "state"), "running"))
-		return "";
-	return render_age(seconds, out);
-}
-
-static void list_row(struct table *t, const json_t *vm, bool labels)
-{
-	_free_ char *text = labels ? vm_labels_text(vm) : NULL;
-	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], up[DURATION_TEXT];
-	enum style style;
-	const char *state = state_word(vm, &style);
-
-	table_cell(t, STYLE_BOLD, "%s", render_text(vm, "name"));
-	table_cell(t, style, "%s", state);
-	table_cell(t, STYLE_PLAIN, "%s", render_text(vm, "image"));
-	table_cell(t, STYLE_PLAIN, "%lld", (long long)render_int(vm, "cpus"));
-	table_cell(t, STYLE_PLAIN, "%s",
-		bg_size_print_mib((uint64_t)render_int(vm, "memory_mib"), memory));
-	table_cell(t, STYLE_PLAIN, "%s",
-		bg_size_print_mib((uint64_t)render_int(vm, "disk_mib"), disk));
-	table_cell(t, STYLE_PLAIN, "%s", render_text(vm, "address"));
-	table_cell(t, STYLE_PLAIN, "%s", uptime(vm, up));
-	if (labels)
-		table_cell(t, STYLE_DIM, "%s", text ? text : "");
-}
-
-static int vm_list(struct cli *cli, const struct args *args, struct bg_err **err)
-{
-	static const struct column columns[] = {{.title = "NAME", .min = 20}, {.title = "STATE"},
-		{.title = "IMAGE", .min = 8, .drop = 3}, {.title = "CPU", .right = true, .drop = 5},
-		{.title = "MEMORY", .right = true, .drop = 4},
-		{.title = "DISK", .right = true, .drop = 6}, {.title = "ADDRESS", .drop = 1},
-		{.title = "UPTIME", .drop = 2}, {.title = "LABELS", .min = 10, .drop = 7}};
-	_unref_(table) struct table *t = NULL;
-	_json_ json_t *reply = NULL;
-	bool labels = false;
-	const json_t *vms, *vm;
-	size_t i;
-	int r;
-
-	r = client_call(cli, CLIENT_START, ROUTE_VM_LIST, NULL, NULL, &reply, err);
-	if (r < 0)
-		return r;
-	vms = json_object_get(reply, "vms");
-	vm_filter_labels((json_t *)(uintptr_t)vms, args);
-	if (cli->json) {
-		render_json(&cli->out, vms);
-		return BG_EXIT_OK;
-	}
-	json_array_foreach (vms, i, vm)
-		labels |= json_object_size(json_object_get(vm, "labels")) > 0;
-	t = table_new(columns, ARRAY_SIZE(columns) - !labels);
-	json_array_foreach (vms, i, vm)
-		list_row(t, vm, labels);
-	if (json_array_size(vms) > 0)
-		table_print(t, &cli->out);
-	else if (args_has(args, "--label"))
-		fprintf(cli->err.file, "No VM has such a label.\n");
-	else
-		fprintf(cli->err.file, "There are no VMs yet. Make one: `banger vm create NAME`\n");
-	return BG_EXIT_OK;
-}
-
 static void show_error(const struct term *t, const json_t *vm)
 {
 	const json_t *error = NULL;
@@ -235,7 +143,7 @@ static void show_all(const struct term *t, const json_t *vm)
 {
 	char up[DURATION_TEXT];
 	enum style style;
-	const char *state = state_word(vm, &style), *since = uptime(vm, up);
+	const char *state = vm_state_word(vm, &style), *since = vm_uptime(vm, up);
 	_free_ char *labels = vm_labels_text(vm), *ports = vm_ports_text(vm);
 	bool nat = false, peers = false;
 
@@ -287,6 +195,13 @@ static const struct flag cp_flags[] = {
 static const struct flag no_flags[] = {FLAG_END};
 static const struct flag list_flags[] = {
 	{"--label", "KEY[=VALUE]", ARG_TEXT, "only VMs that have it; may be repeated", 'l'},
+	{"--filter", "KEY=VALUE", ARG_TEXT,
+		"only VMs whose state, name, image, kernel, health or label is that; a value may be a "
+		"pattern; may be repeated",
+		'f'},
+	{"--quiet", NULL, ARG_NONE, "only the names", 'q'},
+	{"--format", "TEXT", ARG_TEXT, "a line for each VM: '{{.name}} {{.address}}', fields as in --json"},
+	{"--all", NULL, ARG_NONE, NULL, 'a'}, /* stopped ones are shown anyway */
 	FLAG_JSON,
 	FLAG_END,
 };
@@ -469,8 +384,9 @@ const struct command vm_commands[] = {
 		.flags = list_flags,
 		.usage = "",
 		.summary = "list the VMs",
-		.example = "banger vm list\nbanger vm list -l env=test\nbanger vm list --json | jq "
-			   "-r '.[].name'",
+		.example = "banger vm list\nbanger vm list -l env=test --filter state=running\n"
+			   "banger vm list --format '{{.name}} {{.address}}'\n"
+			   "banger vm stop $(banger vm list -q -l env=test)",
 		.run = vm_list},
 	{.path = "vm show",
 		.alias = "vm inspect, inspect, show",

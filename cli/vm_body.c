@@ -170,7 +170,7 @@ char *vm_ports_text(const json_t *vm)
 	return text;
 }
 
-static bool has_label(const json_t *vm, const char *word)
+bool vm_has_label(const json_t *vm, const char *word)
 {
 	size_t key_len = strcspn(word, "=");
 	const json_t *labels = json_object_get(vm, "labels");
@@ -190,7 +190,7 @@ void vm_filter_labels(json_t *vms, const struct args *args)
 		const char *word;
 
 		for (size_t n = 0; (word = args_nth(args, "--label", n)); n++)
-			if (!has_label(json_array_get(vms, i), word))
+			if (!vm_has_label(json_array_get(vms, i), word))
 				break;
 		if (word)
 			json_array_remove(vms, i);

@@ -26,6 +26,8 @@ int vm_body_ports(const struct args *args, json_t *body, struct bg_err **err);
 /* "127.0.0.1:8080 to 80, ..."; the caller's. */
 char *vm_ports_text(const json_t *vm);
 
+/* Whether it has label word: KEY or KEY=VALUE. */
+bool vm_has_label(const json_t *vm, const char *word);
 /* Takes the VMs out of the list that lack a label which --label names: KEY or KEY=VALUE. */
 void vm_filter_labels(json_t *vms, const struct args *args);
 /* "env=test, owner=me"; the caller's. */

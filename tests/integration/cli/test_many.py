@@ -214,7 +214,7 @@ def test_labels_are_shown_where_there_are_any(home, labelled):
     assert "LABELS" in r.out and "env=test, team=x" in r.out
     assert "LABELS" not in home.on_terminal("vm", "list", columns=40).out
     r = home.run("vm", "list", "-l", "none")
-    assert r.out == "" and "No VM has such a label" in r.err
+    assert r.out == "" and "No VMs match" in r.err
     labelled.on("GET", "/v1/vms", {"vms": [vm("c")]})
     assert "LABELS" not in home.run("vm", "list").out
 

@@ -55,7 +55,37 @@ def test_color_only_on_a_terminal_that_wants_it(home, fake):
 
 def test_alias(home, fake):
     fill(fake)
-    assert home.run("vm", "ls").out == home.run("vm", "list").out
+    for words in (["vm", "ls"], ["ls"], ["ps"], ["ps", "-a"], ["list"]):
+        assert home.run(*words).out == home.run("vm", "list").out
+
+
+@pytest.mark.parametrize("flags,names", [
+    (["-q"], ["alpha", "beta", LONG, "gamma"]),
+    (["-aq", "--filter", "state=stopped"], ["beta", "gamma"]),
+    (["-q", "-f", "name=*a", "--filter", "state=running"], ["alpha"]),
+    (["--format", "{{.Name}}"], ["alpha", "beta", LONG, "gamma"]),
+    (["--filter", "name=beta", "--format", "{{.name}} {{.memory_mib}}\\t{{.ssh.port}} {x} {{.labels.no}}."],
+     ["beta 1024\t22 {x} ."])])
+def test_lines_for_scripts(home, fake, flags, names):
+    fill(fake)
+    r = home.run("vm", "list", *flags)
+    assert r.status == 0 and r.out.splitlines() == names, r
+
+
+@pytest.mark.parametrize("flags,words", [
+    (["--filter", "color=red"], "cannot filter by \"color=red\""), (["--filter", "state"], "cannot filter by"),
+    (["--format", "{{.colour}}"], "a VM has no field \"colour\"")])
+def test_lines_that_cannot_be(home, fake, flags, words):
+    fill(fake)
+    r = home.run("vm", "list", *flags)
+    assert r.status == 2 and words in r.err and r.out == "", r
+
+
+def test_published_ports_have_a_column_when_there_are_any(home, fake):
+    fake.on("GET", "/v1/vms", {"vms": [running("web", publish=[{"host": 8080, "guest": 80, "open": True}])]})
+    out = home.run("vm", "list").out
+    assert "PORTS" in out and "127.0.0.1:8080 to 80" in out
+    assert home.run("vm", "list", "--filter", "state=stopped").err == "No VMs match.\n"
 
 
 @pytest.mark.parametrize("noun,path,key", [("vm", "/v1/vms", "vms"),
