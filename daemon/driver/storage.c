@@ -198,9 +198,14 @@ const struct storage_driver *storage_choose(
 			      "disk costs no time";
 		return &storage_reflink;
 	}
+	/* A full disk is no reason not to start: what frees room is done by the daemon. Copies share blocks where they can. */
+	if (r == -ENOSPC || r == -EDQUOT) {
+		*ret_reason = "copy: the disk is full, so that it could not be tried whether the "
+			      "file system shares blocks between files";
+		return &storage_copy;
+	}
 	if (!is_unsupported(r)) {
-		bg_err_sys(err, r == -ENOSPC ? BG_ERR_NO_SPACE : BG_ERR_IO, -r, "try storage in %s",
-			dir);
+		bg_err_sys(err, BG_ERR_IO, -r, "try storage in %s", dir);
 		return NULL;
 	}
 	if (wanted == CONFIG_STORAGE_REFLINK) {

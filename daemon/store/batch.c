@@ -310,9 +310,19 @@ static void write_batch(struct batch *b)
 		bg_err_free(TAKE_PTR(err));
 		r = apply(b, changes, collect(b, SIZE_MAX, changes), &err);
 	}
-	b->mode = r >= 0 ? "ok" : r == -ENOSPC ? "full" : b->doubtful ? "read-only" : "ok";
 	if (r < 0)
 		apply_each(b, changes);
+}
+
+static const char *mode_after(const struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const struct message *m = &b->message[i];
+
+		if (m->again || (m->err && m->err->code == BG_ERR_NO_SPACE))
+			return "full";
+	}
+	return b->doubtful ? "read-only" : "ok";
 }
 
 /* ---- after it ---- */
@@ -340,6 +350,7 @@ void batch_run(struct batch *b)
 	for (size_t i = 0; i < b->n; i++)
 		take_message(b, &b->message[i]);
 	write_batch(b);
+	b->mode = mode_after(b);
 	for (size_t i = 0; i < b->n; i++)
 		for (size_t k = 0; !b->message[i].err && k < b->message[i].n; k++)
 			remember(b, &b->message[i].writes[k]);

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-enum { LOG_HEADER = 32 };
+enum { LEDGER_PAGE = 4096, LOG_HEADER = 32, FRAME_HEADER = 24 };
 
 /* So many bytes of log are made at once, and written over again and again: a commit then needs no new block. */
 #define LOG_BYTES "1000000"
@@ -15,12 +15,14 @@ struct ledger {
 	sqlite3_stmt *put, *drop;
 	char *path;
 	int log_pages;
+	bool log_known; /* the log begins anew with us: log_pages counts all of it */
 };
 
 /* locking_mode first: with it no shared memory is made. Checkpoints are made by hand, so that their errors are seen. */
 static const char setup[] = "PRAGMA locking_mode = EXCLUSIVE;"
 			    "PRAGMA journal_mode = WAL;"
 			    "PRAGMA synchronous = FULL;"
+			    "PRAGMA page_size = 4096;"
 			    "PRAGMA mmap_size = 0;"
 			    "PRAGMA wal_autocheckpoint = 0;"
 			    "PRAGMA cell_size_check = ON;"
@@ -274,6 +276,8 @@ int ledger_open(const char *path, struct rows *rows, struct ledger **ret, struct
 		r = prepare_all(ledger, err);
 	if (r < 0)
 		return r;
+	/* From here on the log is written over from its beginning; where that cannot be done now it grows. */
+	(void)ledger_checkpoint(ledger, NULL);
 	*ret = TAKE_PTR(ledger);
 	return 0;
 }
@@ -316,10 +320,45 @@ static int end(struct ledger *ledger, int r, struct bg_err **err)
 	return r;
 }
 
+/* Zeros at some place of the log. SQLite's locks are on the other file, so that closing this one drops none. */
+static int spoil_log(const char *path, off_t at, size_t len)
+{
+	static const char zero[BG_MAX(LOG_HEADER, FRAME_HEADER)];
+	_free_ char *log = NULL;
+	_close_ int fd = -1;
+
+	if (asprintf(&log, "%s-wal", path) < 0)
+		return -ENOMEM;
+	fd = open(log, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || pwrite(fd, zero, len, at) != (ssize_t)len)
+		return -errno;
+	return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+/*
+ * After a checkpoint the log's frames are in the database, and would still be read again at the next start: one bit that flips
+ * among them would then bring old pages back. Without its header it is an empty log that keeps its blocks.
+ */
+static void forget_log(const char *path)
+{
+	(void)spoil_log(path, 0, LOG_HEADER);
+}
+
+/*
+ * A commit whose sync failed is in the log all the same, and whoever waited for it was told that it failed: without the header of
+ * its first frame the log ends before it.
+ */
+static void forget_commit(const struct ledger *ledger, int pages)
+{
+	if (ledger->log_known)
+		(void)spoil_log(ledger->path,
+			LOG_HEADER + (off_t)pages * (LEDGER_PAGE + FRAME_HEADER), FRAME_HEADER);
+}
+
 int ledger_apply(
 	struct ledger *ledger, const struct change *changes, size_t n, struct bg_err **err)
 {
-	int r;
+	int r, pages = ledger->log_pages;
 
 	if (n == 0)
 		return 0;
@@ -328,7 +367,10 @@ int ledger_apply(
 		return r;
 	for (size_t i = 0; i < n && r >= 0; i++)
 		r = apply_one(ledger, &changes[i], err);
-	return end(ledger, r, err);
+	r = end(ledger, r, err);
+	if (r < 0 && r != -ENOSPC && r != -EINVAL)
+		forget_commit(ledger, pages);
+	return r;
 }
 
 int ledger_log_pages(const struct ledger *ledger)
@@ -344,6 +386,7 @@ int ledger_checkpoint(struct ledger *ledger, struct bg_err **err)
 	if (rc != SQLITE_OK)
 		return failed(ledger, "checkpoint", rc, err);
 	ledger->log_pages = 0;
+	ledger->log_known = true;
 	return 0;
 }
 
@@ -389,23 +432,6 @@ int ledger_create(
 		return r;
 	*ret = TAKE_PTR(ledger);
 	return 0;
-}
-
-/*
- * After a checkpoint the log's frames are in the database, and would still be read again at the next start: one bit that flips
- * among them would then bring old pages back. Without its header it is an empty log that keeps its blocks.
- */
-static void forget_log(const char *path)
-{
-	static const char zero[LOG_HEADER];
-	_free_ char *log = NULL;
-	_close_ int fd = -1;
-
-	if (asprintf(&log, "%s-wal", path) < 0)
-		return;
-	fd = open(log, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0 && pwrite(fd, zero, sizeof(zero), 0) == (ssize_t)sizeof(zero))
-		(void)fdatasync(fd);
 }
 
 void ledger_abandon(struct ledger *ledger)
