@@ -22,6 +22,7 @@ static const struct {
 	{"tun", check_tun},
 	{"forward", check_forward},
 	{"names", check_names},
+	{"store", check_store},
 	{"storage", check_storage},
 	{"disk-helper", check_disk_helper},
 	{"space", check_space},

@@ -221,6 +221,72 @@ void check_fence(const struct doctor *d, struct finding *f)
 	}
 }
 
+/* ---- the store ---- */
+
+static const struct {
+	const char *mode, *text, *hint;
+} store_modes[] = {
+	{"full", "there is no room for it: what is not a deletion fails",
+		"free some room: `banger image list`, `banger vm list`"},
+	{"read-only", "it cannot be written to", "`banger daemon status --json` says why"},
+	{"silent", "the disk has not answered for 5 s", "look at the disk of banger's state"},
+};
+
+/* Folders that nothing names: each is told of, and where it lies. */
+static void tell_orphans(const struct doctor *d, const json_t *orphans, struct finding *f)
+{
+	const json_t *first = json_array_get(orphans, 0);
+	size_t n = json_array_size(orphans);
+
+	finding_set(f, FINDING_WARN, "%zu folder%s of no known VM, image or kernel: %s \"%s\" in %s, %s%s",
+		n, n == 1 ? "" : "s", render_text(first, "kind"), render_text(first, "name"),
+		render_text(first, "path"), render_text(first, "why"), n > 1 ? "; and others" : "");
+	finding_hint(f, "look into it below %s; remove it when nothing of it is needed",
+		d->cli->paths.state_dir);
+}
+
+static bool tell_mode(const json_t *store, struct finding *f)
+{
+	const char *mode = render_text(store, "mode");
+
+	for (size_t i = 0; i < ARRAY_SIZE(store_modes); i++) {
+		if (!bg_streq(mode, store_modes[i].mode))
+			continue;
+		finding_set(f, FINDING_WARN, "%s: %s", render_text(store, "file"),
+			store_modes[i].text);
+		finding_hint(f, "%s", store_modes[i].hint);
+		return true;
+	}
+	return false;
+}
+
+void check_store(const struct doctor *d, struct finding *f)
+{
+	const json_t *store = part(d, "store"), *notes = json_object_get(store, "notes");
+	const json_t *orphans = json_object_get(store, "orphans");
+	const json_t *unused = json_object_get(store, "unused");
+	char size[BG_SIZE_TEXT];
+
+	if (!store) {
+		finding_set(f, FINDING_WARN, "not known: the daemon has it");
+	} else if (tell_mode(store, f)) {
+		return;
+	} else if (json_array_size(orphans) > 0) {
+		tell_orphans(d, orphans, f);
+	} else if (json_array_size(notes) > 0) {
+		finding_set(f, FINDING_WARN, "%s",
+			json_string_value(json_array_get(notes, json_array_size(notes) - 1)));
+		finding_hint(f, "`banger daemon status --json` has all of it, under store.notes");
+	} else if (render_int(unused, "files") > 0) {
+		finding_set(f, FINDING_WARN, "%lld files of images that nothing names, %s",
+			(long long)render_int(unused, "files"),
+			bg_size_print((uint64_t)render_int(unused, "bytes"), size));
+		finding_hint(f, "`banger image prune` removes them");
+	} else {
+		finding_set(f, FINDING_OK, "%s", render_text(store, "file"));
+	}
+}
+
 static bool storage_is(const struct doctor *d, const char *driver)
 {
 	return bg_streq(render_text(part(d, "storage"), "driver"), driver);

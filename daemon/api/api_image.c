@@ -156,11 +156,13 @@ void api_image_prune(struct http_call *call, struct engine *engine)
 	unsigned files = 0;
 	uint64_t bytes = 0;
 
-	if (blobs_prune(engine->blobs, &files, &bytes, &err) < 0)
+	if (blobs_prune(engine->blobs, &files, &bytes, &err) < 0) {
 		http_reply_error(call, err);
-	else
+	} else {
+		keep_prune(engine, &files, &bytes);
 		http_reply(call, 200,
 			json_pack("{s:i, s:I}", "files", (int)files, "bytes", (json_int_t)bytes));
+	}
 }
 
 void api_image_commit(struct http_call *call, struct engine *engine)

@@ -161,6 +161,8 @@ static int step_record(struct op *op, void *ctx, struct bg_err **err)
 
 	if (r < 0)
 		return r;
+	if (access(task->path, R_OK) < 0) /* nothing named it until now: it may have been pruned */
+		return bg_err_sys(err, BG_ERR_IO, errno, "keep %s", task->path);
 	swap_files(task, row);
 	task->swapped = true;
 	return op_commit(op, err);

@@ -200,13 +200,17 @@ void keep_unused(const struct engine *engine, unsigned *ret_n, uint64_t *ret_byt
 
 static void drop_it(const struct engine *engine, const char *path, void *userdata)
 {
-	(void)userdata;
+	count_it(engine, path, userdata);
 	keep_drop(engine, path);
 }
 
-void keep_prune(const struct engine *engine)
+void keep_prune(const struct engine *engine, unsigned *n, uint64_t *bytes)
 {
-	each_unused(engine, drop_it, NULL);
+	struct unused unused = {0};
+
+	each_unused(engine, drop_it, &unused);
+	*n += unused.n;
+	*bytes += unused.bytes;
 }
 
 uint64_t keep_shared_bytes(const struct engine *engine, char *const *const *paths, size_t n)

@@ -35,8 +35,8 @@ int keep_take(struct engine *engine, char **const *paths, size_t n, const json_t
 void keep_drop(const struct engine *engine, const char *path);
 /* Files that no row names: how many, and their bytes on disk. They stay until somebody asks for their removal. */
 void keep_unused(const struct engine *engine, unsigned *ret_n, uint64_t *ret_bytes);
-/* Removes them. */
-void keep_prune(const struct engine *engine);
+/* Removes them; their number and bytes come on top of what is there. */
+void keep_prune(const struct engine *engine, unsigned *n, uint64_t *bytes);
 /* Bytes on disk of those of these files that other rows have too. */
 uint64_t keep_shared_bytes(const struct engine *engine, char *const *const *paths, size_t n);
 

@@ -203,7 +203,9 @@ TEST(what_no_row_names_is_listed_and_goes_only_when_asked)
 		"set-aside/images-folder-without-a-row");
 	keep_unused(&w.engine, &unused, &bytes);
 	CHECK_INT(unused, 1);
-	keep_prune(&w.engine);
+	unused = 0;
+	keep_prune(&w.engine, &unused, &bytes);
+	CHECK_INT(unused, 1);
 	CHECK(there("blobs/" DIGEST_A) && !there("blobs/" DIGEST_B) && there("blobs/notes"));
 	/* Neither goes what is no kept file, named or not. */
 	keep_drop(&w.engine, other);

@@ -9,14 +9,19 @@ import pytest
 from conftest import BANGER
 from fake_daemon import daemon
 
-ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "fence", "tun", "forward", "names", "storage", "disk-helper", "space",
+ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "fence", "tun", "forward", "names", "store", "storage", "disk-helper", "space",
         "landlock", "vsock", "build", "ssh"]
+
+
+def store(**over):
+    return {"mode": "ok", "file": "/s/banger.1.db", "notes": [], "orphans": [], "unused": {"files": 0, "bytes": 0}, **over}
 
 
 def sound(**over):
     return daemon(**{"helper": {"ok": True, "path": "/h", "slots": 64, "gateway": "203.0.113.1", "error": None}, "taps": {"size": 2, "ready": 2},
                      "disk_helper": {"ok": False, "path": "/d", "error": {"code": "helper.missing", "message": "no /d", "hint": "put it"}},
                      "dns": {"address": "10.209.0.1", "error": None},
+                     "store": store(),
                      "storage": {"known": True, "driver": "reflink", "reason": "reflink: it shares blocks", "error": None}, **over})
 
 
@@ -70,6 +75,20 @@ def test_route_of_the_hosts_in_the_pool(home, fake):
     found = checks(home)["fence"]
     assert found["state"] == "fail" and f"by {mine[0][0]}" in found["text"] and "pool" in found["hint"]
     assert ".".join(map(str, net)) + "/" in found["text"]
+
+
+@pytest.mark.parametrize("over, text, hint", [
+    ({"mode": "full"}, "no room", "free some room"),
+    ({"mode": "read-only"}, "cannot be written", "daemon status"),
+    ({"mode": "silent"}, "not answered", "disk"),
+    ({"orphans": [{"kind": "vm", "name": "0123", "path": "vms/0123", "why": "it has no record"}]}, 'vm "0123" in vms/0123, it has no record', "remove it"),
+    ({"notes": ["the database was missing and was made anew"]}, "was missing", "store.notes"),
+    ({"unused": {"files": 2, "bytes": 5 << 20}}, "2 files of images that nothing names, 5M", "image prune"),
+])
+def test_what_the_store_has_to_say(home, fake, over, text, hint):
+    fake.on("GET", "/v1/daemon", sound(store=store(**over)))
+    got = checks(home)["store"]
+    assert got["state"] == "warn" and text in got["text"] and hint in got["hint"]
 
 
 def test_copies_are_slow_and_named(home, fake):
