@@ -444,6 +444,18 @@ static int find(struct opened *o, struct finding *f, struct bg_err **err)
 	return r;
 }
 
+/* Their names are on the disk before anything in them counts: a sync of a folder says nothing of its own name. */
+static void make_folders(const struct opened *o)
+{
+	static const char *const folders[] = {"vms", "images", "kernels", "blobs", STORE_TRASH};
+	bool made = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+		made |= mkdirat(o->dirfd, folders[i], 0700) >= 0;
+	if (made)
+		(void)fsync(o->dirfd);
+}
+
 int store_find(const char *dir, struct opened *ret, struct bg_err **err)
 {
 	_cleanup_(finding_done) struct finding f = {0};
@@ -452,5 +464,6 @@ int store_find(const char *dir, struct opened *ret, struct bg_err **err)
 	ret->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (ret->dirfd < 0)
 		return bg_err_sys(err, BG_ERR_STATE, errno, "open %s", dir);
+	make_folders(ret);
 	return find(ret, &f, err);
 }
