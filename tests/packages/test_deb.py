@@ -30,6 +30,14 @@ def test_parts(packages, name):
 
 
 def test_units_are_not_enabled_for_all_users(packages):
-    """A package that enables a user unit enables it for every user of the host."""
-    scripts = run("dpkg-deb", "-I", str(packages["banger"]), "postinst", ok=False).stdout
-    assert "deb-systemd-helper --user enable" not in scripts
+    """A package that enables a user unit enables it for every user of the host; enabled again is only what was."""
+    lines = [line.strip() for line in run("dpkg-deb", "-I", str(packages["banger"]), "postinst").stdout.splitlines()]
+    enables = [i for i, line in enumerate(lines) if "--user enable" in line]
+    asked = [i for i, line in enumerate(lines) if line.startswith("if ") and "--user debian-installed" in line]
+    assert asked and all(i > asked[0] for i in enables)
+
+
+def test_the_keeper_can_be_started_by_its_own_user(packages):
+    """The folder of the helpers is closed to it."""
+    has = run("dpkg-deb", "-c", str(packages["banger-privhelper"])).stdout
+    assert "./usr/libexec/banger/banger-keeper" in has and "priv/banger-keeper" not in has
