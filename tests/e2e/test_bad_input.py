@@ -39,7 +39,7 @@ def test_kernel_that_is_none(user):
     user.banger.fails(2, "not-a-kernel", "kernel", "import", path)
     user.banger.fails(2, "No such file", "kernel", "import", user.user.home + "/nowhere")
     assert [k["name"] for k in user.banger.json("kernel", "list")] == ["k"]
-    assert kept and os.listdir(user.state + "/blobs") == kept and os.listdir(user.state + "/kernels") == []
+    assert kept and os.listdir(user.state + "/blobs") == kept and os.listdir(user.state + "/kernels") == ["k"]
 
 
 def test_image_that_is_none(user):

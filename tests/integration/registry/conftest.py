@@ -184,10 +184,15 @@ class Host:
     def images(self):
         return [i["name"] for i in self.json("image", "list")]
 
-    def folders(self):
-        """Of images, whole or not."""
-        path = self.state + "/images"
-        return os.listdir(path) if os.path.exists(path) else []
+    def folders(self, kind="images"):
+        """Of images or kernels, whole or not, with more in them than the record of one that is listed."""
+        path = f"{self.state}/{kind}"
+        return [name for name in os.listdir(path) if os.listdir(f"{path}/{name}") != [kind[:-1] + ".rec"]] if os.path.exists(path) else []
+
+    def records(self, kind):
+        """Names of those that have a record."""
+        path = f"{self.state}/{kind}"
+        return sorted(name for name in os.listdir(path) if os.path.exists(f"{path}/{name}/{kind[:-1]}.rec"))
 
     def last_operation(self):
         r = self.user.run(["curl", "-s", "--unix-socket", self.user.home + "/.local/state/banger/run/bangerd.sock", "http://banger/v1/operations"],
