@@ -187,6 +187,14 @@ int bg_rm_rf_at(int dirfd, const char *name)
 	return 0;
 }
 
+int bg_cut_head(int fd, uint64_t bytes)
+{
+	if (bytes > 0 &&
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) == 0)
+		return 0;
+	return ftruncate(fd, 0) < 0 ? -errno : 0;
+}
+
 static int set_flag(int fd, int get, int set, int bit, bool on)
 {
 	int flags = fcntl(fd, get);

@@ -31,6 +31,11 @@ int bg_rm_rf_at(int dirfd, const char *name);
  * file or socket that is opened later is taken for one of them.
  */
 int bg_std_fds(void);
+/*
+ * The blocks of a file's first bytes go, offsets stay; where the file system cannot make holes the whole file is emptied:
+ * whoever appends goes on at the new end. May wait for the disk.
+ */
+int bg_cut_head(int fd, uint64_t bytes);
 int bg_set_cloexec(int fd, bool on);
 int bg_set_nonblock(int fd, bool on);
 

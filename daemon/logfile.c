@@ -11,11 +11,10 @@
 
 enum { LINE_LOOK = 4096 }; /* a line is looked for in so many bytes */
 
-int logfile_bound(const char *path, uint64_t max, uint64_t keep)
+int logfile_too_long(const char *path, uint64_t max, uint64_t keep, int *ret_fd, uint64_t *ret_cut)
 {
 	_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
 	struct stat st;
-	off_t end;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -24,11 +23,9 @@ int logfile_bound(const char *path, uint64_t max, uint64_t keep)
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_blocks * 512 <= max ||
 		(uint64_t)st.st_size <= keep)
 		return 0;
-	end = (off_t)(((uint64_t)st.st_size - keep) / BG_PAGE_SIZE * BG_PAGE_SIZE);
-	if (end > 0 && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, end) == 0)
-		return 1;
-	/* Its writer appends, so that it goes on at the new end. */
-	return ftruncate(fd, 0) < 0 ? -errno : 1;
+	*ret_cut = ((uint64_t)st.st_size - keep) / BG_PAGE_SIZE * BG_PAGE_SIZE;
+	*ret_fd = TAKE_FD(fd);
+	return 1;
 }
 
 void logfile_skip_hole(int fd)

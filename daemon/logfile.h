@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 /*
- * When the file takes more than max bytes of the disk, all but its last keep bytes go. 1: something went;
- * 0: it is short enough, or not there. Where the file system cannot make holes, everything goes.
+ * 1: the file takes more than max bytes of the disk, and its first *ret_cut bytes are to go (bg_cut_head, by a worker: JOB_CUT),
+ * so that keep are left; *ret_fd is the caller's. 0: it is short enough, or not there.
  */
-int logfile_bound(const char *path, uint64_t max, uint64_t keep);
+int logfile_too_long(const char *path, uint64_t max, uint64_t keep, int *ret_fd, uint64_t *ret_cut);
 /* Moves a reader that stands in the hole to the first whole line after it. */
 void logfile_skip_hole(int fd);
 

@@ -1,8 +1,24 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The flush job: what the daemon has written reaches the disk. Its own loop must not wait for that.
+ * The flush job: what the daemon has written reaches the disk. The cut job: the beginning of a log
+ * goes. The daemon's own loop must wait for neither.
  */
+#include "common/fd.h"
 #include "worker/job.h"
+
+int job_cut(struct job *job, json_t **ret, struct bg_err **err)
+{
+	int64_t bytes;
+	int r = bg_json_need_int(job->params, "bytes", BG_ERR_WORKER, 0, INT64_MAX, &bytes, err);
+
+	if (r < 0)
+		return r;
+	r = bg_cut_head(job->fd[0], (uint64_t)bytes);
+	if (r < 0)
+		return job_write_err(r, err, "cut a log");
+	*ret = json_object();
+	return 0;
+}
 
 int job_flush(struct job *job, json_t **ret, struct bg_err **err)
 {

@@ -52,6 +52,7 @@ int job_catalog(struct job *job, json_t **ret, struct bg_err **err);
 int job_inspect(struct job *job, json_t **ret, struct bg_err **err);
 int job_digest(struct job *job, json_t **ret, struct bg_err **err);
 int job_initrd(struct job *job, json_t **ret, struct bg_err **err);
+int job_cut(struct job *job, json_t **ret, struct bg_err **err);
 int job_flush(struct job *job, json_t **ret, struct bg_err **err);
 int job_empty(struct job *job, json_t **ret, struct bg_err **err);
 int job_receive(struct job *job, json_t **ret, struct bg_err **err);

@@ -27,7 +27,7 @@
 
 #pragma GCC poison fsync fdatasync syncfs sync_file_range posix_fallocate
 #pragma GCC poison copy_file_range sendfile
-#pragma GCC poison bg_write_file_at
+#pragma GCC poison bg_write_file_at bg_cut_head
 #pragma GCC poison getpwuid getpwnam getpwuid_r getpwnam_r getgrgid getgrnam getgrgid_r getgrnam_r initgroups
 #pragma GCC poison getaddrinfo getnameinfo gethostbyname gethostbyaddr
 #pragma GCC poison system popen wait3 wait4

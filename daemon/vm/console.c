@@ -19,6 +19,7 @@ enum { TICK_USEC = 1000000, LAST_BYTES = 256, PANIC_BYTES = 6144 };
 struct console {
 	struct engine *engine;
 	struct loop_source *ticker;
+	struct job *cut; /* a log loses its beginning; one at a time */
 };
 
 /* Linux: kernel/reboot.c, kernel/panic.c. Emergencies all, so that "quiet" leaves them. */
@@ -73,36 +74,52 @@ static void end_halted(struct vm *vm)
 	(void)vmm_signal(vm->vmm, SIGKILL); /* ESRCH: it went by itself */
 }
 
-static void bound(const struct vm *vm, const char *path)
+static void on_cut(const json_t *result, struct bg_err *err, void *userdata)
 {
-	int r = logfile_bound(path, BG_VM_LOG_MAX, BG_VM_LOG_KEEP);
+	struct console *console = userdata;
 
-	if (r > 0)
-		log_msg(LOG_INFO, "console", "the log's beginning was dropped", "vm", vm->row->name,
-			"path", path, NULL);
+	(void)result;
+	if (err)
+		log_err(LOG_WARN, "console", "a log's beginning cannot be dropped", err);
+	job_free(TAKE_PTR(console->cut));
 }
 
-static void look_at(struct vm *vm)
+static void bound(struct console *console, const struct vm *vm, const char *path)
+{
+	_err_ struct bg_err *err = NULL;
+	_close_ int fd = -1;
+	uint64_t cut;
+
+	if (console->cut || logfile_too_long(path, BG_VM_LOG_MAX, BG_VM_LOG_KEEP, &fd, &cut) <= 0)
+		return;
+	log_msg(LOG_INFO, "console", "the log's beginning is dropped", "vm", vm->row->name, "path",
+		path, NULL);
+	if (job_start(console->engine->jobs, JOB_CUT, json_pack("{s:I}", "bytes", (json_int_t)cut),
+		    &fd, 1, NULL, on_cut, console, &console->cut, &err) < 0)
+		log_err(LOG_WARN, "console", vm->row->name, err);
+}
+
+static void look_at(struct console *console, struct vm *vm)
 {
 	struct stat st;
 
 	if (stat(vm->paths.serial_log, &st) < 0 || st.st_size == vm->console_size)
 		return;
 	vm->console_size = st.st_size;
-	bound(vm, vm->paths.serial_log);
+	bound(console, vm, vm->paths.serial_log);
 	if (!vm->halted && console_end_of_vm(vm) == CONSOLE_HALTED)
 		end_halted(vm);
 }
 
 static void on_tick(void *userdata)
 {
-	const struct console *console = userdata;
+	struct console *console = userdata;
 
 	for (struct vm *vm = vms_first(console->engine->vms); vm; vm = vm->next) {
 		if (!vm->vmm)
 			continue;
-		look_at(vm);
-		bound(vm, vm->paths.vmm_log);
+		look_at(console, vm);
+		bound(console, vm, vm->paths.vmm_log);
 	}
 }
 
@@ -128,5 +145,6 @@ void console_free(struct console *console)
 	if (!console)
 		return;
 	loop_source_free(console->ticker);
+	job_free(console->cut);
 	free(console);
 }

@@ -91,6 +91,27 @@ TEST(initrd_puts_its_parts_behind_each_other)
 	worker_expect_error(&a, "worker.failed", "4 descriptors, not 5");
 }
 
+TEST(cut_gives_back_the_beginning)
+{
+	int fd = worker_file("log");
+	struct worker_answer a;
+	char c = 1;
+
+	CHECK_INT(ftruncate(fd, 0), 0);
+	CHECK_INT(pwrite(fd, "old", 3, 0), 3);
+	CHECK_INT(pwrite(fd, "new", 3, 8192), 3);
+	a = worker_run("{\"job\":\"cut\",\"bytes\":4096}", &fd, 1);
+	CHECK(a.result);
+	worker_answer_clear(&a);
+	if (size_of("log") == 0)
+		test_skip("this file system makes no holes");
+	CHECK_INT(size_of("log"), 8195);
+	CHECK(pread(fd, &c, 1, 0) == 1 && c == 0);
+	CHECK(pread(fd, &c, 1, 8192) == 1 && c == 'n');
+	a = worker_run("{\"job\":\"cut\"}", &fd, 1);
+	worker_expect_error(&a, "worker.failed", "\"bytes\"");
+}
+
 TEST(flush_says_what_did_not_reach_the_disk)
 {
 	struct worker_answer a;
