@@ -382,7 +382,7 @@ TEST(a_large_disk_goes_outside_of_the_loop)
 	world_open(&w, NULL);
 	CHECK_INT(world_create(&w, "a", false), OP_DONE);
 	fd = open(vm("a")->paths.disk_root, O_WRONLY | O_CLOEXEC);
-	for (int i = 0; i < 300; i++)
+	for (int i = 0; i < 16; i++)
 		CHECK_INT(pwrite(fd, data, sizeof(data), (off_t)(i * 2 * MIB)), sizeof(data));
 	fd = bg_close(fd);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
