@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "daemon/boot.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/proc.h"
 
 #define BACKLOG 64
 #define LOCK_TRIES                                                                                 \
@@ -116,7 +116,7 @@ void boot_refuse(int listen_fd, int status, const char *text)
 	}
 }
 
-/* Does the process that wrote its pid into the lock file live? Another's pid by now also counts. */
+/* Does the daemon that wrote its pid into the lock file live? */
 static bool holder_lives(int fd, pid_t *ret)
 {
 	char text[16] = "";
@@ -124,47 +124,17 @@ static bool holder_lives(int fd, pid_t *ret)
 	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
 		return true; /* it locked, and writes any moment */
 	*ret = (pid_t)strtol(text, NULL, 10);
-	return *ret <= 0 || kill(*ret, 0) >= 0 || errno == EPERM;
+	return *ret > 0 && (bg_proc_is_called(*ret, "bangerd-monitor") || bg_proc_is_called(*ret, "bangerd"));
 }
 
-static bool is_called(const char *pid, const char *want)
+/* An engine without a monitor ends by itself, unless it hangs. */
+static int end_orphan(pid_t pid, void *userdata)
 {
-	_free_ char *comm = NULL;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%.16s/comm", pid);
-	return bg_read_file_at(AT_FDCWD, path, COMM_MAX, &comm, NULL) >= 0 &&
-	       strncmp(comm, want, strlen(want)) == 0;
-}
-
-/* What it has open cannot be asked: an engine hides (sandbox.h). Who its parent is can. */
-static bool is_orphan(const char *pid)
-{
-	_free_ char *stat = NULL;
-	char path[64], parent[16];
-	const char *end;
-
-	if (!is_called(pid, "bangerd-engine"))
-		return false;
-	snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
-	if (bg_read_file_at(AT_FDCWD, path, STAT_MAX, &stat, NULL) < 0)
-		return false;
-	end = strrchr(stat, ')');
-	return end && sscanf(end + 1, " %*c %15[0-9]", parent) == 1 &&
-	       !is_called(parent, "bangerd-monitor");
-}
-
-/* An engine without a monitor ends by itself, unless it hangs. Another user's is not ours to kill. */
-static void end_orphans(void)
-{
-	DIR *proc = opendir("/proc");
-	const struct dirent *de;
-
-	while (proc && (de = readdir(proc)))
-		if (de->d_name[0] >= '1' && de->d_name[0] <= '9' && is_orphan(de->d_name))
-			(void)kill((pid_t)strtol(de->d_name, NULL, 10), SIGKILL);
-	if (proc)
-		closedir(proc);
+	(void)userdata;
+	if (bg_proc_is_called(pid, "bangerd-engine") && bg_proc_is_ours(pid) &&
+		!bg_proc_is_called(bg_proc_parent(pid), "bangerd-monitor"))
+		(void)kill(pid, SIGKILL);
+	return 0;
 }
 
 static int lock_is_held(pid_t pid, const char *path, struct bg_err **err)
@@ -191,7 +161,7 @@ static int wait_lock(int fd, const char *path, struct bg_err **err)
 				"bangerd runs already for this user (process %d, lock %s)", (int)pid,
 				path);
 		if (i == TRIES_BEFORE_KILL)
-			end_orphans();
+			(void)bg_proc_each(end_orphan, NULL);
 		(void)nanosleep(&step, NULL);
 	}
 	return lock_is_held(pid, path, err);

@@ -3,7 +3,6 @@
 #include "daemon/claim.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,10 +13,11 @@
 #include "common/fd.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/proc.h"
 
 #define TAG_PREFIX "banger-" /* of a VMM's -name or --id: daemon/driver/vmm_impl.h */
 
-enum { ASK_S = 2, ANSWERS = 16, CMDLINE_MAX = 64 * 1024 };
+enum { ASK_S = 2, ANSWERS = 16, CMDLINE_MAX = 64 * 1024, UNIX_MAX = 16 * 1024 * 1024 };
 
 static socklen_t address(struct sockaddr_un *addr)
 {
@@ -75,26 +75,6 @@ static const char *id_in(const char *p, const char *before)
 	return p + len;
 }
 
-/* The state folder that an argument with a VM's file names: what is before "/vms/ID/". */
-static bool folder_in(const char *args, size_t len, const char *id, char ret[PATH_MAX])
-{
-	char part[BG_ID_LEN + 8];
-
-	snprintf(part, sizeof(part), "/vms/%s/", id);
-	for (const char *p = args; p < args + len; p += strlen(p) + 1) {
-		const char *end = strstr(p, part), *start = end;
-
-		while (start && start > p && !strchr("=\",", start[-1]))
-			start--;
-		if (!start || *start != '/' || end - start >= PATH_MAX)
-			continue;
-		memcpy(ret, start, (size_t)(end - start));
-		ret[end - start] = '\0';
-		return true;
-	}
-	return false;
-}
-
 static bool is_dir(const char *state_dir, const char *id)
 {
 	char path[PATH_MAX + 64];
@@ -104,42 +84,62 @@ static bool is_dir(const char *state_dir, const char *id)
 	return stat(path, &st) >= 0 && S_ISDIR(st.st_mode);
 }
 
-/* A VMM of ours whose VM lies in another state folder that is still there. */
-static bool foreign_vmm(const char *pid, const struct bg_paths *paths, char ret[PATH_MAX])
+/*
+ * The state folder of a VM that runs, by the path of its sockets: STATE/run/vm/, 12 digits of its id. Any process of this
+ * network may read the list (proc(5)); a VMM's arguments need not name a path.
+ */
+static bool folder_of(const char *id, char ret[PATH_MAX])
+{
+	_free_ char *text = NULL;
+	char part[32];
+
+	snprintf(part, sizeof(part), "/run/vm/%.12s/", id);
+	if (bg_read_file_at(AT_FDCWD, "/proc/self/net/unix", UNIX_MAX, &text, NULL) < 0)
+		return false;
+	for (const char *end = strstr(text, part); end; end = strstr(end + 1, part)) {
+		const char *start = end;
+
+		while (start > text && start[-1] != '\n' && !(start[-1] == ' ' && *start == '/'))
+			start--;
+		if (*start != '/' || end - start >= PATH_MAX)
+			continue;
+		memcpy(ret, start, (size_t)(end - start));
+		ret[end - start] = '\0';
+		return true;
+	}
+	return false;
+}
+
+struct search {
+	const struct bg_paths *paths;
+	char folder[PATH_MAX];
+};
+
+/* 1 for a VMM of ours whose VM lies in another state folder that is still there. */
+static int is_foreign(pid_t pid, void *userdata)
 {
 	const char *before = "", *id = NULL;
+	struct search *search = userdata;
 	_free_ char *args = NULL;
-	char path[64];
-	struct stat st;
 	size_t len;
 
-	snprintf(path, sizeof(path), "/proc/%.16s", pid);
-	if (stat(path, &st) < 0 || st.st_uid != getuid())
-		return false;
-	snprintf(path, sizeof(path), "/proc/%.16s/cmdline", pid);
-	if (bg_read_file_at(AT_FDCWD, path, CMDLINE_MAX, &args, &len) < 0)
-		return false;
+	if (bg_proc_read(pid, "cmdline", CMDLINE_MAX, &args, &len) < 0)
+		return 0;
 	for (const char *p = args; p < args + len && !id; p += strlen(p) + 1) {
 		id = id_in(p, before);
 		before = p;
 	}
-	return id && !is_dir(paths->state_dir, id) && folder_in(args, len, id, ret) && is_dir(ret, id);
+	return id && bg_proc_is_ours(pid) && !is_dir(search->paths->state_dir, id) &&
+	       folder_of(id, search->folder) && is_dir(search->folder, id);
 }
 
 static int check_vmms(const struct bg_paths *paths, struct bg_err **err)
 {
-	DIR *proc = opendir("/proc");
-	const struct dirent *de;
-	char folder[PATH_MAX];
-	int r = 0;
+	struct search search = {.paths = paths};
 
-	while (proc && r >= 0 && (de = readdir(proc)))
-		if (de->d_name[0] >= '1' && de->d_name[0] <= '9' &&
-			foreign_vmm(de->d_name, paths, folder))
-			r = refuse(folder, "VMs of this user run", err);
-	if (proc)
-		closedir(proc);
-	return r;
+	return bg_proc_each(is_foreign, &search) > 0
+		       ? refuse(search.folder, "VMs of this user run", err)
+		       : 0;
 }
 
 int claim_take(const struct bg_paths *paths, int *ret_fd, struct bg_err **err)

@@ -23,7 +23,7 @@ int vmm_socket_path(const char *run_dir, const char *name, char **ret, struct bg
 	if (strlen(path) > BG_SUN_PATH_MAX) {
 		bg_err_set(err, BG_ERR_VMM_FAILED, ENAMETOOLONG,
 			"socket path \"%s\" is longer than %d bytes", path, BG_SUN_PATH_MAX);
-		bg_err_hint(err, "let XDG_RUNTIME_DIR name a shorter directory");
+		bg_err_hint(err, "let XDG_STATE_HOME name a shorter directory");
 		free(path);
 		return -ENAMETOOLONG;
 	}

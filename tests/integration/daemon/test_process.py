@@ -204,10 +204,15 @@ def test_another_home_of_the_same_user_is_refused(daemon):
     vm = "0123456789abcdef" * 2
     folder = f"{daemon.state}/vms/{vm}"
     os.makedirs(folder)
-    # what the command line of its VMM looks like
-    vmm = daemon.user.popen(["/usr/bin/python3", "-c", "import time; time.sleep(600)", "-name", f"banger-{vm}",
-                             f"file,id=console,path={folder}/serial.log"], env=daemon.env)
+    sockets = f"{daemon.state}/run/vm/{vm[:12]}"
+    os.makedirs(sockets)
+    # what others see of its VMM: its name, and a socket
+    vmm = daemon.user.popen(["/usr/bin/python3", "-c", "import socket, sys, time; s = socket.socket(socket.AF_UNIX); "
+                             "s.bind(sys.argv[1]); s.listen(); time.sleep(600)", f"{sockets}/agent.sock",
+                             "-name", f"banger-{vm}"], env=daemon.env)
+    subprocess.run(["chown", "-R", daemon.user.name, daemon.state], check=True)
     try:
+        wait_for(lambda: os.path.exists(f"{sockets}/agent.sock"))
         start_other(daemon, "VMs of this user run")
         daemon.start_ok()  # it is no stranger in its own folder
     finally:
