@@ -145,9 +145,9 @@ static int show_absent(struct cli *cli)
 	const struct bg_paths *p = &cli->paths;
 
 	if (cli->json) {
-		_json_ json_t *record = json_pack("{s:n, s:s, s:s, s:s, s:O?, s:O?}", "pid", "socket",
-			p->socket, "log", p->log_file, "config", p->config_file, "config_error",
-			config, "start_error", start);
+		_json_ json_t *record = json_pack("{s:n, s:s, s:s, s:s, s:O?, s:O?}", "pid",
+			"socket", p->socket, "log", p->log_file, "config", p->config_file,
+			"config_error", config, "start_error", start);
 
 		render_json(t, record);
 		return BG_EXIT_DAEMON;

@@ -71,7 +71,8 @@ static int kill_all(int monitor, const struct engines *engines, struct bg_err **
 	if (r >= 0)
 		return 0;
 	bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT, "the daemon was killed and does not end");
-	bg_err_hint(err, "it hangs in the kernel, most likely on a disk that does not answer: see `dmesg`");
+	bg_err_hint(err,
+		"it hangs in the kernel, most likely on a disk that does not answer: see `dmesg`");
 	return -ETIMEDOUT;
 }
 

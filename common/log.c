@@ -7,8 +7,10 @@
 #include "common/log.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "common/redact.h"
@@ -55,6 +57,42 @@ void log_open(int fd, enum log_level level)
 		bg_close(log_fd);
 	log_fd = fd;
 	log_max = level;
+}
+
+static bool is_file_of(int fd, const char *path, off_t *ret_size)
+{
+	struct stat ours, there;
+
+	*ret_size = 0;
+	if (fstat(fd, &ours) < 0)
+		return true; /* nothing that could be done about it */
+	*ret_size = ours.st_size;
+	return stat(path, &there) >= 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+int log_bound_fd(int fd, const char *path, uint64_t max)
+{
+	_free_ char *old = NULL;
+	_close_ int next = -1;
+	off_t size;
+
+	if (is_file_of(fd, path, &size)) {
+		if ((uint64_t)size <= max)
+			return 0;
+		if (asprintf(&old, "%s.1", path) < 0) {
+			old = NULL;
+			return -ENOMEM;
+		}
+		if (rename(path, old) < 0)
+			return -errno;
+	}
+	next = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	return next < 0 || dup3(next, fd, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int log_bound(const char *path, uint64_t max)
+{
+	return log_fd <= STDERR_FILENO ? 0 : log_bound_fd(log_fd, path, max);
 }
 
 void log_set_level(enum log_level level)

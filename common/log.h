@@ -20,6 +20,13 @@ void log_open(int fd, enum log_level level);
 /* Where lines go: for a child that closes all that it does not need. */
 int log_descriptor(void);
 void log_set_level(enum log_level level);
+/*
+ * A log that has more than max bytes becomes PATH.1, and fd goes on in a new file at path; so it does when path is not its file
+ * any more, because another process of the same log did that, or a user removed it. 0 or -errno.
+ */
+int log_bound_fd(int fd, const char *path, uint64_t max);
+/* The same for the log that is open. */
+int log_bound(const char *path, uint64_t max);
 bool log_wanted(enum log_level level);
 
 /*

@@ -22,8 +22,8 @@ bool bg_proc_is_called(pid_t pid, const char *comm)
 	_free_ char *text = NULL;
 	size_t len = strlen(comm);
 
-	return bg_proc_read(pid, "comm", TEXT_MAX, &text, NULL) >= 0 && strncmp(text, comm, len) == 0 &&
-	       text[len] == '\n';
+	return bg_proc_read(pid, "comm", TEXT_MAX, &text, NULL) >= 0 &&
+	       strncmp(text, comm, len) == 0 && text[len] == '\n';
 }
 
 bool bg_proc_is_ours(pid_t pid)

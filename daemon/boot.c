@@ -21,14 +21,13 @@
 	100 /* of 100 ms: an engine whose monitor was killed may still be putting things right */
 
 #define TRIES_BEFORE_KILL 50
-#define COMM_MAX	  32
-#define STAT_MAX	  4096
 #define WAITERS_MAX	  1024 /* clients that are answered at once when a start failed */
 
 void boot_signals(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* the terminal that started us went away */
 }
 
 static char *note_path(const struct bg_paths *paths)
@@ -88,7 +87,8 @@ void boot_note(const struct bg_paths *paths, const char *text)
 		(void)bg_write_all(fd, text, strlen(text));
 }
 
-/* The request is taken out of the socket unread, since closing with it there would reset the answer away. */
+/* The request is taken out of the socket unread, since closing with it there would reset the answer
+ * away. */
 static void refuse_one(int fd, int status, const char *text)
 {
 	static char dust[65536];
@@ -96,7 +96,8 @@ static void refuse_one(int fd, int status, const char *text)
 
 	(void)recv(fd, dust, sizeof(dust), MSG_DONTWAIT);
 	if (asprintf(&answer,
-		    "HTTP/1.1 %d Not started\r\nConnection: close\r\nContent-Type: application/json\r\n"
+		    "HTTP/1.1 %d Not started\r\nConnection: close\r\nContent-Type: "
+		    "application/json\r\n"
 		    "Content-Length: %zu\r\n\r\n%s",
 		    status, strlen(text), text) < 0) {
 		answer = NULL;
@@ -124,7 +125,8 @@ static bool holder_lives(int fd, pid_t *ret)
 	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
 		return true; /* it locked, and writes any moment */
 	*ret = (pid_t)strtol(text, NULL, 10);
-	return *ret > 0 && (bg_proc_is_called(*ret, "bangerd-monitor") || bg_proc_is_called(*ret, "bangerd"));
+	return *ret > 0 &&
+	       (bg_proc_is_called(*ret, "bangerd-monitor") || bg_proc_is_called(*ret, "bangerd"));
 }
 
 /* An engine without a monitor ends by itself, unless it hangs. */
@@ -140,7 +142,8 @@ static int end_orphan(pid_t pid, void *userdata)
 static int lock_is_held(pid_t pid, const char *path, struct bg_err **err)
 {
 	int r = bg_err_set(err, BG_ERR_DAEMON_RUNNING, EBUSY,
-		"another process holds the lock %s; the last bangerd was process %d", path, (int)pid);
+		"another process holds the lock %s; the last bangerd was process %d", path,
+		(int)pid);
 
 	bg_err_hint(err, "`fuser -v %s` names it", path);
 	return r;
@@ -158,8 +161,8 @@ static int wait_lock(int fd, const char *path, struct bg_err **err)
 			return bg_err_sys(err, BG_ERR_IO, errno, "lock %s", path);
 		if (holder_lives(fd, &pid))
 			return bg_err_set(err, BG_ERR_DAEMON_RUNNING, EBUSY,
-				"bangerd runs already for this user (process %d, lock %s)", (int)pid,
-				path);
+				"bangerd runs already for this user (process %d, lock %s)",
+				(int)pid, path);
 		if (i == TRIES_BEFORE_KILL)
 			(void)bg_proc_each(end_orphan, NULL);
 		(void)nanosleep(&step, NULL);
@@ -198,11 +201,13 @@ static int bind_at(int fd, const char *path, struct bg_err **err)
 	mask = umask(0177);
 	r = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
 	umask(mask);
-	return r < 0 || listen(fd, BACKLOG) < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "listen on %s", path)
-						: 0;
+	return r < 0 || listen(fd, BACKLOG) < 0
+		       ? bg_err_sys(err, BG_ERR_IO, errno, "listen on %s", path)
+		       : 0;
 }
 
-int boot_listen(const struct bg_paths *paths, int *ret_fd, struct bound_socket *ret, struct bg_err **err)
+int boot_listen(
+	const struct bg_paths *paths, int *ret_fd, struct bound_socket *ret, struct bg_err **err)
 {
 	_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;

@@ -37,7 +37,7 @@ struct bound_socket {
 	ino_t ino;
 };
 
-/* SIGPIPE and SIGXFSZ are errors of a write, not ends. */
+/* SIGPIPE and SIGXFSZ are errors of a write, not ends; SIGHUP is nothing to us. */
 void boot_signals(void);
 /* "ok"; forgets why an earlier start failed. Closes *fd. */
 void boot_ready(const struct bg_paths *paths, int *fd);

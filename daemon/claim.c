@@ -31,12 +31,12 @@ static socklen_t address(struct sockaddr_un *addr)
 
 static int refuse(const char *state_dir, const char *what, struct bg_err **err)
 {
-	int r = bg_err_set(err, BG_ERR_DAEMON_RUNNING, EBUSY, "%s with another state folder, %s", what,
-		state_dir);
+	int r = bg_err_set(err, BG_ERR_DAEMON_RUNNING, EBUSY, "%s with another state folder, %s",
+		what, state_dir);
 
-	bg_err_hint(err,
-		"use that one, or stop its VMs and `banger daemon stop` with the HOME and XDG_STATE_HOME that it "
-		"was started with");
+	bg_err_hint(err, "use that one, or stop its VMs and `banger daemon stop` with the HOME and "
+			 "XDG_STATE_HOME that it "
+			 "was started with");
 	return r;
 }
 
@@ -57,7 +57,8 @@ static bool ask(const struct sockaddr_un *addr, socklen_t len, char ret[PATH_MAX
 	n = recv(fd, ret, PATH_MAX - 1, MSG_WAITALL);
 	ret[BG_MAX(n, (ssize_t)0)] = '\0';
 	if (n <= 0)
-		snprintf(ret, PATH_MAX, "one whose daemon (process %d) does not answer", (int)peer.pid);
+		snprintf(ret, PATH_MAX, "one whose daemon (process %d) does not answer",
+			(int)peer.pid);
 	return true;
 }
 
@@ -85,8 +86,9 @@ static bool is_dir(const char *state_dir, const char *id)
 }
 
 /*
- * The state folder of a VM that runs, by the path of its sockets: STATE/run/vm/, 12 digits of its id. Any process of this
- * network may read the list (proc(5)); a VMM's arguments need not name a path.
+ * The state folder of a VM that runs, by the path of its sockets: STATE/run/vm/, 12 digits of its
+ * id. Any process of this network may read the list (proc(5)); a VMM's arguments need not name a
+ * path.
  */
 static bool folder_of(const char *id, char ret[PATH_MAX])
 {

@@ -14,11 +14,13 @@
 #include "common/companion.h"
 #include "common/fd.h"
 #include "common/json.h"
+#include "common/limits.h"
 #include "common/launch.h"
 #include "common/log.h"
 #include "daemon/asset/blobs.h"
 #include "daemon/boot.h"
 #include "daemon/dns/dns.h"
+#include "daemon/farewell.h"
 #include "daemon/helpers.h"
 #include "daemon/priv/priv_client.h"
 #include "daemon/trash.h"
@@ -28,11 +30,13 @@
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
 
+#define LOGS_USEC 10000000ULL /* between two looks at the logs' lengths */
+
 /* What is cancelled by the stop may take longer to undo than replies and taps do. */
-enum { DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400, UNDO_STEPS = 2000 };
+enum { INIT_PID = 1, DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400, UNDO_STEPS = 2000 };
 
 struct parts {
-	struct loop_source *sigterm, *sigint;
+	struct loop_source *sigterm, *sigint, *logs;
 	char *worker_path, *init_path, *launcher_path;
 	int worker_log;
 };
@@ -77,8 +81,10 @@ static void on_monitor_gone(void *userdata)
 
 static void on_monitor_stop(enum monitor_stop why, void *userdata)
 {
-	(void)why;
-	engine_stop(userdata);
+	if (why == MONITOR_STOP_SESSION)
+		farewell_begin(userdata);
+	else
+		engine_stop(userdata);
 }
 
 static void on_monitor_listen(int fd, void *userdata)
@@ -93,10 +99,14 @@ static void on_monitor_listen(int fd, void *userdata)
 static const struct monitor_events monitor_events = {
 	.gone = on_monitor_gone, .stop = on_monitor_stop, .listen = on_monitor_listen};
 
-static void on_signal(int signo, void *userdata)
+/* From the process that ends sessions it comes to every process of the session: see monitor.c. */
+static void on_signal(int signo, pid_t sender, void *userdata)
 {
 	(void)signo;
-	engine_stop(userdata);
+	if (sender == INIT_PID)
+		farewell_begin(userdata);
+	else
+		engine_stop(userdata);
 }
 
 static void on_probed(const struct vmm_choice *choice, void *userdata)
@@ -109,14 +119,30 @@ static void on_probed(const struct vmm_choice *choice, void *userdata)
 		log_err(LOG_WARN, "vmm", "no VMM is usable", choice->err);
 }
 
-static int open_worker_log(const struct engine *engine, int *ret, struct bg_err **err)
+/* Both name a file that lives as long as the daemon does. */
+static void on_logs(void *userdata)
 {
-	_free_ char *path = NULL;
+	const struct engine *engine = userdata;
+
+	(void)log_bound(engine->paths->log_file, BG_LOG_MAX);
+	(void)log_bound_fd(engine->worker_log, engine->worker_log_path, BG_LOG_MAX);
+}
+
+static int open_worker_log(struct engine *engine, struct parts *parts, struct bg_err **err)
+{
+	char *path = NULL;
 
 	if (asprintf(&path, "%s/worker.log", engine->paths->state_dir) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	*ret = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	return *ret < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "open %s", path) : 0;
+	engine->worker_log_path = path;
+	engine->worker_log = parts->worker_log =
+		open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (parts->worker_log < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", path);
+	on_logs(engine);
+	if (loop_add_ticker(engine->loop, "logs", LOGS_USEC, on_logs, engine, &parts->logs) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return 0;
 }
 
 static void name_store(void)
@@ -133,7 +159,7 @@ static int make_workers(struct engine *engine, struct parts *parts, struct bg_er
 	if (r >= 0)
 		r = companion_find("launcher", BG_LAUNCH_PROGRAM, &parts->launcher_path, err);
 	if (r >= 0)
-		r = open_worker_log(engine, &parts->worker_log, err);
+		r = open_worker_log(engine, parts, err);
 	if (r < 0)
 		return r;
 	engine->init_path = parts->init_path;
@@ -226,11 +252,11 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 
 static int make_signals(struct engine *engine, struct parts *parts, struct bg_err **err)
 {
-	int r = loop_add_signal(
+	int r = loop_add_signal_from(
 		engine->loop, "sigterm", SIGTERM, on_signal, engine, &parts->sigterm);
 
 	if (r >= 0)
-		r = loop_add_signal(
+		r = loop_add_signal_from(
 			engine->loop, "sigint", SIGINT, on_signal, engine, &parts->sigint);
 	return r < 0 ? bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch signals") : 0;
 }
@@ -310,6 +336,9 @@ static void unmake(struct engine *engine, struct parts *parts)
 	loop_source_free(parts->sigterm);
 	loop_source_free(parts->sigint);
 	loop_source_free(engine->drain);
+	loop_source_free(engine->farewell);
+	loop_source_free(parts->logs);
+	free(engine->worker_log_path);
 	loop_free(engine->loop);
 	free(parts->worker_path);
 	free(parts->init_path);

@@ -75,7 +75,11 @@ struct engine {
 	struct boot_gate *boots;
 	struct boot_gate *builds; /* of images, in the same way */
 	struct helpers *helpers;
+	int worker_log; /* borrowed */
+	char *worker_log_path;
 	bool stopping;
+	struct loop_source *farewell; /* ticks while VMs are shut down before the end; see farewell.h */
+	unsigned farewell_steps;
 	struct loop_source *drain; /* ticks while replies under way are still written */
 	unsigned drain_steps;
 };

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "common/fd.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "daemon/boot.h"
 #include "daemon/claim.h"
@@ -21,13 +22,15 @@
 #define RESTART_MIN_USEC                                                                           \
 	100000ULL /* the first restart is almost at once: clients wait in the backlog */
 #define RESTART_MAX_USEC 30000000ULL
-#define HURRY_USEC	 1000000ULL /* between two starts, when a client waits */
+#define HURRY_USEC	 1000000ULL  /* between two starts, when a client waits */
 #define LIVED_WELL_USEC	 60000000ULL /* an engine that lived so long starts the back-off anew */
-#define WATCH_USEC (MONITOR_BEAT_S * 1000000ULL)
-#define HUNG_USEC  20000000ULL /* below what a client waits for its answer */
-#define STATUS_MAX 16384
+#define WATCH_USEC	 (MONITOR_BEAT_S * 1000000ULL)
+#define HUNG_USEC	 20000000ULL /* below what a client waits for its answer */
+#define STATUS_MAX	 16384
+#define INIT_PID	 1
 #define STOP_GRACE_USEC                                                                            \
-	60000000ULL /* then the engine is killed: what it had begun is undone at the next start */
+	100000000ULL /* VMs may have to be shut down; then the engine is killed: what it had begun \
+			is undone at the next start */
 
 struct child {
 	pid_t pid;
@@ -73,7 +76,8 @@ static int start_helper(struct monitor *m, enum monitor_helper which, enum log_l
 
 	if (sock < 0)
 		log_msg(missing, "monitor", "a helper does not start", "helper",
-			which == MONITOR_HELPER_NET ? "network" : "disk", "error", strerror(-sock), NULL);
+			which == MONITOR_HELPER_NET ? "network" : "disk", "error", strerror(-sock),
+			NULL);
 	return BG_MAX(sock, -1);
 }
 
@@ -196,8 +200,8 @@ static void on_knock(int fd, unsigned events, void *userdata)
 	(void)events;
 	loop_source_free(TAKE_PTR(m->knock));
 	loop_source_free(TAKE_PTR(m->restart));
-	if (loop_add_timer(m->loop, "restart", lived >= HURRY_USEC ? 0 : HURRY_USEC - lived, on_restart, m,
-		    &m->restart) < 0)
+	if (loop_add_timer(m->loop, "restart", lived >= HURRY_USEC ? 0 : HURRY_USEC - lived,
+		    on_restart, m, &m->restart) < 0)
 		finish(m, BG_EXIT_DAEMON);
 }
 
@@ -224,7 +228,8 @@ static void describe(int status, char *out, size_t size)
 		snprintf(out, size, "exit status %d", WEXITSTATUS(status));
 }
 
-/* Whoever waits gets the reason: on the ready fd, on the socket, later by `banger daemon status`. */
+/* Whoever waits gets the reason: on the ready fd, on the socket, later by `banger daemon status`.
+ */
 static void report(struct monitor *m, const char *text, int status)
 {
 	boot_unlisten(m->paths, &m->bound);
@@ -364,7 +369,21 @@ static void on_kill(void *userdata)
 }
 
 /* Asked again, it does not wait any more: `banger daemon stop --force` is that. */
-static void on_stop(int signo, void *userdata)
+/*
+ * The process that started the system ends sessions, and at a shutdown everything: all processes of
+ * ours get the signal at the same time. VMs hold theirs back (spawn.h), and the engine has them
+ * shut down before it ends. From anybody else it means the daemon alone.
+ */
+static void tell_to_stop(struct monitor *m, pid_t sender)
+{
+	struct monitor_msg msg = {.verb = MONITOR_STOP, .id = MONITOR_STOP_SESSION};
+
+	if (sender == INIT_PID && monitor_send(m->sock, &msg, NULL, NULL, 0) >= 0)
+		return;
+	(void)pidfd_send_signal(m->engine.pidfd, SIGTERM, NULL, 0);
+}
+
+static void on_stop(int signo, pid_t sender, void *userdata)
 {
 	struct monitor *m = userdata;
 
@@ -376,7 +395,7 @@ static void on_stop(int signo, void *userdata)
 		on_kill(m);
 		return;
 	}
-	(void)pidfd_send_signal(m->engine.pidfd, SIGTERM, NULL, 0);
+	tell_to_stop(m, sender);
 	(void)loop_add_timer(m->loop, "stop", STOP_GRACE_USEC, on_kill, m, &m->kill);
 	m->stopping = true;
 }
@@ -434,6 +453,7 @@ static void on_watch(void *userdata)
 	m->watched_usec = now;
 	watch_engine(m, now);
 	watch_socket(m);
+	(void)log_bound(m->paths->log_file, BG_LOG_MAX);
 }
 
 static void on_claim(int fd, unsigned events, void *userdata)
@@ -448,7 +468,6 @@ static int set_up(struct monitor *m)
 {
 	int r;
 
-	signal(SIGHUP, SIG_IGN); /* the terminal that started us went away */
 	r = loop_new(&m->loop);
 	if (r >= 0)
 		r = monitor_helpers_new(m->loop, &m->helpers);
@@ -460,17 +479,16 @@ static int set_up(struct monitor *m)
 	if (r >= 0)
 		r = bootstraps_new(m->loop, on_bootstrap_exit, m, &m->bootstraps);
 	if (r >= 0)
-		r = loop_add_signal(m->loop, "SIGTERM", SIGTERM, on_stop, m, &m->term);
+		r = loop_add_signal_from(m->loop, "SIGTERM", SIGTERM, on_stop, m, &m->term);
 	if (r >= 0)
-		r = loop_add_signal(m->loop, "SIGINT", SIGINT, on_stop, m, &m->intr);
+		r = loop_add_signal_from(m->loop, "SIGINT", SIGINT, on_stop, m, &m->intr);
 	return r;
 }
 
 static void tear_down(struct monitor *m)
 {
-	struct loop_source *all[] = {
-		m->sock_source, m->restart, m->knock, m->kill, m->watch, m->term, m->intr,
-		m->claim};
+	struct loop_source *all[] = {m->sock_source, m->restart, m->knock, m->kill, m->watch,
+		m->term, m->intr, m->claim};
 
 	bootstraps_free(m->bootstraps);
 	child_done(&m->engine);

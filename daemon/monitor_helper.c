@@ -72,8 +72,9 @@ void monitor_helpers_free(struct monitor_helpers *helpers)
 }
 
 /*
- * One that has lost its engine ends by itself, soon; killed at any point, the next one puts right what it left. The next
- * one finds the ledger locked while this one lives, so its death is worth a short wait; a longer one is not ours.
+ * One that has lost its engine ends by itself, soon; killed at any point, the next one puts right
+ * what it left. The next one finds the ledger locked while this one lives, so its death is worth a
+ * short wait; a longer one is not ours.
  */
 static void end_last(struct child *child)
 {
@@ -110,7 +111,8 @@ static int watch(struct monitor_helpers *helpers, struct child *child, pid_t pid
 
 int monitor_helpers_start(struct monitor_helpers *helpers, enum monitor_helper which)
 {
-	const char *path = which == MONITOR_HELPER_NET ? priv_helper_path() : priv_disk_helper_path();
+	const char *path =
+		which == MONITOR_HELPER_NET ? priv_helper_path() : priv_disk_helper_path();
 	_close_ int sock = -1;
 	struct child *child;
 	pid_t pid;

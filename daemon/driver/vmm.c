@@ -343,6 +343,8 @@ struct loop *vmm_loop(const struct vmm *vmm)
 
 int vmm_signal(struct vmm *vmm, int signo)
 {
+	if (vmm->driver->holds_term && (signo == SIGTERM || signo == SIGHUP))
+		signo = SIGINT;
 	return pidfd_send_signal(vmm->pidfd, signo, NULL, 0) < 0 ? -errno : 0;
 }
 

@@ -63,6 +63,7 @@ struct vmm_driver {
 	const char *poweroff;	/* for vm.conf: "off" or "reset" */
 	const char *agent_socket; /* file name in run_dir */
 	bool boots_elf_only;	  /* spec.kernel must be an ELF file: kernel_elf */
+	bool holds_term;	  /* its process was started with SIGTERM and SIGHUP blocked */
 	bool reset_ends;	  /* a guest that reboots ends the process; else it boots in place */
 	/* Guest names of the disks, in vm.conf: root, work, modules (the last two as if all are
 	 * there). */
@@ -105,7 +106,7 @@ uint64_t vmm_pid_start(const struct vmm *vmm);
 const struct vmm_driver *vmm_driver_of(const struct vmm *vmm);
 const char *vmm_run_dir(const struct vmm *vmm);
 struct loop *vmm_loop(const struct vmm *vmm);
-/* pidfd_send_signal: never hits a recycled pid. */
+/* pidfd_send_signal: never hits a recycled pid. SIGTERM and SIGHUP go out as SIGINT where the process holds them back. */
 int vmm_signal(struct vmm *vmm, int signo);
 int vmm_send_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
 	struct vmm_call **ret, struct bg_err **err);

@@ -288,6 +288,7 @@ static int firecracker_resize(struct vmm *vmm, const char *disk, const char *pat
 
 const struct vmm_driver vmm_firecracker = {
 	.name = "firecracker",
+	.holds_term = true,
 	.agent = "vsock",
 	.poweroff = "reset",
 	.agent_socket = VSOCK_SOCKET,

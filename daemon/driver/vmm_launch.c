@@ -138,5 +138,6 @@ int vmm_launch(const struct argv *launcher, const struct argv *vmm, struct spawn
 	spawn->path = all.v[0];
 	spawn->argv = argv_finish(&all);
 	spawn->new_session = true;
+	spawn->holds_term = true;
 	return spawn_process(spawn, &ret->pid, &ret->pidfd, err);
 }

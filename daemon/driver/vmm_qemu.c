@@ -364,6 +364,7 @@ static int qemu_resize(struct vmm *vmm, const char *disk, const char *path, uint
 
 const struct vmm_driver vmm_qemu = {
 	.name = "qemu",
+	.holds_term = true,
 	.agent = "virtio",
 	.poweroff = "off",
 	.agent_socket = AGENT_SOCKET,

@@ -5,7 +5,9 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <signal.h>
 #include <sys/queue.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -17,7 +19,8 @@ enum source_kind {
 	SOURCE_DEFER,
 	SOURCE_FD,
 	SOURCE_EXIT,
-	SOURCE_SIGNAL
+	SOURCE_SIGNAL,
+	SOURCE_SIGNAL_FROM
 };
 
 TAILQ_HEAD(source_queue, loop_source);
@@ -34,9 +37,11 @@ struct loop_source {
 		loop_fd_fn fd;
 		loop_exit_fn exit;
 		loop_signal_fn signal;
+		loop_sender_fn sender;
 	} fn;
 	void *userdata;
 	pid_t pid;
+	int sigfd; /* of SOURCE_SIGNAL_FROM */
 };
 
 struct loop {
@@ -295,6 +300,7 @@ static int source_new(struct loop *loop, enum source_kind kind, const char *name
 		return -ENOMEM;
 	source->kind = kind;
 	source->name = name;
+	source->sigfd = -1;
 	source->loop = loop;
 	source->userdata = userdata;
 	loop->n_sources++;
@@ -425,6 +431,41 @@ int loop_add_signal(struct loop *loop, const char *name, int signo, loop_signal_
 	return source_arm(source, signo, EV_SIGNAL | EV_PERSIST, on_signal, NULL, ret);
 }
 
+static void on_signal_from(evutil_socket_t fd, short what, void *userdata)
+{
+	struct loop_source *source = userdata;
+	const char *name = source->name;
+	struct loop_span span = loop_span_begin();
+	struct signalfd_siginfo si;
+
+	if (read(fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	source->fn.sender((int)si.ssi_signo, (pid_t)si.ssi_pid, source->userdata);
+	loop_span_end(name, &span);
+}
+
+int loop_add_signal_from(struct loop *loop, const char *name, int signo, loop_sender_fn fn,
+	void *userdata, struct loop_source **ret)
+{
+	struct loop_source *source;
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, signo);
+	r = source_new(loop, SOURCE_SIGNAL_FROM, name, userdata, &source);
+	if (r < 0)
+		return r;
+	source->fn.sender = fn;
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
+		(source->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
+		r = -errno;
+		loop_source_free(source);
+		return r;
+	}
+	return source_arm(source, source->sigfd, EV_READ | EV_PERSIST, on_signal_from, NULL, ret);
+}
+
 void loop_source_free(struct loop_source *source)
 {
 	if (!source)
@@ -433,6 +474,7 @@ void loop_source_free(struct loop_source *source)
 		TAILQ_REMOVE(source->queue, source, link);
 	if (source->event)
 		event_free(source->event);
+	bg_close(source->sigfd);
 	source->loop->n_sources--;
 	free(source);
 }

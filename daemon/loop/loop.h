@@ -30,6 +30,8 @@ enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 typedef void (*loop_timer_fn)(void *userdata);
 typedef void (*loop_fd_fn)(int fd, unsigned events, void *userdata);
 typedef void (*loop_signal_fn)(int signo, void *userdata);
+/* sender: as signalfd(2) has it; 0 from outside of our pid namespace. */
+typedef void (*loop_sender_fn)(int signo, pid_t sender, void *userdata);
 /* status as from waitpid(2), or -1 when the process was not our child (adopted). */
 typedef void (*loop_exit_fn)(pid_t pid, int status, void *userdata);
 
@@ -58,6 +60,9 @@ int loop_source_set_events(struct loop_source *source, unsigned events);
 int loop_add_exit(struct loop *loop, const char *name, pid_t pid, int pidfd, loop_exit_fn fn, void *userdata,
 	struct loop_source **ret);
 int loop_add_signal(struct loop *loop, const char *name, int signo, loop_signal_fn fn, void *userdata,
+	struct loop_source **ret);
+/* The same for who must know who sent it. Blocks the signal for this process, and leaves it so. */
+int loop_add_signal_from(struct loop *loop, const char *name, int signo, loop_sender_fn fn, void *userdata,
 	struct loop_source **ret);
 void loop_source_free(struct loop_source *source);
 BG_DEFINE_UNREF(loop_source, struct loop_source *, loop_source_free)

@@ -53,15 +53,19 @@ static int place_fd(int lifted, int target)
 	return close(null);
 }
 
-static void reset_signals(void)
+static void reset_signals(bool holds_term)
 {
 	struct sigaction standard = {.sa_handler = SIG_DFL};
-	sigset_t none;
+	sigset_t mask;
 
 	for (int signo = 1; signo < NSIG; signo++)
 		(void)sigaction(signo, &standard, NULL); /* of some it cannot be changed */
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	sigemptyset(&mask);
+	if (holds_term) {
+		sigaddset(&mask, SIGTERM);
+		sigaddset(&mask, SIGHUP);
+	}
+	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 static _noreturn_ void become(const struct spawn *spawn, const struct lifted *l, const char *path)
@@ -72,7 +76,7 @@ static _noreturn_ void become(const struct spawn *spawn, const struct lifted *l,
 	for (unsigned i = 0; i < spawn->n_fds; i++)
 		(void)place_fd(l->fd[i], (int)i);
 	(void)close_range(spawn->n_fds, ~0U, 0);
-	reset_signals();
+	reset_signals(spawn->holds_term);
 	if (spawn->new_session)
 		(void)setsid();
 	(void)execve(path, argv, env);

@@ -20,6 +20,7 @@ struct spawn {
 	int fd[SPAWN_FDS_MAX];	  /* fd[i] becomes descriptor i of the program; -1 is /dev/null for 0-2, absent above */
 	unsigned n_fds;		  /* at least 3 */
 	bool new_session;	  /* setsid: outlives the terminal and its signals */
+	bool holds_term;	  /* SIGTERM and SIGHUP are blocked: what ends a session ends all of it at once, and this is ended by us */
 };
 
 /* The child's status when a program that is there and may be run cannot be: no program of this machine. */

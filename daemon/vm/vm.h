@@ -51,6 +51,7 @@ struct vm {
 	struct vmm_call *space_call; /* pause or resume under way */
 	uint64_t written, writes;    /* by its VMM so far, and of late; see space.c */
 	int64_t console_size;	     /* of serial.log when it was last looked at; see console.c */
+	bool farewell;		     /* it is asked to shut down because the session ends; see farewell.h */
 	bool halted;		     /* its kernel has ended: its VMM is being ended too */
 	int exit_status;     /* of the last process, as from waitpid; -1 unknown */
 	struct bg_err *error; /* why it went down or did not get ready */

@@ -13,6 +13,7 @@
 
 #include "common/fd.h"
 #include "common/json.h"
+#include "daemon/farewell.h"
 #include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_set.h"
@@ -870,4 +871,37 @@ TEST(nothing_fails_for_known_hosts_alone)
 	CHECK_INT(rmdir(in_the_way), 0);
 	world_run(&w, known_hosts_is_empty, NULL);
 	world_check_empty(&w);
+}
+
+static bool is_stopping(struct world *world, void *userdata)
+{
+	(void)userdata;
+	return world->engine.stopping;
+}
+
+/* One is up, one is on its way up, one is down: each ends stopped, and those that were up say why. */
+TEST(end_of_the_session_shuts_down_what_is_up)
+{
+	const struct vm_options options = {0};
+	struct op *op;
+	struct vm *vm;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "up", true), OP_DONE);
+	CHECK_INT(world_create(&w, "coming", false), OP_DONE);
+	CHECK_INT(world_create(&w, "down", false), OP_DONE);
+	CHECK_INT(vm_ask(vms_find(w.engine.vms, "coming"), VM_EV_START, &options, &op, NULL), 0);
+	farewell_begin(&w.engine);
+	farewell_begin(&w.engine);
+	world_run(&w, is_stopping, NULL);
+	loop_source_free(w.engine.drain);
+	for (vm = vms_first(w.engine.vms); vm; vm = vm->next) {
+		CHECK_INT(vm->row->state, VM_STOPPED);
+		CHECK(!vm->vmm && !vm->op);
+	}
+	CHECK(strstr(vms_find(w.engine.vms, "up")->error->message, "login session ended"));
+	CHECK(strstr(vms_find(w.engine.vms, "up")->error->hint, "enable-linger"));
+	CHECK(!vms_find(w.engine.vms, "down")->error);
+	world_expect_children(&w, 0);
+	world_close(&w);
 }

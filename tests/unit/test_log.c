@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <jansson.h>
+#include <sys/stat.h>
 
 #include "common/fd.h"
 #include "tests/lib/test.h"
@@ -135,4 +136,38 @@ TEST(errors_carry_code_and_hint)
 	CHECK_STR(field(j, "error"), "no VM \"alpha\"");
 	CHECK(field(j, "hint"));
 	json_decref(j);
+}
+
+static off_t size_of(const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) < 0 ? -1 : st.st_size;
+}
+
+/* Two processes write one log, and each of them bounds it. */
+TEST(long_logs_become_the_last_one)
+{
+	_free_ char *name = NULL, *old = NULL;
+	int one, two;
+
+	CHECK(asprintf(&name, "%s/a.log", test_tmpdir()) > 0 && asprintf(&old, "%s.1", name) > 0);
+	one = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	two = open(name, O_WRONLY | O_APPEND | O_CLOEXEC);
+	CHECK_INT(log_bound_fd(one, name, 10), 0);
+	CHECK_INT(write(one, "0123456789A", 11), 11);
+	CHECK_INT(log_bound_fd(one, name, 11), 0);
+	CHECK_INT(size_of(old), -1);
+	CHECK_INT(log_bound_fd(one, name, 10), 0);
+	CHECK_INT(size_of(old), 11);
+	CHECK_INT(size_of(name), 0);
+	CHECK_INT(write(one, "B", 1), 1);
+	CHECK_INT(log_bound_fd(two, name, 10), 0); /* follows, and renames nothing */
+	CHECK_INT(write(two, "C", 1), 1);
+	CHECK_INT(size_of(name), 2);
+	CHECK_INT(size_of(old), 11);
+	CHECK_INT(unlink(name), 0);
+	CHECK_INT(log_bound_fd(two, name, 10), 0);
+	CHECK_INT(size_of(name), 0);
+	CHECK(fcntl(two, F_GETFD) & FD_CLOEXEC);
 }

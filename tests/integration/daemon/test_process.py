@@ -229,6 +229,47 @@ def test_sigterm_stops_it_and_takes_the_socket_away(daemon):
     assert not alive(engine)
 
 
+# The first process of a pid namespace: it starts bangerd, and ends the session as systemd does, everything at the same time.
+INIT = """
+import glob, json, os, signal, subprocess, sys
+exe, uid, env = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+r, w = os.pipe()
+p = subprocess.Popen([exe, "--ready-fd", str(w)], pass_fds=[w], env=env, user=uid, group=uid, extra_groups=[], cwd="/")
+os.close(w)
+assert os.fdopen(r).read() == "ok\\n"
+for path in glob.glob("/proc/[0-9]*/comm"):
+    pid = int(path.split("/")[2])
+    if open(path).read().startswith("bangerd-"):
+        for signo in (signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid, signo)
+sys.exit(p.wait(60))
+"""
+
+
+def test_the_end_of_the_session_is_told_from_the_end_of_the_daemon(daemon):
+    r = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "/usr/bin/python3", "-c", INIT, daemon.exe,
+                        str(daemon.user.uid), json.dumps(daemon.env)], capture_output=True, text=True, timeout=120)
+    assert r.returncode == 0, r
+    assert "the session ends: VMs are shut down" in daemon.log_text()
+    os.unlink(daemon.state + "/bangerd.log")
+    p = daemon.start_ok()
+    p.terminate()
+    assert p.wait(60) == 0
+    assert "the session ends" not in daemon.log_text()
+
+
+def test_long_logs_become_the_last_one(daemon):
+    p = daemon.start_ok()
+    os.truncate(daemon.state + "/worker.log", 9 << 20)
+    os.truncate(daemon.state + "/bangerd.log", 9 << 20)
+    for name in ("worker.log", "bangerd.log"):
+        wait_for(lambda name=name: os.path.exists(f"{daemon.state}/{name}.1"))
+        assert os.path.getsize(f"{daemon.state}/{name}") < 1 << 20
+    p.terminate()  # both processes write to the new one
+    p.wait(60)
+    assert '"source":"monitor"' in daemon.log_text() and '"source":"engine"' in daemon.log_text()
+
+
 def test_stop_through_the_api(daemon):
     p = daemon.start_ok()
     assert daemon.call("POST", "/v1/daemon/stop")["status"] == 200
