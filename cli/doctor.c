@@ -30,6 +30,7 @@ static const struct {
 	{"vsock", check_vsock},
 	{"build", check_build},
 	{"ssh", check_ssh},
+	{"logout", check_logout},
 };
 
 static const char *const state_words[] = {

@@ -67,5 +67,6 @@ void check_space(const struct doctor *d, struct finding *f);
 void check_landlock(const struct doctor *d, struct finding *f);
 void check_build(const struct doctor *d, struct finding *f);
 void check_ssh(const struct doctor *d, struct finding *f);
+void check_logout(const struct doctor *d, struct finding *f);
 
 #endif

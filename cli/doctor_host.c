@@ -2,6 +2,7 @@
 /* doctor_host.c: the checks that look at the machine: programs, devices, kernel, space. They need
  * no daemon. */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -286,4 +287,25 @@ void check_space(const struct doctor *d, struct finding *f)
 		finding_set(f, FINDING_OK, "%s free in %s", text, dir);
 	if (f->state != FINDING_OK)
 		finding_hint(f, "free some room: `banger image list`, `banger vm list`");
+}
+
+/* What systemd does with what runs when the last login session of the user has ended (loginctl(1), "Lingering"). */
+void check_logout(const struct doctor *d, struct finding *f)
+{
+	const struct passwd *pw = getpwuid(getuid());
+	char path[PATH_MAX];
+
+	(void)d;
+	if (access("/run/systemd/system", F_OK) < 0) {
+		finding_set(f, FINDING_OK, "nothing here ends VMs at a logout");
+		return;
+	}
+	(void)snprintf(path, sizeof(path), "/var/lib/systemd/linger/%s", pw ? pw->pw_name : "");
+	if (pw && access(path, F_OK) >= 0) {
+		finding_set(f, FINDING_OK, "VMs run on after a logout: lingering is on");
+		return;
+	}
+	finding_set(f, FINDING_WARN,
+		"lingering is off: this system may shut VMs down at your last logout");
+	finding_hint(f, "`loginctl enable-linger` lets them run on");
 }

@@ -123,9 +123,24 @@ json_t *http_error_json(const struct bg_err *err)
 	return j;
 }
 
-static int dump_to(const char *buf, size_t size, void *userdata)
+static void free_text(const void *data, size_t len, void *userdata)
 {
-	return evbuffer_add(userdata, buf, size);
+	(void)data;
+	(void)len;
+	free(userdata);
+}
+
+/* In one piece: a list of a thousand VMs is 200,000 pieces when each of jansson's goes its own way. */
+static void add_json(struct evbuffer *buf, const json_t *body)
+{
+	char *text = json_dumps(body, JSON_COMPACT);
+
+	if (!text)
+		return;
+	if (evbuffer_add_reference(buf, text, strlen(text), free_text, text) < 0)
+		free(text);
+	else
+		(void)evbuffer_add(buf, "\n", 1);
 }
 
 /* Out of memory: the client gets an empty answer with the right status, which it can still tell. */
@@ -135,10 +150,8 @@ static void send_json(struct http_call *call, int status, const json_t *body)
 
 	evhttp_add_header(
 		evhttp_request_get_output_headers(call->req), "Content-Type", "application/json");
-	if (buf && body) {
-		(void)json_dump_callback(body, dump_to, buf, JSON_COMPACT);
-		(void)evbuffer_add(buf, "\n", 1);
-	}
+	if (buf && body)
+		add_json(buf, body);
 	call_set_sent(call);
 	evhttp_send_reply(call->req, status, NULL, buf);
 	if (buf)
