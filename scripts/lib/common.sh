@@ -13,7 +13,7 @@ run_packages=(libcurl4 qemu-system-x86 mmdebstrap uidmap openssh-client iproute2
 test_packages=(clang libclang-rt-14-dev clang-format python3 python3-pytest e2fsprogs btrfs-progs kmod cpio
 	busybox-static strace sqlite3 nftables iptables tmux zsh fish binutils xz-utils zstd curl git openssl umoci skopeo
 	docker-registry flex bison dnf zypper pacman-package-manager rpm createrepo-c
-	linux-source rsync)
+	linux-source rsync attr)
 
 deb_packages=(debhelper lintian fakeroot)
 
