@@ -30,8 +30,8 @@ static int help(struct cli *cli, const struct args *args, struct bg_err **err)
 
 static const struct flag no_flags[] = {FLAG_END};
 static const struct flag ssh_config_flags[] = {
-	{"--install", NULL, ARG_NONE, "make it work for you"},
-	{"--uninstall", NULL, ARG_NONE, "take it out again"},
+	{"--install", NULL, ARG_NONE, "add it to ~/.ssh/config"},
+	{"--uninstall", NULL, ARG_NONE, "remove it from ~/.ssh/config"},
 	FLAG_END,
 };
 #define FLAG_FORCE {"--force", NULL, ARG_NONE, "end one that does not answer"}
@@ -83,7 +83,7 @@ const struct command host_commands[] = {
 	{.path = "doctor",
 		.flags = print_flags,
 		.usage = "",
-		.summary = "check what VMs need on this machine, and tell what mends it",
+		.summary = "check this machine and say how to fix what is missing",
 		.details = "Starts the daemon, if it can be. The exit status is 5 when a VM could "
 			   "not be "
 			   "run.",

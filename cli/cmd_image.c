@@ -311,7 +311,7 @@ static void report_promoted(struct cli *cli, const struct job *job)
 	const json_t *image = json_object_get(job->op, "result");
 	const struct term *t = &cli->out;
 
-	fprintf(t->file, "%s%s%s promoted: %s is a copy of its own\n", term_style(t, STYLE_BOLD),
+	fprintf(t->file, "%s%s%s promoted: %s is now stored by banger\n", term_style(t, STYLE_BOLD),
 		job->name, term_plain(t), render_text(json_object_get(image, "paths"), "rootfs"));
 }
 
@@ -678,7 +678,7 @@ const struct command image_commands[] = {
 		.max_args = 1,
 		.flags = print_flags,
 		.usage = "NAME",
-		.summary = "tell all about an image",
+		.summary = "show an image's details",
 		.example = "banger image show debian",
 		.run = image_show},
 	{.path = "image delete",

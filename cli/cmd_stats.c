@@ -61,7 +61,7 @@ static json_t *port_list(char *text)
 	return list;
 }
 
-static void print_ports(struct cli *cli, const json_t *list)
+static void print_ports(struct cli *cli, const char *name, const json_t *list)
 {
 	static const struct column columns[] = {{.title = "PROTOCOL"},
 		{.title = "ADDRESS", .min = 10}, {.title = "PORT", .right = true},
@@ -82,7 +82,7 @@ static void print_ports(struct cli *cli, const json_t *list)
 	if (json_array_size(list) > 0)
 		table_print(t, &cli->out);
 	else
-		fprintf(cli->err.file, "Nothing listens there.\n");
+		fprintf(cli->err.file, "%s has no listening ports.\n", name);
 }
 
 int vm_ports(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -97,7 +97,7 @@ int vm_ports(struct cli *cli, const struct args *args, struct bg_err **err)
 	if (cli->json)
 		render_json(&cli->out, list);
 	else
-		print_ports(cli, list);
+		print_ports(cli, args->positional[0], list);
 	return BG_EXIT_OK;
 }
 

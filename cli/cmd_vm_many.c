@@ -203,8 +203,8 @@ static int ask_prune(struct cli *cli, const struct vm_pick *pick, struct bg_err 
 	}
 	for (size_t i = 0; i < pick->count; i++)
 		fprintf(cli->err.file, "  %s\n", pick->names[i]);
-	fprintf(cli->err.file, "Delete %s with their disks, for good? [y/N] ",
-		pick->count == 1 ? "this VM" : "these VMs");
+	fprintf(cli->err.file, "Delete %s? This cannot be undone. [y/N] ",
+		pick->count == 1 ? "this VM and its disks" : "these VMs and their disks");
 	fflush(cli->err.file);
 	if (!fgets(answer, sizeof(answer), stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
 		return bg_err_set(err, BG_ERR_CANCELLED, ECANCELED, "nothing was deleted");

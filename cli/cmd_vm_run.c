@@ -339,7 +339,7 @@ static int work_and_remove(struct vm_run *run, struct bg_err **err)
 		status = r != BG_EXIT_OK && status == BG_EXIT_OK ? r : status;
 	} else {
 		fprintf(run->cli->err.file,
-			"%s was not reached; it stays for a look: `banger vm logs %s`\n", run->name,
+			"%s was not reached; kept so that you can inspect it: `banger vm logs %s`\n", run->name,
 			run->name);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);

@@ -221,7 +221,7 @@ const struct command workspace_commands[] = {
 		.max_args = 2,
 		.flags = pull_flags,
 		.usage = "NAME [PATH]",
-		.summary = "bring commits made in a VM home, as branch banger/NAME",
+		.summary = "fetch a VM's commits into branch banger/NAME",
 		.details = "Into the checkout at PATH, or the one you are in. Only that branch is "
 			   "made "
 			   "or grows: work tree, index, HEAD and all other branches stay, no hook "

@@ -83,7 +83,7 @@ void check_firecracker(const struct doctor *d, struct finding *f)
 			strchr(d->config->firecracker_bin, '/') ? "there" : "in PATH");
 		finding_hint(f,
 			"put a release (1.8 or newer) into PATH, or its path into %s as "
-			"firecracker_bin; QEMU does without",
+			"firecracker_bin; optional: QEMU is used instead",
 			d->cli->paths.config_file);
 	} else if (!doctor_ask_version(path, version)) {
 		finding_set(f, bad, "%s cannot say its --version", path);

@@ -179,7 +179,7 @@ void check_helper(const struct doctor *d, struct finding *f)
 		finding_set(f, FINDING_FAIL, "%s does not answer", render_text(helper, "path"));
 	else
 		finding_set(f, FINDING_OK,
-			"%s speaks this build's protocol; %lld VMs at once, %lld of %lld taps "
+			"%s: installed, version matches; up to %lld VMs, %lld of %lld taps "
 			"ready",
 			render_text(helper, "path"), (long long)render_int(helper, "slots"),
 			(long long)render_int(taps, "ready"), (long long)render_int(taps, "size"));

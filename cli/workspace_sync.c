@@ -186,7 +186,7 @@ static int name_conflicts(const struct sync *s, char **names, size_t count, stru
 		return out_of_memory(err);
 	r = bg_err_set(err, BG_ERR_WORKSPACE_CONFLICT, EEXIST,
 		"changed in %s:%s as well as here: %s", s->what->name, s->what->guest_path, text);
-	bg_err_hint(err, "nothing was changed there; --force overwrites these with what is here");
+	bg_err_hint(err, "VM unchanged; --force overwrites them with your copies");
 	return r;
 }
 

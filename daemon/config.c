@@ -120,7 +120,7 @@ static int set_level(const struct load *l, const struct key *key, const char *te
 {
 	if (log_level_parse(text, field(l, key)) >= 0)
 		return 0;
-	return bad(l, line, "use error, warn, info or debug", "%s: \"%.60s\" is no level",
+	return bad(l, line, "use error, warn, info or debug", "%s: \"%.60s\" is not a level",
 		key->name, text);
 }
 
@@ -145,7 +145,7 @@ static int set_path(const struct load *l, const struct key *key, const char *tex
 		return set_string(l, key, text);
 	if (strncmp(text, "~/", 2) != 0 || !home || home[0] != '/')
 		return bad(l, line, "write a path that starts with / or ~/",
-			"%s: \"%.200s\" is no absolute path", key->name, text);
+			"%s: \"%.200s\" is not an absolute path", key->name, text);
 	if (asprintf(&full, "%s/%s", home, text + 2) < 0)
 		return bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return set_string(l, key, full);
@@ -155,7 +155,7 @@ static int set_program(const struct load *l, const struct key *key, const char *
 {
 	if (!text[0] || (strchr(text, '/') && text[0] != '/'))
 		return bad(l, line, "write a name that is in PATH, or an absolute path",
-			"%s: \"%.200s\" is no program", key->name, text);
+			"%s: \"%.200s\" is not a program", key->name, text);
 	return set_string(l, key, text);
 }
 
@@ -176,7 +176,7 @@ static int set_resolver(
 	if (text[0] && !bg_streq(text, "system") && inet_pton(AF_INET, text, address) != 1 &&
 		inet_pton(AF_INET6, text, address) != 1)
 		return bad(l, line, "use system, an address such as \"9.9.9.9\", or \"\"",
-			"%s: \"%.60s\" is no address", key->name, text);
+			"%s: \"%.60s\" is not an address", key->name, text);
 	return set_string(l, key, text);
 }
 
@@ -187,7 +187,7 @@ static int set_hosts(const struct load *l, const struct key *key, const char *te
 
 	if (text[strspn(text, allowed)])
 		return bad(l, line, "use \"HOST:PORT HOST2\", without http:// or a path",
-			"%s: \"%.60s\" is no list of hosts", key->name, text);
+			"%s: \"%.60s\" is not a list of hosts", key->name, text);
 	return set_string(l, key, text);
 }
 
@@ -203,7 +203,7 @@ static int set_urls(const struct load *l, const struct key *key, const char *tex
 			strncmp(url, "file:///", 8) != 0)
 			return bad(l, line,
 				"write URLs of http, https or file, with spaces between",
-				"%s: \"%.200s\" is no URL", key->name, url);
+				"%s: \"%.200s\" is not a URL", key->name, url);
 	return set_string(l, key, text);
 }
 
@@ -395,7 +395,7 @@ static int apply_env(struct config *config, struct bg_err **err)
 	if (bg_isempty(level) || log_level_parse(level, &config->log_level) >= 0)
 		return 0;
 	r = bg_err_set(
-		err, BG_ERR_CONFIG, EINVAL, "BANGER_LOG_LEVEL: \"%.60s\" is no level", level);
+		err, BG_ERR_CONFIG, EINVAL, "BANGER_LOG_LEVEL: \"%.60s\" is not a level", level);
 	bg_err_hint(err, "use error, warn, info or debug");
 	return r;
 }

@@ -130,7 +130,7 @@ static int read_unicode(struct reader *r, unsigned digits, char **out)
 		c = c << 4 | (uint32_t)d;
 	}
 	if (c == 0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return fail(r, "a \\u escape that is no character");
+		return fail(r, "a \\u escape that is not a character");
 	*out += put_utf8(*out, c);
 	return 0;
 }

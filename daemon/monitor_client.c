@@ -191,7 +191,7 @@ static int check_spec(const struct bootstrap_spec *spec, struct bg_err **err)
 			spec->suite);
 	if (spec->mirror && !bootstrap_mirror_valid(spec->mirror))
 		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
-			"\"%.200s\" is no URL of a mirror", spec->mirror);
+			"\"%.200s\" is not an http(s) mirror URL", spec->mirror);
 	if (spec->n_packages > MONITOR_PACKAGES_MAX)
 		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL, "%u packages are more than %d",
 			spec->n_packages, MONITOR_PACKAGES_MAX);

@@ -79,7 +79,7 @@ static enum priv_code seal_disk(const struct session *s)
 		{SCMP_SYS(fsconfig), RULE_ANY, 0, 0, "its loop and options"},
 		{SCMP_SYS(fsmount), RULE_ANY, 0, 0, "a detached mount of it"},
 		{SCMP_SYS(clone), RULE_FD, CLONE_FILES | SIGCHLD, 0,
-			"who locks its flags; the first argument is no descriptor here"},
+			"who locks its flags; the first argument is not a descriptor here"},
 		{SCMP_SYS(unshare), RULE_FD, CLONE_NEWNS, 0, "a tree to attach it in"},
 		{SCMP_SYS(unshare), RULE_FD, CLONE_NEWUSER | CLONE_NEWNS, 0, "the lock"},
 		{SCMP_SYS(mount), RULE_ANY, 0, 0, "that tree becomes private"},

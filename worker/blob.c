@@ -149,7 +149,7 @@ int blob_read(struct job *job, int fd, const char *name, char hex[DIGEST_HEX + 1
 	if (!buf)
 		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "read %s", name);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "%s is no plain file", name);
+		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "%s is not a plain file", name);
 	r.size = (uint64_t)st.st_size;
 	e = digest_new(&digest, err);
 	if (e < 0)

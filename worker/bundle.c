@@ -115,7 +115,7 @@ static int take_image(const json_t *manifest, json_t *out, struct bg_err **err)
 		(bg_json_get_str(image, "os", &os) < 0 || strlen(os) > OS_MAX || !printable(os)))
 		return bad(err, "gives no possible name of the operating system");
 	if (image_env_take(json_object_get(image, "env"), &env) < 0)
-		return bad(err, "has an environment that is no list of strings, or over 8 KiB");
+		return bad(err, "has an environment that is not a list of strings, or over 8 KiB");
 	json_object_set_new(out, "image",
 		json_pack("{s:s, s:b, s:o, s:o*}", "name", name, "has_sshd", sshd, "os",
 			bg_json_str(os), "env", env));

@@ -37,7 +37,7 @@ static int choose_files(struct pack *p, struct bg_err **err)
 	const json_t *list = NULL;
 
 	if (bg_json_get_array(p->job->params, "files", &list) < 0)
-		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "\"files\" is no list");
+		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "\"files\" is not a list");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		enum bundle_file f = bundle_file(json_string_value(json_array_get(list, i)));
 
@@ -103,7 +103,7 @@ static int manifest_text(struct pack *p, char **ret, struct bg_err **err)
 	int r;
 
 	if (bg_json_get_obj(p->job->params, "manifest", &given) < 0)
-		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "\"manifest\" is no object");
+		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "\"manifest\" is not an object");
 	manifest = json_pack("{s:i, s:s}", "format", BUNDLE_FORMAT, "arch", "x86_64");
 	json_object_update(manifest, (json_t *)(uintptr_t)given);
 	json_object_set_new(manifest, "files", files_json(p));

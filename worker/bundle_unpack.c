@@ -30,7 +30,7 @@ _printf_(2, 3) static int bad(struct bg_err **err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	return bg_err_set(err, BG_ERR_IMAGE_INVALID, EBADMSG, "this is no sound bundle: %s", what);
+	return bg_err_set(err, BG_ERR_IMAGE_INVALID, EBADMSG, "this is not a sound bundle: %s", what);
 }
 
 static int check_sha256(struct unpack *u, struct bg_err **err)
@@ -180,7 +180,7 @@ static int check_kinds(struct unpack *u, const json_t *manifest, struct bg_err *
 
 	if (pread(u->job->fd[1 + BUNDLE_ROOTFS], magic, 2, EXT_MAGIC_OFFSET) != 2 ||
 		magic[0] != 0x53 || magic[1] != 0xef)
-		return bad(err, "its rootfs is no ext4 file system");
+		return bad(err, "its rootfs is not an ext4 file system");
 	if (!kernel)
 		return 0;
 	head = malloc(KERNEL_HEAD);

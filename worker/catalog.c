@@ -49,7 +49,7 @@ static int read_entry(const json_t *value, size_t i, struct entry *e, struct bg_
 {
 	*e = (struct entry){.description = ""};
 	if (!json_is_object(value))
-		return bad(err, "has an entry that is no object: number %zu", i);
+		return bad(err, "has an entry that is not an object: number %zu", i);
 	if (bg_json_get_str(value, "name", &e->name) < 0 || !bg_name_valid(e->name))
 		return bad(err, "has an entry without a valid name: number %zu", i);
 	if (bg_json_get_str(value, "kind", &e->kind) < 0 ||

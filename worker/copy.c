@@ -157,7 +157,7 @@ int job_copy(struct job *job, json_t **ret, struct bg_err **err)
 		return r;
 	if (fstat(c.from, &st) < 0 || !S_ISREG(st.st_mode))
 		return bg_err_set(
-			err, BG_ERR_WORKER, EINVAL, "the source to copy is no plain file");
+			err, BG_ERR_WORKER, EINVAL, "the source to copy is not a plain file");
 	if (size != 0 && size < st.st_size)
 		return bg_err_set(err, BG_ERR_WORKER, EINVAL,
 			"a copy of %lld bytes cannot be smaller than its source of %lld",

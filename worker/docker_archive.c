@@ -30,7 +30,7 @@ struct docker {
 static int wrong(const struct docker *a, const char *why, struct bg_err **err)
 {
 	return bg_err_set(err, BG_ERR_REGISTRY_INVALID, EBADMSG,
-		"%s is no docker archive that can be read: %s", a->name, why);
+		"%s is not a docker archive that can be read: %s", a->name, why);
 }
 
 /* The data of the entry whose headers start at `at`: behind those of names and attributes. */
@@ -150,7 +150,7 @@ static int read_text(
 
 	if (!f || f->size > MANIFEST_MAX)
 		return bg_err_set(err, BG_ERR_REGISTRY_INVALID, EBADMSG,
-			"%s is no docker archive that can be read: it has no %.100s, or one over 4 "
+			"%s is not a docker archive that can be read: it has no %.100s, or one over 4 "
 			"MiB",
 			a->name, name);
 	text = malloc(f->size + 1);

@@ -27,7 +27,7 @@ int entry_err(int r, enum bg_err_code code, const char *path, struct bg_err **er
 			err, code, E2BIG, "the extended attributes of /%s are too large", path);
 	case -ENOTDIR:
 		return bg_err_set(
-			err, code, ENOTDIR, "/%s lies below something that is no directory", path);
+			err, code, ENOTDIR, "/%s lies below something that is not a directory", path);
 	case -ENOTEMPTY:
 		return bg_err_set(
 			err, code, ENOTEMPTY, "/%s replaces a directory that has files", path);

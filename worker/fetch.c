@@ -49,7 +49,7 @@ static int from_file(struct fetch *f, struct bg_err **err)
 	if (!buf)
 		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "read %s", f->url);
 	if (fstat(from, &st) < 0 || !S_ISREG(st.st_mode))
-		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "%s is no plain file", f->url);
+		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "%s is not a plain file", f->url);
 	if (st.st_size > f->max)
 		return bg_err_set(err, BG_ERR_NET_TOO_LARGE, EFBIG,
 			"%s is larger than the %lld bytes that it may have", f->url,

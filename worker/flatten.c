@@ -46,7 +46,7 @@ static int get_params(struct flatten *f, struct bg_err **err)
 	for (size_t i = 0; i < f->layers; i++)
 		if (!json_is_string(json_array_get(f->names, i)))
 			return bg_err_set(err, BG_ERR_WORKER, EINVAL,
-				"the name of layer %zu is no string", i);
+				"the name of layer %zu is not a string", i);
 	return 0;
 }
 
@@ -76,7 +76,7 @@ static int look_at_layers(struct flatten *f, struct bg_err **err)
 	for (size_t i = 0; i < f->layers; i++) {
 		if (fstat(f->job->fd[FIXED_FDS + i], &st) < 0 || !S_ISREG(st.st_mode))
 			return bg_err_set(err, BG_ERR_WORKER, EINVAL,
-				"layer %zu of %zu is no plain file", i + 1, f->layers);
+				"layer %zu of %zu is not a plain file", i + 1, f->layers);
 		r = take_range(f, i, (uint64_t)st.st_size, err);
 		if (r < 0)
 			return r;

@@ -275,7 +275,7 @@ static int take_module(struct kernel *k, struct source *s, struct archive_entry 
 	r = depmod_add(k->depmod, path + strlen(k->tree_release) + 1, data, len, node);
 	if (r == -ENOEXEC)
 		return bg_err_set(err, BG_ERR_KERNEL_INVALID, ENOEXEC,
-			"\"%s\": /%s is no kernel module", k->name, rest);
+			"\"%s\": /%s is not a kernel module", k->name, rest);
 	return r < 0 ? bg_err_sys(err, BG_ERR_WORKER, -r, "take the module %s", rest) : 0;
 }
 

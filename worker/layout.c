@@ -32,7 +32,7 @@ static int read_document(struct job *job, struct document *d, struct bg_err **er
 	r = bg_read_fd(job->fd[0], MANIFEST_MAX, &d->text, &d->len);
 	if (r == -EFBIG)
 		return bg_err_set(err, BG_ERR_REGISTRY_INVALID, EFBIG,
-			"%s: %s is over 4 MiB: that is no manifest", d->name,
+			"%s: %s is over 4 MiB: that is not a manifest", d->name,
 			d->digest ? d->digest : "index.json");
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_WORKER, -r, "%s: read it", d->name);

@@ -35,7 +35,7 @@ static bool one_of(const char *s, const char *const *list, size_t n)
 static int wrong(const char *name, const char *why, struct bg_err **err)
 {
 	return bg_err_set(err, BG_ERR_REGISTRY_INVALID, EBADMSG,
-		"%s is no image that can be read: %s", name, why);
+		"%s is not an image that can be read: %s", name, why);
 }
 
 static int take_descriptor(
@@ -222,7 +222,7 @@ int manifest_check_config(
 	}
 	if (image_env_take(json_object_get(json_object_get(doc, "config"), "Env"), ret_env) < 0)
 		return wrong(name,
-			"the environment in its config is no list of strings, or over 8 KiB", err);
+			"the environment in its config is not a list of strings, or over 8 KiB", err);
 	return 0;
 }
 

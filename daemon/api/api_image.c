@@ -48,7 +48,7 @@ static int parse_packages(
 		request->packages[i] = json_string_value(json_array_get(list, i));
 		if (!request->packages[i])
 			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
-				"\"packages\" has an entry that is no string");
+				"\"packages\" has an entry that is not a string");
 		request->n_packages++;
 	}
 	return 0;

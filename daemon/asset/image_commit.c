@@ -141,8 +141,8 @@ static int step_complete(struct op *op, void *ctx, struct bg_err **err)
 static const struct op_step steps[] = {
 	{"rootfs", "copying the root disk", false, step_root, cancel, image_task_undo},
 	{"seed", "copying the work disk", false, step_work, cancel, NULL},
-	{"complete", "entering the image", false, image_task_keep, cancel, NULL},
-	{"complete", "entering the image", false, step_complete, NULL, NULL},
+	{"complete", "registering the image", false, image_task_keep, cancel, NULL},
+	{"complete", "registering the image", false, step_complete, NULL, NULL},
 };
 
 static const struct op_plan plan = {

@@ -360,7 +360,7 @@ static int check_sha256(const char *sha256, struct bg_err **err)
 	if (!sha256 || bg_sha256_valid(sha256))
 		return 0;
 	return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
-		"\"%.80s\" is no sha256: that has 64 digits of 0-9 and a-f", sha256);
+		"\"%.80s\" is not a sha256: that has 64 digits of 0-9 and a-f", sha256);
 }
 
 static int open_from(struct import_task *task, const char *from, struct bg_err **err)

@@ -106,7 +106,7 @@ static int check_initrd(int fd, const char *path, struct bg_err **err)
 			return 0;
 	return fd < 0 ? 0
 		      : bg_err_set(err, BG_ERR_KERNEL_INVALID, EINVAL,
-				"%s is no initrd: neither cpio nor a packed one", path);
+				"%s is not an initrd: neither cpio nor a packed one", path);
 }
 
 static struct kernel_make *make_alloc(struct engine *engine, const char *name)

@@ -100,7 +100,8 @@ int shelf_check_free(const struct shelf *shelf, const char *name, struct bg_err 
 	if (!shelf_find(shelf, name))
 		return 0;
 	return bg_err_set(err, shelf->kind->name_taken, EEXIST,
-		"the name \"%s\" is taken: there is such a %s already", name, shelf->kind->noun);
+		"there is already %s %s named \"%s\"",
+		strchr("aeiou", shelf->kind->noun[0]) ? "an" : "a", shelf->kind->noun, name);
 }
 
 static void *next(const struct shelf *shelf, const void *row, bool ready)

@@ -113,7 +113,7 @@ static int check_arg(
 	if (strstr(route->path, "{id}")) {
 		if (!id_valid(text))
 			return bg_err_set(err, BG_ERR_OP_NOT_FOUND, ENOENT,
-				"\"%s\" is no operation's id", text);
+				"\"%s\" is not an operation's id", text);
 	} else {
 		r = bg_name_check(noun_of(route), text, err);
 		if (r < 0)

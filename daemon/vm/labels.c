@@ -42,12 +42,12 @@ static int bad(struct bg_err **err, const char *key, const char *why)
 static int apply_one(json_t *labels, const char *key, json_t *value, struct bg_err **err)
 {
 	if (!key_ok(key))
-		return bad(err, key, "that is no key");
+		return bad(err, key, "that is not a key");
 	if (json_is_null(value))
 		return json_object_del(labels, key) < 0 ? bad(err, key, "the VM does not have it")
 							: 0;
 	if (!json_is_string(value))
-		return bad(err, key, "its value is no text");
+		return bad(err, key, "its value is not text");
 	if (!value_ok(json_string_value(value)))
 		return bad(err, key, "its value is too long, or has control characters");
 	return json_object_set(labels, key, value) < 0

@@ -97,7 +97,7 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 		{"vmm", "starting the VMM", false, vm_step_initrd, vm_step_cancel, NULL},                    \
 		{"vmm", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},              \
 		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
-		{"packages", "the guest's package manager brings in what is missing", false,       \
+		{"packages", "installing missing packages in the guest", false,       \
 			vm_step_wait_setup, vm_step_cancel, NULL, .rare = true},                   \
 	{                                                                                          \
 		"ssh", "waiting for ssh", false, vm_step_wait_ssh, vm_step_cancel, NULL            \

@@ -198,7 +198,7 @@ TEST(digest_goes_by_content)
 	worker_answer_clear(&a);
 	CHECK_INT(pipe(pipe_fds), 0);
 	a = worker_run("{\"job\":\"digest\"}", pipe_fds, 1);
-	worker_expect_error(&a, "worker.failed", "file 1 is no plain file");
+	worker_expect_error(&a, "worker.failed", "file 1 is not a plain file");
 }
 
 /* A small root file system with a bit of everything. */
@@ -367,7 +367,7 @@ TEST(unpack_hostile_names)
 	expect_refused(dotdot, "\"..\" in its name");
 	expect_refused(root_is_file, "/root is not a directory");
 	expect_refused(lost_link, "not in the archive");
-	expect_refused(through_file, "is no directory");
+	expect_refused(through_file, "is not a directory");
 	expect_refused(dir_replaced, "replaces a directory");
 	expect_refused(nothing, "empty");
 }

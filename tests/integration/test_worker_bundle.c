@@ -379,7 +379,7 @@ TEST(what_is_no_image)
 	expect_result(&a);
 	worker_answer_clear(&a);
 	a = unpack(bundle);
-	expect_error(&a, "image.invalid", "its rootfs is no ext4 file system");
+	expect_error(&a, "image.invalid", "its rootfs is not an ext4 file system");
 	a = unpack_with(bundle, ",\"sha256\":\"00\"");
 	expect_error(&a, "net.digest_mismatch", "not 00 as expected");
 	a = unpack_with(bundle, ",\"room\":100");

@@ -511,7 +511,7 @@ TEST(wrong_requests)
 	a = worker_run("{\"job\":\"flatten\",\"layers\":[\"a\",\"b\"]}", fds, 3);
 	worker_expect_error(&a, "worker.failed", "is not a list");
 	a = worker_run("{\"job\":\"flatten\",\"layers\":[7]}", fds, 3);
-	worker_expect_error(&a, "worker.failed", "is no string");
+	worker_expect_error(&a, "worker.failed", "is not a string");
 	a = worker_run("{\"job\":\"flatten\",\"layers\":[\"a\"],\"max_unpacked\":0}", fds, 3);
 	worker_expect_error(&a, "worker.failed", "\"max_unpacked\"");
 	a = worker_run("{\"job\":\"flatten\",\"layers\":[\"a\"]}", fds, 1);
@@ -519,7 +519,7 @@ TEST(wrong_requests)
 	CHECK_INT(pipe2(tube, O_CLOEXEC), 0);
 	fds[2] = tube[0];
 	a = worker_run("{\"job\":\"flatten\",\"layers\":[\"a\"]}", fds, 3);
-	worker_expect_error(&a, "worker.failed", "is no plain file");
+	worker_expect_error(&a, "worker.failed", "is not a plain file");
 }
 
 static void expect_refused(build_fn second, const char *words)
@@ -663,7 +663,7 @@ TEST(hostile_layers)
 	expect_refused(root_leads_to_itself, "symbolic links that lead nowhere");
 	expect_refused(removed_target, "is a hard link to /etc/gone, which is not");
 	expect_refused(link_outside, "\"..\" in its name");
-	expect_refused(through_file, "is no directory");
+	expect_refused(through_file, "is not a directory");
 	expect_refused(owner_of_33_bits, "/etc/odd belongs to 4294967296:0");
 	expect_refused(group_of_33_bits, "/etc/odd belongs to 0:4294968296");
 	expect_refused(major_of_13_bits, "/etc/odd is a device whose numbers");

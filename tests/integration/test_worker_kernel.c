@@ -314,7 +314,7 @@ TEST(packages_that_are_wrong)
 	a = kernel(package(two_releases, ARCHIVE_FILTER_XZ, "data.tar.xz"));
 	expect_error(&a, "kernel.invalid", "more than one release");
 	a = kernel(package(no_module, ARCHIVE_FILTER_XZ, "data.tar.xz"));
-	expect_error(&a, "kernel.invalid", "is no kernel module");
+	expect_error(&a, "kernel.invalid", "is not a kernel module");
 	a = kernel(package(whole, ARCHIVE_FILTER_XZ, "other.tar.xz"));
 	expect_error(&a, "kernel.invalid", "no Debian package");
 }

@@ -67,6 +67,7 @@ TEST(the_last_of_two_counts)
 
 TEST(letters)
 {
+	char **rest = ARGV("-itu", "me", "web", "sh", "-it");
 	struct args args;
 
 	CHECK_INT(parse("vm logs", ARGV("-f", "web"), &args, NULL), 0);
@@ -74,7 +75,7 @@ TEST(letters)
 	CHECK_INT(parse("vm logs", ARGV("-fn5", "web"), &args, NULL), 0);
 	CHECK(args_has(&args, "--follow"));
 	CHECK_STR(args_value(&args, "--tail"), "5");
-	CHECK_INT(parse("vm exec", ARGV("-itu", "me", "web", "sh", "-it"), &args, NULL), 0);
+	CHECK_INT(parse("vm exec", rest, &args, NULL), 0);
 	CHECK(args_has(&args, "--tty"));
 	CHECK_STR(args_value(&args, "--user"), "me");
 	CHECK_STR(args.rest[1], "-it");

@@ -330,7 +330,7 @@ def test_image_promote(home, fake):
     fake.operation("POST", "/v1/images/mine/promote", "image.promote", "mine",
                    [done({**image("mine"), "paths": {"rootfs": "/s/rootfs.ext4"}})])
     r = home.run("image", "promote", "mine")
-    assert r.out == "mine promoted: /s/rootfs.ext4 is a copy of its own\n"
+    assert r.out == "mine promoted: /s/rootfs.ext4 is now stored by banger\n"
 
 
 def test_image_export(home, fake):

@@ -66,7 +66,7 @@ def test_the_environment_goes_with_the_image(host, server):
 @pytest.mark.parametrize("env", [{"A": "1"}, [1], ["A=" + "x" * 8192]], ids=["object", "numbers", "long"])
 def test_a_wrong_environment(host, server, env):
     Image(server, env=env).put()
-    refused(host, "registry.invalid", "the environment in its config is no list of strings, or over 8 KiB", f"{server.host}/team/dev")
+    refused(host, "registry.invalid", "the environment in its config is not a list of strings, or over 8 KiB", f"{server.host}/team/dev")
 
 
 def test_layers_come_once(host, server):

@@ -134,7 +134,7 @@ def test_rm_stays_when_it_was_never_reached(home, world, fake):
         return guest
     world.add = dead
     status, _, err = run(home, checkout.path, "--rm", "--", "true")
-    assert status == 255 and "it stays for a look: `banger vm logs site`" in err and set(world.vms) == {"site"}
+    assert status == 255 and "kept so that you can inspect it: `banger vm logs site`" in err and set(world.vms) == {"site"}
 
 
 def test_rm_after_a_boot_that_failed(home, world, fake):

@@ -540,7 +540,7 @@ def test_a_guest_that_talks_for_ever(guest, checkout, home):
     (["web", "site", "--guest-path", "repo"], 2, "give a whole path"),
     (["web", "site", "--guest-path", "/"], 2, "give a whole path"),
     (["web", "site", "--guest-path", "/a/../b"], 2, "give a whole path"),
-    (["web", "site", "--mode", "deep"], 2, "it is shallow or full_copy"),
+    (["web", "site", "--mode", "deep"], 2, "\"deep\" is not shallow or full_copy"),
     (["Web", "site"], 2, "Web"),
     (["web"], 2, "an argument is missing"),
 ])

@@ -261,7 +261,7 @@ def test_why_it_cannot_be(home, fake, checkout, command):
     guest = Guest(home, fake)
     args = ["vm", "workspace", command, "web", checkout.path, "--guest-path", guest.path]
     r = home.run(*args)
-    assert r.status == 1 and "is no copy of a checkout" in r.err and "workspace prepare web" in r.err
+    assert r.status == 1 and "was not made by `vm run`" in r.err and "workspace prepare web" in r.err
     assert guest.prepare(checkout.path).status == 0
     os.makedirs(home.path + "/guest-bin")
     for tool in ("sh", "ls", "head", "cat"):
