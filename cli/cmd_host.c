@@ -4,6 +4,7 @@
 #include "cli/cmd_complete.h"
 #include "cli/cmd_daemon.h"
 #include "cli/cmd_ssh_config.h"
+#include "cli/cmd_stats.h"
 #include "cli/cmd_version.h"
 #include "cli/doctor.h"
 #include "cli/help.h"
@@ -42,6 +43,11 @@ static const struct flag ssh_config_flags[] = {
 	}
 static const struct flag stop_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_END};
 static const struct flag restart_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_JSON, FLAG_END};
+static const struct flag top_flags[] = {
+	{"--once", NULL, ARG_NONE, "one look", 'b'},
+	FLAG_JSON,
+	FLAG_END,
+};
 static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
 
 const struct command host_commands[] = {
@@ -80,6 +86,13 @@ const struct command host_commands[] = {
 		.details = "Reads config.toml again; one with an error is refused before the daemon is stopped.",
 		.example = "banger daemon restart",
 		.run = daemon_restart},
+	{.path = "top",
+		.flags = top_flags,
+		.usage = "",
+		.summary = "what the running VMs use, live",
+		.details = "Lines follow each other where the output is not a terminal. Ctrl-C ends it.",
+		.example = "banger top\nbanger top --once",
+		.run = top},
 	{.path = "doctor",
 		.flags = print_flags,
 		.usage = "",

@@ -159,17 +159,32 @@ static int64_t disk_bytes(const json_t *vm)
 	return sum;
 }
 
+/* proc(5), io: what the VMM has had written to the host's disks since it was started. */
+static int64_t written_bytes(int64_t pid)
+{
+	_free_ char *text = NULL;
+	long long bytes = 0;
+	const char *line;
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/%lld/io", (long long)pid);
+	if (bg_read_file_at(AT_FDCWD, path, 4096, &text, NULL) < 0)
+		return 0;
+	line = strstr(text, "\nwrite_bytes: ");
+	return line && sscanf(line, "\nwrite_bytes: %lld", &bytes) == 1 ? bytes : 0;
+}
+
 static json_t *host_record(const json_t *vm, const struct sample *first)
 {
 	int64_t pid = render_int(vm, "pid");
-	struct sample last;
+	struct sample last = {0};
 	double percent = 0;
 
 	if (take_sample(pid, &last) && last.at_s > first->at_s)
 		percent = 100 * (last.cpu_s - first->cpu_s) / (last.at_s - first->at_s);
-	return json_pack("{s:f, s:f, s:I, s:I}", "cpu_percent", percent, "cpu_seconds", last.cpu_s,
-		"memory_bytes", (json_int_t)resident_bytes(pid), "disk_bytes",
-		(json_int_t)disk_bytes(vm));
+	return json_pack("{s:f, s:f, s:I, s:I, s:I}", "cpu_percent", percent, "cpu_seconds",
+		last.cpu_s, "memory_bytes", (json_int_t)resident_bytes(pid), "disk_bytes",
+		(json_int_t)disk_bytes(vm), "written_bytes", (json_int_t)written_bytes(pid));
 }
 
 static json_t *guest_record(char *text)
@@ -208,7 +223,7 @@ static void print_stats(struct cli *cli, const json_t *stats)
 	const json_t *host = json_object_get(stats, "host"),
 		     *guest = json_object_get(stats, "guest");
 	const struct term *t = &cli->out;
-	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], up[DURATION_TEXT];
+	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], written[BG_SIZE_TEXT], up[DURATION_TEXT];
 	uint64_t total = number(guest, "memory_total_kib");
 
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(stats, "name"));
@@ -216,8 +231,9 @@ static void print_stats(struct cli *cli, const json_t *stats)
 		json_number_value(json_object_get(host, "cpu_percent")));
 	render_field(t, "host memory", STYLE_PLAIN, "%s",
 		bg_size_print_mib(number(host, "memory_bytes") / MIB, memory));
-	render_field(t, "host disk", STYLE_PLAIN, "%s",
-		bg_size_print_mib(number(host, "disk_bytes") / MIB, disk));
+	render_field(t, "host disk", STYLE_PLAIN, "%s, %s written since its start",
+		bg_size_print_mib(number(host, "disk_bytes") / MIB, disk),
+		bg_size_print_mib(number(host, "written_bytes") / MIB, written));
 	render_field(t, "load", STYLE_PLAIN, "%.2f  %.2f  %.2f",
 		(double)number(guest, "load1_milli") / 1000,
 		(double)number(guest, "load5_milli") / 1000,
@@ -258,6 +274,93 @@ static int one_round(struct cli *cli, const char *name, struct sample *sample, s
 	return 0;
 }
 
+static void usage_row(struct table *t, const json_t *vm)
+{
+	const json_t *host = json_object_get(vm, "host");
+	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], written[BG_SIZE_TEXT], cpu[DURATION_TEXT];
+
+	table_cell(t, STYLE_BOLD, "%s", render_text(vm, "name"));
+	table_cell(
+		t, STYLE_PLAIN, "%.0f %%", json_number_value(json_object_get(host, "cpu_percent")));
+	table_cell(t, STYLE_PLAIN, "%s",
+		bg_size_print_mib(number(host, "memory_bytes") / MIB, memory));
+	table_cell(t, STYLE_PLAIN, "%s", bg_size_print_mib(number(host, "disk_bytes") / MIB, disk));
+	table_cell(t, STYLE_PLAIN, "%s",
+		bg_size_print_mib(number(host, "written_bytes") / MIB, written));
+	table_cell(t, STYLE_PLAIN, "%s",
+		render_age((int64_t)json_number_value(json_object_get(host, "cpu_seconds")), cpu));
+}
+
+static void print_usage(struct cli *cli, const json_t *list)
+{
+	static const struct column columns[] = {{.title = "NAME", .min = 10},
+		{.title = "CPU", .right = true}, {.title = "MEMORY", .right = true},
+		{.title = "DISK", .right = true, .drop = 2},
+		{.title = "WRITTEN", .right = true, .drop = 3},
+		{.title = "CPU TIME", .right = true, .drop = 1}};
+	_unref_(table) struct table *t = table_new(columns, ARRAY_SIZE(columns));
+	const json_t *vm;
+	size_t i;
+
+	json_array_foreach (list, i, vm)
+		usage_row(t, vm);
+	if (json_array_size(list) > 0)
+		table_print(t, &cli->out);
+	else
+		fprintf(cli->err.file, "No VM is running.\n");
+}
+
+/* What the running VMs use of the host, over the next wait_ms. */
+static json_t *usage(const json_t *vms, int wait_ms)
+{
+	_free_ struct sample *first = calloc(json_array_size(vms) + 1, sizeof(*first));
+	json_t *list = json_array();
+	const json_t *vm;
+	size_t i;
+
+	json_array_foreach (vms, i, vm) {
+		if (first && render_int(vm, "pid"))
+			(void)take_sample(render_int(vm, "pid"), &first[i]);
+	}
+	(void)poll(NULL, 0, wait_ms);
+	json_array_foreach (vms, i, vm) {
+		if (first && render_int(vm, "pid"))
+			json_array_append_new(
+				list, json_pack("{s:s, s:o}", "name", render_text(vm, "name"),
+					      "host", host_record(vm, &first[i])));
+	}
+	return list;
+}
+
+/* On a terminal each round is drawn over the last one. */
+static int watch_all(struct cli *cli, bool watch, struct bg_err **err)
+{
+	bool clear = watch && cli->out.tty && !cli->json;
+	int r;
+
+	do {
+		_json_ json_t *reply = NULL, *list = NULL;
+
+		r = client_call(cli, CLIENT_START, ROUTE_VM_LIST, NULL, NULL, &reply, err);
+		if (r < 0)
+			break;
+		list = usage(json_object_get(reply, "vms"), watch ? WATCH_MS : SAMPLE_MS);
+		if (clear)
+			fputs("\033[H\033[2J", cli->out.file);
+		if (cli->json)
+			render_json(&cli->out, list);
+		else
+			print_usage(cli, list);
+		fflush(cli->out.file);
+	} while (watch && !ferror(cli->out.file));
+	return r < 0 ? r : BG_EXIT_OK;
+}
+
+int top(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	return watch_all(cli, !args_has(args, "--once"), err);
+}
+
 /* On a terminal each round is drawn over the last one. */
 int vm_stats(struct cli *cli, const struct args *args, struct bg_err **err)
 {
@@ -265,6 +368,8 @@ int vm_stats(struct cli *cli, const struct args *args, struct bg_err **err)
 	struct sample sample = {0};
 	int r;
 
+	if (args->count == 0)
+		return watch_all(cli, watch, err);
 	do {
 		if (watch && cli->out.tty && !cli->json)
 			fputs("\033[H\033[2J", cli->out.file);

@@ -7,5 +7,7 @@
 
 int vm_ports(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_stats(struct cli *cli, const struct args *args, struct bg_err **err);
+/* What the running VMs use of the host, again and again. */
+int top(struct cli *cli, const struct args *args, struct bg_err **err);
 
 #endif

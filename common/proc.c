@@ -17,13 +17,19 @@ int bg_proc_read(pid_t pid, const char *file, size_t max, char **ret, size_t *re
 	return bg_read_file_at(AT_FDCWD, path, max, ret, ret_len);
 }
 
+/* "PID (NAME) STATE ..." of /proc/PID/stat; a zombie waits for its parent, and is nobody any more. */
 bool bg_proc_is_called(pid_t pid, const char *comm)
 {
 	_free_ char *text = NULL;
 	size_t len = strlen(comm);
+	const char *name, *end;
 
-	return bg_proc_read(pid, "comm", TEXT_MAX, &text, NULL) >= 0 &&
-	       strncmp(text, comm, len) == 0 && text[len] == '\n';
+	if (bg_proc_read(pid, "stat", TEXT_MAX, &text, NULL) < 0)
+		return false;
+	name = strchr(text, '(');
+	end = strrchr(text, ')');
+	return name && end && (size_t)(end - name - 1) == len &&
+	       strncmp(name + 1, comm, len) == 0 && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X';
 }
 
 bool bg_proc_is_ours(pid_t pid)

@@ -12,7 +12,7 @@
 
 /* At most max bytes of /proc/PID/file; the caller's. */
 int bg_proc_read(pid_t pid, const char *file, size_t max, char **ret, size_t *ret_len);
-/* Is its name (/proc/PID/comm) this one? */
+/* Is there a process with this number and this name, and no zombie? */
 bool bg_proc_is_called(pid_t pid, const char *comm);
 /* Does its real uid equal ours? */
 bool bg_proc_is_ours(pid_t pid);

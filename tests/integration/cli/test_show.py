@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """What the commands that only read print, on a pipe and on terminals of 80 and 200 columns."""
 import json
+import os
 import subprocess
 
 import pytest
@@ -234,3 +235,16 @@ def test_it_starts_quickly_because_it_links_little():
     assert "libjansson" in needed
     assert needed <= {"libjansson", "libc", "libasan", "libubsan", "libm", "libgcc_s", "libpthread",
                       "librt", "libdl", "libresolv"}
+
+
+def test_what_running_vms_use(home, fake):
+    """Of the host's own figures: this test's process stands for a VMM."""
+    fake.on("GET", "/v1/vms", {"vms": [running("alpha", pid=os.getpid()), vm("beta")]})
+    for words in (["vm", "stats"], ["stats"], ["top", "--once"], ["top", "-b"]):
+        lines = home.run(*words).out.splitlines()
+        assert lines[0].split() == ["NAME", "CPU", "MEMORY", "DISK", "WRITTEN", "CPU", "TIME"], lines
+        assert len(lines) == 2 and lines[1].split()[0] == "alpha", lines
+    host = json.loads(home.run("top", "--once", "--json").out)[0]["host"]
+    assert host["memory_bytes"] > 1 << 20 and host["cpu_seconds"] > 0 and host["written_bytes"] >= 0
+    fake.on("GET", "/v1/vms", {"vms": [vm("beta")]})
+    assert home.run("top", "--once").err == "No VM is running.\n"
