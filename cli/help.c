@@ -79,6 +79,14 @@ static void command_entry(const struct term *t, const struct command *c)
 	entry(t, left, text);
 }
 
+const char *help_exit_status(size_t n, int *status)
+{
+	if (n >= ARRAY_SIZE(exits))
+		return NULL;
+	*status = (int)exits[n].status;
+	return exits[n].meaning;
+}
+
 static void exit_statuses(const struct term *t)
 {
 	char left[16];

@@ -12,5 +12,7 @@ const char *help_group_title(const char *word);
 /* The commands whose path begins with this word; false when there are none. */
 bool help_group(const struct term *t, const char *word);
 void help_command(const struct term *t, const struct command *c);
+/* What the nth exit status, from 0, means; NULL beyond the last. Static. */
+const char *help_exit_status(size_t n, int *status);
 
 #endif

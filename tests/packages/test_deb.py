@@ -8,9 +8,11 @@ from conftest import SOURCE, run
 
 PARTS = {
     "banger": {"usr/bin/banger", "usr/libexec/banger/bangerd", "usr/libexec/banger/banger-init", "usr/lib/systemd/user/bangerd.service",
-               "usr/share/bash-completion/completions/banger", "usr/share/man/man1/banger.1.gz"},
+               "usr/share/bash-completion/completions/banger", "usr/share/man/man1/banger.1.gz",
+               "usr/share/man/man1/banger-vm.1.gz", "usr/share/man/man5/banger.toml.5.gz", "usr/share/man/man8/bangerd.8.gz"},
     "banger-privhelper": {"usr/libexec/banger/priv/banger-privhelper", "usr/libexec/banger/banger-privhelper", "etc/banger/privhelper.conf",
-                          "usr/lib/sysusers.d/banger-privhelper.conf"},
+                          "usr/lib/sysusers.d/banger-privhelper.conf", "usr/share/man/man5/privhelper.conf.5.gz",
+                          "usr/share/man/man8/banger-privhelper.8.gz"},
     "banger-privhelper-disk": {"usr/libexec/banger/priv/banger-privhelper-disk", "usr/lib/tmpfiles.d/banger-privhelper-disk.conf"},
 }
 
