@@ -122,6 +122,23 @@ def test_options_of_the_daemon(pages):
     assert usage[1] in pages["bangerd.8"] and f"bangerd {usage[2]}" in pages["bangerd.8"]
 
 
+def test_examples_by_hand(home):
+    """In the sources, where no table's are: the commands and flags exist, and so do the keys."""
+    keys = re.findall(r"^X\((\w+),", text("daemon/config_keys.def"), re.M) + re.findall(r"^#(\w+) = ", text("packaging/privhelper.conf"), re.M)
+    paths, seen = [path for path, _ in commands()], 0
+    for page in PAGES:
+        for line in "".join(re.findall(r"^```$(.*?)^```$", text(f"man/{page}.scd.in"), re.M | re.S)).splitlines():
+            if line.startswith("banger "):
+                path = max((p for p in paths if line.startswith(f"banger {p}")), key=len)
+                told = home.run(*path.split(), "--help").out
+                assert all(flag in told for flag in re.findall(r" (--[a-z-]+)", line)), line
+                seen += 1
+            elif key := re.match(r"(\w+) = ", line):
+                assert key[1] in keys, line
+                seen += 1
+    assert seen > 5
+
+
 def test_pages_that_are_referred_to(pages):
     """One of banger's own exists, in that section."""
     for page, lines in pages.items():
