@@ -289,19 +289,23 @@ static int image_prune(struct cli *cli, const struct args *args, struct bg_err *
 {
 	_json_ json_t *reply = NULL;
 	char size[BG_SIZE_TEXT];
-	int64_t files;
+	int64_t files, unused;
 	int r = client_call(cli, CLIENT_START, ROUTE_IMAGE_PRUNE, NULL, NULL, &reply, err);
 
 	if (r < 0)
 		return r;
 	files = render_int(reply, "files");
+	unused = render_int(reply, "unused");
 	if (cli->json)
 		render_json(&cli->out, reply);
 	else if (files == 0)
-		fprintf(cli->out.file, "no layers are kept: nothing to remove\n");
+		fprintf(cli->out.file,
+			"nothing to remove: no layers, no files that nothing names\n");
 	else
-		fprintf(cli->out.file, "%lld layer%s removed, %s freed\n", (long long)files,
-			files == 1 ? "" : "s",
+		fprintf(cli->out.file,
+			"%lld layer%s and %lld file%s that nothing named removed, %s freed\n",
+			(long long)(files - unused), files - unused == 1 ? "" : "s",
+			(long long)unused, unused == 1 ? "" : "s",
 			bg_size_print((uint64_t)render_int(reply, "bytes"), size));
 	return BG_EXIT_OK;
 }

@@ -153,15 +153,17 @@ void api_image_pull(struct http_call *call, struct engine *engine)
 void api_image_prune(struct http_call *call, struct engine *engine)
 {
 	struct bg_err *err = NULL;
-	unsigned files = 0;
+	unsigned files = 0, layers;
 	uint64_t bytes = 0;
 
 	if (blobs_prune(engine->blobs, &files, &bytes, &err) < 0) {
 		http_reply_error(call, err);
 	} else {
+		layers = files;
 		keep_prune(engine, &files, &bytes);
 		http_reply(call, 200,
-			json_pack("{s:i, s:I}", "files", (int)files, "bytes", (json_int_t)bytes));
+			json_pack("{s:i, s:i, s:I}", "files", (int)files, "unused",
+				(int)(files - layers), "bytes", (json_int_t)bytes));
 	}
 }
 

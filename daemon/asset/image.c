@@ -74,6 +74,20 @@ struct image_row *images_find(const struct images *images, const char *name)
 	return shelf_find(images->shelf, name);
 }
 
+struct image_row *images_find_other(const struct images *images, const char *name)
+{
+	return shelf_find_other(images->shelf, name);
+}
+
+int images_check_settled(const struct images *images, const char *name, struct bg_err **err)
+{
+	if (!shelf_find_other(images->shelf, name))
+		return 0;
+	bg_err_set(err, BG_ERR_IMAGE_IN_USE, EBUSY, "image \"%s\" is being replaced", name);
+	bg_err_hint(err, "wait for it: `banger op list` shows it");
+	return -EBUSY;
+}
+
 int images_check_free(const struct images *images, const char *name, struct bg_err **err)
 {
 	return shelf_check_free(images->shelf, name, err);
@@ -83,6 +97,23 @@ int images_add(struct images *images, struct image_row *row, struct bg_err **err
 {
 	store_image_put(images->engine->store, row);
 	return shelf_add(images->shelf, row, err);
+}
+
+void images_propose(struct images *images, struct image_row *row)
+{
+	shelf_propose(images->shelf, row);
+}
+
+void images_swap(struct images *images, const char *name)
+{
+	/* Its files were moved there by rename. */
+	store_sync_folder(images->engine->store, "blobs");
+	images_complete(images, shelf_swap(images->shelf, name));
+}
+
+void images_withdraw(struct images *images, const char *name)
+{
+	shelf_withdraw(images->shelf, name);
 }
 
 void images_complete(struct images *images, struct image_row *row)
@@ -123,7 +154,7 @@ static bool kernel_is_shared(const struct images *images, const struct image_row
 	return json_array_size(users) > 0;
 }
 
-static struct kernel_row *own_kernel(const struct images *images, const struct image_row *row)
+struct kernel_row *images_own_kernel(const struct images *images, const struct image_row *row)
 {
 	return row->owns_kernel && row->kernel && !kernel_is_shared(images, row)
 		       ? kernels_find(images->engine->kernels, row->kernel)
@@ -134,7 +165,7 @@ static struct kernel_row *own_kernel(const struct images *images, const struct i
 static void mark_going(struct images *images, const char *name, bool going)
 {
 	struct image_row *row = images_find(images, name);
-	struct kernel_row *kernel = row ? own_kernel(images, row) : NULL;
+	struct kernel_row *kernel = row ? images_own_kernel(images, row) : NULL;
 
 	if (!row)
 		return;
@@ -147,7 +178,7 @@ static void mark_going(struct images *images, const char *name, bool going)
 int images_drop(struct images *images, const char *name, struct bg_err **err)
 {
 	const struct image_row *row = images_find(images, name);
-	const struct kernel_row *kernel = row ? own_kernel(images, row) : NULL;
+	const struct kernel_row *kernel = row ? images_own_kernel(images, row) : NULL;
 	int r = kernel ? kernels_drop(images->engine->kernels, kernel->name, err) : 0;
 
 	return r < 0 ? r : shelf_drop(images->shelf, name, err);
@@ -307,6 +338,7 @@ json_t *images_to_json(const struct images *images)
 struct delete_task {
 	struct engine *engine;
 	char *name;
+	bool marked;
 };
 
 static void delete_free(void *userdata)
@@ -333,8 +365,13 @@ static int step_delete(struct op *op, void *ctx, struct bg_err **err)
 static int step_mark(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct delete_task *task = ctx;
+	/* Once more: it may have begun since. */
+	int r = images_check_settled(task->engine->images, task->name, err);
 
+	if (r < 0)
+		return r;
 	mark_going(task->engine->images, task->name, true);
+	task->marked = true;
 	return op_commit(op, err);
 }
 
@@ -344,7 +381,8 @@ static int undo_mark(struct op *op, void *ctx, struct bg_err **err)
 
 	(void)op;
 	(void)err;
-	mark_going(task->engine->images, task->name, false);
+	if (task->marked)
+		mark_going(task->engine->images, task->name, false);
 	return 0;
 }
 
@@ -368,6 +406,8 @@ int image_delete(struct engine *engine, const char *name, struct op **ret, struc
 	struct delete_task *task;
 	int r = images_get(engine->images, name, &row, err);
 
+	if (r >= 0)
+		r = images_check_settled(engine->images, name, err);
 	if (r < 0)
 		return r;
 	asset_vms_using(engine, name, NULL, users);

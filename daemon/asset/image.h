@@ -95,6 +95,18 @@ int images_add(struct images *images, struct image_row *row, struct bg_err **err
 void images_complete(struct images *images, struct image_row *row);
 /* Tells followers that it is there, or has changed. */
 void images_tell(struct images *images, const struct image_row *row);
+/*
+ * One that is to replace the listed one of its name (shelf_propose has the rules): row is taken; swap posts the one that is listed
+ * then as complete.
+ */
+void images_propose(struct images *images, struct image_row *row);
+void images_swap(struct images *images, const char *name);
+void images_withdraw(struct images *images, const char *name);
+struct image_row *images_find_other(const struct images *images, const char *name);
+/* IMAGE_IN_USE while there is such a one. */
+int images_check_settled(const struct images *images, const char *name, struct bg_err **err);
+/* The kernel that came with it, if nothing else needs that; else NULL. */
+struct kernel_row *images_own_kernel(const struct images *images, const struct image_row *row);
 /* Row, directory and entry; also the kernel that came with it, unless others use that. */
 int images_drop(struct images *images, const char *name, struct bg_err **err);
 struct image_row *images_find(const struct images *images, const char *name);

@@ -38,7 +38,7 @@ static void task_free(void *userdata)
 /* It may have been deleted meanwhile: nothing but VMs keeps an image from that. */
 static int find_row(const struct promote_task *task, struct image_row **ret, struct bg_err **err)
 {
-	*ret = image_task_row(&task->base);
+	*ret = images_find(task->base.engine->images, task->base.name);
 	return *ret ? 0
 		    : bg_err_set(err, BG_ERR_IMAGE_NOT_FOUND, ENOENT,
 			      "image \"%s\" was deleted meanwhile", task->base.name);
@@ -77,8 +77,10 @@ static void on_copied(const json_t *result, struct bg_err *err, void *userdata)
 static int make_copy(struct promote_task *task, struct bg_err **err)
 {
 	_free_ char *dir = NULL, *path = NULL;
-	int r = images_make_dir(task->base.engine->images, task->base.name, &dir, err);
+	int r = images_check_settled(task->base.engine->images, task->base.name, err);
 
+	if (r >= 0)
+		r = images_make_dir(task->base.engine->images, task->base.name, &dir, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&path, "%s/" IMAGE_ROOTFS, dir) < 0)
@@ -150,6 +152,8 @@ static void swap_files(struct promote_task *task, struct image_row *row)
 	task->path = path;
 	row->managed = !row->managed;
 	task->kept = !task->kept;
+	/* It was moved there by rename. */
+	store_sync_folder(task->base.engine->store, "blobs");
 	images_complete(task->base.engine->images, row);
 }
 

@@ -2,12 +2,17 @@
 /*
  * image register: an ext4 file stays where the user has it; a blank work seed is made beside our
  * other images. A kernel given as a file becomes a kernel of the image's name and goes with it.
+ *
+ * With --replace the old record stays listed, whole and usable until the new one is complete: one
+ * transaction of the store puts it in its place, and the files of the old one go after that. A
+ * failure or a crash before leaves the old one.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "common/json.h"
+#include "common/log.h"
 #include "common/name.h"
 #include "daemon/asset/asset.h"
 #include "daemon/asset/image_task.h"
@@ -22,6 +27,9 @@ enum { SEED_ROOT_MODE = 0700 };
 struct register_task {
 	struct image_task image;    /* first: see image_task.h */
 	struct kernel_make *kernel; /* NULL: it boots with one that is there already, or none */
+	bool swapped;		    /* the new record is listed, the old one is kept for an undo */
+	bool over;		    /* the old one is gone: nothing is taken back any more */
+	char *gone;		    /* the kernel that goes with the old record; NULL: none */
 };
 
 static void task_free(void *userdata)
@@ -30,6 +38,7 @@ static void task_free(void *userdata)
 
 	image_task_done(&task->image);
 	kernel_make_free(task->kernel);
+	free(task->gone);
 	free(task);
 }
 
@@ -104,20 +113,117 @@ static int step_list(struct op *op, void *ctx, struct bg_err **err)
 	return image_task_list(op, ctx, err);
 }
 
+/* ---- in the place of another ---- */
+
+static int check_users(struct engine *engine, const char *name, struct bg_err **err)
+{
+	_json_ json_t *users = json_array();
+	_free_ char *list = NULL;
+
+	asset_vms_using(engine, name, NULL, users);
+	list = asset_name_list(users);
+	if (json_array_size(users) == 0)
+		return 0;
+	return bg_err_set(err, BG_ERR_IMAGE_IN_USE, EBUSY, "image \"%s\" is used by %s", name,
+		list ? list : "VMs");
+}
+
+/* While the new one was made, something may have begun to use the old one. */
+static int check_old(const struct register_task *task, struct bg_err **err)
+{
+	struct engine *engine = task->image.engine;
+	const char *name = task->image.name;
+	int r = check_users(engine, name, err);
+
+	if (r < 0 || !kernels_find_other(engine->kernels, name) ||
+		images_own_kernel(engine->images, images_find(engine->images, name)))
+		return r;
+	return bg_err_set(err, BG_ERR_KERNEL_IN_USE, EBUSY,
+		"kernel \"%s\" is used by something else by now", name);
+}
+
+/* A kernel that came with the old record and is named by the new one stays, by itself. */
+static void note_gone_kernel(struct register_task *task)
+{
+	const struct images *images = task->image.engine->images;
+	const struct kernel_row *kernel =
+		images_own_kernel(images, images_find(images, task->image.name));
+
+	if (kernel && !bg_streq(kernel->name, image_task_row(&task->image)->kernel))
+		task->gone = strdup(kernel->name);
+}
+
+/* Once more takes it back. What is posted here is one transaction. */
+static void swap_records(struct register_task *task)
+{
+	struct kernels *kernels = task->image.engine->kernels;
+	struct kernel_row *gone = task->gone ? kernels_find(kernels, task->gone) : NULL;
+
+	if (kernels_find_other(kernels, task->image.name))
+		kernels_swap(kernels, task->image.name);
+	else if (task->kernel)
+		kernels_set_ready(kernels, kernels_find(kernels, task->image.name), !task->swapped);
+	if (gone)
+		kernels_set_ready(kernels, gone, task->swapped);
+	images_swap(task->image.engine->images, task->image.name);
+	task->swapped = !task->swapped;
+}
+
+static int step_swap(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+	int r = check_old(task, err);
+
+	if (r < 0)
+		return r;
+	note_gone_kernel(task);
+	swap_records(task);
+	return op_commit(op, err);
+}
+
+static int undo_swap(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+
+	if (!task->swapped)
+		return 0;
+	swap_records(task);
+	return op_commit_late(op, err); /* before the files of the new one go */
+}
+
+/* A crash in here leaves files that `image prune` removes, and a kernel that the next start does.
+ */
+static int step_drop_old(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+	struct engine *engine = task->image.engine;
+
+	(void)op;
+	task->over = true;
+	task->swapped = false;
+	images_withdraw(engine->images, task->image.name);
+	kernels_withdraw(engine->kernels, task->image.name);
+	if (task->gone && kernels_drop(engine->kernels, task->gone, err) < 0) {
+		log_err(LOG_WARN, "image", task->gone, *err);
+		bg_err_free(TAKE_PTR(*err));
+	}
+	return 0;
+}
+
+static int undo_look(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct register_task *task = ctx;
+	int r = task->over ? 0 : image_task_undo(op, ctx, err);
+
+	return r < 0 || task->over || !task->kernel ? r : kernel_make_drop(task->kernel, err);
+}
+
 static const struct op_step steps[] = {
 	{"look", "looking at the file system", false, image_task_look, image_task_cancel,
 		image_task_undo},
 	{"seed", "making a blank work disk", false, step_seed, image_task_cancel, NULL},
 	{"finish", "keeping the image", false, image_task_keep, image_task_cancel, NULL},
 	{"finish", "keeping the image", false, image_task_list, NULL, NULL},
-};
-
-static const struct op_plan plan = {
-	.kind = "image.register",
-	.steps = steps,
-	.n_steps = ARRAY_SIZE(steps),
-	.finish = image_task_finish,
-	.ctx_free = task_free,
 };
 
 /* The same undo everywhere: dropping the image drops its kernel with it. */
@@ -133,13 +239,36 @@ static const struct op_step kernel_steps[] = {
 	{"finish", "keeping the image", false, step_list, NULL, NULL},
 };
 
-static const struct op_plan kernel_plan = {
-	.kind = "image.register",
-	.steps = kernel_steps,
-	.n_steps = ARRAY_SIZE(kernel_steps),
-	.finish = image_task_finish,
-	.ctx_free = task_free,
+static const struct op_step replace_steps[] = {
+	{"look", "looking at the file system", false, image_task_look, image_task_cancel,
+		undo_look},
+	{"seed", "making a blank work disk", false, step_seed, image_task_cancel, NULL},
+	{"finish", "keeping the image", false, image_task_keep, image_task_cancel, NULL},
+	{"finish", "keeping the image", false, step_swap, NULL, undo_swap},
+	{"finish", "keeping the image", true, step_drop_old, NULL, NULL},
 };
+
+static const struct op_step replace_kernel_steps[] = {
+	{"look", "looking at the file system", false, image_task_look, step_cancel, undo_look},
+	{"kernel", "reading the kernel", false, step_kernel, step_cancel, NULL},
+	{"kernel", "copying the initrd", false, step_initrd, step_cancel, NULL},
+	{"kernel", "unpacking it for Firecracker", false, step_unpack, step_cancel, NULL},
+	{"kernel", "keeping the kernel", false, step_keep, step_cancel, NULL},
+	{"seed", "making a blank work disk", false, step_seed, step_cancel, NULL},
+	{"finish", "keeping the image", false, image_task_keep, step_cancel, NULL},
+	{"finish", "keeping the image", false, step_swap, NULL, undo_swap},
+	{"finish", "keeping the image", true, step_drop_old, NULL, NULL},
+};
+
+#define PLAN(of_steps)                                                                             \
+	{                                                                                          \
+		.kind = "image.register", .steps = of_steps, .n_steps = ARRAY_SIZE(of_steps),      \
+		.finish = image_task_finish, .ctx_free = task_free                                 \
+	}
+
+/* By whether it comes with a kernel, and whether it replaces another. */
+static const struct op_plan plans[2][2] = {
+	{PLAN(steps), PLAN(replace_steps)}, {PLAN(kernel_steps), PLAN(replace_kernel_steps)}};
 
 static int check_rootfs(const char *path, uint64_t *ret_size, struct bg_err **err)
 {
@@ -163,13 +292,21 @@ static int check_rootfs(const char *path, uint64_t *ret_size, struct bg_err **er
 	return 0;
 }
 
+/* A promotion has begun its copy; see image_promote.c. */
+static bool is_promoted(const struct engine *engine, const char *name)
+{
+	_free_ char *path = NULL;
+
+	return asprintf(&path, "%s/images/%s/" IMAGE_ROOTFS, engine->paths->state_dir, name) >= 0 &&
+	       access(path, F_OK) == 0;
+}
+
 /* With --replace a name may be taken by what was registered before, and is used by no VM. */
 static int check_name(struct engine *engine, const struct image_register_request *request,
 	struct image_row **ret_old, struct bg_err **err)
 {
 	struct image_row *old = images_find(engine->images, request->name);
-	_json_ json_t *users = json_array();
-	_free_ char *list = NULL;
+	int r;
 
 	*ret_old = NULL;
 	if (!old || !old->ready || !request->replace)
@@ -181,24 +318,15 @@ static int check_name(struct engine *engine, const struct image_register_request
 			err, "choose another --name, or `banger image delete %s`", request->name);
 		return -EEXIST;
 	}
-	asset_vms_using(engine, request->name, NULL, users);
-	list = asset_name_list(users);
-	if (json_array_size(users) > 0)
-		return bg_err_set(err, BG_ERR_IMAGE_IN_USE, EBUSY, "image \"%s\" is used by %s",
-			request->name, list ? list : "VMs");
-	*ret_old = old;
-	return 0;
-}
-
-/* A kernel that came with the old record and is named by the new one stays, by itself. */
-static int drop_old(struct engine *engine, const struct image_register_request *request,
-	struct image_row *old, struct bg_err **err)
-{
-	if (!old)
-		return 0;
-	if (request->kernel && bg_streq(request->kernel, old->kernel))
-		old->owns_kernel = false;
-	return images_drop(engine->images, request->name, err);
+	if (is_promoted(engine, request->name))
+		return bg_err_set(err, BG_ERR_IMAGE_IN_USE, EBUSY, "image \"%s\" is being promoted",
+			request->name);
+	r = images_check_settled(engine->images, request->name, err);
+	if (r >= 0)
+		r = check_users(engine, request->name, err);
+	if (r >= 0)
+		*ret_old = old;
+	return r;
 }
 
 static int check_request(struct engine *engine, const struct image_register_request *request,
@@ -249,19 +377,34 @@ static int fill_row(
 	return 0;
 }
 
+/* Its own kernel, of the same name, is replaced with it. */
+static bool replaces_kernel(struct engine *engine, const struct image_row *old,
+	const struct image_register_request *request)
+{
+	const struct kernel_row *kernel = old ? images_own_kernel(engine->images, old) : NULL;
+
+	return kernel && bg_streq(kernel->name, request->name);
+}
+
 /* The kernel's first: only a kernel that was made for the image may go with it. row is taken. */
 static int add_rows(struct register_task *task, const struct image_register_request *request,
-	struct image_row *row, struct bg_err **err)
+	const struct image_row *old, struct image_row *row, struct bg_err **err)
 {
-	int r = request->files.kernel ? kernel_make_new(task->image.engine, request->name,
-						&request->files, &task->kernel, err)
-				      : 0;
+	struct engine *engine = task->image.engine;
+	int r = request->files.kernel
+			? kernel_make_new(engine, request->name, &request->files,
+				  replaces_kernel(engine, old, request), &task->kernel, err)
+			: 0;
 
 	if (r < 0) {
 		image_row_free(row);
 		return r;
 	}
-	r = images_add(task->image.engine->images, row, err);
+	if (old) {
+		images_propose(engine->images, row);
+		return 0;
+	}
+	r = images_add(engine->images, row, err);
 	if (r < 0 && task->kernel)
 		(void)kernel_make_drop(task->kernel, NULL);
 	return r;
@@ -284,15 +427,16 @@ int image_register(struct engine *engine, const struct image_register_request *r
 			task_free(task);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	r = drop_old(engine, request, old, err);
-	if (r < 0)
-		image_row_free(row);
-	else
-		r = add_rows(task, request, row, err);
+	r = add_rows(task, request, old, row, err);
 	if (r < 0) {
 		task_free(task);
 		return r;
 	}
-	return op_start(
-		engine->ops, task->kernel ? &kernel_plan : &plan, request->name, task, ret, err);
+	r = op_start(engine->ops, &plans[task->kernel != NULL][old != NULL], request->name, task,
+		ret, err);
+	if (r < 0 && old) {
+		images_withdraw(engine->images, request->name);
+		kernels_withdraw(engine->kernels, request->name);
+	}
+	return r;
 }

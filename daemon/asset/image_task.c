@@ -24,7 +24,9 @@ void image_task_done(struct image_task *task)
 
 struct image_row *image_task_row(const struct image_task *task)
 {
-	return images_find(task->engine->images, task->name);
+	struct image_row *other = images_find_other(task->engine->images, task->name);
+
+	return other ? other : images_find(task->engine->images, task->name);
 }
 
 void image_task_end_step(struct image_task *task, struct bg_err *err)
@@ -211,7 +213,10 @@ int image_task_undo(struct op *op, void *ctx, struct bg_err **err)
 	struct image_task *task = ctx;
 
 	(void)op;
-	return images_drop(task->engine->images, task->name, err);
+	if (!images_find_other(task->engine->images, task->name))
+		return images_drop(task->engine->images, task->name, err);
+	images_withdraw(task->engine->images, task->name);
+	return 0;
 }
 
 void image_task_finish(struct op *op, void *ctx, const struct bg_err *err)

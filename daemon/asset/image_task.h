@@ -30,6 +30,7 @@ struct image_task {
 int image_task_init(struct image_task *task, struct engine *engine, const char *name);
 /* Frees what it has, not itself. */
 void image_task_done(struct image_task *task);
+/* The one that is being made: see images_propose for where another of its name is listed. */
 struct image_row *image_task_row(const struct image_task *task);
 /* The end of a step that waited; err is taken. The job goes. */
 void image_task_end_step(struct image_task *task, struct bg_err *err);

@@ -73,6 +73,26 @@ struct kernel_row *kernels_find(const struct kernels *kernels, const char *name)
 	return shelf_find(kernels->shelf, name);
 }
 
+struct kernel_row *kernels_find_other(const struct kernels *kernels, const char *name)
+{
+	return shelf_find_other(kernels->shelf, name);
+}
+
+void kernels_propose(struct kernels *kernels, struct kernel_row *row)
+{
+	shelf_propose(kernels->shelf, row);
+}
+
+void kernels_swap(struct kernels *kernels, const char *name)
+{
+	kernels_set_ready(kernels, shelf_swap(kernels->shelf, name), true);
+}
+
+void kernels_withdraw(struct kernels *kernels, const char *name)
+{
+	shelf_withdraw(kernels->shelf, name);
+}
+
 int kernels_check_free(const struct kernels *kernels, const char *name, struct bg_err **err)
 {
 	return shelf_check_free(kernels->shelf, name, err);

@@ -53,6 +53,11 @@ int kernels_add(struct kernels *kernels, struct kernel_row *row, struct bg_err *
 void kernels_set_ready(struct kernels *kernels, struct kernel_row *row, bool ready);
 /* Tells followers that it is there. */
 void kernels_tell(struct kernels *kernels, const struct kernel_row *row);
+/* One that is to replace the listed one of its name: as images_propose and what follows it. */
+void kernels_propose(struct kernels *kernels, struct kernel_row *row);
+void kernels_swap(struct kernels *kernels, const char *name);
+void kernels_withdraw(struct kernels *kernels, const char *name);
+struct kernel_row *kernels_find_other(const struct kernels *kernels, const char *name);
 /* Row, directory and entry. */
 int kernels_drop(struct kernels *kernels, const char *name, struct bg_err **err);
 struct kernel_row *kernels_find(const struct kernels *kernels, const char *name);

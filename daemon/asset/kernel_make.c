@@ -25,7 +25,9 @@ struct kernel_make {
 
 static struct kernel_row *row_of(const struct kernel_make *make)
 {
-	return kernels_find(make->engine->kernels, make->name);
+	struct kernel_row *other = kernels_find_other(make->engine->kernels, make->name);
+
+	return other ? other : kernels_find(make->engine->kernels, make->name);
 }
 
 void kernel_make_free(struct kernel_make *make)
@@ -44,18 +46,42 @@ void kernel_make_free(struct kernel_make *make)
 
 /* ---- start ---- */
 
-static int insert_intent(struct engine *engine, const char *name, struct bg_err **err)
+static struct kernel_row *new_row(const char *name)
 {
 	struct kernel_row *row = calloc(1, sizeof(*row));
+
+	if (!row)
+		return NULL;
+	row->name = strdup(name);
+	row->created_at = time(NULL);
+	if (!row->name) {
+		kernel_row_free(row);
+		return NULL;
+	}
+	return row;
+}
+
+/* Nothing to record: the one of this name is what a crash leaves. */
+static int propose(struct engine *engine, const char *name, struct bg_err **err)
+{
+	struct kernel_row *row = new_row(name);
+
+	if (!row)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	kernels_propose(engine->kernels, row);
+	return 0;
+}
+
+static int insert_intent(struct engine *engine, const char *name, struct bg_err **err)
+{
+	struct kernel_row *row = new_row(name);
 	int r;
 
 	if (!row)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	row->name = strdup(name);
 	row->format = strdup("");
 	row->path = strdup("");
-	row->created_at = time(NULL);
-	if (!row->name || !row->format || !row->path) {
+	if (!row->format || !row->path) {
 		kernel_row_free(row);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
@@ -139,7 +165,7 @@ int kernel_make_empty(
 }
 
 int kernel_make_new(struct engine *engine, const char *name, const struct kernel_files *files,
-	struct kernel_make **ret, struct bg_err **err)
+	bool replace, struct kernel_make **ret, struct bg_err **err)
 {
 	_unref_(kernel_make) struct kernel_make *make = make_alloc(engine, name);
 	int r;
@@ -150,13 +176,13 @@ int kernel_make_new(struct engine *engine, const char *name, const struct kernel
 	make->modules_file = files->modules ? file_name(files->modules) : NULL;
 	if (!make->kernel_file || (files->modules && !make->modules_file))
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	r = kernels_check_free(engine->kernels, name, err);
+	r = replace ? 0 : kernels_check_free(engine->kernels, name, err);
 	if (r >= 0)
 		r = open_sources(make, files, err);
 	if (r >= 0)
 		r = check_initrd(make->initrd, files->initrd, err);
 	if (r >= 0)
-		r = insert_intent(engine, name, err);
+		r = replace ? propose(engine, name, err) : insert_intent(engine, name, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(make);
@@ -374,6 +400,10 @@ void kernel_make_cancel(struct kernel_make *make)
 
 int kernel_make_drop(struct kernel_make *make, struct bg_err **err)
 {
+	if (kernels_find_other(make->engine->kernels, make->name)) {
+		kernels_withdraw(make->engine->kernels, make->name);
+		return 0;
+	}
 	/* It may have gone with the image that owned it. */
 	return row_of(make) ? kernels_drop(make->engine->kernels, make->name, err) : 0;
 }
@@ -493,6 +523,6 @@ int kernel_import(struct engine *engine, const char *name, const struct kernel_f
 		     : name_from_path(files->kernel, made, err);
 
 	if (r >= 0)
-		r = kernel_make_new(engine, name ? name : made, files, &make, err);
+		r = kernel_make_new(engine, name ? name : made, files, false, &make, err);
 	return r < 0 ? r : op_start(engine->ops, &plan, make->name, make, ret, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "daemon/asset/shelf.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <stdio.h>
 
@@ -8,9 +9,13 @@
 #include "daemon/engine.h"
 #include "daemon/trash.h"
 
+/* A row that is to replace the listed one is made here. */
+#define NEW_FOLDER "new"
+
 struct entry {
 	struct entry *next;
 	void *row;
+	void *other; /* see shelf_propose; NULL: none */
 };
 
 struct shelf {
@@ -38,6 +43,8 @@ static void forget(struct shelf *shelf, struct entry **at)
 
 	*at = e->next;
 	shelf->kind->row_free(e->row);
+	if (e->other)
+		shelf->kind->row_free(e->other);
 	free(e);
 }
 
@@ -75,13 +82,27 @@ static struct entry **place_of(struct shelf *shelf, const char *name)
 	return at;
 }
 
-void *shelf_find(const struct shelf *shelf, const char *name)
+static struct entry *find_entry(const struct shelf *shelf, const char *name)
 {
-	const struct entry *e = shelf->first;
+	struct entry *e = shelf->first;
 
 	while (e && !bg_streq(shelf->kind->name(e->row), name))
 		e = e->next;
+	return e;
+}
+
+void *shelf_find(const struct shelf *shelf, const char *name)
+{
+	const struct entry *e = find_entry(shelf, name);
+
 	return e ? e->row : NULL;
+}
+
+void *shelf_find_other(const struct shelf *shelf, const char *name)
+{
+	const struct entry *e = find_entry(shelf, name);
+
+	return e ? e->other : NULL;
 }
 
 int shelf_get(const struct shelf *shelf, const char *name, void **ret, struct bg_err **err)
@@ -137,6 +158,13 @@ char *shelf_dir(const struct shelf *shelf, const char *name)
 		       : dir;
 }
 
+static char *new_folder(const char *dir)
+{
+	char *path = NULL;
+
+	return asprintf(&path, "%s/" NEW_FOLDER, dir) < 0 ? NULL : path;
+}
+
 int shelf_make_dir(const struct shelf *shelf, const char *name, char **ret, struct bg_err **err)
 {
 	_free_ char *dir = shelf_dir(shelf, name);
@@ -145,42 +173,109 @@ int shelf_make_dir(const struct shelf *shelf, const char *name, char **ret, stru
 	if (!dir)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	r = bg_paths_private_dir(dir, err);
+	if (r >= 0 && shelf_find_other(shelf, name)) {
+		_free_ char *whole = TAKE_PTR(dir);
+
+		dir = new_folder(whole);
+		r = dir ? bg_paths_private_dir(dir, err)
+			: bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	}
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(dir);
 	return 0;
 }
 
-unsigned shelf_naming(const struct shelf *shelf, const char *path)
+static bool row_names(const struct shelf *shelf, void *row, const char *path)
 {
 	char **files[KEEP_FILES_MAX];
+	size_t n = row ? shelf->kind->files(row, files) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (*files[i] && bg_streq(*files[i], path))
+			return true;
+	return false;
+}
+
+unsigned shelf_naming(const struct shelf *shelf, const char *path)
+{
 	unsigned users = 0;
 
-	for (const struct entry *e = shelf->first; e; e = e->next) {
-		size_t n = shelf->kind->files(e->row, files);
-		bool named = false;
-
-		for (size_t i = 0; i < n; i++)
-			named = named || (*files[i] && bg_streq(*files[i], path));
-		users += named;
-	}
+	for (const struct entry *e = shelf->first; e; e = e->next)
+		users += (unsigned)row_names(shelf, e->row, path) +
+			 (unsigned)row_names(shelf, e->other, path);
 	return users;
 }
 
-/* The entry goes, and then those of its files that no other one has. */
-static void forget_files(struct shelf *shelf, struct entry **at)
+/* A row that is in no entry any more goes, and then those of its files that no other one has. */
+static void let_go(struct shelf *shelf, void *row)
 {
 	char **files[KEEP_FILES_MAX], *paths[KEEP_FILES_MAX];
-	size_t n = shelf->kind->files((*at)->row, files);
+	size_t n = shelf->kind->files(row, files);
 
 	for (size_t i = 0; i < n; i++)
 		paths[i] = TAKE_PTR(*files[i]);
-	forget(shelf, at);
+	shelf->kind->row_free(row);
 	for (size_t i = 0; i < n; i++) {
 		if (paths[i])
 			keep_drop(shelf->engine, paths[i]);
 		free(paths[i]);
 	}
+}
+
+static void forget_files(struct shelf *shelf, struct entry **at)
+{
+	struct entry *e = *at;
+
+	*at = e->next;
+	let_go(shelf, e->row);
+	if (e->other)
+		let_go(shelf, e->other);
+	free(e);
+}
+
+/* ---- one that replaces another ---- */
+
+void shelf_propose(struct shelf *shelf, void *row)
+{
+	struct entry *e = find_entry(shelf, shelf->kind->name(row));
+
+	assert(e && !e->other);
+	e->other = row;
+}
+
+void *shelf_swap(struct shelf *shelf, const char *name)
+{
+	struct entry *e = find_entry(shelf, name);
+	void *row;
+
+	assert(e && e->other);
+	row = e->other;
+	e->other = e->row;
+	e->row = row;
+	return row;
+}
+
+/* What was made for a row that is not to be any more. */
+static void drop_new_folder(struct shelf *shelf, const char *name)
+{
+	_free_ char *dir = shelf_dir(shelf, name), *path = dir ? new_folder(dir) : NULL;
+
+	if (!path || access(path, F_OK) < 0)
+		return;
+	log_msg(LOG_DEBUG, shelf->kind->noun, "what was made to replace it is removed", "name",
+		name, NULL);
+	(void)trash_throw(shelf->engine->trash, path);
+}
+
+void shelf_withdraw(struct shelf *shelf, const char *name)
+{
+	struct entry *e = find_entry(shelf, name);
+
+	if (!e || !e->other)
+		return;
+	let_go(shelf, TAKE_PTR(e->other));
+	drop_new_folder(shelf, name);
 }
 
 int shelf_drop(struct shelf *shelf, const char *name, struct bg_err **err)
@@ -211,8 +306,12 @@ int shelf_drop_unfinished(struct shelf *shelf, struct bg_err **err)
 		int r;
 
 		following = e->next;
-		if (shelf->kind->ready(e->row) || !name)
+		if (!name)
 			continue;
+		if (shelf->kind->ready(e->row)) {
+			drop_new_folder(shelf, name);
+			continue;
+		}
 		log_msg(LOG_WARN, shelf->kind->noun, "what an interrupted job left is removed",
 			"name", name, NULL);
 		r = shelf_drop(shelf, name, err);

@@ -37,6 +37,8 @@ int shelf_add(struct shelf *shelf, void *row, struct bg_err **err);
 void *shelf_find(const struct shelf *shelf, const char *name);
 /* A ready one, or the kind's not_found. */
 int shelf_get(const struct shelf *shelf, const char *name, void **ret, struct bg_err **err);
+/* What is to replace the one of this name, or was just replaced; borrowed, NULL when there is none. */
+void *shelf_find_other(const struct shelf *shelf, const char *name);
 /* The kind's name_taken when there is one, ready or not. */
 int shelf_check_free(const struct shelf *shelf, const char *name, struct bg_err **err);
 /* The ready row after this one, or the first for NULL; NULL at the end. */
@@ -45,8 +47,17 @@ void *shelf_next(const struct shelf *shelf, const void *row);
 void *shelf_next_unfinished(const struct shelf *shelf, const void *row);
 /* <state>/<folder>/<name>; the caller's, NULL when out of memory. */
 char *shelf_dir(const struct shelf *shelf, const char *name);
-/* As shelf_dir, and makes it. */
+/* As shelf_dir, and makes it; a folder of its own in there for what is to replace the one that is listed. */
 int shelf_make_dir(const struct shelf *shelf, const char *name, char **ret, struct bg_err **err);
+/*
+ * A row that is to replace the listed one of its name, which has none such; row is taken. It is in no list and not stored; its files count
+ * as named. When it is complete shelf_swap lists it in the place of the other, once more takes that back; the row that is listed
+ * now is the caller's to post. shelf_withdraw ends it: the one of both that is not listed goes, with its files. Until what
+ * was posted is on the disk both are whole.
+ */
+void shelf_propose(struct shelf *shelf, void *row);
+void *shelf_swap(struct shelf *shelf, const char *name);
+void shelf_withdraw(struct shelf *shelf, const char *name);
 /* How many rows, ready or not, name the file with this path. */
 unsigned shelf_naming(const struct shelf *shelf, const char *path);
 /*
@@ -54,6 +65,7 @@ unsigned shelf_naming(const struct shelf *shelf, const char *path);
  * on with it. Posted only: op_commit says when it is on the disk.
  */
 int shelf_drop(struct shelf *shelf, const char *name, struct bg_err **err);
+/* At the start: rows that are not ready, and what was made for one that was to replace another. */
 int shelf_drop_unfinished(struct shelf *shelf, struct bg_err **err);
 
 #endif

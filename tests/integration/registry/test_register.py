@@ -88,6 +88,7 @@ def test_a_record_is_replaced(host):
     assert os.path.exists(first), "the file is the user's"
     cut(first)
     assert register(host, first, "--replace", ok=False).returncode == 2
+    assert host.json("image", "show", "r") == image and os.path.exists(image["paths"]["work_seed"]), "what cannot replace it leaves it"
     register(host, second, "--replace", name="new")
     assert "new" in host.images()
 
@@ -98,11 +99,32 @@ def test_a_kernel_of_the_old_record(host):
     register(host, path, "--kernel", host.user.home + "/own")
     register(host, path, "--replace", "--kernel", host.user.home + "/own")
     assert {k["name"] for k in host.json("kernel", "list")} == {"k", "r"}
+    os.truncate(host.user.home + "/own", 5000)
+    before = host.json("kernel", "show", "r")
+    assert register(host, path, "--replace", "--kernel", host.user.home + "/own", ok=False).returncode == 2
+    assert host.json("kernel", "show", "r") == before and os.path.exists(before["path"])
     register(host, path, "--replace", "--kernel-ref", "r")
     assert host.json("image", "show", "r")["owns_kernel"] is False
     register(host, path, "--replace", "--kernel-ref", "k")
     assert "r" in [k["name"] for k in host.json("kernel", "list")], "it was named: nobody's but the user's"
     host.banger("image", "delete", "r")
+    host.banger("kernel", "delete", "r")
+
+
+def test_a_kernel_goes_with_the_record_that_brought_it(host):
+    path = make_ext4(host, "first")
+    write_vmlinux(host.user.home + "/own")
+    register(host, path, "--kernel", host.user.home + "/own")
+    register(host, path, "--replace", "--kernel-ref", "k")
+    assert [k["name"] for k in host.json("kernel", "list")] == ["k"]
+    register(host, path, "--replace", "--kernel", host.user.home + "/own")
+    register(host, path, "--kernel-ref", "r", name="other")
+    r = register(host, path, "--replace", "--kernel", host.user.home + "/own", ok=False)
+    assert r.returncode == 4 and 'kernel named "r"' in r.stderr, "another image boots with it"
+    assert host.json("image", "show", "r")["owns_kernel"] is True
+    register(host, path, "--replace")
+    assert host.json("image", "show", "other")["kernel"] == "r" and host.json("kernel", "show", "r")
+    host.banger("image", "delete", "other")
     host.banger("kernel", "delete", "r")
 
 

@@ -11,7 +11,9 @@ import subprocess
 import pytest
 
 from conftest import BUILD, wait_for
+from kernels import write_vmlinux
 from registries import Image, layer, random_layer
+from test_register import make_ext4
 
 KILLED_AT = ("rename", "unlink", "unlinkat", "rmdir", "chmod", "utimensat", "sendmsg")
 
@@ -150,7 +152,8 @@ def test_files_that_no_row_names_stay_until_asked(host, pulled):
     kill_engine(host)
     assert os.path.exists(stray) and host.json("daemon", "status")["store"]["unused"]["files"] == 1
     assert "image prune" in host.banger("doctor", ok=False).stdout
-    host.banger("image", "prune")
+    assert " and 1 file that nothing named removed" in host.banger("image", "prune").stdout
+    assert "nothing to remove" in host.banger("image", "prune").stdout
     assert not os.path.exists(stray) and os.path.exists(other), "what is not ours is left alone"
     os.unlink(other)
     assert kept(host) == before
@@ -192,6 +195,47 @@ def check_what_is_left(host, what, where):
     assert set(kept(host)) == named(host), where
     assert host.folders() == [] and host.folders("kernels") == [], where
     assert host.records("images") == sorted(listed), where
+
+
+def own_kernel(host, release):
+    path = host.user.home + "/" + release
+    write_vmlinux(path, release=release)
+    os.chown(path, host.user.uid, host.user.gid)
+    return path
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, which kills at a chosen call")
+def test_a_replacement_is_the_old_or_the_new_at_each_kill_9(host):
+    """Before each rename, removal and message to the store: record, work disk and kernel are of one of both, and whole."""
+    one, two = make_ext4(host, "one", {"a": b"1"}), make_ext4(host, "two", {"a": b"2"})
+    kernels = {one: own_kernel(host, "1.0.0"), two: own_kernel(host, "2.0.0")}
+    host.banger("image", "register", "--name", "r", "--rootfs", one, "--kernel", kernels[one])
+    now, died, seen = one, {}, set()
+    for call in ("rename", "unlink", "unlinkat", "rmdir", "chmod", "sendmsg"):
+        died[call] = 0
+        while True:
+            new = two if now == one else one
+            command = ("image", "register", "--replace", "--name", "r", "--rootfs", new, "--kernel", kernels[new])
+            if not killed_at(host, call, died[call] + 1, *command):
+                now = new
+                break
+            died[call] += 1
+            where = f"{call} {died[call]}"
+            assert wait_for(lambda: host.banger("image", "list", "--json", ok=False).returncode == 0)
+            image, kernel = host.json("image", "show", "r"), host.json("kernel", "show", "r")
+            assert image["paths"]["rootfs"] in (now, new) and image["kernel"] == "r" and image["owns_kernel"], where
+            assert kernel["release"] == ("1.0.0" if image["paths"]["rootfs"] == one else "2.0.0"), where
+            sound(image)
+            with open(kernel["path"], "rb") as f:
+                assert f"Linux version {kernel['release']}".encode() in f.read(), where
+            assert set(kept(host)) >= named(host) - {one, two}, where
+            host.banger("image", "prune")
+            assert set(kept(host)) == named(host) - {one, two}, where
+            assert host.folders() == [] and host.folders("kernels") == [], where
+            seen.add(image["paths"]["rootfs"] == new)
+            now = image["paths"]["rootfs"]
+    print(died, seen)
+    assert died["sendmsg"] >= 2 and died["rename"] >= 2 and False in seen, died
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, which kills at a chosen call")
