@@ -102,6 +102,19 @@ static void show_error(const struct term *t, const json_t *vm)
 	render_field(t, "", STYLE_PLAIN, "%s", render_text(error, "hint"));
 }
 
+/* Of a running one too: they are lost when it stops. */
+static void show_missing(const struct term *t, const json_t *vm)
+{
+	const char *missing = render_text(vm, "missing");
+
+	if (!*missing)
+		return;
+	render_field(t, "missing", STYLE_RED, "its disks are missing: there is no %s", missing);
+	render_field(t, "", STYLE_PLAIN,
+		"put it back there; or give the VM up: `banger vm delete %s`",
+		render_text(vm, "name"));
+}
+
 static void show_sizes(const struct term *t, const json_t *vm)
 {
 	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], work[BG_SIZE_TEXT];
@@ -152,6 +165,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(vm, "name"));
 	render_field(t, "state", style, "%s%s%s", state, *since ? " for " : "", since);
 	show_error(t, vm);
+	show_missing(t, vm);
 	render_field(t, "address", STYLE_PLAIN, "%s", render_text(vm, "address"));
 	render_field(t, "image", STYLE_PLAIN, "%s", render_text(vm, "image"));
 	render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(vm, "kernel"));

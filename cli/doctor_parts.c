@@ -232,17 +232,82 @@ static const struct {
 	{"silent", "the disk has not answered for 5 s", "look at the disk of banger's state"},
 };
 
+/* One of several: they stand behind each other. Both are taken; NULL: out of memory. */
+static void remark(struct finding *f, char *text, char *hint)
+{
+	_free_ char *own_text = text, *own_hint = hint;
+	_free_ char *old_text = TAKE_PTR(f->text), *old_hint = TAKE_PTR(f->hint);
+	const char *sep = old_text ? "; " : "";
+
+	finding_set(
+		f, FINDING_WARN, "%s%s%s", old_text ? old_text : "", sep, own_text ? own_text : "");
+	finding_hint(f, "%s%s%s", old_hint ? old_hint : "", sep, own_hint ? own_hint : "");
+}
+
+static _printf_(1, 2) char *text_of(const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	return r < 0 ? NULL : text;
+}
+
 /* Folders that nothing names: each is told of, and where it lies. */
 static void tell_orphans(const struct doctor *d, const json_t *orphans, struct finding *f)
 {
 	const json_t *first = json_array_get(orphans, 0);
 	size_t n = json_array_size(orphans);
 
-	finding_set(f, FINDING_WARN, "%zu folder%s of no known VM, image or kernel: %s \"%s\" in %s, %s%s",
-		n, n == 1 ? "" : "s", render_text(first, "kind"), render_text(first, "name"),
-		render_text(first, "path"), render_text(first, "why"), n > 1 ? "; and others" : "");
-	finding_hint(f, "look into it below %s; remove it when nothing of it is needed",
-		d->cli->paths.state_dir);
+	if (n == 0)
+		return;
+	remark(f,
+		text_of("%zu folder%s of no known VM, image or kernel: %s \"%s\" in %s, %s%s", n,
+			n == 1 ? "" : "s", render_text(first, "kind"), render_text(first, "name"),
+			render_text(first, "path"), render_text(first, "why"),
+			n > 1 ? "; and others" : ""),
+		text_of("look into it below %s; remove it when nothing of it is needed",
+			d->cli->paths.state_dir));
+}
+
+static void tell_missing(const json_t *missing, struct finding *f)
+{
+	const json_t *first = json_array_get(missing, 0);
+	const char *name = render_text(first, "name");
+	size_t n = json_array_size(missing);
+
+	if (n == 0)
+		return;
+	remark(f,
+		text_of("the disks of %zu VM%s are missing: of \"%s\" there is no %s%s", n,
+			n == 1 ? "" : "s", name, render_text(first, "path"),
+			n > 1 ? ", and others" : ""),
+		text_of("put them back there; or give the VM up: `banger vm delete %s`", name));
+}
+
+static void tell_notes(const json_t *notes, struct finding *f)
+{
+	size_t n = json_array_size(notes);
+
+	if (n > 0)
+		remark(f, text_of("%s", json_string_value(json_array_get(notes, n - 1))),
+			text_of("`banger daemon status --json` has all of it, under store.notes"));
+}
+
+static void tell_unused(const json_t *unused, struct finding *f)
+{
+	char size[BG_SIZE_TEXT];
+	long long n = render_int(unused, "files");
+
+	if (n > 0)
+		remark(f,
+			text_of("%lld file%s of images that nothing names, %s", n,
+				n == 1 ? "" : "s",
+				bg_size_print((uint64_t)render_int(unused, "bytes"), size)),
+			text_of("`banger image prune` removes %s", n == 1 ? "it" : "them"));
 }
 
 static bool tell_mode(const json_t *store, struct finding *f)
@@ -262,29 +327,20 @@ static bool tell_mode(const json_t *store, struct finding *f)
 
 void check_store(const struct doctor *d, struct finding *f)
 {
-	const json_t *store = part(d, "store"), *notes = json_object_get(store, "notes");
-	const json_t *orphans = json_object_get(store, "orphans");
-	const json_t *unused = json_object_get(store, "unused");
-	char size[BG_SIZE_TEXT];
+	const json_t *store = part(d, "store");
 
 	if (!store) {
 		finding_set(f, FINDING_WARN, "not known: the daemon has it");
-	} else if (tell_mode(store, f)) {
 		return;
-	} else if (json_array_size(orphans) > 0) {
-		tell_orphans(d, orphans, f);
-	} else if (json_array_size(notes) > 0) {
-		finding_set(f, FINDING_WARN, "%s",
-			json_string_value(json_array_get(notes, json_array_size(notes) - 1)));
-		finding_hint(f, "`banger daemon status --json` has all of it, under store.notes");
-	} else if (render_int(unused, "files") > 0) {
-		finding_set(f, FINDING_WARN, "%lld files of images that nothing names, %s",
-			(long long)render_int(unused, "files"),
-			bg_size_print((uint64_t)render_int(unused, "bytes"), size));
-		finding_hint(f, "`banger image prune` removes them");
-	} else {
-		finding_set(f, FINDING_OK, "%s", render_text(store, "file"));
 	}
+	if (tell_mode(store, f))
+		return;
+	tell_missing(json_object_get(store, "missing"), f);
+	tell_orphans(d, json_object_get(store, "orphans"), f);
+	tell_notes(json_object_get(store, "notes"), f);
+	tell_unused(json_object_get(store, "unused"), f);
+	if (!f->text)
+		finding_set(f, FINDING_OK, "%s", render_text(store, "file"));
 }
 
 static bool storage_is(const struct doctor *d, const char *driver)

@@ -31,7 +31,9 @@ const char *vm_state_word(const json_t *vm, enum style *style)
 	}
 	if (!bg_streq(state, "stopped"))
 		return state;
-	*style = error ? STYLE_RED : STYLE_DIM;
+	*style = error || *render_text(vm, "missing") ? STYLE_RED : STYLE_DIM;
+	if (*render_text(vm, "missing"))
+		return "no disks";
 	return error ? "failed" : state;
 }
 

@@ -96,7 +96,22 @@ static json_t *config_error_json(const struct engine *engine)
 	return bg_err_to_json(err);
 }
 
-/* What the store says, and files that nothing names. */
+/* VMs whose folder or disks are not there. */
+static json_t *missing_json(const struct engine *engine)
+{
+	json_t *list = json_array();
+
+	for (const struct vm *vm = vms_first(engine->vms); vm; vm = vm->next) {
+		const char *path = vm_missing(vm);
+
+		if (path)
+			json_array_append_new(
+				list, json_pack("{s:s, s:s}", "name", vm->row->name, "path", path));
+	}
+	return list;
+}
+
+/* What the store says, files that nothing names, and what is named and not there. */
 static json_t *store_json(const struct engine *engine)
 {
 	json_t *json = store_status(engine->store);
@@ -104,6 +119,8 @@ static json_t *store_json(const struct engine *engine)
 	unsigned n;
 
 	keep_unused(engine, &n, &bytes);
+	if (json)
+		(void)json_object_set_new(json, "missing", missing_json(engine));
 	if (json)
 		(void)json_object_set_new(json, "unused",
 			json_pack("{s:i, s:I}", "files", (int)n, "bytes", (json_int_t)bytes));

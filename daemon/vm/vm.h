@@ -118,6 +118,10 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 	struct bg_err **err);
 
 json_t *vm_to_json(const struct vm *vm);
+/* The path of what is gone of its files, by other hands: its folder or a disk; borrowed. NULL: nothing, or it is being made or removed. */
+const char *vm_missing(const struct vm *vm);
+/* The error of that, with what to do: VM_DISKS. */
+int vm_check_disks(const struct vm *vm, struct bg_err **err);
 /* Its root disk is an overlay: a block device as long as it runs. */
 bool vm_on_overlay(const struct vm *vm);
 /*

@@ -86,7 +86,10 @@ static int take_over(
 
 	if (t) {
 		*ret = t->plan;
-		return 0;
+		/* Before a restart stops it: what runs may be all that is left. */
+		return task->event == VM_EV_START || task->event == VM_EV_RESTART
+			       ? vm_check_disks(vm, err)
+			       : 0;
 	}
 	/* its boot was ended for it, and with that all is done */
 	if (task->event != VM_EV_KILL || state_of(vm) != VM_STOPPED || !task->waited)

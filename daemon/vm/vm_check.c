@@ -87,6 +87,31 @@ int vm_check_memory(uint64_t mib, struct bg_err **err)
 		bg_size_print_mib(mib, want), bg_size_print_mib(all, have));
 }
 
+const char *vm_missing(const struct vm *vm)
+{
+	const char *const paths[] = {vm->paths.dir, vm->paths.disk_root, vm->paths.disk_work};
+
+	if (vm->row->state == VM_CREATING || vm->row->state == VM_DELETING)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (access(paths[i], F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
+			return paths[i];
+	return NULL;
+}
+
+int vm_check_disks(const struct vm *vm, struct bg_err **err)
+{
+	const char *path = vm_missing(vm);
+
+	if (!path)
+		return 0;
+	bg_err_set(err, BG_ERR_VM_DISKS, ENOENT,
+		"the disks of VM \"%s\" are missing: there is no %s", vm->row->name, path);
+	bg_err_hint(
+		err, "put it back there; or give the VM up: `banger vm delete %s`", vm->row->name);
+	return -ENOENT;
+}
+
 /* ---- the host ---- */
 
 static int check_vmm(const struct vm_task *task, struct bg_err **err)

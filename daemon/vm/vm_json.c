@@ -104,6 +104,7 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "storage_reason", bg_json_str(vm_storage_reason(vm)));
 	put(json, "paused", json_boolean(vm->paused));
 	put(json, "health", vm_health(vm) ? json_string(vm_health(vm)) : json_null());
+	put(json, "missing", vm_missing(vm) ? json_string(vm_missing(vm)) : json_null());
 	put(json, "address", bg_json_str(row->address));
 	put(json, "pid", row->pid ? json_integer(row->pid) : json_null());
 	put(json, "created_at", time_json(row->created_at));

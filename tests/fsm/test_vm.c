@@ -587,6 +587,67 @@ static void cancel_create_at(const char *stage)
 	world_check_empty(&w);
 }
 
+static void away(const char *path, bool back)
+{
+	_free_ char *other = NULL;
+
+	CHECK(asprintf(&other, "%s-away", path) > 0);
+	CHECK_INT(back ? rename(other, path) : rename(path, other), 0);
+}
+
+static void check_missing(const char *path)
+{
+	_json_ json_t *json = vm_to_json(vm("a"));
+	_err_ struct bg_err *err = NULL;
+
+	CHECK_STR(vm_missing(vm("a")), path);
+	CHECK_STR(json_string_value(json_object_get(json, "missing")), path);
+	CHECK(vm_check_disks(vm("a"), &err) == -ENOENT && err->code == BG_ERR_VM_DISKS);
+	CHECK(strstr(err->message, path) && strstr(err->hint, "vm delete a"));
+}
+
+/* Removed by other hands: it is said, neither started nor restarted, and nothing is removed for it.
+ */
+TEST(disks_that_are_gone)
+{
+	struct vm_options options = {0};
+	_free_ char *dir = NULL;
+	struct op *op;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK(!vm_missing(vm("a")));
+	dir = strdup(vm("a")->paths.dir);
+	away(vm("a")->paths.disk_work, false);
+	check_missing(vm("a")->paths.disk_work);
+	{
+		_err_ struct bg_err *err = NULL;
+
+		CHECK(vm_ask(vm("a"), VM_EV_RESTART, &options, &op, &err) < 0 &&
+			err->code == BG_ERR_VM_DISKS);
+	}
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
+	away(vm("a")->paths.disk_work, true);
+	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
+	away(dir, false);
+	world_reopen(&w);
+	check_missing(dir);
+	{
+		_err_ struct bg_err *err = NULL;
+
+		CHECK(vm_ask(vm("a"), VM_EV_START, &options, &op, &err) < 0 &&
+			err->code == BG_ERR_VM_DISKS);
+	}
+	away(dir, true);
+	CHECK(!vm_missing(vm("a")));
+	away(dir, false);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	CHECK(!vm("a"));
+	world_close(&w);
+}
+
 TEST(create_cancelled_at_disks)
 {
 	cancel_create_at("disks");

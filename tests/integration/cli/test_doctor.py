@@ -14,7 +14,7 @@ ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "fence", "tun",
 
 
 def store(**over):
-    return {"mode": "ok", "file": "/s/banger.1.db", "notes": [], "orphans": [], "unused": {"files": 0, "bytes": 0}, **over}
+    return {"mode": "ok", "file": "/s/banger.1.db", "notes": [], "orphans": [], "missing": [], "unused": {"files": 0, "bytes": 0}, **over}
 
 
 def sound(**over):
@@ -84,11 +84,23 @@ def test_route_of_the_hosts_in_the_pool(home, fake):
     ({"orphans": [{"kind": "vm", "name": "0123", "path": "vms/0123", "why": "it has no record"}]}, 'vm "0123" in vms/0123, it has no record', "remove it"),
     ({"notes": ["the database was missing and was made anew"]}, "was missing", "store.notes"),
     ({"unused": {"files": 2, "bytes": 5 << 20}}, "2 files of images that nothing names, 5M", "image prune"),
+    ({"missing": [{"name": "web", "path": "/s/vms/01/root.img"}]}, 'the disks of 1 VM are missing: of "web" there is no /s/vms/01/root.img', "vm delete web"),
+    ({"missing": [{"name": "a", "path": "/s/vms/01"}, {"name": "b", "path": "/s/vms/02"}]}, 'of 2 VMs are missing: of "a" there is no /s/vms/01, and others',
+     "put them back"),
 ])
 def test_what_the_store_has_to_say(home, fake, over, text, hint):
     fake.on("GET", "/v1/daemon", sound(store=store(**over)))
     got = checks(home)["store"]
     assert got["state"] == "warn" and text in got["text"] and hint in got["hint"]
+
+
+def test_the_store_says_all_of_it(home, fake):
+    fake.on("GET", "/v1/daemon", sound(store=store(
+        notes=["the database was missing and was made anew"], unused={"files": 1, "bytes": 5 << 20}, missing=[{"name": "web", "path": "/s/vms/01"}],
+        orphans=[{"kind": "vm", "name": "0123", "path": "vms/0123", "why": "it has no record"}])))
+    got = checks(home)["store"]
+    assert all(t in got["text"] for t in ("there is no /s/vms/01; ", "vms/0123, it has no record; ", "made anew; 1 file of images that nothing names, 5M"))
+    assert all(h in got["hint"] for h in ("vm delete web", "remove it when", "store.notes", "`banger image prune` removes it"))
 
 
 def test_copies_are_slow_and_named(home, fake):

@@ -158,3 +158,13 @@ def test_what_does_not_answer_is_shown(home, fake):
     fake.on("GET", "/v1/vms", {"vms": [running("a", health="ok"), running("b", health="vmm_silent"), running("c", health="agent_silent")]})
     rows = {line.split()[0]: line for line in home.run("vm", "list").out.splitlines()}
     assert " running " in rows["a"] and " VMM silent " in rows["b"] and " agent silent " in rows["c"]
+
+
+def test_disks_that_are_gone_are_shown(home, fake):
+    gone = vm("web", state="stopped", missing="/s/vms/01/root.img")
+    fake.on("GET", "/v1/vms", {"vms": [gone, vm("db", state="stopped", missing=None)]})
+    fake.on("GET", "/v1/vms/web", gone)
+    rows = {line.split()[0]: line for line in home.run("vm", "list", "--all").out.splitlines()}
+    assert " no disks " in rows["web"] and " stopped " in rows["db"]
+    shown = home.run("vm", "show", "web").out
+    assert "its disks are missing: there is no /s/vms/01/root.img" in shown and "`banger vm delete web`" in shown
