@@ -49,6 +49,13 @@ static const struct flag top_flags[] = {
 	FLAG_END,
 };
 static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
+static const struct flag doctor_flags[] = {
+	{"--remove", "FOLDER", ARG_TEXT,
+		"remove a folder of no known VM, image or kernel, named by its line \"store\""},
+	{"--force", NULL, ARG_NONE, "do not ask before that", 'f'},
+	FLAG_JSON,
+	FLAG_END,
+};
 
 const struct command host_commands[] = {
 	{.path = "daemon status",
@@ -94,13 +101,13 @@ const struct command host_commands[] = {
 		.example = "banger top\nbanger top --once",
 		.run = top},
 	{.path = "doctor",
-		.flags = print_flags,
-		.usage = "",
+		.flags = doctor_flags,
+		.usage = "[--remove FOLDER]",
 		.summary = "check this machine and say how to fix what is missing",
 		.details = "Starts the daemon, if it can be. The exit status is 5 when a VM could "
 			   "not be "
 			   "run.",
-		.example = "banger doctor",
+		.example = "banger doctor\nbanger doctor --remove set-aside/images-old",
 		.run = doctor},
 	{.path = "ssh-config",
 		.flags = ssh_config_flags,

@@ -145,9 +145,12 @@ int doctor(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	_unref_(config) struct config *config = NULL;
 	struct doctor d = {.cli = cli};
-	int r = config_load(cli->paths.config_file, &config, NULL);
+	int r;
 
-	(void)args;
+	if (args_value(args, "--remove"))
+		return doctor_remove(
+			cli, args_value(args, "--remove"), args_has(args, "--force"), err);
+	r = config_load(cli->paths.config_file, &config, NULL);
 	/* A file that cannot be read keeps the daemon from starting: its row says so. */
 	if (r < 0)
 		r = config_parse("", "", 0, &config, err);

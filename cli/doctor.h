@@ -34,6 +34,9 @@ typedef void (*doctor_check_fn)(const struct doctor *d, struct finding *f);
 /* The command. */
 int doctor(struct cli *cli, const struct args *args, struct bg_err **err);
 
+/* --remove WORD: the folder of that path or name. An exit status, or -errno. */
+int doctor_remove(struct cli *cli, const char *word, bool force, struct bg_err **err);
+
 /* Replaces what was said. */
 void finding_set(struct finding *f, enum finding_state state, const char *fmt, ...) _printf_(3, 4);
 void finding_hint(struct finding *f, const char *fmt, ...) _printf_(2, 3);

@@ -269,8 +269,9 @@ static void tell_orphans(const struct doctor *d, const json_t *orphans, struct f
 			n == 1 ? "" : "s", render_text(first, "kind"), render_text(first, "name"),
 			render_text(first, "path"), render_text(first, "why"),
 			n > 1 ? "; and others" : ""),
-		text_of("look into it below %s; remove it when nothing of it is needed",
-			d->cli->paths.state_dir));
+		text_of("look into it below %s; when nothing of it is needed: `banger doctor "
+			"--remove %s`",
+			d->cli->paths.state_dir, render_text(first, "path")));
 }
 
 static void tell_missing(const json_t *missing, struct finding *f)

@@ -4,13 +4,16 @@
 #include <unistd.h>
 
 #include "common/json.h"
+#include "common/log.h"
 #include "common/timefmt.h"
 #include "daemon/api/api.h"
 #include "daemon/api/api_util.h"
 #include "daemon/asset/keep.h"
 #include "daemon/dns/dns.h"
+#include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/priv/priv_client.h"
+#include "daemon/trash.h"
 #include "daemon/vm/tap_pool.h"
 
 /* Resident memory of this process in KiB: second field of statm, in pages (proc(5)). */
@@ -170,4 +173,61 @@ void api_daemon_stop(struct http_call *call, struct engine *engine)
 	}
 	http_reply(call, 200, status_json(engine));
 	engine_stop(engine);
+}
+
+/* A VM whose row and record were lost may still run. */
+static int check_not_running(const char *path, struct bg_err **err)
+{
+	_free_ struct vmm_seen *seen = NULL;
+	size_t n = 0;
+
+	(void)vmm_list(&seen, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (strncmp(path, "vms/", 4) != 0 || !bg_streq(path + 4, seen[i].id))
+			continue;
+		bg_err_set(err, BG_ERR_VM_STATE, EBUSY, "process %d runs with the disks in %s",
+			(int)seen[i].pid, path);
+		bg_err_hint(err, "end it first: `kill %d`", (int)seen[i].pid);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+/* Nothing is flushed: what a power cut brings back is listed again. */
+static int remove_orphan(struct engine *engine, const char *path, struct bg_err **err)
+{
+	_free_ char *whole = NULL;
+	int r;
+
+	if (!store_has_orphan(engine->store, path))
+		return bg_err_set(err, BG_ERR_ORPHAN_NOT_FOUND, ENOENT,
+			"there is no folder \"%.200s\" of no known VM, image or kernel", path);
+	r = check_not_running(path, err);
+	if (r < 0)
+		return r;
+	if (asprintf(&whole, "%s/%s", engine->paths->state_dir, path) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = trash_throw(engine->trash, whole);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "remove %s", whole);
+	log_msg(LOG_INFO, "store", "a folder of no known VM, image or kernel is removed", "path",
+		path, NULL);
+	store_forget_orphan(engine->store, path);
+	return 0;
+}
+
+static const char *const orphan_fields[] = {"path", NULL};
+
+void api_orphan_remove(struct http_call *call, struct engine *engine)
+{
+	const json_t *body = http_call_body(call);
+	const char *path = NULL;
+	struct bg_err *err = NULL;
+
+	if (api_only_fields(body, orphan_fields, &err) < 0 ||
+		bg_json_need_str(body, "path", BG_ERR_BAD_REQUEST, &path, &err) < 0 ||
+		remove_orphan(engine, path, &err) < 0)
+		http_reply_error(call, err);
+	else
+		http_reply(call, 200, status_json(engine));
 }

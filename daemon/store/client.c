@@ -584,6 +584,27 @@ json_t *store_status(const struct store *store)
 		store->orphans ? json_incref(store->orphans) : json_array());
 }
 
+static size_t find_orphan(const struct store *store, const char *path)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach (store->orphans, i, one)
+		if (bg_streq(json_string_value(json_object_get(one, "path")), path))
+			break;
+	return i;
+}
+
+bool store_has_orphan(const struct store *store, const char *path)
+{
+	return find_orphan(store, path) < json_array_size(store->orphans);
+}
+
+void store_forget_orphan(struct store *store, const char *path)
+{
+	(void)json_array_remove(store->orphans, find_orphan(store, path));
+}
+
 int store_open(struct loop *loop, const char *state_dir, void (*on_child)(void),
 	struct store **ret, struct bg_err **err)
 {

@@ -197,12 +197,45 @@ static int look_at_all(struct reconciling *c)
 	return r;
 }
 
+static void list_set_aside(const struct opened *o, const char *name)
+{
+	static const enum table_id tables[] = {TABLE_KERNEL, TABLE_IMAGE, TABLE_VM};
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+		const struct table *t = store_table(tables[i]);
+		size_t len = strlen(t->folder);
+
+		if (strncmp(name, t->folder, len) == 0 && name[len] == '-')
+			json_array_append_new(
+				o->orphans, json_pack("{s:s, s:s, s:s+, s:s}", "kind", t->name,
+						    "name", name + len + 1, "path", STORE_ASIDE "/",
+						    name, "why", "it was set aside"));
+	}
+}
+
+/* What earlier starts moved there stays listed until it is removed. */
+static void list_all_set_aside(const struct opened *o)
+{
+	int fd = openat(o->dirfd, STORE_ASIDE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+
+	if (!dir) {
+		bg_close(fd);
+		return;
+	}
+	while ((e = readdir(dir)))
+		list_set_aside(o, e->d_name);
+	closedir(dir);
+}
+
 int store_reconcile(struct opened *o, json_t *changed, struct bg_err **err)
 {
 	static const enum table_id tables[] = {TABLE_KERNEL, TABLE_IMAGE, TABLE_VM};
 	struct reconciling c = {.o = o, .changed = changed};
 	int r = 0;
 
+	list_all_set_aside(o);
 	for (size_t i = 0; i < ARRAY_SIZE(tables) && r >= 0; i++) {
 		c.table = tables[i];
 		r = look_at_all(&c);

@@ -152,5 +152,9 @@ void store_sync_folder(struct store *store, const char *folder);
 
 /* {mode, error, notes, orphans, file, set_aside}; see docs/store.md. A new reference. */
 json_t *store_status(const struct store *store);
+/* Is that the path of one of its orphans? */
+bool store_has_orphan(const struct store *store, const char *path);
+/* It was removed: from now on it is in no list. */
+void store_forget_orphan(struct store *store, const char *path);
 
 #endif

@@ -201,6 +201,12 @@ TEST(what_no_row_names_is_listed_and_goes_only_when_asked)
 	CHECK_STR(json_string_value(json_object_get(orphan, "name")), "folder-without-a-row");
 	CHECK_STR(json_string_value(json_object_get(orphan, "path")),
 		"set-aside/images-folder-without-a-row");
+	CHECK(store_has_orphan(w.engine.store, "set-aside/images-folder-without-a-row"));
+	world_reopen(&w); /* it stays listed until it is removed */
+	CHECK(store_has_orphan(w.engine.store, "set-aside/images-folder-without-a-row"));
+	CHECK(!store_has_orphan(w.engine.store, "images/one"));
+	store_forget_orphan(w.engine.store, "set-aside/images-folder-without-a-row");
+	CHECK(!store_has_orphan(w.engine.store, "set-aside/images-folder-without-a-row"));
 	keep_unused(&w.engine, &unused, &bytes);
 	CHECK_INT(unused, 1);
 	unused = 0;

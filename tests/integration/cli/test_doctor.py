@@ -81,7 +81,7 @@ def test_route_of_the_hosts_in_the_pool(home, fake):
     ({"mode": "full"}, "no room", "free some room"),
     ({"mode": "read-only"}, "cannot be written", "daemon status"),
     ({"mode": "silent"}, "not answered", "disk"),
-    ({"orphans": [{"kind": "vm", "name": "0123", "path": "vms/0123", "why": "it has no record"}]}, 'vm "0123" in vms/0123, it has no record', "remove it"),
+    ({"orphans": [{"kind": "vm", "name": "0123", "path": "vms/0123", "why": "it has no record"}]}, 'vm "0123" in vms/0123, it has no record', "doctor --remove vms/0123`"),
     ({"notes": ["the database was missing and was made anew"]}, "was missing", "store.notes"),
     ({"unused": {"files": 2, "bytes": 5 << 20}}, "2 files of images that nothing names, 5M", "image prune"),
     ({"missing": [{"name": "web", "path": "/s/vms/01/root.img"}]}, 'the disks of 1 VM are missing: of "web" there is no /s/vms/01/root.img', "vm delete web"),
@@ -100,7 +100,7 @@ def test_the_store_says_all_of_it(home, fake):
         orphans=[{"kind": "vm", "name": "0123", "path": "vms/0123", "why": "it has no record"}])))
     got = checks(home)["store"]
     assert all(t in got["text"] for t in ("there is no /s/vms/01; ", "vms/0123, it has no record; ", "made anew; 1 file of images that nothing names, 5M"))
-    assert all(h in got["hint"] for h in ("vm delete web", "remove it when", "store.notes", "`banger image prune` removes it"))
+    assert all(h in got["hint"] for h in ("vm delete web", "doctor --remove vms/0123", "store.notes", "`banger image prune` removes it"))
 
 
 def test_copies_are_slow_and_named(home, fake):
@@ -155,3 +155,41 @@ def test_helper_that_is_not_installed(broken):
     broken.env["BANGER_PRIVHELPER"] = broken.path + "/none"
     got = checks(broken)["helper"]
     assert got["state"] == "fail" and "install-helper" in got["hint"]
+
+
+ORPHANS = [{"kind": "vm", "name": "0123", "path": "vms/0123", "why": "it has no record"},
+           {"kind": "image", "name": "old", "path": "set-aside/images-old", "why": "it was set aside"},
+           {"kind": "kernel", "name": "old", "path": "set-aside/kernels-old", "why": "it was set aside"}]
+
+
+@pytest.fixture
+def littered(fake):
+    fake.on("GET", "/v1/daemon", sound(store=store(orphans=ORPHANS)))
+    fake.on("POST", "/v1/daemon/orphans/remove", sound())
+    return fake
+
+
+def test_a_folder_is_removed_when_that_is_said(home, littered):
+    t = home.terminal("doctor", "--remove", "0123", columns=200)
+    t.wait_for("[y/N]")
+    assert 'vms/0123, of vm "0123"' in t.text and not littered.asked("POST", "/v1/daemon/orphans/remove")
+    t.type("n\n")
+    r = t.finish()
+    assert r.status == 130 and "nothing was removed" in r.out and not littered.asked("POST", "/v1/daemon/orphans/remove")
+    t = home.terminal("doctor", "--remove", "0123", columns=200)
+    t.wait_for("[y/N]")
+    t.type("y\n")
+    r = t.finish()
+    assert r.status == 0 and "/vms/0123 removed" in r.out and littered.asked("POST", "/v1/daemon/orphans/remove")
+
+
+def test_removal_needs_a_terminal_or_force_and_one_folder(home, littered):
+    r = home.run("doctor", "--remove", "0123", stdin="y\n")
+    assert r.status == 2 and "no terminal" in r.err and "--force" in r.err
+    r = home.run("doctor", "--remove", "old", "--force")
+    assert r.status == 2 and '2 folders are named "old"' in r.err
+    r = home.run("doctor", "--remove", "nothing", "--force")
+    assert r.status == 3 and '"nothing"' in r.err
+    assert not littered.asked("POST", "/v1/daemon/orphans/remove")
+    r = home.run("doctor", "--remove", "set-aside/images-old", "--force")
+    assert r.status == 0 and "set-aside/images-old removed" in r.out and littered.asked("POST", "/v1/daemon/orphans/remove")
