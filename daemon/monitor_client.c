@@ -140,19 +140,32 @@ void monitor_client_free(struct monitor_client *client)
 	free(client);
 }
 
+static void on_beat(void *userdata);
+
+/* Together with what else wakes at that interval. */
+static int next_beat(struct monitor_client *client)
+{
+	loop_source_free(TAKE_PTR(client->beat));
+	return loop_add_timer(client->loop, "monitor beat",
+		loop_until_multiple(loop_now_usec(), MONITOR_BEAT_S * 1000000ULL), on_beat, client,
+		&client->beat);
+}
+
 static void on_beat(void *userdata)
 {
-	const struct monitor_client *client = userdata;
+	struct monitor_client *client = userdata;
 	struct monitor_msg msg = {.verb = MONITOR_ALIVE};
 
 	(void)monitor_send(client->sock, &msg, NULL, NULL, 0);
+	if (next_beat(client) < 0)
+		log_msg(LOG_ERROR, "engine", "out of memory: the monitor will think that we hang",
+			NULL);
 }
 
 int monitor_client_ready(struct monitor_client *client)
 {
 	struct monitor_msg msg = {.verb = MONITOR_READY};
-	int r = loop_add_ticker(client->loop, "monitor beat", MONITOR_BEAT_S * 1000000ULL, on_beat,
-		client, &client->beat);
+	int r = next_beat(client);
 
 	return r < 0 ? r : monitor_send(client->sock, &msg, NULL, NULL, 0);
 }

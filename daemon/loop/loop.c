@@ -23,6 +23,9 @@ enum source_kind {
 	SOURCE_SIGNAL_FROM
 };
 
+/* libevent's clock is coarse: its timers come some milliseconds early or late. */
+enum { EARLY_PART = 100 };
+
 TAILQ_HEAD(source_queue, loop_source);
 
 struct loop_source {
@@ -62,6 +65,13 @@ uint64_t loop_now_usec(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t loop_until_multiple(uint64_t now_usec, uint64_t usec)
+{
+	uint64_t left = usec - now_usec % usec;
+
+	return left < usec / EARLY_PART ? left + usec : left;
 }
 
 static struct timeval usec_to_tv(uint64_t usec)

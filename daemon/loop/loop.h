@@ -69,6 +69,11 @@ BG_DEFINE_UNREF(loop_source, struct loop_source *, loop_source_free)
 
 /* Microseconds of CLOCK_MONOTONIC. */
 uint64_t loop_now_usec(void);
+/*
+ * How long from now_usec until the clock is a multiple of usec: timers that are armed with it, each time anew, wake the process together.
+ * Never 0; when the next multiple is nearly there (a timer that came early) the one after it is meant.
+ */
+uint64_t loop_until_multiple(uint64_t now_usec, uint64_t usec);
 /* For callbacks that reach us by another way than a source (http): names the one that took long. */
 struct loop_span {
 	uint64_t began_usec, ready_usec;

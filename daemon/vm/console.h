@@ -27,8 +27,11 @@ enum console_end console_end_of(const char *text, size_t len);
 /* The same for the VM's log. */
 enum console_end console_end_of_vm(const struct vm *vm);
 
-/* Owned by the engine; looks at every VM that runs once a second. */
+/* Owned by the engine. Looks at VMs within a second after one of their logs grew; while all are silent it does nothing. */
 int console_new(struct engine *engine, struct console **ret, struct bg_err **err);
 void console_free(struct console *console);
+BG_DEFINE_UNREF(console, struct console *, console_free)
+/* A VMM begins, or was adopted: its logs are watched, as long as the files are there. NULL console is fine. */
+void console_watch(struct console *console, const struct vm *vm);
 
 #endif

@@ -24,7 +24,6 @@ enum {
 	LATE_USEC = 5 * 1000 * 1000,
 	LOOK_USEC = 3 * 1000 * 1000,	 /* a reader of records waits no longer */
 	WATCHED_USEC = 30 * 1000 * 1000, /* after a record was read */
-	IDLE_TICKS = FAR_USEC / IDLE_TICK_USEC,
 	STAT_MAX = 1024,
 };
 
@@ -217,7 +216,8 @@ static bool is_watched(const struct health *health)
 
 static void next_tick(struct health *health)
 {
-	uint64_t usec = is_watched(health) ? TICK_USEC : IDLE_TICK_USEC;
+	uint64_t usec = is_watched(health) ? TICK_USEC
+					   : loop_until_multiple(loop_now_usec(), IDLE_TICK_USEC);
 
 	loop_source_free(TAKE_PTR(health->timer));
 	if (loop_add_timer(health->engine->loop, "health", usec, on_tick, health, &health->timer) <
@@ -225,30 +225,47 @@ static void next_tick(struct health *health)
 		log_msg(LOG_ERROR, "health", "out of memory: VMs are not watched any more", NULL);
 }
 
-/* True when it was asked. */
+/* True: its agent is to be asked, for nothing was heard of it for that long. */
 static bool tend(struct vm *vm, uint64_t now, uint64_t interval)
 {
+	if (!is_running(vm))
+		return false;
 	if (!vm->guest || !guest_connected(vm->guest)) {
 		set_silent(vm, false, is_stopped(vm));
 		return false;
 	}
-	if (vm->ping || now - guest_heard_usec(vm->guest) < interval)
-		return false;
-	ping(vm);
-	return true;
+	return !vm->ping && now - guest_heard_usec(vm->guest) >= interval;
+}
+
+static void ping_all(struct health *health, uint64_t now)
+{
+	for (struct vm *vm = vms_first(health->engine->vms); vm; vm = vm->next)
+		if (tend(vm, now, NEAR_USEC))
+			ping(vm);
+}
+
+/* One at a time however many there are: the one that nothing was heard of for longest. */
+static void ping_one(struct health *health, uint64_t now)
+{
+	struct vm *longest = NULL;
+
+	for (struct vm *vm = vms_first(health->engine->vms); vm; vm = vm->next)
+		if (tend(vm, now, FAR_USEC) &&
+			(!longest ||
+				guest_heard_usec(vm->guest) < guest_heard_usec(longest->guest)))
+			longest = vm;
+	if (longest)
+		ping(longest);
 }
 
 static void on_tick(void *userdata)
 {
 	struct health *health = userdata;
-	bool watched = is_watched(health);
-	unsigned running = vms_count(health->engine->vms, VM_RUNNING), asked = 0;
-	unsigned most = watched ? running : 1 + running / IDLE_TICKS;
-	uint64_t now = loop_now_usec();
 
-	for (struct vm *vm = vms_first(health->engine->vms); vm && asked < most; vm = vm->next)
-		if (is_running(vm))
-			asked += tend(vm, now, watched ? NEAR_USEC : FAR_USEC);
+	if (is_watched(health))
+		ping_all(health, loop_now_usec());
+	else
+		ping_one(health, loop_now_usec());
 	next_tick(health);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See space.h. One ticker for all VMs: two system calls a tick, none of which waits for a disk. */
+/* See space.h. One timer for all VMs: three system calls a look, none of which waits for a disk. */
 #include "daemon/vm/space.h"
 
 #include <fcntl.h>
@@ -9,31 +9,33 @@
 #include "common/log.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/vm/space_pace.h"
 #include "daemon/vm/vm_plan.h"
 
 /*
- * Four looks a second: within one, 512 MiB (the default reserve) is a write rate of 2 GB/s. VMs go
- * on at one and a half times the reserve, so that they do not flutter. Below the reserve those that
- * write much are paused, and the others have half of it left to live on; below that half, all are.
+ * VMs go on at one and a half times the reserve, so that they do not flutter. Below the reserve
+ * those that write much are paused, and the others have half of it left to live on; below that
+ * half, all are.
  */
 enum {
-	TICK_USEC = 250000,
 	PROC_FILE_MAX = 4096,
-	NEAR = 4,	/* who writes is watched below this many reserves */
+	NEAR = 4,	/* below this many reserves who writes is watched, at the shortest interval */
 	MUCH_PART = 64, /* of the reserve, within about two seconds: 4 MiB/s where it is 512 MiB */
-	DECAY = 8,	/* of what was written before, one part in so many is forgotten each tick */
+	DECAY = 8,	/* of what was written before, one part in so many is forgotten each time */
 };
 
 struct space {
 	struct engine *engine;
-	struct loop_source *ticker;
+	struct loop_source *timer; /* NULL: no VM runs */
+	uint64_t due_usec;	   /* when it ends */
+	struct space_pace pace;
+	int meminfo;
 };
 
 /* False when the file cannot be read. text has PROC_FILE_MAX bytes. */
-static bool read_proc(const char *path, char *text)
+static bool read_proc(int fd, char *text)
 {
-	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, PROC_FILE_MAX - 1);
+	ssize_t n = fd < 0 ? -1 : pread(fd, text, PROC_FILE_MAX - 1, 0);
 
 	text[n > 0 ? n : 0] = '\0';
 	return n > 0;
@@ -48,11 +50,11 @@ static uint64_t number_after(const char *text, const char *key)
 
 /* What the host has been given to write and has not yet: it will want its room whatever we pause.
  */
-static uint64_t dirty_bytes(void)
+static uint64_t dirty_bytes(int meminfo)
 {
 	char text[PROC_FILE_MAX];
 
-	if (!read_proc("/proc/meminfo", text))
+	if (!read_proc(meminfo, text))
 		return 0;
 	return (number_after(text, "\nDirty:") + number_after(text, "\nWriteback:")) * KIB;
 }
@@ -64,10 +66,12 @@ static uint64_t dirty_bytes(void)
 static void count_writes(struct vm *vm)
 {
 	char path[64], text[PROC_FILE_MAX];
+	_close_ int fd = -1;
 	uint64_t written = 0;
 
 	snprintf(path, sizeof(path), "/proc/%lld/io", (long long)vm->row->pid);
-	if (read_proc(path, text))
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (read_proc(fd, text))
 		written = number_after(text, "\nwrite_bytes:");
 	vm->writes -= vm->writes / DECAY;
 	if (vm->written && written > vm->written)
@@ -76,15 +80,15 @@ static void count_writes(struct vm *vm)
 }
 
 /* -1 when it cannot be told. */
-static int64_t free_bytes(const struct engine *engine)
+static int64_t free_bytes(const struct space *space)
 {
 	struct statvfs fs;
 	uint64_t room, dirty;
 
-	if (statvfs(engine->paths->state_dir, &fs) < 0)
+	if (statvfs(space->engine->paths->state_dir, &fs) < 0)
 		return -1;
 	room = (uint64_t)fs.f_bavail * fs.f_frsize;
-	dirty = dirty_bytes();
+	dirty = dirty_bytes(space->meminfo);
 	return (int64_t)(room > dirty ? room - dirty : 0);
 }
 
@@ -153,26 +157,71 @@ static void look_at(struct vm *vm, int64_t room, int64_t reserve)
 		pause_vm(vm, room);
 }
 
-static void on_tick(void *userdata)
+struct sight {
+	int64_t room;	  /* -1: it cannot be told */
+	bool any, paused; /* does a VM run; does one wait for room */
+};
+
+static struct sight look(const struct space *space, int64_t reserve)
 {
-	const struct space *space = userdata;
-	int64_t reserve = (int64_t)(space->engine->config->disk_reserve_mib * MIB), room = -1;
-	bool asked = false;
+	struct sight sight = {.room = -1};
 
 	for (struct vm *vm = vms_first(space->engine->vms); vm; vm = vm->next) {
 		if (!vm->vmm)
 			continue;
-		if (!asked)
-			room = free_bytes(space->engine);
-		asked = true;
-		if (room < 0)
-			return;
-		if (room < reserve * NEAR)
+		if (!sight.any)
+			sight.room = free_bytes(space);
+		sight.any = true;
+		if (sight.room < 0)
+			break;
+		if (sight.room < reserve * NEAR)
 			count_writes(vm);
 		else
 			vm->written = 0; /* what it writes meanwhile is no sudden much */
-		look_at(vm, room, reserve);
+		look_at(vm, sight.room, reserve);
+		sight.paused |= vm->paused || vm->space_call;
 	}
+	return sight;
+}
+
+static void on_timer(void *userdata);
+
+static int look_in(struct space *space, uint64_t usec)
+{
+	loop_source_free(TAKE_PTR(space->timer));
+	space->due_usec = loop_now_usec() + usec;
+	return loop_add_timer(space->engine->loop, "space", usec, on_timer, space, &space->timer);
+}
+
+static void on_timer(void *userdata)
+{
+	struct space *space = userdata;
+	int64_t reserve = (int64_t)(space->engine->config->disk_reserve_mib * MIB);
+	uint64_t now = loop_now_usec(), usec;
+	struct sight sight = look(space, reserve);
+
+	if (!sight.any) {
+		space->pace = (struct space_pace){0};
+		loop_source_free(TAKE_PTR(space->timer));
+		return;
+	}
+	usec = space_pace_next(&space->pace, sight.room, reserve * NEAR, now);
+	if (sight.paused)
+		usec = SPACE_PACE_MIN_USEC;
+	else if (usec == SPACE_PACE_MAX_USEC)
+		usec = loop_until_multiple(now, usec);
+	if (look_in(space, usec) < 0)
+		log_msg(LOG_ERROR, "space", "out of memory: the room is not watched any more",
+			NULL);
+}
+
+void space_soon(struct space *space)
+{
+	if (!space || (space->timer && space->due_usec <= loop_now_usec() + SPACE_PACE_MIN_USEC))
+		return;
+	if (look_in(space, SPACE_PACE_MIN_USEC) < 0)
+		log_msg(LOG_ERROR, "space", "out of memory: the room is not watched any more",
+			NULL);
 }
 
 int space_new(struct engine *engine, struct space **ret, struct bg_err **err)
@@ -183,7 +232,8 @@ int space_new(struct engine *engine, struct space **ret, struct bg_err **err)
 	if (!space)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	space->engine = engine;
-	r = loop_add_ticker(engine->loop, "space", TICK_USEC, on_tick, space, &space->ticker);
+	space->meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+	r = look_in(space, SPACE_PACE_MIN_USEC);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "watch the free space");
 	*ret = TAKE_PTR(space);
@@ -194,6 +244,7 @@ void space_free(struct space *space)
 {
 	if (!space)
 		return;
-	loop_source_free(space->ticker);
+	loop_source_free(space->timer);
+	bg_close(space->meminfo);
 	free(space);
 }

@@ -415,6 +415,8 @@ void vm_hold(struct vm *vm, struct vmm *vmm)
 	assert(!vm->vmm);
 	vm->halted = false;
 	vm->vmm = vmm;
+	space_soon(vm->engine->space);
+	console_watch(vm->engine->console, vm);
 	/* Adopted: an earlier daemon paused it, and recorded why. */
 	vm->paused = vm->error && vm->error->code == BG_ERR_NO_SPACE;
 	if (!socket ||

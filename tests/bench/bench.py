@@ -2,7 +2,7 @@
 """What banger costs, measured on this machine: run by `scripts/check bench`, or as root by itself.
 
 Times are shown beside what the same machine needs for /bin/true in the same run: a ratio survives a noisy machine, a
-number does not. Nothing is asserted here. Ten VMs are played by tests/lib/fake-vmm: the daemon is real, QEMU is not.
+number does not. Nothing is asserted here. Twenty VMs are played by tests/lib/fake-vmm: the daemon is real, QEMU is not.
 """
 import json
 import os
@@ -18,7 +18,8 @@ from kernels import write_vmlinux  # noqa: E402
 from unixhttp import Connection  # noqa: E402
 
 BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
-ROUNDS, VMS = 200, 10
+ROUNDS, VMS = 200, 20
+SETTLE_S, IDLE_S = 35, 30  # who reads records is answered faster for 30 s: that is waited out
 
 
 class Api(Connection):
@@ -59,6 +60,12 @@ def memory_kib(pid):
     return sizes["Rss:"], sizes["Pss:"]
 
 
+def switches(pid):
+    """How often it has gone to sleep: each is a wake-up."""
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches"))
+
+
 def show(name, value, unit, ratio=None):
     print(f"  {name:<52} {value:>9} {unit}" + (f"   {ratio:.1f} x /bin/true" if ratio else ""), flush=True)
 
@@ -90,6 +97,15 @@ class Bench:
             rss, pss = memory_kib(pid)
             show(f"bangerd {name}, {title}: resident / its share", f"{rss / 1024:.1f} / {pss / 1024:.1f}", "MiB")
 
+    def idle(self):
+        status = json.loads(self.run("daemon", "status", "--json"))
+        pids = {"engine": status["pid"], "monitor": status["monitor_pid"]}
+        time.sleep(SETTLE_S)
+        before = {name: switches(pid) for name, pid in pids.items()}
+        time.sleep(IDLE_S)
+        for name, pid in pids.items():
+            show(f"bangerd {name}, {VMS} idle VMs: wake-ups in {IDLE_S} s", switches(pid) - before[name], "")
+
     def cli(self):
         env = dict(self.env)
         os.environ.update(env)
@@ -118,6 +134,7 @@ class Bench:
         self.memory("idle")
         self.create()
         self.memory(f"with {VMS} VMs")
+        self.idle()
         # The lists are asked for as the user: this process becomes it.
         pid = os.fork()
         if pid == 0:

@@ -156,6 +156,16 @@ static bool is_paused(struct world *world, void *userdata)
 	return vm("a")->paused == *(const bool *)userdata;
 }
 
+static bool is_there_and_paused(struct world *world, void *userdata)
+{
+	return vm("a") && vm("a")->paused;
+}
+
+static bool turns_passed(struct world *world, void *userdata)
+{
+	return --*(unsigned *)userdata == 0;
+}
+
 static void want_room(uint64_t mib)
 {
 	w.config->disk_reserve_mib = mib;
@@ -198,12 +208,55 @@ TEST(a_vm_that_boots_is_paused_too)
 	world_run(&w, at_ssh, op);
 	CHECK_INT(vm("a")->row->state, VM_STARTING);
 	want_room(MORE_THAN_THERE_IS);
+	space_soon(space);
 	world_run(&w, is_paused, &(bool){true});
 	CHECK_INT(vm("a")->row->state, VM_STARTING);
 	want_room(0);
 	world_run(&w, is_paused, &(bool){false});
 	CHECK_INT(world_wait(&w, op), OP_FAILED);
 	CHECK_STR(world_last_code(), "vm.not_ready");
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+	space_free(space);
+}
+
+/* Without VMs nobody looks; the first one that begins changes that. */
+TEST(a_vm_that_begins_is_watched)
+{
+	struct space *space = NULL;
+	unsigned wakes = 300; /* of 2 ms each: the watch has had its first look, and rests */
+
+	world_open(&w, NULL);
+	CHECK_INT(space_new(&w.engine, &space, NULL), 0);
+	w.engine.space = space;
+	world_run(&w, turns_passed, &wakes);
+	want_room(MORE_THAN_THERE_IS);
+	(void)ask_create("a");
+	world_run(&w, is_there_and_paused, NULL);
+	want_room(0);
+	world_run(&w, is_paused, &(bool){false});
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+	w.engine.space = NULL;
+	space_free(space);
+}
+
+static bool is_paused_though_asked(struct world *world, void *userdata)
+{
+	space_soon(userdata);
+	return vm("a")->paused;
+}
+
+/* VMs that begin one after the other do not put the look off. */
+TEST(a_look_that_is_due_is_not_put_off)
+{
+	struct space *space = NULL;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(space_new(&w.engine, &space, NULL), 0);
+	want_room(MORE_THAN_THERE_IS);
+	world_run(&w, is_paused_though_asked, space);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
 	space_free(space);

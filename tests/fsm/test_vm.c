@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -474,12 +475,9 @@ TEST(reset_of_a_killed_vmm_is_no_reboot)
 	CHECK_STR(bg_err_code_str(vm("a")->error->code), "vmm.died");
 }
 
-TEST(halted_guest_is_stopped)
+static void halt_a_guest(struct console *console)
 {
-	struct console *console = NULL;
-
-	world_open(&w, NULL);
-	CHECK_INT(console_new(&w.engine, &console, NULL), 0);
+	w.engine.console = console;
 	CHECK_INT(world_create(&w, "a", true), OP_DONE);
 	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGUSR2), 0);
 	world_run(&w, is_down, NULL);
@@ -490,6 +488,68 @@ TEST(halted_guest_is_stopped)
 	CHECK_INT(console_end_of_vm(vm("a")), CONSOLE_GOES_ON);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
+	w.engine.console = NULL;
+	console_free(console);
+}
+
+TEST(halted_guest_is_stopped)
+{
+	struct console *console = NULL;
+
+	world_open(&w, NULL);
+	CHECK_INT(console_new(&w.engine, &console, NULL), 0);
+	halt_a_guest(console);
+}
+
+/* Where the host gives no inotify, the logs are looked at all the same. */
+TEST(halted_guest_is_stopped_without_inotify)
+{
+	struct rlimit limit, none;
+	struct console *console = NULL;
+
+	world_open(&w, NULL);
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &none), 0);
+	CHECK_INT(console_new(&w.engine, &console, NULL), 0);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	halt_a_guest(console);
+}
+
+enum { TOO_LONG = BG_VM_LOG_MAX + (1 << 20) };
+
+static bool is_cut(const char *path)
+{
+	struct stat st;
+
+	CHECK_INT(stat(path, &st), 0);
+	return st.st_size >= TOO_LONG && st.st_blocks * 512 < BG_VM_LOG_MAX;
+}
+
+static bool are_cut(struct world *world, void *userdata)
+{
+	return is_cut(vm("a")->paths.serial_log) && is_cut(vm("a")->paths.vmm_log);
+}
+
+/* One is cut at a time, and nothing more is said that would remind of the other. */
+TEST(both_logs_are_cut)
+{
+	_free_ char *text = malloc(TOO_LONG);
+	struct console *console = NULL;
+
+	CHECK(text);
+	memset(text, 'x', TOO_LONG);
+	world_open(&w, NULL);
+	CHECK_INT(console_new(&w.engine, &console, NULL), 0);
+	w.engine.console = console;
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(bg_write_file_at(AT_FDCWD, vm("a")->paths.serial_log, text, TOO_LONG, 0600), 0);
+	CHECK_INT(bg_write_file_at(AT_FDCWD, vm("a")->paths.vmm_log, text, TOO_LONG, 0600), 0);
+	console_watch(console, vm("a")); /* the files are others now */
+	world_run(&w, are_cut, NULL);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+	w.engine.console = NULL;
 	console_free(console);
 }
 
@@ -533,7 +593,7 @@ static bool ticks_passed(struct world *world, void *userdata)
 TEST(little_room_pauses_those_who_write)
 {
 	struct space *space = NULL;
-	unsigned looks = 500; /* of 2 ms each: four of the watch's */
+	unsigned looks = 500; /* of 2 ms each: three of the watch's at least */
 	struct statvfs fs;
 	uint64_t room;
 
@@ -543,6 +603,7 @@ TEST(little_room_pauses_those_who_write)
 	CHECK_INT(space_new(&w.engine, &space, NULL), 0);
 	CHECK_INT(world_create(&w, "a", true), OP_DONE);
 	w.config->disk_reserve_mib = room * 4 / 3;
+	space_soon(space);
 	world_run(&w, ticks_passed, &looks);
 	CHECK(!vm("a")->paused);
 	vm("a")->writes = UINT64_MAX / 2;
@@ -552,6 +613,7 @@ TEST(little_room_pauses_those_who_write)
 	world_run(&w, is_paused, &(bool){false});
 	CHECK(!vm("a")->error);
 	w.config->disk_reserve_mib = room * 4; /* not even half of it: whoever it is */
+	space_soon(space);
 	world_run(&w, is_paused, &(bool){true});
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);

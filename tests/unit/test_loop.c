@@ -50,6 +50,15 @@ static void fire_b(void *userdata)
 	loop_exit(f.loop, 7);
 }
 
+TEST(timers_of_one_interval_fall_together)
+{
+	CHECK_INT(loop_until_multiple(0, 5000000), 5000000);
+	CHECK_INT(loop_until_multiple(5000000, 5000000), 5000000);
+	CHECK_INT(loop_until_multiple(6000001, 5000000), 3999999);
+	CHECK_INT(loop_until_multiple(9000000, 5000000), 1000000);
+	CHECK_INT(loop_until_multiple(9998000, 5000000), 5002000); /* it came early */
+}
+
 TEST(timers_fire_by_time)
 {
 	setup();
