@@ -518,7 +518,7 @@ TEST(a_boot_that_fails_ends_its_turn)
 /* An engine that ends while some wait: its successor finds them stopped, and boots them. */
 TEST(turns_end_with_their_daemon)
 {
-	world_open(&w, "ready=10000");
+	world_open(&w, "ready=60000");
 	w.config->boots_at_once = 1;
 	(void)ask_create("a");
 	world_run(&w, waits_for_turn, ask_create("b"));
