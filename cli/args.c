@@ -103,7 +103,7 @@ static bool is_one_of(const char *list, const char *word, size_t len)
 }
 
 /* "--name", "--name=value", "-f". */
-static const struct flag *find_flag(const struct command *c, const char *word, size_t len)
+const struct flag *args_flag(const struct command *c, const char *word, size_t len)
 {
 	for (const struct flag *f = c->flags; f->name; f++)
 		if ((strlen(f->name) == len && strncmp(f->name, word, len) == 0) ||
@@ -148,7 +148,7 @@ static int take_letters(struct args *args, int argc, char **argv, struct bg_err 
 		return 0;
 	for (; *letters && r >= 0; letters++) {
 		char word[] = {'-', *letters, '\0'};
-		const struct flag *f = find_flag(args->command, word, 2);
+		const struct flag *f = args_flag(args->command, word, 2);
 
 		if (!f)
 			return unknown_flag(args->command, argv[0], err);
@@ -170,7 +170,7 @@ static int take_flag(struct args *args, int argc, char **argv, struct bg_err **e
 	size_t len = strcspn(argv[0], "=");
 	const char *value = argv[0][len] ? argv[0] + len + 1 : NULL;
 	_free_ char *word = strndup(argv[0], len);
-	const struct flag *f = find_flag(c, argv[0], len);
+	const struct flag *f = args_flag(c, argv[0], len);
 	bool next = f && f->value && !value;
 	int r = f ? 0 : take_letters(args, argc, argv, err);
 

@@ -100,6 +100,8 @@ int args_parse(const struct command *command, int argc, char **argv, struct args
 /* USAGE for words that are no command; its hint names the nearest one. */
 int args_unknown(const struct command *const *rows, int argc, char **argv, struct bg_err **err);
 
+/* The row's flag that the first len bytes of word spell: its name, "-f", another tool's. NULL: none. */
+const struct flag *args_flag(const struct command *c, const char *word, size_t len);
 /* The value of a flag of this row, NULL when it was not given. */
 const char *args_value(const struct args *args, const char *flag);
 /* The value of the nth (from 0) time that the flag was given; NULL beyond the last. */

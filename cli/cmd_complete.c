@@ -229,15 +229,6 @@ static void offer_kind(struct cli *cli, const struct command *c, const struct ty
 	}
 }
 
-static const struct flag *flag_of(const struct command *c, const char *word, size_t len)
-{
-	for (const struct flag *f = c->flags; f->name; f++)
-		if ((strlen(f->name) == len && strncmp(f->name, word, len) == 0) ||
-			(f->letter && len == 2 && word[0] == '-' && word[1] == f->letter))
-			return f;
-	return NULL;
-}
-
 static void offer_flags(struct cli *cli, const struct command *c, const char *typed)
 {
 	for (const struct flag *f = c->flags; f->name; f++)
@@ -250,7 +241,7 @@ static void offer_flags(struct cli *cli, const struct command *c, const char *ty
 static void offer_after_equals(struct cli *cli, const struct command *c, const struct typed *t)
 {
 	size_t len = strcspn(t->last, "=");
-	const struct flag *f = flag_of(c, t->last, len);
+	const struct flag *f = args_flag(c, t->last, len);
 	_free_ char *prefix = strndup(t->last, len + 1);
 
 	if (f && f->value && prefix)
@@ -263,7 +254,7 @@ static unsigned given(const struct command *c, const struct typed *t, int used)
 	unsigned n = 0;
 
 	for (int i = used; i < t->count; i++) {
-		const struct flag *f = flag_of(c, t->words[i], strlen(t->words[i]));
+		const struct flag *f = args_flag(c, t->words[i], strlen(t->words[i]));
 
 		n += t->words[i][0] != '-';
 		i += f && f->value;
@@ -276,7 +267,7 @@ static void offer_arguments(
 	struct cli *cli, const struct command *c, const struct typed *t, int used)
 {
 	const char *before = t->count > used ? t->words[t->count - 1] : "";
-	const struct flag *f = flag_of(c, before, strlen(before));
+	const struct flag *f = args_flag(c, before, strlen(before));
 
 	for (int i = used; i < t->count; i++)
 		if (bg_streq(t->words[i], "--"))
