@@ -153,8 +153,7 @@ def of_the_vms(ids):
     """What there is of these VMs on this host: processes, folders for sockets and of disks."""
     user = pwd.getpwnam(os.environ.get("BANGER_USER", "banger-dev"))
     commands = subprocess.run(["pgrep", "-a", "-u", str(user.pw_uid)], capture_output=True, text=True).stdout
-    folders = [f"/run/user/{user.pw_uid}/banger/vm"]
-    folders += [f"{user.pw_dir}/.local/state/banger/vms"]
+    folders = [f"{user.pw_dir}/.local/state/banger/{name}" for name in ("run/vm", "vms")]
     files = [name for f in folders if os.path.isdir(f) for name in os.listdir(f)]
     trash = f"{user.pw_dir}/.local/state/banger/trash"
     return [i for i in ids if i in commands] + [n for n in files if any(i.startswith(n[:12]) for i in ids)] + \

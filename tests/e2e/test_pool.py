@@ -45,7 +45,7 @@ def test_doctor_says_that_vms_can_be_run(make_user):
     record = user.banger.json("doctor")
     got = {c["name"]: c for c in record["checks"]}
     assert record["ok"] and got["vmm"]["state"] == got["helper"]["state"] == "ok", record
-    assert "this build's protocol" in got["helper"]["text"]
+    assert "version matches" in got["helper"]["text"]
     user.config("no_such_key = 1\n")
     user.banger.ok("daemon", "stop")
     failed = user.banger("doctor")
