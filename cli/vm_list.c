@@ -31,6 +31,9 @@ const char *vm_state_word(const json_t *vm, enum style *style)
 	}
 	if (!bg_streq(state, "stopped"))
 		return state;
+	/* a clean shutdown, that only tells why */
+	if (error && bg_streq(render_text(error, "code"), "vm.session_ended"))
+		error = NULL;
 	*style = error || *render_text(vm, "missing") ? STYLE_RED : STYLE_DIM;
 	if (*render_text(vm, "missing"))
 		return "no disks";

@@ -14,9 +14,8 @@ static void say_why(struct vm *vm)
 {
 	_err_ struct bg_err *err = NULL;
 
-	bg_err_set(&err, BG_ERR_DAEMON_STOPPING, ECANCELED,
+	bg_err_set(&err, BG_ERR_VM_SESSION_ENDED, ECANCELED,
 		"VM \"%s\" was shut down because your login session ended", vm->row->name);
-	bg_err_hint(&err, "`loginctl enable-linger` lets VMs run on after a logout");
 	vm->farewell = false;
 	vm_set_error(vm, err);
 	vm_save(vm);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Adds up what scripts/check left in its results folder: TAP inside meson's testlog.json, pytest's JUnit XML.
 
-Prints failures and the reasons of skips, then "N passed, N failed, N skipped"; exits 1 when anything failed or nothing ran.
+Prints what took the time, failures and the reasons of skips, then "N passed, N failed, N skipped"; exits 1 when anything failed or nothing ran.
 """
 import json
 import pathlib
@@ -14,7 +14,10 @@ TAP = re.compile(r"^(not )?ok \d+(?: - )?(.*?)(?:\s+# (SKIP|skip)\b\s*(.*))?$")
 
 class Count:
     def __init__(self):
-        self.passed, self.failed, self.skipped = 0, [], []
+        self.passed, self.failed, self.skipped, self.took = 0, [], [], []
+
+    def time(self, suite, name, seconds):
+        self.took.append((float(seconds or 0), suite, name))
 
     def add(self, name, verdict, text=""):
         if verdict == "pass":
@@ -24,6 +27,7 @@ class Count:
 
 
 def count_tap(count, suite, record):
+    count.time(suite, record["name"], record.get("duration"))
     lines = record.get("stdout", "").splitlines()
     rows = [m for m in map(TAP.match, lines) if m]
     for row in rows:
@@ -46,6 +50,7 @@ def count_meson(count, path):
 def count_junit(count, path):
     for case in xml.etree.ElementTree.parse(path).iter("testcase"):
         name = f"{path.stem}: {case.get('classname')}.{case.get('name')}"
+        count.time(path.stem, f"{case.get('classname')}.{case.get('name')}", case.get("time"))
         bad = [e for e in case if e.tag in ("failure", "error")]
         skip = case.find("skipped")
         if bad:
@@ -56,12 +61,21 @@ def count_junit(count, path):
             count.add(name, "pass")
 
 
+def print_slowest(took):
+    """Of programs that run two at a time the sum is more than the clock."""
+    for suite in sorted({suite for _, suite, _ in took}):
+        print(f"time     {sum(t for t, of, _ in took if of == suite):7.1f} s  {suite}, whole")
+    for seconds, suite, name in sorted(took, reverse=True)[:10]:
+        print(f"slowest  {seconds:7.1f} s  {suite}: {name}")
+
+
 def main():
     results, count = pathlib.Path(sys.argv[1]), Count()
     for path in sorted(results.glob("*.json")):
         count_meson(count, path)
     for path in sorted(results.glob("*.xml")):
         count_junit(count, path)
+    print_slowest(count.took)
     for name, reason in count.skipped:
         print(f"skipped  {name}: {reason}")
     for name, text in count.failed:
