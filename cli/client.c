@@ -148,12 +148,12 @@ static int read_error(struct bg_http *h, int status, struct bg_err **err)
 }
 
 static int call_once(struct cli *cli, enum client_start start, enum route route, const char *arg,
-	const json_t *body, json_t **ret, struct bg_err **err)
+	const char *query, const json_t *body, json_t **ret, struct bg_err **err)
 {
 	_unref_(bg_http) struct bg_http *h = NULL;
 	int status = 0, r;
 
-	r = client_send(cli, start, route, arg, NULL, body, &h, err);
+	r = client_send(cli, start, route, arg, query, body, &h, err);
 	if (r < 0)
 		return r;
 	bg_http_set_timeout(h, CLIENT_TIMEOUT_S * 1000);
@@ -165,16 +165,36 @@ static int call_once(struct cli *cli, enum client_start start, enum route route,
 
 /* A daemon that goes down takes connections to the end: what changes nothing is asked of the next.
  */
+static int call(struct cli *cli, enum client_start start, enum route route, const char *arg,
+	const char *query, const json_t *body, json_t **ret, struct bg_err **err)
+{
+	_err_ struct bg_err *lost = NULL;
+	int r = call_once(cli, start, route, arg, query, body, ret, &lost);
+
+	if (r == -ECONNRESET && start == CLIENT_START && bg_streq(routes[route].method, "GET"))
+		return call_once(cli, start, route, arg, query, body, ret, err);
+	if (r < 0 && err)
+		*err = TAKE_PTR(lost);
+	return r;
+}
+
 int client_call(struct cli *cli, enum client_start start, enum route route, const char *arg,
 	const json_t *body, json_t **ret, struct bg_err **err)
 {
-	_err_ struct bg_err *lost = NULL;
-	int r = call_once(cli, start, route, arg, body, ret, &lost);
+	return call(cli, start, route, arg, NULL, body, ret, err);
+}
 
-	if (r == -ECONNRESET && start == CLIENT_START && bg_streq(routes[route].method, "GET"))
-		return call_once(cli, start, route, arg, body, ret, err);
+int client_ask(
+	struct cli *cli, enum route route, const char *query, json_t **ret, struct bg_err **err)
+{
+	_err_ struct bg_err *refused = NULL;
+	int r = call(cli, CLIENT_START, route, NULL, query, NULL, ret, &refused);
+
+	/* An older daemon does not know the query, and gives more. */
+	if (r < 0 && refused && refused->code == BG_ERR_BAD_REQUEST)
+		return call(cli, CLIENT_START, route, NULL, NULL, NULL, ret, err);
 	if (r < 0 && err)
-		*err = TAKE_PTR(lost);
+		*err = TAKE_PTR(refused);
 	return r;
 }
 

@@ -32,6 +32,9 @@ int client_send(struct cli *cli, enum client_start start, enum route route, cons
 /* Sends and waits for the whole answer, *ret a new reference. At most CLIENT_TIMEOUT_S. */
 int client_call(struct cli *cli, enum client_start start, enum route route, const char *arg,
 	const json_t *body, json_t **ret, struct bg_err **err);
+/* Asks with a query ("brief=1"), or without it where the daemon does not know it. */
+int client_ask(
+	struct cli *cli, enum route route, const char *query, json_t **ret, struct bg_err **err);
 /* Sends and waits until the answer's head says that a stream follows. */
 int client_stream(struct cli *cli, enum route route, const char *arg, const char *query,
 	struct bg_http **ret, struct bg_err **err);

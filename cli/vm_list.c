@@ -234,6 +234,15 @@ static int print_lines(struct cli *cli, const json_t *vms, const char *format, s
 	return r < 0 ? r : BG_EXIT_OK;
 }
 
+/* A table and names need little of each record. */
+static const char *query(const struct cli *cli, const struct args *args)
+{
+	const char *format = args_value(args, "--format");
+	bool whole = cli->json || (format && !bg_streq(format, "table"));
+
+	return whole ? NULL : "brief=1";
+}
+
 int vm_list(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	const char *format = args_has(args, "--quiet") ? "{{.name}}" : args_value(args, "--format");
@@ -243,7 +252,7 @@ int vm_list(struct cli *cli, const struct args *args, struct bg_err **err)
 	int r = check_filters(args, err);
 
 	if (r >= 0)
-		r = client_call(cli, CLIENT_START, ROUTE_VM_LIST, NULL, NULL, &reply, err);
+		r = client_ask(cli, ROUTE_VM_LIST, query(cli, args), &reply, err);
 	if (r < 0)
 		return r;
 	vms = json_object_get(reply, "vms");

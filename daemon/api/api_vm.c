@@ -107,12 +107,18 @@ struct look {
 	struct engine *engine;
 };
 
+static bool is_on(const char *word)
+{
+	return bg_streq(word, "1") || bg_streq(word, "true");
+}
+
 static void reply_list(struct http_call *call, const struct engine *engine)
 {
+	bool brief = is_on(http_call_query(call, "brief"));
 	json_t *array = json_array();
 
 	for (const struct vm *vm = vms_first(engine->vms); vm; vm = vm->next)
-		json_array_append_new(array, vm_to_json(vm));
+		json_array_append_new(array, brief ? vm_to_brief_json(vm) : vm_to_json(vm));
 	http_reply(call, 200, json_pack("{s:o}", "vms", array));
 }
 
@@ -194,11 +200,6 @@ static void ask(struct http_call *call, struct engine *engine, enum vm_event eve
 void api_vm_start(struct http_call *call, struct engine *engine)
 {
 	ask(call, engine, VM_EV_START, no_fields, &(struct vm_options){0});
-}
-
-static bool is_on(const char *word)
-{
-	return bg_streq(word, "1") || bg_streq(word, "true");
 }
 
 void api_vm_delete(struct http_call *call, struct engine *engine)

@@ -66,7 +66,7 @@ static int lock(const char *dir, struct bg_err **err)
 		(void)nanosleep(&step, NULL);
 	}
 	return bg_err_set(err, BG_ERR_STATE, EBUSY,
-		"the store of an earlier daemon still writes to %s", dir);
+		"%s is locked: the store of an earlier daemon still writes there", path);
 }
 
 static void tell_failed(int sock, const struct bg_err *err)

@@ -18,11 +18,13 @@
 #include "daemon/vm/console.h"
 #include "daemon/vm/health.h"
 #include "daemon/vm/publish.h"
+#include "daemon/vm/vm_files.h"
 #include "daemon/vm/vm_plan.h"
 
 struct vms {
 	struct engine *engine;
 	struct vm *first; /* ordered by name */
+	struct vm_files *files;
 };
 
 enum { RUN_DIR_ID_LEN = 12 }; /* digits of the id in a socket's path, which must stay short */
@@ -79,6 +81,7 @@ static void vm_free(struct vm *vm)
 	vmm_free(vm->vmm);
 	bg_err_free(vm->error);
 	paths_clear(&vm->paths);
+	free(vm->files);
 	vm_row_free(vm->row);
 	free(vm);
 }
@@ -101,7 +104,8 @@ int vm_add(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err *
 	}
 	vm->engine = vms->engine;
 	vm->row = row;
-	if (paths_fill(vm) < 0) {
+	vm->files = calloc(1, sizeof(*vm->files));
+	if (!vm->files || paths_fill(vm) < 0) {
 		vm_free(vm);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
@@ -141,6 +145,15 @@ static int load_row(struct vm_row *row, void *userdata)
 	return vm_add(userdata, row, NULL, NULL);
 }
 
+static int make_files(struct vms *vms, struct bg_err **err)
+{
+	_free_ char *dir = NULL;
+
+	if (asprintf(&dir, "%s/vms", vms->engine->paths->state_dir) >= 0)
+		vms->files = vm_files_new(dir);
+	return vms->files ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+}
+
 int vms_new(struct engine *engine, struct vms **ret, struct bg_err **err)
 {
 	_unref_(vms) struct vms *vms = calloc(1, sizeof(*vms));
@@ -149,7 +162,9 @@ int vms_new(struct engine *engine, struct vms **ret, struct bg_err **err)
 	if (!vms)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	vms->engine = engine;
-	r = store_vm_each(engine->store, load_row, vms, err);
+	r = make_files(vms, err);
+	if (r >= 0)
+		r = store_vm_each(engine->store, load_row, vms, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(vms);
@@ -166,12 +181,22 @@ void vms_free(struct vms *vms)
 		vms->first = vm->next;
 		vm_free(vm);
 	}
+	vm_files_free(vms->files);
 	free(vms);
 }
 
 struct vm *vms_first(const struct vms *vms)
 {
 	return vms->first;
+}
+
+const char *vm_missing(const struct vm *vm)
+{
+	const struct vms *vms = vm->engine->vms;
+
+	if (vm->row->state == VM_CREATING || vm->row->state == VM_DELETING)
+		return NULL;
+	return vm_files_missing(vms->files, vms, vm);
 }
 
 struct vm *vms_find(const struct vms *vms, const char *name)

@@ -20,6 +20,7 @@ struct op;
 struct publish;
 struct vm;
 struct vm_change;
+struct vm_files_seen;
 struct vmm;
 struct vmm_call;
 struct vms;
@@ -40,6 +41,7 @@ struct vm {
 	struct vm *next;
 	struct vm_row *row; /* row->state is changed by vm_move alone */
 	struct vm_paths paths;
+	struct vm_files_seen *files; /* which of them are there; see vm_files.h */
 	struct vmm *vmm;     /* NULL: no process */
 	struct guest *guest; /* NULL: no process */
 	struct op *op;	     /* the operation under way on it */
@@ -118,9 +120,11 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 	struct bg_err **err);
 
 json_t *vm_to_json(const struct vm *vm);
+/* The part of it that a table of many VMs needs. */
+json_t *vm_to_brief_json(const struct vm *vm);
 /* The path of what is gone of its files, by other hands: its folder or a disk; borrowed. NULL: nothing, or it is being made or removed. */
 const char *vm_missing(const struct vm *vm);
-/* The error of that, with what to do: VM_DISKS. */
+/* The error of that, asked from the disk, with what to do: VM_DISKS. */
 int vm_check_disks(const struct vm *vm, struct bg_err **err);
 /* Its root disk is an overlay: a block device as long as it runs. */
 bool vm_on_overlay(const struct vm *vm);

@@ -10,6 +10,7 @@
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/helpers.h"
+#include "daemon/vm/vm_files.h"
 #include "daemon/vm/vm_plan.h"
 
 /* ext4(5): s_magic of the superblock, which begins at 1024. */
@@ -87,21 +88,9 @@ int vm_check_memory(uint64_t mib, struct bg_err **err)
 		bg_size_print_mib(mib, want), bg_size_print_mib(all, have));
 }
 
-const char *vm_missing(const struct vm *vm)
-{
-	const char *const paths[] = {vm->paths.dir, vm->paths.disk_root, vm->paths.disk_work};
-
-	if (vm->row->state == VM_CREATING || vm->row->state == VM_DELETING)
-		return NULL;
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-		if (access(paths[i], F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
-			return paths[i];
-	return NULL;
-}
-
 int vm_check_disks(const struct vm *vm, struct bg_err **err)
 {
-	const char *path = vm_missing(vm);
+	const char *path = vm_files_look(vm);
 
 	if (!path)
 		return 0;

@@ -80,7 +80,14 @@ static void put_sizes(json_t *json, const struct vm_row *row)
 	put(json, "work_mib", json_integer((json_int_t)row->work_mib));
 }
 
-json_t *vm_to_json(const struct vm *vm)
+static json_t *missing_json(const struct vm *vm)
+{
+	const char *path = vm_missing(vm);
+
+	return path ? json_string(path) : json_null();
+}
+
+json_t *vm_to_brief_json(const struct vm *vm)
 {
 	const struct vm_row *row = vm->row;
 	json_t *json = json_object();
@@ -92,10 +99,23 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "image", bg_json_str(row->image));
 	put(json, "kernel", bg_json_str(row->kernel));
 	put_sizes(json, row);
-	put(json, "nat", json_boolean(row->nat));
-	put(json, "peers", json_boolean(row->peers));
 	put(json, "labels", labels_to_json(row->labels));
 	put(json, "publish", publish_to_json(vm));
+	put(json, "health", vm_health(vm) ? json_string(vm_health(vm)) : json_null());
+	put(json, "missing", missing_json(vm));
+	put(json, "address", bg_json_str(row->address));
+	put(json, "started_at", time_json(row->started_at));
+	put(json, "error", error_json(vm->error));
+	return json;
+}
+
+json_t *vm_to_json(const struct vm *vm)
+{
+	const struct vm_row *row = vm->row;
+	json_t *json = vm_to_brief_json(vm);
+
+	put(json, "nat", json_boolean(row->nat));
+	put(json, "peers", json_boolean(row->peers));
 	put(json, "with_init", json_boolean(row->with_init));
 	put(json, "vmm", bg_json_str(row->vmm));
 	put(json, "accel", bg_json_str(row->accel));
@@ -103,13 +123,8 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "storage", bg_json_str(row->storage));
 	put(json, "storage_reason", bg_json_str(vm_storage_reason(vm)));
 	put(json, "paused", json_boolean(vm->paused));
-	put(json, "health", vm_health(vm) ? json_string(vm_health(vm)) : json_null());
-	put(json, "missing", vm_missing(vm) ? json_string(vm_missing(vm)) : json_null());
-	put(json, "address", bg_json_str(row->address));
 	put(json, "pid", row->pid ? json_integer(row->pid) : json_null());
 	put(json, "created_at", time_json(row->created_at));
-	put(json, "started_at", time_json(row->started_at));
-	put(json, "error", error_json(vm->error));
 	put(json, "operation", op_json(vm));
 	put(json, "paths", paths_json(vm));
 	put(json, "ssh", ssh_json(vm));

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: ISC
+"""The N-th system call of a kind fails, in the engine or the store, while a command runs: it succeeds, or says why it does not; and
+what banger shows then is what it shows after a kill -9: nothing acknowledged is lost, nothing else is there."""
+import collections
+import os
+import signal
+import subprocess
+
+import pytest
+
+from conftest import DAY, SHARE, Host, share_of
+
+KINDS = {
+    "write": ("write,pwrite64,writev", ("ENOSPC", "EIO")),
+    "sync": ("fsync,fdatasync,syncfs", ("EIO", "ENOSPC")),
+    "open": ("openat,open", ("EMFILE", "ENOSPC", "EIO")),
+    "rename": ("rename,renameat,renameat2", ("EIO", "ENOSPC")),
+    "make": ("mkdir,mkdirat,unlink,unlinkat", ("EIO", "ENOSPC")),
+    "accept": ("accept,accept4", ("EMFILE", "ENOMEM")),
+    "memory": ("mmap,brk", ("ENOMEM",)),
+}
+CALLS = {call: kind for kind, (calls, _) in KINDS.items() for call in calls.split(",")}
+Point = collections.namedtuple("Point", "role kind n errno")
+
+
+class Trace:
+    """strace of one process while the block runs."""
+
+    def __init__(self, pid, path, *options):
+        self.argv, self.path = ["strace", "-o", path, *options, "-p", str(pid)], path
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.argv, stderr=subprocess.PIPE, text=True)
+        assert "attached" in self.process.stderr.readline()
+        return self
+
+    def __exit__(self, *exc):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+        self.process.stderr.close()
+        with open(self.path) as f:
+            self.lines = f.readlines()
+
+
+class Bed:
+    """A daemon with what each command needs, made once."""
+
+    def __init__(self, user):
+        self.host = host = Host(user)
+        host.banger("kernel", "import", host.sources + "/vmlinux", "--name", "k")
+        host.banger("image", "register", "--name", "r", "--rootfs", host.sources + "/rootfs.ext4", "--kernel-ref", "k")
+        host.banger("vm", "create", "a", "--image", "r", "--cpus", "1", "--memory", "128M", "--no-start")
+        self.bundle = user.home + "/bundle"
+        host.banger("image", "export", "r", self.bundle)
+        self.failed, self.tried = [], 0
+
+    def pids(self):
+        [daemon] = self.host.ask("/v1/daemon")
+        return {"engine": daemon["pid"], "store": daemon["store"]["pid"]}
+
+    def shown(self):
+        facts = self.host.facts()
+        return facts, (facts.names(), {vm["name"]: vm["state"] for vm in facts.vms})
+
+
+def vm_state(shown, name):
+    return shown[1].get(name)
+
+
+class Create:
+    def command(self, bed):
+        return "vm", "create", "x", "--image", "r", "--cpus", "1", "--memory", "128M", "--no-start"
+
+    def done(self, shown):
+        return vm_state(shown, "x") == "stopped"
+
+    def clean(self, bed, shown):
+        if vm_state(shown, "x"):
+            bed.host.banger("vm", "delete", "x", "--force")
+
+
+class Start:
+    def command(self, bed):
+        return "vm", "start", "a"
+
+    def done(self, shown):
+        return vm_state(shown, "a") == "running"
+
+    def clean(self, bed, shown):
+        bed.host.banger("vm", "kill", "a", ok=False)
+
+
+class Set:
+    cpus = 1
+
+    def command(self, bed):
+        self.cpus = 3 - self.cpus
+        return "vm", "set", "a", "--cpus", str(self.cpus)
+
+    def done(self, shown):
+        return shown[0]["vms"]["a"][0] == self.cpus
+
+    def clean(self, bed, shown):
+        self.cpus = shown[0]["vms"]["a"][0]
+
+
+class Delete:
+    def command(self, bed):
+        if "x" not in bed.shown()[1][1]:
+            bed.host.banger(*Create().command(bed))
+        return "vm", "delete", "x"
+
+    def done(self, shown):
+        return vm_state(shown, "x") is None
+
+    def clean(self, bed, shown):
+        pass
+
+
+class Import:
+    name = "i"
+
+    def command(self, bed):
+        return "image", "import", bed.bundle, "--name", "i"
+
+    def done(self, shown):
+        return self.name in shown[0]["images"]
+
+    def clean(self, bed, shown):
+        if self.name in shown[0]["images"]:
+            bed.host.banger("image", "delete", self.name)
+
+
+class Pull(Import):
+    name = "p"
+
+    def command(self, bed):
+        return "image", "pull", bed.host.layout, "--name", "p", "--kernel-ref", "k"
+
+
+COMMANDS = {"create": Create, "start": Start, "set": Set, "delete": Delete, "import": Import, "pull": Pull}
+
+
+def count(bed, command, path):
+    """How often each process makes calls of each kind, while the command runs by itself."""
+    numbers = collections.Counter()
+    for role in ("engine", "store"):
+        words = command.command(bed)
+        with Trace(bed.pids()[role], path, "-e", "trace=" + ",".join(CALLS)) as trace:
+            bed.host.banger(*words)
+        for line in trace.lines:
+            call = line.split("(")[0]
+            if call in CALLS:
+                numbers[role, CALLS[call]] += 1
+        command.clean(bed, bed.shown()[1])
+    return numbers
+
+
+def points(numbers):
+    return [Point(role, kind, n, errno) for (role, kind), most in sorted(numbers.items()) for n in range(1, most + 1)
+            for errno in KINDS[kind][1]]
+
+
+def judge(bed, command, r, pids, reached):
+    """What is wrong, or None."""
+    if r.returncode == 0 and not command.done(bed.before):
+        return "acknowledged, and it is not so"
+    if r.returncode != 0 and not r.stderr.strip():
+        return "failed without a word"
+    if bed.pids()["engine"] != pids["engine"]:
+        return "the engine died"
+    os.kill(pids["engine"], signal.SIGKILL)
+    facts, after = bed.shown()
+    bed.after = after
+    if after != bed.before:
+        return f"before a kill: {bed.before}, after it: {after}"
+    return facts.unlisted() or facts.store["missing"] or None
+
+
+def try_point(bed, command, point, path):
+    calls = KINDS[point.kind][0]
+    words = command.command(bed)
+    pids = bed.pids()
+    when = f"{point.n}+" if point.kind == "memory" else str(point.n)
+    with Trace(pids[point.role], path, "-e", "trace=" + calls, "-e", f"inject={calls}:error={point.errno}:when={when}") as trace:
+        r = bed.host.banger(*words, ok=False)
+    bed.before = bed.after = bed.shown()[1]
+    reached = [line.strip() for line in trace.lines if "INJECTED" in line]
+    wrong = judge(bed, command, r, pids, reached)
+    if wrong:
+        bed.failed.append((point, reached[:1], r.returncode, r.stderr.strip()[-300:], wrong))
+    bed.tried += bool(reached)
+    command.clean(bed, bed.after)
+
+
+@pytest.fixture(scope="module")
+def bed():
+    from hostuser import HostUser
+    with HostUser("bgt-faults", groups=["banger"], loop_limit_ms=None) as user:
+        b = Bed(user)
+        yield b
+        b.host.kill()
+
+
+@pytest.mark.parametrize("name", [list(COMMANDS)[(DAY + i) % len(COMMANDS)] for i in range(2)] if SHARE else list(COMMANDS))
+def test_each_call_fails_once(bed, name):
+    command, path = COMMANDS[name](), bed.host.user.home + "/trace"
+    every = points(count(bed, command, path))
+    bed.failed, bed.tried = [], 0
+    for point in share_of(every, 3):
+        try_point(bed, command, point, path)
+    print(f"{name}: {bed.tried} of {len(every)} faults, {len(bed.failed)} wrong")
+    assert not bed.failed, (len(bed.failed), bed.failed[:6])
