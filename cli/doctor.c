@@ -27,6 +27,7 @@ static const struct {
 	{"disk-helper", check_disk_helper},
 	{"space", check_space},
 	{"landlock", check_landlock},
+	{"seccomp", check_seccomp},
 	{"vsock", check_vsock},
 	{"build", check_build},
 	{"ssh", check_ssh},

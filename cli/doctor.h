@@ -68,6 +68,7 @@ void check_vsock(const struct doctor *d, struct finding *f);
 void check_forward(const struct doctor *d, struct finding *f);
 void check_space(const struct doctor *d, struct finding *f);
 void check_landlock(const struct doctor *d, struct finding *f);
+void check_seccomp(const struct doctor *d, struct finding *f);
 void check_build(const struct doctor *d, struct finding *f);
 void check_ssh(const struct doctor *d, struct finding *f);
 void check_logout(const struct doctor *d, struct finding *f);

@@ -3,11 +3,13 @@
  * no daemon. */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "cli/doctor.h"
@@ -221,6 +223,20 @@ void check_landlock(const struct doctor *d, struct finding *f)
 		"the kernel has no Landlock: a guest that breaks out of QEMU or Firecracker can "
 		"read and write your files");
 	finding_hint(f, "boot a kernel from 5.13 on, with landlock in its lsm= list");
+}
+
+/* Without it bangerd does not start. */
+void check_seccomp(const struct doctor *d, struct finding *f)
+{
+	const uint32_t action = SECCOMP_RET_ERRNO;
+
+	(void)d;
+	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0) {
+		finding_set(f, FINDING_OK, "bangerd, VMs and workers make only listed system calls");
+		return;
+	}
+	finding_set(f, FINDING_FAIL, "the kernel has no seccomp filters: %s", strerror(errno));
+	finding_hint(f, "boot a kernel from 4.14 on with CONFIG_SECCOMP_FILTER");
 }
 
 static bool module_loaded(const char *name)

@@ -5,9 +5,9 @@
  * does, but not for the helper's socket; and a VMM that a guest took over has that uid.
  * config.toml's debug = "dumpable" gives gdb, perf and core dumps back, for the engine alone.
  *
- * The filter is a list of what is refused, since everything that the engine starts inherits it:
- * VMMs of any version, workers, their libraries. Those seal themselves further, by lists of what
- * is allowed: vmm_seal.c, worker/sandbox.c.
+ * The filter is a list of what is allowed (sandbox_calls.def). All that the engine starts inherits
+ * it: VMMs of any version, workers, their libraries; so it has their calls too. They seal
+ * themselves further, with lists of their own: vmm_seal.c, worker/sandbox.c, store/process.c.
  */
 #include "daemon/sandbox.h"
 
@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "common/fd.h"
 #include "common/seal.h"
@@ -25,61 +26,32 @@
 
 #define NOFILE_WANTED 8192
 
-#define ALWAYS SEAL_ALWAYS, 0, 0
+#define ALWAYS SEAL_ALWAYS, 0
 
-static const struct seal_rule rules[] = {
-	{SCMP_SYS(process_vm_readv), EPERM, ALWAYS, "memory of the user's other processes"},
-	{SCMP_SYS(process_vm_writev), EPERM, ALWAYS, "the same, to take them over"},
-	{SCMP_SYS(process_madvise), EPERM, ALWAYS, "the same, to slow them"},
-	{SCMP_SYS(process_mrelease), EPERM, ALWAYS, "the same, to free it"},
-	{SCMP_SYS(pidfd_getfd), EPERM, ALWAYS, "descriptors of the user's other processes"},
-	{SCMP_SYS(kcmp), EPERM, ALWAYS, "kernel pointers by comparison"},
-	{SCMP_SYS(mount), EPERM, ALWAYS, "no part of the daemon mounts; guests do, behind the VMM"},
-	{SCMP_SYS(umount2), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(pivot_root), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(chroot), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(move_mount), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(open_tree), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(fsopen), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(fsconfig), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(fsmount), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(fspick), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(mount_setattr), EPERM, ALWAYS, "mount family"},
-	{SCMP_SYS(setns), EPERM, ALWAYS, "other namespaces"},
-	{SCMP_SYS(unshare), EPERM, SEAL_HAS, 0, CLONE_NEWUSER,
+#define CALL(name, reason) {SCMP_SYS(name), SEAL_ALLOW, ALWAYS, 0, reason},
+
+/* What may be asked; the rest is answered with ENOSYS, as by a kernel that does not have it. */
+static const struct seal_rule allowed[] = {
+#include "daemon/sandbox_calls.def"
+	{SCMP_SYS(socket), SEAL_ALLOW, SEAL_IS, 0, AF_UNIX, "callers, VMs, the session's services"},
+	{SCMP_SYS(socket), SEAL_ALLOW, SEAL_IS, 0, AF_INET, "published ports, names, servers"},
+	{SCMP_SYS(socket), SEAL_ALLOW, SEAL_IS, 0, AF_INET6, "servers"},
+	{SCMP_SYS(socket), SEAL_ALLOW, SEAL_IS, 0, AF_NETLINK, "which addresses there are"},
+#if BG_SANITIZED
+	CALL(ptrace, "the leak checker traces its own process")
+		CALL(personality, "sanitizers want a fixed layout")
+#endif
+};
+
+/* Exceptions, and calls that programs only try: these are not worth a line in the kernel's log. */
+static const struct seal_rule refused[] = {
+	{SCMP_SYS(clone), EPERM, SEAL_HAS, 0, CLONE_NEWUSER,
 		"a user namespace opens most of the kernel"},
-	{SCMP_SYS(unshare), EPERM, SEAL_HAS, 0, CLONE_NEWNS, "mount family"},
-	{SCMP_SYS(unshare), EPERM, SEAL_HAS, 0, CLONE_NEWNET, "needs a user namespace"},
-	{SCMP_SYS(clone), EPERM, SEAL_HAS, 0, CLONE_NEWUSER, "as unshare"},
-	{SCMP_SYS(clone3), ENOSYS, ALWAYS, "its flags are in memory; libc falls back to clone"},
-	{SCMP_SYS(bpf), EPERM, ALWAYS, "verifier bugs"},
-	{SCMP_SYS(perf_event_open), EPERM, ALWAYS, "a history of kernel bugs"},
-	{SCMP_SYS(userfaultfd), EPERM, ALWAYS,
-		"stops the kernel in the middle of a copy, for exploits"},
-	{SCMP_SYS(io_uring_setup), ENOSYS, ALWAYS, "does calls behind the filter's back"},
-	{SCMP_SYS(io_uring_enter), ENOSYS, ALWAYS, "as io_uring_setup"},
-	{SCMP_SYS(io_uring_register), ENOSYS, ALWAYS, "as io_uring_setup"},
-	{SCMP_SYS(open_by_handle_at), EPERM, ALWAYS, "files around their directories"},
-	{SCMP_SYS(name_to_handle_at), EPERM, ALWAYS, "as open_by_handle_at"},
-	{SCMP_SYS(add_key), EPERM, ALWAYS, "the user's keyrings"},
-	{SCMP_SYS(request_key), EPERM, ALWAYS, "the user's keyrings"},
-	{SCMP_SYS(keyctl), EPERM, ALWAYS, "the user's keyrings"},
-	{SCMP_SYS(kexec_load), EPERM, ALWAYS, "the host's kernel"},
-	{SCMP_SYS(kexec_file_load), EPERM, ALWAYS, "the host's kernel"},
-	{SCMP_SYS(init_module), EPERM, ALWAYS, "the host's kernel"},
-	{SCMP_SYS(finit_module), EPERM, ALWAYS, "the host's kernel"},
-	{SCMP_SYS(delete_module), EPERM, ALWAYS, "the host's kernel"},
-	{SCMP_SYS(reboot), EPERM, ALWAYS, "the host"},
-	{SCMP_SYS(swapon), EPERM, ALWAYS, "the host"},
-	{SCMP_SYS(swapoff), EPERM, ALWAYS, "the host"},
-	{SCMP_SYS(acct), EPERM, ALWAYS, "the host"},
-	{SCMP_SYS(quotactl), EPERM, ALWAYS, "the host"},
-	{SCMP_SYS(settimeofday), EPERM, ALWAYS, "the host's clock"},
-	{SCMP_SYS(clock_settime), EPERM, ALWAYS, "the host's clock"},
-	{SCMP_SYS(clock_adjtime), EPERM, ALWAYS, "the host's clock"},
-	{SCMP_SYS(syslog), EPERM, ALWAYS, "kernel addresses in its log"},
-	{SCMP_SYS(lookup_dcookie), EPERM, ALWAYS, "old and unused"},
-	{SCMP_SYS(vmsplice), EPERM, ALWAYS, "pages shared with pipes: a history of kernel bugs"},
+	{SCMP_SYS(clone), EPERM, SEAL_HAS, 0, CLONE_NEWNS, "no part of the daemon mounts"},
+	{SCMP_SYS(clone), EPERM, SEAL_HAS, 0, CLONE_NEWNET, "as mounts"},
+	{SCMP_SYS(clone), EPERM, SEAL_HAS, 0, CLONE_NEWPID, "as mounts"},
+	{SCMP_SYS(clone3), ENOSYS, ALWAYS, 0, "its flags are in memory; libc falls back to clone"},
+	{SCMP_SYS(io_uring_setup), ENOSYS, ALWAYS, 0, "does calls behind the filter's back"},
 	{SCMP_SYS(ioctl), EPERM, SEAL_IS_32, 1, TIOCSTI,
 		"typing into the terminal that bangerd was started from"},
 	{SCMP_SYS(ioctl), EPERM, SEAL_IS_32, 1, TIOCLINUX, "the same on a console"},
@@ -132,21 +104,30 @@ int sandbox_hide(struct bg_err **err)
 	return 0;
 }
 
+/* `log`: each refusal is a line in the kernel's log, with the call's number (SECCOMP, type 1326).
+ */
+static int load(uint32_t others, const struct seal_rule *rules, size_t n, bool log)
+{
+	scmp_filter_ctx ctx = seal_new(others, rules, n);
+	int r = ctx ? 0 : -ENOMEM;
+
+	if (log && r >= 0)
+		(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1); /* since Linux 4.14 */
+	if (r >= 0)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r;
+}
+
 int sandbox_seal(struct bg_err **err)
 {
-	scmp_filter_ctx ctx;
 	int r;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return oops(err, errno, "no_new_privs");
-	ctx = seal_new(SCMP_ACT_ALLOW, rules, ARRAY_SIZE(rules));
-	if (!ctx)
-		return oops(err, ENOMEM, "filter");
-	/* ptrace of the user's other processes would undo all of this; the leak checker of the
-	 * address sanitizer is a user of it on its own process. */
-	r = BG_SANITIZED ? 0 : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ptrace), 0);
+	/* Of two refusals the later filter's is what the caller gets, and what is logged or not. */
+	r = load(SCMP_ACT_ERRNO(ENOSYS), allowed, ARRAY_SIZE(allowed), true);
 	if (r >= 0)
-		r = seccomp_load(ctx);
-	seccomp_release(ctx);
+		r = load(SCMP_ACT_ALLOW, refused, ARRAY_SIZE(refused), false);
 	return r < 0 ? oops(err, -r, "filter") : 0;
 }

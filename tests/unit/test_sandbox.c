@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -36,41 +38,126 @@ static void expect_errno(long r, int want)
 TEST(denied_calls)
 {
 	seal();
-	expect_errno(mount("none", "/mnt", "tmpfs", 0, NULL), EPERM);
-	expect_errno(umount2("/nowhere", 0), EPERM);
-	expect_errno(unshare(CLONE_NEWUSER), EPERM);
-	expect_errno(unshare(CLONE_NEWNET), EPERM);
+	expect_errno(mount("none", "/mnt", "tmpfs", 0, NULL), ENOSYS);
+	expect_errno(umount2("/nowhere", 0), ENOSYS);
+	expect_errno(unshare(CLONE_NEWUSER), ENOSYS);
 	expect_errno(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0), EPERM);
+	expect_errno(syscall(SYS_clone, CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0), EPERM);
+	expect_errno(syscall(SYS_clone, CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0), EPERM);
 	expect_errno(syscall(SYS_clone3, NULL, 0), ENOSYS);
-	expect_errno(syscall(SYS_setns, -1, 0), EPERM);
-	expect_errno(syscall(SYS_bpf, 0, NULL, 0), EPERM);
-	expect_errno(syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0), EPERM);
-	expect_errno(syscall(SYS_userfaultfd, 0), EPERM);
 	expect_errno(syscall(SYS_io_uring_setup, 1, NULL), ENOSYS);
-	expect_errno(syscall(SYS_open_by_handle_at, -1, NULL, 0), EPERM);
-	expect_errno(syscall(SYS_keyctl, 0, 0, 0, 0, 0), EPERM);
-	expect_errno(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0), EPERM);
-	expect_errno(syscall(SYS_pidfd_getfd, -1, 0, 0), EPERM);
-	expect_errno(syscall(SYS_process_mrelease, -1, 0), EPERM);
-	expect_errno(syscall(SYS_init_module, NULL, 0, ""), EPERM);
-	expect_errno(syscall(SYS_reboot, 0, 0, 0, NULL), EPERM);
+	expect_errno(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0), ENOSYS);
+	expect_errno(syscall(SYS_pidfd_getfd, -1, 0, 0), ENOSYS);
 	expect_errno(ioctl(0, TIOCSTI, "x"), EPERM);
 	expect_errno(syscall(SYS_ioctl, 0, TIOCSTI | 1ULL << 32, "x"), EPERM);
 	expect_errno(ioctl(0, TIOCLINUX, "x"), EPERM);
 }
 
+static void become_nobody(void)
+{
+	if (geteuid() == 0 &&
+		(setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
+		test_fail(__FILE__, __LINE__, "become nobody");
+}
+
+/* Every number that there may be, with arguments that nothing is done with. */
+TEST(all_that_is_not_listed_is_refused)
+{
+	enum { NUMBERS = 1024 };
+	static bool listed[NUMBERS];
+	static const int calls[] = {
+#define CALL(name, reason) SCMP_SYS(name),
+#include "daemon/sandbox_calls.def"
+#undef CALL
+		SCMP_SYS(socket),
+#if BG_SANITIZED
+		SCMP_SYS(ptrace), SCMP_SYS(personality),
+#endif
+	};
+	int refused = 0;
+
+	become_nobody(); /* should one get through */
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+		if (calls[i] >= 0) /* else this machine has none of that name */
+			listed[calls[i]] = true;
+	seal();
+	for (int nr = 0; nr < NUMBERS; nr++) {
+		/* uretprobe and uprobe: seccomp is not asked, and they end who calls them so */
+		if (listed[nr] || nr == 335 || nr == 336)
+			continue;
+		errno = 0;
+		if (syscall(nr, -1L, -1L, -1L, -1L, -1L, -1L) != -1 || errno != ENOSYS)
+			test_fail(__FILE__, __LINE__, "call %d: errno %d", nr, errno);
+		refused++;
+	}
+	CHECK(refused > 700);
+}
+
+TEST(families_of_sockets)
+{
+	static const int open[] = {AF_UNIX, AF_INET, AF_INET6}, shut[] = {AF_PACKET, AF_VSOCK, AF_ALG, AF_XDP, AF_BLUETOOTH};
+
+	seal();
+	for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
+		int fd = socket(open[i], SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+		CHECK(fd >= 0 || errno == EAFNOSUPPORT); /* a host without IPv6 */
+		bg_close(fd);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(shut); i++)
+		expect_errno(socket(shut[i], SOCK_RAW | SOCK_CLOEXEC, 0), ENOSYS);
+}
+
+/* By the name: the number may be another in the namespace that the log is of. */
+static bool is_refusal(const char *line, int nr)
+{
+	char what[32];
+
+	snprintf(what, sizeof(what), " syscall=%d ", nr);
+	return strstr(line, "type=1326") && strstr(line, "comm=\"test_sandbox\"") && strstr(line, what);
+}
+
+/* Whether a record came within some seconds; the kernel leaves some out when there are many at once. */
+static bool refusal_logged(int log, int nr, int tries)
+{
+	for (; tries > 0; tries--) {
+		struct pollfd p = {.fd = log, .events = POLLIN};
+		char line[2048];
+		ssize_t n;
+
+		expect_errno(syscall(nr, -1L, -1L, -1L, -1L, -1L, -1L), ENOSYS);
+		if (poll(&p, 1, 1000) <= 0)
+			continue;
+		while ((n = read(log, line, sizeof(line) - 1)) > 0) {
+			line[n] = '\0';
+			if (is_refusal(line, nr))
+				return true;
+		}
+	}
+	return false;
+}
+
+TEST(a_refusal_is_a_line_in_the_kernels_log)
+{
+	_close_ int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (log < 0 || lseek(log, 0, SEEK_END) < 0)
+		test_skip("the kernel's log cannot be read here");
+	if (access("/run/auditd.pid", F_OK) == 0)
+		test_skip("auditd takes the kernel's records here");
+	if (access("/proc/self/loginuid", F_OK) < 0)
+		test_skip("this kernel keeps no audit records");
+	seal();
+	CHECK(refusal_logged(log, SYS_swapoff, 60));
+}
+
 TEST(ptrace_is_denied)
 {
-#if defined(__SANITIZE_ADDRESS__)
-	test_skip("the leak checker needs ptrace: the row is left out of sanitized builds");
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-	test_skip("the leak checker needs ptrace: the row is left out of sanitized builds");
-#endif
-#endif
+	if (BG_SANITIZED)
+		test_skip("the leak checker needs ptrace: the row is left out of sanitized builds");
 	seal();
-	expect_errno(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL), EPERM);
-	expect_errno(ptrace(PTRACE_TRACEME, 0, NULL, NULL), EPERM);
+	expect_errno(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL), ENOSYS);
+	expect_errno(ptrace(PTRACE_TRACEME, 0, NULL, NULL), ENOSYS);
 }
 
 /* As a VMM would: a child of the same uid, once the parent has hidden. */
@@ -82,9 +169,7 @@ TEST(hidden_from_other_processes_of_the_user)
 
 	if (BG_SANITIZED)
 		test_skip("the leak checker traces its own process: it stays dumpable");
-	if (geteuid() == 0 &&
-		(setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
-		test_fail(__FILE__, __LINE__, "become nobody");
+	become_nobody();
 	CHECK_INT(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0); /* setresuid cleared it */
 	snprintf(path, sizeof(path), "/proc/%d/mem", (int)getpid());
 	for (int hidden = 0; hidden <= 1; hidden++) {
@@ -180,9 +265,7 @@ TEST(file_capabilities_and_setuid_give_nothing)
 	int status, pidfd;
 	pid_t pid;
 
-	if (geteuid() == 0 &&
-		(setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
-		test_fail(__FILE__, __LINE__, "become nobody");
+	become_nobody();
 	seal();
 	if (spawn_process(&s, &pid, &pidfd, NULL) < 0)
 		test_skip("su is not installed");

@@ -10,7 +10,7 @@ from conftest import BANGER
 from fake_daemon import daemon
 
 ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "fence", "tun", "forward", "names", "store", "storage", "disk-helper", "space",
-        "landlock", "vsock", "build", "ssh", "logout"]
+        "landlock", "seccomp", "vsock", "build", "ssh", "logout"]
 
 
 def store(**over):
