@@ -9,6 +9,7 @@
 
 #include "common/fd.h"
 #include "worker/libcurl.h"
+#include "worker/reach.h"
 
 #define REDIRECTS_MAX	10L
 #define CONNECT_S	30L
@@ -57,6 +58,7 @@ int net_start(struct bg_err **err)
 		r = read_authorities(err);
 	if (r < 0)
 		return r;
+	reach_start();
 	/* A resolver thread's own arena would take 64 MiB of address space each. */
 	(void)mallopt(M_ARENA_MAX, 1);
 	if (lc.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -225,6 +227,7 @@ static size_t on_header(char *line, size_t one, size_t len, void *userdata)
 	char *value;
 
 	(void)one;
+	reach_answered();
 	if (len >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* the next answer: after a redirect */
 		free(TAKE_PTR(t->challenge));
 		free(TAKE_PTR(t->type));
@@ -244,6 +247,19 @@ static void add_header(struct transfer *t, const char *line)
 
 	if (list)
 		t->headers = list;
+}
+
+/* For each address that is tried. */
+static curl_socket_t on_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct transfer *t = userdata;
+
+	(void)purpose;
+	if (!reach_allows(&to->addr)) {
+		t->too_near = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
 static void set_options(struct transfer *t)
@@ -267,6 +283,8 @@ static void set_options(struct transfer *t)
 	lc.curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	lc.curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
 	lc.curl_easy_setopt(c, CURLOPT_PRIVATE, t);
+	lc.curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+	lc.curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, t);
 	if (authorities.data)
 		lc.curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &authorities);
 }
@@ -282,6 +300,7 @@ static int begin(struct transfer *t, struct bg_err **err)
 	t->handle = c;
 	t->status = 0;
 	t->complaint_len = 0;
+	t->too_near = false;
 	t->tries++;
 	if (t->fd < 0)
 		t->size = 0;
@@ -339,6 +358,13 @@ static int explain(const struct transfer *t, CURLcode code, struct bg_err **err)
 	if (code == CURLE_TOO_MANY_REDIRECTS)
 		return bg_err_set(err, BG_ERR_NET_REDIRECTS, ELOOP,
 			"%s: the server redirects more than %ld times", t->name, REDIRECTS_MAX);
+	if (code == CURLE_COULDNT_CONNECT && t->too_near) {
+		r = bg_err_set(err, BG_ERR_NET_REDIRECTS, EACCES,
+			"%s: the server leads to an address of this host, its VMs or its own network",
+			t->name);
+		bg_err_hint(err, "only a server on the same host or network may; name the other one yourself");
+		return r;
+	}
 	if (code == CURLE_OPERATION_TIMEDOUT && t->fetched + (uint64_t)t->status == 0)
 		return bg_err_set(err, BG_ERR_NET_STALLED, ETIMEDOUT,
 			"%s: the server does not answer", t->name);

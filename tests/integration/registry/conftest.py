@@ -71,13 +71,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server:
     """paths: path to a function that gets the handler. requests: (path, Range, Authorization) of each."""
 
-    def __init__(self):
+    def __init__(self, address="127.0.0.1"):
         self.paths, self.requests, self.over = {}, [], threading.Event()
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = http.server.ThreadingHTTPServer((address, 0), Handler)
         self.http.daemon_threads = True
         self.http.hostile = self
         self.port = self.http.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = f"{address}:{self.port}"
         self.url = f"http://{self.host}"
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
