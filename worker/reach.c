@@ -4,7 +4,9 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 
 enum { OWN_MAX = 128 };
 
@@ -121,4 +123,42 @@ bool reach_allows(const struct sockaddr *sa)
 void reach_answered(void)
 {
 	answered = true;
+}
+
+/* The host of http(s)://[user@]host[:port]/..., without the brackets of an IPv6 address. */
+static bool host_of(const char *url, char ret[NI_MAXHOST])
+{
+	const char *at = strstr(url, "://"), *user;
+	size_t len;
+
+	if (!at)
+		return false;
+	at += 3;
+	len = strcspn(at, "/?#");
+	user = memrchr(at, '@', len);
+	if (user) {
+		len -= (size_t)(user + 1 - at);
+		at = user + 1;
+	}
+	if (*at == '[') {
+		at++;
+		len = strcspn(at, "]");
+	} else {
+		len = BG_MIN(len, strcspn(at, ":"));
+	}
+	return len > 0 && snprintf(ret, NI_MAXHOST, "%.*s", (int)len, at) < NI_MAXHOST;
+}
+
+void reach_after(const char *url)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct addrinfo *list = NULL;
+	char host[NI_MAXHOST];
+
+	if (host_of(url, host) && getaddrinfo(host, NULL, &hints, &list) == 0)
+		for (const struct addrinfo *a = list; a; a = a->ai_next)
+			nearest = BG_MAX(nearest, reach_of(a->ai_addr));
+	if (list)
+		freeaddrinfo(list);
+	answered = true; /* of a host that has no address: the world */
 }

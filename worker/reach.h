@@ -25,5 +25,7 @@ enum reach reach_of(const struct sockaddr *sa);
 bool reach_allows(const struct sockaddr *sa);
 /* A server has answered. */
 void reach_answered(void);
+/* The job's first server is the word of the one in this URL already: of a catalog on the network. May block. */
+void reach_after(const char *url);
 
 #endif

@@ -105,15 +105,17 @@ static void take_offers(struct catalog_lookup *lookup, const json_t *result)
 static void on_read(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct catalog_lookup *lookup = userdata;
-	const json_t *entry = json_object_get(result, "entry");
+	json_t *entry = json_object_get(result, "entry");
 	struct bg_err *failed = bg_err_copy(err); /* err goes with its job */
 
 	if (lookup->offers && !failed) {
 		take_offers(lookup, result);
 		skip(lookup, NULL);
-	} else if (entry && check_entry(lookup, entry, &failed) >= 0)
+	} else if (entry && check_entry(lookup, entry, &failed) >= 0) {
+		if (!is_file(lookup->url)) /* the worker goes no nearer than to that one */
+			json_object_set_new(entry, "after", json_string(lookup->url));
 		lookup->done(entry, NULL, lookup->userdata); /* may free the lookup */
-	else
+	} else
 		skip(lookup, failed);
 }
 

@@ -29,6 +29,7 @@ const char *const bundle_member_names[BUNDLE_FDS] = {
 struct import_task {
 	struct image_task base;
 	char *url, *sha256; /* url NULL: from a file */
+	char *after;	    /* the catalog's URL, when that is on the network */
 	char *wanted;	    /* what a catalog calls it; NULL: none is asked */
 	struct catalog_lookup *lookup;
 	struct kernel_make *kernel; /* NULL once the bundle is known to have none */
@@ -47,6 +48,7 @@ static void task_free(void *userdata)
 	free(task->wanted);
 	free(task->url);
 	free(task->sha256);
+	free(task->after);
 	free(task->download);
 	free(task);
 }
@@ -66,6 +68,8 @@ static void on_found(const json_t *entry, struct bg_err *err, void *userdata)
 	if (entry) {
 		task->url = strdup(json_string_value(json_object_get(entry, "url")));
 		task->sha256 = strdup(json_string_value(json_object_get(entry, "sha256")));
+		if (json_object_get(entry, "after"))
+			task->after = strdup(json_string_value(json_object_get(entry, "after")));
 		if (!task->url || !task->sha256)
 			bg_err_set(&failed, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
@@ -122,7 +126,7 @@ static int step_fetch(struct op *op, void *ctx, struct bg_err **err)
 		r = asset_output(dir, DOWNLOAD, &task->download, &task->source, err);
 	if (r < 0)
 		return r;
-	params = json_pack("{s:s, s:I}", "url", task->url, "max_size",
+	params = json_pack("{s:s, s:s*, s:I}", "url", task->url, "after", task->after, "max_size",
 		BG_MAX((json_int_t)1, room(task->base.engine)));
 	if (task->sha256)
 		json_object_set_new(params, "sha256", json_string(task->sha256));

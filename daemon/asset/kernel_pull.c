@@ -103,7 +103,8 @@ static int step_fetch(struct op *op, void *ctx, struct bg_err **err)
 	if (r < 0)
 		return r;
 	r = job_start(task->engine->jobs, JOB_FETCH,
-		json_pack("{s:s, s:O, s:O}", "url", url, "sha256",
+		json_pack("{s:s, s:O*, s:O, s:O}", "url", url, "after",
+			json_object_get(task->entry, "after"), "sha256",
 			json_object_get(task->entry, "sha256"), "max_size",
 			json_object_get(task->entry, "size")),
 		(int[]){task->fd, from < 0 ? task->fd : from}, 2, on_progress, on_fetched, task,

@@ -87,3 +87,23 @@ TEST(what_the_user_named_may_be_here)
 	CHECK(allows("10.209.0.2"));
 	CHECK(allows("1.1.1.1"));
 }
+
+TEST(what_a_catalog_names_is_no_nearer_than_the_catalog)
+{
+	reach_after("https://user:pass@192.0.2.7:8443/list.json");
+	CHECK(!allows("127.0.0.1"));
+	CHECK(!allows("10.0.0.1"));
+	CHECK(allows("1.1.1.1"));
+}
+
+TEST(a_catalog_on_this_host_names_what_it_likes)
+{
+	reach_after("http://[::1]:8000/list.json");
+	CHECK(allows("127.0.0.1"));
+}
+
+TEST(a_catalog_of_no_address)
+{
+	reach_after("http://@/");
+	CHECK(!allows("10.0.0.1"));
+}

@@ -99,6 +99,16 @@ def test_other_names_of_this_host(servers, out, host):
     assert not redirected(servers, FAR, "here", out, host)
 
 
+@pytest.mark.parametrize("catalog, where, may", [(FAR, "here", False), (NEAR, "here", False), (FAR, NEAR, False), (NEAR, FAR, True), ("here", GUEST, True)])
+def test_what_a_catalog_names(servers, out, catalog, where, may):
+    servers[where].paths["/file"] = b"what is there"
+    try:
+        run("fetch", [out.fd, out.fd], url=servers[where].url + "/file", after=servers[catalog].url + "/list.json")
+        assert may
+    except Failed as e:
+        assert not may and e.code == "net.redirects" and servers[where].requests == []
+
+
 def test_server_for_tokens(servers):
     """What a registry answers a question with leads no nearer, too."""
     far, here = servers[FAR], servers["here"]
