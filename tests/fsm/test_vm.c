@@ -359,7 +359,7 @@ static void check_setup(const char *name, bool sshd, const char *setup)
 
 TEST(packages_are_brought_in)
 {
-	world_open(&w, "a:setup=20 b:setup=20 b:no-sshd c:no-sshd c:no-manager");
+	world_open(&w, "a:setup=300 b:setup=300 b:no-sshd c:no-sshd c:no-manager");
 	CHECK_INT(world_create(&w, "a", true), OP_DONE);
 	CHECK(had_stage("packages"));
 	check_setup("a", true, NULL);

@@ -215,7 +215,7 @@ void world_open(struct world *w, const char *behaviour)
 		CHECK(asprintf(&fake, "%s/tests/fake-vmm", test_build_dir()) > 0);
 	}
 	setenv("BANGER_FAKE_VMM", fake, 1);
-	setenv(LOOP_LIMIT_ENV, BG_SANITIZED ? "250" : "50", 1);
+	setenv(LOOP_LIMIT_ENV, BG_SANITIZED ? "250" : "50", 0);
 	world_set_behaviour(behaviour);
 	make_paths(w);
 	CHECK_INT(config_load(none, &w->config, NULL), 0);

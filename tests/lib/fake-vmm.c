@@ -21,6 +21,7 @@
  *     ignore-term      SIGTERM does nothing
  *     no-exec          what is run in it fails, and says so
  *     mute-exec        what is run in it never ends
+ *     die-exec         it exits with status 1 when something is to be run in it
  *     mute-ping        pings are not answered
  *
  * SIGUSR1: its guest resets the machine, which ends the process with status 0. SIGUSR2: its guest
@@ -47,7 +48,7 @@ struct fake {
 	int64_t started;
 	int64_t ready_ms, setup_ms, die_ms, reboot_ms; /* NEVER */
 	bool never_ready, no_sshd, no_manager, no_socket, deaf, wrong_id, ignore_shutdown,
-		ignore_term, no_exec, mute_exec, mute_ping;
+		ignore_term, no_exec, mute_exec, die_exec, mute_ping;
 	uint32_t flags;
 	bool open;
 	struct bg_agent_reader reader;
@@ -79,6 +80,7 @@ static void apply_word(const char *word)
 		{"ignore-term", &fake.ignore_term},
 		{"no-exec", &fake.no_exec},
 		{"mute-exec", &fake.mute_exec},
+		{"die-exec", &fake.die_exec},
 		{"mute-ping", &fake.mute_ping},
 	};
 	long ms;
@@ -178,6 +180,8 @@ static void on_exec(const struct bg_agent_frame *frame)
 	static const char why[] = "the fake does not want to\n";
 	const struct bg_agent_done done = {.status = htole32(fake.no_exec ? 1 << 8 : 0)};
 
+	if (fake.die_exec)
+		exit(1);
 	if (fake.mute_exec)
 		return;
 	if (fake.no_exec)
