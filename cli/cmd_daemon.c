@@ -55,7 +55,7 @@ static void show_storage(const struct term *t, const json_t *storage)
 static void show_parts(const struct term *t, const json_t *d)
 {
 	const json_t *helper = json_object_get(d, "helper"), *dns = json_object_get(d, "dns"),
-		     *taps = json_object_get(d, "taps");
+		     *taps = json_object_get(d, "taps"), *web = json_object_get(d, "web");
 	bool ok = false;
 
 	(void)bg_json_get_bool(helper, "ok", &ok);
@@ -73,6 +73,11 @@ static void show_parts(const struct term *t, const json_t *d)
 			render_text(dns, "address"));
 	else if (ok && json_is_object(json_object_get(dns, "error")))
 		show_error(t, "names", json_object_get(dns, "error"));
+	if (*render_text(web, "url"))
+		render_field(t, "web", STYLE_PLAIN, "%s, %lld signed in; `banger web` opens it",
+			render_text(web, "url"), (long long)render_int(web, "sessions"));
+	else if (json_is_object(json_object_get(web, "error")))
+		show_error(t, "web", json_object_get(web, "error"));
 }
 
 static void show_config(const struct term *t, const char *path, const json_t *error, bool changed)

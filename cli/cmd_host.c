@@ -6,6 +6,7 @@
 #include "cli/cmd_ssh_config.h"
 #include "cli/cmd_stats.h"
 #include "cli/cmd_version.h"
+#include "cli/cmd_web.h"
 #include "cli/doctor.h"
 #include "cli/help.h"
 #include "common/json.h"
@@ -45,6 +46,12 @@ static const struct flag stop_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_END};
 static const struct flag restart_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_JSON, FLAG_END};
 static const struct flag top_flags[] = {
 	{"--once", NULL, ARG_NONE, "one look", 'b'},
+	FLAG_JSON,
+	FLAG_END,
+};
+static const struct flag web_flags[] = {
+	{"--print", NULL, ARG_NONE, "print the link instead of opening a browser"},
+	{"--sign-out", NULL, ARG_NONE, "sign every browser out"},
 	FLAG_JSON,
 	FLAG_END,
 };
@@ -100,6 +107,15 @@ const struct command host_commands[] = {
 		.details = "Lines follow each other where the output is not a terminal. Ctrl-C ends it.",
 		.example = "banger top\nbanger top --once",
 		.run = top},
+	{.path = "web",
+		.flags = web_flags,
+		.usage = "",
+		.summary = "open the web page",
+		.details = "Signs your browser in by a link that is good once, within a minute. Where there is no display, or "
+			   "over ssh, the link is printed. The page is at the address of the key web in config.toml, for your "
+			   "own processes alone; docs/web.md says more.",
+		.example = "banger web",
+		.run = web},
 	{.path = "doctor",
 		.flags = doctor_flags,
 		.usage = "[--remove FOLDER]",

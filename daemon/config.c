@@ -21,6 +21,7 @@ enum kind {
 	KIND_PATH,
 	KIND_NAME,
 	KIND_RESOLVER,
+	KIND_LISTEN,
 	KIND_HOSTS,
 	KIND_URLS,
 	KIND_BOOL,
@@ -180,6 +181,24 @@ static int set_resolver(
 	return set_string(l, key, text);
 }
 
+/* Loopback alone: the page's rules against strangers begin with that. */
+static int set_listen(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	const char *colon = strchr(text, ':');
+	char host[INET_ADDRSTRLEN], *end = NULL;
+	struct in_addr address;
+	unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
+
+	if (!text[0])
+		return set_string(l, key, text);
+	snprintf(host, sizeof(host), "%.*s", (int)(colon ? colon - text : 0), text);
+	if (!colon || colon[1] < '0' || colon[1] > '9' || *end || port > UINT16_MAX ||
+		inet_pton(AF_INET, host, &address) != 1 || (ntohl(address.s_addr) >> 24) != IN_LOOPBACKNET)
+		return bad(l, line, "use a loopback address with a port such as \"127.0.0.1:7777\", or \"\"",
+			"%s: \"%.60s\" is not a loopback address with a port", key->name, text);
+	return set_string(l, key, text);
+}
+
 static int set_hosts(const struct load *l, const struct key *key, const char *text, unsigned line)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -266,6 +285,8 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 		return set_name(l, key, text, line);
 	case KIND_RESOLVER:
 		return set_resolver(l, key, text, line);
+	case KIND_LISTEN:
+		return set_listen(l, key, text, line);
 	case KIND_HOSTS:
 		return set_hosts(l, key, text, line);
 	case KIND_URLS:
@@ -450,6 +471,7 @@ void config_free(struct config *config)
 	free(config->ssh_key_path);
 	free(config->default_image_name);
 	free(config->dns);
+	free(config->web);
 	free(config->insecure_registries);
 	free(config->catalogs);
 	free(config);

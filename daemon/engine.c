@@ -29,6 +29,7 @@
 #include "daemon/vm/console.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
+#include "daemon/web/web.h"
 
 #define LOGS_USEC 10000000ULL /* between two looks at the logs' lengths */
 
@@ -54,7 +55,7 @@ static void on_drain(void *userdata)
 	struct engine *engine = userdata;
 
 	unsigned undone = ops_stop(engine->ops);
-	bool done = undone == 0 && http_busy(engine->http) == 0 && tap_pool_drained(engine->pool);
+	bool done = undone == 0 && http_busy(engine->http) == 0 && web_busy(engine->web) == 0 && tap_pool_drained(engine->pool);
 
 	if (done || ++engine->drain_steps > (undone ? UNDO_STEPS : DRAIN_STEPS))
 		loop_exit(engine->loop, 0);
@@ -296,18 +297,21 @@ static int make_all(
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "look after the helpers");
 	r = http_new(engine->loop, engine, TAKE_FD(boot->listen_fd), &engine->http, err);
-	if (r >= 0)
-		http_set_barred(engine->http, is_vmm);
-	return r;
+	if (r < 0)
+		return r;
+	http_set_barred(engine->http, is_vmm);
+	return web_new(engine, &engine->web, err);
 }
 
 /* Opposite order. Operations go first: what they wait for belongs to the parts below. */
 static void unmake(struct engine *engine, struct parts *parts)
 {
+	web_stop(engine->web);
 	events_free(TAKE_PTR(engine->events));
 	ops_free(engine->ops);
 	http_free(engine->http);
 	health_free(TAKE_PTR(engine->health));
+	web_free(TAKE_PTR(engine->web));
 	console_free(engine->console);
 	space_free(engine->space);
 	boot_gate_free(engine->boots);

@@ -33,6 +33,7 @@ struct health;
 struct helpers;
 struct tap_pool;
 struct trash;
+struct web;
 
 struct engine {
 	struct loop *loop;
@@ -41,6 +42,7 @@ struct engine {
 	struct store *store;
 	struct http *http;
 	struct events *events;
+	struct web *web; /* NULL: turned off */
 	struct ops *ops;
 	struct jobs *jobs;
 	struct monitor_client *monitor;

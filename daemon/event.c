@@ -16,6 +16,8 @@ LIST_HEAD(follower_list, follower);
 struct events {
 	struct loop *loop;
 	struct follower_list followers;
+	events_tap_fn tap;
+	void *tap_data;
 	struct loop_source *beat; /* ticks while there are followers */
 };
 
@@ -60,7 +62,13 @@ bool events_followed(const struct events *events)
 	LIST_FOREACH (follower, &events->followers, link)
 		if (follower->op_id == 0)
 			return true;
-	return false;
+	return events->tap;
+}
+
+void events_tap(struct events *events, events_tap_fn fn, void *userdata)
+{
+	events->tap = fn;
+	events->tap_data = userdata;
 }
 
 void events_end(struct events *events)
@@ -152,7 +160,11 @@ static void on_beat(void *userdata)
 void events_publish(struct events *events, const char *type, const char *action, const char *name,
 	json_t *record)
 {
-	json_t *line = json_pack("{s:s, s:s, s:s, s:o}", "type", type, "action", action, "name",
+	json_t *line;
+
+	if (events->tap)
+		events->tap(type, action, name, record, events->tap_data);
+	line = json_pack("{s:s, s:s, s:s, s:o}", "type", type, "action", action, "name",
 		name, "record", record);
 
 	if (!line)
@@ -176,7 +188,7 @@ void events_publish_op(struct events *events, struct op *op)
 {
 	json_t *record;
 
-	if (LIST_EMPTY(&events->followers))
+	if (LIST_EMPTY(&events->followers) && !events->tap)
 		return;
 	record = op_to_json(op);
 	send_all(events, op_id(op), record);

@@ -27,6 +27,13 @@ void events_publish(struct events *events, const char *type, const char *action,
 /* The operation changed; at its end its own followers' streams end. */
 void events_publish_op(struct events *events, struct op *op);
 
+/*
+ * fn hears everything too, as it comes; one at a time, NULL ends it. name: an operation's target; record is borrowed, a JSON null of what is
+ * deleted. It counts as somebody who follows.
+ */
+typedef void (*events_tap_fn)(const char *type, const char *action, const char *name, const json_t *record, void *userdata);
+void events_tap(struct events *events, events_tap_fn fn, void *userdata);
+
 /* Does anybody follow all of it? */
 bool events_followed(const struct events *events);
 /* Each ends the call with a stream. */

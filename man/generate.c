@@ -43,6 +43,7 @@ static const struct {
 	{"PATH", "path", true},
 	{"NAME", "name", true},
 	{"RESOLVER", "address", true},
+	{"LISTEN", "address:port", true},
 	{"HOSTS", "hosts", true},
 	{"URLS", "urls", true},
 	{"BOOL", "boolean", false},

@@ -22,6 +22,9 @@
 #define api_VM_SET         api_vm_set
 #define api_VM_LOGS        api_vm_logs
 #define api_VM_EXEC        api_vm_exec
+#define api_VM_TERMINAL    api_vm_terminal
+#define api_WEB_TOKEN      api_web_token
+#define api_WEB_SIGN_OUT   api_web_sign_out
 #define api_IMAGE_LIST     api_image_list
 #define api_IMAGE_BUILD    api_image_build
 #define api_IMAGE_COMMIT   api_image_commit

@@ -15,6 +15,7 @@
 #include "daemon/priv/priv_client.h"
 #include "daemon/trash.h"
 #include "daemon/vm/tap_pool.h"
+#include "daemon/web/web.h"
 
 /* Resident memory of this process in KiB: second field of statm, in pages (proc(5)). */
 static json_int_t rss_kib(void)
@@ -137,7 +138,7 @@ static json_t *status_json(const struct engine *engine)
 
 	return json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o, s:b, s:o, s:i, s:{s:s, s:s}}",
+		"s:o, s:o, s:o, s:o, s:b, s:o, s:i, s:{s:s, s:s}}",
 		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
 		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
 		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
@@ -145,7 +146,7 @@ static json_t *status_json(const struct engine *engine)
 		vms_json(engine), "helper", helper_json(engine), "disk_helper",
 		disk_helper_json(engine), "taps", taps_json(engine), "dns", dns_json(engine), "vmm",
 		vmm_json(engine), "storage", storage_json(engine), "store",
-		store_json(engine), "config_changed",
+		store_json(engine), "web", web_to_json(engine->web), "config_changed",
 		config_changed(engine->config, paths->config_file), "config_error",
 		config_error_json(engine), "operations", (int)ops_running(engine->ops), "ssh", "key",
 		keys_private_path(engine->keys), "known_hosts",

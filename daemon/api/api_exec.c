@@ -10,6 +10,7 @@
 #include "daemon/api/exec_relay.h"
 #include "daemon/driver/guest.h"
 #include "daemon/engine.h"
+#include "daemon/http/websocket.h"
 
 static const char *const exec_fields[] = {"kind", "argv", "env", "user", "workdir", "tty", "rows",
 	"cols", "timeout_ms", "words", NULL};
@@ -182,7 +183,8 @@ static int add_image_env(const struct vm *vm, struct bg_exec *exec, json_t **mem
 	return 0;
 }
 
-void api_vm_exec(struct http_call *call, struct engine *engine)
+/* accept: of a WebSocket, or NULL. */
+static void start(struct http_call *call, struct engine *engine, const json_t *body, const char *accept)
 {
 	_free_ const char **argv = NULL, **env = NULL, **all = NULL;
 	_json_ json_t *memory = NULL;
@@ -190,10 +192,45 @@ void api_vm_exec(struct http_call *call, struct engine *engine)
 	struct bg_err *err = NULL;
 	struct vm *vm = NULL;
 
-	if (take_exec(http_call_body(call), &exec, &argv, &env, &err) < 0 ||
+	if (take_exec(body, &exec, &argv, &env, &err) < 0 ||
 		vms_get(engine->vms, http_call_arg(call), &vm, &err) < 0 ||
 		check_vm(vm, &err) < 0 || add_image_env(vm, &exec, &memory, &all, &err) < 0)
 		http_reply_error(call, err);
 	else
-		exec_relay_start(engine->loop, call, vm->guest, &exec);
+		exec_relay_start(engine->loop, call, vm->guest, &exec, accept);
+}
+
+void api_vm_exec(struct http_call *call, struct engine *engine)
+{
+	start(call, engine, http_call_body(call), NULL);
+}
+
+/* The query as vm_exec's body has it. */
+static json_t *terminal_body(const struct http_call *call)
+{
+	const char *command = http_call_query(call, "command"), *user = http_call_query(call, "user");
+	const char *rows = http_call_query(call, "rows"), *cols = http_call_query(call, "cols");
+	json_t *body = json_pack("{s:b, s:[s]}", "tty", 1, "env", "TERM=xterm-256color");
+
+	if (command)
+		json_object_set_new(body, "argv", json_pack("[sss]", "/bin/sh", "-c", command));
+	if (!bg_isempty(user))
+		json_object_set_new(body, "user", json_string(user));
+	if (rows)
+		json_object_set_new(body, "rows", json_integer(strtol(rows, NULL, 10)));
+	if (cols)
+		json_object_set_new(body, "cols", json_integer(strtol(cols, NULL, 10)));
+	return body;
+}
+
+void api_vm_terminal(struct http_call *call, struct engine *engine)
+{
+	_json_ json_t *body = terminal_body(call);
+	char accept[WS_ANSWER_MAX];
+	struct bg_err *err = NULL;
+
+	if (ws_accept(call, accept, &err) < 0)
+		http_reply_error(call, err);
+	else
+		start(call, engine, body, accept);
 }

@@ -13,11 +13,12 @@
 #include "common/agent_frame.h"
 #include "common/log.h"
 #include "daemon/driver/guest.h"
+#include "daemon/http/websocket.h"
 #include "daemon/loop/loop.h"
 
 enum { READ_SIZE = 64 * 1024, READS_PER_TURN = 4 };
 
-static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\n"
+static const char switching[] = "HTTP/1.1 101 Switching Protocols\r\n"
 			     "Connection: Upgrade\r\n"
 			     "Upgrade: banger-frames\r\n\r\n";
 
@@ -33,6 +34,7 @@ struct relay {
 	unsigned events;
 	uint8_t *out; /* unsent: out_len bytes from out_at on */
 	size_t out_at, out_len, out_size;
+	struct ws_reader *ws; /* NULL: the frames are the connection's bytes; else its messages' */
 	struct bg_agent_reader reader; /* last: large, and not cleared */
 };
 
@@ -48,6 +50,7 @@ static void relay_free(struct relay *relay)
 	loop_source_free(relay->io);
 	bg_close(relay->fd);
 	free(relay->out);
+	free(relay->ws);
 	free(relay);
 }
 BG_DEFINE_UNREF(relay, struct relay *, relay_free)
@@ -75,13 +78,21 @@ static int queue(struct relay *relay, const void *bytes, size_t len)
 	return 0;
 }
 
+static int queue_ws_head(struct relay *relay, enum ws_opcode opcode, size_t len)
+{
+	uint8_t head[WS_HEAD_MAX];
+
+	return queue(relay, head, ws_head(head, opcode, len));
+}
+
 static int queue_frame(struct relay *relay, uint16_t type, uint16_t sub, const void *p, size_t len)
 {
 	struct bg_agent_head head;
-	int r;
+	int r = relay->ws ? queue_ws_head(relay, WS_BINARY, sizeof(head) + len) : 0;
 
 	bg_agent_head_init(&head, (enum bg_agent_type)type, EXEC_RELAY_STREAM, sub, len);
-	r = queue(relay, &head, sizeof(head));
+	if (r >= 0)
+		r = queue(relay, &head, sizeof(head));
 	return r < 0 ? r : queue(relay, p, len);
 }
 
@@ -134,6 +145,35 @@ static int from_client(struct relay *relay, const uint8_t *p, size_t n)
 	return r;
 }
 
+/* A close is answered and ends the session; a client that pings without reading fills no memory. */
+static int on_control(struct relay *relay, const struct ws_piece *piece)
+{
+	enum ws_opcode answer = piece->opcode == WS_PING ? WS_PONG : WS_CLOSE;
+	int r;
+
+	if (piece->opcode == WS_PONG || relay->last || relay->out_len > BG_AGENT_WINDOW)
+		return 0;
+	r = queue_ws_head(relay, answer, piece->len);
+	if (r >= 0)
+		r = queue(relay, piece->bytes, piece->len);
+	relay->last = answer == WS_CLOSE;
+	return r;
+}
+
+static int from_ws(struct relay *relay, uint8_t *p, size_t n)
+{
+	struct ws_piece piece;
+	int r;
+
+	while ((r = ws_next(relay->ws, &p, &n, &piece)) > 0) {
+		r = piece.opcode == WS_BINARY ? from_client(relay, piece.bytes, piece.len)
+					      : on_control(relay, &piece);
+		if (r < 0 || relay->dead)
+			return r;
+	}
+	return r;
+}
+
 static int read_client(struct relay *relay)
 {
 	uint8_t buf[READ_SIZE];
@@ -148,7 +188,7 @@ static int read_client(struct relay *relay)
 			break;
 		if (n <= 0)
 			return n < 0 ? -errno : -ECONNRESET;
-		r = from_client(relay, buf, (size_t)n);
+		r = relay->ws ? from_ws(relay, buf, (size_t)n) : from_client(relay, buf, (size_t)n);
 	}
 	return r;
 }
@@ -199,6 +239,8 @@ static void to_client(
 {
 	int r = queue_frame(relay, type, sub, payload, len);
 
+	if (r >= 0 && relay->last && relay->ws)
+		r = queue_ws_head(relay, WS_CLOSE, 0);
 	if (r >= 0)
 		r = flush(relay);
 	if (r < 0)
@@ -238,6 +280,8 @@ static void on_broken(struct guest_stream *stream, const char *why, void *userda
 		http_reply_error(TAKE_PTR(relay->call), err);
 	} else if (!relay->last && !relay->dead) {
 		(void)queue_frame(relay, BG_AGENT_DONE, 0, &done, sizeof(done));
+		if (relay->ws)
+			(void)queue_ws_head(relay, WS_CLOSE, 0);
 		(void)flush(relay);
 	}
 	relay_free(relay);
@@ -246,7 +290,8 @@ static void on_broken(struct guest_stream *stream, const char *why, void *userda
 static const struct guest_stream_events stream_events = {
 	.frame = on_frame, .room = on_room, .broken = on_broken};
 
-static int relay_new(struct loop *loop, struct guest *guest, const struct bg_exec *exec,
+/* accept: the answer of a WebSocket, or NULL. */
+static int relay_new(struct loop *loop, struct guest *guest, const struct bg_exec *exec, const char *accept,
 	struct relay **ret, struct bg_err **err)
 {
 	_unref_(relay) struct relay *relay = malloc(sizeof(*relay));
@@ -259,6 +304,9 @@ static int relay_new(struct loop *loop, struct guest *guest, const struct bg_exe
 	memset(relay, 0, offsetof(struct relay, reader));
 	relay->fd = -1;
 	relay->loop = loop;
+	relay->ws = accept ? calloc(1, sizeof(*relay->ws)) : NULL;
+	if (accept && !relay->ws)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	bg_agent_reader_plain(&relay->reader, BG_AGENT_END_GUEST);
 	r = bg_exec_encode(exec, &payload, &len);
 	if (r == -E2BIG)
@@ -266,7 +314,7 @@ static int relay_new(struct loop *loop, struct guest *guest, const struct bg_exe
 			"command and environment have more than %d bytes: send them as \"words\"",
 			BG_AGENT_PAYLOAD_MAX);
 	if (r >= 0)
-		r = queue(relay, answer, strlen(answer));
+		r = queue(relay, accept ? accept : switching, strlen(accept ? accept : switching));
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "start the session");
 	r = guest_stream_open(guest, payload, len, &stream_events, relay, &relay->stream, err);
@@ -276,12 +324,12 @@ static int relay_new(struct loop *loop, struct guest *guest, const struct bg_exe
 	return 0;
 }
 
-void exec_relay_start(
-	struct loop *loop, struct http_call *call, struct guest *guest, const struct bg_exec *exec)
+void exec_relay_start(struct loop *loop, struct http_call *call, struct guest *guest, const struct bg_exec *exec,
+	const char *accept)
 {
 	_unref_(relay) struct relay *relay = NULL;
 	struct bg_err *err = NULL;
-	int r = relay_new(loop, guest, exec, &relay, &err);
+	int r = relay_new(loop, guest, exec, accept, &relay, &err);
 
 	if (r >= 0) {
 		r = loop_defer(loop, "exec start", on_start, relay, &relay->start);

@@ -15,8 +15,8 @@ struct guest;
 /* Number of the stream in a client's frames. */
 enum { EXEC_RELAY_STREAM = 1 };
 
-/* Ends the call, by 101 and what follows or by an error. */
-void exec_relay_start(struct loop *loop, struct http_call *call, struct guest *guest,
-	const struct bg_exec *exec);
+/* Ends the call, by 101 and what follows or by an error. accept: the answer to a WebSocket (ws_accept), whose messages then carry the frames; else NULL. */
+void exec_relay_start(struct loop *loop, struct http_call *call, struct guest *guest, const struct bg_exec *exec,
+	const char *accept);
 
 #endif

@@ -13,6 +13,7 @@
  * Life of a call:
  *   open    made for a request; its handler has it. req set, sent false.
  *   sent    answered; evhttp writes and then frees the request. req set, sent true.
+ *   own     made by http_ask: no connection, req and http NULL from the beginning; the answer goes to own.
  *   gone    the client left before the answer: req NULL; only the handler's answer frees it.
  * The request is the connection's until then: see on_close for the one case in which it becomes
  * ours.
@@ -23,7 +24,9 @@ struct http_call {
 	bool sent;
 	struct http_stream *stream; /* set by http_reply_stream */
 	struct route_match match;
-	struct evkeyvalq query;
+	struct evkeyvalq query, form;
+	http_own_fn own;
+	void *own_data;
 	json_t *body;
 	LIST_ENTRY(http_call) link;
 };
@@ -33,6 +36,8 @@ struct evhttp_connection *call_connection(const struct http_call *call);
 void call_set_sent(struct http_call *call);
 struct event_base *call_base(const struct http_call *call);
 void call_free(struct http_call *call);
+/* An empty call without a connection. */
+struct http_call *call_alloc(void);
 /* Called by on_close: tells the owner, and frees. */
 void stream_gone(struct http_stream *stream);
 

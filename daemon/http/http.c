@@ -31,6 +31,7 @@ struct http {
 	struct loop *loop;
 	struct engine *engine;
 	bool (*barred)(pid_t pid, struct engine *engine);
+	struct http_front front; /* request is NULL: the unix socket's */
 	struct evhttp *evhttp;
 	struct evconnlistener *listener; /* evhttp's, by bound */
 	struct evhttp_bound_socket *bound;
@@ -58,6 +59,7 @@ void call_free(struct http_call *call)
 	if (call->http)
 		LIST_REMOVE(call, link);
 	evhttp_clear_headers(&call->query);
+	evhttp_clear_headers(&call->form);
 	json_decref(call->body);
 	free(call);
 }
@@ -161,6 +163,8 @@ static void send_json(struct http_call *call, int status, const json_t *body)
 void http_reply(struct http_call *call, int status, json_t *body)
 {
 	assert(!call->sent && !call->stream);
+	if (call->own)
+		call->own(status, body, call->own_data);
 	if (call->req)
 		send_json(call, status, body);
 	else
@@ -201,9 +205,9 @@ static int check_peer(const struct http *http, struct evhttp_connection *evcon, 
 	return 0;
 }
 
-static enum http_method method_of(struct evhttp_request *req)
+enum http_method http_call_method(const struct http_call *call)
 {
-	enum evhttp_cmd_type type = evhttp_request_get_command(req);
+	enum evhttp_cmd_type type = evhttp_request_get_command(call->req);
 
 	return type == EVHTTP_REQ_GET	   ? HTTP_GET
 	       : type == EVHTTP_REQ_POST   ? HTTP_POST
@@ -276,9 +280,9 @@ static int read_request(struct http_call *call, struct bg_err **err)
 	char allow[32] = "";
 	int r;
 
-	r = check_peer(call->http, call_connection(call), err);
+	r = call->http->front.request ? 0 : check_peer(call->http, call_connection(call), err);
 	if (r >= 0)
-		r = route_find(method_of(call->req), path ? path : "", &call->match, allow, err);
+		r = route_find(http_call_method(call), path ? path : "", &call->match, allow, err);
 	if (allow[0] && r < 0)
 		evhttp_add_header(evhttp_request_get_output_headers(call->req), "Allow", allow);
 	if (r >= 0)
@@ -288,15 +292,25 @@ static int read_request(struct http_call *call, struct bg_err **err)
 	return r;
 }
 
-static int call_new(struct http *http, struct evhttp_request *req, struct http_call **ret)
+struct http_call *call_alloc(void)
 {
 	struct http_call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	TAILQ_INIT(&call->query);
+	TAILQ_INIT(&call->form);
+	return call;
+}
+
+static int call_new(struct http *http, struct evhttp_request *req, struct http_call **ret)
+{
+	struct http_call *call = call_alloc();
 
 	if (!call)
 		return -ENOMEM;
 	call->http = http;
 	call->req = req;
-	TAILQ_INIT(&call->query);
 	LIST_INSERT_HEAD(&http->calls, call, link);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_close, call);
 	*ret = call;
@@ -313,6 +327,10 @@ static void on_request(struct evhttp_request *req, void *userdata)
 
 	if (call_new(http, req, &call) < 0) {
 		evhttp_send_error(req, 500, NULL);
+		return;
+	}
+	if (http->front.request && http->front.request(call, http->front.userdata)) {
+		loop_span_end("http front", &span);
 		return;
 	}
 	if (read_request(call, &err) < 0) {
@@ -428,6 +446,16 @@ int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct htt
 		return r;
 	*ret = TAKE_PTR(http);
 	return 0;
+}
+
+int http_new_front(struct loop *loop, struct engine *engine, int listen_fd, const struct http_front *front,
+	struct http **ret, struct bg_err **err)
+{
+	int r = http_new(loop, engine, listen_fd, ret, err);
+
+	if (r >= 0)
+		(*ret)->front = *front;
+	return r;
 }
 
 void http_free(struct http *http)

@@ -24,6 +24,17 @@ typedef void (*http_handler)(struct http_call *call, struct engine *engine);
 /* listen_fd is taken: bound and listening. SIGPIPE is ignored from here on. */
 int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct http **ret,
 	struct bg_err **err);
+/*
+ * A server with something before the routes (daemon/web): request sees each call first, and is all that decides who is
+ * served. True: it has ended the call or will; false: the call is one of the API's, and goes on to its route.
+ */
+struct http_front {
+	bool (*request)(struct http_call *call, void *userdata);
+	void *userdata;
+};
+/* listen_fd as above; front is copied. */
+int http_new_front(struct loop *loop, struct engine *engine, int listen_fd, const struct http_front *front,
+	struct http **ret, struct bg_err **err);
 /* Serves this one in the place of the last, whose connections go on. listen_fd is taken. */
 int http_listen(struct http *http, int listen_fd, struct bg_err **err);
 /* Who is refused although its uid is ours: barred(pid of the caller). Without one, nobody. */
@@ -45,6 +56,34 @@ const char *http_call_arg(const struct http_call *call);
 const char *http_call_query(const struct http_call *call, const char *name);
 /* The body as a JSON object, borrowed; an empty object when there was none. */
 json_t *http_call_body(const struct http_call *call);
+
+enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE, HTTP_OTHER, HTTP_METHOD_MAX_ };
+
+/* For a front, of calls with a client: what the request has, as it came. path: encoded; "" when the target is not a plain path. */
+enum http_method http_call_method(const struct http_call *call);
+const char *http_call_path(const struct http_call *call);
+/* How many headers of this name there are; *ret: the first, borrowed, NULL when there is none. */
+unsigned http_call_header(const struct http_call *call, const char *name, const char **ret);
+/* The connection's socket, -1 once the client has left. */
+int http_call_fd(const struct http_call *call);
+/* Fields of the query and of a form in the body. -EINVAL: one of them is malformed. */
+int http_call_read_fields(struct http_call *call);
+/* The nth (from 0) field of this name; NULL: there are not so many. */
+const char *http_call_field(const struct http_call *call, const char *name, unsigned n);
+/* For the answer, before it. */
+void http_call_add_header(struct http_call *call, const char *name, const char *value);
+/* Ends the call with these bytes, which are copied; type may be NULL. */
+void http_reply_bytes(struct http_call *call, int status, const char *type, const void *bytes, size_t len);
+
+/* The answer to a call of our own: body is borrowed. */
+typedef void (*http_own_fn)(int status, const json_t *body, void *userdata);
+/*
+ * Asks the API from inside the process, as a client would: the same routes, checks and answers, without a connection. path is
+ * encoded, without a query; body is taken and may be NULL. done comes once, maybe from inside of this. Routes that
+ * stream or upgrade answer with an error.
+ */
+void http_ask(struct engine *engine, enum http_method method, const char *path, json_t *body, http_own_fn done,
+	void *userdata);
 
 /* {"code", "message", "hint", "exit"}: the error object of the API; also for an operation's record. */
 json_t *http_error_json(const struct bg_err *err);

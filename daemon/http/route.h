@@ -7,8 +7,6 @@
 #include "common/limits.h"
 #include "daemon/http/http.h"
 
-enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE, HTTP_OTHER, HTTP_METHOD_MAX_ };
-
 struct route {
 	const char *symbol; /* for logs */
 	enum http_method method;

@@ -88,6 +88,11 @@ struct http_stream *http_reply_stream(struct http_call *call, const char *type,
 	struct bg_err *err = NULL;
 
 	assert(!call->sent && !call->stream);
+	if (call->own) {
+		bg_err_set(&err, BG_ERR_BAD_REQUEST, ENOTSUP, "a stream needs a connection");
+		http_reply_error(call, err);
+		return NULL;
+	}
 	if (!call->req) {
 		call_free(call);
 		return NULL;
@@ -127,7 +132,7 @@ static void send_piece(struct http_stream *stream)
 	if (http_stream_pending(stream) <= HTTP_STREAM_MAX)
 		return;
 	log_msg(LOG_WARN, "http", "a client does not read its stream: dropped", "route",
-		stream->call->match.route->symbol, NULL);
+		stream->call->match.route ? stream->call->match.route->symbol : "web", NULL);
 	stream->dropped = true;
 	event_active(stream->hangup, EV_CLOSED, 0); /* from the loop, not in the writer's face */
 }

@@ -36,9 +36,14 @@ int http_upgrade(struct http_call *call, int *ret_fd)
 	struct bg_err *err = NULL;
 	int r;
 
-	if (!call->req) {
+	if (!call->req && !call->own) {
 		call_free(call);
 		return -ECONNRESET;
+	}
+	if (call->own) {
+		bg_err_set(&err, BG_ERR_BAD_REQUEST, ENOTSUP, "a session needs a connection");
+		http_reply_error(call, err);
+		return -ENOTSUP;
 	}
 	bev = evhttp_connection_get_bufferevent(evcon);
 	r = evbuffer_get_length(bufferevent_get_input(bev)) > 0 ? -EPROTO
