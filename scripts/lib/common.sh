@@ -15,6 +15,8 @@ test_packages=(clang libclang-rt-14-dev clang-format python3 python3-pytest e2fs
 	docker-registry flex bison dnf zypper pacman-package-manager rpm createrepo-c
 	linux-source rsync attr mandoc)
 
+# A browser and what drives it: the web suite alone installs them.
+web_packages=(chromium python3-venv fonts-dejavu-core)
 deb_packages=(debhelper lintian fakeroot)
 
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }

@@ -34,6 +34,7 @@ TEST(defaults)
 	CHECK_INT(c->default_work_mib, 8192);
 	CHECK_STR(c->dns, "system");
 	CHECK_INT(c->tap_pool, 2);
+	CHECK_STR(c->web, "127.0.0.1:7777");
 	CHECK_INT(c->boots_at_once, 0);
 }
 
