@@ -25,6 +25,7 @@
 #define HURRY_USEC	 1000000ULL  /* between two starts, when a client waits */
 #define LIVED_WELL_USEC	 60000000ULL /* an engine that lived so long starts the back-off anew */
 #define WATCH_USEC	 (MONITOR_BEAT_S * 1000000ULL)
+#define NO_BEAT_USEC	 (WATCH_USEC * 3 / 2) /* then we look without having been woken by one */
 #define HUNG_USEC	 20000000ULL /* below what a client waits for its answer */
 #define STATUS_MAX	 16384
 #define INIT_PID	 1
@@ -117,6 +118,80 @@ static void on_failed(struct monitor *m, const struct monitor_packet *packet)
 	m->why_status = packet->msg.status;
 }
 
+/* Under a debugger, silence is its user's wish. */
+static bool traced(pid_t pid)
+{
+	_free_ char *text = NULL;
+	const char *p = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (bg_read_file_at(AT_FDCWD, path, STATUS_MAX, &text, NULL) >= 0)
+		p = strstr(text, "\nTracerPid:");
+	return p && strtol(p + strlen("\nTracerPid:"), NULL, 10) > 0;
+}
+
+static void watch_engine(struct monitor *m, uint64_t now)
+{
+	if (!m->serves || now - m->beat_usec < HUNG_USEC || traced(m->engine.pid))
+		return;
+	log_msg(LOG_ERROR, "monitor", "the engine hangs: killed, another is started", NULL);
+	m->serves = false; /* once is enough */
+	(void)pidfd_send_signal(m->engine.pidfd, SIGKILL, NULL, 0);
+}
+
+/* Its file was removed (a cleaner, a user): clients cannot find us until it is there again. */
+static void watch_socket(struct monitor *m)
+{
+	struct monitor_msg msg = {.verb = MONITOR_LISTEN};
+	_err_ struct bg_err *err = NULL;
+	int fd;
+
+	if (m->stopping || boot_bound(m->paths, &m->bound))
+		return;
+	if (boot_listen(m->paths, &fd, &m->bound, &err) < 0) {
+		log_err(LOG_ERROR, "monitor", "the socket is gone and cannot be made again", err);
+		return;
+	}
+	log_msg(LOG_WARN, "monitor", "the socket was removed: made again", NULL);
+	bg_close(m->listen_fd);
+	m->listen_fd = fd;
+	if (m->engine.pid && monitor_send(m->sock, &msg, NULL, &fd, 1) < 0)
+		log_msg(LOG_ERROR, "monitor", "the engine does not take messages", NULL);
+}
+
+static void on_watch(void *userdata);
+
+/* Each beat of the engine's puts it off: nothing wakes us for a look alone while it lives. */
+static int next_watch(struct monitor *m)
+{
+	loop_source_free(TAKE_PTR(m->watch));
+	return loop_add_timer(m->loop, "watch", NO_BEAT_USEC, on_watch, m, &m->watch);
+}
+
+static void on_watch(void *userdata)
+{
+	struct monitor *m = userdata;
+	uint64_t now = loop_now_usec();
+
+	/* We did not run either (a stopped machine): the engine's beats are not heard yet. */
+	if (now - m->watched_usec > 2 * WATCH_USEC)
+		m->beat_usec = now;
+	m->watched_usec = now;
+	watch_engine(m, now);
+	watch_socket(m);
+	(void)log_bound(m->paths->log_file, BG_LOG_MAX);
+	if (next_watch(m) < 0)
+		log_msg(LOG_ERROR, "monitor", "out of memory: the engine is not watched any more",
+			NULL);
+}
+
+static void on_alive(struct monitor *m)
+{
+	m->beat_usec = loop_now_usec();
+	on_watch(m);
+}
+
 /* A verb that only goes the other way, like a malformed message: the engine is not itself. */
 static void distrust(struct monitor *m)
 {
@@ -134,7 +209,7 @@ static void on_packet(struct monitor *m, const struct monitor_packet *packet)
 		on_ready(m);
 		break;
 	case MONITOR_ALIVE:
-		m->beat_usec = loop_now_usec();
+		on_alive(m);
 		break;
 	case MONITOR_FAILED:
 		on_failed(m, packet);
@@ -400,62 +475,6 @@ static void on_stop(int signo, pid_t sender, void *userdata)
 	m->stopping = true;
 }
 
-/* Under a debugger, silence is its user's wish. */
-static bool traced(pid_t pid)
-{
-	_free_ char *text = NULL;
-	const char *p = NULL;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	if (bg_read_file_at(AT_FDCWD, path, STATUS_MAX, &text, NULL) >= 0)
-		p = strstr(text, "\nTracerPid:");
-	return p && strtol(p + strlen("\nTracerPid:"), NULL, 10) > 0;
-}
-
-static void watch_engine(struct monitor *m, uint64_t now)
-{
-	if (!m->serves || now - m->beat_usec < HUNG_USEC || traced(m->engine.pid))
-		return;
-	log_msg(LOG_ERROR, "monitor", "the engine hangs: killed, another is started", NULL);
-	m->serves = false; /* once is enough */
-	(void)pidfd_send_signal(m->engine.pidfd, SIGKILL, NULL, 0);
-}
-
-/* Its file was removed (a cleaner, a user): clients cannot find us until it is there again. */
-static void watch_socket(struct monitor *m)
-{
-	struct monitor_msg msg = {.verb = MONITOR_LISTEN};
-	_err_ struct bg_err *err = NULL;
-	int fd;
-
-	if (m->stopping || boot_bound(m->paths, &m->bound))
-		return;
-	if (boot_listen(m->paths, &fd, &m->bound, &err) < 0) {
-		log_err(LOG_ERROR, "monitor", "the socket is gone and cannot be made again", err);
-		return;
-	}
-	log_msg(LOG_WARN, "monitor", "the socket was removed: made again", NULL);
-	bg_close(m->listen_fd);
-	m->listen_fd = fd;
-	if (m->engine.pid && monitor_send(m->sock, &msg, NULL, &fd, 1) < 0)
-		log_msg(LOG_ERROR, "monitor", "the engine does not take messages", NULL);
-}
-
-static void on_watch(void *userdata)
-{
-	struct monitor *m = userdata;
-	uint64_t now = loop_now_usec();
-
-	/* We did not run either (a stopped machine): the engine's beats are not heard yet. */
-	if (now - m->watched_usec > 2 * WATCH_USEC)
-		m->beat_usec = now;
-	m->watched_usec = now;
-	watch_engine(m, now);
-	watch_socket(m);
-	(void)log_bound(m->paths->log_file, BG_LOG_MAX);
-}
-
 static void on_claim(int fd, unsigned events, void *userdata)
 {
 	const struct monitor *m = userdata;
@@ -475,7 +494,7 @@ static int set_up(struct monitor *m)
 	if (r >= 0 && m->claim_fd >= 0)
 		r = loop_add_fd(m->loop, "claim", m->claim_fd, LOOP_READ, on_claim, m, &m->claim);
 	if (r >= 0)
-		r = loop_add_ticker(m->loop, "watch", WATCH_USEC, on_watch, m, &m->watch);
+		r = next_watch(m);
 	if (r >= 0)
 		r = bootstraps_new(m->loop, on_bootstrap_exit, m, &m->bootstraps);
 	if (r >= 0)

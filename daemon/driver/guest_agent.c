@@ -400,8 +400,8 @@ static void read_some(struct guest *guest)
 			broken_retry(guest, "the connection to the guest closed");
 			return;
 		}
-		if (!take_bytes(guest, buf, (size_t)n))
-			return;
+		if (!take_bytes(guest, buf, (size_t)n) || (size_t)n < sizeof(buf))
+			return; /* that was all there is */
 	}
 }
 

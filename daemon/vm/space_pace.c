@@ -6,14 +6,17 @@
 
 /*
  * FASTEST: no disk of today takes more, so that room which is as far away as this cannot be gone
- * before the next look, whoever begins to write. SLICE: what those that write already may take
- * until then, so that one who is at it is soon seen closely.
+ * before the next look, whoever begins to write. PART: of what is left, those that write already
+ * may take one part in so many until then, so that one who fills the disk is seen more and more
+ * closely, and one who writes a little beside much room costs nothing.
  */
 #define FASTEST_PER_SEC (4 * GIB)
-#define SLICE		(64 * MIB)
 #define USEC_PER_SEC	UINT64_C(1000000)
 
-enum { FORGET = 4 }; /* of the rate seen before, one part in so many is forgotten with each look */
+enum {
+	PART = 8,
+	FORGET = 4, /* of the rate seen before, one part in so many is forgotten with each look */
+};
 
 static void learn(struct space_pace *pace, int64_t room, uint64_t now_usec)
 {
@@ -37,7 +40,7 @@ static uint64_t usec_for(uint64_t bytes, uint64_t per_sec)
 
 uint64_t space_pace_next(struct space_pace *pace, int64_t room, int64_t near, uint64_t now_usec)
 {
-	uint64_t usec;
+	uint64_t left, usec;
 
 	if (room < 0) {
 		*pace = (struct space_pace){0};
@@ -46,7 +49,7 @@ uint64_t space_pace_next(struct space_pace *pace, int64_t room, int64_t near, ui
 	learn(pace, room, now_usec);
 	if (room <= near)
 		return SPACE_PACE_MIN_USEC;
-	usec = BG_MIN(
-		usec_for((uint64_t)(room - near), FASTEST_PER_SEC), usec_for(SLICE, pace->per_sec));
+	left = (uint64_t)(room - near);
+	usec = BG_MIN(usec_for(left, FASTEST_PER_SEC), usec_for(left / PART, pace->per_sec));
 	return BG_MAX(usec, SPACE_PACE_MIN_USEC);
 }
