@@ -31,7 +31,7 @@
 #include "daemon/vm/vm_dns.h"
 #include "daemon/web/web.h"
 
-#define LOGS_USEC 10000000ULL /* between two looks at the logs' lengths */
+#define LOGS_USEC (BG_LOG_LOOK_S * 1000000ULL)
 
 /* What is cancelled by the stop may take longer to undo than replies and taps do. */
 enum { INIT_PID = 1, DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400, UNDO_STEPS = 2000 };

@@ -26,6 +26,7 @@
 #define LIVED_WELL_USEC	 60000000ULL /* an engine that lived so long starts the back-off anew */
 #define WATCH_USEC	 (MONITOR_BEAT_S * 1000000ULL)
 #define NO_BEAT_USEC	 (WATCH_USEC * 3 / 2) /* then we look without having been woken by one */
+#define LOGS_USEC	 (BG_LOG_LOOK_S * 1000000ULL)
 #define HUNG_USEC	 20000000ULL /* below what a client waits for its answer */
 #define STATUS_MAX	 16384
 #define INIT_PID	 1
@@ -50,6 +51,7 @@ struct monitor {
 	struct bootstraps *bootstraps;
 	uint64_t started_usec, delay_usec;
 	uint64_t beat_usec, watched_usec; /* the engine's last sign of life; when we last looked */
+	uint64_t logs_usec;		  /* and at the log */
 	struct bound_socket bound;
 	char *why; /* this engine's words on why it cannot start, for those who wait */
 	int why_status;
@@ -180,7 +182,10 @@ static void on_watch(void *userdata)
 	m->watched_usec = now;
 	watch_engine(m, now);
 	watch_socket(m);
-	(void)log_bound(m->paths->log_file, BG_LOG_MAX);
+	if (now - m->logs_usec >= LOGS_USEC) {
+		m->logs_usec = now;
+		(void)log_bound(m->paths->log_file, BG_LOG_MAX);
+	}
 	if (next_watch(m) < 0)
 		log_msg(LOG_ERROR, "monitor", "out of memory: the engine is not watched any more",
 			NULL);

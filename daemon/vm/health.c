@@ -21,6 +21,7 @@ enum {
 	IDLE_TICK_USEC = 5 * 1000 * 1000,
 	NEAR_USEC = 3 * 1000 * 1000,
 	FAR_USEC = 60 * 1000 * 1000,
+	IDLE_PING_USEC = 14 * 1000 * 1000, /* every third tick while nobody looks */
 	LATE_USEC = 5 * 1000 * 1000,
 	LOOK_USEC = 3 * 1000 * 1000,	 /* a reader of records waits no longer */
 	WATCHED_USEC = 30 * 1000 * 1000, /* after a record was read */
@@ -36,7 +37,7 @@ struct look {
 struct health {
 	struct engine *engine;
 	struct loop_source *timer, *late;
-	uint64_t watched_until;
+	uint64_t watched_until, pinged_usec;
 	LIST_HEAD(, look) looks;
 };
 
@@ -248,14 +249,17 @@ static void ping_all(struct health *health, uint64_t now)
 static void ping_one(struct health *health, uint64_t now)
 {
 	struct vm *longest = NULL;
+	bool rests = now - health->pinged_usec < IDLE_PING_USEC;
 
 	for (struct vm *vm = vms_first(health->engine->vms); vm; vm = vm->next)
-		if (tend(vm, now, FAR_USEC) &&
+		if (tend(vm, now, FAR_USEC) && !rests &&
 			(!longest ||
 				guest_heard_usec(vm->guest) < guest_heard_usec(longest->guest)))
 			longest = vm;
-	if (longest)
-		ping(longest);
+	if (!longest)
+		return;
+	health->pinged_usec = now;
+	ping(longest);
 }
 
 static void on_tick(void *userdata)

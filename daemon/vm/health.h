@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * health.h: does what runs still answer? Agents are pinged: every few seconds while somebody looks (follows the events, asked for VMs
- * of late), else one of them every five seconds, each once a minute at most. One that does not
+ * of late), else one of them every fifteen seconds, each once a minute at most. One that does not
  * answer in time is shown in the VM's record; whether its VMM still does is asked then. Nothing is done about it. Owned by the engine.
  */
 #ifndef HEALTH_H

@@ -83,6 +83,13 @@ def switches(pid):
     return found
 
 
+def is_asleep(pid):
+    """Whether it did not wake for a while: what a start brings is over."""
+    before = switches(pid)
+    time.sleep(1)
+    return switches(pid) == before
+
+
 def traced(pids, seconds):
     """{system call: how often} of all those processes together, over this time: strace -c."""
     with tempfile.NamedTemporaryFile("r") as table:

@@ -4,13 +4,12 @@ its store, its helper. tests/bench/bench_idle.py looks for longer, and at real g
 import json
 import os
 import shutil
-import time
 
 import pytest
 
 from conftest import BUILD, Daemon, wait_for
 from hostuser import HostUser
-from idle import FakeVMs, parts, switches, traced
+from idle import FakeVMs, is_asleep, parts, switches, traced
 
 VMS = 20
 WINDOW_S = 20
@@ -27,13 +26,6 @@ def vms():
         yield vms
         vms.end()
         daemon.end()
-
-
-def is_asleep(pid):
-    """Whether it did not wake for a while: what a start brings is over."""
-    before = switches(pid)
-    time.sleep(1)
-    return switches(pid) == before
 
 
 def test_twenty_idle_vms(vms):

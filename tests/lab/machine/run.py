@@ -2,7 +2,8 @@
 """Runs the lab suite: image, VMs, tests inside them, results back. Called by scripts/lab, which built the tree before.
 
 Each machine has one processor (vm.py says why). The whole suite is dealt to as many as this host has processors and memory for, file by
-file, so that none waits long for another: a file that takes much says so with a line "MINUTES = 6".
+file, so that none waits long for another: a file that takes much says so with a line "MINUTES = 6". One with a line "BY_NAME = True" is
+left out then; it runs when it is named.
 """
 import argparse
 import os
@@ -25,6 +26,7 @@ import vm
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MAX_BOOTS = 4
 MAX_MACHINES = 2
+TIMEOUT_S = 1500
 # Test programs that the lab uses beside what is installed.
 TEST_PROGRAMS = ("tests/lib", "tests/priv", "tests/driver")
 
@@ -38,7 +40,7 @@ def arguments():
     parser.add_argument("--build", default=os.environ.get("BANGER_BUILD_DIR", str(ROOT / "build")), help="the built tree")
     parser.add_argument("--junit", metavar="FILE", help="where the JUnit XML goes")
     parser.add_argument("--logs", metavar="DIR", help="where consoles and logs go (default: BUILD/lab)")
-    parser.add_argument("--timeout", type=int, default=1500, metavar="SEC", help="for each machine (default 1500)")
+    parser.add_argument("--timeout", type=int, default=0, metavar="SEC", help="for each machine (default 1500, or what the tests ask for)")
     parser.add_argument("--memory", type=int, default=4096, metavar="MIB", help="of each machine")
     parser.add_argument("--machines", type=int, default=0, metavar="N", help="that share the tests (default: what this host has room for)")
     parser.add_argument("--shell", action="store_true", help="a root shell in the lab host instead of its tests")
@@ -71,6 +73,17 @@ def minutes(path):
     return int(told[1]) if told else 1
 
 
+def by_name(path):
+    """Whether it only runs when it is named: it takes too long for a run of all."""
+    return bool(re.search(r"^BY_NAME = True$", path.read_text(), re.M))
+
+
+def timeout_of(args):
+    """A file that runs by name may take long: twice what it says."""
+    asked = [2 * 60 * minutes(file_of(path)) for path in test_paths(args.tests) if by_name(file_of(path))]
+    return args.timeout or max([TIMEOUT_S, *asked])
+
+
 def machines_of(args):
     """How many: one for what was named, else what processors and memory allow."""
     if args.tests or args.shell:
@@ -83,7 +96,8 @@ def machines_of(args):
 def deal(count):
     """All files of tests in as many hands, the longest first, each to the hand that has least."""
     hands = [[0, []] for _ in range(count)]
-    for path in sorted((ROOT / "tests/lab").glob("test_*.py"), key=lambda p: (-minutes(p), p.name)):
+    every = [path for path in (ROOT / "tests/lab").glob("test_*.py") if not by_name(path)]
+    for path in sorted(every, key=lambda p: (-minutes(p), p.name)):
         hand = min(hands, key=lambda h: h[0])
         hand[0] += minutes(path)
         hand[1].append(str(path.relative_to(ROOT)))
@@ -263,6 +277,7 @@ class Lab:
 
 def main():
     args = arguments()
+    args.timeout = timeout_of(args)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything made is removed
     build = pathlib.Path(args.build).resolve()
     if not (build / "build.ninja").exists():
