@@ -223,12 +223,14 @@ static void print_stats(struct cli *cli, const json_t *stats)
 	const json_t *host = json_object_get(stats, "host"),
 		     *guest = json_object_get(stats, "guest");
 	const struct term *t = &cli->out;
-	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], written[BG_SIZE_TEXT], up[DURATION_TEXT];
+	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], written[BG_SIZE_TEXT], up[DURATION_TEXT],
+		cpu[DURATION_TEXT];
 	uint64_t total = number(guest, "memory_total_kib");
 
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(stats, "name"));
-	render_field(t, "host cpu", STYLE_PLAIN, "%.0f %%",
-		json_number_value(json_object_get(host, "cpu_percent")));
+	render_field(t, "host cpu", STYLE_PLAIN, "%.0f %%, %s since its start",
+		json_number_value(json_object_get(host, "cpu_percent")),
+		render_age((int64_t)json_number_value(json_object_get(host, "cpu_seconds")), cpu));
 	render_field(t, "host memory", STYLE_PLAIN, "%s",
 		bg_size_print_mib(number(host, "memory_bytes") / MIB, memory));
 	render_field(t, "host disk", STYLE_PLAIN, "%s, %s written since its start",

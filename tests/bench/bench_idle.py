@@ -3,12 +3,13 @@
 
     /usr/bin/python3 -B tests/bench/bench_idle.py [--minutes M] [--real N,...] [--played N,...] [--kernel NAME] [--image NAME]
 
-Played: so many VMs of tests/lib/fake-vmm (20 and 200), and what bangerd's processes do in a minute. Real: so many guests of quickstart's
+Played: so many VMs of tests/lib/fake-vmm (20, and 200 of four users), and what bangerd's processes do in a minute. Real: so many guests of quickstart's
 image (1 and 10) under the VMM that this host has; what each takes minute by minute, beside a VMM that was started by hand, at the same time,
 with the same kernel, machine and disks, and has no bangerd. The guests are left alone for M minutes (10). tests/lab/test_idle.py is the
 same for Firecracker. Nothing is asserted here.
 """
 import argparse
+import contextlib
 import glob
 import json
 import os
@@ -23,12 +24,13 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 from hostuser import HostUser, is_root  # noqa: E402
-from idle import LIFETIME, Bare, FakeVMs, Watch, bare_qemu, parts, sizes, switches, traced  # noqa: E402
+from idle import LIFETIME, Bare, FakeVMs, Watch, bare_qemu, parts, sizes, switches, traced, woken  # noqa: E402
 
 BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
 BOOT_S = 900
 PINGS_BEGIN_S = 65  # after a minute without a word agents are asked again, one at a time
 MIB = 1 << 20
+USER_VMS = 50
 
 
 def show(name, value):
@@ -37,25 +39,48 @@ def show(name, value):
 
 # ---- played ----
 
-def played(count):
-    with HostUser("bgt-idle", groups=["banger"], loop_limit_ms=None) as user:
+class Share:
+    """One user's part of the played VMs: a user has 64 network slots at most."""
+
+    def __init__(self, user, count):
         env = user.env(BANGER_FAKE_VMM=os.path.join(BUILD, "tests", "lib", "fake-vmm"))
-        vms = FakeVMs(lambda *args: user.run([os.path.join(BUILD, "cli", "banger"), *args], env=env, capture_output=True, text=True), user)
-        try:
-            vms.make(count)
-            vms.ok("daemon", "restart")  # an engine that nobody has asked for records
-            time.sleep(PINGS_BEGIN_S)
-            found = parts(user.uid)
-            main = [found.pop("bangerd: engine"), found.pop("bangerd: monitor")]
-            before = {name: switches(pid) for name, pid in found.items()}
-            calls = traced(main, 60)
-            show(f"{count} played VMs: engine and monitor, a minute",
-                 f"{calls['epoll_wait']} returns of epoll_wait, {sum(calls.values())} system calls")
-            show("", ", ".join(f"{name} {n}" for name, n in sorted(calls.items(), key=lambda c: -c[1])))
-            show("", ", ".join(f"{name}: {switches(pid) - before[name]} wake-ups" for name, pid in found.items()))
-        finally:
-            vms.end()
-            vms.banger("daemon", "stop")
+        self.vms = FakeVMs(lambda *args: user.run([os.path.join(BUILD, "cli", "banger"), *args], env=env, capture_output=True, text=True), user)
+        self.count = count
+
+    def begin(self):
+        self.vms.make(self.count)
+        self.vms.ok("daemon", "restart")  # an engine that nobody has asked for records
+
+    def look(self):
+        found = parts(self.vms.user.uid)
+        self.main = [found.pop("bangerd: engine"), found.pop("bangerd: monitor")]
+        self.others = {pid: switches(pid) for pid in found.values()}
+
+    def woken(self):
+        return sum(woken(before, switches(pid)) for pid, before in self.others.items())
+
+    def end(self):
+        self.vms.end()
+        self.vms.banger("daemon", "stop")
+
+
+def played(count):
+    users = -(-count // USER_VMS)
+    with contextlib.ExitStack() as stack:
+        shares = []
+        for i in range(users):
+            user = stack.enter_context(HostUser(f"bgt-idle{i}", groups=["banger"], loop_limit_ms=None))
+            shares.append(Share(user, min(USER_VMS, count - i * USER_VMS)))
+            stack.callback(shares[-1].end)
+            shares[-1].begin()
+        time.sleep(PINGS_BEGIN_S)
+        for share in shares:
+            share.look()
+        calls = traced([pid for share in shares for pid in share.main], 60)
+        show(f"{count} played VMs, {users} bangerd: engine and monitor, a minute",
+             f"{calls['epoll_wait']} returns of epoll_wait, {sum(calls.values())} system calls")
+        show("", ", ".join(f"{name} {n}" for name, n in sorted(calls.items(), key=lambda c: -c[1])))
+        show("store and helpers: wake-ups", sum(share.woken() for share in shares))
 
 
 # ---- real ----

@@ -153,7 +153,7 @@ def test_stats(guest):
     assert 0 < stats["guest"]["memory_available_kib"] < stats["guest"]["memory_total_kib"]
     assert 0 < stats["guest"]["disk_used_bytes"] < stats["guest"]["disk_total_bytes"]
     text = guest.ok("vm", "stats", NAME).out
-    assert "host cpu" in text and "disk /root" in text
+    assert "host cpu" in text and text.count("since its start") == 2 and "disk /root" in text
 
 
 def test_ssh_goes_through_the_agent_when_the_network_is_broken(guest):

@@ -73,14 +73,19 @@ def owner(pid):
 
 
 def switches(pid):
-    """How often each of its threads has gone to sleep: each is a wake-up."""
-    found = 0
+    """{thread: how often it has gone to sleep}: each is a wake-up."""
+    found = {}
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         try:
-            found += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.M)[1])
+            found[task.name] = int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.M)[1])
         except OSError:
             pass  # a thread that ended meanwhile
     return found
+
+
+def woken(before, after):
+    """How often in between; threads that have ended are left out."""
+    return sum(count - before.get(thread, 0) for thread, count in after.items())
 
 
 def is_asleep(pid):
@@ -131,8 +136,8 @@ class Watch:
             before, began = self.last, self.at
             self._look()
             seconds = self.at - began
-            for name, (cpu, woken) in self.last.items():
-                self.minutes[name].append(((cpu - before[name][0]) / seconds, (woken - before[name][1]) / seconds))
+            for name, (cpu, now) in self.last.items():
+                self.minutes[name].append(((cpu - before[name][0]) / seconds, woken(before[name][1], now) / seconds))
             each(minute)
         return self.minutes
 
