@@ -10,6 +10,7 @@ import tempfile
 import pytest
 
 from conftest import BUILD, ROOT, wait_for
+from idle import looks
 
 MADE = sorted(glob.glob(os.path.join(BUILD, "kernel", "vmlinuz-*-banger")))
 NAME = "t-generic"
@@ -45,6 +46,32 @@ def guest(banger, kernel, image):
     banger.ok("vm", "create", NAME, "--kernel", kernel, "--image", image)
     yield lambda command: banger.ok("vm", "ssh", NAME, "--", command).out
     banger("vm", "delete", NAME)
+
+
+@pytest.fixture(scope="module")
+def minimal(banger):
+    banger("image", "delete", NAME + "-minimal")
+    banger.ok("image", "build", "--name", NAME + "-minimal", "--kernel", "debian", "--minimal", timeout=900)
+    yield NAME + "-minimal"
+    banger("image", "delete", NAME + "-minimal")
+
+
+def idle_wakes(banger, kernel, image, bound):
+    """How often a second QEMU is woken by a guest that has started all it starts and is left alone: the least of some looks."""
+    name = f"{NAME}-idle"
+    banger("vm", "delete", "--force", name)
+    banger.ok("vm", "create", name, "--kernel", kernel, "--image", image, "--cpus", "1")
+    try:
+        banger.ok("vm", "exec", name, "--", "sh", "-c", "systemctl is-system-running --wait; sync")
+        return min(looks(banger.json("vm", "show", name)["pid"], bound))
+    finally:
+        banger("vm", "delete", "--force", name)
+
+
+def test_an_idle_guest_sleeps(banger, kernel, minimal):
+    """No tick while it is idle: a few wake-ups a second are left, all of programs."""
+    seen = {image: idle_wakes(banger, kernel, image, bound) for image, bound in (("default", 5), (minimal, 2))}
+    assert seen["default"] <= 5 and seen[minimal] <= 2, seen
 
 
 def test_debians_source_takes_every_option():

@@ -88,6 +88,21 @@ def woken(before, after):
     return sum(count - before.get(thread, 0) for thread, count in after.items())
 
 
+def wakes(pid, seconds):
+    """How often a second."""
+    before = switches(pid)
+    time.sleep(seconds)  # what is measured is this time itself
+    return woken(before, switches(pid)) / seconds
+
+
+def looks(pid, bound, seconds=20, count=3):
+    """Wake-ups a second, look by look until one is within the bound: other work on the host makes more of them, never fewer."""
+    seen = []
+    while len(seen) < count and (not seen or min(seen) > bound):
+        seen.append(wakes(pid, seconds))
+    return seen
+
+
 def is_asleep(pid):
     """Whether it did not wake for a while: what a start brings is over."""
     before = switches(pid)
