@@ -11,10 +11,10 @@
 #include <time.h>
 
 #include "common/json.h"
-#include "common/landlock.h"
 #include "common/log.h"
 #include "daemon/store/batch.h"
 #include "daemon/store/reserve.h"
+#include "daemon/store/seal.h"
 
 enum {
 	LAZY_MS = 200,	   /* what nobody waits for may wait so long */
@@ -280,33 +280,13 @@ static void ignore_signals(void)
 	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 }
 
-/*
- * Files below <state> and nothing else, on top of the engine's own seal. Older kernels let nothing be renamed between folders then:
- * there the seal is left away. Without no_new_privs (a test) it is refused.
- */
-static void seal(const char *dir)
-{
-	_cleanup_(bg_landlock_done) struct bg_landlock ll = {.fd = -1};
-	char byte;
-
-	sqlite3_randomness(1, &byte); /* reads its device now */
-	if (bg_landlock_abi() < 2 || bg_landlock_new(0, false, &ll) < 0)
-		return;
-	(void)bg_landlock_allow(&ll, dir,
-		BG_LL_WRITE_FILE | BG_LL_READ_FILE | BG_LL_READ_DIR | BG_LL_REMOVE_DIR |
-			BG_LL_REMOVE_FILE | BG_LL_MAKE_DIR | BG_LL_MAKE_REG | BG_LL_REFER |
-			BG_LL_TRUNCATE,
-		0);
-	(void)bg_landlock_enter(&ll);
-}
-
 _noreturn_ void store_process(int sock, const char *dir)
 {
 	struct process p = {.sock = sock, .o.dirfd = -1};
 	_err_ struct bg_err *err = NULL;
 
 	ignore_signals();
-	seal(dir);
+	store_seal(dir);
 	if (set_up(&p, dir, &err) < 0) {
 		tell_failed(sock, err);
 		opened_done(&p.o);

@@ -118,15 +118,26 @@ void rows_drop(struct rows *rows, enum table_id table, const char *key)
 	memmove(rows->row + i, rows->row + i + 1, (rows->n - i) * sizeof(struct stored *));
 }
 
+/* The step of each value of a byte. */
+static uint32_t crc_step[256];
+
+__attribute__((constructor)) static void make_crc_steps(void)
+{
+	for (uint32_t byte = 0; byte < ARRAY_SIZE(crc_step); byte++) {
+		uint32_t crc = byte;
+
+		for (int bit = 0; bit < 8; bit++)
+			crc = (crc >> 1) ^ (0xedb88320U & (0U - (crc & 1)));
+		crc_step[byte] = crc;
+	}
+}
+
 uint32_t store_crc(uint32_t crc, const void *buf, size_t len)
 {
 	const uint8_t *p = buf;
 
 	crc = ~crc;
-	while (len-- > 0) {
-		crc ^= *p++;
-		for (int bit = 0; bit < 8; bit++)
-			crc = (crc >> 1) ^ (0xedb88320U & (0U - (crc & 1)));
-	}
+	while (len-- > 0)
+		crc = (crc >> 8) ^ crc_step[(crc ^ *p++) & 0xff];
 	return ~crc;
 }

@@ -94,9 +94,9 @@ static void load_error(struct vm *vm)
 		(void)bg_err_from_json(json, &vm->error);
 }
 
-int vm_add(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err **err)
+static int make_vm(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err **err)
 {
-	struct vm *vm = calloc(1, sizeof(*vm)), **at = &vms->first;
+	struct vm *vm = calloc(1, sizeof(*vm));
 
 	if (!vm) {
 		vm_row_free(row);
@@ -110,6 +110,17 @@ int vm_add(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err *
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
 	load_error(vm);
+	*ret = vm;
+	return 0;
+}
+
+int vm_add(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err **err)
+{
+	struct vm *vm = NULL, **at = &vms->first;
+	int r = make_vm(vms, row, &vm, err);
+
+	if (r < 0)
+		return r;
 	while (*at && strcmp((*at)->row->name, row->name) < 0)
 		at = &(*at)->next;
 	vm->next = *at;
@@ -134,6 +145,19 @@ void vm_remove(struct vm *vm)
 		events_publish(engine->events, "vm", "deleted", name, json_null());
 }
 
+/* Not by name yet. */
+static int push(struct vms *vms, struct vm_row *row)
+{
+	struct vm *vm;
+	int r = make_vm(vms, row, &vm, NULL);
+
+	if (r < 0)
+		return r;
+	vm->next = vms->first;
+	vms->first = vm;
+	return 0;
+}
+
 static int load_row(struct vm_row *row, void *userdata)
 {
 	/* Of a damaged or a newer database: what its process does is seen by vms_recover. */
@@ -142,7 +166,35 @@ static int load_row(struct vm_row *row, void *userdata)
 			row->name ? row->name : row->id, NULL);
 		row->state = VM_STOPPED;
 	}
-	return vm_add(userdata, row, NULL, NULL);
+	return push(userdata, row);
+}
+
+/* Of a thousand, to look for each one's place would take longer than all the rest of a start. */
+static struct vm *merge_by_name(struct vm *a, struct vm *b)
+{
+	struct vm *first = NULL, **at = &first;
+
+	while (a && b) {
+		struct vm **less = strcmp(a->row->name, b->row->name) <= 0 ? &a : &b;
+
+		*at = *less;
+		at = &(*at)->next;
+		*less = *at;
+	}
+	*at = a ? a : b;
+	return first;
+}
+
+static struct vm *sort_by_name(struct vm *list)
+{
+	struct vm *middle = list, *rest;
+
+	if (!list || !list->next)
+		return list;
+	for (const struct vm *end = list->next; end && end->next; end = end->next->next)
+		middle = middle->next;
+	rest = TAKE_PTR(middle->next);
+	return merge_by_name(sort_by_name(list), sort_by_name(rest));
 }
 
 static int make_files(struct vms *vms, struct bg_err **err)
@@ -165,6 +217,7 @@ int vms_new(struct engine *engine, struct vms **ret, struct bg_err **err)
 	r = make_files(vms, err);
 	if (r >= 0)
 		r = store_vm_each(engine->store, load_row, vms, err);
+	vms->first = sort_by_name(vms->first);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(vms);

@@ -2,7 +2,7 @@
 """What was acknowledged is never lost: bangerd of a user of the tests, whose disk fails, loses its power or is damaged.
 
 VMs are played by tests/lib/fake-vmm, all else is real. `scripts/check store` runs everything; the check runs of each file a share
-(BANGER_STORE_SHARE=1), another one each day.
+(BANGER_STORE_SHARE=1; 5 is five times as much), another one each day.
 """
 import gzip
 import io
@@ -28,7 +28,7 @@ from kernels import write_vmlinux  # noqa: E402
 from unixhttp import Connection  # noqa: E402
 
 BUILD = os.environ.get("BANGER_BUILD", "build")
-SHARE = bool(os.environ.get("BANGER_STORE_SHARE"))
+SHARE = int(os.environ.get("BANGER_STORE_SHARE", 0))  # 0: all; else how many of the check's shares
 PROGRAMS = ("cli/banger", "daemon/bangerd", "worker/banger-worker", "guest/banger-init", "launcher/banger-launch", "tests/lib/fake-vmm")
 DAY = int(time.time()) // 86400
 
@@ -44,7 +44,8 @@ def share_of(points, at_most):
     points = list(points)
     if not SHARE or len(points) <= at_most:
         return points
-    step = len(points) // at_most
+    at_most *= SHARE
+    step = max(1, len(points) // at_most)
     return points[DAY % step::step][:at_most]
 
 
@@ -162,6 +163,17 @@ class Facts:
         return found
 
 
+def wait_for(what, seconds=60):
+    """The first true value that what() gives; bounded."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = what()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"never happened within {seconds} s: {what}")
+
+
 def listed(folder):
     try:
         return os.listdir(folder)
@@ -181,3 +193,4 @@ def strings(value):
 def user():
     with HostUser("bgt-store", groups=["banger"], loop_limit_ms=None) as u:
         yield u
+        subprocess.run(["pkill", "-KILL", "-u", u.name])

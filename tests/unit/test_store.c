@@ -6,11 +6,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "common/fd.h"
+#include "common/landlock.h"
+#include "common/seal.h"
+#include "daemon/store/seal.h"
 #include "tests/unit/store_lib.h"
 
 static struct fixture f;
@@ -633,6 +638,50 @@ TEST(it_ends_with_the_engine_and_the_next_one_waits_for_it)
 	CHECK_INT(waitpid(engine, NULL, 0), engine);
 	open_store(&f);
 	CHECK_INT(f.vms, 1);
+	close_store(&f);
+}
+
+/* In a child: what is refused there stays refused. Exit status 0, or the number of the door that is open. */
+static int try_doors(void)
+{
+	char *argv[] = {S("/bin/true"), NULL};
+	_free_ char *inside = in_dir("inside");
+	int fd;
+
+	store_seal(test_tmpdir());
+	if (socket(AF_INET, SOCK_STREAM, 0) >= 0 || socket(AF_UNIX, SOCK_STREAM, 0) >= 0)
+		return 1;
+	if (execv("/bin/true", argv) == 0 || errno != EPERM || fork() >= 0)
+		return 2;
+	if (kill(getppid(), 0) == 0 || getppid() > 0)
+		return 3;
+	if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+		return 4;
+	if (bg_landlock_abi() >= 2 && open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0)
+		return 5;
+	fd = open(inside, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	return fd >= 0 && write(fd, "x", 1) == 1 && fsync(fd) == 0 && unlink(inside) == 0 ? 0 : 6;
+}
+
+TEST(the_process_is_sealed)
+{
+	int status;
+	pid_t pid;
+
+	if (BG_SANITIZED)
+		test_skip("sanitizers need what is refused");
+	pid = fork();
+	if (pid == 0)
+		_exit(try_doors());
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	CHECK_INT(WEXITSTATUS(status), 0);
+	open_store(&f);
+	{
+		_free_ char *command = NULL;
+
+		CHECK(asprintf(&command, "grep -q '^Seccomp:.2' /proc/%d/status", (int)store_pid()) > 0);
+		CHECK(shell(command));
+	}
 	close_store(&f);
 }
 
