@@ -9,6 +9,7 @@
 #include "cli/cmd_vm_io.h"
 #include "cli/cmd_vm_many.h"
 #include "cli/vm_body.h"
+#include "cli/vm_image.h"
 #include "cli/vm_list.h"
 #include "common/json.h"
 #include "common/limits.h"
@@ -64,6 +65,27 @@ static int create_name(const struct args *args, const char **ret, struct bg_err 
 	return *ret ? bg_name_check("VM", *ret, err) : 0;
 }
 
+/* Takes body. Without any image the first try is followed by the offer to build one, and by a second. */
+static int create(struct cli *cli, const char *name, json_t *body, struct bg_err **err)
+{
+	struct job job = {.name = name, .route = ROUTE_VM_CREATE, .body = body, .keep_error = true};
+	int status = jobs_run(cli, "create", &job, 1, report_created), built;
+
+	if (job.err && !json_object_get(body, "image")) {
+		built = vm_image_offer(cli, job.err);
+		if (built >= 0)
+			bg_err_free(TAKE_PTR(job.err));
+		if (built == BG_EXIT_OK)
+			status = jobs_run(cli, "create", &job, 1, report_created);
+		else if (built > 0)
+			status = built;
+	}
+	if (job.err)
+		*err = TAKE_PTR(job.err);
+	jobs_done(&job, 1);
+	return *err ? -EIO : status;
+}
+
 static int vm_create(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	_json_ json_t *body = json_object();
@@ -88,8 +110,7 @@ static int vm_create(struct cli *cli, const struct args *args, struct bg_err **e
 		json_object_set_new(body, "with_init", json_true());
 	if (args_has(args, "--no-start"))
 		json_object_set_new(body, "start", json_false());
-	return job_run_one(cli, "create", name ? name : "the new VM", ROUTE_VM_CREATE,
-		TAKE_PTR(body), report_created);
+	return create(cli, name ? name : "the new VM", TAKE_PTR(body), err);
 }
 
 static void show_error(const struct term *t, const json_t *vm)
@@ -152,6 +173,17 @@ static void show_paths(const struct term *t, const json_t *vm)
 	render_field(t, "vmm log", STYLE_PLAIN, "%s", render_text(paths, "vmm_log"));
 }
 
+/* What it means for the guest, and what to do. */
+static void show_nat(const struct term *t, const json_t *vm, bool nat)
+{
+	if (nat)
+		render_field(t, "nat", STYLE_PLAIN, "on");
+	else
+		render_field(t, "nat", STYLE_PLAIN,
+			"off: connections beyond this machine are refused; `banger vm set %s --nat` turns it on",
+			render_text(vm, "name"));
+}
+
 static void show_all(const struct term *t, const json_t *vm)
 {
 	char up[DURATION_TEXT];
@@ -170,7 +202,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	render_field(t, "image", STYLE_PLAIN, "%s", render_text(vm, "image"));
 	render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(vm, "kernel"));
 	show_sizes(t, vm);
-	render_field(t, "nat", STYLE_PLAIN, "%s", nat ? "on" : "off");
+	show_nat(t, vm, nat);
 	render_field(t, "peers", STYLE_PLAIN, "%s", peers ? "on" : "off");
 	render_field(t, "published", STYLE_PLAIN, "%s", ports ? ports : "");
 	render_field(t, "labels", STYLE_PLAIN, "%s", labels ? labels : "");
@@ -227,6 +259,7 @@ static const struct flag delete_flags[] = {
 	FLAG_TIMING,
 	FLAG_END,
 };
+static const struct flag report_flags[] = {FLAG_JSON, FLAG_TIMING, FLAG_END};
 static const struct flag prune_flags[] = {
 	{"--force", NULL, ARG_NONE, "do not ask", 'f'},
 	FLAG_PARALLEL,
@@ -373,6 +406,18 @@ const struct command vm_commands[] = {
 			"banger vm set web --nat\nbanger vm set web --memory 4G --disk-size 40G\n"
 			"banger vm set 'web-*' --label env=test",
 		.run = vm_set},
+	{.path = "vm rename",
+		.alias = "rename",
+		.kind = ARG_VM,
+		.min_args = 2,
+		.max_args = 2,
+		.flags = report_flags,
+		.usage = "NAME NEW",
+		.summary = "give a VM another name",
+		.details = "Also while it runs: its host name, NEW.vm and ssh-config follow. Its disks, "
+			   "address and host key stay.",
+		.example = "banger vm rename web site",
+		.run = vm_name},
 	{.path = "vm delete",
 		.alias = "vm rm, rm, delete",
 		.kind = ARG_VMS,

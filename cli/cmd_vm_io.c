@@ -434,7 +434,7 @@ int vm_ssh(struct cli *cli, const struct args *args, struct bg_err **err)
 	int r;
 
 	r = show_reachable(cli, name, &vm, err);
-	if (r < 0 && vm_await(cli, name, err))
+	if (r < 0 && vm_await(cli, name, VM_AWAIT_START, err))
 		r = show_reachable(cli, name, &vm, err);
 	if (r < 0)
 		return r;

@@ -5,6 +5,7 @@
 #include "cli/vm_body.h"
 #include "cli/vm_pick.h"
 #include "common/json.h"
+#include "common/name.h"
 
 const char *vm_report_target(const struct job *job)
 {
@@ -166,6 +167,24 @@ int vm_set(struct cli *cli, const struct args *args, struct bg_err **err)
 	if (r < 0)
 		return r;
 	return run_many(cli, args, "set", NULL, ROUTE_VM_SET, TAKE_PTR(body), report_set, err);
+}
+
+static void report_renamed(struct cli *cli, const struct job *job)
+{
+	const struct term *t = &cli->out;
+
+	fprintf(t->file, "%s is now called %s%s%s\n", job->name, term_style(t, STYLE_BOLD),
+		render_text(vm_report_record(job), "name"), term_plain(t));
+}
+
+int vm_name(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	const char *from = args->positional[0], *to = args->positional[1];
+	int r = bg_name_check("VM", to, err);
+
+	return r < 0 ? r
+		     : job_run_one(cli, "rename", from, ROUTE_VM_SET, json_pack("{s:s}", "name", to),
+			       report_renamed);
 }
 
 int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err)

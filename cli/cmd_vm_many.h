@@ -10,6 +10,8 @@ int vm_stop(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_restart(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_set(struct cli *cli, const struct args *args, struct bg_err **err);
+/* OLD NEW, of one VM. */
+int vm_name(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_delete(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_prune(struct cli *cli, const struct args *args, struct bg_err **err);
 

@@ -9,6 +9,7 @@
 
 #include "cli/jobs.h"
 #include "cli/session.h"
+#include "common/error_line.h"
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/limits.h"
@@ -115,12 +116,34 @@ static int open_log(struct build *b, struct bg_err **err)
 	return b->tee < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "fork") : 0;
 }
 
-static void close_log(struct build *b)
+/* All that was printed is in it. */
+static void end_log(struct build *b)
 {
 	b->out = bg_close(b->out);
 	while (b->tee > 0 && waitpid(b->tee, NULL, 0) < 0 && errno == EINTR)
 		;
+	b->tee = -1;
+}
+
+static void close_log(struct build *b)
+{
+	end_log(b);
 	free(b->log);
+}
+
+/* With the package manager's own reason, when it printed one. */
+static int step_error(struct build *b, const char *what, int status, struct bg_err **err)
+{
+	_free_ char *line = NULL;
+	int r;
+
+	end_log(b);
+	line = bg_error_line(b->log);
+	r = bg_err_set(err, BG_ERR_IMAGE_BUILD, EIO,
+		"%s failed with status %d in the VM made of image \"%s\"%s%s", what, status,
+		b->from->base, line ? ": " : "", line ? line : "");
+	bg_err_hint(err, "read what it printed: %s", b->log);
+	return r;
 }
 
 /* What the command prints goes to the log; in may be -1. */
@@ -132,15 +155,7 @@ static int run_in_guest(
 	int status = 0;
 	int r = session_run(b->cli, &session, &status, err);
 
-	if (r < 0)
-		return r;
-	if (status == 0)
-		return 0;
-	r = bg_err_set(err, BG_ERR_IMAGE_BUILD, EIO,
-		"%s failed with status %d in the VM made of image \"%s\"", what, status,
-		b->from->base);
-	bg_err_hint(err, "read what it printed: %s", b->log);
-	return r;
+	return r < 0 || status == 0 ? r : step_error(b, what, status, err);
 }
 
 static int step_packages(struct build *b, struct bg_err **err)

@@ -105,9 +105,18 @@ static bool op_ended(const json_t *op)
 	return !bg_streq(render_text(op, "state"), "running");
 }
 
+/* The operation of another goes on without us. */
+static void leave(struct run *run, struct job *job)
+{
+	bg_err_set(&job->err, BG_ERR_CANCELLED, ECANCELED, "%s %s was cancelled", run->verb, job->name);
+	job_failed(run, job);
+}
+
 /* Its answer does not matter: the stream tells how the operation ends. */
 static void cancel(struct run *run, struct job *job)
 {
+	if (job->follows && !over(job))
+		leave(run, job);
 	if (job->cancel || job->state != JOB_FOLLOWING)
 		return;
 	(void)client_send(run->cli, CLIENT_NO_START, ROUTE_OP_CANCEL, render_text(job->op, "id"),
@@ -201,6 +210,8 @@ static void handle(struct run *run, struct job *job)
 		job_failed(run, job);
 	else if (job->state == JOB_FOLLOWING && op_ended(job->op))
 		job_ended(run, job);
+	else if (job->state == JOB_FOLLOWING && job->enough && job->enough(job->op))
+		job_done(run, job);
 }
 
 /* Returns false when the user wants to leave at once. */
@@ -231,6 +242,18 @@ static size_t active_jobs(const struct run *run)
 	return active;
 }
 
+static int begin(struct run *run, struct job *job)
+{
+	job->heard_ms = now_ms();
+	if (job->follows) {
+		job->op = json_pack("{s:s}", "id", job->follows);
+		return follow(run, job);
+	}
+	job->state = JOB_ASKED;
+	return client_send(run->cli, CLIENT_START, job->route, job->name, job->query, job->body,
+		&job->http, &job->err);
+}
+
 /* As many as may go on at once; none any more after Ctrl-C. */
 static void ask_next(struct run *run)
 {
@@ -239,10 +262,7 @@ static void ask_next(struct run *run)
 	while (!run->interrupts && run->next < run->count && active_jobs(run) < limit) {
 		struct job *job = &run->jobs[run->next++];
 
-		job->state = JOB_ASKED;
-		job->heard_ms = now_ms();
-		if (client_send(run->cli, CLIENT_START, job->route, job->name, job->query,
-			    job->body, &job->http, &job->err) < 0)
+		if (begin(run, job) < 0)
 			job_failed(run, job);
 	}
 }

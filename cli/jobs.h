@@ -25,6 +25,8 @@ struct job {
 	const char *query; /* of the request; NULL for none */
 	bool cancels;	   /* the request cancels the operation: that it is cancelled is what is wanted */
 	bool keep_error;   /* err is the caller's to show */
+	const char *follows; /* the id of another's operation: nothing is asked for, Ctrl-C leaves it alone; or NULL */
+	bool (*enough)(const json_t *op); /* true: done before the operation ends; or NULL */
 	/* filled in by jobs_run */
 	enum job_state state;
 	struct bg_http *http;

@@ -592,7 +592,7 @@ int session_run(
 {
 	int r = try_session(cli, session, ret_status, err);
 
-	return r < 0 && vm_await(cli, session->vm, err) ? try_session(cli, session, ret_status, err)
+	return r < 0 && vm_await(cli, session->vm, VM_AWAIT_AGENT, err) ? try_session(cli, session, ret_status, err)
 							: r;
 }
 

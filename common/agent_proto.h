@@ -80,6 +80,7 @@ enum bg_agent_kind {
 	BG_AGENT_K_PORTS = 6,	   /* a line for each listening socket: protocol, address, port, pid, name */
 	BG_AGENT_K_STATS = 7,	   /* lines of a name and a number */
 	BG_AGENT_K_WORKSPACE = 8,  /* argv: a verb and its words (guest/workspace.h), for a checkout's copy */
+	BG_AGENT_K_NAME = 9,	   /* argv: the name that the guest has from now on, its address (may be missing) */
 	BG_AGENT_K_MAX_
 };
 

@@ -14,16 +14,19 @@
 #include "common/err.h"
 #include "common/fd.h"
 #include "daemon/loop/spawn.h"
+#include "daemon/monitor_proto.h"
 
 #define TERM_GRACE_S                                                                               \
 	20 /* mmdebstrap takes its rootfs down itself when told to end; that is some seconds */
 #define KILL_GRACE_S 5
 /* No libpam-systemd: with it each first login waits for logind and a user manager, seconds after
  * sshd is up. */
-#define BASE_PACKAGES                                                                              \
-	"systemd-sysv,udev,dbus,openssh-server,iproute2,iputils-ping,netbase,"                     \
-	"ca-certificates,less,vim-tiny,sudo,git,curl,wget,rsync,procps,psmisc,kmod,file,xz-utils," \
-	"zstd,tmux,bash-completion,make,python3"
+#define MINIMAL_PACKAGES                                                                           \
+	"systemd-sysv,udev,dbus,openssh-server,iproute2,netbase,ca-certificates,kmod,procps"
+/* What one works with, in the default image. */
+#define FULL_PACKAGES                                                                              \
+	MINIMAL_PACKAGES ",iputils-ping,less,vim-tiny,sudo,git,curl,wget,rsync,psmisc,file,"       \
+			 "xz-utils,zstd,tmux,bash-completion,make,python3"
 /* The journal takes its first 8 MiB at once, and writes most of them, where its files may be that
  * large. */
 #define SMALL_JOURNAL "[Journal]\\nSystemMaxUse=64M\\nSystemMaxFileSize=1M\\n"
@@ -49,6 +52,7 @@ static const char *const fixed_args[] = {
 	"--mode=unshare",
 	"--variant=minbase",
 	"--format=tar",
+	"--verbose", /* what apt and dpkg print: progress, and the reason of a failure */
 	"--dpkgopt=path-exclude=/usr/share/man/*",
 	"--dpkgopt=path-exclude=/usr/share/doc/*",
 	"--dpkgopt=path-include=/usr/share/doc/*/copyright",
@@ -97,8 +101,8 @@ static int add_owned(struct words *w, char *word)
 	return 0;
 }
 
-/* "--include=a,b,c": the base and what was asked for. */
-static char *include_arg(char **packages, int n)
+/* "--include=a,b,c": those of the kind of image and what was asked for. */
+static char *include_arg(const char *kind, char **packages, int n)
 {
 	char *text = NULL;
 	size_t len;
@@ -106,7 +110,8 @@ static char *include_arg(char **packages, int n)
 
 	if (!f)
 		return NULL;
-	fputs("--include=" BASE_PACKAGES, f);
+	fputs("--include=", f);
+	fputs(bg_streq(kind, BOOTSTRAP_MINIMAL) ? MINIMAL_PACKAGES : FULL_PACKAGES, f);
 	for (int i = 0; i < n; i++)
 		fprintf(f, ",%s", packages[i]);
 	return fclose(f) == 0 ? text : NULL;
@@ -119,7 +124,7 @@ static int make_args(int argc, char **argv, struct words *w)
 	w->word[w->n++] = "mmdebstrap";
 	for (size_t i = 0; i < ARRAY_SIZE(fixed_args); i++)
 		w->word[w->n++] = fixed_args[i];
-	r = add_owned(w, include_arg(argv + 2, argc - 2));
+	r = add_owned(w, include_arg(argv[2], argv + 3, argc - 3));
 	if (r < 0)
 		return r;
 	w->word[w->n++] = argv[0];
@@ -320,7 +325,7 @@ int bootstrap_main(int argc, char **argv)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	if (argc < 2 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
+	if (argc < 3 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
 		prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0)
 		return 127;
 	umask(022); /* the new system's files are made under it */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * bootstrap.h: `bangerd --bootstrap SUITE MIRROR PACKAGE...`, a process of its own that runs one
+ * bootstrap.h: `bangerd --bootstrap SUITE MIRROR full|minimal PACKAGE...`, a process of its own that runs one
  * mmdebstrap and sees to its end. Started by the monitor alone, which checked the words; stdout is
  * the tar, stderr the build's log. SIGTERM, or the monitor's death, cancels. It leaves neither
  * processes nor files behind: what mmdebstrap unshared belongs to other uids, so it needs doing

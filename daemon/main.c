@@ -242,7 +242,7 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2 && bg_streq(argv[1], "--engine"))
 		return engine_main(argc, argv);
-	if (argc >= 4 && bg_streq(argv[1], "--bootstrap"))
+	if (argc >= 5 && bg_streq(argv[1], "--bootstrap"))
 		return bootstrap_main(argc - 2, argv + 2);
 	code = parse(argc, argv, &o);
 	if (code != BG_EXIT_OK)

@@ -100,14 +100,14 @@ static void on_exit_(pid_t pid, int status, void *userdata)
 
 static int start(struct one *one, const struct bootstrap_args *args, const int *fds)
 {
-	const char *argv[MONITOR_PACKAGES_MAX + 5] = {
-		"bangerd: bootstrap", "--bootstrap", args->suite, args->mirror};
+	const char *argv[MONITOR_PACKAGES_MAX + 6] = {
+		"bangerd: bootstrap", "--bootstrap", args->suite, args->mirror, args->kind};
 	struct spawn s = {"/proc/self/exe", argv, NULL, {-1, fds[0], fds[1]}, 3, true};
 	_err_ struct bg_err *err = NULL;
 	pid_t pid;
 	int r;
 
-	memcpy(argv + 4, args->packages, args->n_packages * sizeof(argv[0]));
+	memcpy(argv + 5, args->packages, args->n_packages * sizeof(argv[0]));
 	r = spawn_process(&s, &pid, &one->pidfd, &err);
 	if (r < 0) {
 		log_err(LOG_ERROR, "monitor", "cannot start a bootstrap", err);

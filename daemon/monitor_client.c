@@ -242,7 +242,8 @@ static char *make_payload(const struct bootstrap_spec *spec, size_t *ret_len)
 
 	if (!f)
 		return NULL;
-	fprintf(f, "%s%c%s%c", spec->suite, 0, spec->mirror ? spec->mirror : "", 0);
+	fprintf(f, "%s%c%s%c%s%c", spec->suite, 0, spec->mirror ? spec->mirror : "", 0,
+		spec->minimal ? BOOTSTRAP_MINIMAL : BOOTSTRAP_FULL, 0);
 	for (unsigned i = 0; i < spec->n_packages; i++)
 		fprintf(f, "%s%c", spec->packages[i], 0);
 	return fclose(f) == 0 ? text : NULL;

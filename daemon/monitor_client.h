@@ -42,6 +42,7 @@ int monitor_helper_start(struct monitor_client *client, enum monitor_helper whic
 struct bootstrap_spec {
 	const char *suite;	     /* "bookworm" */
 	const char *mirror;	     /* URL; NULL: the tool's choice */
+	bool minimal;		     /* only what it takes to boot and be reached */
 	const char *const *packages; /* besides those of every image */
 	unsigned n_packages;
 	int out_fd; /* gets the tar; close your copy to see its end */

@@ -164,13 +164,16 @@ int bootstrap_args_parse(const char *payload, size_t len, struct bootstrap_args 
 			ret->suite = p;
 		else if (field == 1)
 			ret->mirror = p;
+		else if (field == 2)
+			ret->kind = p;
 		else if (ret->n_packages < MONITOR_PACKAGES_MAX && bootstrap_package_valid(p))
 			ret->packages[ret->n_packages++] = p;
 		else
 			return -EINVAL;
 	}
-	if (!ret->mirror || !bootstrap_suite_valid(ret->suite) ||
-		!bootstrap_mirror_valid(ret->mirror))
+	if (!ret->kind || !bootstrap_suite_valid(ret->suite) ||
+		!bootstrap_mirror_valid(ret->mirror) ||
+		(!bg_streq(ret->kind, BOOTSTRAP_FULL) && !bg_streq(ret->kind, BOOTSTRAP_MINIMAL)))
 		return -EINVAL;
 	return 0;
 }

@@ -8,7 +8,8 @@
  *                       ALIVE                  its loop runs; every MONITOR_BEAT_S once it serves
  *                       FAILED status, payload it cannot start: the HTTP answer for those who wait
  *                       BOOTSTRAP id, payload  runs mmdebstrap: fds {tar output, log}; payload is NUL-ended
- *                                              strings: suite, mirror (may be empty), packages...
+ *                                              strings: suite, mirror (may be empty), "full" or
+ *                                              "minimal", packages...
  *                       CANCEL id              ends it; EXITED comes all the same
  *                       WANT_HELPER id         starts a helper (enum monitor_helper) in the place of the last
  *   monitor -> engine   EXITED id, status      as from waitpid(2); always one per BOOTSTRAP
@@ -46,6 +47,10 @@ enum monitor_stop { MONITOR_STOP_DAEMON, MONITOR_STOP_SESSION, MONITOR_STOP_MAX_
 
 #define MONITOR_BEAT_S 5
 
+/* What every image has: enough to work in it, or to boot and be reached. */
+#define BOOTSTRAP_FULL	  "full"
+#define BOOTSTRAP_MINIMAL "minimal"
+
 #define MONITOR_PAYLOAD_MAX (32 * 1024)
 #define MONITOR_FDS_MAX 2
 #define MONITOR_PACKAGES_MAX 1024
@@ -75,6 +80,7 @@ void monitor_packet_done(struct monitor_packet *packet);
 struct bootstrap_args {
 	const char *suite;
 	const char *mirror; /* empty: the tool's own choice */
+	const char *kind;   /* one of the two */
 	const char *packages[MONITOR_PACKAGES_MAX];
 	unsigned n_packages;
 };

@@ -10,6 +10,7 @@
 #include "common/fd.h"
 #include "common/tar.h"
 #include "guest/grow.h"
+#include "guest/identity.h"
 #include "guest/workspace.h"
 
 enum { PIECE = 64 * 1024 };
@@ -78,6 +79,13 @@ static int run_connect(const char *port)
 	return 0;
 }
 
+static int run_name(const char *const *argv)
+{
+	_err_ struct bg_err *err = NULL;
+
+	return identity_rename(argv[0] ? argv[0] : "", argv[0] ? argv[1] : NULL, &err) < 0 ? said(err) : 0;
+}
+
 int applet_run(const struct bg_exec *x)
 {
 	const char *arg = x->argv[0] ? x->argv[0] : "";
@@ -98,6 +106,8 @@ int applet_run(const struct bg_exec *x)
 		return applet_stats();
 	case BG_AGENT_K_WORKSPACE:
 		return workspace_run(x->argv);
+	case BG_AGENT_K_NAME:
+		return run_name(x->argv);
 	case BG_AGENT_K_RUN:
 	case BG_AGENT_K_MAX_:
 		break;

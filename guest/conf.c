@@ -204,3 +204,9 @@ int conf_parse(const char *text, size_t len, struct conf *ret, struct bg_err **e
 	*ret = c;
 	return 0;
 }
+
+bool conf_names(struct conf *ret, const char *hostname, const char *addr)
+{
+	*ret = (struct conf){.hostname = ""};
+	return set_hostname(ret, hostname) && (!addr || set_addr(ret, addr));
+}

@@ -36,4 +36,7 @@ struct conf {
  */
 int conf_parse(const char *text, size_t len, struct conf *ret, struct bg_err **err);
 
+/* hostname and addr alone, the rest as nothing was given; addr may be NULL. False: not such words. */
+bool conf_names(struct conf *ret, const char *hostname, const char *addr);
+
 #endif

@@ -188,3 +188,16 @@ int identity_write(const struct conf *conf, const struct identity_keys *keys, st
 		note(put_authorized(keys->authorized), "/root/.ssh", &first, err);
 	return first;
 }
+
+int identity_rename(const char *name, const char *address, struct bg_err **err)
+{
+	struct conf conf;
+	int first = 0;
+
+	if (!conf_names(&conf, name, address))
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"%.80s\" is not a name", name);
+	note(identity_hostname(&conf), "the host name", &first, err);
+	note(put_hostname(&conf), "/etc/hostname", &first, err);
+	note(put_hosts(&conf), "/etc/hosts", &first, err);
+	return first;
+}

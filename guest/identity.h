@@ -25,4 +25,9 @@ int identity_hostname(const struct conf *conf);
  */
 int identity_write(const struct conf *conf, const struct identity_keys *keys, struct bg_err **err);
 
+/*
+ * Of a guest that runs: its host name and the two files that have it. address may be NULL.
+ */
+int identity_rename(const char *name, const char *address, struct bg_err **err);
+
 #endif

@@ -24,6 +24,7 @@ static const char *const kinds[] = {
 	[BG_AGENT_K_PORTS] = "ports",
 	[BG_AGENT_K_STATS] = "stats",
 	[BG_AGENT_K_WORKSPACE] = "workspace",
+	[BG_AGENT_K_NAME] = NULL, /* of `vm set` alone, as is GROW */
 };
 static_assert(ARRAY_SIZE(kinds) == BG_AGENT_K_MAX_, "one word per kind");
 

@@ -9,7 +9,7 @@
 #include "daemon/vm/vm.h"
 
 static const char *const build_fields[] = {
-	"name", "kernel", "packages", "size_mib", "suite", "mirror", NULL};
+	"name", "kernel", "packages", "size_mib", "suite", "mirror", "minimal", NULL};
 static const char *const pull_fields[] = {"ref", "name", "kernel", "size_mib", NULL};
 static const char *const commit_fields[] = {"name", "vm", NULL};
 static const char *const export_fields[] = {"path", NULL};
@@ -67,6 +67,8 @@ static int parse_build(const json_t *body, struct image_build_request *request, 
 		r = bg_json_or_str(body, "suite", BG_ERR_BAD_REQUEST, &request->suite, err);
 	if (r >= 0)
 		r = bg_json_or_str(body, "mirror", BG_ERR_BAD_REQUEST, &request->mirror, err);
+	if (r >= 0)
+		r = bg_json_or_bool(body, "minimal", BG_ERR_BAD_REQUEST, &request->minimal, err);
 	if (r >= 0)
 		r = bg_json_or_int(body, "size_mib", BG_ERR_BAD_REQUEST, BG_DISK_MIB_MIN,
 			BG_DISK_MIB_MAX, &size, err);

@@ -17,7 +17,7 @@ static const char *const create_fields[] = {"name", "image", "kernel", "cpus", "
 	"disk_mib", "work_mib", "nat", "peers", "with_init", "own_disk", "start", "labels", "publish", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
-static const char *const set_fields[] = {"nat", "peers", "with_init", "cpus", "vcpus", "memory_mib", "disk_mib",
+static const char *const set_fields[] = {"name", "nat", "peers", "with_init", "cpus", "vcpus", "memory_mib", "disk_mib",
 	"work_mib", "labels", "publish", "unpublish", NULL};
 static const char *const no_fields[] = {NULL};
 
@@ -265,6 +265,8 @@ static int parse_set(const json_t *body, struct vm_change *change, struct bg_err
 	struct sizes sizes = {0};
 	int r = bg_json_or_bool(body, "nat", BG_ERR_BAD_REQUEST, &change->nat, err);
 
+	if (r >= 0)
+		r = bg_json_or_str(body, "name", BG_ERR_BAD_REQUEST, &change->name, err);
 	change->has_nat = json_object_get(body, "nat") != NULL;
 	change->has_peers = json_object_get(body, "peers") != NULL;
 	if (r >= 0)

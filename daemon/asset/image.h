@@ -50,6 +50,7 @@ struct image_build_request {
 	const char *packages[IMAGE_PACKAGES_MAX];
 	unsigned n_packages;
 	uint64_t size_mib;
+	bool minimal; /* without the tools that one works with */
 };
 int image_build(struct engine *engine, const struct image_build_request *request, struct op **ret,
 	struct bg_err **err);

@@ -8,15 +8,17 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "common/error_line.h"
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/name.h"
+#include "daemon/asset/build_count.h"
 #include "daemon/asset/image_task.h"
 #include "daemon/engine.h"
 #include "daemon/vm/boot_gate.h"
 
 enum {
-	LOG_TAIL = 4096,
+	COUNT_USEC = 500 * 1000,
 	/* mmdebstrap, whose stream has broken, has so long to say why itself. */
 	LAST_WORDS_USEC = 5 * 1000 * 1000,
 };
@@ -29,9 +31,14 @@ struct build_task {
 	char *packages[IMAGE_PACKAGES_MAX];
 	unsigned n_packages;
 	uint64_t size_mib;
+	bool minimal;
 	struct boot_turn *turn; /* as long as the operation lasts */
 	struct loop_source *deadline;
 	struct bootstrap *bootstrap;
+	/* while packages come in; freed when the root file system is being packed */
+	struct loop_source *counter;
+	int counted; /* the log, as far as it was read; -1: none */
+	struct build_count count;
 	struct bg_err *failed; /* of the unpacking, while mmdebstrap still runs */
 	bool unpacked;
 	bool bootstrapped;
@@ -42,6 +49,7 @@ static void task_drop_waits(struct build_task *task)
 	job_free(TAKE_PTR(task->base.job));
 	bootstrap_free(TAKE_PTR(task->bootstrap));
 	loop_source_free(TAKE_PTR(task->deadline));
+	loop_source_free(TAKE_PTR(task->counter));
 }
 
 static void task_free(void *userdata)
@@ -51,6 +59,7 @@ static void task_free(void *userdata)
 	task_drop_waits(task);
 	boot_turn_free(task->turn);
 	bg_err_free(task->failed);
+	task->counted = bg_close(task->counted);
 	for (unsigned i = 0; i < task->n_packages; i++)
 		free(task->packages[i]);
 	image_task_done(&task->base);
@@ -58,26 +67,6 @@ static void task_free(void *userdata)
 	free(task->suite);
 	free(task->mirror);
 	free(task);
-}
-
-/* The first line of the log's end that says what went wrong: apt's own, before those of who called
- * it. The caller's, or NULL. */
-static char *first_error_line(const char *path)
-{
-	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	_free_ char *text = NULL;
-	char *line = NULL, *state = NULL;
-
-	if (fd < 0)
-		return NULL;
-	if (lseek(fd, -LOG_TAIL, SEEK_END) < 0)
-		(void)lseek(fd, 0, SEEK_SET);
-	if (bg_read_fd(fd, LOG_TAIL, &text, NULL) < 0)
-		return NULL;
-	for (char *l = strtok_r(text, "\n", &state); l; l = strtok_r(NULL, "\n", &state))
-		if (!line && strncmp(l, "E: ", 3) == 0)
-			line = l + 3;
-	return line ? strdup(line) : NULL;
 }
 
 static void fail(struct build_task *task, struct bg_err *err)
@@ -88,7 +77,7 @@ static void fail(struct build_task *task, struct bg_err *err)
 
 static void fail_bootstrap(struct build_task *task, int status)
 {
-	_free_ char *line = first_error_line(task->log_path);
+	_free_ char *line = bg_error_line(task->log_path);
 	struct bg_err *err = NULL;
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
@@ -185,6 +174,7 @@ static void on_progress(const json_t *progress, void *userdata)
 
 	if (bg_json_get_int(progress, "done", 0, INT64_MAX, &done) < 0 || done == 0)
 		return;
+	loop_source_free(TAKE_PTR(task->counter));
 	(void)bg_json_get_str(progress, "unit", &unit);
 	op_set_text(task->base.op, "packing the root file system");
 	op_set_progress(
@@ -205,6 +195,36 @@ static int start_unpack(struct build_task *task, int tar_fd, struct bg_err **err
 		err);
 }
 
+/* What apt and dpkg printed since; the rest at the next tick. */
+static void on_count(void *userdata)
+{
+	struct build_task *task = userdata;
+	const struct build_count *c = &task->count;
+	char text[16 * 1024];
+	ssize_t n = read(task->counted, text, sizeof(text));
+
+	if (n <= 0)
+		return;
+	build_count_feed(&task->count, text, (size_t)n);
+	if (c->installs) {
+		op_set_text(task->base.op, "installing packages");
+		op_set_progress(
+			task->base.op, build_count_packages(c), c->packages_total, "packages");
+	} else if (c->bytes_total) {
+		op_set_text(task->base.op, "fetching packages");
+		op_set_progress(task->base.op, c->bytes, c->bytes_total, "bytes");
+	}
+}
+
+/* Without it there is no progress, and a build all the same. */
+static void start_counting(struct build_task *task)
+{
+	task->counted = open(task->log_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (task->counted >= 0)
+		(void)loop_add_ticker(task->base.engine->loop, "build progress", COUNT_USEC,
+			on_count, task, &task->counter);
+}
+
 static int open_log(struct build_task *task, int *ret, struct bg_err **err)
 {
 	task->log_path = image_build_log(task->base.engine, task->base.name);
@@ -214,6 +234,7 @@ static int open_log(struct build_task *task, int *ret, struct bg_err **err)
 	if (*ret < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", task->log_path);
 	op_set_log(task->base.op, task->log_path);
+	start_counting(task);
 	return 0;
 }
 
@@ -222,6 +243,7 @@ static int start_bootstrap(struct build_task *task, int tar_fd, struct bg_err **
 	struct bootstrap_spec spec = {
 		.suite = task->suite,
 		.mirror = task->mirror,
+		.minimal = task->minimal,
 		.packages = (const char *const *)task->packages,
 		.n_packages = task->n_packages,
 		.out_fd = tar_fd,
@@ -329,7 +351,9 @@ static int task_new(
 
 	if (!task)
 		return -ENOMEM;
+	task->counted = -1;
 	task->size_mib = request->size_mib;
+	task->minimal = request->minimal;
 	task->suite = strdup(request->suite ? request->suite : "bookworm");
 	task->mirror = request->mirror ? strdup(request->mirror) : NULL;
 	if (image_task_init(&task->base, engine, request->name) < 0 || !task->suite)

@@ -94,6 +94,26 @@ static void load_error(struct vm *vm)
 		(void)bg_err_from_json(json, &vm->error);
 }
 
+static void link_in(struct vms *vms, struct vm *vm)
+{
+	struct vm **at = &vms->first;
+
+	while (*at && strcmp((*at)->row->name, vm->row->name) < 0)
+		at = &(*at)->next;
+	vm->next = *at;
+	*at = vm;
+}
+
+static void link_out(struct vms *vms, const struct vm *vm)
+{
+	struct vm **at = &vms->first;
+
+	while (*at && *at != vm)
+		at = &(*at)->next;
+	assert(*at);
+	*at = vm->next;
+}
+
 static int make_vm(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err **err)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -116,30 +136,35 @@ static int make_vm(struct vms *vms, struct vm_row *row, struct vm **ret, struct 
 
 int vm_add(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err **err)
 {
-	struct vm *vm = NULL, **at = &vms->first;
+	struct vm *vm = NULL;
 	int r = make_vm(vms, row, &vm, err);
 
 	if (r < 0)
 		return r;
-	while (*at && strcmp((*at)->row->name, row->name) < 0)
-		at = &(*at)->next;
-	vm->next = *at;
-	*at = vm;
+	link_in(vms, vm);
 	if (ret)
 		*ret = vm;
 	return 0;
 }
 
+void vm_rename(struct vm *vm, char **name)
+{
+	struct engine *engine = vm->engine;
+	char *was = vm->row->name;
+
+	link_out(engine->vms, vm);
+	vm->row->name = *name;
+	*name = was;
+	link_in(engine->vms, vm);
+	events_publish(engine->events, "vm", "deleted", was, json_null());
+}
+
 void vm_remove(struct vm *vm)
 {
 	struct engine *engine = vm->engine;
-	struct vm **at = &engine->vms->first;
 	_free_ char *name = strdup(vm->row->name);
 
-	while (*at && *at != vm)
-		at = &(*at)->next;
-	assert(*at);
-	*at = vm->next;
+	link_out(engine->vms, vm);
 	vm_free(vm);
 	if (name)
 		events_publish(engine->events, "vm", "deleted", name, json_null());

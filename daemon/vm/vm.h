@@ -143,6 +143,8 @@ int vms_watch_disks(struct engine *engine, struct bg_err **err);
 /* For the plans. */
 /* row is taken; the VM enters the list. */
 int vm_add(struct vms *vms, struct vm_row *row, struct vm **ret, struct bg_err **err);
+/* Swaps its name for *name, in the list and for followers; the row is saved by the caller. */
+void vm_rename(struct vm *vm, char **name);
 /* Out of the list and freed; the row must be gone already. */
 void vm_remove(struct vm *vm);
 /* The table's step: state, row, event to followers. An event that the table does not allow is our bug. */

@@ -9,13 +9,11 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "common/agent_exec.h"
-#include "common/agent_frame.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
-#include "daemon/vm/vm_plan.h"
+#include "daemon/vm/vm_tell.h"
 
-#define GUEST_USEC (60 * UINT64_C(1000000))
+enum { GUEST_S = 60 };
 
 static int grow_file(const struct vm *vm, const char *path, uint64_t bytes, struct bg_err **err)
 {
@@ -105,83 +103,28 @@ int vm_step_grow_work(struct op *op, void *ctx, struct bg_err **err)
 		task, "work", vm->paths.disk_work, want * MIB, &vm->row->work_mib, want, err);
 }
 
-static void on_late(void *userdata)
+static void on_told(struct vm_task *task, struct bg_err *err)
 {
-	struct vm_task *task = userdata;
-	struct bg_err *err = NULL;
-
-	vm_task_forget(task);
-	bg_err_set(
-		&err, BG_ERR_TIMEOUT, ETIMEDOUT, "the guest did not grow its file systems in time");
-	fail_later(task, err);
-}
-
-/* Its last words are the error, when it is one. */
-static void keep_words(struct vm_task *task, const struct bg_agent_frame *frame)
-{
-	size_t have = strlen(task->said), room = sizeof(task->said) - 1 - have;
-	size_t n = BG_MIN((size_t)frame->len, room);
-
-	memcpy(task->said + have, frame->payload, n);
-	task->said[have + n] = '\0';
-	task->said[strcspn(task->said, "\n")] = '\0';
-}
-
-static void on_frame(
-	struct guest_stream *stream, const struct bg_agent_frame *frame, void *userdata)
-{
-	struct vm_task *task = userdata;
-	struct bg_agent_done done;
-	struct bg_err *err = NULL;
-
-	(void)stream;
-	if (frame->type == BG_AGENT_DATA && frame->sub == BG_AGENT_ERR)
-		keep_words(task, frame);
-	if (frame->type != BG_AGENT_DONE)
-		return;
-	memcpy(&done, frame->payload, sizeof(done));
-	vm_task_forget(task);
-	if (done.error == 0 && done.status == 0) {
+	if (err)
+		bg_err_context(&err, "the guest did not grow its file systems");
+	if (err)
+		fail_later(task, err);
+	else
 		op_step_done(task->op);
-		return;
-	}
-	bg_err_set(&err, BG_ERR_AGENT, EIO, "the guest did not grow its file systems: %s",
-		*task->said ? task->said : "its agent cannot");
-	fail_later(task, err);
-}
-
-static void on_broken(struct guest_stream *stream, const char *why, void *userdata)
-{
-	struct vm_task *task = userdata;
-	struct bg_err *err = NULL;
-
-	(void)stream;
-	vm_task_forget(task);
-	bg_err_set(
-		&err, BG_ERR_AGENT, ECONNRESET, "the guest did not grow its file systems: %s", why);
-	fail_later(task, err);
 }
 
 static int ask_guest(struct vm_task *task, struct bg_err **err)
 {
-	static const struct guest_stream_events events = {.frame = on_frame, .broken = on_broken};
 	const struct vmm_driver *driver = vmm_driver_of(task->vm->vmm);
 	char root[24], work[24];
 	const char *argv[] = {driver->dev_root, "/", root, driver->dev_work, "/root", work, NULL};
 	const char *const env[] = {NULL};
 	const struct bg_exec exec = {
 		.kind = BG_AGENT_K_GROW, .workdir = "/", .argv = argv, .env = env};
-	_free_ uint8_t *payload = NULL;
-	size_t len = 0;
-	int r;
 
 	snprintf(root, sizeof(root), "%llu", (unsigned long long)(task->vm->row->disk_mib * MIB));
 	snprintf(work, sizeof(work), "%llu", (unsigned long long)(task->vm->row->work_mib * MIB));
-	r = bg_exec_encode(&exec, &payload, &len);
-	if (r < 0)
-		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "ask the guest to grow");
-	task->said[0] = '\0';
-	return guest_stream_open(task->vm->guest, payload, len, &events, task, &task->stream, err);
+	return vm_tell_guest(task, &exec, GUEST_S, on_told, err);
 }
 
 int vm_step_grow_guest(struct op *op, void *ctx, struct bg_err **err)
@@ -193,15 +136,9 @@ int vm_step_grow_guest(struct op *op, void *ctx, struct bg_err **err)
 	if (!task->grown || !task->vm->vmm)
 		return 0;
 	op_set_text(op, "growing the file systems in the guest");
-	r = task->vm->guest
-		    ? ask_guest(task, &failed)
-		    : bg_err_set(&failed, BG_ERR_AGENT, ENOTCONN, "there is no agent in the guest");
-	if (r >= 0)
-		r = loop_add_timer(
-			task->engine->loop, "vm-grow", GUEST_USEC, on_late, task, &task->timer);
+	r = ask_guest(task, &failed);
 	if (r >= 0)
 		return OP_WAIT;
-	vm_task_forget(task);
 	bg_err_context(&failed, "the disk of VM \"%s\" has grown, its file system has not",
 		task->vm->row->name);
 	bg_err_hint(

@@ -28,7 +28,8 @@ struct vm_task {
 	bool own_disk; /* no overlay for the VM that is made */
 	struct vm_settings settings; /* of a SET */
 	bool grown;		     /* a disk of a running VM */
-	char said[256];		     /* what the guest said while it grew its file systems */
+	char said[256];		     /* what the guest said to what it was told (vm_tell.h) */
+	void (*told)(struct vm_task *task, struct bg_err *err);
 	uint64_t deadline_usec; /* of the boot */
 	uint32_t wanted_flags;	/* enum bg_agent_flag: any of them ends the wait */
 	struct net_card card;	/* of this start */
@@ -119,6 +120,10 @@ int vm_disk_file_size(const struct vm *vm, uint64_t mib, uint64_t *ret, struct b
 int vm_step_grow_root(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_grow_work(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_grow_guest(struct op *op, void *ctx, struct bg_err **err);
+/* The same plan (vm_rename.c): before the record, and after it. The undo is for what fails in between. */
+int vm_step_rename(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_tell_name(struct op *op, void *ctx, struct bg_err **err);
+void vm_rename_undo(struct vm_task *task);
 
 /* Private host key of this VM, text in OpenSSH form; *ret is the caller's. */
 int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err);

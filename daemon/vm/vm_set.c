@@ -7,6 +7,7 @@
 #include "daemon/vm/vm_set.h"
 
 #include "common/log.h"
+#include "common/name.h"
 #include "common/size.h"
 #include "daemon/engine.h"
 #include "daemon/vm/labels.h"
@@ -16,6 +17,7 @@
 
 void vm_settings_clear(struct vm_settings *settings)
 {
+	free(settings->name);
 	free(settings->labels);
 	free(settings->publish);
 	*settings = (struct vm_settings){0};
@@ -61,9 +63,22 @@ static int check_live(const struct vm *vm, const struct vm_change *change, struc
 
 static bool is_empty(const struct vm_change *c)
 {
-	return !c->has_nat && !c->has_peers && !c->has_with_init && !c->vcpus && !c->memory_mib && !c->disk_mib &&
+	return !c->name && !c->has_nat && !c->has_peers && !c->has_with_init && !c->vcpus && !c->memory_mib && !c->disk_mib &&
 	       !c->work_mib && json_object_size(c->labels) == 0 &&
 	       json_array_size(c->publish) == 0 && json_array_size(c->unpublish) == 0;
+}
+
+static int check_name(const struct vm *vm, const char *name, char **ret, struct bg_err **err)
+{
+	int r = bg_name_check("VM", name, err);
+
+	if (r < 0)
+		return r;
+	if (vms_find(vm->engine->vms, name))
+		return bg_err_set(err, BG_ERR_VM_NAME_TAKEN, EEXIST,
+			"there is a VM named \"%s\" already", name);
+	*ret = strdup(name);
+	return *ret ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 }
 
 int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct vm_settings *ret,
@@ -93,6 +108,8 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 		r = check_size("work disk", vm, vm->row->work_mib, change->work_mib, err);
 	if (r >= 0 && change->memory_mib)
 		r = vm_check_memory(change->memory_mib, err);
+	if (r >= 0 && change->name)
+		r = check_name(vm, change->name, &s.name, err);
 	if (r >= 0 && s.has_labels)
 		r = labels_apply(vm->row->labels, change->labels, &s.labels, err);
 	if (r >= 0 && s.has_publish)
@@ -177,6 +194,8 @@ static void finish_set(struct op *op, void *ctx, const struct bg_err *err)
 	vm->op = NULL;
 	if (err && task->settings.swapped)
 		swap_settings(vm->row, &task->settings);
+	if (err)
+		vm_rename_undo(task);
 	if (vm->row->state == VM_RUNNING && !vm->vmm) { /* it ended meanwhile */
 		_err_ struct bg_err *gone = NULL;
 
@@ -197,7 +216,9 @@ static const struct op_step set_steps[] = {
 	{"change", "changing the VM", false, vm_step_grow_guest, vm_step_cancel, NULL},
 	{"change", "changing the VM", false, step_publish, NULL, NULL},
 	{"change", "changing the VM", false, step_nat, vm_step_cancel, NULL},
+	{"change", "changing the VM", false, vm_step_rename, NULL, NULL},
 	{"change", "changing the VM", false, step_record, NULL, NULL},
+	{"change", "changing the VM", false, vm_step_tell_name, vm_step_cancel, NULL},
 };
 
 const struct op_plan vm_plan_set = {

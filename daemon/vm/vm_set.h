@@ -14,6 +14,7 @@ struct vm;
 
 /* What POST .../set asks for; 0 and NULL leave things as they are. All is borrowed. */
 struct vm_change {
+	const char *name;
 	bool has_nat, nat;
 	bool has_peers, peers;
 	bool has_with_init, with_init;
@@ -27,6 +28,8 @@ struct vm_change {
 
 /* The same, checked against the VM and worked out: what its row shall say. 0: as it is. */
 struct vm_settings {
+	char *name;
+	bool renamed; /* name is the one that it had */
 	bool has_nat, nat;
 	bool has_peers, peers;
 	bool has_with_init, with_init;

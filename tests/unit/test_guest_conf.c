@@ -151,3 +151,17 @@ TEST(nul_and_length)
 	memset(big, '\n', sizeof(big));
 	CHECK_INT(conf_parse(big, sizeof(big) - 1, &c, NULL), -EFBIG);
 }
+
+TEST(a_name_and_an_address_alone)
+{
+	static const char *const bad[] = {"", "-a", "a b", "a\n", "0123456789012345678901234567890123456789x"};
+	struct conf c;
+
+	CHECK(conf_names(&c, "site", "10.209.0.2"));
+	CHECK_STR(c.hostname, "site");
+	CHECK_INT(ntohl(c.addr.s_addr), 0x0ad10002);
+	CHECK(conf_names(&c, "site", NULL) && c.addr.s_addr == 0);
+	CHECK(!conf_names(&c, "site", "10.209.0.2.1"));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK(!conf_names(&c, bad[i], NULL));
+}

@@ -78,7 +78,9 @@ static void start_build(bool cancel)
 	int out = open(getenv("TEST_OUT"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	int log = open(getenv("TEST_LOG"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	struct bootstrap_spec spec = {
-		"bookworm", "http://127.0.0.1:1/debian", packages, 2, out, log};
+		.suite = "bookworm", .mirror = "http://127.0.0.1:1/debian", .packages = packages,
+		.n_packages = 2, .out_fd = out, .log_fd = log,
+		.minimal = getenv("TEST_MINIMAL") != NULL};
 
 	if (monitor_bootstrap_start(client, &spec, on_done, NULL, &build, &err) < 0)
 		say(err->message);
@@ -184,7 +186,7 @@ __attribute__((constructor)) static void maybe_become(int argc, char **argv)
 {
 	if (argc == 2 && bg_streq(argv[1], "--engine"))
 		become_engine(getenv("TEST_ROLE"));
-	if (argc > 3 && bg_streq(argv[1], "--bootstrap"))
+	if (argc > 4 && bg_streq(argv[1], "--bootstrap"))
 		exit(bootstrap_main(argc - 2, argv + 2));
 }
 
@@ -445,6 +447,20 @@ TEST(bootstrap_runs_the_tool_and_tells_its_end)
 	CHECK(strstr(out, "arg:bookworm\narg:-\narg:http://127.0.0.1:1/debian\nenv:\n"));
 }
 
+TEST(a_minimal_one_has_what_it_takes_to_be_reached)
+{
+	_free_ char *out = NULL;
+
+	fake_mmdebstrap("#!/bin/sh\nfor a; do echo \"arg:$a\"; done; exit 3\n");
+	CHECK_INT(setenv("TEST_MINIMAL", "1", 1), 0);
+	start_monitor("build");
+	CHECK_INT(unsetenv("TEST_MINIMAL"), 0);
+	expect_end(0, "engine;status=300;clean;");
+	out = content("out");
+	CHECK(strstr(out, ",openssh-server,") && strstr(out, ",jq,g++\n"));
+	CHECK(!strstr(out, "python3") && !strstr(out, ",git,"));
+}
+
 TEST(cancel_leaves_no_process_behind)
 {
 	const struct timespec step = {.tv_nsec = 10000000};
@@ -495,13 +511,15 @@ TEST(payloads_are_checked_whole)
 		size_t len;
 		int r;
 	} rows[] = {
-		{"bookworm\0\0jq\0", 13, 0},
-		{"bookworm\0\0", 10, 0},
-		{"bookworm\0\0jq", 12, -EINVAL}, /* no end */
+		{"bookworm\0\0full\0jq\0", 18, 0},
+		{"bookworm\0\0minimal\0", 18, 0},
+		{"bookworm\0\0small\0", 16, -EINVAL},
+		{"bookworm\0\0", 10, -EINVAL}, /* no kind */
+		{"bookworm\0\0full\0jq", 17, -EINVAL}, /* no end */
 		{"bookworm\0", 9, -EINVAL},	 /* no mirror */
-		{"\0\0jq\0", 5, -EINVAL},
-		{"bookworm\0\0-x\0", 13, -EINVAL},
-		{"bookworm\0\0jq\0\0", 14, -EINVAL},
+		{"\0\0full\0jq\0", 10, -EINVAL},
+		{"bookworm\0\0full\0-x\0", 18, -EINVAL},
+		{"bookworm\0\0full\0jq\0\0", 19, -EINVAL},
 		{"", 0, -EINVAL},
 	};
 	struct bootstrap_args args;

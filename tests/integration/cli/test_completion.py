@@ -27,7 +27,7 @@ def complete(home, *words):
 
 @pytest.mark.parametrize("words,expected", [
     (["v"], ["vm", "version"]),
-    (["vm", "re"], ["restart"]),
+    (["vm", "re"], ["restart", "rename"]),
     (["vm", "stop", ""], ["db", "web-1", "web-2"]),
     (["vm", "stop", "db", "w"], ["web-1", "web-2"]),
     (["vm", "rm", "d"], ["db"]),
