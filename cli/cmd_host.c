@@ -5,6 +5,7 @@
 #include "cli/cmd_daemon.h"
 #include "cli/cmd_ssh_config.h"
 #include "cli/cmd_stats.h"
+#include "cli/cmd_tui.h"
 #include "cli/cmd_version.h"
 #include "cli/cmd_web.h"
 #include "cli/doctor.h"
@@ -53,6 +54,12 @@ static const struct flag web_flags[] = {
 	{"--print", NULL, ARG_NONE, "print the link instead of opening a browser"},
 	{"--sign-out", NULL, ARG_NONE, "sign every browser out"},
 	FLAG_JSON,
+	FLAG_END,
+};
+static const struct flag tui_flags[] = {
+	{"--no-color", NULL, ARG_NONE, "no colors; NO_COLOR does the same"},
+	{"--ascii", NULL, ARG_NONE, "only ASCII characters"},
+	{"--no-mouse", NULL, ARG_NONE, "leave the mouse to the terminal"},
 	FLAG_END,
 };
 static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
@@ -116,6 +123,14 @@ const struct command host_commands[] = {
 			   "own processes alone; docs/web.md says more.",
 		.example = "banger web",
 		.run = web},
+	{.path = "tui",
+		.flags = tui_flags,
+		.usage = "",
+		.summary = "VMs, images, kernels and operations on one screen, live",
+		.details = "`?` shows the keys. Needs a terminal of 40 columns and 8 rows; 80 and 24 are enough for all of it. Starts the daemon when it "
+			   "is not there, and survives its restart.",
+		.example = "banger tui",
+		.run = tui},
 	{.path = "doctor",
 		.flags = doctor_flags,
 		.usage = "[--remove FOLDER]",

@@ -42,7 +42,7 @@ static int went_away(int errnum, struct bg_err **err)
 	return bg_err_sys(err, BG_ERR_DAEMON_UNREACHABLE, errnum, "the daemon went away");
 }
 
-int bg_http_connect(const char *socket_path, struct bg_http **ret, struct bg_err **err)
+static int dial(const char *socket_path, int flags, struct bg_http **ret, struct bg_err **err)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	_unref_(bg_http) struct bg_http *h = calloc(1, sizeof(*h));
@@ -56,7 +56,7 @@ int bg_http_connect(const char *socket_path, struct bg_http **ret, struct bg_err
 		return bg_err_set(err, BG_ERR_CONFIG, ENAMETOOLONG, "%s is too long for a socket",
 			socket_path);
 	strcpy(sun.sun_path, socket_path);
-	h->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	h->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (h->fd < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "make a socket");
 	(void)set_send_limit(h->fd, TAKE_S);
@@ -65,6 +65,16 @@ int bg_http_connect(const char *socket_path, struct bg_http **ret, struct bg_err
 			"the daemon does not answer on %s", socket_path);
 	*ret = TAKE_PTR(h);
 	return 0;
+}
+
+int bg_http_connect(const char *socket_path, struct bg_http **ret, struct bg_err **err)
+{
+	return dial(socket_path, 0, ret, err);
+}
+
+int bg_http_connect_now(const char *socket_path, struct bg_http **ret, struct bg_err **err)
+{
+	return dial(socket_path, SOCK_NONBLOCK, ret, err);
 }
 
 void bg_http_free(struct bg_http *h)
@@ -166,6 +176,8 @@ int bg_http_pump(struct bg_http *h, struct bg_err **err)
 	do {
 		n = read(h->fd, buf, sizeof(buf));
 	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return 0; /* of bg_http_connect_now */
 	if (n < 0)
 		return went_away(errno, err);
 	if (n == 0) {

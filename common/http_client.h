@@ -16,6 +16,11 @@ struct bg_http;
 
 /* Connects. A missing or refusing socket is DAEMON_UNREACHABLE with -ENOENT or -ECONNREFUSED. */
 int bg_http_connect(const char *socket, struct bg_http **ret, struct bg_err **err);
+/*
+ * The same without any wait, now and later: TIMEOUT when the daemon's queue is full, sending fails when it does not read, and
+ * bg_http_pump does nothing when nothing is there. For event loops; not for the calls named _next_.
+ */
+int bg_http_connect_now(const char *socket, struct bg_http **ret, struct bg_err **err);
 void bg_http_free(struct bg_http *h);
 BG_DEFINE_UNREF(bg_http, struct bg_http *, bg_http_free)
 

@@ -6,6 +6,7 @@
  *   @list                              every command, by table
  *   @exits                             the exit statuses
  *   @config                            the keys of config.toml
+ *   @keys                              the keys of the terminal UI
  * So a page has no copy of a row, and cannot differ from it.
  */
 #include <ctype.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 
 #include "cli/help.h"
+#include "tui/keys.h"
 
 static const struct table {
 	const char *name, *page, *title; /* page: of section 1 */
@@ -200,6 +202,43 @@ static void exits(void)
 	}
 }
 
+/* A key as text; a backslash or star of its own is no markup. */
+static void key(int code)
+{
+	char name[KEY_NAME];
+
+	putchar('*');
+	text(key_label(code, name));
+	putchar('*');
+}
+
+/* The rows of one place, each key with what it does. */
+static void keys_of(const char *title, bool in_texts, bool in_lists)
+{
+	printf("## %s\n\n", title);
+	for (int i = ACT_NONE + 1; i < ACT_MAX_; i++) {
+		const struct act_row *row = &act_rows[i];
+
+		if (in_texts != !!(row->views & ON_TEXT) || in_lists != !!(row->views & ON_LISTS))
+			continue;
+		key(row->key);
+		if (row->key2) {
+			printf(", ");
+			key(row->key2);
+		}
+		printf("\n\t");
+		text(row->help);
+		printf("\n\n");
+	}
+}
+
+static void ui_keys(void)
+{
+	keys_of("In lists", false, true);
+	keys_of("In texts", true, false);
+	keys_of("In both", true, true);
+}
+
 static int config(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -234,6 +273,10 @@ static int replace(char *line)
 	line[strcspn(line, "\n")] = 0;
 	if (bg_streq(line, "@config"))
 		return config();
+	if (bg_streq(line, "@keys")) {
+		ui_keys();
+		return 0;
+	}
 	if (bg_streq(line, "@exits") || bg_streq(line, "@list")) {
 		(bg_streq(line, "@exits") ? exits : list)();
 		return 0;

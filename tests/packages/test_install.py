@@ -11,12 +11,12 @@ from conftest import BUILD, SOURCE, run
 from hostuser import HostUser
 
 FILES = {
-    "bin/banger", "libexec/banger/bangerd", "libexec/banger/banger-worker", "libexec/banger/banger-init", "libexec/banger/banger-launch",
+    "bin/banger", "libexec/banger/bangerd", "libexec/banger/banger-worker", "libexec/banger/banger-init", "libexec/banger/banger-launch", "libexec/banger/banger-tui",
     "libexec/banger/priv/banger-privhelper", "libexec/banger/priv/banger-privhelper-disk", "libexec/banger/priv/banger-keeper", "libexec/banger/install-helper",
     "lib/systemd/user/bangerd.service", "lib/sysusers.d/banger-privhelper.conf", "lib/tmpfiles.d/banger-privhelper-disk.conf",
     "lib/udev/rules.d/12-banger.rules", "share/bash-completion/completions/banger", "share/zsh/site-functions/_banger",
     "share/fish/vendor_completions.d/banger.fish", "share/doc/banger/LICENSE", "share/doc/banger/docs/privilege.md",
-    "share/man/man1/banger.1", "share/man/man1/banger-vm.1", "share/man/man5/banger.toml.5", "share/man/man5/privhelper.conf.5",
+    "share/man/man1/banger.1", "share/man/man1/banger-vm.1", "share/man/man1/banger-tui.1", "share/man/man5/banger.toml.5", "share/man/man5/privhelper.conf.5",
     "share/man/man8/bangerd.8", "share/man/man8/banger-privhelper.8"}
 
 

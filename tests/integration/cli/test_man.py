@@ -11,7 +11,7 @@ from conftest import BUILD
 from test_docs import text
 
 MAN = os.path.join(os.path.abspath(BUILD), "man")
-PAGES = [f"banger{noun}.1" for noun in ("", "-vm", "-workspace", "-image", "-kernel", "-op", "-daemon")]
+PAGES = [f"banger{noun}.1" for noun in ("", "-vm", "-workspace", "-image", "-kernel", "-op", "-daemon", "-tui")]
 PAGES += ["banger.toml.5", "privhelper.conf.5", "bangerd.8", "banger-privhelper.8"]
 
 pytestmark = pytest.mark.skipif(not shutil.which("scdoc"), reason="the pages are made by scdoc")
@@ -144,3 +144,12 @@ def test_pages_that_are_referred_to(pages):
     for page, lines in pages.items():
         for name, section in re.findall(r"\b(banger[a-z.-]*|privhelper\.conf)\((\d)\)", " ".join(lines[2:-2])):
             assert f"{name}.{section}" in PAGES, (page, name)
+
+
+def test_every_key_of_the_terminal_ui(pages):
+    """Each row of keys.def has its line in banger-tui(1)."""
+    rows = re.findall(r'^X\((\w+),.*"((?:[^"\\]|\\.)*)"\)$', text("tui/keys.def"), re.M)
+    assert len(rows) > 40
+    page = " ".join(pages["banger-tui.1"])
+    for name, help_text in rows:
+        assert help_text.replace('\\"', '"').replace("`", "") in page, name
