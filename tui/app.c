@@ -436,6 +436,7 @@ static void on_begin(void *u)
 {
 	struct app *app = u;
 
+	app->tried = true; /* one that is stopped later is not started again unasked */
 	model_begin(&app->ui.model);
 	link_call(app->link, CALL_DAEMON, "GET", "/v1/daemon", NULL, "daemon");
 }

@@ -48,12 +48,12 @@ static int tab_text(const struct ui *ui, enum kind kind, char out[SHORT_TEXT * 2
 
 static int tabs_begin(const struct ui *ui)
 {
-	return ui->columns >= 80 ? 10 : 1;
+	return ui->columns >= 80 ? 9 : 1;
 }
 
 static int tabs_gap(const struct ui *ui)
 {
-	return ui->columns >= 80 ? 3 : 1;
+	return ui->columns >= 100 ? 3 : ui->columns >= 80 ? 2 : 1;
 }
 
 int draw_tab_at(const struct ui *ui, int column)
@@ -151,10 +151,10 @@ static bool draw_banner(const struct ui *ui, struct grid *g)
 	else if (m->link == LINK_CONNECTING)
 		snprintf(text, sizeof(text), "waiting for bangerd");
 	else if (m->heard)
-		snprintf(text, sizeof(text), "** bangerd does not answer; trying again. What is below is %s old. **",
+		snprintf(text, sizeof(text), "** bangerd does not answer; trying again (r starts it). This is %s old. **",
 			short_age(m->now - m->heard, age));
 	else
-		snprintf(text, sizeof(text), "** bangerd does not answer; trying again **");
+		snprintf(text, sizeof(text), "** bangerd does not answer; trying again (r starts it) **");
 	if (*ui->daemon_error)
 		snprintf(text, sizeof(text), "** %s **", ui->daemon_error);
 	grid_put(g, 1, 1, g->columns - 2, m->link == LINK_DOWN || *ui->daemon_error ? LOOK_BAD : LOOK_BUSY, text);

@@ -371,9 +371,11 @@ void ui_paste(struct ui *ui, const char *text)
 
 void ui_line(struct ui *ui, const json_t *line)
 {
+	bool was_up = ui->model.link == LINK_UP;
+
 	model_event(&ui->model, line);
-	if (ui->model.link == LINK_UP)
-		ui->daemon_error[0] = '\0';
+	if (!was_up && ui->model.link == LINK_UP)
+		ui->daemon_error[0] = ui->message[0] = '\0';
 	ui_settle(ui);
 }
 

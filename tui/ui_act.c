@@ -44,7 +44,7 @@ const char *ui_why_not(const struct ui *ui, enum act act)
 
 	if (row->need == NEED_NOTHING)
 		return NULL;
-	if (ui->model.link == LINK_DOWN && act != ACT_OPEN && act != ACT_MARK && act != ACT_MARK_ALL && act != ACT_MARK_RANGE)
+	if (ui->model.link != LINK_UP && act != ACT_OPEN && act != ACT_MARK && act != ACT_MARK_ALL && act != ACT_MARK_RANGE)
 		return "bangerd does not answer; it is being tried again";
 	if (!item)
 		return ui->view == KIND_VM ? "there is no VM here; c creates one" : "there is nothing here";

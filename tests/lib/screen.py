@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A real terminal (tmux) of a given width: commands are typed into it, and what it shows is read."""
+import re
+import subprocess
 import time
 
 
@@ -45,3 +47,46 @@ class Screen:
 
     def end(self):
         self.tmux("kill-server")
+
+
+class FullScreen(Screen):
+    """One program on the whole screen, started by a shell that says "ended STATUS" behind it."""
+
+    def __init__(self, run, columns, rows, cwd, env, command, term="tmux-256color"):
+        self.term = term
+        self.process, self.cwd, self.columns = run, cwd, columns
+        self.env = {**env, "TMUX_TMPDIR": cwd, "SHELL": "/bin/sh"}
+        self.tmux("-f", "/dev/null", "start-server", ";", "set", "-g", "default-terminal", term, ";", "set", "-g", "escape-time", "0", ";",
+                  "new-session", "-d", "-x", str(columns), "-y", str(rows), "-s", "s", f"PS1='$ ' exec sh")
+        self.wait("$")
+        self.type(f"{command}; echo ended $?")
+
+    def keys(self, *names):
+        """Keys by tmux's names; each of them, or a text of several characters as it is."""
+        for name in names:
+            named = len(name) > 1 and (name[1] in "-PpNn" or name in ("Escape", "Enter", "Up", "Down", "Left", "Right", "Tab", "BTab", "Space", "Home",
+                                                                        "End", "BSpace", "Delete", "F1"))
+            self.tmux("send-keys", *([] if named else ["-l"]), "-t", "s", name)
+
+    def resize(self, columns, rows):
+        self.tmux("resize-window", "-t", "s", "-x", str(columns), "-y", str(rows))
+
+    def text(self, *flags):
+        return self.tmux("capture-pane", "-p", *flags, "-t", "s")
+
+    def wait_for(self, pattern, seconds=60, gone=False):
+        """Until the screen has (or has not) what the pattern says; returns the screen."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            text = self.text()
+            if bool(re.search(pattern, text, re.M)) != gone:
+                return text
+            time.sleep(0.03)
+        raise AssertionError(f"{'still' if gone else 'no'} {pattern!r}:\n{self.text()}")
+
+    def end(self):
+        """Also when its terminal was closed, and the server with it."""
+        try:
+            super().end()
+        except subprocess.CalledProcessError:
+            pass

@@ -104,10 +104,8 @@ class World(FakeDaemon):
             for one in self.queues:
                 one.put(line)
 
-    def changed(self, kind, record, action="changed"):
+    def tell(self, kind, record, action="changed"):
         self.send({"type": kind, "action": action, "name": record.get("name", record.get("target")), "record": record})
-
-    changed_record = changed
 
     def _usage(self):
         return {"type": "usage", "at": "2026-01-02T03:04:05Z", "vms": [
@@ -132,17 +130,17 @@ class World(FakeDaemon):
             record = operation(self.number, kind, target, elapsed_ms=0, **over)
             self.ops[record["id"]] = record
         self._op_routes(record["id"])
-        self.changed_record("operation", record)
+        self.tell("operation", record)
         return record
 
     def end(self, op, state="done", **over):
         op.update(state=state, **over)
-        self.changed_record("operation", op)
+        self.tell("operation", op)
 
     def set_vm(self, name, **over):
         with self.guard:
             self.vms[name].update(over)
-            self.changed_record("vm", dict(self.vms[name]))
+            self.tell("vm", dict(self.vms[name]))
 
     def _verb(self, conn, name, verb):
         if (name, verb) in self.refuse:
@@ -165,7 +163,7 @@ class World(FakeDaemon):
         with self.guard:
             self.vms[name] = vm(name, id=ident(self.number + 1000), state="creating", operation=op["id"])
         self._routes(name)
-        self.changed_record("vm", dict(self.vms[name]))
+        self.tell("vm", dict(self.vms[name]))
         self.set_vm(name, state="running", ready=True, address="10.209.0.77", operation=None, started_at="2026-01-02T03:04:09Z")
         self.end(op)
 
