@@ -6,16 +6,14 @@
  */
 #include "cli/cmd_stats.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "cli/session.h"
-#include "common/fd.h"
 #include "common/json.h"
 #include "common/size.h"
+#include "common/usage.h"
 
 enum { TEXT_MAX = 256 * 1024, SAMPLE_MS = 500, WATCH_MS = 2000 };
 
@@ -114,77 +112,34 @@ static double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* proc(5): fields 14 and 15 after a name in brackets. */
-static bool take_sample(int64_t pid, struct sample *ret)
+/* False: its VMM has just ended. */
+static bool read_usage(const json_t *vm, struct bg_usage *ret)
 {
-	_free_ char *text = NULL;
-	unsigned long user, system;
-	const char *rest;
-	char path[48];
-
-	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
-	if (bg_read_file_at(AT_FDCWD, path, 4096, &text, NULL) < 0)
-		return false;
-	rest = strrchr(text, ')');
-	if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-			     &system) != 2)
-		return false;
-	*ret = (struct sample){(double)(user + system) / (double)sysconf(_SC_CLK_TCK), now_s()};
-	return true;
-}
-
-static int64_t resident_bytes(int64_t pid)
-{
-	_free_ char *text = NULL;
-	long long pages = 0;
-	char path[48];
-
-	snprintf(path, sizeof(path), "/proc/%lld/statm", (long long)pid);
-	if (bg_read_file_at(AT_FDCWD, path, 4096, &text, NULL) < 0 ||
-		sscanf(text, "%*d %lld", &pages) != 1)
-		return 0;
-	return pages * sysconf(_SC_PAGESIZE);
-}
-
-static int64_t disk_bytes(const json_t *vm)
-{
-	static const char *const keys[] = {"disk", "work"};
 	const json_t *paths = json_object_get(vm, "paths");
-	struct stat st;
-	int64_t sum = 0;
+	const char *const files[] = {
+		render_text(paths, "disk"), render_text(paths, "work"), NULL};
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (stat(render_text(paths, keys[i]), &st) >= 0)
-			sum += (int64_t)st.st_blocks * 512;
-	return sum;
+	return bg_usage_read((pid_t)render_int(vm, "pid"), files, ret) >= 0;
 }
 
-/* proc(5), io: what the VMM has had written to the host's disks since it was started. */
-static int64_t written_bytes(int64_t pid)
+static void take_sample(const json_t *vm, struct sample *ret)
 {
-	_free_ char *text = NULL;
-	long long bytes = 0;
-	const char *line;
-	char path[48];
+	struct bg_usage usage;
 
-	snprintf(path, sizeof(path), "/proc/%lld/io", (long long)pid);
-	if (bg_read_file_at(AT_FDCWD, path, 4096, &text, NULL) < 0)
-		return 0;
-	line = strstr(text, "\nwrite_bytes: ");
-	return line && sscanf(line, "\nwrite_bytes: %lld", &bytes) == 1 ? bytes : 0;
+	if (read_usage(vm, &usage))
+		*ret = (struct sample){usage.cpu_s, now_s()};
 }
 
 static json_t *host_record(const json_t *vm, const struct sample *first)
 {
-	int64_t pid = render_int(vm, "pid");
-	struct sample last = {0};
-	double percent = 0;
+	struct bg_usage usage = {0};
+	double percent = 0, at = now_s();
 
-	if (take_sample(pid, &last) && last.at_s > first->at_s)
-		percent = 100 * (last.cpu_s - first->cpu_s) / (last.at_s - first->at_s);
+	if (read_usage(vm, &usage) && at > first->at_s)
+		percent = 100 * (usage.cpu_s - first->cpu_s) / (at - first->at_s);
 	return json_pack("{s:f, s:f, s:I, s:I, s:I}", "cpu_percent", percent, "cpu_seconds",
-		last.cpu_s, "memory_bytes", (json_int_t)resident_bytes(pid), "disk_bytes",
-		(json_int_t)disk_bytes(vm), "written_bytes", (json_int_t)written_bytes(pid));
+		usage.cpu_s, "memory_bytes", (json_int_t)usage.memory_bytes, "disk_bytes",
+		(json_int_t)usage.disk_bytes, "written_bytes", (json_int_t)usage.written_bytes);
 }
 
 static json_t *guest_record(char *text)
@@ -258,7 +213,7 @@ static int one_round(struct cli *cli, const char *name, struct sample *sample, s
 	int r = client_call(cli, CLIENT_START, ROUTE_VM_SHOW, name, NULL, &vm, err);
 
 	if (r >= 0 && sample->at_s <= 0) {
-		(void)take_sample(render_int(vm, "pid"), sample);
+		take_sample(vm, sample);
 		(void)poll(NULL, 0, SAMPLE_MS);
 	}
 	if (r >= 0)
@@ -267,7 +222,7 @@ static int one_round(struct cli *cli, const char *name, struct sample *sample, s
 		return r;
 	stats = json_pack("{s:s, s:o, s:o}", "name", name, "host", host_record(vm, sample), "guest",
 		guest_record(text));
-	(void)take_sample(render_int(vm, "pid"), sample);
+	take_sample(vm, sample);
 	if (cli->json)
 		render_json(&cli->out, stats);
 	else
@@ -322,7 +277,7 @@ static json_t *usage(const json_t *vms, int wait_ms)
 
 	json_array_foreach (vms, i, vm) {
 		if (first && render_int(vm, "pid"))
-			(void)take_sample(render_int(vm, "pid"), &first[i]);
+			take_sample(vm, &first[i]);
 	}
 	(void)poll(NULL, 0, wait_ms);
 	json_array_foreach (vms, i, vm) {

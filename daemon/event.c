@@ -8,7 +8,9 @@
 struct follower {
 	LIST_ENTRY(follower) link;
 	struct http_stream *stream;
-	int64_t op_id; /* 0: everything */
+	int64_t op_id;	  /* 0: everything */
+	unsigned usage_s; /* a usage line so often; 0: none */
+	size_t first;	  /* bytes that it was sent at once: they count apart */
 };
 
 LIST_HEAD(follower_list, follower);
@@ -19,6 +21,10 @@ struct events {
 	events_tap_fn tap;
 	void *tap_data;
 	struct loop_source *beat; /* ticks while there are followers */
+	struct loop_source *usage_tick; /* each second while some follow the usage */
+	unsigned ticks;
+	json_t *(*usage)(void *userdata);
+	void *usage_data;
 };
 
 /*
@@ -28,7 +34,8 @@ struct events {
 enum {
 	PENDING_MAX = 1024 * 1024,
 	ALL_PENDING_MAX = 16 * 1024 * 1024,
-	BEAT_USEC = 10 * 1000 * 1000 /* an empty line: a client that hears nothing at all may give up */
+	BEAT_USEC = 10 * 1000 * 1000, /* an empty line: a client that hears nothing at all may give up */
+	USAGE_USEC = 1000 * 1000
 };
 
 int events_new(struct loop *loop, struct events **ret)
@@ -83,6 +90,7 @@ void events_free(struct events *events)
 		return;
 	events_end(events);
 	loop_source_free(events->beat);
+	loop_source_free(events->usage_tick);
 	free(events);
 }
 
@@ -127,20 +135,68 @@ static void bound_all(struct events *events)
 		let_go(follower);
 }
 
+static void send_one(struct follower *follower, const json_t *line)
+{
+	if (http_stream_pending(follower->stream) > PENDING_MAX + follower->first)
+		let_go(follower);
+	else
+		http_stream_json(follower->stream, line);
+}
+
 static void send_all(struct events *events, int64_t op_id, const json_t *line)
 {
 	struct follower *follower, *next;
 
 	for (follower = LIST_FIRST(&events->followers); follower; follower = next) {
 		next = LIST_NEXT(follower, link);
-		if (follower->op_id != op_id)
-			continue;
-		if (http_stream_pending(follower->stream) > PENDING_MAX)
-			let_go(follower);
-		else
-			http_stream_json(follower->stream, line);
+		if (follower->op_id == op_id)
+			send_one(follower, line);
 	}
 	bound_all(events);
+}
+
+/* ---- usage ---- */
+
+void events_set_usage(struct events *events, json_t *(*usage)(void *userdata), void *userdata)
+{
+	events->usage = usage;
+	events->usage_data = userdata;
+}
+
+static bool is_due(const struct events *events, const struct follower *follower)
+{
+	return follower->usage_s && events->ticks % follower->usage_s == 0;
+}
+
+static void send_usage(struct events *events)
+{
+	struct follower *follower, *next;
+	json_t *line = events->usage(events->usage_data);
+
+	for (follower = LIST_FIRST(&events->followers); follower && line; follower = next) {
+		next = LIST_NEXT(follower, link);
+		if (is_due(events, follower))
+			send_one(follower, line);
+	}
+	json_decref(line);
+	bound_all(events);
+}
+
+static void on_usage_tick(void *userdata)
+{
+	struct events *events = userdata;
+	const struct follower *follower;
+	bool wanted = false, due = false;
+
+	events->ticks++;
+	LIST_FOREACH (follower, &events->followers, link) {
+		wanted |= follower->usage_s > 0;
+		due |= is_due(events, follower);
+	}
+	if (!wanted)
+		loop_source_free(TAKE_PTR(events->usage_tick));
+	else if (due)
+		send_usage(events);
 }
 
 static void on_beat(void *userdata)
@@ -198,7 +254,7 @@ void events_publish_op(struct events *events, struct op *op)
 }
 
 /* NULL when the call was ended with an error. */
-static struct http_stream *follow(struct events *events, struct http_call *call, int64_t op_id)
+static struct follower *follow(struct events *events, struct http_call *call, int64_t op_id)
 {
 	struct follower *follower = calloc(1, sizeof(*follower));
 	struct bg_err *err = NULL;
@@ -218,19 +274,38 @@ static struct http_stream *follow(struct events *events, struct http_call *call,
 	if (!events->beat)
 		(void)loop_add_ticker(
 			events->loop, "events beat", BEAT_USEC, on_beat, events, &events->beat);
-	return follower->stream;
+	return follower;
 }
 
-void events_follow(struct events *events, struct http_call *call)
+void events_follow(struct events *events, struct http_call *call, unsigned usage_s,
+	struct http_stream **ret)
 {
-	(void)follow(events, call, 0);
+	struct follower *follower = follow(events, call, 0);
+
+	*ret = follower ? follower->stream : NULL;
+	if (!follower || !usage_s || !events->usage)
+		return;
+	follower->usage_s = usage_s;
+	if (!events->usage_tick)
+		(void)loop_add_ticker(events->loop, "events usage", USAGE_USEC, on_usage_tick,
+			events, &events->usage_tick);
+}
+
+void events_sent_first(struct events *events, const struct http_stream *stream)
+{
+	struct follower *follower;
+
+	LIST_FOREACH (follower, &events->followers, link)
+		if (follower->stream == stream)
+			follower->first = http_stream_pending(stream);
 }
 
 void events_follow_op(struct events *events, struct http_call *call, struct op *op)
 {
 	bool running = op_state(op) == OP_RUNNING;
+	struct follower *follower = running ? follow(events, call, op_id(op)) : NULL;
 	struct http_stream *stream =
-		running ? follow(events, call, op_id(op))
+		running ? (follower ? follower->stream : NULL)
 			: http_reply_stream(call, "application/x-ndjson", NULL, NULL);
 	json_t *record = op_to_json(op);
 

@@ -34,10 +34,21 @@ void events_publish_op(struct events *events, struct op *op);
 typedef void (*events_tap_fn)(const char *type, const char *action, const char *name, const json_t *record, void *userdata);
 void events_tap(struct events *events, events_tap_fn fn, void *userdata);
 
+/* Where usage lines come from: asked once for all followers, and only while there are some. */
+void events_set_usage(struct events *events, json_t *(*usage)(void *userdata), void *userdata);
 /* Does anybody follow all of it? */
 bool events_followed(const struct events *events);
-/* Each ends the call with a stream. */
-void events_follow(struct events *events, struct http_call *call);
+/* Seconds between two usage lines, at most. */
+#define EVENTS_USAGE_MAX 60
+
+/*
+ * Each ends the call with a stream. usage_s: so often a usage line too; 0: none. *ret, NULL when the call was ended with an
+ * error: the stream, for what is to stand before everything else; not to be kept.
+ */
+void events_follow(struct events *events, struct http_call *call, unsigned usage_s,
+	struct http_stream **ret);
+/* What was written to the stream by now does not count against a client that is slow to read. */
+void events_sent_first(struct events *events, const struct http_stream *stream);
 void events_follow_op(struct events *events, struct http_call *call, struct op *op);
 
 #endif

@@ -25,6 +25,7 @@
 #define api_VM_TERMINAL    api_vm_terminal
 #define api_WEB_TOKEN      api_web_token
 #define api_WEB_SIGN_OUT   api_web_sign_out
+#define api_VM_USAGE       api_vm_usage
 #define api_IMAGE_LIST     api_image_list
 #define api_IMAGE_BUILD    api_image_build
 #define api_IMAGE_COMMIT   api_image_commit
@@ -47,6 +48,7 @@
 #define api_OP_FOLLOW      api_op_follow
 #define api_OP_CANCEL      api_op_cancel
 #define api_EVENTS         api_events
+#define api_USAGE          api_usage
 
 #define X(sym, method, path, query, body, reply, summary)                                          \
 	void api_##sym(struct http_call *call, struct engine *engine);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The routes under /v1/operations, and /v1/events. */
+/* The routes under /v1/operations. */
 #include <stdio.h>
 
 #include "daemon/api/api.h"
@@ -56,9 +56,4 @@ void api_op_cancel(struct http_call *call, struct engine *engine)
 		op = NULL;
 	}
 	api_reply_op(call, op, err);
-}
-
-void api_events(struct http_call *call, struct engine *engine)
-{
-	events_follow(engine->events, call);
 }

@@ -107,19 +107,10 @@ struct look {
 	struct engine *engine;
 };
 
-static bool is_on(const char *word)
-{
-	return bg_streq(word, "1") || bg_streq(word, "true");
-}
-
 static void reply_list(struct http_call *call, const struct engine *engine)
 {
-	bool brief = is_on(http_call_query(call, "brief"));
-	json_t *array = json_array();
-
-	for (const struct vm *vm = vms_first(engine->vms); vm; vm = vm->next)
-		json_array_append_new(array, brief ? vm_to_brief_json(vm) : vm_to_json(vm));
-	http_reply(call, 200, json_pack("{s:o}", "vms", array));
+	http_reply(call, 200,
+		vms_to_json(engine->vms, api_is_on(http_call_query(call, "brief"))));
 }
 
 static void reply_one(struct http_call *call, const struct engine *engine)
@@ -205,7 +196,7 @@ void api_vm_start(struct http_call *call, struct engine *engine)
 void api_vm_delete(struct http_call *call, struct engine *engine)
 {
 	ask(call, engine, VM_EV_DELETE, no_fields,
-		&(struct vm_options){.force = is_on(http_call_query(call, "force"))});
+		&(struct vm_options){.force = api_is_on(http_call_query(call, "force"))});
 }
 
 static void stop_or_restart(struct http_call *call, struct engine *engine, enum vm_event event)
@@ -312,19 +303,29 @@ static int pick_log(const struct vm *vm, const char *log, struct log_part *ret, 
 	return 0;
 }
 
+static int parse_log_ask(const struct http_call *call, struct log_ask *ask, struct bg_err **err)
+{
+	*ask = (struct log_ask){.follow = api_is_on(http_call_query(call, "follow")),
+		.match = http_call_query(call, "match")};
+	if (ask->match && !*ask->match)
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "match is empty");
+	return api_query_int(call, "tail", 1, INT32_MAX, &ask->tail, err);
+}
+
 void api_vm_logs(struct http_call *call, struct engine *engine)
 {
 	struct log_part part = {0};
+	struct log_ask ask;
 	struct bg_err *err = NULL;
 	struct vm *vm;
 
 	if (vms_get(engine->vms, http_call_arg(call), &vm, &err) < 0 ||
-		pick_log(vm, http_call_query(call, "log"), &part, &err) < 0) {
+		pick_log(vm, http_call_query(call, "log"), &part, &err) < 0 ||
+		parse_log_ask(call, &ask, &err) < 0) {
 		http_reply_error(call, err);
 		return;
 	}
-	if (!is_on(http_call_query(call, "boot")))
+	if (!api_is_on(http_call_query(call, "boot")))
 		part.from = 0;
-	log_stream_reply(engine->loop, call, &part, is_on(http_call_query(call, "follow")),
-		http_call_query(call, "tail"));
+	log_stream_reply(engine->loop, call, &part, &ask);
 }

@@ -8,13 +8,16 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "daemon/api/log_match.h"
 #include "daemon/logfile.h"
 
-enum { PIECE = 64 * 1024, QUEUED_MAX = 256 * 1024, TICK_USEC = 50000, TAIL_MAX = 1024 * 1024 };
+enum { PIECE = 64 * 1024, QUEUED_MAX = 256 * 1024, TICK_USEC = 50000, TAIL_MAX = 1024 * 1024,
+	PIECES = 16 /* of a turn: a word that is nowhere must not hold the loop for a whole file */ };
 
 struct log_stream {
 	struct http_stream *stream;
 	struct loop_source *ticker;
+	struct log_match *match; /* NULL: all lines */
 	int fd; /* -1: nothing to read */
 	bool follow;
 };
@@ -23,6 +26,7 @@ static void log_stream_free(struct log_stream *s)
 {
 	loop_source_free(s->ticker);
 	bg_close(s->fd);
+	log_match_free(s->match);
 	free(s);
 }
 
@@ -32,30 +36,44 @@ static void on_gone(struct http_stream *stream, void *userdata)
 	log_stream_free(userdata);
 }
 
+static void send_line(const char *p, size_t n, void *userdata)
+{
+	struct log_stream *s = userdata;
+
+	http_stream_bytes(s->stream, p, n);
+}
+
+static void end(struct log_stream *s)
+{
+	if (s->match)
+		log_match_end(s->match, send_line, s);
+	http_stream_end(s->stream);
+	log_stream_free(s);
+}
+
 static void on_tick(void *userdata)
 {
 	struct log_stream *s = userdata;
 	static char buf[PIECE];
 
-	while (http_stream_pending(s->stream) < QUEUED_MAX) {
+	for (unsigned i = 0; i < PIECES && http_stream_pending(s->stream) < QUEUED_MAX; i++) {
 		ssize_t n;
 
 		logfile_skip_hole(s->fd);
 		n = s->fd >= 0 ? read(s->fd, buf, sizeof(buf)) : 0;
-
-		if (n > 0) {
+		if (n > 0 && s->match) {
+			log_match_feed(s->match, buf, (size_t)n, send_line, s);
+		} else if (n > 0) {
 			http_stream_bytes(s->stream, buf, (size_t)n);
-			continue;
+		} else {
+			if (!s->follow)
+				end(s);
+			return;
 		}
-		if (!s->follow) {
-			http_stream_end(s->stream);
-			log_stream_free(s);
-		}
-		return;
 	}
 }
 
-static void seek_to_tail(int fd, off_t first, unsigned long lines)
+static void seek_to_tail(int fd, off_t first, int64_t lines)
 {
 	static char buf[TAIL_MAX];
 	off_t end = lseek(fd, 0, SEEK_END);
@@ -75,26 +93,35 @@ static off_t first_of(int fd, const struct log_part *part)
 	return fstat(fd, &st) == 0 && (uint64_t)st.st_size >= part->from ? (off_t)part->from : 0;
 }
 
-void log_stream_reply(struct loop *loop, struct http_call *call, const struct log_part *part,
-	bool follow, const char *tail)
+static int log_stream_new(const struct log_part *part, const struct log_ask *ask,
+	struct log_stream **ret, struct bg_err **err)
 {
 	struct log_stream *s = calloc(1, sizeof(*s));
-	struct bg_err *err = NULL;
-	char *end = NULL;
-	unsigned long lines = tail ? strtoul(tail, &end, 10) : 0;
 
-	if (!s || (tail && (*end || !*tail || lines == 0))) {
-		bg_err_set(&err, BG_ERR_BAD_REQUEST, EINVAL, "tail is not a number of lines");
-		http_reply_error(call, err);
+	if (!s || (ask->match && log_match_new(ask->match, &s->match) < 0)) {
 		free(s);
-		return;
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
 	s->fd = open(part->path, O_RDONLY | O_CLOEXEC);
-	s->follow = follow;
-	if (s->fd >= 0 && tail)
-		seek_to_tail(s->fd, first_of(s->fd, part), lines);
+	s->follow = ask->follow;
+	if (s->fd >= 0 && ask->tail)
+		seek_to_tail(s->fd, first_of(s->fd, part), ask->tail);
 	else if (s->fd >= 0)
 		(void)lseek(s->fd, first_of(s->fd, part), SEEK_SET);
+	*ret = s;
+	return 0;
+}
+
+void log_stream_reply(struct loop *loop, struct http_call *call, const struct log_part *part,
+	const struct log_ask *ask)
+{
+	struct log_stream *s = NULL;
+	struct bg_err *err = NULL;
+
+	if (log_stream_new(part, ask, &s, &err) < 0) {
+		http_reply_error(call, err);
+		return;
+	}
 	s->stream = http_reply_stream(call, "text/plain", on_gone, s);
 	if (!s->stream) { /* the call is ended, and on_gone does not come */
 		log_stream_free(s);

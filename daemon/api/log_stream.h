@@ -11,8 +11,14 @@ struct log_part {
 	uint64_t from; /* bytes at its beginning that are left out; a shorter file is sent whole */
 };
 
-/* tail: a number of lines, or NULL for all. Ends the call. A missing file is empty. */
-void log_stream_reply(struct loop *loop, struct http_call *call, const struct log_part *part, bool follow,
-	const char *tail);
+struct log_ask {
+	bool follow;	   /* goes on as the file grows */
+	int64_t tail;	   /* the last so many lines; 0: all */
+	const char *match; /* of these the lines that have it in them, in letters of either case; NULL: all */
+};
+
+/* Ends the call. A missing file is empty. */
+void log_stream_reply(struct loop *loop, struct http_call *call, const struct log_part *part,
+	const struct log_ask *ask);
 
 #endif

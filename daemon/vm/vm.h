@@ -52,6 +52,8 @@ struct vm {
 	struct vmm_call *vmm_query;
 	struct vmm_call *space_call; /* pause or resume under way */
 	uint64_t written, writes;    /* by its VMM so far, and of late; see space.c */
+	double cpu_s, cpu_percent;   /* of its VMM when it was last looked at, and up to then; see usage.c */
+	uint64_t usage_usec;	     /* when that was; 0: never */
 	int64_t console_size;	     /* of serial.log when it was last looked at; see console.c */
 	bool farewell;		     /* it is asked to shut down because the session ends; see farewell.h */
 	bool halted;		     /* its kernel has ended: its VMM is being ended too */
@@ -122,6 +124,8 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 json_t *vm_to_json(const struct vm *vm);
 /* The part of it that a table of many VMs needs. */
 json_t *vm_to_brief_json(const struct vm *vm);
+/* {"vms": [vm]}: all of them, in brief or whole. */
+json_t *vms_to_json(const struct vms *vms, bool brief);
 /* The path of what is gone of its files, by other hands: its folder or a disk; borrowed. NULL: nothing, or it is being made or removed. */
 const char *vm_missing(const struct vm *vm);
 /* The error of that, asked from the disk, with what to do: VM_DISKS. */

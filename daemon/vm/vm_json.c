@@ -130,3 +130,12 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "ssh", ssh_json(vm));
 	return json;
 }
+
+json_t *vms_to_json(const struct vms *vms, bool brief)
+{
+	json_t *array = json_array();
+
+	for (const struct vm *vm = vms_first(vms); vm; vm = vm->next)
+		json_array_append_new(array, brief ? vm_to_brief_json(vm) : vm_to_json(vm));
+	return json_pack("{s:o}", "vms", array);
+}

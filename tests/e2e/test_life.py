@@ -178,6 +178,22 @@ def test_several_at_once_and_one_that_is_not_there(banger, vm):
     assert banger.json("vm", "show", vm)["state"] == "stopped"
 
 
+def api(banger, path):
+    socket = banger.ok("daemon", "socket").out.strip()
+    here = os.path.dirname(os.path.abspath(__file__))
+    out = as_user(["python3", os.path.join(here, "../lib/unixhttp.py"), socket, "GET", path],
+                  capture_output=True, text=True).stdout
+    return json.loads(out)["body"]
+
+
+def test_usage_of_host_and_guest(banger, vm):
+    usage = api(banger, f"/v1/vms/{vm}/usage")
+    assert usage["name"] == vm and usage["cpu_seconds"] > 0 and usage["memory_bytes"] > 32 << 20
+    assert usage["guest"]["memory_total_kib"] > 200_000 and usage["guest"]["uptime_s"] > 0
+    again = [u for u in api(banger, "/v1/usage")["vms"] if u["name"] == vm]
+    assert len(again) == 1 and again[0]["cpu_percent"] is not None and "guest" not in again[0]
+
+
 def test_logs(banger, vm):
     assert "banger-init" in banger.ok("vm", "logs", vm).out
     path = banger.json("vm", "show", vm)["paths"]["serial_log"]
@@ -186,8 +202,4 @@ def test_logs(banger, vm):
 
 
 def test_events_and_json_agree(banger, vm):
-    socket = banger.ok("daemon", "socket").out.strip()
-    here = os.path.dirname(os.path.abspath(__file__))
-    out = as_user(["python3", os.path.join(here, "../lib/unixhttp.py"), socket, "GET", "/v1/vms/" + vm],
-                  capture_output=True, text=True).stdout
-    assert json.loads(out)["body"]["id"] == banger.json("vm", "show", vm)["id"]
+    assert api(banger, "/v1/vms/" + vm)["id"] == banger.json("vm", "show", vm)["id"]

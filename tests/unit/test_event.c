@@ -20,6 +20,7 @@ enum { DEAF = 60, RECORD = 16 * 1024, ROUND = 16, ROUNDS = 100, RSS_MAX_KIB = 96
 struct engine {
 	struct loop *loop;
 	struct events *events;
+	int asked; /* for the usage */
 };
 
 /* No operations here: what event.c calls of them. */
@@ -52,10 +53,20 @@ static void publish(struct engine *e)
 		events_publish(e->events, "vm", "changed", "a", json_string(text));
 }
 
+static json_t *usage(void *userdata)
+{
+	struct engine *e = userdata;
+
+	return json_pack("{s:s, s:i}", "type", "usage", "asked", ++e->asked);
+}
+
 static void answer(struct http_call *call, struct engine *e, const char *symbol)
 {
 	if (bg_streq(symbol, "EVENTS")) {
-		events_follow(e->events, call);
+		struct http_stream *stream = NULL;
+
+		events_set_usage(e->events, usage, e);
+		events_follow(e->events, call, http_call_query(call, "usage") ? 1 : 0, &stream);
 		return;
 	}
 	if (bg_streq(symbol, "VM_LIST"))
@@ -108,7 +119,7 @@ static pid_t serve(void)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct http *http;
-	struct engine e;
+	struct engine e = {.asked = 0};
 	pid_t pid;
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/sock", test_tmpdir());
@@ -182,4 +193,48 @@ TEST(readers_that_do_not_read_cost_a_bounded_sum)
 	fd = ask("POST /v1/daemon/stop"); /* it ends before the answer is out */
 	CHECK_INT(waitpid(server, &status, 0), server);
 	CHECK_INT(status, 0);
+}
+
+static int usage_lines(int fd, int n)
+{
+	static const char key[] = "\"asked\":";
+	char text[4096];
+	size_t len = 0;
+	const char *last = NULL;
+
+	while (n > 0) {
+		ssize_t got = read(fd, text + len, sizeof(text) - 1 - len);
+
+		CHECK(got > 0);
+		len += (size_t)got;
+		text[len] = '\0';
+		for (const char *p = last ? last + 1 : text; n > 0 && (p = strstr(p, key)); p++) {
+			last = p;
+			n--;
+		}
+	}
+	return (int)strtol(last + strlen(key), NULL, 10);
+}
+
+TEST(usage_is_asked_for_once_and_only_while_somebody_follows_it)
+{
+	int with[2], without, fd, last, status;
+	pid_t server = serve();
+
+	read_head(without = ask("GET /v1/events"));
+	read_head(with[0] = ask("GET /v1/events?usage=1"));
+	read_head(with[1] = ask("GET /v1/events?usage=1"));
+	CHECK(usage_lines(with[0], 2) <= 3);
+	last = usage_lines(with[1], 2);
+	CHECK(last >= 2 && last <= 3); /* two followers, one question a tick */
+	close(with[0]);
+	close(with[1]);
+	read_head(fd = ask("GET /v1/vms"));
+	close(fd);
+	CHECK(take(without, (size_t)RECORD * ROUND) < (size_t)(RECORD + 200) * ROUND); /* and no usage */
+	close(without);
+	fd = ask("POST /v1/daemon/stop");
+	CHECK_INT(waitpid(server, &status, 0), server);
+	CHECK_INT(status, 0);
+	close(fd);
 }
