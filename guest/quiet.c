@@ -18,6 +18,10 @@ static const struct setting {
 	/* The lockup detectors: a timer every four seconds for each processor. The host's
 	 * scheduling, above all in emulation, looks like a lockup to them. */
 	{"/proc/sys/kernel/watchdog", "0"},
+	/* Neighbours that somebody told the kernel to keep fresh ("managed"): there are none, and
+	 * each table is looked through every five seconds all the same. Since Linux 6.0. */
+	{"/proc/sys/net/ipv4/neigh/default/interval_probe_time_ms", "600000"},
+	{"/proc/sys/net/ipv6/neigh/default/interval_probe_time_ms", "600000"},
 };
 
 void quiet_kernel(void)
