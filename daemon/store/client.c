@@ -134,8 +134,9 @@ static void pack(struct store *store, struct parcel *p, struct entry *e)
 		send_parcel(store, p, true);
 	if (!p->rows)
 		p->rows = json_array();
-	json_array_append_new(p->rows, json_pack("[s, s, O?]", store_table(e->table)->name, e->key,
-					       e->row));
+	if (json_array_append_new(p->rows, json_pack("[s, s, O?]", store_table(e->table)->name,
+						   e->key, e->row)) < 0)
+		p->r = -ENOMEM;
 	p->size += size;
 	e->seq = p->seq;
 }
@@ -324,11 +325,14 @@ int store_on_row(struct store *store, const json_t *body)
 {
 	const char *table = json_string_value(json_array_get(body, 0));
 	const char *text = json_string_value(json_array_get(body, 2));
-	struct loaded *l = store->open || store->seq ? NULL : calloc(1, sizeof(*l));
+	struct loaded *l;
 	int r;
 
-	if (!l)
+	if (store->open || store->seq)
 		return 0; /* of a process that was started again: memory is newer */
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return -ENOMEM;
 	r = table && text ? store_table_find(table, &l->table) : -EBADMSG;
 	if (r >= 0)
 		r = table_parse(l->table, text, &l->row);

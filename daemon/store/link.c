@@ -71,6 +71,30 @@ static void forget(struct store *store)
 	store->open = false;
 }
 
+/*
+ * One of its messages is lost, for want of memory most likely: whoever waits for it would wait for ever. What it has not
+ * answered is sent again to the next one, and what it has written already is only written again.
+ */
+static void replace(struct store *store, int r)
+{
+	_err_ struct bg_err *err = NULL;
+
+	bg_err_sys(&err, BG_ERR_INTERNAL, -r, "a message of the store process is lost");
+	log_err(LOG_ERROR, "store", "the process is replaced", err);
+	(void)pidfd_send_signal(store->pidfd, SIGKILL, NULL, 0);
+}
+
+static void take_row(struct store *store, const json_t *body)
+{
+	_err_ struct bg_err *err = NULL;
+	int r = store_on_row(store, body);
+
+	if (r != -ENOMEM)
+		return;
+	bg_err_set(&err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	store_on_broken(store, err); /* better no start than one without it */
+}
+
 static void take(struct store *store, const struct store_head *head, json_t *body)
 {
 	_err_ struct bg_err *err = NULL;
@@ -81,14 +105,17 @@ static void take(struct store *store, const struct store_head *head, json_t *bod
 		store_on_opened(store, body);
 		break;
 	case STORE_DONE:
-		store_on_done(store, head->seq, body);
+		if (json_is_object(body))
+			store_on_done(store, head->seq, body);
+		else
+			replace(store, -EBADMSG);
 		break;
 	case STORE_FAILED:
 		(void)bg_err_from_json(body, &err);
 		store_on_broken(store, err);
 		break;
 	case STORE_ROW:
-		(void)store_on_row(store, body);
+		take_row(store, body);
 		break;
 	case STORE_NONE:
 	case STORE_COMMIT:
@@ -111,8 +138,11 @@ static void on_read(int fd, unsigned events, void *userdata)
 		if (r >= 0)
 			take(store, &head, body);
 	}
-	if (r != -EAGAIN)
-		loop_source_free(TAKE_PTR(store->read)); /* its exit follows */
+	if (r == -EAGAIN)
+		return;
+	loop_source_free(TAKE_PTR(store->read)); /* its exit follows */
+	if (r != -EPIPE)
+		replace(store, r);
 }
 
 static void restart(struct store *store);
@@ -244,8 +274,9 @@ int link_send(struct store *store, const struct store_head *head, const json_t *
 {
 	int r = store->open ? store_send(store->sock, head, body) : -ENOTCONN;
 
-	if (r == -EAGAIN && !store->write)
-		(void)loop_add_fd(store->loop, "store", store->sock, LOOP_WRITE, on_writable, store,
-			&store->write);
+	if (r == -EAGAIN && !store->write &&
+		loop_add_fd(store->loop, "store", store->sock, LOOP_WRITE, on_writable, store,
+			&store->write) < 0)
+		return -ENOMEM;
 	return r;
 }

@@ -29,6 +29,7 @@ int store_recv(int sock, struct store_head *head, json_t **ret)
 	struct iovec iov[2] = {{.iov_base = head, .iov_len = sizeof(*head)},
 		{.iov_base = buf, .iov_len = sizeof(buf)}};
 	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = 2};
+	json_error_t error = {.line = 0};
 	ssize_t n;
 
 	do {
@@ -41,6 +42,8 @@ int store_recv(int sock, struct store_head *head, json_t **ret)
 	*ret = NULL;
 	if ((size_t)n == sizeof(*head))
 		return 0;
-	*ret = json_loadb(buf, (size_t)n - sizeof(*head), JSON_DECODE_ANY, NULL);
-	return *ret ? 0 : -EBADMSG;
+	*ret = json_loadb(buf, (size_t)n - sizeof(*head), JSON_DECODE_ANY, &error);
+	if (*ret)
+		return 0;
+	return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
 }

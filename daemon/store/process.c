@@ -163,7 +163,8 @@ static void answer(struct process *p, const struct message *m)
 		m->err ? bg_err_to_json(m->err) : json_null(), "again", m->again, "mode",
 		p->batch.mode, "notes", new_notes(p));
 
-	if (store_send(p->sock, &head, body) < 0)
+	/* Without a body it would be a success: rather none, and the engine starts the next one. */
+	if (!body || store_send(p->sock, &head, body) < 0)
 		p->ended = true;
 }
 

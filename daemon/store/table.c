@@ -94,7 +94,12 @@ static json_t *str_to_json(const char *s)
 	return j ? j : bytes_to_json(s);
 }
 
-/* NULL: the column has nothing to say, which is how it is read back, or there is no memory. */
+/* A column without a text is left out, and is read back so. */
+static bool is_left_out(const struct column *c, const void *row)
+{
+	return c->kind == COLUMN_STR && !*(char *const *)at_const(row, c);
+}
+
 static json_t *column_to_json(const struct column *c, const void *row)
 {
 	const void *p = at_const(row, c);
@@ -103,7 +108,7 @@ static json_t *column_to_json(const struct column *c, const void *row)
 	case COLUMN_ID:
 		return json_string(p);
 	case COLUMN_STR:
-		return *(char *const *)p ? str_to_json(*(char *const *)p) : NULL;
+		return str_to_json(*(char *const *)p);
 	case COLUMN_INT:
 		return json_integer(*(const int *)p);
 	case COLUMN_UINT:
@@ -121,19 +126,18 @@ static json_t *column_to_json(const struct column *c, const void *row)
 json_t *table_to_json(enum table_id id, const void *row, bool keep_only)
 {
 	const struct table *t = tables[id];
-	json_t *json = json_object();
+	_json_ json_t *json = json_object();
 
 	for (unsigned i = 0; json && i < t->n_columns; i++) {
 		const struct column *c = &t->columns[i];
-		json_t *value;
 
-		if (keep_only && c->home != COLUMN_KEEP)
+		if ((keep_only && c->home != COLUMN_KEEP) || is_left_out(c, row))
 			continue;
-		value = column_to_json(c, row);
-		if (value)
-			(void)json_object_set_new(json, c->name, value);
+		/* A row that lacks a column for want of memory would be another row. */
+		if (json_object_set_new(json, c->name, column_to_json(c, row)) < 0)
+			return NULL;
 	}
-	return json;
+	return TAKE_PTR(json);
 }
 
 static int str_from_json(const json_t *j, char **ret)
