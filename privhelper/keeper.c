@@ -154,7 +154,7 @@ static enum priv_code seal(const struct keeper *k)
 		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
 	};
 
-	return sandbox_seal_rows(rows, ARRAY_SIZE(rows));
+	return sandbox_seal(rows, ARRAY_SIZE(rows));
 }
 
 static enum priv_code start(struct keeper *k)

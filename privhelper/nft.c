@@ -101,10 +101,12 @@ static int survey_once(struct nft *n, const struct nft_names *names, struct surv
 	return r;
 }
 
-static int survey(struct nft *n, const struct nft_names *names, struct survey *s)
+static int survey(
+	struct nft *n, const struct nft_user *user, struct nft_names *names, struct survey *s)
 {
 	int r = -EINTR;
 
+	nft_names_make(user, names);
 	for (int i = 0; i < RETRIES && (r == -EINTR || r == -ENOENT); i++)
 		r = survey_once(n, names, s);
 	return r;
@@ -115,9 +117,9 @@ static int survey(struct nft *n, const struct nft_names *names, struct survey *s
 static void delete_rule(struct nft_builder *b, const struct foreign *f, uint64_t handle)
 {
 	nft_msg(b->n, NFT_MSG_DELRULE, f->family, 0);
-	nft_put_str(b->n, NFTA_RULE_TABLE, f->table);
-	nft_put_str(b->n, NFTA_RULE_CHAIN, f->chain);
-	nft_put(b->n, NFTA_RULE_HANDLE, &handle, sizeof(handle));
+	nlmsg_put_str(&b->n->req, NFTA_RULE_TABLE, f->table);
+	nlmsg_put_str(&b->n->req, NFTA_RULE_CHAIN, f->chain);
+	nlmsg_put(&b->n->req, NFTA_RULE_HANDLE, &handle, sizeof(handle));
 }
 
 static bool as_wanted(const struct foreign *f, const struct nft_user *user)
@@ -162,8 +164,7 @@ static int change(struct nft *n, const struct nft_user *user, enum change what, 
 	struct survey s;
 	int r;
 
-	nft_names_make(user, &b.names);
-	r = survey(n, &b.names, &s);
+	r = survey(n, user, &b.names, &s);
 	if (r < 0)
 		return r;
 	nft_begin(n);
@@ -204,8 +205,7 @@ int nft_apply(struct nft *n, const struct nft_user *user, uint32_t *ret_seal)
 
 	if (r < 0)
 		return r;
-	nft_names_make(user, &names);
-	r = survey(n, &names, &s);
+	r = survey(n, user, &names, &s);
 	*ret_seal = s.chains << 16 | s.uses;
 	return r;
 }
@@ -216,8 +216,7 @@ int nft_let_through(struct nft *n, const struct nft_user *user)
 	struct survey s;
 	int r;
 
-	nft_names_make(user, &names);
-	r = survey(n, &names, &s);
+	r = survey(n, user, &names, &s);
 	for (unsigned i = 0; i < s.n_foreign && r >= 0; i++)
 		if (!as_wanted(&s.foreign[i], user))
 			return change_surely(n, user, CHANGE_FOREIGN, 0);
@@ -232,8 +231,7 @@ int nft_remove(struct nft *n, const struct nft_user *user)
 	int r;
 
 	none.nat = 0;
-	nft_names_make(user, &names);
-	r = survey(n, &names, &s);
+	r = survey(n, user, &names, &s);
 	if (r < 0)
 		return r;
 	r = s.chains != 0 || user->names[0] || (user->fence && nft_has_fence(n, user));
@@ -247,8 +245,7 @@ bool nft_intact(struct nft *n, const struct nft_user *user, uint32_t seal)
 	struct nft_names names;
 	struct survey s;
 
-	nft_names_make(user, &names);
-	if (survey(n, &names, &s) < 0 || seal >> 16 == 0 || (s.chains << 16 | s.uses) != seal)
+	if (survey(n, user, &names, &s) < 0 || seal >> 16 == 0 || (s.chains << 16 | s.uses) != seal)
 		return false;
 	for (unsigned i = 0; i < s.n_foreign; i++)
 		if (!as_wanted(&s.foreign[i], user))

@@ -37,29 +37,9 @@ void nft_msg(struct nft *n, unsigned type, uint8_t family, uint16_t flags)
 	start(n, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), family, flags, 0);
 }
 
-struct nlattr *nft_put(struct nft *n, uint16_t type, const void *data, size_t len)
-{
-	return nlmsg_put(&n->req, type, data, len);
-}
-
-void nft_put_str(struct nft *n, uint16_t type, const char *text)
-{
-	nlmsg_put_str(&n->req, type, text);
-}
-
 void nft_put_u32(struct nft *n, uint16_t type, uint32_t v)
 {
 	nlmsg_put_u32(&n->req, type, htonl(v));
-}
-
-struct nlattr *nft_nest(struct nft *n, uint16_t type)
-{
-	return nlmsg_nest(&n->req, type);
-}
-
-void nft_nest_end(struct nft *n, struct nlattr *nest)
-{
-	nlmsg_nest_end(&n->req, nest);
 }
 
 /* ---- expressions ---- */
@@ -76,10 +56,10 @@ struct expr {
 
 static struct expr expr(struct nft *n, const char *name, const struct number *numbers)
 {
-	struct expr e = {.elem = nft_nest(n, NFTA_LIST_ELEM)};
+	struct expr e = {.elem = nlmsg_nest(&n->req, NFTA_LIST_ELEM)};
 
-	nft_put_str(n, NFTA_EXPR_NAME, name);
-	e.data = nft_nest(n, NFTA_EXPR_DATA);
+	nlmsg_put_str(&n->req, NFTA_EXPR_NAME, name);
+	e.data = nlmsg_nest(&n->req, NFTA_EXPR_DATA);
 	for (; numbers->type; numbers++)
 		nft_put_u32(n, numbers->type, numbers->value);
 	return e;
@@ -87,18 +67,18 @@ static struct expr expr(struct nft *n, const char *name, const struct number *nu
 
 static void expr_end(struct nft *n, struct expr e)
 {
-	nft_nest_end(n, e.data);
-	nft_nest_end(n, e.elem);
+	nlmsg_nest_end(&n->req, e.data);
+	nlmsg_nest_end(&n->req, e.elem);
 }
 
 #define EXPR(n, name, ...) expr(n, name, (const struct number[]){__VA_ARGS__ __VA_OPT__(, ){0, 0}})
 
 static void put_value(struct nft *n, uint16_t type, const void *data, size_t len)
 {
-	struct nlattr *nest = nft_nest(n, type);
+	struct nlattr *nest = nlmsg_nest(&n->req, type);
 
-	nft_put(n, NFTA_DATA_VALUE, data, len);
-	nft_nest_end(n, nest);
+	nlmsg_put(&n->req, NFTA_DATA_VALUE, data, len);
+	nlmsg_nest_end(&n->req, nest);
 }
 
 void nft_meta(struct nft *n, enum nft_meta_keys key, uint32_t reg)
@@ -147,7 +127,7 @@ void nft_lookup(struct nft *n, const char *set, uint32_t reg, bool in)
 	struct expr e = EXPR(n, "lookup", {NFTA_LOOKUP_SREG, reg},
 		{NFTA_LOOKUP_FLAGS, in ? 0 : NFT_LOOKUP_F_INV});
 
-	nft_put_str(n, NFTA_LOOKUP_SET, set);
+	nlmsg_put_str(&n->req, NFTA_LOOKUP_SET, set);
 	expr_end(n, e);
 }
 
@@ -157,7 +137,7 @@ void nft_ct(struct nft *n, enum nft_ct_keys key, uint32_t reg)
 	struct expr e = EXPR(n, "ct", {NFTA_CT_KEY, key}, {NFTA_CT_DREG, reg});
 
 	if (key == NFT_CT_SRC_IP || key == NFT_CT_DST_IP)
-		nft_put(n, NFTA_CT_DIRECTION, &original, 1);
+		nlmsg_put(&n->req, NFTA_CT_DIRECTION, &original, 1);
 	expr_end(n, e);
 }
 
@@ -174,14 +154,14 @@ void nft_more_flows_than(struct nft *n, const char *set, uint32_t reg, uint32_t 
 		n, "dynset", {NFTA_DYNSET_OP, NFT_DYNSET_OP_ADD}, {NFTA_DYNSET_SREG_KEY, reg});
 	struct nlattr *count, *data;
 
-	nft_put_str(n, NFTA_DYNSET_SET_NAME, set);
-	count = nft_nest(n, NFTA_DYNSET_EXPR);
-	nft_put_str(n, NFTA_EXPR_NAME, "connlimit");
-	data = nft_nest(n, NFTA_EXPR_DATA);
+	nlmsg_put_str(&n->req, NFTA_DYNSET_SET_NAME, set);
+	count = nlmsg_nest(&n->req, NFTA_DYNSET_EXPR);
+	nlmsg_put_str(&n->req, NFTA_EXPR_NAME, "connlimit");
+	data = nlmsg_nest(&n->req, NFTA_EXPR_DATA);
 	nft_put_u32(n, NFTA_CONNLIMIT_COUNT, limit);
 	nft_put_u32(n, NFTA_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
-	nft_nest_end(n, data);
-	nft_nest_end(n, count);
+	nlmsg_nest_end(&n->req, data);
+	nlmsg_nest_end(&n->req, count);
 	expr_end(n, e);
 }
 
@@ -208,21 +188,21 @@ void nft_reject(struct nft *n, bool tcp)
 	struct expr e = EXPR(n, "reject",
 		{NFTA_REJECT_TYPE, tcp ? NFT_REJECT_TCP_RST : NFT_REJECT_ICMP_UNREACH});
 
-	nft_put(n, NFTA_REJECT_ICMP_CODE, tcp ? &(const uint8_t){0} : &prohibited, 1);
+	nlmsg_put(&n->req, NFTA_REJECT_ICMP_CODE, tcp ? &(const uint8_t){0} : &prohibited, 1);
 	expr_end(n, e);
 }
 
 void nft_verdict(struct nft *n, int verdict, const char *chain)
 {
 	struct expr e = EXPR(n, "immediate", {NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT});
-	struct nlattr *data = nft_nest(n, NFTA_IMMEDIATE_DATA),
-		      *code = nft_nest(n, NFTA_DATA_VERDICT);
+	struct nlattr *data = nlmsg_nest(&n->req, NFTA_IMMEDIATE_DATA),
+		      *code = nlmsg_nest(&n->req, NFTA_DATA_VERDICT);
 
 	nft_put_u32(n, NFTA_VERDICT_CODE, (uint32_t)verdict);
 	if (chain)
-		nft_put_str(n, NFTA_VERDICT_CHAIN, chain);
-	nft_nest_end(n, code);
-	nft_nest_end(n, data);
+		nlmsg_put_str(&n->req, NFTA_VERDICT_CHAIN, chain);
+	nlmsg_nest_end(&n->req, code);
+	nlmsg_nest_end(&n->req, data);
 	expr_end(n, e);
 }
 
@@ -296,9 +276,9 @@ int nft_dump(struct nft *n, unsigned type, uint8_t family, const char *table, co
 	n->req.len = 0;
 	nft_msg(n, type, family, NLM_F_DUMP);
 	if (table)
-		nft_put_str(n, NFTA_RULE_TABLE, table);
+		nlmsg_put_str(&n->req, NFTA_RULE_TABLE, table);
 	if (chain)
-		nft_put_str(n, NFTA_RULE_CHAIN, chain);
+		nlmsg_put_str(&n->req, NFTA_RULE_CHAIN, chain);
 	return nlmsg_talk(&n->req, dump_one, &each);
 }
 

@@ -26,12 +26,8 @@ void nft_msg(struct nft *n, unsigned type, uint8_t family, uint16_t flags);
 /* Commits. 0, or -errno of the first message that was refused: then nothing has changed. */
 int nft_commit(struct nft *n);
 
-/* ---- attributes of the message under way; too little room is our bug ---- */
-struct nlattr *nft_put(struct nft *n, uint16_t type, const void *data, size_t len);
-void nft_put_str(struct nft *n, uint16_t type, const char *text);
+/* A number attribute of the message under way; the others are nlmsg.h's, on req. */
 void nft_put_u32(struct nft *n, uint16_t type, uint32_t v); /* travels in network order */
-struct nlattr *nft_nest(struct nft *n, uint16_t type);
-void nft_nest_end(struct nft *n, struct nlattr *nest);
 
 /* ---- expressions, inside a rule's list: registers are NFT_REG_* or NFT_REG32_* ---- */
 void nft_meta(struct nft *n, enum nft_meta_keys key, uint32_t reg);

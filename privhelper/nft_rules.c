@@ -312,9 +312,9 @@ static struct nlattr *begin_rule(
 	struct nft *n, uint8_t family, const char *table, const char *chain)
 {
 	nft_msg(n, NFT_MSG_NEWRULE, family, NLM_F_CREATE | NLM_F_APPEND);
-	nft_put_str(n, NFTA_RULE_TABLE, table);
-	nft_put_str(n, NFTA_RULE_CHAIN, chain);
-	return nft_nest(n, NFTA_RULE_EXPRESSIONS);
+	nlmsg_put_str(&n->req, NFTA_RULE_TABLE, table);
+	nlmsg_put_str(&n->req, NFTA_RULE_CHAIN, chain);
+	return nlmsg_nest(&n->req, NFTA_RULE_EXPRESSIONS);
 }
 
 static void put_rule(struct nft_builder *b, const char *table, const struct rule *rule)
@@ -324,7 +324,7 @@ static void put_rule(struct nft_builder *b, const char *table, const struct rule
 	for (unsigned i = 0; i < PARTS_MAX && rule->parts[i]; i++)
 		put_part(b, &parts[rule->parts[i]]);
 	put_verdict(b, rule->verdict);
-	nft_nest_end(b->n, r);
+	nlmsg_nest_end(&b->n->req, r);
 }
 
 /* This network, loopback, link-local; clouds' metadata: Alibaba's, Azure's, Oracle's; multicast and beyond. */
@@ -349,7 +349,7 @@ static void put_never(struct nft_builder *b, const char *table)
 		nft_payload(b->n, NET_HEAD, AT_DADDR, never[i].len, NFT_REG_1);
 		nft_cmp(b->n, NFT_REG_1, never[i].op, never[i].bytes, never[i].len);
 		put_verdict(b, DROP);
-		nft_nest_end(b->n, r);
+		nlmsg_nest_end(&b->n->req, r);
 	}
 }
 
@@ -366,8 +366,8 @@ void nft_put_accept(
 	put_part(b, &parts[out ? SRC_NET : DST_NET]);
 	put_part(b, &parts[out ? IN_TAP : OUT_TAP]);
 	put_verdict(b, ACCEPT);
-	nft_nest_end(b->n, r);
-	nft_put(b->n, NFTA_RULE_USERDATA, b->names.mark, b->names.mark_len);
+	nlmsg_nest_end(&b->n->req, r);
+	nlmsg_put(&b->n->req, NFTA_RULE_USERDATA, b->names.mark, b->names.mark_len);
 }
 
 /* ---- sets: tap and guest address of slots; the connections of an address ---- */
@@ -378,31 +378,31 @@ static void put_set_head(struct nft_builder *b, const char *table, const char *n
 	struct nlattr *size;
 
 	nft_msg(b->n, NFT_MSG_NEWSET, NFPROTO_IPV4, NLM_F_CREATE);
-	nft_put_str(b->n, NFTA_SET_TABLE, table);
-	nft_put_str(b->n, NFTA_SET_NAME, name);
+	nlmsg_put_str(&b->n->req, NFTA_SET_TABLE, table);
+	nlmsg_put_str(&b->n->req, NFTA_SET_NAME, name);
 	nft_put_u32(b->n, NFTA_SET_FLAGS, counts ? NFT_SET_EVAL : 0);
 	nft_put_u32(b->n, NFTA_SET_KEY_TYPE, counts ? TYPE_IPV4 : TYPE_IFNAME_IPV4);
 	nft_put_u32(b->n, NFTA_SET_KEY_LEN, counts ? 4 : KEY_LEN);
 	nft_put_u32(b->n, NFTA_SET_ID, id);
 	if (!counts)
 		return;
-	size = nft_nest(b->n, NFTA_SET_DESC);
+	size = nlmsg_nest(&b->n->req, NFTA_SET_DESC);
 	nft_put_u32(b->n, NFTA_SET_DESC_SIZE, FLOWS_SIZE);
-	nft_nest_end(b->n, size);
+	nlmsg_nest_end(&b->n->req, size);
 }
 
 static void put_element(struct nft_builder *b, unsigned slot)
 {
 	uint32_t guest = htonl(policy_guest(b->user->policy, b->user->index, slot));
-	struct nlattr *elem = nft_nest(b->n, NFTA_LIST_ELEM),
-		      *key = nft_nest(b->n, NFTA_SET_ELEM_KEY);
+	struct nlattr *elem = nlmsg_nest(&b->n->req, NFTA_LIST_ELEM),
+		      *key = nlmsg_nest(&b->n->req, NFTA_SET_ELEM_KEY);
 	char data[KEY_LEN] = {0};
 
 	policy_tap_name(b->user->index, slot, data);
 	memcpy(data + IFNAMSIZ, &guest, sizeof(guest));
-	nft_put(b->n, NFTA_DATA_VALUE, data, sizeof(data));
-	nft_nest_end(b->n, key);
-	nft_nest_end(b->n, elem);
+	nlmsg_put(&b->n->req, NFTA_DATA_VALUE, data, sizeof(data));
+	nlmsg_nest_end(&b->n->req, key);
+	nlmsg_nest_end(&b->n->req, elem);
 }
 
 static void put_elements(
@@ -413,13 +413,13 @@ static void put_elements(
 	if (slots == 0)
 		return;
 	nft_msg(b->n, NFT_MSG_NEWSETELEM, NFPROTO_IPV4, NLM_F_CREATE);
-	nft_put_str(b->n, NFTA_SET_ELEM_LIST_TABLE, table);
-	nft_put_str(b->n, NFTA_SET_ELEM_LIST_SET, name);
-	list = nft_nest(b->n, NFTA_SET_ELEM_LIST_ELEMENTS);
+	nlmsg_put_str(&b->n->req, NFTA_SET_ELEM_LIST_TABLE, table);
+	nlmsg_put_str(&b->n->req, NFTA_SET_ELEM_LIST_SET, name);
+	list = nlmsg_nest(&b->n->req, NFTA_SET_ELEM_LIST_ELEMENTS);
 	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++)
 		if (slots & 1ULL << slot)
 			put_element(b, slot);
-	nft_nest_end(b->n, list);
+	nlmsg_nest_end(&b->n->req, list);
 }
 
 static void put_sets(struct nft_builder *b, const char *table, enum nft_table which)
@@ -442,7 +442,7 @@ static void put_sets(struct nft_builder *b, const char *table, enum nft_table wh
 static void put_head(struct nft_builder *b, const char *table, unsigned type, uint32_t flags)
 {
 	nft_msg(b->n, type, NFPROTO_IPV4, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
-	nft_put_str(b->n, NFTA_TABLE_NAME, table);
+	nlmsg_put_str(&b->n->req, NFTA_TABLE_NAME, table);
 	if (type == NFT_MSG_NEWTABLE)
 		nft_put_u32(b->n, NFTA_TABLE_FLAGS, flags);
 }
@@ -462,15 +462,15 @@ static void put_chain(struct nft_builder *b, const char *table, const struct cha
 	struct nlattr *hook;
 
 	nft_msg(b->n, NFT_MSG_NEWCHAIN, NFPROTO_IPV4, NLM_F_CREATE);
-	nft_put_str(b->n, NFTA_CHAIN_TABLE, table);
-	nft_put_str(b->n, NFTA_CHAIN_NAME, c->name);
+	nlmsg_put_str(&b->n->req, NFTA_CHAIN_TABLE, table);
+	nlmsg_put_str(&b->n->req, NFTA_CHAIN_NAME, c->name);
 	if (!c->type)
 		return;
-	hook = nft_nest(b->n, NFTA_CHAIN_HOOK);
+	hook = nlmsg_nest(&b->n->req, NFTA_CHAIN_HOOK);
 	nft_put_u32(b->n, NFTA_HOOK_HOOKNUM, c->hook);
 	nft_put_u32(b->n, NFTA_HOOK_PRIORITY, (uint32_t)(c->priority + later));
-	nft_nest_end(b->n, hook);
-	nft_put_str(b->n, NFTA_CHAIN_TYPE, c->type);
+	nlmsg_nest_end(&b->n->req, hook);
+	nlmsg_put_str(&b->n->req, NFTA_CHAIN_TYPE, c->type);
 	nft_put_u32(b->n, NFTA_CHAIN_POLICY, NF_ACCEPT);
 }
 

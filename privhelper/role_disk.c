@@ -89,7 +89,7 @@ static enum priv_code seal_disk(const struct session *s)
 	};
 	const size_t n = ARRAY_SIZE(rows) - (s->policy.mount ? 0 : MOUNT_ROWS);
 
-	return sandbox_seal_rows(rows, n);
+	return sandbox_seal(rows, n);
 }
 
 #define ANSWER_NET(NAME, name)

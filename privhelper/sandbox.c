@@ -3,11 +3,9 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <seccomp.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -240,7 +238,7 @@ static int add_rule(scmp_filter_ctx ctx, const struct seal_row *row)
 	return -EINVAL;
 }
 
-enum priv_code sandbox_seal_rows(const struct seal_row *rows, size_t n)
+enum priv_code sandbox_seal(const struct seal_row *rows, size_t n)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = ctx ? 0 : -ENOMEM;
@@ -251,42 +249,4 @@ enum priv_code sandbox_seal_rows(const struct seal_row *rows, size_t n)
 		r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : seccomp_load(ctx);
 	seccomp_release(ctx);
 	return r < 0 ? PRIV_CODE_SANDBOX : PRIV_CODE_OK;
-}
-
-enum priv_code sandbox_seal(const struct sandbox_fds *f)
-{
-	const struct seal_row rows[] = {
-		{SCMP_SYS(recvmsg), RULE_FD, f->sock, 0, "requests"},
-		{SCMP_SYS(sendmsg), RULE_FD, f->sock, 0, "replies"},
-		{SCMP_SYS(pread64), RULE_FD, f->ledger, 0, "ledger rows"},
-		{SCMP_SYS(pwrite64), RULE_FD, f->ledger, 0, "ledger rows"},
-		{SCMP_SYS(fdatasync), RULE_FD, f->ledger, 0, "intent before the device"},
-		{SCMP_SYS(fcntl), RULE_FD_COMMAND, f->ledger, F_OFD_SETLK, "the uid's lock"},
-		{SCMP_SYS(clock_nanosleep), RULE_ANY, 0, 0, "waiting for the uid's lock"},
-		{SCMP_SYS(restart_syscall), RULE_ANY, 0, 0, "that wait, after SIGSTOP and SIGCONT"},
-		{SCMP_SYS(sendto), RULE_FD, f->netlink, 0, "rtnetlink"},
-		{SCMP_SYS(recvfrom), RULE_FD, f->netlink, 0, "rtnetlink"},
-		{SCMP_SYS(ppoll), RULE_ANY, 0, 0, "waiting for a request or a changed rule set"},
-		{SCMP_SYS(sendto), RULE_FD, f->nft, 0, "nf_tables"},
-		{SCMP_SYS(recvfrom), RULE_FD, f->nft, 0, "nf_tables"},
-		{SCMP_SYS(recvfrom), RULE_FD, f->nft_events, 0, "others' changes of rule sets"},
-		{SCMP_SYS(getsockopt), RULE_FD, f->legacy, 0, "iptables-legacy's FORWARD policy"},
-		{SCMP_SYS(pread64), RULE_FD, f->ip_forward, 0, "net.ipv4.ip_forward"},
-		{SCMP_SYS(openat), RULE_FD_FLAGS, f->ipv4_dir, O_WRONLY | O_CLOEXEC, "the same"},
-		{SCMP_SYS(openat), RULE_FD_FLAGS, f->tun_dir, O_RDWR | O_CLOEXEC, "/dev/net/tun"},
-		{SCMP_SYS(openat), RULE_FD_FLAGS, f->ipv6_dir, O_WRONLY | O_CLOEXEC,
-			"IPv6 settings of a tap; never matches when ipv6_dir is -1"},
-		{SCMP_SYS(write), RULE_LENGTH, 0, 1, "one digit into such a setting"},
-		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETIFF, "make a tap"},
-		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETOWNER, "give it to the user"},
-		{SCMP_SYS(ioctl), RULE_COMMAND, 0, TUNSETPERSIST, "make it stay"},
-		{SCMP_SYS(getsockopt), RULE_COMMAND, 0, SOL_SOCKET, "what bangerd's sockets are"},
-		{SCMP_SYS(getsockname), RULE_ANY, 0, 0, "and where"},
-		{SCMP_SYS(fcntl), RULE_COMMAND, 0, F_DUPFD_CLOEXEC, "a duplicate of them"},
-		{SCMP_SYS(sendto), RULE_FD, f->log, 0, "a line for each verb; never matches when log is -1"},
-		{SCMP_SYS(close), RULE_ANY, 0, 0, "taps, settings, descriptors of a bad message"},
-		{SCMP_SYS(exit_group), RULE_ANY, 0, 0, "the end"},
-	};
-
-	return sandbox_seal_rows(rows, ARRAY_SIZE(rows));
 }

@@ -15,11 +15,6 @@
 
 #include "common/priv_proto.h"
 
-/* The descriptors that the rules of the seal name. */
-struct sandbox_fds {
-	int sock, ledger, netlink, nft, nft_events, legacy, log, tun_dir, ipv6_dir, ipv4_dir, ip_forward;
-};
-
 /* PRIV_CODE_OK or PRIV_CODE_ENVIRONMENT. sock is valid when it returns, whatever the result. */
 enum priv_code sandbox_inherit(int sock);
 /* Makes exactly these capabilities effective. PRIV_CODE_OK or PRIV_CODE_NO_CAPABILITY. */
@@ -29,8 +24,6 @@ enum priv_code sandbox_raise(uint64_t caps);
  * longer be openable. NULL: the group stays, as the role says why.
  */
 enum priv_code sandbox_drop(uint64_t caps, const char *ledger_path);
-/* The network helper's. */
-enum priv_code sandbox_seal(const struct sandbox_fds *fds);
 
 enum seal_rule {
 	RULE_ANY,
@@ -50,6 +43,6 @@ struct seal_row {
 };
 
 /* These calls and no other, for good. PRIV_CODE_OK or PRIV_CODE_SANDBOX. */
-enum priv_code sandbox_seal_rows(const struct seal_row *rows, size_t n);
+enum priv_code sandbox_seal(const struct seal_row *rows, size_t n);
 
 #endif
