@@ -51,7 +51,8 @@ static void note(const struct ifaddrs *i)
 		own[n_own++] = (struct net4){ntohl(in->sin_addr.s_addr) & mask, mask, REACH_HERE};
 	}
 	if (i->ifa_addr->sa_family == AF_INET6 && n_own6 < OWN_MAX)
-		own6[n_own6++] = ((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
+		own6[n_own6++] =
+			((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
 }
 
 void reach_start(void)
@@ -105,7 +106,8 @@ static enum reach of_v6(const struct in6_addr *a)
 enum reach reach_of(const struct sockaddr *sa)
 {
 	if (sa->sa_family == AF_INET)
-		return of_v4((const uint8_t *)&((const struct sockaddr_in *)(const void *)sa)->sin_addr);
+		return of_v4(
+			(const uint8_t *)&((const struct sockaddr_in *)(const void *)sa)->sin_addr);
 	if (sa->sa_family == AF_INET6)
 		return of_v6(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
 	return REACH_HERE;

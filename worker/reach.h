@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * reach.h: how near the servers of a network job may be. The user names one, wherever it is; what it answers
- * (redirects, the server for tokens) leads no nearer: a registry on the internet sends nobody to this host, its
- * guests or the network around, one on the network around not to this host. Called by net.c; one job a process.
- * It binds what servers say, not a worker that was taken over: no filter of the kernel sees addresses.
+ * reach.h: how near the servers of a network job may be. The user names one, wherever it is; what
+ * it answers (redirects, the server for tokens) leads no nearer: a registry on the internet sends
+ * nobody to this host, its guests or the network around, one on the network around not to this
+ * host. Called by net.c; one job a process. It binds what servers say, not a worker that was taken
+ * over: no filter of the kernel sees addresses.
  */
 #ifndef WORKER_REACH_H
 #define WORKER_REACH_H
@@ -25,7 +26,8 @@ enum reach reach_of(const struct sockaddr *sa);
 bool reach_allows(const struct sockaddr *sa);
 /* A server has answered. */
 void reach_answered(void);
-/* The job's first server is the word of the one in this URL already: of a catalog on the network. May block. */
+/* The job's first server is the word of the one in this URL already: of a catalog on the network.
+ * May block. */
 void reach_after(const char *url);
 
 #endif

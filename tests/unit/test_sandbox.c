@@ -71,7 +71,8 @@ TEST(all_that_is_not_listed_is_refused)
 #undef CALL
 		SCMP_SYS(socket),
 #if BG_SANITIZED
-		SCMP_SYS(ptrace), SCMP_SYS(personality),
+		SCMP_SYS(ptrace),
+		SCMP_SYS(personality),
 #endif
 	};
 	int refused = 0;
@@ -95,7 +96,8 @@ TEST(all_that_is_not_listed_is_refused)
 
 TEST(families_of_sockets)
 {
-	static const int open[] = {AF_UNIX, AF_INET, AF_INET6}, shut[] = {AF_PACKET, AF_VSOCK, AF_ALG, AF_XDP, AF_BLUETOOTH};
+	static const int open[] = {AF_UNIX, AF_INET, AF_INET6},
+			 shut[] = {AF_PACKET, AF_VSOCK, AF_ALG, AF_XDP, AF_BLUETOOTH};
 
 	seal();
 	for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
@@ -114,10 +116,12 @@ static bool is_refusal(const char *line, int nr)
 	char what[32];
 
 	snprintf(what, sizeof(what), " syscall=%d ", nr);
-	return strstr(line, "type=1326") && strstr(line, "comm=\"test_sandbox\"") && strstr(line, what);
+	return strstr(line, "type=1326") && strstr(line, "comm=\"test_sandbox\"") &&
+	       strstr(line, what);
 }
 
-/* Whether a record came within some seconds; the kernel leaves some out when there are many at once. */
+/* Whether a record came within some seconds; the kernel leaves some out when there are many at
+ * once. */
 static bool refusal_logged(int log, int nr, int tries)
 {
 	for (; tries > 0; tries--) {
