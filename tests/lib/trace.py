@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: ISC
-"""Stops a process at each of its system calls: enough of ptrace to kill it between any two. Root only."""
+"""Stops a process at each of its system calls: enough of ptrace to kill it between any two, or to let one fail. Root only."""
 import ctypes
 import os
 import signal
 
 PTRACE_SYSCALL, PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 24, 17, 0x4206, 0x4207
 PTRACE_GET_SYSCALL_INFO = 0x420e
+PTRACE_TRACEME, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_SETOPTIONS = 0, 12, 13, 0x4200
 O_TRACESYSGOOD, O_EXITKILL = 1, 0x100000
 WALL = 0x40000000
 
@@ -22,19 +23,37 @@ def _ptrace(request, pid, addr=0, data=0):
     return r
 
 
-class Tracer:
-    """Follows one process that is asleep in a system call, from that call on."""
+def trace_me():
+    """In a child that becomes a program: its first stop is the new program's."""
+    _ptrace(PTRACE_TRACEME, 0)
 
-    def __init__(self, pid):
+
+class Ended(Exception):
+    """The traced process did; status is waitpid's."""
+
+    def __init__(self, status):
+        super().__init__(f"traced process ended: {status:#x}")
+        self.status = status
+
+
+class Tracer:
+    """Follows one process that is asleep in a system call, from that call on; or, with begun, one that called trace_me()."""
+
+    def __init__(self, pid, begun=False):
         self.pid = pid
         self.calls = []
+        if begun:
+            self._wait()
+            _ptrace(PTRACE_SETOPTIONS, pid, 0, O_TRACESYSGOOD | O_EXITKILL)
+            return
         _ptrace(PTRACE_SEIZE, pid, 0, O_TRACESYSGOOD | O_EXITKILL)
         _ptrace(PTRACE_INTERRUPT, pid)
         self._wait()
 
     def _wait(self):
         _, status = os.waitpid(self.pid, WALL)
-        assert os.WIFSTOPPED(status), f"traced process ended: {status:#x}"
+        if not os.WIFSTOPPED(status):
+            raise Ended(status)
         return os.WSTOPSIG(status)
 
     def _info(self):
@@ -53,6 +72,28 @@ class Tracer:
             if op == 1:
                 self.calls.append(number)
                 return number
+
+    def _regs(self):
+        buf = (ctypes.c_uint64 * 27)()
+        _ptrace(PTRACE_GETREGS, self.pid, 0, ctypes.addressof(buf))
+        return buf
+
+    def _set_regs(self, regs):
+        _ptrace(PTRACE_SETREGS, self.pid, 0, ctypes.addressof(regs))
+
+    def first_argument(self):
+        return self._regs()[14]  # rdi
+
+    def fail(self, error, instead):
+        """At the entry of a call: it is not made, and returns -error. instead: the number of one that does nothing. x86-64 only."""
+        regs = self._regs()
+        regs[15] = instead  # orig_rax; a seccomp filter sees that one
+        self._set_regs(regs)
+        _ptrace(PTRACE_SYSCALL, self.pid)
+        self._wait()
+        regs = self._regs()
+        regs[10] = (1 << 64) - error  # rax
+        self._set_regs(regs)
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import struct
+import subprocess
 import threading
 import time
 
@@ -14,9 +15,9 @@ import pytest
 
 from guest import ACK, ICMP, IPV4, SYN, TCP, UDP, Guest, checksum, packet, quad
 from hostuser import HostUser
-from privclient import Helper
+from privclient import Helper, name_sockets
 from test_keeper import keeper
-from test_nat import HOST, sh, world  # noqa: F401
+from test_nat import HOST, WORLD, bound_there, sh, world  # noqa: F401
 
 GRE = 47
 SETTLE = 0.6  # seconds in which nothing more arrives anywhere
@@ -177,3 +178,63 @@ def test_matrix(alice, bob, carol, conf, flushed):
                 m = next(m for m, s in sent.items() if s == ("bob 2", "gateway of bob", kind))
                 assert "host" in marks[m], kind
     sinks.close()
+
+
+FROM_THE_LAN = ("import socket,sys,time;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);end=time.monotonic()+120\n"
+                "while time.monotonic()<end:\n for a in sys.argv[1:]:\n  h,p=a.split(':');s.sendto(b'from-world',(h,int(p)))")
+
+
+@contextlib.contextmanager
+def lan_sends(world, *targets):  # noqa: F811
+    """A host around, routed to this one, that never stops."""
+    for target in targets:
+        sh(*world, "ip", "route", "replace", target.split(":")[0] + "/32", "via", HOST)
+    p = subprocess.Popen([*world, "python3", "-c", FROM_THE_LAN, *targets])
+    try:
+        yield
+    finally:
+        p.kill()
+        p.wait()
+
+
+def forged_errors(guest):
+    """About a connection of root's to the world: refused, fragmentation needed, too long on its way."""
+    inner = packet(HOST, WORLD, UDP, struct.pack(">HHHH", guest.victim, 9999, 9, 0) + b"x")
+    for kind, code, extra in (3, 3, 0), (3, 4, 552), (11, 0, 0):
+        for source in guest.address, WORLD:
+            body = struct.pack(">BBHHH", kind, code, 0, 0, extra) + inner
+            guest.send(HOST, ICMP, body[:2] + checksum(body) + body[4:], source)
+
+
+@pytest.mark.parametrize("time_", ["first", "second"])
+def test_attacks_while_root_flushes(world, alice, conf, time_):  # noqa: F811
+    """What got through once (docs/security.md: L2, M3, M4, metadata), without a pause while the rules go and come."""
+    conf("keeper = yes\nflows_per_guest = 20\n")
+    with keeper(), Helper(alice) as h:
+        gateway = h.hello()["gateway"]
+        h.cleanup()
+        udp, tcp = name_sockets(alice, gateway)
+        net = h.attach(0)
+        h.nat(0, 1)
+        h.dns_port(udp, tcp)
+        with udp, tcp, bound_there(world), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as roots, Guest(net) as guest:
+            roots.connect((WORLD, 9999))
+            roots.send(b"x")
+            guest.victim = roots.getsockname()[1]
+            with lan_sends(world, f"{gateway}:53", f"{gateway}:{udp.getsockname()[1]}", f"{guest.address}:9999"), flushing(True):
+                for port in range(1000, 1600):
+                    forged_errors(guest)
+                    guest.send("169.254.169.254", ICMP, icmp(8, b"metadata"))
+                    guest.send(WORLD, UDP, struct.pack(">HHHH", port, 7, 9, 0) + b"x")
+                guest.listen(lambda s, p, d: False, SETTLE)
+            udp.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                udp.recvfrom(100)
+            roots.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                roots.recv(10)
+            assert "mtu" not in sh("ip", "route", "get", WORLD)
+            assert not [p for p in guest.arrived if p[0] == "169.254.169.254" or b"from-world" in p[2]]
+            with open("/proc/sys/net/netfilter/nf_conntrack_count") as f:
+                assert int(f.read()) < 100
+        h.cleanup()
