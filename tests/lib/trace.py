@@ -6,7 +6,7 @@ import signal
 
 PTRACE_SYSCALL, PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 24, 17, 0x4206, 0x4207
 PTRACE_GET_SYSCALL_INFO = 0x420e
-PTRACE_TRACEME, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_SETOPTIONS = 0, 12, 13, 0x4200
+PTRACE_GETREGS, PTRACE_SETREGS = 12, 13
 O_TRACESYSGOOD, O_EXITKILL = 1, 0x100000
 WALL = 0x40000000
 
@@ -23,11 +23,6 @@ def _ptrace(request, pid, addr=0, data=0):
     return r
 
 
-def trace_me():
-    """In a child that becomes a program: its first stop is the new program's."""
-    _ptrace(PTRACE_TRACEME, 0)
-
-
 class Ended(Exception):
     """The traced process did; status is waitpid's."""
 
@@ -37,15 +32,11 @@ class Ended(Exception):
 
 
 class Tracer:
-    """Follows one process that is asleep in a system call, from that call on; or, with begun, one that called trace_me()."""
+    """Follows one process that is asleep in a system call, from that call on, or that is stopped."""
 
-    def __init__(self, pid, begun=False):
+    def __init__(self, pid):
         self.pid = pid
         self.calls = []
-        if begun:
-            self._wait()
-            _ptrace(PTRACE_SETOPTIONS, pid, 0, O_TRACESYSGOOD | O_EXITKILL)
-            return
         _ptrace(PTRACE_SEIZE, pid, 0, O_TRACESYSGOOD | O_EXITKILL)
         _ptrace(PTRACE_INTERRUPT, pid)
         self._wait()

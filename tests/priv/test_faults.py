@@ -2,14 +2,16 @@
 """Each system call of the helper's start and verbs fails once: it is refused or ends, and the next helper finds it all put right."""
 import errno
 import os
+import signal
 import struct
+import time
 
 import pytest
 
 from conftest import Traces
 from privclient import CLEANUP, HELLO, NET_ATTACH, NET_DETACH, NET_NAT, LIST, DNS_PORT, Ended, Helper, Refused, message, name_sockets
 from test_kill import IDLE, check, wait_idle
-from trace import Tracer, trace_me
+from trace import Tracer
 
 pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="registers are written as x86-64 has them")
 NOTHING = 219  # restart_syscall: nothing is to be restarted
@@ -101,12 +103,27 @@ def test_names(alice, index):
             s.close()
 
 
+STOPPED = ["/bin/sh", "-c", 'kill -STOP $$; exec "$0"']  # root follows it before it becomes the helper, which then has its rights
+
+
+def wait_stopped(helper):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with open(f"/proc/{helper.pid}/stat") as f:
+            if f.read().rsplit(") ", 1)[1][0] == "T":
+                return
+        time.sleep(0.001)
+    raise AssertionError("the shell does not stop")
+
+
 def test_start(alice, index):
     """From its first own call to the first that waits. It starts, or says why not, and never serves less sealed than else."""
     codes = set()
     for nth in range(LIMIT):
-        with Helper(alice, prepare=trace_me) as helper:
-            tracer = Tracer(helper.pid, begun=True)
+        with Helper(alice, wrap=STOPPED) as helper:
+            wait_stopped(helper)
+            tracer = Tracer(helper.pid)
+            os.kill(helper.pid, signal.SIGCONT)
             while tracer.run_to_entry() != UMASK:  # the loader's before
                 pass
             failed = run_on(tracer, nth, IDLE)
