@@ -74,7 +74,7 @@ struct command {
 	int (*run)(struct cli *cli, const struct args *args, struct bg_err **err);
 };
 
-enum { ARGS_FLAGS_MAX = 20, ARGS_GIVEN_MAX = 64 };
+enum { ARGS_FLAGS_MAX = 24, ARGS_GIVEN_MAX = 64 };
 
 struct args {
 	const struct command *command;

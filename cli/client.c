@@ -6,6 +6,7 @@
 
 #include "cli/daemon_proc.h"
 #include "cli/launch.h"
+#include "cli/units.h"
 
 enum { AGAIN_TRIES = 200 }; /* of 50 ms: the monitor looks after its socket every five seconds */
 
@@ -96,7 +97,9 @@ static int connect_daemon(
 	struct cli *cli, enum client_start start, struct bg_http **ret, struct bg_err **err)
 {
 	_err_ struct bg_err *first = NULL;
-	int r = bg_http_connect(cli->paths.socket, ret, &first);
+	/* A service manager that listens for it would start it. */
+	bool would_start = start == CLIENT_NO_START && units_enabled(cli) && !daemon_proc_pid(cli);
+	int r = would_start ? -ENOENT : bg_http_connect(cli->paths.socket, ret, &first);
 
 	if (r < 0 && not_there(r) && daemon_proc_pid(cli))
 		r = connect_again(cli, ret, &first);

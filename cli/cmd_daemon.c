@@ -352,6 +352,14 @@ static int stop(struct cli *cli, const struct args *args, bool *was, long long *
 	return stop_asked(cli, busy, was, running, err);
 }
 
+int daemon_make_room(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	long long running;
+	bool was;
+
+	return stop(cli, args, &was, &running, err);
+}
+
 int daemon_stop(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	long long running;

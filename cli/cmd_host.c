@@ -6,6 +6,7 @@
 #include "cli/cmd_ssh_config.h"
 #include "cli/cmd_stats.h"
 #include "cli/cmd_tui.h"
+#include "cli/cmd_unit.h"
 #include "cli/cmd_version.h"
 #include "cli/cmd_web.h"
 #include "cli/doctor.h"
@@ -43,6 +44,7 @@ static const struct flag ssh_config_flags[] = {
 	{                                                                                          \
 		"--cancel", NULL, ARG_NONE, "cancel builds, pulls and imports that run"            \
 	}
+static const struct flag busy_flags[] = {FLAGS_BUSY, FLAG_END};
 static const struct flag stop_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_END};
 static const struct flag restart_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_JSON, FLAG_END};
 static const struct flag top_flags[] = {
@@ -107,6 +109,39 @@ const struct command host_commands[] = {
 		.details = "Reads config.toml again; one with an error is refused before the daemon is stopped.",
 		.example = "banger daemon restart",
 		.run = daemon_restart},
+	{.path = "daemon install",
+		.flags = busy_flags,
+		.usage = "[--wait|--cancel]",
+		.summary = "let systemd start the daemon at your login",
+		.details = "Enables bangerd.socket and bangerd.service of your own systemd. From a build folder it writes the units first, into ~/.config/systemd/user. "
+			   "A daemon that runs is replaced; VMs keep running. Without lingering (`loginctl enable-linger`) systemd ends your services at your last "
+			   "logout: VMs are shut down cleanly then, and those with --autostart start at your next login. With it they run on, and start with the machine.",
+		.example = "banger daemon install\nloginctl enable-linger",
+		.run = daemon_install},
+	{.path = "daemon uninstall",
+		.flags = busy_flags,
+		.usage = "[--wait|--cancel]",
+		.summary = "undo `daemon install`; VMs keep running",
+		.details = "Lingering stays as it is: `loginctl disable-linger` ends it.",
+		.example = "banger daemon uninstall",
+		.run = daemon_uninstall},
+	{.path = "__session-end",
+		.hidden = true,
+		.flags = no_flags,
+		.usage = "",
+		.summary = "shut all VMs and the daemon down",
+		.example = "banger __session-end",
+		.run = session_end},
+	{.path = "__vm-unit",
+		.kind = ARG_VM,
+		.min_args = 1,
+		.max_args = 1,
+		.hidden = true,
+		.flags = no_flags,
+		.usage = "NAME",
+		.summary = "run a VM in the foreground",
+		.example = "banger __vm-unit web",
+		.run = vm_unit},
 	{.path = "top",
 		.flags = top_flags,
 		.usage = "",

@@ -98,6 +98,8 @@ static int vm_create(struct cli *cli, const struct args *args, struct bg_err **e
 	if (r >= 0)
 		r = vm_body_nat(args, body, err);
 	if (r >= 0)
+		r = vm_body_start(args, body, err);
+	if (r >= 0)
 		r = vm_body_labels(args, body, false, err);
 	if (r >= 0)
 		r = vm_body_ports(args, body, err);
@@ -189,7 +191,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	char up[DURATION_TEXT];
 	enum style style;
 	const char *state = vm_state_word(vm, &style), *since = vm_uptime(vm, up);
-	_free_ char *labels = vm_labels_text(vm), *ports = vm_ports_text(vm);
+	_free_ char *labels = vm_labels_text(vm), *ports = vm_ports_text(vm), *starts = vm_start_text(vm);
 	bool nat = false, peers = false;
 
 	(void)bg_json_get_bool(vm, "nat", &nat);
@@ -205,6 +207,8 @@ static void show_all(const struct term *t, const json_t *vm)
 	show_nat(t, vm, nat);
 	render_field(t, "peers", STYLE_PLAIN, "%s", peers ? "on" : "off");
 	render_field(t, "published", STYLE_PLAIN, "%s", ports ? ports : "");
+	render_field(t, "starts", STYLE_PLAIN, "%s", starts ? starts : "");
+	render_time(t, "next start", render_text(vm, "next_start_at"));
 	render_field(t, "labels", STYLE_PLAIN, "%s", labels ? labels : "");
 	show_vmm(t, vm);
 	render_time(t, "created", render_text(vm, "created_at"));
@@ -266,6 +270,11 @@ static const struct flag prune_flags[] = {
 	FLAG_TIMING,
 	FLAG_END,
 };
+#define FLAG_RESTART                                                                               \
+	{                                                                                          \
+		"--restart", "WHEN", ARG_TEXT,                                                     \
+			"start it again after an end that you did not ask for: no, on-failure or always" \
+	}
 static const struct flag create_flags[] = {
 	{"--name", "NAME", ARG_NEW, "its name; banger finds one when you give none", 'n'},
 	{"--image", "NAME", ARG_IMAGE, "the image it is made of"},
@@ -285,6 +294,8 @@ static const struct flag create_flags[] = {
 	{"--with-init", NULL, ARG_NONE,
 		"install an init if the image lacks one (needs internet access)"},
 	{"--no-start", NULL, ARG_NONE, "make it and leave it stopped"},
+	{"--autostart", NULL, ARG_NONE, "start it with the daemon (see `banger daemon install`)"},
+	FLAG_RESTART,
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,
@@ -315,6 +326,9 @@ static const struct flag set_flags[] = {
 	{"--no-peers", NULL, ARG_NONE, "turn that off"},
 	{"--with-init", NULL, ARG_NONE,
 		"at the next start install an init if the image lacks one (needs internet access)"},
+	{"--autostart", NULL, ARG_NONE, "start it with the daemon (see `banger daemon install`)"},
+	{"--no-autostart", NULL, ARG_NONE, "turn that off"},
+	FLAG_RESTART,
 	{"--label", "KEY=VALUE", ARG_TEXT, "give it a label; KEY- takes it away; may be repeated"},
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},

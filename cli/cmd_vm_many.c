@@ -155,6 +155,8 @@ int vm_set(struct cli *cli, const struct args *args, struct bg_err **err)
 	if (r >= 0)
 		r = vm_body_nat(args, body, err);
 	if (r >= 0)
+		r = vm_body_start(args, body, err);
+	if (r >= 0)
 		r = vm_body_labels(args, body, true, err);
 	if (r >= 0)
 		r = vm_body_ports(args, body, err);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "cli/units.h"
 #include "common/fd.h"
 #include "common/http_client.h"
 #include "common/json.h"
@@ -212,7 +213,8 @@ static int wait_turn(int lock, const char *path, struct bg_err **err)
 	return r;
 }
 
-int launch_daemon(struct cli *cli, struct bg_err **err)
+/* with_units: the service manager is asked first, where it is to start it. */
+static int launch(struct cli *cli, bool with_units, struct bg_err **err)
 {
 	_free_ char *path = launch_find_bangerd(), *lock_path = NULL;
 	_close_ int lock = -1;
@@ -234,7 +236,19 @@ int launch_daemon(struct cli *cli, struct bg_err **err)
 	r = wait_turn(lock, lock_path, err);
 	if (r < 0)
 		return r;
-	return answers(cli) ? 0 : spawn_and_wait(cli, path, err);
+	if (answers(cli) || (with_units && units_listen(cli)))
+		return 0;
+	return spawn_and_wait(cli, path, err);
+}
+
+int launch_daemon(struct cli *cli, struct bg_err **err)
+{
+	return launch(cli, true, err);
+}
+
+int launch_alone(struct cli *cli, struct bg_err **err)
+{
+	return launch(cli, false, err);
 }
 
 int launch_pidfd(int64_t pid)

@@ -13,6 +13,8 @@
  * words reach *err when it could not.
  */
 int launch_daemon(struct cli *cli, struct bg_err **err);
+/* The same, and never by the service manager. */
+int launch_alone(struct cli *cli, struct bg_err **err);
 /* Where bangerd is: next to the build tree's CLI, in the same folder, or in libexec; the caller's.
  */
 char *launch_find_bangerd(void);

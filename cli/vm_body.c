@@ -60,6 +60,35 @@ int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err)
 	return r < 0 ? r : add_switch(args, body, "--peers", "--no-peers", err);
 }
 
+/* The words are the daemon's; docker's fourth one is what `always` is here: a VM that its user stops stays stopped. */
+int vm_body_start(const struct args *args, json_t *body, struct bg_err **err)
+{
+	const char *policy = args_value(args, "--restart");
+
+	if (bg_streq(policy, "unless-stopped"))
+		policy = "always";
+	if (policy && !bg_streq(policy, "no") && !bg_streq(policy, "on-failure") &&
+		!bg_streq(policy, "always"))
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+			"--restart: \"%.40s\" is not one of no, on-failure, always", policy);
+	vm_body_text(body, "restart", policy);
+	return add_switch(args, body, "--autostart", "--no-autostart", err);
+}
+
+char *vm_start_text(const json_t *vm)
+{
+	const char *policy = render_text(vm, "restart");
+	bool autostart = false;
+	char *text = NULL;
+
+	(void)bg_json_get_bool(vm, "autostart", &autostart);
+	if (bg_streq(policy, "no"))
+		policy = "";
+	if (asprintf(&text, "%s%s%s", autostart ? "auto" : "", autostart && *policy ? ", " : "", policy) < 0)
+		return NULL;
+	return text;
+}
+
 /* "k=v" into labels; "k-" as null where that is allowed. */
 static int add_label(json_t *labels, const char *word, bool removal, struct bg_err **err)
 {

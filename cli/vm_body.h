@@ -18,6 +18,10 @@ void vm_body_text(json_t *body, const char *key, const char *value);
 int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err);
 /* --nat, --no-nat. */
 int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err);
+/* --autostart, --no-autostart, --restart. */
+int vm_body_start(const struct args *args, json_t *body, struct bg_err **err);
+/* When it starts by itself: "auto, always"; the caller's, empty for a VM that does not. */
+char *vm_start_text(const json_t *vm);
 /* --label KEY=VALUE; with removal also KEY-. */
 int vm_body_labels(const struct args *args, json_t *body, bool removal, struct bg_err **err);
 

@@ -168,9 +168,10 @@ static int print_format(FILE *f, const json_t *vm, const char *format, struct bg
 	return 0;
 }
 
-static void list_row(struct table *t, const json_t *vm, bool ports, bool labels)
+static void list_row(struct table *t, const json_t *vm, bool starts, bool ports, bool labels)
 {
 	_free_ char *text = labels ? vm_labels_text(vm) : NULL;
+	_free_ char *started = starts ? vm_start_text(vm) : NULL;
 	_free_ char *published = ports ? vm_ports_text(vm) : NULL;
 	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], up[DURATION_TEXT];
 	enum style style;
@@ -186,38 +187,50 @@ static void list_row(struct table *t, const json_t *vm, bool ports, bool labels)
 		bg_size_print_mib((uint64_t)render_int(vm, "disk_mib"), disk));
 	table_cell(t, STYLE_PLAIN, "%s", render_text(vm, "address"));
 	table_cell(t, STYLE_PLAIN, "%s", vm_uptime(vm, up));
+	if (starts)
+		table_cell(t, STYLE_PLAIN, "%s", started ? started : "");
 	if (ports)
 		table_cell(t, STYLE_PLAIN, "%s", published ? published : "");
 	if (labels)
 		table_cell(t, STYLE_DIM, "%s", text ? text : "");
 }
 
+static bool starts_by_itself(const json_t *vm)
+{
+	_free_ char *text = vm_start_text(vm);
+
+	return !bg_isempty(text);
+}
+
 /* Columns that no VM fills are left out; the rightmost go first on a narrow terminal. */
 static void print_table(struct cli *cli, const json_t *vms)
 {
 	enum { BASE = 8 };
-	struct column columns[BASE + 2] = {{.title = "NAME", .min = 20}, {.title = "STATE"},
+	struct column columns[BASE + 3] = {{.title = "NAME", .min = 20}, {.title = "STATE"},
 		{.title = "IMAGE", .min = 8, .drop = 3}, {.title = "CPU", .right = true, .drop = 5},
 		{.title = "MEMORY", .right = true, .drop = 4},
 		{.title = "DISK", .right = true, .drop = 6}, {.title = "ADDRESS", .drop = 1},
 		{.title = "UPTIME", .drop = 2}};
 	_unref_(table) struct table *t = NULL;
-	bool labels = false, ports = false;
+	bool labels = false, ports = false, starts = false;
 	unsigned n = BASE;
 	const json_t *vm;
 	size_t i;
 
 	json_array_foreach (vms, i, vm) {
+		starts |= starts_by_itself(vm);
 		labels |= json_object_size(json_object_get(vm, "labels")) > 0;
 		ports |= json_array_size(json_object_get(vm, "publish")) > 0;
 	}
+	if (starts)
+		columns[n++] = (struct column){.title = "STARTS", .drop = 9};
 	if (ports)
 		columns[n++] = (struct column){.title = "PORTS", .min = 10, .drop = 7};
 	if (labels)
 		columns[n++] = (struct column){.title = "LABELS", .min = 10, .drop = 8};
 	t = table_new(columns, n);
 	json_array_foreach (vms, i, vm)
-		list_row(t, vm, ports, labels);
+		list_row(t, vm, starts, ports, labels);
 	table_print(t, &cli->out);
 }
 

@@ -231,8 +231,8 @@ bool boot_bound(const struct bg_paths *paths, const struct bound_socket *bound)
 {
 	struct stat st;
 
-	return bound->inherited || (lstat(paths->socket, &st) >= 0 && st.st_dev == bound->dev &&
-					   st.st_ino == bound->ino);
+	return lstat(paths->socket, &st) >= 0 && st.st_dev == bound->dev &&
+	       st.st_ino == bound->ino;
 }
 
 void boot_unlisten(const struct bg_paths *paths, const struct bound_socket *bound)

@@ -32,7 +32,7 @@ enum {
 
 /* What the file of our socket is, to see that it is still ours. */
 struct bound_socket {
-	bool inherited; /* not made by us: never made again, never removed */
+	bool inherited; /* the service manager's, which listens at it again when we have ended: never removed */
 	dev_t dev;
 	ino_t ino;
 };

@@ -27,6 +27,7 @@
 #include "daemon/vm/boot_gate.h"
 #include "daemon/vm/health.h"
 #include "daemon/vm/console.h"
+#include "daemon/vm/revive.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
 #include "daemon/web/web.h"
@@ -300,6 +301,7 @@ static int make_all(
 	if (r < 0)
 		return r;
 	http_set_barred(engine->http, is_vmm);
+	revive_all(engine);
 	return web_new(engine, &engine->web, err);
 }
 

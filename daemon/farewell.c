@@ -24,7 +24,7 @@ static void say_why(struct vm *vm)
 /* A start under way is ended by it. */
 static void ask(struct vm *vm)
 {
-	const struct vm_options options = {.stop_timeout_s = STOP_S};
+	const struct vm_options options = {.stop_timeout_s = STOP_S, .by_itself = true};
 	_err_ struct bg_err *err = NULL;
 	struct op *op;
 

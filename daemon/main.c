@@ -22,6 +22,7 @@
 #include "daemon/monitor_client.h"
 #include "daemon/priv/priv_client.h"
 #include "daemon/sandbox.h"
+#include "daemon/service.h"
 
 struct options {
 	bool foreground;
@@ -73,6 +74,7 @@ struct held {
 	struct bound_socket bound;
 };
 
+/* Under a service manager clients wait at its socket already: first of all, so that they hear what goes wrong. */
 static int prepare(struct bg_paths *paths, struct held *h, struct bg_err **err)
 {
 	int r;
@@ -83,6 +85,8 @@ static int prepare(struct bg_paths *paths, struct held *h, struct bg_err **err)
 	if (r >= 0)
 		r = bg_paths_init(paths, err);
 	if (r >= 0)
+		h->sock = service_listen(paths, &h->bound);
+	if (r >= 0)
 		r = bg_paths_create(paths, err);
 	if (r >= 0)
 		r = boot_lock(paths, &h->lock, err);
@@ -90,14 +94,30 @@ static int prepare(struct bg_paths *paths, struct held *h, struct bg_err **err)
 		r = boot_log(paths, -1, err);
 	if (r >= 0)
 		r = claim_take(paths, &h->claim, err);
-	if (r >= 0)
+	if (r >= 0 && h->sock < 0)
 		r = boot_listen(paths, &h->sock, &h->bound, err);
 	if (r >= 0)
 		r = sandbox_hide(err);
 	return r;
 }
 
-static int run_monitor(int argc, char **argv, int ready_fd)
+static int not_prepared(
+	const struct bg_paths *paths, struct held *h, int ready_fd, const struct bg_err *err)
+{
+	_free_ char *text = boot_error_text(err);
+
+	if (h->lock >= 0 && text) /* else it is another daemon's folder */
+		boot_note(paths, text);
+	if (h->sock >= 0 && text)
+		boot_refuse(h->sock, bg_err_code_http(err->code), text);
+	boot_failed(&ready_fd, err);
+	bg_close(h->sock);
+	bg_close(h->claim);
+	bg_close(h->lock);
+	return (int)bg_err_code_exit(err->code);
+}
+
+static int run_monitor(int argc, char **argv, const struct options *o)
 {
 	_cleanup_(bg_paths_done) struct bg_paths paths = {0};
 	_err_ struct bg_err *err = NULL;
@@ -105,22 +125,15 @@ static int run_monitor(int argc, char **argv, int ready_fd)
 
 	umask(077);
 	boot_signals();
-	if (prepare(&paths, &h, &err) < 0) {
-		_free_ char *text = boot_error_text(err);
-
-		if (h.lock >= 0 && text) /* else it is another daemon's folder */
-			boot_note(&paths, text);
-		boot_failed(&ready_fd, err);
-		bg_close(h.claim);
-		bg_close(h.lock);
-		return (int)bg_err_code_exit(err->code);
-	}
+	service_init(o->foreground);
+	if (prepare(&paths, &h, &err) < 0)
+		return not_prepared(&paths, &h, o->ready_fd, err);
 	boot_title(argc, argv, "bangerd: monitor", "bangerd-monitor");
 	return monitor_run(&paths,
 		&(struct monitor_fds){.lock = h.lock,
 			.claim = h.claim,
 			.listen = h.sock,
-			.ready = ready_fd,
+			.ready = o->ready_fd,
 			.bound = h.bound});
 }
 
@@ -226,7 +239,7 @@ static int run_background(int argc, char **argv)
 	if (null < 0 || setsid() < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
 		_exit(BG_EXIT_DAEMON);
 	bg_close(null);
-	return run_monitor(argc, argv, pair[1]);
+	return run_monitor(argc, argv, &(struct options){.ready_fd = pair[1]});
 }
 
 int main(int argc, char **argv)
@@ -248,6 +261,6 @@ int main(int argc, char **argv)
 	if (code != BG_EXIT_OK)
 		return code;
 	if (o.foreground || o.ready_fd >= 0)
-		return run_monitor(argc, argv, o.ready_fd);
+		return run_monitor(argc, argv, &o);
 	return run_background(argc, argv);
 }

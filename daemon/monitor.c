@@ -18,6 +18,7 @@
 #include "daemon/monitor_bootstrap.h"
 #include "daemon/monitor_helper.h"
 #include "daemon/monitor_proto.h"
+#include "daemon/service.h"
 
 #define RESTART_MIN_USEC                                                                           \
 	100000ULL /* the first restart is almost at once: clients wait in the backlog */
@@ -111,6 +112,7 @@ static void on_ready(struct monitor *m)
 	m->ready = m->serves = true;
 	m->beat_usec = loop_now_usec();
 	boot_ready(m->paths, &m->ready_fd);
+	service_say("READY=1\nSTATUS=serving");
 }
 
 static void on_failed(struct monitor *m, const struct monitor_packet *packet)
@@ -182,6 +184,7 @@ static void on_watch(void *userdata)
 	m->watched_usec = now;
 	watch_engine(m, now);
 	watch_socket(m);
+	service_alive();
 	if (now - m->logs_usec >= LOGS_USEC) {
 		m->logs_usec = now;
 		(void)log_bound(m->paths->log_file, BG_LOG_MAX);
@@ -387,6 +390,7 @@ static void on_engine_exit(pid_t pid, int status, void *userdata)
 		return;
 	}
 	log_msg(LOG_ERROR, "monitor", "the engine died and is started again", "how", how, NULL);
+	service_say("STATUS=the engine died and is started again");
 	schedule_restart(m);
 }
 
@@ -478,6 +482,7 @@ static void on_stop(int signo, pid_t sender, void *userdata)
 	tell_to_stop(m, sender);
 	(void)loop_add_timer(m->loop, "stop", STOP_GRACE_USEC, on_kill, m, &m->kill);
 	m->stopping = true;
+	service_say("STOPPING=1");
 }
 
 static void on_claim(int fd, unsigned events, void *userdata)

@@ -12,6 +12,7 @@
 #include "daemon/dns/dns.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/farewell.h"
 #include "daemon/priv/priv_client.h"
 #include "daemon/trash.h"
 #include "daemon/vm/tap_pool.h"
@@ -158,22 +159,26 @@ void api_daemon_status(struct http_call *call, struct engine *engine)
 	http_reply(call, 200, status_json(engine));
 }
 
-static const char *const stop_fields[] = {"if_idle", NULL};
+static const char *const stop_fields[] = {"if_idle", "session_end", NULL};
 
 void api_daemon_stop(struct http_call *call, struct engine *engine)
 {
 	const json_t *body = http_call_body(call);
 	struct bg_err *err = NULL;
-	bool if_idle = false;
+	bool if_idle = false, session_end = false;
 
 	if (api_only_fields(body, stop_fields, &err) < 0 ||
 		bg_json_or_bool(body, "if_idle", BG_ERR_BAD_REQUEST, &if_idle, &err) < 0 ||
+		bg_json_or_bool(body, "session_end", BG_ERR_BAD_REQUEST, &session_end, &err) < 0 ||
 		(if_idle && ops_check_idle(engine->ops, &err) < 0)) {
 		http_reply_error(call, err);
 		return;
 	}
 	http_reply(call, 200, status_json(engine));
-	engine_stop(engine);
+	if (session_end)
+		farewell_begin(engine);
+	else
+		engine_stop(engine);
 }
 
 /* A VM whose row and record were lost may still run. */

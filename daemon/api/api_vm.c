@@ -11,13 +11,14 @@
 #include "daemon/api/log_stream.h"
 #include "daemon/engine.h"
 #include "daemon/vm/health.h"
+#include "daemon/vm/revive.h"
 #include "daemon/vm/vm_set.h"
 
 static const char *const create_fields[] = {"name", "image", "kernel", "cpus", "vcpus", "memory_mib",
-	"disk_mib", "work_mib", "nat", "peers", "with_init", "own_disk", "start", "labels", "publish", NULL};
+	"disk_mib", "work_mib", "nat", "peers", "with_init", "own_disk", "autostart", "restart", "start", "labels", "publish", NULL};
 static const char *const stop_fields[] = {"timeout_s", NULL};
 static const char *const kill_fields[] = {"signal", NULL};
-static const char *const set_fields[] = {"name", "nat", "peers", "with_init", "cpus", "vcpus", "memory_mib", "disk_mib",
+static const char *const set_fields[] = {"name", "nat", "peers", "with_init", "autostart", "restart", "cpus", "vcpus", "memory_mib", "disk_mib",
 	"work_mib", "labels", "publish", "unpublish", NULL};
 static const char *const no_fields[] = {NULL};
 
@@ -86,6 +87,11 @@ static int parse_create(const json_t *body, struct vm_request *request, struct b
 			body, "with_init", BG_ERR_BAD_REQUEST, &request->with_init, err);
 	if (r >= 0)
 		r = bg_json_or_bool(body, "own_disk", BG_ERR_BAD_REQUEST, &request->own_disk, err);
+	if (r >= 0)
+		r = bg_json_or_bool(
+			body, "autostart", BG_ERR_BAD_REQUEST, &request->autostart, err);
+	if (r >= 0)
+		r = restart_policy_parse(body, &request->restart, err);
 	if (r >= 0)
 		r = bg_json_or_bool(body, "start", BG_ERR_BAD_REQUEST, &request->start, err);
 	if (r >= 0)
@@ -265,6 +271,12 @@ static int parse_set(const json_t *body, struct vm_change *change, struct bg_err
 	change->has_with_init = json_object_get(body, "with_init") != NULL;
 	if (r >= 0)
 		r = bg_json_or_bool(body, "with_init", BG_ERR_BAD_REQUEST, &change->with_init, err);
+	change->has_autostart = json_is_boolean(json_object_get(body, "autostart"));
+	change->has_restart = json_is_string(json_object_get(body, "restart"));
+	if (r >= 0)
+		r = bg_json_or_bool(body, "autostart", BG_ERR_BAD_REQUEST, &change->autostart, err);
+	if (r >= 0)
+		r = restart_policy_parse(body, &change->restart, err);
 	if (r >= 0)
 		r = parse_sizes(body, &sizes, err);
 	if (r >= 0)

@@ -65,6 +65,9 @@ struct vm_row {
 	bool with_init; /* an image without an init is given one at its first boot */
 	bool peers; /* it reaches this user's other VMs that have this too */
 	int home_slot; /* of its last start, kept for it while it can be; -1: none yet */
+	bool autostart;	    /* the daemon's start brings it up */
+	int restart;	    /* enum restart_policy */
+	char *stopped_boot; /* its user wanted it down: the host's boot id then; NULL: not so, or it was started since */
 };
 
 struct image_row {

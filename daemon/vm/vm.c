@@ -18,6 +18,7 @@
 #include "daemon/vm/console.h"
 #include "daemon/vm/health.h"
 #include "daemon/vm/publish.h"
+#include "daemon/vm/revive.h"
 #include "daemon/vm/vm_files.h"
 #include "daemon/vm/vm_plan.h"
 
@@ -73,6 +74,7 @@ static void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
+	revive_clear(vm);
 	vm_health_clear(vm);
 	vmm_call_free(vm->space_call);
 	net_call_free(vm->nat_call);
@@ -428,12 +430,13 @@ int vm_boot_again(struct vm *vm, struct bg_err **err)
 static void went_down_by_itself(struct vm *vm, int status)
 {
 	_err_ struct bg_err *err = NULL;
+	bool bad = vm_ended_badly(vm, status);
 
 	if (vm_wants_again(vm, status) && vm_boot_again(vm, &err) >= 0)
 		return;
 	if (err)
 		log_err(LOG_ERROR, "vm", vm->row->name, err);
-	if (vm_ended_badly(vm, status)) {
+	if (bad) {
 		bg_err_free(TAKE_PTR(err));
 		vm_exit_error(vm, status, &err);
 		log_err(LOG_WARN, "vm", vm->row->name, err);
@@ -442,6 +445,7 @@ static void went_down_by_itself(struct vm *vm, int status)
 	if (vm_transition_find((enum vm_state)vm->row->state, VM_EV_DOWN))
 		vm_move(vm, VM_EV_DOWN);
 	vm_settle(vm);
+	revive_ended(vm, bad);
 }
 
 void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata)

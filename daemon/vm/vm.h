@@ -55,6 +55,7 @@ struct vm {
 	double cpu_s, cpu_percent;   /* of its VMM when it was last looked at, and up to then; see usage.c */
 	uint64_t usage_usec;	     /* when that was; 0: never */
 	int64_t console_size;	     /* of serial.log when it was last looked at; see console.c */
+	struct revival *revival;     /* see revive.h */
 	bool farewell;		     /* it is asked to shut down because the session ends; see farewell.h */
 	bool halted;		     /* its kernel has ended: its VMM is being ended too */
 	int exit_status;     /* of the last process, as from waitpid; -1 unknown */
@@ -103,6 +104,8 @@ struct vm_request {
 	bool with_init;
 	bool own_disk; /* its root disk is a file of its own, not an overlay: images are made of such */
 	bool start;
+	bool autostart;
+	int restart; /* enum restart_policy */
 	const json_t *labels;  /* as labels_apply takes them; NULL: none */
 	const json_t *publish; /* as publish_apply takes them; NULL: none */
 };
@@ -112,6 +115,7 @@ struct vm_options {
 	unsigned stop_timeout_s; /* 0: BG_STOP_TIMEOUT_S */
 	int signo;		 /* 0: SIGKILL */
 	bool force;		 /* DELETE: cancels what is under way on it */
+	bool by_itself;		 /* START and STOP: the daemon's own, not its user's wish; see revive.h */
 	const struct vm_change *change; /* SET: needed, borrowed for the call */
 };
 /*

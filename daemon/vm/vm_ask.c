@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "daemon/engine.h"
+#include "daemon/vm/revive.h"
 #include "daemon/vm/vm_plan.h"
 
 enum way {
@@ -244,6 +245,17 @@ static int start_now(struct vm_task *task, const struct vm_options *options, str
 	return r;
 }
 
+/* What its user wants of it, whatever becomes of the request. */
+static void note_wish(struct vm *vm, const struct vm_task *task)
+{
+	if (task->by_itself)
+		return;
+	if (task->event == VM_EV_START || task->event == VM_EV_RESTART)
+		revive_on_start(vm);
+	else if (task->event == VM_EV_STOP || (task->event == VM_EV_KILL && vm_signal_ends(task->signo)))
+		revive_on_stop(vm);
+}
+
 int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options, struct op **ret,
 	struct bg_err **err)
 {
@@ -253,9 +265,11 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	task->event = event;
 	task->force = options->force;
+	task->by_itself = options->by_itself;
 	task->stop_timeout_s =
 		options->stop_timeout_s ? options->stop_timeout_s : BG_STOP_TIMEOUT_S;
 	task->signo = options->signo ? options->signo : SIGKILL;
+	note_wish(vm, task);
 	return vm->op ? start_behind(task, vm, ret, err)
 					    : start_now(task, options, ret, err);
 }

@@ -11,6 +11,7 @@
 #include "daemon/vm/health.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
+#include "daemon/vm/revive.h"
 #include "daemon/vm/vm.h"
 
 static json_t *time_json(int64_t seconds)
@@ -99,6 +100,9 @@ json_t *vm_to_brief_json(const struct vm *vm)
 	put(json, "image", bg_json_str(row->image));
 	put(json, "kernel", bg_json_str(row->kernel));
 	put_sizes(json, row);
+	put(json, "autostart", json_boolean(row->autostart));
+	put(json, "restart", json_string(restart_policy_str(row->restart)));
+	put(json, "next_start_at", time_json(revive_at(vm)));
 	put(json, "labels", labels_to_json(row->labels));
 	put(json, "publish", publish_to_json(vm));
 	put(json, "health", vm_health(vm) ? json_string(vm_health(vm)) : json_null());

@@ -37,7 +37,7 @@ struct vm_task {
 	struct boot_turn *turn; /* from before the VMM until the guest is ready */
 	/* of a request that waits for another operation (vm_ask.c); vm is NULL meanwhile */
 	enum vm_event event;
-	bool force, joins, waited;
+	bool force, joins, waited, by_itself;
 	char vm_id[BG_ID_LEN + 1];
 	struct op_watch *other;
 	struct bg_err *failed;	/* what the step will fail with, once its tap is gone */

@@ -11,6 +11,7 @@
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/publish.h"
+#include "daemon/vm/revive.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_plan.h"
 
@@ -89,9 +90,11 @@ static int64_t host_started_at(void)
 /* No daemon saw it end. With the host is no fault of its own; nor is a guest that powered off. */
 static void ended_meanwhile(struct vm *vm)
 {
+	bool with_host = vm->row->started_at < host_started_at(), bad = vm_ended_badly(vm, -1);
 	_err_ struct bg_err *err = NULL;
 
-	if (vm->row->started_at < host_started_at() || !vm_ended_badly(vm, -1))
+	revive_found_down(vm, with_host || bad);
+	if (with_host || !bad)
 		return;
 	vm_exit_error(vm, -1, &err);
 	log_err(LOG_WARN, "vm", vm->row->name, err);
@@ -118,8 +121,10 @@ static void recover_live(struct vm *vm, const struct seen *seen)
 		if (vm->row->state == VM_RUNNING && !again)
 			ended_meanwhile(vm);
 		went_away(vm);
-		if (was_starting)
+		if (was_starting) {
 			interrupted_start(vm);
+			revive_found_down(vm, true);
+		}
 	}
 	/* not vm_move: what the row says is not where the VM was left, but where its daemon was */
 	vm->row->state = r < 0 && !again ? VM_STOPPED : VM_RUNNING;

@@ -12,6 +12,7 @@
 #include "daemon/engine.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
+#include "daemon/vm/revive.h"
 #include "daemon/vm/vm_check.h"
 #include "daemon/vm/vm_plan.h"
 
@@ -63,7 +64,7 @@ static int check_live(const struct vm *vm, const struct vm_change *change, struc
 
 static bool is_empty(const struct vm_change *c)
 {
-	return !c->name && !c->has_nat && !c->has_peers && !c->has_with_init && !c->vcpus && !c->memory_mib && !c->disk_mib &&
+	return !c->name && !c->has_nat && !c->has_peers && !c->has_with_init && !c->has_autostart && !c->has_restart && !c->vcpus && !c->memory_mib && !c->disk_mib &&
 	       !c->work_mib && json_object_size(c->labels) == 0 &&
 	       json_array_size(c->publish) == 0 && json_array_size(c->unpublish) == 0;
 }
@@ -90,6 +91,10 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 		.peers = change->peers,
 		.has_with_init = change->has_with_init,
 		.with_init = change->with_init,
+		.has_autostart = change->has_autostart,
+		.autostart = change->autostart,
+		.has_restart = change->has_restart,
+		.restart = change->restart,
 		.vcpus = change->vcpus,
 		.memory_mib = change->memory_mib,
 		.disk_mib = change->disk_mib,
@@ -166,6 +171,10 @@ static void swap_settings(struct vm_row *row, struct vm_settings *s)
 {
 	if (s->has_with_init)
 		SWAP(row->with_init, s->with_init);
+	if (s->has_autostart)
+		SWAP(row->autostart, s->autostart);
+	if (s->has_restart)
+		SWAP(row->restart, s->restart);
 	if (s->vcpus)
 		SWAP(row->vcpus, s->vcpus);
 	if (s->memory_mib)
@@ -180,6 +189,7 @@ static int step_record(struct op *op, void *ctx, struct bg_err **err)
 	struct vm_task *task = ctx;
 
 	swap_settings(task->vm->row, &task->settings);
+	revive_on_policy(task->vm);
 	vm_save(task->vm);
 	return op_commit(op, err);
 }
@@ -202,6 +212,7 @@ static void finish_set(struct op *op, void *ctx, const struct bg_err *err)
 		vm_exit_error(vm, vm->exit_status, &gone);
 		vm_set_error(vm, vm->exit_status == 0 ? NULL : gone);
 		vm_move(vm, VM_EV_DOWN);
+		revive_ended(vm, vm_ended_badly(vm, vm->exit_status));
 	} else {
 		vm_save(vm);
 	}

@@ -18,6 +18,9 @@ struct vm_change {
 	bool has_nat, nat;
 	bool has_peers, peers;
 	bool has_with_init, with_init;
+	bool has_autostart, autostart;
+	bool has_restart;
+	int restart; /* enum restart_policy */
 	unsigned vcpus;
 	uint64_t memory_mib;
 	uint64_t disk_mib;
@@ -33,6 +36,9 @@ struct vm_settings {
 	bool has_nat, nat;
 	bool has_peers, peers;
 	bool has_with_init, with_init;
+	bool has_autostart, autostart;
+	bool has_restart;
+	int restart;
 	unsigned vcpus;
 	uint64_t memory_mib;
 	uint64_t disk_mib;

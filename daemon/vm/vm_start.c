@@ -16,6 +16,7 @@
 #include "daemon/engine.h"
 #include "daemon/helpers.h"
 #include "daemon/vm/publish.h"
+#include "daemon/vm/revive.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_check.h"
 #include "daemon/vm/vm_plan.h"
@@ -575,6 +576,9 @@ void vm_finish_boot(struct op *op, void *ctx, const struct bg_err *err)
 	if (!err)
 		op_set_result(op, vm_to_json(vm));
 	vm_settle(vm);
+	/* It was up, and did not come up again after a reboot of the guest. */
+	if (err && err->code != BG_ERR_CANCELLED && task->event == VM_EV_RESET && !vm->vmm)
+		revive_ended(vm, true);
 }
 
 static const struct op_step start_steps[] = {VM_STEPS_START};
