@@ -6,6 +6,8 @@ own and no network to the outside: what needs those belongs into tests/lab.
 
 with Machine(folder, usr_local) as m:
     m.user("dev"); m.login("dev", ["loginctl"])
+
+Without usr_local the folder is a whole Debian (mmdebstrap), for packages to be installed in.
 """
 import os
 import shutil
@@ -15,11 +17,11 @@ import time
 CGROUPS = next((p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.exists(p + "/cgroup.procs")), None)
 INIT = "/lib/systemd/systemd"
 
-# $1 root, $2 name, $3 what becomes /usr/local.
+# $1 root, $2 name, $3 what becomes /usr/local; empty: the root has a /usr of its own.
 BOOT = r"""
 hostname "$2"; ip link set lo up
 mount --bind "$1" "$1"; cd "$1"
-mount --rbind /usr usr; mount -o remount,bind,ro usr; mount --bind "$3" usr/local
+[ -z "$3" ] || { mount --rbind /usr usr; mount -o remount,bind,ro usr; mount --bind "$3" usr/local; }
 mount -t proc proc proc; mount -t sysfs sysfs sys; mount -t tmpfs -o mode=755 tmpfs dev; mkdir dev/pts dev/shm dev/net
 for n in null zero full random urandom tty net/tun kvm; do [ ! -e "/dev/$n" ] || cp -a "/dev/$n" "dev/$n"; done
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts; ln -s pts/ptmx dev/ptmx
@@ -48,7 +50,7 @@ def why_not():
 
 
 class Machine:
-    def __init__(self, folder, usr_local, name="sdm"):
+    def __init__(self, folder, usr_local="", name="sdm"):
         self.root, self.usr_local, self.name = str(folder), str(usr_local), name
         self.group = f"{CGROUPS}/banger-{name}-{os.getpid()}"
         self.pid = None
@@ -143,3 +145,32 @@ class Machine:
 
     def __exit__(self, *exc):
         self.shutdown()
+
+
+class Seat:
+    """A user of such a machine."""
+
+    def __init__(self, machine, name, home=None):
+        self.m, self.name, self.home = machine, name, home or "/home/" + name
+        self.uid = machine.run(["id", "-u", name]).stdout.strip()
+        self.state = f"{machine.root}{self.home}/.local/state/banger"
+
+    def sh(self, text, **kw):
+        """In a session of its own."""
+        return self.m.login(self.name, ["bash", "-c", text], **kw)
+
+    def user(self, text, **kw):
+        """Beside the user manager, in no session: what runs here logs nobody in."""
+        return self.m.run(["setpriv", "--reuid", self.uid, "--regid", self.uid, "--init-groups", "env", "HOME=" + self.home, "USER=" + self.name,
+                           f"XDG_RUNTIME_DIR=/run/user/{self.uid}", "bash", "-c", "cd; " + text], **kw)
+
+    def config(self, text):
+        folder = f"{self.m.root}{self.home}/.config/banger"
+        os.makedirs(folder, exist_ok=True)
+        with open(folder + "/config.toml", "w") as f:
+            f.write(text)
+        self.m.run(["chown", "-R", f"{self.uid}:{self.uid}", self.home + "/.config"])
+
+    def log(self):
+        with open(self.state + "/bangerd.log") as f:
+            return f.read()
