@@ -9,7 +9,7 @@ import subprocess
 import sys
 from xml.sax.saxutils import escape
 
-FLOOR = 93  # of a hundred; what is left is failures that the kernel does not have on demand
+FLOOR = 95  # of a hundred; 97 were seen. What is left is failures that a kernel does not have on demand
 PROGRAMS = ["banger-privhelper", "banger-keeper"]
 NOT_HERE = {"blk.c", "blk_dm.c", "disk_file.c"}  # the disk helper's, which is tested in the lab
 

@@ -444,7 +444,9 @@ def test_member_of_the_ledger_group():
         assert code_of(Helper(clerk)) == SANDBOX
 
 
-@pytest.mark.parametrize("text", ["nonsense\n", "pool = 10.0.0.0/8\n", "slots_per_user = 65\n", "x" * 5000])
+@pytest.mark.parametrize("text", ["nonsense\n", "pool = 10.0.0.0/8\n", "slots_per_user = 65\n", "x" * 5000, "pool = 10.9-0.0/16\n",
+                                  "pool = 999.9.0.0/16\n", "pool = 127.0.0.0/16\n", "mount = maybe\n", "slots_per_user 5\n", "max_users = 07\n",
+                                  "keeper = yes # why\n", "mount = no\nmount = no\n"])
 def test_bad_configuration(alice, conf, text):
     conf(text)
     assert code_of(Helper(alice)) == CONFIG
