@@ -16,6 +16,7 @@
 enum {
 	TICK_USEC = 200000,
 	BEAT_USEC = 15000000,
+	USAGE_USEC = 2000000,
 	STREAMS_MAX = 4, /* of a session: a browser has six connections, and needs some for pages */
 	PENDING_MAX = 1024 * 1024,
 };
@@ -31,7 +32,8 @@ struct live {
 	struct web *web;
 	LIST_HEAD(, watcher) watchers; /* the newest first */
 	json_t *dirty; /* "vm NAME" and "op ID" to {"event", "data"} */
-	struct loop_source *tick, *beat;
+	struct loop_source *tick, *beat, *usage;
+	bool asking; /* for the usage: the answer is on its way */
 };
 
 int live_new(struct web *web, struct live **ret)
@@ -53,6 +55,7 @@ static void stop_when_alone(struct live *live)
 		return;
 	loop_source_free(TAKE_PTR(live->tick));
 	loop_source_free(TAKE_PTR(live->beat));
+	loop_source_free(TAKE_PTR(live->usage));
 	json_object_clear(live->dirty);
 	if (live->web->engine && live->web->engine->events)
 		events_tap(live->web->engine->events, NULL, NULL);
@@ -158,6 +161,28 @@ static void on_beat(void *userdata)
 	send_all(userdata, ":\n\n", 3);
 }
 
+static void on_usage_answer(int status, const json_t *body, void *userdata)
+{
+	struct live *live = userdata;
+	_json_ json_t *list = status < 400 ? view_list(json_object_get(body, "vms"), view_usage) : NULL;
+	size_t len = 0;
+	_free_ char *text = list ? message("usage", list, &len) : NULL;
+
+	live->asking = false;
+	if (text)
+		send_all(live, text, len);
+}
+
+static void on_usage(void *userdata)
+{
+	struct live *live = userdata;
+
+	if (live->asking)
+		return;
+	live->asking = true;
+	http_ask(live->web->engine, HTTP_GET, "/v1/usage", NULL, on_usage_answer, live);
+}
+
 /* The latest of a thing takes the place of those before; it is put into words when it is sent. */
 static void on_event(const char *type, const char *action, const char *name, const json_t *record, void *userdata)
 {
@@ -243,6 +268,8 @@ static void begin(struct visit *visit)
 		events_tap(visit->web->engine->events, on_event, live);
 		if (!live->beat)
 			(void)loop_add_ticker(visit->web->engine->loop, "live beat", BEAT_USEC, on_beat, live, &live->beat);
+		if (!live->usage)
+			(void)loop_add_ticker(visit->web->engine->loop, "live usage", USAGE_USEC, on_usage, live, &live->usage);
 	}
 	visit_free(visit);
 }

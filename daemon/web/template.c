@@ -61,24 +61,40 @@ static unsigned hidden(const unsigned char *p, unsigned *len)
 		       : 0;
 }
 
+/* One character that is no markup; returns its bytes. */
+static unsigned put_clean(const unsigned char *p, FILE *out)
+{
+	unsigned len = 1, code = hidden(p, &len);
+
+	if ((*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
+		fprintf(out, "^%c", *p ^ 0x40);
+	else if (code)
+		fprintf(out, "\\u%04x", code);
+	else {
+		fputc(*p, out);
+		return 1;
+	}
+	return len;
+}
+
+void template_clean(const char *text, FILE *out)
+{
+	for (const unsigned char *p = (const unsigned char *)text; *p;)
+		p += put_clean(p, out);
+}
+
 void template_escape(const char *text, FILE *out)
 {
 	const unsigned char *p = (const unsigned char *)text;
-	unsigned len = 1, code;
 
-	for (; *p; p += len) {
+	while (*p) {
 		const char *e = entity(*p);
 
-		len = 1;
-		if (e)
+		if (e) {
 			fputs(e, out);
-		else if ((*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
-			fprintf(out, "^%c", *p ^ 0x40);
-		else if ((code = hidden(p, &len)) != 0)
-			fprintf(out, "\\u%04x", code);
-		else {
-			len = 1;
-			fputc(*p, out);
+			p++;
+		} else {
+			p += put_clean(p, out);
 		}
 	}
 }

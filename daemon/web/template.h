@@ -19,6 +19,8 @@ typedef const char *(*template_part_fn)(const char *name);
 
 /* -EINVAL: the template is malformed, which is our mistake: what came before it is written. */
 int template_render(const char *text, const json_t *view, template_part_fn part, FILE *out);
+/* Control and direction-changing characters in a form that can be seen: "^[", "\\u202e". */
+void template_clean(const char *text, FILE *out);
 /* For text and attributes: the five characters, and control and direction-changing characters in a form that can be seen. */
 void template_escape(const char *text, FILE *out);
 

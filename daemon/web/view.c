@@ -6,6 +6,7 @@
 
 #include "common/json.h"
 #include "common/size.h"
+#include "daemon/web/template.h"
 
 static const char *text_of(const json_t *record, const char *key)
 {
@@ -24,9 +25,18 @@ static bool flag_of(const json_t *record, const char *key)
 	return json_is_true(json_object_get(record, key));
 }
 
+/* The page's script writes it as it is, so it is made readable here already. */
 static void put(json_t *view, const char *key, const char *text)
 {
-	json_object_set_new(view, key, bg_json_str(text));
+	_free_ char *clean = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&clean, &len);
+
+	if (!f)
+		return;
+	template_clean(text ? text : "", f);
+	if (fclose(f) == 0)
+		json_object_set_new(view, key, bg_json_str(clean));
 }
 
 static void put_flag(json_t *view, const char *key, bool on)
@@ -368,6 +378,25 @@ json_t *view_host(const json_t *daemon, int64_t now)
 	put(view, "store", text_of(json_object_get(daemon, "store"), "mode"));
 	put_flag(view, "config_changed", flag_of(daemon, "config_changed"));
 	put_text(view, "sessions", "%lld", (long long)number_of(json_object_get(daemon, "web"), "sessions"));
+	return view;
+}
+
+/* Numbers for the curves, words for the cells. */
+json_t *view_usage(const json_t *usage)
+{
+	int64_t cpu = json_is_number(json_object_get(usage, "cpu_percent"))
+			      ? (int64_t)json_number_value(json_object_get(usage, "cpu_percent"))
+			      : 0;
+	int64_t memory = number_of(usage, "memory_bytes");
+	json_t *view = json_object();
+
+	if (!view)
+		return NULL;
+	put(view, "name", text_of(usage, "name"));
+	json_object_set_new(view, "cpu", json_integer(cpu));
+	json_object_set_new(view, "mem", json_integer(memory));
+	put_text(view, "cpu_text", "%lld %%", (long long)cpu);
+	put_bytes(view, "mem_text", memory);
 	return view;
 }
 

@@ -18,6 +18,7 @@ json_t *view_op(const json_t *op);
 json_t *view_image(const json_t *image);
 json_t *view_kernel(const json_t *kernel);
 json_t *view_host(const json_t *daemon, int64_t now);
+json_t *view_usage(const json_t *usage);
 /* The same of each in a list; make is one of the above. */
 json_t *view_list(const json_t *list, json_t *(*make)(const json_t *record));
 /* "4.1 s", "18 min", "6d 4h". Returns out. */

@@ -148,10 +148,10 @@ static void answer_gate(struct visit *visit, enum gate_answer answer)
 {
 	switch (answer) {
 	case GATE_WRONG_HOST:
-		refuse(TAKE_PTR(visit->call), 421, "");
+		refuse(TAKE_PTR(visit->call), 421, "refused\n");
 		break;
 	case GATE_WRONG_METHOD:
-		refuse(TAKE_PTR(visit->call), 405, "");
+		refuse(TAKE_PTR(visit->call), 405, "refused\n");
 		break;
 	case GATE_REFUSED:
 		refuse(TAKE_PTR(visit->call), 403, "refused\n");

@@ -147,3 +147,11 @@ def site():
 @pytest.fixture(scope="session")
 def cookie(site):
     return site.sign_in()
+
+
+@pytest.fixture(scope="session")
+def chrome():
+    import browser
+    # evil.test is a name whose owner lets it resolve to this machine.
+    with browser.browser("--host-resolver-rules=MAP evil.test 127.0.0.1") as b:
+        yield b

@@ -198,9 +198,11 @@ function connect() {
   on('usage', takeUsage);
   on('bye', () => { ended = true; disconnect(); say('dead', 'signed out'); });
   on('full', () => { ended = true; disconnect(); say('off', 'paused: too many tabs'); });
-  stream.onerror = () => {
+  stream.onerror = async () => {
     disconnect();
     failures++;
+    // A stream says no more than that it failed: any log answers 403 to who is not signed in.
+    if ((await fetch('/v1/vms/-/logs').catch(() => ({}))).status === 403) { ended = true; say('dead', 'signed out: run banger web'); return; }
     say(failures > 2 ? 'dead' : 'off', failures > 2 ? 'the daemon does not answer' : 'reconnecting');
     clearTimeout(retryTimer);
     retryTimer = setTimeout(connect, failures > 2 ? 15000 : 1000 + Math.random() * 2000);
@@ -400,7 +402,9 @@ function startShell(el) {
   drawSize();
   // The VM's guest may come later: the events say when.
   retryTerminal = vm => { if (vm.open && session?.ended && !session.used) open(); };
-  open();
+  if (el.dataset.open !== undefined) return open();
+  session = {ended: true, type() {}, size() {}};
+  over(el, 'A terminal opens here when the VM runs.');
 }
 
 function startConsole(el) {
