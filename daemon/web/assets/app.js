@@ -120,7 +120,9 @@ function drawSparks(el, name) {
   if (!s) return;
   for (const node of $$('[data-spark]', el)) {
     const key = node.dataset.spark;
-    if (s[key].length > 1) spark(node, s[key], Math.max(...s[key], key === 'cpu' ? 100 : 1));
+    if (s[key].length < 2) continue;
+    node.hidden = false;
+    spark(node, s[key], Math.max(...s[key], key === 'cpu' ? 100 : 1));
   }
   fill(el, s.words);
 }
