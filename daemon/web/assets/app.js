@@ -405,7 +405,7 @@ function startShell(el) {
   // The VM's guest may come later: the events say when.
   retryTerminal = vm => { if (vm.open && session?.ended && !session.used) open(); };
   if (el.dataset.open !== undefined) return open();
-  session = {ended: true, type() {}, size() {}};
+  session = {ended: true, type() {}, size() {}, close() {}};
   over(el, 'A terminal opens here when the VM runs.');
 }
 
