@@ -58,7 +58,8 @@ def run(bed, command, role, left):
     pids = bed.pids()
     bed.plan.arm(pids[role], left)
     try:
-        r = bed.host.banger(*words, ok=False, timeout=60)
+        # Where it is the answer itself that finds no memory, the client says so after a minute of silence.
+        r = bed.host.banger(*words, ok=False, timeout=150)
     except subprocess.TimeoutExpired:
         r = None
     _, left, count = bed.plan.off()
@@ -68,7 +69,7 @@ def run(bed, command, role, left):
 def try_allocation(bed, command, role, n):
     r, pids, left, _ = run(bed, command, role, n)
     if r is None:
-        bed.failed.append((role, n, "no answer within a minute", bed.ops(), bed.host.log()[-1500:]))
+        bed.failed.append((role, n, "no answer, though the client gives up by itself after a minute", bed.ops(), bed.host.log()[-1500:]))
         print(bed.failed[-1], flush=True)
         os.kill(pids["engine"], signal.SIGKILL)
         command.clean(bed, bed.shown()[1])
