@@ -246,7 +246,7 @@ static int begin(struct run *run, struct job *job)
 {
 	job->heard_ms = now_ms();
 	if (job->follows) {
-		job->op = json_pack("{s:s}", "id", job->follows);
+		job->op = json_pack("{s:s, s:s}", "id", job->follows, "state", "running");
 		return follow(run, job);
 	}
 	job->state = JOB_ASKED;
