@@ -2,8 +2,8 @@
 /* See cmd_version.h. */
 #include "cli/cmd_version.h"
 
-#include "cli/commit.h"
 #include "cli/doctor.h"
+#include "common/commit.h"
 #include "common/json.h"
 #include "common/priv_proto.h"
 #include "common/program.h"

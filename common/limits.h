@@ -32,6 +32,7 @@
 #define BG_KERNEL_MAX	     (512ULL * 1024 * 1024) /* bytes of a kernel image, packed or not */
 #define BG_MODULES_MAX	     (8ULL * 1024 * 1024 * 1024) /* bytes of a module tree */
 #define BG_IMAGE_ENV_MAX     (8 * 1024) /* bytes of a container image's environment: fits, escaped, a worker's datagram */
+#define BG_IMAGE_PACKAGES_MAX 512 /* names of one image build */
 #define BG_IMAGE_ENTRIES_MAX 2000000 /* files of one image */
 #define BG_IMAGE_MAX	     (64ULL * 1024 * 1024 * 1024) /* bytes of content of an image whose size was not given */
 #define BG_CONFIG_MAX        (256 * 1024)	/* bytes of config.toml */

@@ -38,9 +38,6 @@ void events_tap(struct events *events, events_tap_fn fn, void *userdata);
 void events_set_usage(struct events *events, json_t *(*usage)(void *userdata), void *userdata);
 /* Does anybody follow all of it? */
 bool events_followed(const struct events *events);
-/* Seconds between two usage lines, at most. */
-#define EVENTS_USAGE_MAX 60
-
 /*
  * Each ends the call with a stream. usage_s: so often a usage line too; 0: none. *ret, NULL when the call was ended with an
  * error: the stream, for what is to stand before everything else; not to be kept.

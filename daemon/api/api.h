@@ -11,6 +11,9 @@
 #define api_DAEMON_STATUS  api_daemon_status
 #define api_DAEMON_STOP    api_daemon_stop
 #define api_ORPHAN_REMOVE  api_orphan_remove
+#define api_OPENAPI        api_openapi
+#define api_VERSION        api_version
+#define api_METRICS        api_metrics
 #define api_VM_LIST        api_vm_list
 #define api_VM_CREATE      api_vm_create
 #define api_VM_SHOW        api_vm_show

@@ -77,7 +77,7 @@ static json_t *dns_json(const struct engine *engine)
 		"error", engine->dns_err ? bg_err_to_json(engine->dns_err) : json_null());
 }
 
-static json_t *vmm_json(const struct engine *engine)
+json_t *api_vmm_json(const struct engine *engine)
 {
 	const struct vmm_choice *choice = vmm_probe_choice(engine->probe);
 
@@ -146,7 +146,7 @@ static json_t *status_json(const struct engine *engine)
 		"started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
 		vms_json(engine), "helper", helper_json(engine), "disk_helper",
 		disk_helper_json(engine), "taps", taps_json(engine), "dns", dns_json(engine), "vmm",
-		vmm_json(engine), "storage", storage_json(engine), "store",
+		api_vmm_json(engine), "storage", storage_json(engine), "store",
 		store_json(engine), "web", web_to_json(engine->web), "config_changed",
 		config_changed(engine->config, paths->config_file), "config_error",
 		config_error_json(engine), "operations", (int)ops_running(engine->ops), "ssh", "key",
@@ -159,18 +159,14 @@ void api_daemon_status(struct http_call *call, struct engine *engine)
 	http_reply(call, 200, status_json(engine));
 }
 
-static const char *const stop_fields[] = {"if_idle", "session_end", NULL};
-
 void api_daemon_stop(struct http_call *call, struct engine *engine)
 {
 	const json_t *body = http_call_body(call);
+	bool if_idle = api_bool(body, "if_idle", false);
+	bool session_end = api_bool(body, "session_end", false);
 	struct bg_err *err = NULL;
-	bool if_idle = false, session_end = false;
 
-	if (api_only_fields(body, stop_fields, &err) < 0 ||
-		bg_json_or_bool(body, "if_idle", BG_ERR_BAD_REQUEST, &if_idle, &err) < 0 ||
-		bg_json_or_bool(body, "session_end", BG_ERR_BAD_REQUEST, &session_end, &err) < 0 ||
-		(if_idle && ops_check_idle(engine->ops, &err) < 0)) {
+	if (if_idle && ops_check_idle(engine->ops, &err) < 0) {
 		http_reply_error(call, err);
 		return;
 	}
@@ -222,17 +218,11 @@ static int remove_orphan(struct engine *engine, const char *path, struct bg_err 
 	return 0;
 }
 
-static const char *const orphan_fields[] = {"path", NULL};
-
 void api_orphan_remove(struct http_call *call, struct engine *engine)
 {
-	const json_t *body = http_call_body(call);
-	const char *path = NULL;
 	struct bg_err *err = NULL;
 
-	if (api_only_fields(body, orphan_fields, &err) < 0 ||
-		bg_json_need_str(body, "path", BG_ERR_BAD_REQUEST, &path, &err) < 0 ||
-		remove_orphan(engine, path, &err) < 0)
+	if (remove_orphan(engine, api_str(http_call_body(call), "path"), &err) < 0)
 		http_reply_error(call, err);
 	else
 		http_reply(call, 200, status_json(engine));

@@ -59,16 +59,12 @@ static void send_usage(struct http_stream *stream, struct engine *engine)
 void api_events(struct http_call *call, struct engine *engine)
 {
 	bool state = api_is_on(http_call_query(call, "state"));
+	const char *seconds = http_call_query(call, "usage");
+	unsigned usage_s = seconds ? (unsigned)strtoul(seconds, NULL, 10) : 0;
 	struct http_stream *stream = NULL;
-	struct bg_err *err = NULL;
-	int64_t usage_s = 0;
 
-	if (api_query_int(call, "usage", 1, EVENTS_USAGE_MAX, &usage_s, &err) < 0) {
-		http_reply_error(call, err);
-		return;
-	}
 	events_set_usage(engine->events, usage_line, engine);
-	events_follow(engine->events, call, (unsigned)usage_s, &stream);
+	events_follow(engine->events, call, usage_s, &stream);
 	if (stream && state)
 		send_state(stream, engine);
 	if (stream && usage_s)

@@ -12,9 +12,6 @@
 #include "daemon/engine.h"
 #include "daemon/http/websocket.h"
 
-static const char *const exec_fields[] = {"kind", "argv", "env", "user", "workdir", "tty", "rows",
-	"cols", "timeout_ms", "words", NULL};
-
 static const char *const kinds[] = {
 	[BG_AGENT_K_RUN] = "run",
 	[BG_AGENT_K_PACK] = "pack",
@@ -32,20 +29,14 @@ static_assert(ARRAY_SIZE(kinds) == BG_AGENT_K_MAX_, "one word per kind");
 static int take_list(const json_t *body, const char *key, const char ***ret, struct bg_err **err)
 {
 	const json_t *array = json_object_get(body, key), *item;
-	_free_ const char **list = calloc(json_array_size(array) + 1, sizeof(*list));
+	const char **list = calloc(json_array_size(array) + 1, sizeof(*list));
 	size_t i;
 
 	if (!list)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	if (array && !json_is_array(array))
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "\"%s\" is not a list", key);
-	json_array_foreach (array, i, item) {
+	json_array_foreach (array, i, item)
 		list[i] = json_string_value(item);
-		if (!list[i])
-			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
-				"\"%s\" is not a list of strings", key);
-	}
-	*ret = TAKE_PTR(list);
+	*ret = list;
 	return 0;
 }
 
@@ -58,64 +49,35 @@ static int check_env(const char *const *env, struct bg_err **err)
 	return 0;
 }
 
-static int take_kind(const json_t *body, struct bg_exec *exec, struct bg_err **err)
+static enum bg_agent_kind kind_of(const json_t *body)
 {
-	const char *kind = kinds[BG_AGENT_K_RUN];
-	int r = bg_json_or_str(body, "kind", BG_ERR_BAD_REQUEST, &kind, err);
+	const char *word = api_str(body, "kind");
 
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (bg_streq(kinds[i], kind)) {
-			exec->kind = (enum bg_agent_kind)i;
-			return 0;
-		}
-	return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "there is no kind \"%.40s\"", kind);
-}
-
-static int take_numbers(const json_t *body, struct bg_exec *exec, struct bg_err **err)
-{
-	int64_t rows = 24, cols = 80, timeout = 0;
-	bool tty = false, words = false;
-	int r = bg_json_or_bool(body, "tty", BG_ERR_BAD_REQUEST, &tty, err);
-
-	if (r >= 0)
-		r = bg_json_or_bool(body, "words", BG_ERR_BAD_REQUEST, &words, err);
-	if (r >= 0)
-		r = bg_json_or_int(body, "rows", BG_ERR_BAD_REQUEST, 0, UINT16_MAX, &rows, err);
-	if (r >= 0)
-		r = bg_json_or_int(body, "cols", BG_ERR_BAD_REQUEST, 0, UINT16_MAX, &cols, err);
-	if (r >= 0)
-		r = bg_json_or_int(
-			body, "timeout_ms", BG_ERR_BAD_REQUEST, 0, INT32_MAX, &timeout, err);
-	exec->flags = (tty ? BG_AGENT_X_TTY : 0) | (words ? BG_AGENT_X_WORDS : 0);
-	exec->rows = (uint16_t)rows;
-	exec->cols = (uint16_t)cols;
-	exec->timeout_ms = (uint32_t)timeout;
-	return r;
+	for (size_t i = 0; word && i < ARRAY_SIZE(kinds); i++)
+		if (bg_streq(kinds[i], word))
+			return (enum bg_agent_kind)i;
+	return BG_AGENT_K_RUN;
 }
 
 static int take_exec(const json_t *body, struct bg_exec *exec, const char ***argv,
 	const char ***env, struct bg_err **err)
 {
-	int r = api_only_fields(body, exec_fields, err);
+	int r = take_list(body, "argv", argv, err);
 
-	if (r >= 0)
-		r = take_kind(body, exec, err);
-	if (r >= 0)
-		r = bg_json_or_str(body, "user", BG_ERR_BAD_REQUEST, &exec->user, err);
-	if (r >= 0)
-		r = bg_json_or_str(body, "workdir", BG_ERR_BAD_REQUEST, &exec->workdir, err);
-	if (r >= 0)
-		r = take_numbers(body, exec, err);
-	if (r >= 0)
-		r = take_list(body, "argv", argv, err);
 	if (r >= 0)
 		r = take_list(body, "env", env, err);
 	if (r < 0)
 		return r;
-	exec->argv = *argv;
-	exec->env = *env;
+	*exec = (struct bg_exec){.kind = kind_of(body),
+		.flags = (api_bool(body, "tty", false) ? BG_AGENT_X_TTY : 0) |
+			 (api_bool(body, "words", false) ? BG_AGENT_X_WORDS : 0),
+		.rows = (uint16_t)api_int(body, "rows", 24),
+		.cols = (uint16_t)api_int(body, "cols", 80),
+		.timeout_ms = (uint32_t)api_int(body, "timeout_ms", 0),
+		.user = api_str(body, "user"),
+		.workdir = api_str(body, "workdir"),
+		.argv = *argv,
+		.env = *env};
 	return check_env(exec->env, err);
 }
 

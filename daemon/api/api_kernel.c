@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* The routes under /v1/kernels. What happens is in asset/. */
-#include "common/json.h"
 #include "daemon/api/api.h"
 #include "daemon/api/api_util.h"
 #include "daemon/engine.h"
-
-static const char *const import_fields[] = {"name", "path", "modules", "initrd", NULL};
-
-static const char *const pull_fields[] = {"catalog", "name", NULL};
 
 void api_kernel_list(struct http_call *call, struct engine *engine)
 {
@@ -28,31 +23,23 @@ void api_kernel_show(struct http_call *call, struct engine *engine)
 void api_kernel_import(struct http_call *call, struct engine *engine)
 {
 	const json_t *body = http_call_body(call);
-	struct kernel_files files = {0};
-	const char *name = NULL;
+	const struct kernel_files files = {.kernel = api_str(body, "path"),
+		.modules = api_str(body, "modules"),
+		.initrd = api_str(body, "initrd")};
 	struct bg_err *err = NULL;
 	struct op *op = NULL;
 
-	if (api_only_fields(body, import_fields, &err) >= 0 &&
-		bg_json_need_str(body, "path", BG_ERR_BAD_REQUEST, &files.kernel, &err) >= 0 &&
-		bg_json_or_str(body, "modules", BG_ERR_BAD_REQUEST, &files.modules, &err) >= 0 &&
-		bg_json_or_str(body, "initrd", BG_ERR_BAD_REQUEST, &files.initrd, &err) >= 0 &&
-		bg_json_or_str(body, "name", BG_ERR_BAD_REQUEST, &name, &err) >= 0)
-		(void)kernel_import(engine, name, &files, &op, &err);
+	(void)kernel_import(engine, api_str(body, "name"), &files, &op, &err);
 	api_reply_op(call, op, err);
 }
 
 void api_kernel_pull(struct http_call *call, struct engine *engine)
 {
 	const json_t *body = http_call_body(call);
-	const char *wanted = NULL, *name = NULL;
 	struct bg_err *err = NULL;
 	struct op *op = NULL;
 
-	if (api_only_fields(body, pull_fields, &err) >= 0 &&
-		bg_json_need_str(body, "catalog", BG_ERR_BAD_REQUEST, &wanted, &err) >= 0 &&
-		bg_json_or_str(body, "name", BG_ERR_BAD_REQUEST, &name, &err) >= 0)
-		(void)kernel_pull(engine, wanted, name, &op, &err);
+	(void)kernel_pull(engine, api_str(body, "catalog"), api_str(body, "name"), &op, &err);
 	api_reply_op(call, op, err);
 }
 

@@ -7,26 +7,6 @@
 #include "daemon/engine.h"
 #include "daemon/vm/usage.h"
 
-static bool listed(const char *key, const char *const *fields)
-{
-	for (; *fields; fields++)
-		if (bg_streq(*fields, key))
-			return true;
-	return false;
-}
-
-int api_only_fields(const json_t *body, const char *const *fields, struct bg_err **err)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach ((json_t *)(uintptr_t)body, key, value)
-		if (!listed(key, fields))
-			return bg_err_set(
-				err, BG_ERR_BAD_REQUEST, EINVAL, "unknown field \"%s\"", key);
-	return 0;
-}
-
 void api_reply_op(struct http_call *call, struct op *op, struct bg_err *err)
 {
 	if (!op)
@@ -48,21 +28,21 @@ bool api_is_on(const char *word)
 	return bg_streq(word, "1") || bg_streq(word, "true");
 }
 
-int api_query_int(const struct http_call *call, const char *name, int64_t min, int64_t max,
-	int64_t *ret, struct bg_err **err)
+const char *api_str(const json_t *body, const char *key)
 {
-	const char *text = http_call_query(call, name);
-	char *end = NULL;
-	long long n;
+	return json_string_value(json_object_get(body, key));
+}
 
-	if (!text)
-		return 0;
-	errno = 0;
-	n = strtoll(text, &end, 10);
-	if (strspn(text, "0123456789") != strlen(text) || !*text || errno || n < min || n > max)
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
-			"%s is not a whole number from %lld to %lld", name, (long long)min,
-			(long long)max);
-	*ret = n;
-	return 0;
+int64_t api_int(const json_t *body, const char *key, int64_t fallback)
+{
+	const json_t *value = json_object_get(body, key);
+
+	return value ? json_integer_value(value) : fallback;
+}
+
+bool api_bool(const json_t *body, const char *key, bool fallback)
+{
+	const json_t *value = json_object_get(body, key);
+
+	return value ? json_is_true(value) : fallback;
 }

@@ -11,22 +11,21 @@
 struct engine;
 struct op;
 
-/* BAD_REQUEST naming the first field of body that the NULL-terminated list lacks. */
-int api_only_fields(const json_t *body, const char *const *fields, struct bg_err **err);
+/*
+ * What a body has, which common/api_fields.def has checked by now: a string or NULL, a number, a flag; the fallback when it is
+ * absent.
+ */
+const char *api_str(const json_t *body, const char *key);
+int64_t api_int(const json_t *body, const char *key, int64_t fallback);
+bool api_bool(const json_t *body, const char *key, bool fallback);
+/* A query parameter that says yes; NULL is no. */
+bool api_is_on(const char *word);
+
 /* 202 with the operation, or the error (taken) when op is NULL. Ends the call. */
 void api_reply_op(struct http_call *call, struct op *op, struct bg_err *err);
 /* {"at", "vms": [usage]}: what the running VMs use now. */
 json_t *api_usage_list(struct engine *engine);
-/* A query parameter that is a number: *ret stays when it is not there; BAD_REQUEST outside of min to max. */
-int api_query_int(const struct http_call *call, const char *name, int64_t min, int64_t max,
-	int64_t *ret, struct bg_err **err);
-
-/* {"at", "vms": [usage]}: what the running VMs use now. */
-json_t *api_usage_list(struct engine *engine);
-/* A query parameter that says yes; NULL is no. */
-bool api_is_on(const char *word);
-/* A query parameter that is a number: *ret stays when it is not there; BAD_REQUEST outside of min to max. */
-int api_query_int(const struct http_call *call, const char *name, int64_t min, int64_t max,
-	int64_t *ret, struct bg_err **err);
+/* The record of the VMM that new VMs get, or null. */
+json_t *api_vmm_json(const struct engine *engine);
 
 #endif

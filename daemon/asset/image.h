@@ -18,7 +18,6 @@ struct images;
 struct op;
 struct vm;
 
-#define IMAGE_PACKAGES_MAX 512
 /* Their files there, until they are kept. */
 #define IMAGE_ROOTFS "rootfs.ext4"
 #define IMAGE_SEED   "work-seed.ext4"
@@ -47,7 +46,7 @@ struct image_build_request {
 	const char *kernel; /* NULL: the only kernel there is */
 	const char *suite;
 	const char *mirror;
-	const char *packages[IMAGE_PACKAGES_MAX];
+	const char *packages[BG_IMAGE_PACKAGES_MAX];
 	unsigned n_packages;
 	uint64_t size_mib;
 	bool minimal; /* without the tools that one works with */

@@ -28,7 +28,7 @@ struct build_task {
 	char *log_path;
 	char *suite;
 	char *mirror;
-	char *packages[IMAGE_PACKAGES_MAX];
+	char *packages[BG_IMAGE_PACKAGES_MAX];
 	unsigned n_packages;
 	uint64_t size_mib;
 	bool minimal;

@@ -22,6 +22,7 @@ struct http_call {
 	struct http *http; /* NULL once gone */
 	struct evhttp_request *req;
 	bool sent;
+	bool checked; /* it is as the tables want it: the handler has it, or had */
 	struct http_stream *stream; /* set by http_reply_stream */
 	struct route_match match;
 	struct evkeyvalq query, form;
@@ -36,6 +37,8 @@ struct evhttp_connection *call_connection(const struct http_call *call);
 void call_set_sent(struct http_call *call);
 struct event_base *call_base(const struct http_call *call);
 void call_free(struct http_call *call);
+/* Is its body what its route takes? */
+int call_check_body(struct http_call *call, struct bg_err **err);
 /* An empty call without a connection. */
 struct http_call *call_alloc(void);
 /* Called by on_close: tells the owner, and frees. */

@@ -127,10 +127,12 @@ void http_ask(struct engine *engine, enum http_method method, const char *path, 
 	call->own_data = userdata;
 	call->body = body ? body : json_object();
 	r = route_find(method, path, &call->match, allow, &err);
-	if (r >= 0 && !call->match.route->body && json_object_size(call->body) > 0)
-		r = bg_err_set(&err, BG_ERR_BAD_REQUEST, EINVAL, "%s takes no body", path);
-	if (r < 0)
+	if (r >= 0)
+		r = call_check_body(call, &err);
+	if (r < 0) {
 		http_reply_error(call, err);
-	else
-		call->match.route->run(call, engine);
+		return;
+	}
+	call->checked = true;
+	call->match.route->run(call, engine);
 }

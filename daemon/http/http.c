@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "common/api_schema.h"
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -172,11 +173,19 @@ void http_reply(struct http_call *call, int status, json_t *body)
 	json_decref(body);
 }
 
+/* What is well formed and still cannot be is told from what is malformed, as RFC 9110 has it. */
+static int status_of(const struct http_call *call, const struct bg_err *err)
+{
+	int status = bg_err_code_http(err->code);
+
+	return status == 400 && call->checked ? 422 : status;
+}
+
 void http_reply_error(struct http_call *call, struct bg_err *err)
 {
 	assert(err);
 	log_err(LOG_DEBUG, "http", "refused", err);
-	http_reply(call, bg_err_code_http(err->code),
+	http_reply(call, status_of(call, err),
 		json_pack("{s:o}", "error", http_error_json(err)));
 	bg_err_free(err);
 }
@@ -224,9 +233,10 @@ static int read_query(struct http_call *call, const char *text, struct bg_err **
 	if (evhttp_parse_query_str(text, &call->query) < 0)
 		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "the query is malformed");
 	TAILQ_FOREACH (kv, &call->query, next) {
-		if (!route_takes_query(call->match.route, kv->key))
-			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
-				"there is no query parameter \"%.40s\" here", kv->key);
+		int r = api_schema_check_query(call->match.route->query, kv->key, kv->value, err);
+
+		if (r < 0)
+			return r;
 		for (other = TAILQ_NEXT(kv, next); other; other = TAILQ_NEXT(other, next))
 			if (bg_streq(kv->key, other->key))
 				return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
@@ -253,6 +263,17 @@ static int parse_body(struct evbuffer *in, size_t len, json_t **ret, struct bg_e
 	return 0;
 }
 
+int call_check_body(struct http_call *call, struct bg_err **err)
+{
+	const struct route *route = call->match.route;
+
+	if (*route->body)
+		return api_schema_check(route->body, call->body, err);
+	return json_object_size(call->body) == 0
+		       ? 0
+		       : bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "%s takes no body", route->path);
+}
+
 static int read_body(struct http_call *call, struct bg_err **err)
 {
 	struct evbuffer *in = evhttp_request_get_input_buffer(call->req);
@@ -264,13 +285,24 @@ static int read_body(struct http_call *call, struct bg_err **err)
 			BG_HTTP_BODY_MAX);
 	if (len == 0) {
 		call->body = json_object();
-		return call->body ? 0 : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+		return call->body ? call_check_body(call, err)
+				  : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
 	r = parse_body(in, len, &call->body, err);
-	if (r >= 0 && !call->match.route->body && json_object_size(call->body) > 0)
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "%s takes no body",
-			call->match.route->path);
-	return r;
+	if (r < 0)
+		return r;
+	return call_check_body(call, err);
+}
+
+/*
+ * evhttp does not read the body of a TRACE: its bytes would be taken for the connection's next request. So that is its last
+ * one.
+ */
+static void end_after_trace(struct http_call *call)
+{
+	if (evhttp_request_get_command(call->req) == EVHTTP_REQ_TRACE)
+		evhttp_add_header(evhttp_request_get_output_headers(call->req), "Connection",
+			"close");
 }
 
 static int read_request(struct http_call *call, struct bg_err **err)
@@ -280,6 +312,7 @@ static int read_request(struct http_call *call, struct bg_err **err)
 	char allow[32] = "";
 	int r;
 
+	end_after_trace(call);
 	r = call->http->front.request ? 0 : check_peer(call->http, call_connection(call), err);
 	if (r >= 0)
 		r = route_find(http_call_method(call), path ? path : "", &call->match, allow, err);
@@ -337,6 +370,7 @@ static void on_request(struct evhttp_request *req, void *userdata)
 		http_reply_error(call, err);
 		return;
 	}
+	call->checked = true;
 	symbol = call->match.route->symbol;
 	call->match.route->run(call, http->engine);
 	loop_span_end(symbol, &span);

@@ -4,12 +4,13 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "common/api_schema.h"
 #include "common/name.h"
 #include "daemon/api/api.h"
 
 static const struct route routes[] = {
 #define X(sym, method_, path_, query_, body_, reply, summary)                                      \
-	{#sym, HTTP_##method_, path_, query_, sizeof(body_) > 1, api_##sym},
+	{#sym, HTTP_##method_, path_, query_, body_, api_##sym},
 #include "common/http_routes.def"
 #undef X
 };
@@ -157,14 +158,5 @@ int route_find(enum http_method method, const char *raw_path, struct route_match
 
 bool route_takes_query(const struct route *route, const char *name)
 {
-	size_t len = strlen(name);
-
-	for (const char *p = route->query; *p;) {
-		size_t n = strcspn(p, ",");
-
-		if (n == len && memcmp(p, name, n) == 0)
-			return true;
-		p += n + (p[n] == ',');
-	}
-	return false;
+	return api_schema_has(route->query, name);
 }

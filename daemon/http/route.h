@@ -11,8 +11,8 @@ struct route {
 	const char *symbol; /* for logs */
 	enum http_method method;
 	const char *path;  /* "/v1/vms/{name}/start" */
-	const char *query; /* comma-separated names that may be asked */
-	bool body;	   /* takes one */
+	const char *query; /* schema of what may be asked; "": nothing */
+	const char *body;  /* schema of what it takes; "": none */
 	http_handler run;
 };
 

@@ -175,21 +175,45 @@ static void judge_callback(const char *name, const struct loop_span *began)
 }
 #endif
 
+const unsigned loop_bounds_usec[LOOP_BOUNDS] = {100, 1000, 5000, 10000, 50000, 250000, 1000000};
+static struct loop_latency latency;
+
+const struct loop_latency *loop_latency(void)
+{
+	return &latency;
+}
+
+static void count_latency(uint64_t usec)
+{
+	size_t i;
+
+	latency.sum_usec += usec;
+	for (i = 0; i < LOOP_BOUNDS && usec > loop_bounds_usec[i];)
+		i++;
+	if (i < LOOP_BOUNDS)
+		latency.within[i]++;
+	else
+		latency.above++;
+}
+
 struct loop_span loop_span_begin(void)
 {
 #ifndef NDEBUG
 	return now();
 #else
-	return (struct loop_span){0};
+	return (struct loop_span){.began_usec = loop_now_usec()};
 #endif
 }
 
 void loop_span_end(const char *name, const struct loop_span *span)
 {
-#ifndef NDEBUG
 	uint64_t took = loop_now_usec() - span->began_usec;
+#ifndef NDEBUG
 	char text[32];
+#endif
 
+	count_latency(took);
+#ifndef NDEBUG
 	if (took <= LOOP_SLOW_USEC)
 		return;
 	judge_callback(name, span);
@@ -197,7 +221,6 @@ void loop_span_end(const char *name, const struct loop_span *span)
 	log_msg(LOG_INFO, "loop", "slow callback", "name", name, "usec", text, NULL);
 #else
 	(void)name;
-	(void)span;
 #endif
 }
 

@@ -80,6 +80,14 @@ struct loop_span {
 };
 struct loop_span loop_span_begin(void);
 void loop_span_end(const char *name, const struct loop_span *span);
+/* How long callbacks took so far, of this process: the clock's time. */
+#define LOOP_BOUNDS 7
+struct loop_latency {
+	uint64_t within[LOOP_BOUNDS]; /* how many took at most loop_bounds_usec of that place, and more than the one before */
+	uint64_t above, sum_usec;
+};
+extern const unsigned loop_bounds_usec[LOOP_BOUNDS];
+const struct loop_latency *loop_latency(void);
 /* How many were above the limit so far. */
 unsigned loop_over_limit(void);
 

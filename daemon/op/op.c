@@ -64,6 +64,7 @@ struct ops {
 	void *userdata;
 	struct op_list list; /* newest first */
 	unsigned n_ended;
+	uint64_t ended[OP_STATE_MAX_]; /* since the start, forgotten ones too */
 };
 
 static const char *const state_names[] = {
@@ -162,6 +163,7 @@ static void op_end(struct op *op)
 	op_changed(op);
 	leave_watches(op, true);
 	op->ops->n_ended++;
+	op->ops->ended[op->state]++;
 	forget_old(op->ops);
 }
 
@@ -603,6 +605,11 @@ json_t *ops_to_json(const struct ops *ops)
 		json_array_append_new(array, op_to_json(op));
 	json_object_set_new(json, "operations", array);
 	return json;
+}
+
+uint64_t ops_ended(const struct ops *ops, enum op_state state)
+{
+	return ops->ended[state];
 }
 
 unsigned ops_running(const struct ops *ops)

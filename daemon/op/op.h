@@ -121,6 +121,8 @@ struct op *op_find(struct ops *ops, int64_t id);
 /* All that are known, newest first: {operations: [...]}. */
 json_t *ops_to_json(const struct ops *ops);
 unsigned ops_running(const struct ops *ops);
+/* How many ended so since the daemon started; not of OP_RUNNING. */
+uint64_t ops_ended(const struct ops *ops, enum op_state state);
 /*
  * The daemon ends: cancels what its successor would find half done and only undo. Operations on VMs stay, for those are taken up
  * as they are found (vm_recover.c). Returns how many are being undone; to be asked again.

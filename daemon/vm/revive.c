@@ -44,20 +44,12 @@ const char *restart_policy_str(int policy)
 						    : policy_names[RESTART_NO];
 }
 
-int restart_policy_parse(const json_t *body, int *ret, struct bg_err **err)
+int restart_policy_of(const char *word)
 {
-	const char *word = NULL;
-	int r = bg_json_or_str(body, "restart", BG_ERR_BAD_REQUEST, &word, err);
-
-	if (r < 0 || !word)
-		return r;
-	for (int i = 0; i < RESTART_MAX_; i++)
-		if (bg_streq(word, policy_names[i])) {
-			*ret = i;
-			return 0;
-		}
-	return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
-		"restart: \"%.40s\" is not one of no, on-failure, always", word);
+	for (int i = 0; word && i < RESTART_MAX_; i++)
+		if (bg_streq(word, policy_names[i]))
+			return i;
+	return RESTART_NO;
 }
 
 /* Of the host, or of nothing where that is not known. */

@@ -21,8 +21,8 @@ struct vm;
 enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_MAX_ };
 
 const char *restart_policy_str(int policy);
-/* The body's "restart"; *ret stays without one. BAD_REQUEST names the words that there are. */
-int restart_policy_parse(const json_t *body, int *ret, struct bg_err **err);
+/* RESTART_NO for what is none of the words, and for NULL. */
+int restart_policy_of(const char *word);
 
 /* After all VMs were recovered: those that are to be up and are not, by name. */
 void revive_all(struct engine *engine);

@@ -4,10 +4,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
 from conftest import as_user, own_taps, wait_for
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import openapi  # noqa: E402
 
 
 def ssh(banger, name, *command):
@@ -184,6 +188,17 @@ def api(banger, path):
     out = as_user(["python3", os.path.join(here, "../lib/unixhttp.py"), socket, "GET", path],
                   capture_output=True, text=True).stdout
     return json.loads(out)["body"]
+
+
+def test_records_are_as_the_api_describes_them(banger, vm):
+    spec = api(banger, "/v1/openapi.json")
+    for path in ("/v1/vms", "/v1/vms?brief=1", "/v1/images", "/v1/kernels", "/v1/operations", "/v1/usage", "/v1/daemon"):
+        schema = openapi.reply(spec, "GET", path.partition("?")[0])
+        assert openapi.check(spec, schema, api(banger, path)) == [], path
+    for path in (f"/v1/vms/{vm}", f"/v1/vms/{vm}/usage"):
+        schema = openapi.reply(spec, "GET", path.replace(vm, "{name}"))
+        assert openapi.check(spec, schema, api(banger, path)) == [], path
+    assert len([v for v in api(banger, "/v1/vms")["vms"] if v["name"] == vm and "ssh" in v]) == 1
 
 
 def test_usage_of_host_and_guest(banger, vm):

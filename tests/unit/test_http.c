@@ -351,7 +351,7 @@ TEST(routes_find_their_handlers)
 		"\"VM_CREATE\",\"arg\":null,\"body\":{\"name\":\"a\"}");
 	expect("GET", "/v1/vms/alpha", "", 200, "\"VM_SHOW\",\"arg\":\"alpha\"");
 	expect("GET", "/v1/vms/%61lph%61", "", 200, "\"arg\":\"alpha\"");
-	expect("POST", "/v1/images/build", "{}", 200, "\"IMAGE_BUILD\"");
+	expect("POST", "/v1/images/build", "{\"name\":\"a\"}", 200, "\"IMAGE_BUILD\"");
 	expect("GET", "/v1/images/build", "", 200, "\"IMAGE_SHOW\",\"arg\":\"build\"");
 	expect("DELETE", "/v1/operations/17", "", 200, "\"OP_CANCEL\",\"arg\":\"17\"");
 	stop_server();
@@ -414,6 +414,21 @@ TEST(wrong_requests_are_refused)
 		{"GET", "/v1/operations/1234567890123456789", "", 404, "operation.not_found"},
 		{"GET", "/v1/vms?x=1", "", 400, "no query parameter"},
 		{"GET", "/v1/vms/a/logs?log=vmm&tail=1&log=vmm", "", 400, "given twice"},
+		{"GET", "/v1/vms/a/logs?log=x", "", 400, "\"log\\\" is not one of serial|vmm"},
+		{"GET", "/v1/vms/a/logs?tail=0", "", 400, "whole number from 1"},
+		{"GET", "/v1/vms/a/logs?tail=-5", "", 400, "whole number from 1"},
+		{"GET", "/v1/vms/a/logs?follow=maybe", "", 400, "is not 0 or 1"},
+		{"DELETE", "/v1/vms/a?force=", "", 400, "is not 0 or 1"},
+		{"POST", "/v1/vms", "{\"nmae\": \"a\"}", 400, "unknown field"},
+		{"POST", "/v1/vms", "{\"cpus\": 33}", 400, "vm.limits"},
+		{"POST", "/v1/vms", "{\"cpus\": 1.5}", 400, "whole number from 1 to 32"},
+		{"POST", "/v1/vms", "{\"name\": \"a\\u0000b\"}", 400, "not JSON"},
+		{"POST", "/v1/vms", "{\"publish\": [{\"host\": 1}]}", 400, "guest"},
+		{"POST", "/v1/vms", "{\"publish\": [1]}", 400, "a list of objects"},
+		{"POST", "/v1/vms", "{\"labels\": {\"a\": null}}", 400, "an object of strings"},
+		{"POST", "/v1/vms/a/set", "{\"unpublish\": [0]}", 400, "whole numbers"},
+		{"POST", "/v1/images/pull", "", 400, "is missing"},
+		{"POST", "/v1/images/pull", "{\"ref\": null}", 400, "is missing"},
 		{"GET", "/v1/vms/a/logs?tail", "", 400, "malformed"},
 		{"POST", "/v1/vms", "[1]", 400, "not a JSON object"},
 		{"POST", "/v1/vms", "{\"a\":1,\"a\":2}", 400, "not JSON: line 1"},
@@ -424,6 +439,26 @@ TEST(wrong_requests_are_refused)
 	start_server();
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		expect(rows[i].method, rows[i].path, rows[i].body, rows[i].status, rows[i].words);
+	stop_server();
+}
+
+/* Of each method either the whole body is read, or the connection ends: its bytes are never the next request. */
+TEST(a_body_is_not_the_next_request)
+{
+	static const char *const methods[] = {"GET", "DELETE", "OPTIONS", "TRACE", "PUT", "PATCH"};
+	static const char hidden[] = "DELETE /v1/vms/b HTTP/1.1\r\nHost: b\r\n\r\n";
+
+	start_server();
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		int fd = dial();
+		struct answer a = ask(fd, methods[i], "/v1/vms/a", hidden);
+		char c;
+
+		CHECK(a.status == 400 || a.status == 405);
+		CHECK_INT(shutdown(fd, SHUT_WR), 0);
+		CHECK(read(fd, &c, 1) <= 0); /* and no second answer */
+		close(fd);
+	}
 	stop_server();
 }
 
