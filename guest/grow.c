@@ -25,6 +25,8 @@ enum {
 	LOG_BLOCK_MAX = 6, /* 64 KiB */
 };
 
+#define LAZY_FACTOR "1000000"
+
 enum { GROW_WAIT_MS = 10000, GROW_LOOK_MS = 20 };
 
 static uint32_t le32_at(const uint8_t *sb, size_t at)
@@ -56,16 +58,18 @@ static int read_size(int dev_fd, uint64_t *ret_blocks, uint32_t *ret_block_size)
 /*
  * Whether the kernel's ext4lazyinit may write zeroes over inode tables that are not known to be
  * zero. Ours are holes or trimmed blocks, which read as zero anyway. A resize without it zeroes
- * them at once, inside the request, so it is on for the length of one; the thread begins a second
- * or more later.
+ * them at once, inside the request, so it is on for the length of one. The thread begins between
+ * at once and five seconds later, and turning it off may take longer than that on a slow machine:
+ * LAZY_FACTOR, how many times as long as for one table it rests before the next, keeps it to one.
  */
 static int let_zero_tables(const char *where, bool let)
 {
 	_close_ int ctx = fspick(AT_FDCWD, where, FSPICK_CLOEXEC);
+	enum fsconfig_command how = let ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
 
 	if (ctx < 0 ||
-		fsconfig(ctx, FSCONFIG_SET_FLAG, let ? "init_itable" : "noinit_itable", NULL, 0) <
-			0 ||
+		fsconfig(ctx, how, let ? "init_itable" : "noinit_itable", let ? LAZY_FACTOR : NULL,
+			0) < 0 ||
 		fsconfig(ctx, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
 		return -errno;
 	return 0;
