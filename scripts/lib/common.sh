@@ -18,6 +18,7 @@ test_packages=(clang libclang-rt-14-dev llvm clang-format python3 python3-pytest
 # A browser and what drives it: the web suite alone installs them.
 web_packages=(chromium python3-venv fonts-dejavu-core)
 deb_packages=(debhelper lintian fakeroot)
+rpm_packages=(rpm rpmlint)
 # The packages that a machine with a systemd in it is made of (tests/lib/sdmachine.py).
 test_packages+=(systemd dbus-user-session libpam-systemd)
 
