@@ -69,6 +69,7 @@ static const struct flag doctor_flags[] = {
 	{"--remove", "FOLDER", ARG_TEXT,
 		"remove a folder of no known VM, image or kernel, named by its line \"store\""},
 	{"--force", NULL, ARG_NONE, "do not ask before that", 'f'},
+	{"--strict", NULL, ARG_NONE, "exit with 5 for a warning too"},
 	FLAG_JSON,
 	FLAG_END,
 };
@@ -168,7 +169,7 @@ const struct command host_commands[] = {
 		.run = tui},
 	{.path = "doctor",
 		.flags = doctor_flags,
-		.usage = "[--remove FOLDER]",
+		.usage = "[--strict] [--remove FOLDER]",
 		.summary = "check this machine and say how to fix what is missing",
 		.details = "Starts the daemon, if it can be. The exit status is 5 when a VM could "
 			   "not be "

@@ -102,34 +102,33 @@ static int add(json_t *list, const char *name, const struct finding *f)
 			"text", f->text ? f->text : "", "hint", f->hint));
 }
 
-/* Each line as soon as it is known. list, of the records, may be NULL. */
-static unsigned run_rows(const struct doctor *d, json_t *list)
+/* Each line as soon as it is known. list, of the records, may be NULL. How many are of each state is added to n. */
+static void run_rows(const struct doctor *d, json_t *list, unsigned n[FINDING_FAIL + 1])
 {
-	unsigned failed = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		_cleanup_(finding_done) struct finding f = {.state = FINDING_OK};
 
 		rows[i].check(d, &f);
-		failed += f.state == FINDING_FAIL;
+		n[f.state]++;
 		if (list)
 			(void)add(list, rows[i].name, &f);
 		else
 			show(&d->cli->out, rows[i].name, &f);
 	}
-	return failed;
 }
 
-static int print(const struct doctor *d, struct bg_err **err)
+static int print(const struct doctor *d, bool strict, struct bg_err **err)
 {
 	const struct term *t = &d->cli->out;
 	_json_ json_t *record = NULL;
 	json_t *list = NULL;
-	unsigned failed;
+	unsigned n[FINDING_FAIL + 1] = {0}, failed;
 
 	if (d->cli->json && !(list = json_array()))
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	failed = run_rows(d, list);
+	run_rows(d, list, n);
+	failed = n[FINDING_FAIL];
 	if (list) {
 		record = json_pack("{s:b, s:o}", "ok", failed == 0, "checks", list);
 		render_json(t, record);
@@ -139,7 +138,7 @@ static int print(const struct doctor *d, struct bg_err **err)
 	} else {
 		fprintf(t->file, "\nVMs can be run here\n");
 	}
-	return failed ? BG_EXIT_HOST : BG_EXIT_OK;
+	return failed || (strict && n[FINDING_WARN]) ? BG_EXIT_HOST : BG_EXIT_OK;
 }
 
 int doctor(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -159,7 +158,7 @@ int doctor(struct cli *cli, const struct args *args, struct bg_err **err)
 		return r;
 	d.config = config;
 	doctor_ask(&d);
-	r = print(&d, err);
+	r = print(&d, args_has(args, "--strict"), err);
 	json_decref(d.status);
 	bg_err_free(d.err);
 	return r;

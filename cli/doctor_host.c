@@ -6,9 +6,11 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -95,6 +97,11 @@ void check_firecracker(const struct doctor *d, struct finding *f)
 		finding_set(f, bad, "%s is version %s, older than 1.8: it boots few kernels", path,
 			version);
 		finding_hint(f, "put a newer release in its place");
+	} else if (bg_streq(version, "1.16.0") || bg_streq(version, "1.16.1")) {
+		/* Its pull request 6100: banger pauses VMs when the disk is nearly full. */
+		finding_set(f, bad, "%s is version %s, which loses the agents of VMs that were paused",
+			path, version);
+		finding_hint(f, "put 1.16.2 or newer in its place");
 	} else {
 		finding_set(f, FINDING_OK, "%s is version %s", path, version);
 	}
@@ -114,6 +121,11 @@ void check_qemu(const struct doctor *d, struct finding *f)
 		finding_hint(f, "`sudo apt install qemu-system-x86`");
 	} else if (!doctor_ask_version(path, version)) {
 		finding_set(f, bad, "%s cannot say its --version", path);
+	} else if (!bg_version_at_least(version, 7, 2)) {
+		finding_set(f, bad, "%s is version %s, older than 7.2, the oldest that banger is "
+				    "tested with", path, version);
+		finding_hint(f, "put a newer release into PATH, or its path into %s as qemu_bin",
+			d->cli->paths.config_file);
 	} else {
 		/* See tcg_accel() in daemon/driver/vmm_qemu.c. */
 		finding_set(f, FINDING_OK, "%s is version %s%s", path, version,
@@ -158,6 +170,49 @@ static bool has_subids(const char *file, const char *user)
 	return found;
 }
 
+/* May this user have a user namespace? *why: the setting that says no, or "". */
+static bool may_unshare(const char **why)
+{
+	static const struct {
+		const char *path, *no, *name;
+	} settings[] = {
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+			"kernel.apparmor_restrict_unprivileged_userns = 1"},
+		{"/proc/sys/kernel/unprivileged_userns_clone", "0",
+			"kernel.unprivileged_userns_clone = 0"},
+		{"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces = 0"},
+	};
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWUSER) < 0);
+	(void)waitpid(pid, &status, 0);
+	*why = "";
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		_free_ char *text = NULL;
+
+		if (bg_read_file_at(AT_FDCWD, settings[i].path, 32, &text, NULL) >= 0 &&
+			strncmp(text, settings[i].no, 1) == 0 && text[1] == '\n')
+			*why = settings[i].name;
+	}
+	return pid < 0 || status == 0;
+}
+
+static bool check_namespace(struct finding *f)
+{
+	const char *why;
+
+	if (may_unshare(&why))
+		return true;
+	finding_set(f, FINDING_WARN,
+		"this user may not have a user namespace%s%s: `banger image build` needs one",
+		*why ? ": " : "", why);
+	finding_hint(f, "have the setting changed that forbids it (sysctl), or build images "
+			"elsewhere and `banger image import` them");
+	return false;
+}
+
 void check_build(const struct doctor *d, struct finding *f)
 {
 	_free_ char *tool = NULL, *map = NULL;
@@ -179,7 +234,7 @@ void check_build(const struct doctor *d, struct finding *f)
 			"`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
 			"%s` (a range that nobody else has)",
 			*user ? user : "$USER");
-	} else {
+	} else if (check_namespace(f)) {
 		finding_set(f, FINDING_OK, "%s and newuidmap, and ids for a user namespace", tool);
 	}
 }
@@ -280,6 +335,24 @@ void check_forward(const struct doctor *d, struct finding *f)
 	}
 }
 
+/* What has no locks, or no sparse files, that could be relied on: statfs(2), f_type. */
+static const char *network_fs(const char *path)
+{
+	static const struct {
+		uint32_t type;
+		const char *name;
+	} types[] = {{0x6969, "NFS"}, {0xff534d42, "CIFS"}, {0xfe534d42, "SMB"},
+		{0x01021997, "9p"}, {0x5346414f, "AFS"}, {0x00c36400, "Ceph"}};
+	struct statfs fs;
+
+	if (statfs(path, &fs) < 0)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if ((uint32_t)fs.f_type == types[i].type)
+			return types[i].name;
+	return NULL;
+}
+
 /* A VM's disks are sparse; an image, its kernel and some writes want room all the same. */
 void check_space(const struct doctor *d, struct finding *f)
 {
@@ -290,6 +363,12 @@ void check_space(const struct doctor *d, struct finding *f)
 
 	if (statvfs(dir, &vfs) < 0 && statvfs(d->cli->paths.home, &vfs) < 0) {
 		finding_set(f, FINDING_FAIL, "%s: %s", dir, strerror(errno));
+		return;
+	}
+	if (network_fs(dir)) {
+		finding_set(f, FINDING_WARN, "%s lies on a network file system (%s): locks and disks are "
+					     "not safe there", dir, network_fs(dir));
+		finding_hint(f, "keep it on a disk of this machine: set XDG_STATE_HOME");
 		return;
 	}
 	free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;

@@ -114,13 +114,14 @@ class Home:
         self.own(self.path)
         return path
 
-    def start(self, *args, **more):
+    def start(self, *args, before=(), **more):
         who = {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
         more = {"env": self.env, "cwd": self.path, "stdin": subprocess.DEVNULL, **who, **more}
-        return subprocess.Popen([self.banger, *args], **more)
+        return subprocess.Popen([*before, self.banger, *args], **more)
 
-    def run(self, *args, stdin=None, env=None):
-        process = self.start(*args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    def run(self, *args, stdin=None, env=None, before=()):
+        """before: a command that runs it, such as strace."""
+        process = self.start(*args, before=before, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                              env={**self.env, **(env or {})},
                              stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
         out, err = process.communicate(stdin, DEADLINE_S)

@@ -114,6 +114,9 @@ def test_copies_are_slow_and_named(home, fake):
     ("Firecracker v1.7.3", "warn", "version 1.7.3, older than 1.8"),
     ("Firecracker v1.8.0", "ok", "version 1.8.0"),
     ("Firecracker v1.10.1", "ok", "version 1.10.1"),
+    ("Firecracker v1.16.0", "warn", "version 1.16.0, which loses the agents of VMs that were paused"),
+    ("Firecracker v1.16.1", "warn", "version 1.16.1, which loses"),
+    ("Firecracker v1.16.2", "ok", "version 1.16.2"),
     ("nonsense", "warn", "cannot say its --version"),
 ])
 def test_firecracker_by_version(home, fake, version, state, words):
@@ -121,6 +124,61 @@ def test_firecracker_by_version(home, fake, version, state, words):
     path = home.program("bin/firecracker", f"#!/bin/sh\necho '{version}'\n")
     got = checks(home)["firecracker"]
     assert got["state"] == state and got["text"].startswith(path) and words in got["text"]
+
+
+@pytest.mark.parametrize("version, state, words", [
+    ("QEMU emulator version 5.2.0 (Debian 1:5.2)", "warn", "version 5.2.0, older than 7.2"),
+    ("QEMU emulator version 7.2.9 (Debian 1:7.2)", "ok", "version 7.2.9"),
+])
+def test_qemu_by_version(home, fake, version, state, words):
+    fake.on("GET", "/v1/daemon", sound())
+    path = home.program("bin/qemu-system-x86_64", f"#!/bin/sh\necho '{version}'\n")
+    got = checks(home)["qemu"]
+    assert got["state"] == state and got["text"].startswith(path) and words in got["text"]
+    assert state == "ok" or "qemu_bin" in got["hint"]
+
+
+def faulted(home, *faults):
+    """What doctor says while system calls of its own are made to fail, or to say something else."""
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + ",".join(call for call, _ in faults)]
+    for call, fault in faults:
+        command += ["-e", f"inject={call}:{fault}"]
+    r = home.run("doctor", "--json", before=command)
+    return {c["name"]: c for c in json.loads(r.out)["checks"]}
+
+
+def differs(home, *faults):
+    """The rows that such a fault changes: that one, and no other."""
+    sound_ones, now = checks(home), faulted(home, *faults)
+    return {name: now[name] for name in now if now[name]["state"] != sound_ones[name]["state"]}
+
+
+def test_network_file_system(home, fake):
+    fake.on("GET", "/v1/daemon", sound())
+    os.makedirs(home.path + "/.local/state/banger", exist_ok=True)
+    home.own(home.path)
+    got = faulted(home, ("statfs", "poke_exit=@arg2=6969000000000000"))["space"]
+    assert got["state"] == "warn" and "(NFS)" in got["text"] and "XDG_STATE_HOME" in got["hint"]
+
+
+def test_no_user_namespace(home, fake):
+    fake.on("GET", "/v1/daemon", sound())
+    got = faulted(home, ("unshare", "error=EPERM"))["build"]
+    assert got["state"] == "warn" and got["hint"]
+
+
+def test_no_landlock_no_seccomp(home, fake):
+    fake.on("GET", "/v1/daemon", sound())
+    got = differs(home, ("landlock_create_ruleset,seccomp", "error=ENOSYS"))
+    assert got["seccomp"]["state"] == "fail" and "CONFIG_SECCOMP" in got["seccomp"]["hint"]
+    assert set(got) <= {"seccomp", "landlock"} and got.get("landlock", {"hint": "landlock"})["hint"]
+
+
+def test_strict_takes_a_warning_for_a_failure(home, fake):
+    fake.on("GET", "/v1/daemon", sound(store=store(mode="full")))
+    failed = any(c["state"] == "fail" for c in checks(home).values())
+    assert home.run("doctor", "--strict").status == 5
+    assert home.run("doctor").status == (5 if failed else 0)
 
 
 def test_programs_by_config(home, fake):
