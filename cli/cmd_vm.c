@@ -251,6 +251,7 @@ static const struct flag list_flags[] = {
 		'f'},
 	{"--quiet", NULL, ARG_NONE, "only the names", 'q'},
 	{"--format", "TEXT", ARG_TEXT, "a line for each VM: '{{.name}} {{.address}}', fields as in --json"},
+	{"--watch", NULL, ARG_NONE, "again at each change, until Ctrl-C", 'w'},
 	{"--all", NULL, ARG_NONE, NULL, 'a'}, /* stopped ones are shown anyway */
 	FLAG_JSON,
 	FLAG_END,

@@ -5,6 +5,7 @@
 #include "cli/vm_list.h"
 
 #include <fnmatch.h>
+#include <poll.h>
 
 #include "cli/client.h"
 #include "cli/vm_body.h"
@@ -256,16 +257,14 @@ static const char *query(const struct cli *cli, const struct args *args)
 	return whole ? NULL : "brief=1";
 }
 
-int vm_list(struct cli *cli, const struct args *args, struct bg_err **err)
+static int list_once(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	const char *format = args_has(args, "--quiet") ? "{{.name}}" : args_value(args, "--format");
 	bool filtered = args_has(args, "--label") || args_has(args, "--filter");
 	_json_ json_t *reply = NULL;
 	json_t *vms;
-	int r = check_filters(args, err);
+	int r = client_ask(cli, ROUTE_VM_LIST, query(cli, args), &reply, err);
 
-	if (r >= 0)
-		r = client_ask(cli, ROUTE_VM_LIST, query(cli, args), &reply, err);
 	if (r < 0)
 		return r;
 	vms = json_object_get(reply, "vms");
@@ -283,4 +282,70 @@ int vm_list(struct cli *cli, const struct args *args, struct bg_err **err)
 	else
 		fprintf(cli->err.file, "There are no VMs yet. Make one: `banger vm create NAME`\n");
 	return BG_EXIT_OK;
+}
+
+/* Whether a line that is here speaks of a VM. All of them are taken. */
+static int take_changes(struct bg_http *events, bool *changed, struct bg_err **err)
+{
+	int r;
+
+	for (;;) {
+		_json_ json_t *line = NULL;
+
+		r = bg_http_take_line(events, &line, err);
+		if (r < 0 || !line)
+			return r;
+		*changed |= bg_streq(render_text(line, "type"), "vm");
+	}
+}
+
+/* Until a VM has changed, or its uptime on a terminal has. */
+static int wait_change(struct cli *cli, struct bg_http *events, struct bg_err **err)
+{
+	enum { UPTIME_MS = 60 * 1000, TOGETHER_MS = 100 };
+	struct pollfd pfd = {.fd = bg_http_fd(events), .events = POLLIN};
+	bool changed = false;
+	int r = 0;
+
+	while (r >= 0) {
+		/* What comes together is one change. */
+		int n = poll(&pfd, 1, changed ? TOGETHER_MS : cli->out.tty ? UPTIME_MS : -1);
+
+		if (n == 0)
+			return 0;
+		if (n > 0)
+			r = bg_http_pump(events, err);
+		if (r >= 0)
+			r = take_changes(events, &changed, err);
+		if (r >= 0 && bg_http_ended(events))
+			return bg_err_set(err, BG_ERR_DAEMON_UNREACHABLE, EPIPE, "the daemon went away");
+	}
+	return r;
+}
+
+/* On a terminal each list is drawn over the last one. */
+static int watch(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	_unref_(bg_http) struct bg_http *events = NULL;
+	int r = client_stream(cli, ROUTE_EVENTS, NULL, NULL, &events, err);
+
+	while (r >= 0 && !ferror(cli->out.file)) {
+		if (cli->out.tty && !cli->json)
+			fputs("\033[H\033[2J", cli->out.file);
+		term_resize(&cli->out);
+		r = list_once(cli, args, err);
+		fflush(cli->out.file);
+		if (r >= 0)
+			r = wait_change(cli, events, err);
+	}
+	return r < 0 ? r : BG_EXIT_OK;
+}
+
+int vm_list(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	int r = check_filters(args, err);
+
+	if (r < 0)
+		return r;
+	return args_has(args, "--watch") ? watch(cli, args, err) : list_once(cli, args, err);
 }

@@ -2,6 +2,7 @@
 """What the commands that only read print, on a pipe and on terminals of 80 and 200 columns."""
 import json
 import os
+import queue
 import subprocess
 
 import pytest
@@ -248,3 +249,25 @@ def test_what_running_vms_use(home, fake):
     assert host["memory_bytes"] > 1 << 20 and host["cpu_seconds"] > 0 and host["written_bytes"] >= 0
     fake.on("GET", "/v1/vms", {"vms": [vm("beta")]})
     assert home.run("top", "--once").err == "No VM is running.\n"
+
+
+def test_list_watches(home, fake):
+    """A list at once, and another at each change of a VM; nothing is asked in between."""
+    lines = queue.Queue()
+
+    def events(conn):
+        conn.stream()
+        while (line := lines.get()) is not None:
+            conn.line(line)
+
+    fake.on("GET", "/v1/events", events)
+    fake.on("GET", "/v1/vms", {"vms": [vm("web")]})
+    process = home.start("vm", "list", "--watch", "-q", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "web\n"
+    lines.put({"type": "image", "action": "changed", "name": "x", "record": {}})
+    fake.on("GET", "/v1/vms", {"vms": [vm("web"), vm("db")]})
+    lines.put({"type": "vm", "action": "changed", "name": "db", "record": {}})
+    assert [process.stdout.readline() for _ in range(2)] == ["web\n", "db\n"]
+    assert len(fake.asked("GET", "/v1/vms")) == 2
+    lines.put(None)
+    assert process.wait(60) == 7 and "the daemon went away" in process.stderr.read()
