@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import select
 import shutil
@@ -246,6 +247,14 @@ def test_what_it_keeps(alice):
         assert files == {"/dev/null", "/dev/net", LEDGER, "/proc/sys/net/ipv6/conf", "/proc/sys/net/ipv4",
                          "/proc/sys/net/ipv4/ip_forward"}
         assert len(fds) == 11  # and the five sockets: requests, rtnetlink, nf_tables, its announcements, iptables-legacy
+
+
+def test_few_system_calls():
+    """What the network helper may ask of the kernel once it is sealed; docs/privilege.md."""
+    root = os.environ.get("BANGER_SOURCE", os.path.join(os.path.dirname(__file__), "..", ".."))
+    with open(os.path.join(root, "privhelper/role_net.c")) as f:
+        calls = set(re.findall(r"SCMP_SYS\((\w+)\)", f.read()))
+    assert {"recvmsg", "exit_group"} <= calls and len(calls) <= 20, calls
 
 
 def test_user_cannot_look_inside(alice):
