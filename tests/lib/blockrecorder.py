@@ -30,6 +30,11 @@ IO = struct.Struct("<QQI")  # fh, offset, size
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+
+class Unavailable(Exception):
+    """This machine lends no FUSE or no loop device."""
+
+
 Event = collections.namedtuple("Event", "at offset data")  # data None: a flush
 
 
@@ -100,13 +105,16 @@ class Recorder:
 
     def __enter__(self):
         os.makedirs(self.folder)
-        self.server = Server(self.folder, self.size)
+        try:
+            self.server = Server(self.folder, self.size)
+        except OSError as e:
+            raise Unavailable(f"FUSE: {e}") from e
         try:
             self.device = subprocess.run(["losetup", "--find", "--show", self.folder + "/disk"], check=True, capture_output=True,
                                          text=True).stdout.strip()
-        except subprocess.CalledProcessError:
+        except subprocess.CalledProcessError as e:
             self.__exit__()
-            raise
+            raise Unavailable(f"a loop device: {e.stderr}") from e
         return self
 
     def __exit__(self, *exc):
