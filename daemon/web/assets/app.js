@@ -116,6 +116,10 @@ function spark(el, values, max) {
 }
 
 function drawSparks(el, name) {
+  if (!vms.get(name)?.runs && series.delete(name)) {
+    fill(el, {cpu: '', mem: ''});
+    for (const node of $$('[data-spark]', el)) node.hidden = true;
+  }
   const s = series.get(name);
   if (!s) return;
   for (const node of $$('[data-spark]', el)) {
