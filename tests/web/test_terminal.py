@@ -57,7 +57,7 @@ def test_a_shell(guest, chrome):
         expect(rows(page)).to_contain_text(page.evaluate("`${term.screen.rows} ${term.screen.cols}`"))
         # Ctrl-C ends what writes without end; the tab's memory is one window of it.
         page.keyboard.type("clear; yes abcdefghij\n")
-        expect(rows(page)).to_contain_text("abcdefghij")
+        expect(rows(page)).to_have_text(re.compile(r"(abcdefghij\s*){15}"))  # it runs: what was typed is not meant
         page.keyboard.press("Control+c")
         page.keyboard.type("echo still-$((1+1))-here\n")
         expect(rows(page)).to_contain_text("still-2-here")
