@@ -95,7 +95,7 @@ def wakes(pid, seconds):
     return woken(before, switches(pid)) / seconds
 
 
-def looks(pid, bound, seconds=20, count=3):
+def looks(pid, bound, seconds=20, count=5):
     """Wake-ups a second, look by look until one is within the bound: other work on the host makes more of them, never fewer."""
     seen = []
     while len(seen) < count and (not seen or min(seen) > bound):
