@@ -132,6 +132,13 @@ static json_t *store_json(const struct engine *engine)
 	return json;
 }
 
+static json_t *defaults_json(const struct config *config)
+{
+	return json_pack("{s:i, s:I, s:I, s:I, s:b}", "cpus", (int)config->default_cpus, "memory_mib",
+		(json_int_t)config->default_memory_mib, "disk_mib", (json_int_t)config->default_disk_mib,
+		"work_mib", (json_int_t)config->default_work_mib, "nat", config->default_nat);
+}
+
 static json_t *status_json(const struct engine *engine)
 {
 	const struct bg_paths *paths = engine->paths;
@@ -139,7 +146,7 @@ static json_t *status_json(const struct engine *engine)
 
 	return json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o, s:o, s:b, s:o, s:i, s:{s:s, s:s}}",
+		"s:o, s:o, s:o, s:o, s:b, s:o, s:i, s:o, s:{s:s, s:s}}",
 		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
 		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
 		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
@@ -149,7 +156,8 @@ static json_t *status_json(const struct engine *engine)
 		api_vmm_json(engine), "storage", storage_json(engine), "store",
 		store_json(engine), "web", web_to_json(engine->web), "config_changed",
 		config_changed(engine->config, paths->config_file), "config_error",
-		config_error_json(engine), "operations", (int)ops_running(engine->ops), "ssh", "key",
+		config_error_json(engine), "operations", (int)ops_running(engine->ops), "defaults",
+		defaults_json(engine->config), "ssh", "key",
 		keys_private_path(engine->keys), "known_hosts",
 		keys_known_hosts_path(engine->keys));
 }
