@@ -326,7 +326,7 @@ static const char *nearest_last_word(const struct command *const *rows, const ch
 	return NULL;
 }
 
-/* What docker, vagrant, multipass, Lima and virsh call it. */
+/* What docker, vagrant, multipass, Lima, incus and virsh call it. */
 static const struct {
 	const char *theirs, *ours;
 } other_words[] = {
@@ -346,6 +346,20 @@ static const struct {
 	{"transfer", "vm cp"},
 	{"copy", "vm cp"},
 	{"edit", "vm set"},
+	{"config", "vm set"},
+	{"update", "vm set"},
+	{"move", "vm rename"},
+	{"mv", "vm rename"},
+	{"find", "image search"},
+	{"file", "vm cp"},
+	{"mount", "vm workspace prepare"},
+	{"attach", "vm ssh"},
+	{"pause", "vm stop"},
+	{"suspend", "vm stop"},
+	{"purge", "vm prune"},
+	{"commit", "image build --from-image"},
+	{"save", "image export"},
+	{"load", "image import"},
 };
 
 static const char *known_elsewhere(const char *word)

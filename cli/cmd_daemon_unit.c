@@ -289,6 +289,6 @@ int daemon_uninstall(struct cli *cli, const struct args *args, struct bg_err **e
 		r = units_call(reload, err);
 	if (r < 0)
 		return r;
-	fprintf(cli->out.file, "The daemon is no unit any more; the next command that needs it starts it. VMs run on.\n");
+	fprintf(cli->out.file, "The daemon is not a unit any longer; the next command that needs it starts it. VMs run on.\n");
 	return BG_EXIT_OK;
 }

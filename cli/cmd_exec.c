@@ -119,7 +119,7 @@ int vm_connect(struct cli *cli, const struct args *args, struct bg_err **err)
 	int status = 0, r;
 
 	if (n == 0 || n > UINT16_MAX)
-		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "\"%.20s\" is no TCP port", port);
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "\"%.20s\" is not a TCP port", port);
 	r = session_run(cli, &session, &status, err);
 	return r < 0 ? r : status;
 }

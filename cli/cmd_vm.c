@@ -260,6 +260,7 @@ static const struct flag print_flags[] = {FLAG_JSON, FLAG_END};
 static const struct flag operation_flags[] = {FLAG_MANY, FLAG_JSON, FLAG_TIMING, FLAG_END};
 static const struct flag delete_flags[] = {
 	{"--force", NULL, ARG_NONE, "cancel what is under way on it first, such as its start", 'f'},
+	{"--purge", NULL, ARG_NONE, NULL, 'v', "-p --volumes"}, /* nothing of it is kept anyway */
 	FLAG_MANY,
 	FLAG_TIMING,
 	FLAG_END,
@@ -552,7 +553,7 @@ const struct command vm_commands[] = {
 		.usage = "NAME PORT",
 		.summary = "join input and output with a TCP port in a VM",
 		.details = "The port is one of the VM's own loopback. Fit for ssh's ProxyCommand.",
-		.example = "ssh -o ProxyCommand='banger vm connect web 22' root@web",
+		.example = "banger vm connect web 22 < /dev/null",
 		.run = vm_connect},
 	{.path = "vm ssh",
 		.alias = "ssh, shell",

@@ -168,7 +168,7 @@ int oci_ref_parse(const char *text, struct oci_ref **ret, struct bg_err **err)
 	if ((!ref->tag && !ref->digest) || fill_name(ref, name) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (!host_valid(ref->registry))
-		return bad(text, "what comes before the first '/' is no HOST or HOST:PORT", err);
+		return bad(text, "what comes before the first '/' is not HOST or HOST:PORT", err);
 	if (strlen(ref->registry) + 1 + strlen(ref->repository) > BG_OCI_NAME_MAX)
 		return bad(text, "the name is longer than 255 bytes", err);
 	if (!path_valid(ref->repository))

@@ -200,7 +200,7 @@ int monitor_helper_start(struct monitor_client *client, enum monitor_helper whic
 static int check_spec(const struct bootstrap_spec *spec, struct bg_err **err)
 {
 	if (!bootstrap_suite_valid(spec->suite))
-		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL, "\"%.80s\" is no Debian suite",
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL, "\"%.80s\" is not a Debian suite",
 			spec->suite);
 	if (spec->mirror && !bootstrap_mirror_valid(spec->mirror))
 		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
@@ -211,7 +211,7 @@ static int check_spec(const struct bootstrap_spec *spec, struct bg_err **err)
 	for (unsigned i = 0; i < spec->n_packages; i++)
 		if (!bootstrap_package_valid(spec->packages[i]))
 			return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
-				"\"%.120s\" is no Debian package name", spec->packages[i]);
+				"\"%.120s\" is not a Debian package name", spec->packages[i]);
 	return 0;
 }
 

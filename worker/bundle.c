@@ -166,7 +166,7 @@ int bundle_manifest_parse(const char *text, size_t len,
 	memset(files, 0, sizeof(*files) * BUNDLE_FILES);
 	manifest = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 	if (!manifest || !out)
-		return bad(err, "is no JSON: line %d: %s", why.line, why.text);
+		return bad(err, "is not JSON: line %d: %s", why.line, why.text);
 	if (bg_json_get_int(manifest, "format", 1, INT64_MAX, &format) < 0)
 		return bad(err, "has no \"format\"");
 	if (format != BUNDLE_FORMAT) {

@@ -133,7 +133,7 @@ static int load(
 
 	catalog = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 	if (!catalog)
-		return bad(err, "is no JSON: line %d: %s", why.line, why.text);
+		return bad(err, "is not JSON: line %d: %s", why.line, why.text);
 	if (bg_json_get_int(catalog, "format", 1, INT64_MAX, &format) < 0)
 		return bad(err, "has no \"format\"");
 	if (format != CATALOG_FORMAT)

@@ -107,7 +107,7 @@ static int choose(json_t *doc, const char *name, const char *tag, struct bg_err 
 
 	if (!json_is_array(list))
 		return bg_err_set(err, BG_ERR_REGISTRY_INVALID, EBADMSG,
-			"%s is no OCI layout: its index.json lists no manifests", name);
+			"%s is not an OCI layout: its index.json lists no manifests", name);
 	if (!tag && is_one(list))
 		return 0;
 	if (!tag && has_tag(list, LATEST))

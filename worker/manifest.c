@@ -195,7 +195,7 @@ int manifest_parse(const char *text, size_t len, const char *type, const char *n
 	if (!m)
 		return bg_err_sys(err, BG_ERR_WORKER, ENOMEM, "read a manifest");
 	if (!doc)
-		return wrong(name, "its manifest is no JSON object", err);
+		return wrong(name, "its manifest is not a JSON object", err);
 	r = parse_any(doc, type, name, m, err);
 	if (r < 0)
 		return r;
@@ -211,7 +211,7 @@ int manifest_check_config(
 	char has[64];
 
 	if (!doc)
-		return wrong(name, "its config is no JSON object", err);
+		return wrong(name, "its config is not a JSON object", err);
 	(void)bg_json_get_str(doc, "os", &os);
 	(void)bg_json_get_str(doc, "architecture", &arch);
 	if (!*os || !*arch)

@@ -12,7 +12,7 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/name.h"
-#include "daemon/asset/build_count.h"
+#include "daemon/asset/apt_count.h"
 #include "daemon/asset/image_task.h"
 #include "daemon/engine.h"
 #include "daemon/vm/boot_gate.h"
@@ -38,7 +38,7 @@ struct build_task {
 	/* while packages come in; freed when the root file system is being packed */
 	struct loop_source *counter;
 	int counted; /* the log, as far as it was read; -1: none */
-	struct build_count count;
+	struct apt_count count;
 	struct bg_err *failed; /* of the unpacking, while mmdebstrap still runs */
 	bool unpacked;
 	bool bootstrapped;
@@ -199,17 +199,17 @@ static int start_unpack(struct build_task *task, int tar_fd, struct bg_err **err
 static void on_count(void *userdata)
 {
 	struct build_task *task = userdata;
-	const struct build_count *c = &task->count;
+	const struct apt_count *c = &task->count;
 	char text[16 * 1024];
 	ssize_t n = read(task->counted, text, sizeof(text));
 
 	if (n <= 0)
 		return;
-	build_count_feed(&task->count, text, (size_t)n);
+	apt_count_feed(&task->count, text, (size_t)n);
 	if (c->installs) {
 		op_set_text(task->base.op, "installing packages");
 		op_set_progress(
-			task->base.op, build_count_packages(c), c->packages_total, "packages");
+			task->base.op, apt_count_packages(c), c->packages_total, "packages");
 	} else if (c->bytes_total) {
 		op_set_text(task->base.op, "fetching packages");
 		op_set_progress(task->base.op, c->bytes, c->bytes_total, "bytes");

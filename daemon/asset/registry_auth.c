@@ -132,7 +132,7 @@ static int look_in(const char *path, const struct oci_ref *ref, json_t *params, 
 		return bg_err_sys(err, BG_ERR_CONFIG, -r, "read %s", path);
 	doc = json_loadb(text, len, 0, NULL);
 	if (!json_is_object(doc))
-		return bad(path, "it is no JSON object", err);
+		return bad(path, "it is not a JSON object", err);
 	entry = find(json_object_get(doc, "auths"), ref);
 	r = entry ? take_entry(path, entry, params, err) : 0;
 	if (r == 0)

@@ -16,7 +16,7 @@ static const struct {
 	[PRIV_CODE_NOT_MEMBER] = {BG_ERR_HELPER_NOT_MEMBER, EPERM, NULL},
 	[PRIV_CODE_NO_CAPABILITY] = {BG_ERR_HELPER_NO_CAP, EPERM, NULL},
 	[PRIV_CODE_CONFIG] = {BG_ERR_HELPER_REFUSED, EINVAL,
-		"let the administrator mend /etc/banger/privhelper.conf"},
+		"let the administrator fix /etc/banger/privhelper.conf"},
 	[PRIV_CODE_LEDGER] = {BG_ERR_HELPER_REFUSED, EIO,
 		"install it again: `sudo scripts/install-helper`"},
 	[PRIV_CODE_SANDBOX] = {BG_ERR_HELPER_REFUSED, EPERM,

@@ -314,7 +314,7 @@ TEST(manifests_that_are_wrong)
 	} rows[] = {
 		{"\"format\": 1", "\"format\": 2", "is of format 2, this banger reads 1"},
 		{"\"format\": 1", "\"format\": \"1\"", "has no \"format\""},
-		{"\"format\": 1", "\"format\": 1, \"format\": 1", "is no JSON"},
+		{"\"format\": 1", "\"format\": 1, \"format\": 1", "is not JSON"},
 		{"x86_64", "riscv64", "not for x86_64"},
 		{"rootfs.ext4", "kernel", "lists no rootfs.ext4"},
 		{"rootfs.ext4", "../rootfs.ext4", "files that bundles do not have"},

@@ -25,3 +25,15 @@ def test_every_command_has_an_example(home):
         words = re.match(r"  (vm workspace [a-z]+|[a-z-]+(?: [a-z-]+)?)", line)[1].split()
         r = home.run(*words, "--help")
         assert r.status == 0 and re.search(r"\nExample\n  \S", r.out), words
+
+
+def commands(home):
+    for line in home.run("help").out.splitlines():
+        if line.startswith("  ") and line[2:3].islower():
+            yield re.match(r"  (vm workspace [a-z]+|[a-z-]+(?: [a-z-]+)?)", line)[1]
+
+
+def test_what_json_prints_is_documented(home):
+    page = text("docs/json.md")
+    missing = [c for c in commands(home) if "--json" in home.run(*c.split(), "--help").out and f"`{c}" not in page]
+    assert missing == []

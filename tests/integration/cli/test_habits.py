@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""A newcomer types what another tool taught them: docker, Lima, multipass, podman, virsh. It does what was meant, or names the
+"""A newcomer types what another tool taught them: docker, Lima, multipass, incus, podman, virsh. It does what was meant, or names the
 command that does."""
 import pytest
 
@@ -40,6 +40,9 @@ MEANT = [
     ("rm web", "DELETE", "/v1/vms/web", None),
     ("rm -f web", "DELETE", "/v1/vms/web", None),
     ("delete web", "DELETE", "/v1/vms/web", None),
+    ("delete --purge web", "DELETE", "/v1/vms/web", None),
+    ("delete -p web", "DELETE", "/v1/vms/web", None),
+    ("rm -fv web", "DELETE", "/v1/vms/web", None),
     ("vm rm web", "DELETE", "/v1/vms/web", None),
     ("ls", "GET", "/v1/vms", None),
     ("ps", "GET", "/v1/vms", None),
@@ -50,6 +53,8 @@ MEANT = [
     ("ps --format {{.Name}}", "GET", "/v1/vms", None),
     ("ps --format json", "GET", "/v1/vms", None),
     ("list", "GET", "/v1/vms", None),
+    ("ls -q", "GET", "/v1/vms", None),
+    ("list --format json", "GET", "/v1/vms", None),
     ("vm ls", "GET", "/v1/vms", None),
     ("inspect web", "GET", "/v1/vms/web", None),
     ("show web", "GET", "/v1/vms/web", None),
@@ -77,6 +82,24 @@ NAMED = [
     ("destroy web", "banger vm delete"),
     ("launch web", "banger vm create"),
     ("vm shutdown web", "banger vm stop"),
+    ("launch --name web", "banger vm create"),
+    ("info web", "banger vm show"),
+    ("transfer a web:", "banger vm cp"),
+    ("copy a web:", "banger vm cp"),
+    ("file push a web/tmp/a", "banger vm cp"),
+    ("find", "banger image search"),
+    ("search debian", "banger image search"),
+    ("mount . web:", "banger vm workspace prepare"),
+    ("move web site", "banger vm rename"),
+    ("config set web limits.cpu 2", "banger vm set"),
+    ("suspend web", "banger vm stop"),
+    ("attach web", "banger vm ssh"),
+    ("port web", "banger vm ports"),
+    ("console web", "banger vm logs"),
+    ("purge", "banger vm prune"),
+    ("commit web dev", "banger image build --from-image"),
+    ("save debian", "banger image export"),
+    ("load debian.tar", "banger image import"),
     ("frobnicate", "banger help"),
     ("strat web", "banger vm start"),
     ("vm lst", "banger vm list"),
@@ -116,3 +139,8 @@ def test_does_what_was_meant(home, daemon, line, method, path, part):
 def test_names_the_right_command(home, daemon, line, words):
     r = home.run(*shell(line))
     assert r.status == 2 and words in r.err, r
+
+
+def test_the_list_is_long_enough():
+    lines = [m[0] for m in MEANT] + [n[0] for n in NAMED]
+    assert len(lines) == len(set(lines)) and len(lines) >= 60

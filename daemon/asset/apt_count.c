@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* See build_count.h. The lines are those of apt-get and dpkg in the C locale. */
-#include "daemon/asset/build_count.h"
+/* See apt_count.h. The lines are those of apt-get and dpkg in the C locale. */
+#include "daemon/asset/apt_count.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,14 +27,14 @@ static uint64_t size_of(const char *text)
 }
 
 /* "Need to get 29.7 MB of archives.", or "Need to get 1,024 kB/29.7 MB of ..." of which some are there. */
-static void need(struct build_count *c, const char *rest)
+static void need(struct apt_count *c, const char *rest)
 {
 	c->bytes_total += size_of(rest);
 	c->installs = false;
 }
 
 /* "Get:12 http://... bookworm/main amd64 make amd64 4.3-4.1 [396 kB]"; lists come before anything is needed. */
-static void got(struct build_count *c, const char *line)
+static void got(struct apt_count *c, const char *line)
 {
 	const char *size = strrchr(line, '[');
 
@@ -43,7 +43,7 @@ static void got(struct build_count *c, const char *line)
 }
 
 /* "0 upgraded, 69 newly installed, ..." */
-static void planned(struct build_count *c, const char *line)
+static void planned(struct apt_count *c, const char *line)
 {
 	unsigned upgraded, installed;
 
@@ -51,7 +51,7 @@ static void planned(struct build_count *c, const char *line)
 		c->packages_total += installed;
 }
 
-static void take_line(struct build_count *c)
+static void take_line(struct apt_count *c)
 {
 	const char *line = c->line;
 
@@ -69,7 +69,7 @@ static void take_line(struct build_count *c)
 	c->len = 0;
 }
 
-void build_count_feed(struct build_count *c, const char *text, size_t len)
+void apt_count_feed(struct apt_count *c, const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (text[i] == '\n')
@@ -78,7 +78,7 @@ void build_count_feed(struct build_count *c, const char *text, size_t len)
 			c->line[c->len++] = text[i];
 }
 
-uint64_t build_count_packages(const struct build_count *c)
+uint64_t apt_count_packages(const struct apt_count *c)
 {
 	uint64_t done = (c->unpacked + c->set_up) / 2;
 

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: ISC
+"""What README, the pages and --help show is typed as it stands there, in order, by a new user with quickstart's image. Each
+command is in SESSION, or ELSEWHERE names the test that runs its like; nothing else passes. What needs a guest that runs is
+elsewhere: those tests have one."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from conftest import BUILD, ROOT, as_user
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+import documented  # noqa: E402
+
+SETUP = """set -e
+git config --global user.name me; git config --global user.email me@example.org; git config --global init.defaultBranch main
+for d in thing site; do
+    mkdir -p src/$d; cd src/$d; git init -q; printf 'test:\\n\\techo tested\\n' >Makefile; echo one >a; git add .; git commit -qm one; cd
+done
+echo x >site.conf; head -c 100000 /dev/zero >big.iso; printf 'test:\\n\\techo tested\\n' >Makefile
+mkdir tree; /usr/sbin/mkfs.ext4 -q -d tree rootfs.ext4 32M; mkdir -p .config/fish/completions
+banger image import debian.tar.zst --name default; banger image import debian.tar.zst --name debian
+banger image register --name old-debian --rootfs rootfs.ext4 --kernel-ref debian
+banger kernel import vmlinuz --name old-cloud; banger kernel import vmlinuz --name cloud
+"""
+
+# In order. A line that begins with a blank is not of the pages: it makes what the next one needs.
+SESSION = """
+banger --help
+banger ls
+banger op list
+banger op list --all
+curl --unix-socket "$(banger daemon socket)" http://banger/v1/vms
+eval "$(banger completion bash)"
+banger completion fish > ~/.config/fish/completions/banger.fish
+banger help vm create
+banger version
+banger daemon status
+banger daemon restart
+banger vm list
+banger vm list --format '{{.name}} {{.address}}'
+banger top --once
+banger vm stats
+ banger vm create web --no-start; banger vm create web-1 --no-start; banger vm create test-1 --no-start
+banger vm show web
+banger vm set web --nat
+banger vm set 'web-*' --label env=test
+banger vm list -l env=test --filter state=running
+banger vm stop $(banger vm list -q -l env=test)
+banger vm delete 'test-*'
+banger vm set web --memory 4G --disk-size 40G
+banger ssh-config --install
+banger vm rename web site
+ banger vm rename site web
+banger vm delete web
+ banger vm delete web-1
+banger image list
+banger image show debian
+banger image search
+banger image prune
+banger image register --name mine --rootfs ./rootfs.ext4 --kernel-ref debian
+banger image promote mine
+banger kernel list
+banger kernel search
+banger kernel show cloud
+banger kernel delete cloud old-cloud
+ rm debian.tar.zst
+banger image export debian debian.tar.zst
+banger image delete debian old-debian
+banger image import debian.tar.zst
+banger daemon stop
+banger daemon start
+"""
+
+# What is one of these is run, in another place. Patterns over whole lines.
+ELSEWHERE = [
+    (r"banger (create|stop) web|banger vm (create web --memory 2G --nat|(start|stop) web db|stop --all)", "tests/e2e/test_life.py"),
+    (r"banger (vm )?ssh web( .*)?|banger vm logs web", "tests/e2e/test_life.py"),
+    (r"ssh web\.vm|rsync -a src/ web\.vm:src/", "tests/e2e/test_many.py"),
+    (r"banger (vm )?exec web .*", "tests/e2e/test_exec.py"),
+    (r"banger vm ports web|banger vm connect web 22 < /dev/null", "tests/e2e/test_cp.py"),
+    (r"(tar c src \| )?banger vm cp .*", "tests/e2e/test_cp.py"),
+    (r"banger vm workspace (prepare|diff|pull) web( ~/src/site)?", "tests/e2e/test_workspace.py"),
+    (r"banger vm kill --signal TERM web", "tests/integration/cli/test_habits.py"),
+    (r"\./scripts/quickstart", "scripts/check"),
+    (r"(\./)?scripts/(check|lab)( .*)?", "scripts/check"),
+    (r"sudo scripts/install-helper --names", "tests/lab/test_resolved.py"),
+    (r"sudo nft list ruleset", "tests/priv/test_isolation.py"),
+    (r"scripts/publish-kernel .*|banger image export dev .* && scripts/publish-image .*", "tests/integration/registry/test_import.py"),
+    (r"scripts/make-generic-kernel.*|banger kernel import build/kernel/.*", "tests/e2e/test_generic_kernel.py"),
+    (r"banger kernel pull generic|banger image pull (--catalog )?debian-dev", "tests/integration/registry/test_search.py"),
+    (r"banger image pull (debian:12 --name bookworm|localhost:5000/team/dev|registry\.example\.org/.*)", "tests/integration/registry/test_pull.py"),
+    (r"docker save .*|banger image pull oci:.*", "tests/integration/registry/test_disk_source.py"),
+    (r"(echo .* \| )?banger image build .*", "tests/e2e/test_image_from.py"),
+    (r"banger vm create work --image dev --nat|banger vm exec work -- docker .*|curl -fsSL -o /tmp/editor.deb .*", "tests/e2e/test_image_from.py"),
+    (r"banger image import https://.*", "tests/integration/registry/test_import.py"),
+    (r"banger (vm )?run\b.*|\./try-this", "tests/e2e/test_workspace.py"),
+    (r"banger vm workspace (prepare web \. --dry-run|diff web \| git apply|pull web)|git log \.\.banger/web", "tests/integration/workspace/test_workspace_back.py"),
+    (r"eval \"\$\(banger completion zsh\)\"", "tests/integration/cli/test_completion.py"),
+    (r"apt download .*|banger kernel import \./linux-image-\*\.deb --name cloud", "scripts/quickstart"),
+    (r"banger op (show|cancel) 17", "tests/e2e/test_ops.py"),
+    (r"banger vm (restart web|kill web|start 'web-\*')", "tests/e2e/test_life.py"),
+    (r"banger vm prune", "tests/integration/cli/test_many.py"),
+    (r"banger vm ssh web -L .*", "tests/integration/cli/test_ssh.py"),
+    (r"banger vm exec -it -u postgres .*", "tests/e2e/test_terminal.py"),
+    (r"banger (top|web|vm stats --watch web|vm logs -f -n 20 web)", "tests/e2e/test_terminal.py"),
+    (r"banger daemon (un)?install|loginctl enable-linger", "tests/packages/test_units.py"),
+    (r"banger vm set web --(autostart|restart on-failure)", "tests/e2e/test_user_unit.py"),
+    (r"banger tui", "tests/integration/tui/test_tui.py"),
+    (r"scripts/as-user scripts/make-picture .*", "scripts/make-picture"),
+    (r"banger doctor.*", "tests/integration/cli/test_doctor.py"),
+]
+
+
+def shown():
+    def run(*words):
+        return subprocess.run([os.path.join(BUILD, "cli", "banger"), *words], capture_output=True, text=True, check=True, user=65534).stdout
+    return documented.of_pages(ROOT) + documented.of_help(run)
+
+
+def lines():
+    return [line for line in SESSION.splitlines() if line]
+
+
+def test_every_command_is_run_here_or_elsewhere():
+    known = set(lines())
+    unknown = [(where, line) for where, line in shown()
+               if line not in known and not any(re.fullmatch(pattern, line) for pattern, _ in ELSEWHERE)]
+    assert unknown == []
+    assert [path for _, path in ELSEWHERE if not os.path.exists(os.path.join(ROOT, path))] == []
+
+
+def test_nothing_is_run_that_is_not_shown():
+    there = {line for _, line in shown()}
+    assert [line for line in lines() if not line.startswith(" ") and line not in there] == []
+    assert [pattern for pattern, _ in ELSEWHERE if not any(re.fullmatch(pattern, line) for line in there)] == []
+
+
+@pytest.fixture
+def newcomer(make_user, banger, boot_image):
+    user = make_user("bgt-docs")
+    folder = tempfile.mkdtemp(prefix="bgt-docs.", dir="/var/tmp")
+    try:
+        os.chmod(folder, 0o777)
+        bundle = os.path.join(folder, "debian.tar.zst")
+        as_user([os.path.join(BUILD, "cli", "banger"), "image", "export", "default", bundle], check=True, capture_output=True)
+        for path, name in ((bundle, "debian.tar.zst"), (boot_image, "vmlinuz")):
+            own = shutil.copy(path, os.path.join(user.user.home, name))
+            os.chown(own, user.user.uid, user.user.gid)
+    finally:
+        shutil.rmtree(folder)
+    user.env["PATH"] = os.path.join(BUILD, "cli") + ":" + user.env.get("PATH", "/usr/bin:/bin")
+    done = typed(user, SETUP)
+    assert done.returncode == 0, done
+    return user
+
+
+def typed(user, line):
+    return user.run(["bash", "-c", "cd; set -o pipefail; " + line], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                    errors="replace", timeout=580)
+
+
+def test_as_it_stands_there(newcomer):
+    for line in lines():
+        done = typed(newcomer, line.strip())
+        assert done.returncode == 0, (line, done.returncode, done.stdout[-2000:], done.stderr[-2000:])
