@@ -41,6 +41,7 @@ void service_init(bool mine)
 	n_fds = (unsigned)BG_MIN(n, (unsigned long)FDS_MAX);
 	for (unsigned i = 0; i < n_fds; i++)
 		(void)bg_set_cloexec(FIRST_FD + (int)i, true);
+	free(TAKE_PTR(manager));
 	if (mine && getenv("NOTIFY_SOCKET"))
 		manager = strdup(getenv("NOTIFY_SOCKET"));
 	watched = mine && number_for_us("WATCHDOG_USEC", "WATCHDOG_PID") > 0;

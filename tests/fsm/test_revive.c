@@ -2,6 +2,7 @@
 /* VMs that start by themselves (daemon/vm/revive.h), over fakes: which do, which do not, and when. */
 #include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "daemon/driver/vmm.h"
@@ -179,6 +180,8 @@ TEST(one_that_does_not_come_up_is_tried_less_and_less)
 /* The next daemon: by autostart, by a policy, by neither. */
 TEST(the_start_of_the_daemon_brings_them_up)
 {
+	pid_t pid;
+
 	world_open(&w, NULL);
 	make("auto", RESTART_NO, true, false);
 	make("always", RESTART_ALWAYS, false, false);
@@ -194,7 +197,9 @@ TEST(the_start_of_the_daemon_brings_them_up)
 	vm_save(vm("last-boot"));
 	vm("failed")->on_exit = NULL;
 	CHECK_INT(world_ask(&w, "plain", VM_EV_STOP), OP_DONE); /* what was posted before is in the store */
+	pid = vmm_pid(vm("failed")->vmm);
 	end_by("failed", SIGKILL);
+	CHECK_INT(waitpid(pid, NULL, 0), pid); /* a daemon's end would leave it to init */
 	world_reopen(&w);
 	revive_all(&w.engine);
 	world_run(&w, is_up, (void *)"auto");
