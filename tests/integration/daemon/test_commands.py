@@ -165,6 +165,6 @@ def test_stop_waits_for_what_runs(daemon, pulling):
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert p.stderr.readline() == 'waiting for image.pull of "img"\n'
     ident = json.loads(daemon.banger("op", "list", "--json").stdout)[0]["id"]
-    assert daemon.banger("op", "cancel", ident).returncode == 0
+    daemon.banger("op", "cancel", ident)  # its answer may be lost: the daemon stops as soon as nothing runs
     out, err = p.communicate(timeout=60)
     assert p.returncode == 0 and out == "the daemon stopped\n", err
