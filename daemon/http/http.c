@@ -230,6 +230,7 @@ static int read_query(struct http_call *call, const char *text, struct bg_err **
 
 	if (bg_isempty(text))
 		return 0;
+	evhttp_clear_headers(&call->query); /* a front has read it already */
 	if (evhttp_parse_query_str(text, &call->query) < 0)
 		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "the query is malformed");
 	TAILQ_FOREACH (kv, &call->query, next) {
