@@ -24,7 +24,8 @@ OPENDIR, RELEASEDIR, INTERRUPT, DESTROY, BATCH_FORGET = 27, 29, 36, 38, 42
 ENOSYS, ENOENT = 38, 2
 ASYNC_READ, BIG_WRITES, ASYNC_DIO, MAX_PAGES = 1, 1 << 5, 1 << 15, 1 << 22
 DIRECT_IO = 1
-FILE, MAX_WRITE, SECTOR = 2, 1 << 20, 512
+FILE, MAX_WRITE = 2, 1 << 20
+BLOCK = 4096  # what a disk writes whole; ext4 does not mount with half of a superblock
 HEAD = struct.Struct("<IIQQIIIHH")
 IO = struct.Struct("<QQI")  # fh, offset, size
 
@@ -129,7 +130,7 @@ class Recorder:
     def cuts(self, moments, path):
         """
         For each (moment, kind), in the order of the moments: path as the disk was then. What came after the last flush is there
-        ("all"), or not ("flushed"), or every second sector of it, by chance ("torn").
+        ("all"), or not ("flushed"), or every second block of it, by chance ("torn").
         """
         safe, pending, events = bytearray(self.size), [], iter(self.log)
         event = next(events, None)
@@ -155,9 +156,9 @@ def put(image, events):
 def torn(events, seed):
     chance = random.Random(seed)
     for e in events:
-        for at in range(0, len(e.data or b""), SECTOR):
+        for at in range(0, len(e.data or b""), BLOCK):
             if chance.random() < 0.5:
-                yield Event(e.at, e.offset + at, e.data[at:at + SECTOR])
+                yield Event(e.at, e.offset + at, e.data[at:at + BLOCK])
 
 
 def write_sparse(path, image):
