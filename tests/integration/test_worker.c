@@ -44,9 +44,9 @@ TEST(wrong_requests)
 	a = worker_run("{}", NULL, 0);
 	worker_expect_error(&a, "worker.failed", "\"job\" is missing");
 	a = worker_run("[1]", NULL, 0);
-	worker_expect_error(&a, "worker.failed", "no JSON object");
+	worker_expect_error(&a, "worker.failed", "not a JSON object");
 	a = worker_run("{\"job\":\"mkfs\",\"job\":\"copy\"}", NULL, 0);
-	worker_expect_error(&a, "worker.failed", "no JSON object");
+	worker_expect_error(&a, "worker.failed", "not a JSON object");
 	a = worker_run("{\"job\":\"mkfs\",\"size\":99999999}", fds, 2);
 	worker_expect_error(&a, "worker.failed", "takes 1 descriptors, not 2");
 	a = worker_run("{\"job\":\"mkfs\",\"size\":99999999}", fds, 9);
@@ -59,7 +59,7 @@ TEST(wrong_requests)
 	worker_expect_error(&a, "worker.failed", "\"size\" is not a whole number");
 	worker_start(&w, "\xff\x00\x01", 3, NULL, 0);
 	a = worker_wait(&w);
-	worker_expect_error(&a, "worker.failed", "no JSON object");
+	worker_expect_error(&a, "worker.failed", "not a JSON object");
 }
 
 static void put_text(int fd, const char *text)

@@ -144,7 +144,7 @@ def test_broken_manifests(server, change, words):
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff\xfe", b'{"schemaVersion":2,"schemaVersion":2}', b"[" * 100000, b"<html>"])
 def test_not_even_json(server, text):
     Image(server).put_document(text, "latest")
-    refused("registry.invalid", "no JSON object", resolve, server)
+    refused("registry.invalid", "not a JSON object", resolve, server)
 
 
 def test_huge_manifest(server):
