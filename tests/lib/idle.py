@@ -54,10 +54,11 @@ def children(pid):
 
 
 def parts(uid):
-    """{title: pid} of a user's bangerd: the monitor and all below it that plays no VM."""
-    [monitor] = [int(d.name) for d in pathlib.Path("/proc").iterdir()
-                 if d.name.isdigit() and title(d.name) == "bangerd: monitor" and d.stat().st_uid in (0, uid) and owner(d.name) == uid]
-    found, queue = {}, [monitor]
+    """{title: pid} of a user's bangerd: the monitor and all below it that plays no VM; nothing while there are two."""
+    monitors = [int(d.name) for d in pathlib.Path("/proc").iterdir()
+                if d.name.isdigit() and title(d.name) == "bangerd: monitor" and d.stat().st_uid in (0, uid) and owner(d.name) == uid]
+    monitors = set(monitors).difference(*map(children, monitors))  # a child has its parent's title until it has its own
+    found, queue = {}, list(monitors) if len(monitors) == 1 else []  # two: one is ending
     while queue:
         pid = queue.pop()
         name = title(pid)

@@ -31,7 +31,7 @@ def vms():
 def test_twenty_idle_vms(vms):
     vms.make(VMS)
     vms.ok("daemon", "restart")  # who has just read records is answered faster for half a minute: a new engine has no readers yet
-    wait_for(lambda: is_asleep(parts(vms.user.uid)["bangerd: engine"]))
+    wait_for(lambda: (engine := parts(vms.user.uid).get("bangerd: engine")) and is_asleep(engine))
     found = parts(vms.user.uid)
     others = [pid for name, pid in found.items() if name not in ("bangerd: engine", "bangerd: monitor")]
     before = [switches(pid) for pid in others]

@@ -13,7 +13,7 @@ from jobs import Failed, run
 
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
-FAR, NEAR, GUEST = "192.0.2.2", "10.123.45.2", "10.123.46.2"  # in the world, in a private network, behind a tap
+FAR, NEAR, GUEST = "203.0.113.2", "10.123.45.2", "10.123.46.2"  # in the world, in a private network, behind a tap
 
 
 def sh(*argv):
@@ -94,7 +94,7 @@ def test_redirect(servers, out, start, to, may):
     assert redirected(servers, start, to, out) == may
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.1", "0.0.0.0", "2130706433", "[::ffff:127.0.0.1]", "192.0.2.1", "10.123.45.1"])
+@pytest.mark.parametrize("host", ["localhost", "127.1", "0.0.0.0", "2130706433", "[::ffff:127.0.0.1]", "203.0.113.1", "10.123.45.1"])
 def test_other_names_of_this_host(servers, out, host):
     assert not redirected(servers, FAR, "here", out, host)
 

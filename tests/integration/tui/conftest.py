@@ -51,13 +51,13 @@ class Home:
         return path
 
     def process(self):
-        """The pid of banger-tui."""
+        """The pid of banger-tui, of this home: one of the test before may still be ending."""
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                with open(f"/proc/{pid}/comm") as f:
-                    if f.read().strip() == "banger-tui" and os.stat(f"/proc/{pid}").st_uid == (self.uid if self.uid is not None else os.geteuid()):
+                with open(f"/proc/{pid}/comm") as comm, open(f"/proc/{pid}/environ", "rb") as environ:
+                    if comm.read().strip() == "banger-tui" and f"HOME={self.path}".encode() in environ.read().split(b"\0"):
                         return int(pid)
-            except FileNotFoundError:
+            except (FileNotFoundError, PermissionError, ProcessLookupError):
                 pass
         raise AssertionError("banger-tui does not run")
 
