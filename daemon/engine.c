@@ -290,9 +290,10 @@ static int make_all(
 		r = console_new(engine, &engine->console, err);
 	if (r >= 0)
 		r = health_new(engine, &engine->health, err);
+	if (r >= 0)
+		r = vms_recover(engine, err);
 	if (r < 0)
 		return r;
-	vms_recover(engine);
 	vm_dns_start(engine);
 	r = helpers_new(engine, &engine->helpers);
 	if (r < 0)

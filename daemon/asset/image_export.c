@@ -2,8 +2,8 @@
 /*
  * image export: an image with its whole boot set becomes one file where the user wants it. It has
  * no name until it is whole, so that one that ends early leaves nothing and two to one place do not
- * meet; where the file system has no files without a name, it has one that nobody else has. The
- * image and its kernel are only read; their files are held open, so that they may even be deleted
+ * meet; where the file system has no files without a name, it has one that nobody else has. Both
+ * file and name are on the disk before the export is over. The image and its kernel are only read; their files are held open, so that they may even be deleted
  * meanwhile.
  */
 #include <fcntl.h>
@@ -27,6 +27,7 @@ struct export_task {
 	json_t *params;
 	int fd[1 + BUNDLE_FDS]; /* the bundle, then its members; -1: the image lacks it */
 	json_t *result;
+	bool named;
 };
 
 static void task_free(void *userdata)
@@ -34,6 +35,8 @@ static void task_free(void *userdata)
 	struct export_task *task = userdata;
 
 	job_free(task->job);
+	/* without a name, its blocks go with the last descriptor */
+	trash_close(task->engine->trash, TAKE_FD(task->fd[0]));
 	for (size_t i = 0; i < ARRAY_SIZE(task->fd); i++)
 		bg_close(task->fd[i]);
 	json_decref(task->params);
@@ -91,10 +94,16 @@ static int open_named(struct export_task *task, const char *folder)
 	return task->fd[0] < 0 ? -errno : 0;
 }
 
+static char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strndup(path, BG_MAX((size_t)(slash - path), (size_t)1));
+}
+
 static int open_bundle(struct export_task *task)
 {
-	const char *slash = strrchr(task->path, '/');
-	_free_ char *folder = strndup(task->path, BG_MAX((size_t)(slash - task->path), (size_t)1));
+	_free_ char *folder = folder_of(task->path);
 
 	if (!folder)
 		return -ENOMEM;
@@ -105,32 +114,27 @@ static int open_bundle(struct export_task *task)
 									 : -errno;
 }
 
-static int name_it(struct export_task *task, const json_t *result, struct bg_err **err)
+/* The worker has answered; err goes with its job. */
+static void step_ended(struct export_task *task, struct bg_err *err)
 {
-	int r = give_name(task);
+	struct bg_err *failed = bg_err_copy(err);
 
-	if (r == -EEXIST)
-		return is_there(task->path, err);
-	if (r < 0)
-		return bg_err_sys(err, BG_ERR_IO, -r, "name %s", task->path);
-	task->result = json_pack("{s:s, s:s, s:O, s:O}", "image", task->name, "path", task->path,
-		"bytes", json_object_get(result, "bytes"), "sha256",
-		json_object_get(result, "sha256"));
-	return 0;
+	job_free(TAKE_PTR(task->job));
+	if (failed)
+		op_step_failed(task->op, failed);
+	else
+		op_step_done(task->op);
 }
 
 static void on_packed(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct export_task *task = userdata;
-	struct bg_err *failed = bg_err_copy(err);
 
-	if (!failed)
-		(void)name_it(task, result, &failed);
-	job_free(TAKE_PTR(task->job)); /* err and result go with it */
-	if (failed)
-		op_step_failed(task->op, failed);
-	else
-		op_step_done(task->op);
+	if (!err)
+		task->result = json_pack("{s:s, s:s, s:O, s:O}", "image", task->name, "path", task->path,
+			"bytes", json_object_get(result, "bytes"), "sha256",
+			json_object_get(result, "sha256"));
+	step_ended(task, err);
 }
 
 static int step_pack(struct op *op, void *ctx, struct bg_err **err)
@@ -170,6 +174,44 @@ static int undo_pack(struct op *op, void *ctx, struct bg_err **err)
 	return 0;
 }
 
+static void on_flushed(const json_t *result, struct bg_err *err, void *userdata)
+{
+	(void)result;
+	step_ended(userdata, err);
+}
+
+static int step_name(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct export_task *task = ctx;
+	_free_ char *folder = folder_of(task->path);
+	_close_ int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int r;
+
+	(void)op;
+	if (fd < 0)
+		return bg_err_sys(err, BG_ERR_IO, folder ? errno : ENOMEM, "name %s", task->path);
+	r = give_name(task);
+	if (r == -EEXIST)
+		return is_there(task->path, err);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "name %s", task->path);
+	task->named = true;
+	r = job_start(task->engine->jobs, JOB_FLUSH, json_object(), &fd, 1, NULL, on_flushed, task,
+		&task->job, err);
+	return r < 0 ? r : OP_WAIT;
+}
+
+static int undo_name(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct export_task *task = ctx;
+
+	(void)op;
+	(void)err;
+	if (task->named)
+		(void)trash_throw(task->engine->trash, task->path);
+	return 0;
+}
+
 static void finish(struct op *op, void *ctx, const struct bg_err *err)
 {
 	struct export_task *task = ctx;
@@ -180,6 +222,7 @@ static void finish(struct op *op, void *ctx, const struct bg_err *err)
 
 static const struct op_step steps[] = {
 	{"pack", "packing the image", false, step_pack, step_cancel, undo_pack},
+	{"name", "writing it to the disk", false, step_name, step_cancel, undo_name},
 };
 
 static const struct op_plan plan = {

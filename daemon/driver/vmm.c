@@ -96,75 +96,30 @@ static int read_start(pid_t pid, uint64_t *ret)
 	return 0;
 }
 
-/* Is there "-name TAG" (QEMU, fake) or "--id TAG" (Firecracker) among the arguments? */
-static bool cmdline_has_tag(const char *args, size_t len, const char *tag)
-{
-	const char *before = "";
-
-	for (const char *p = args; p < args + len; p += strlen(p) + 1) {
-		if (bg_streq(p, tag) && (bg_streq(before, "-name") || bg_streq(before, "--id")))
-			return true;
-		before = p;
-	}
-	return false;
-}
-
-static bool is_vmm_of(pid_t pid, const char *id)
-{
-	_free_ char *args = NULL;
-	char tag[VMM_TAG_SIZE];
-	size_t len;
-
-	if (read_proc(pid, "cmdline", CMDLINE_MAX, &args, &len) < 0)
-		return false;
-	vmm_tag(id, tag);
-	return cmdline_has_tag(args, len, tag);
-}
-
-/* By the status file: the owner of /proc/PID is root when the process is not dumpable. */
-static bool is_ours(pid_t pid)
+/* By the status file: the owner of /proc/PID is root when the process is not dumpable. 1 or 0, or why it could not be read. */
+static int owned(pid_t pid)
 {
 	_free_ char *text = NULL;
 	unsigned uid;
 	const char *p;
+	int r = read_proc(pid, "status", STAT_MAX * 4, &text, NULL);
 
-	if (read_proc(pid, "status", STAT_MAX * 4, &text, NULL) < 0)
-		return false;
+	if (r < 0)
+		return r;
 	p = strstr(text, "\nUid:");
 	return p && sscanf(p, "\nUid: %u", &uid) == 1 && uid == getuid();
 }
 
-int vmm_find(const char *id, pid_t *ret_pid, uint64_t *ret_start)
-{
-	DIR *dir = opendir("/proc");
-	const struct dirent *de;
-	int r = -ESRCH;
-
-	if (!dir)
-		return -errno;
-	while (r == -ESRCH && (de = readdir(dir))) {
-		pid_t pid = isdigit((unsigned char)de->d_name[0]) ? (pid_t)atoi(de->d_name) : 0;
-		uint64_t start;
-
-		if (pid <= 0 || !is_vmm_of(pid, id) || !is_ours(pid) || read_start(pid, &start) < 0)
-			continue;
-		*ret_pid = pid;
-		*ret_start = start;
-		r = 0;
-	}
-	closedir(dir);
-	return r;
-}
-
-/* The tag among the arguments, after the one that says which driver starts so. */
-static bool read_tag(pid_t pid, struct vmm_seen *ret)
+/* The tag among the arguments, after the one that says which driver starts so. 1 or 0, or why it could not be read. */
+static int read_tag(pid_t pid, struct vmm_seen *ret)
 {
 	_free_ char *args = NULL;
 	const char *before = "";
 	size_t len;
+	int r = read_proc(pid, "cmdline", CMDLINE_MAX, &args, &len);
 
-	if (read_proc(pid, "cmdline", CMDLINE_MAX, &args, &len) < 0)
-		return false;
+	if (r < 0)
+		return r;
 	for (const char *p = args; p < args + len; p += strlen(p) + 1) {
 		bool named = bg_streq(before, "-name"), id = bg_streq(before, "--id");
 
@@ -174,9 +129,37 @@ static bool read_tag(pid_t pid, struct vmm_seen *ret)
 			continue;
 		snprintf(ret->id, sizeof(ret->id), "%s", p + strlen(VMM_TAG_PREFIX));
 		ret->driver = id ? "firecracker" : "qemu";
-		return true;
+		return 1;
 	}
-	return false;
+	return 0;
+}
+
+/*
+ * The process seen->pid. 1: a VMM of ours. 0: something else, somebody else's, or it has just ended. An error is of this
+ * process, which had no descriptor or no memory to look: who takes that for "nothing runs" ends up with two VMMs on a disk.
+ */
+static int look_at(struct vmm_seen *seen)
+{
+	int r = read_tag(seen->pid, seen);
+
+	if (r > 0)
+		r = owned(seen->pid);
+	if (r > 0) {
+		r = read_start(seen->pid, &seen->start);
+		r = r < 0 ? r : 1;
+	}
+	return r > 0 || r == -EMFILE || r == -ENFILE || r == -ENOMEM ? r : 0;
+}
+
+static int append(struct vmm_seen **list, size_t *n, const struct vmm_seen *one)
+{
+	struct vmm_seen *more = reallocarray(*list, *n + 1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	*list = more;
+	more[(*n)++] = *one;
+	return 0;
 }
 
 int vmm_list(struct vmm_seen **ret, size_t *ret_n)
@@ -185,26 +168,37 @@ int vmm_list(struct vmm_seen **ret, size_t *ret_n)
 	DIR *dir = opendir("/proc");
 	const struct dirent *de;
 	size_t n = 0;
+	int r = dir ? 0 : -errno;
 
-	if (!dir)
-		return -errno;
-	while ((de = readdir(dir))) {
-		struct vmm_seen found = {.pid = (pid_t)strtol(de->d_name, NULL, 10)};
-		struct vmm_seen *more;
+	while (r >= 0 && (de = readdir(dir))) {
+		struct vmm_seen one = {.pid = (pid_t)strtol(de->d_name, NULL, 10)};
 
-		if (found.pid <= 0 || !read_tag(found.pid, &found) || !is_ours(found.pid) ||
-			read_start(found.pid, &found.start) < 0)
-			continue;
-		more = reallocarray(list, n + 1, sizeof(*list));
-		if (!more)
-			break;
-		list = more;
-		list[n++] = found;
+		r = one.pid > 0 ? look_at(&one) : 0;
+		if (r > 0)
+			r = append(&list, &n, &one);
 	}
-	closedir(dir);
+	if (dir)
+		closedir(dir);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(list);
 	*ret_n = n;
 	return 0;
+}
+
+int vmm_find(const char *id, pid_t *ret_pid, uint64_t *ret_start)
+{
+	_free_ struct vmm_seen *list = NULL;
+	size_t n = 0;
+	int r = vmm_list(&list, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (bg_streq(list[i].id, id)) {
+			*ret_pid = list[i].pid;
+			*ret_start = list[i].start;
+			return 0;
+		}
+	return r < 0 ? r : -ESRCH;
 }
 
 static void on_exit_event(pid_t pid, int status, void *userdata)
@@ -279,7 +273,7 @@ int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id
 	struct vmm **ret)
 {
 	_unref_(vmm) struct vmm *vmm = NULL;
-	uint64_t start;
+	struct vmm_seen seen = {.pid = pid};
 	int r;
 
 	if (pid <= 0)
@@ -292,12 +286,14 @@ int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id
 	if (vmm->pidfd < 0)
 		return errno == EINVAL ? -ESRCH : -errno;
 	/* Read after the pidfd is held: they describe the process that it holds, or fail. */
-	if (read_start(pid, &start) < 0 || start != pid_start || !is_vmm_of(pid, id) ||
-		!is_ours(pid))
+	r = look_at(&seen);
+	if (r < 0)
+		return r;
+	if (r == 0 || seen.start != pid_start || !bg_streq(seen.id, id))
 		return -ESRCH;
 	if (pidfd_send_signal(vmm->pidfd, 0, NULL, 0) < 0)
 		return -errno;
-	vmm->pid_start = start;
+	vmm->pid_start = pid_start;
 	r = watch(vmm);
 	if (r < 0)
 		return r;

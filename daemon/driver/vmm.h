@@ -90,7 +90,7 @@ int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id
 	pid_t pid, uint64_t pid_start, vmm_exit_fn exited, void *userdata, struct vmm **ret);
 /* Looks through /proc for our own process with this VM id in its command line: after a crash between spawn and its record. */
 int vmm_find(const char *id, pid_t *ret_pid, uint64_t *ret_start);
-/* All VMMs of this user, whoever started them; *ret is the caller's. */
+/* All VMMs of this user, whoever started them; *ret is the caller's. -EMFILE, -ENFILE, -ENOMEM: it could not look. */
 struct vmm_seen {
 	char id[BG_ID_LEN + 1];
 	pid_t pid;

@@ -74,8 +74,8 @@ struct vm {
 int vms_new(struct engine *engine, struct vms **ret, struct bg_err **err);
 void vms_free(struct vms *vms);
 BG_DEFINE_UNREF(vms, struct vms *, vms_free)
-/* Puts every VM right after whatever ended the last daemon: adopts, stops, removes. */
-void vms_recover(struct engine *engine);
+/* Puts every VM right after whatever ended the last daemon: adopts, stops, removes. Fails when it cannot tell what runs. */
+int vms_recover(struct engine *engine, struct bg_err **err);
 struct vm *vms_first(const struct vms *vms);
 struct vm *vms_find(const struct vms *vms, const char *name);
 struct vm *vms_find_id(const struct vms *vms, const char *id);

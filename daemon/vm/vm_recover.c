@@ -110,11 +110,13 @@ static void reopen_ports(struct vm *vm)
 		log_err(LOG_WARN, "vm", vm->row->name, err);
 }
 
-static void recover_live(struct vm *vm, const struct seen *seen)
+static int recover_live(struct vm *vm, const struct seen *seen)
 {
 	bool was_starting = vm->row->state == VM_STARTING, again = false;
 	int r = adopt_process(vm, seen);
 
+	if (r < 0 && r != -ESRCH)
+		return r;
 	log_msg(LOG_INFO, "vm", r < 0 ? "is stopped" : "adopted", "vm", vm->row->name, NULL);
 	if (r < 0) {
 		again = vm->row->state == VM_RUNNING && vm_wants_again(vm, -1);
@@ -133,47 +135,51 @@ static void recover_live(struct vm *vm, const struct seen *seen)
 	vm_save(vm);
 	if (again && vm_boot_again(vm, NULL) < 0)
 		vm_move(vm, VM_EV_DOWN);
+	return 0;
 }
 
-static void go_on_deleting(struct vm *vm, const struct seen *seen)
+static int go_on_deleting(struct vm *vm, const struct seen *seen)
 {
+	int r = adopt_process(vm, seen);
 	struct vm_task *task;
 	struct op *op;
 
-	if (adopt_process(vm, seen) < 0)
+	if (r < 0 && r != -ESRCH)
+		return r;
+	if (r < 0)
 		went_away(vm);
 	task = vm_task_new(vm->engine, vm);
 	if (task)
 		(void)vm_task_start(task, &vm_plan_delete, &op, NULL);
+	return 0;
 }
 
-static void recover_one(struct vm *vm, const struct seen *seen)
+/* An error: whether its process runs cannot be told, and nothing has been done. */
+static int recover_one(struct vm *vm, const struct seen *seen)
 {
 	switch ((enum vm_state)vm->row->state) {
 	case VM_CREATING:
 		vm->row->state = VM_DELETING;
 		vm_save(vm);
-		go_on_deleting(vm, seen);
-		break;
+		return go_on_deleting(vm, seen);
 	case VM_DELETING:
-		go_on_deleting(vm, seen);
-		break;
+		return go_on_deleting(vm, seen);
 	case VM_STARTING:
 	case VM_RUNNING:
 	case VM_STOPPING:
-		recover_live(vm, seen);
-		break;
+		return recover_live(vm, seen);
 	case VM_STOPPED:
-		if (find_process(seen, vm)) {
-			recover_live(vm, seen);
-		} else if (vm->row->slot >= 0) {
+		if (find_process(seen, vm))
+			return recover_live(vm, seen);
+		if (vm->row->slot >= 0) {
 			went_away(vm);
 			vm_save(vm);
 		}
-		break;
+		return 0;
 	case VM_STATE_MAX_:
 		break;
 	}
+	return 0;
 }
 
 static uint64_t slots_in_use(const struct vms *vms)
@@ -233,18 +239,25 @@ static void fail_op(int64_t id, const char *kind, const char *target, void *user
 		target, "id", text, NULL);
 }
 
-void vms_recover(struct engine *engine)
+int vms_recover(struct engine *engine, struct bg_err **err)
 {
 	struct seen seen = {0};
 	struct vm *next;
+	int r = vmm_list(&seen.process, &seen.n);
 
-	(void)vmm_list(&seen.process, &seen.n);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_IO, -r, "look for VMs that run");
 	store_op_each_unfinished(engine->store, fail_op, NULL);
-	for (struct vm *vm = vms_first(engine->vms); vm; vm = next) {
+	for (struct vm *vm = vms_first(engine->vms); vm && r >= 0; vm = next) {
 		next = vm->next;
-		recover_one(vm, &seen);
+		r = recover_one(vm, &seen);
+		if (r < 0)
+			bg_err_sys(err, BG_ERR_IO, -r, "see whether VM \"%s\" runs", vm->row->name);
 	}
 	free(seen.process);
+	if (r < 0)
+		return r;
 	keys_touch(engine->keys);
 	vms_watch_net(engine);
+	return 0;
 }

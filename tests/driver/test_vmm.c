@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -244,6 +245,29 @@ TEST(adopted_from_another_daemon)
 		0);
 	kill_and_wait();
 	CHECK_INT(f.status, -1); /* not our child */
+	teardown();
+}
+
+/* A descriptor for the folder, none for what is in it. */
+TEST(what_runs_is_not_told_by_a_look_that_failed)
+{
+	struct rlimit few, all;
+	struct vmm_seen *list = NULL;
+	size_t n = 0;
+	int next, r;
+
+	start_fake("");
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &all), 0);
+	next = open("/proc", O_RDONLY | O_CLOEXEC);
+	CHECK(next >= 0);
+	close(next);
+	few = (struct rlimit){(rlim_t)next + 1, all.rlim_max};
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+	r = vmm_list(&list, &n);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &all), 0);
+	CHECK_INT(r, -EMFILE);
+	CHECK(!list && n == 0);
+	kill_and_wait();
 	teardown();
 }
 

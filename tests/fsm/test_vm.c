@@ -1002,6 +1002,30 @@ static bool is_stopping(struct world *world, void *userdata)
 	return world->engine.stopping;
 }
 
+/* With no descriptor left nobody can say what runs: the start fails, and no VM is taken for a stopped one. */
+TEST(a_start_that_cannot_see_what_runs_changes_nothing)
+{
+	struct rlimit few, all;
+	_err_ struct bg_err *err = NULL;
+	int next, r;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &all), 0);
+	next = open("/proc", O_RDONLY | O_CLOEXEC);
+	close(next);
+	few = (struct rlimit){(rlim_t)next + 1, all.rlim_max};
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+	r = vms_recover(&w.engine, &err);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &all), 0);
+	CHECK_INT(r, -EMFILE);
+	CHECK(err && strstr(err->message, "look for VMs that run"));
+	CHECK_INT(vm("a")->row->state, VM_RUNNING);
+	CHECK(vm("a")->vmm && vm("a")->row->slot >= 0);
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_close(&w);
+}
+
 /* One is up, one is on its way up, one is down: each ends stopped, and those that were up say why. */
 TEST(end_of_the_session_shuts_down_what_is_up)
 {

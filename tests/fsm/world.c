@@ -195,7 +195,7 @@ static void open_engine(struct world *w, bool fresh)
 	CHECK_INT(tap_pool_new(e, w->config->tap_pool, &e->pool), 0);
 	CHECK_INT(boot_gate_new(&e->boots), 0);
 	CHECK_INT(boot_gate_new(&e->builds), 0);
-	vms_recover(e);
+	CHECK_INT(vms_recover(e, NULL), 0);
 }
 
 void world_set_behaviour(const char *behaviour)

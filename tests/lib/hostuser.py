@@ -58,7 +58,7 @@ class HostUser:
                 lines = [json.loads(line) for line in f if "a callback was above the limit" in line]
         except (OSError, ValueError):
             return []
-        return [(line["name"], int(line["usec"]) // 1000) for line in lines]
+        return [(line["name"], (int(line["ran_usec"]) + int(line["slept_usec"])) // 1000) for line in lines]
 
     def _delete(self):
         subprocess.run(["userdel", "--force", self.name], capture_output=True)

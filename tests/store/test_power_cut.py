@@ -55,8 +55,9 @@ class Story:
         do("vm", "create", "a", "--image", "r", "--cpus", "1", "--memory", "128M", "--no-start", vms=("a", (1, True)))
         do("vm", "create", "b", "--image", "r", "--cpus", "1", "--memory", "128M", vms=("b", (1, True)))
         do("vm", "set", "a", "--cpus", "2", vms=("a", (2, True)))
-        host.banger("image", "export", "r", self.host.user.home + "/bundle")
-        do("image", "import", self.host.user.home + "/bundle", "--name", "i", images=("i", True), kernels=("i", True))
+        do("image", "export", "r", host.home + "/bundle")
+        self.bundle = (self.said[-1][1], digest(host.home + "/bundle"))
+        do("image", "import", host.home + "/bundle", "--name", "i", images=("i", True), kernels=("i", True))
         do("image", "pull", host.layout, "--name", "p", "--kernel-ref", "k", images=("p", True))
         do("vm", "delete", "b", vms=("b", None))
         do("image", "delete", "i", images=("i", None), kernels=("i", None))
@@ -119,7 +120,16 @@ def check_bytes(host, facts, story):
             assert disk.read(8 << 20) == source.read(), vm["paths"]["disk"]
 
 
+def check_bundle(host, story, moment):
+    """A file that an export made has its name when it is whole, and keeps it from then on."""
+    acknowledged, sha256 = story.bundle
+    there = os.path.exists(host.home + "/bundle")
+    assert there or moment < acknowledged, "the exported file is gone"
+    assert not there or digest(host.home + "/bundle") == sha256, "the exported file is not whole"
+
+
 def check_cut(host, story, moment):
+    check_bundle(host, story, moment)
     facts, right = host.facts(), story.may_be(moment)
     assert facts.names() in right, (facts.names(), right)
     check_bytes(host, facts, story)
