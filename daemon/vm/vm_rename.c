@@ -67,7 +67,8 @@ int vm_step_tell_name(struct op *op, void *ctx, struct bg_err **err)
 	(void)err;
 	if (!task->settings.renamed)
 		return 0;
-	task->settings.swapped = task->settings.renamed = false; /* it stays, whatever comes */
+	/* It stays, whatever comes, and all else with it. */
+	task->settings.swapped = task->settings.renamed = task->settings.published = task->settings.reached = false;
 	keys_touch(task->engine->keys);
 	if (!vm->vmm)
 		return 0;

@@ -2,7 +2,7 @@
 /*
  * The plan of `vm set`. Disks grow first: that is the one part that cannot be taken back, and
  * what fails after it leaves a larger disk and nothing else. The row says what is so after each
- * step.
+ * step, and what it had is in the settings until the change is over.
  */
 #include "daemon/vm/vm_set.h"
 
@@ -127,44 +127,69 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 	return r;
 }
 
-/* A running VM has them at once, one that is stopped with its next start. */
-static int step_publish(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct vm_task *task = ctx;
-	struct vm *vm = task->vm;
-	int r;
-
-	if (!task->settings.has_publish)
-		return 0;
-	op_set_text(op, "publishing its ports");
-	r = vm->vmm && vm->row->address ? publish_open(vm, task->settings.publish, err) : 0;
-	if (r < 0)
-		return r;
-	free(vm->row->publish);
-	vm->row->publish = TAKE_PTR(task->settings.publish);
-	return 0;
-}
-
-static int step_nat(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct vm_task *task = ctx;
-
-	const struct vm_settings *s = &task->settings;
-	struct net_reach reach = {.nat = s->has_nat ? s->nat : task->vm->row->nat,
-		.peers = s->has_peers ? s->peers : task->vm->row->peers};
-
-	if (!s->has_nat && !s->has_peers)
-		return 0;
-	op_set_text(op, "changing what it reaches");
-	return vm_set_nat(task, reach, err);
-}
-
 #define SWAP(a, b)                                                                                 \
 	do {                                                                                       \
 		__typeof__(a) was_ = (a);                                                          \
 		(a) = (b);                                                                         \
 		(b) = was_;                                                                        \
 	} while (0)
+
+/* A running VM has them at once, one that is stopped with its next start. Once more brings back what was. */
+static int swap_ports(struct vm *vm, struct vm_settings *s, struct bg_err **err)
+{
+	int r = vm->vmm && vm->row->address ? publish_open(vm, s->publish, err) : 0;
+
+	if (r < 0)
+		return r;
+	SWAP(vm->row->publish, s->publish);
+	s->published = !s->published;
+	return 0;
+}
+
+static int step_publish(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	if (!task->settings.has_publish)
+		return 0;
+	op_set_text(op, "publishing its ports");
+	return swap_ports(task->vm, &task->settings, err);
+}
+
+static int undo_publish(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	(void)op;
+	return task->settings.published ? swap_ports(task->vm, &task->settings, err) : 0;
+}
+
+static int step_nat(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	struct vm_settings *s = &task->settings;
+	struct net_reach reach = {.nat = s->has_nat ? s->nat : task->vm->row->nat,
+		.peers = s->has_peers ? s->peers : task->vm->row->peers};
+
+	if (!s->has_nat && !s->has_peers)
+		return 0;
+	op_set_text(op, "changing what it reaches");
+	s->reached = true;
+	s->had = (struct net_reach){.nat = task->vm->row->nat, .peers = task->vm->row->peers};
+	return vm_set_nat(task, reach, err);
+}
+
+/* Also when it failed or was cancelled: the helper may have done it. */
+static int undo_nat(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+
+	(void)op;
+	if (!task->settings.reached)
+		return 0;
+	task->settings.reached = false;
+	return vm_set_nat(task, task->settings.had, err);
+}
 
 /* Once more brings back what was. */
 static void swap_settings(struct vm_row *row, struct vm_settings *s)
@@ -225,8 +250,8 @@ static const struct op_step set_steps[] = {
 	{"change", "changing the VM", false, vm_step_grow_root, vm_step_cancel, NULL},
 	{"change", "changing the VM", false, vm_step_grow_work, vm_step_cancel, NULL},
 	{"change", "changing the VM", false, vm_step_grow_guest, vm_step_cancel, NULL},
-	{"change", "changing the VM", false, step_publish, NULL, NULL},
-	{"change", "changing the VM", false, step_nat, vm_step_cancel, NULL},
+	{"change", "changing the VM", false, step_publish, NULL, undo_publish},
+	{"change", "changing the VM", false, step_nat, vm_step_cancel, undo_nat},
 	{"change", "changing the VM", false, vm_step_rename, NULL, NULL},
 	{"change", "changing the VM", false, step_record, NULL, NULL},
 	{"change", "changing the VM", false, vm_step_tell_name, vm_step_cancel, NULL},

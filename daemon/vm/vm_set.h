@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "common/err.h"
+#include "daemon/driver/net.h"
 
 struct vm;
 
@@ -45,6 +46,9 @@ struct vm_settings {
 	uint64_t work_mib;
 	bool has_labels, has_publish;
 	char *labels, *publish;
+	bool published;	      /* publish is what it had */
+	bool reached;	      /* the helper was asked for another reach than had */
+	struct net_reach had;
 	bool swapped; /* these are in the row, and what it had is here */
 };
 

@@ -271,6 +271,31 @@ TEST(ports_are_open_while_the_vm_runs)
 	world_check_empty(&w);
 }
 
+/* The last that is asked for cannot be had: what came before it is as it was. */
+TEST(a_change_that_fails_late_changes_nothing)
+{
+	uint16_t a = free_port(), b = free_port();
+	json_t *more = ports(b, 443, 0);
+	const struct vm_change c = {.has_nat = true, .nat = true, .name = "taken", .publish = more};
+	struct op *op;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "v", true), OP_DONE);
+	CHECK_STR(publish("v", ports(a, 80, 0), NULL), "");
+	CHECK_INT(vm_ask(vm("v"), VM_EV_SET, &(struct vm_options){.change = &c}, &op, NULL), 0);
+	CHECK_INT(world_create(&w, "taken", false), OP_DONE);
+	CHECK_INT(world_wait(&w, op), OP_FAILED);
+	CHECK_STR(world_last_code(), "vm.name_taken");
+	CHECK(is_open(a) && !is_open(b));
+	CHECK(!strstr(vm("v")->row->publish, "443"));
+	CHECK(!vm("v")->row->nat && net_fake_nat(w.engine.net) == 0);
+	CHECK(!vm("v")->op && !vm("v")->error);
+	json_decref(more);
+	CHECK_INT(world_ask(&w, "taken", VM_EV_DELETE), OP_DONE);
+	CHECK_INT(world_ask(&w, "v", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
+}
+
 static bool is_stopped(struct world *world, void *userdata)
 {
 	return vm("v")->row->state == VM_STOPPED && !vm("v")->op;
