@@ -72,7 +72,6 @@ def test_what_is_wrong_is_said_before_anything_is_made(banger, clean):
     build = ("image", "build", "--name", NEW)
     banger.fails(2, "say what to add", *build, "--from-image", "default")
     banger.fails(2, "--script: /nowhere", *build, "--from-image", "default", "--script", "/nowhere")
-    banger.fails(2, "name it with --from-image", *build, "--docker")
     banger.fails(3, "nothere", *build, "--from-image", "nothere", "--docker")
     banger.fails(4, "already", "image", "build", "--name", "default", "--from-image", "default", "--docker")
     assert names(banger, "vm") == [n for n in names(banger, "vm") if not n.startswith("build-")]

@@ -38,7 +38,7 @@ def test_a_guest_by_keys(screen, banger):
     screen.keys("e")
     screen.wait_for(f"run a command > {NAME}")
     screen.keys("sh -c uname;read", "Enter")
-    screen.wait_for(r"^banger vm exec --tty", BOOT_S)
+    screen.wait_for(r"it ended with status 2: Enter goes back", BOOT_S)
     screen.keys("Enter")
     screen.wait_for(rf"^> \* {NAME} +running", BOOT_S)
     screen.keys("l")
