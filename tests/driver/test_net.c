@@ -77,9 +77,13 @@ static struct priv_req next_request(enum priv_verb verb)
 static void reply(struct priv_rep rep)
 {
 	struct priv_msg msg = {0};
+	int r;
 
 	CHECK_INT(priv_rep_encode(&rep, &msg), 0);
-	CHECK_INT(priv_msg_send(helper, &msg), 0);
+	/* The queue may be full of answers that the loop has not read yet. */
+	CHECK_INT(fcntl(helper, F_SETFL, O_NONBLOCK), 0);
+	SPIN(loop, (r = priv_msg_send(helper, &msg)) != -EAGAIN);
+	CHECK_INT(r, 0);
 }
 
 static void answer_hello(void)
