@@ -154,7 +154,7 @@ const struct command host_commands[] = {
 		.flags = web_flags,
 		.usage = "",
 		.summary = "open the web page",
-		.details = "Signs your browser in by a link that is good once, within a minute. Where there is no display, or "
+		.details = "Signs your browser in by a link that is good once, within a minute. Without a display, or "
 			   "over ssh, the link is printed. The page is at the address of the key web in config.toml, for your "
 			   "own processes alone; docs/web.md says more.",
 		.example = "banger web",

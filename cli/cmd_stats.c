@@ -14,6 +14,7 @@
 #include "common/json.h"
 #include "common/size.h"
 #include "common/usage.h"
+#include "common/vm_record.h"
 
 enum { TEXT_MAX = 256 * 1024, SAMPLE_MS = 500, WATCH_MS = 2000 };
 
@@ -142,21 +143,6 @@ static json_t *host_record(const json_t *vm, const struct sample *first)
 		(json_int_t)usage.disk_bytes, "written_bytes", (json_int_t)usage.written_bytes);
 }
 
-static json_t *guest_record(char *text)
-{
-	json_t *record = json_object();
-	char *save = NULL;
-
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char name[48];
-		long long value;
-
-		if (sscanf(line, "%47[a-z0-9_] %lld", name, &value) == 2)
-			json_object_set_new(record, name, json_integer(value));
-	}
-	return record;
-}
-
 static void of_total(const struct term *t, const char *label, uint64_t used_kib, uint64_t total_kib)
 {
 	char used[BG_SIZE_TEXT], total[BG_SIZE_TEXT];
@@ -221,7 +207,7 @@ static int one_round(struct cli *cli, const char *name, struct sample *sample, s
 	if (r < 0)
 		return r;
 	stats = json_pack("{s:s, s:o, s:o}", "name", name, "host", host_record(vm, sample), "guest",
-		guest_record(text));
+		bg_guest_stats(text));
 	take_sample(vm, sample);
 	if (cli->json)
 		render_json(&cli->out, stats);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * units.h: the user's systemd, as the commands need it: whether it starts the daemon, and how it is told to do something. All
- * of it is `systemctl --user`; nothing here fails where there is no systemd.
+ * of it is `systemctl --user`; without systemd nothing here fails.
  */
 #ifndef BG_CLI_UNITS_H
 #define BG_CLI_UNITS_H

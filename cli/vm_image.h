@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* vm_image.h: a VM cannot be made because there is no image yet: offers to build the default one. */
+/* vm_image.h: a VM cannot be made because no image exists yet: offers to build the default one. */
 #ifndef BG_CLI_VM_IMAGE_H
 #define BG_CLI_VM_IMAGE_H
 

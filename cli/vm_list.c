@@ -11,15 +11,15 @@
 #include "cli/vm_body.h"
 #include "common/json.h"
 #include "common/size.h"
+#include "common/vm_record.h"
 
 const char *vm_state_word(const json_t *vm, enum style *style)
 {
 	const char *state = render_text(vm, "state"), *health = render_text(vm, "health");
-	const json_t *error = NULL;
+	const json_t *failure = bg_vm_failure(vm);
 	bool ready = false;
 
 	(void)bg_json_get_bool(vm, "ready", &ready);
-	(void)bg_json_get_obj(vm, "error", &error);
 	*style = STYLE_YELLOW;
 	if (bg_streq(state, "running")) {
 		*style = STYLE_YELLOW;
@@ -32,13 +32,10 @@ const char *vm_state_word(const json_t *vm, enum style *style)
 	}
 	if (!bg_streq(state, "stopped"))
 		return state;
-	/* a clean shutdown, that only tells why */
-	if (error && bg_streq(render_text(error, "code"), "vm.session_ended"))
-		error = NULL;
-	*style = error || *render_text(vm, "missing") ? STYLE_RED : STYLE_DIM;
+	*style = failure || *render_text(vm, "missing") ? STYLE_RED : STYLE_DIM;
 	if (*render_text(vm, "missing"))
 		return "no disks";
-	return error ? "failed" : state;
+	return failure ? "failed" : state;
 }
 
 const char *vm_uptime(const json_t *vm, char out[DURATION_TEXT])

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "common/vm_record.h"
+
 static const char *const type_words[] = {"vm", "image", "kernel", "operation", "check"};
 static_assert(ARRAY_SIZE(type_words) == KIND_MAX_, "one for each kind");
 
@@ -149,7 +151,7 @@ static void note_vm(struct model *m, const json_t *old, const json_t *new)
 	else if (!item_bool(old, "ready") && item_bool(new, "ready"))
 		note(m, item_text(new, "name"), false, "ready", item_text(new, "address"));
 	else if (!bg_streq(was, is))
-		note(m, item_text(new, "name"), *error, *error ? "failed" : is, error);
+		note(m, item_text(new, "name"), bg_vm_failure(new), bg_vm_failure(new) ? "failed" : is, error);
 }
 
 static void note_op(struct model *m, const json_t *old, const json_t *new)
@@ -322,7 +324,7 @@ enum face vm_face(const struct item *item, const char **word)
 {
 	const json_t *r = item->record;
 	const char *state = item_text(r, "state"), *health = item_text(r, "health");
-	bool failed = json_is_object(json_object_get(r, "error"));
+	bool failed = bg_vm_failure(r);
 
 	*word = state;
 	if (bg_streq(state, "running")) {

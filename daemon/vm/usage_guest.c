@@ -3,10 +3,9 @@
  * Asks a guest's agent how it does: lines of a name and a number (guest/stats.c), which are taken as untrusted. One
  * object per question; it ends with the answer, the conversation or the deadline.
  */
-#include <stdio.h>
-
 #include "common/agent_exec.h"
 #include "common/agent_frame.h"
+#include "common/vm_record.h"
 #include "daemon/driver/guest.h"
 #include "daemon/engine.h"
 #include "daemon/vm/usage.h"
@@ -22,24 +21,9 @@ struct question {
 	char text[TEXT_MAX + 1];
 };
 
-static json_t *parse(char *text)
-{
-	json_t *record = json_object();
-	char *save = NULL;
-
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char name[48];
-		long long value;
-
-		if (sscanf(line, "%47[a-z0-9_] %lld", name, &value) == 2)
-			json_object_set_new(record, name, json_integer(value));
-	}
-	return record;
-}
-
 static void end(struct question *q, bool answered)
 {
-	json_t *record = answered ? parse(q->text) : NULL;
+	json_t *record = answered ? bg_guest_stats(q->text) : NULL;
 
 	guest_stream_free(q->stream);
 	loop_source_free(q->late);

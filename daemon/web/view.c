@@ -6,6 +6,7 @@
 
 #include "common/json.h"
 #include "common/size.h"
+#include "common/vm_record.h"
 #include "daemon/web/template.h"
 
 static const char *text_of(const json_t *record, const char *key)
@@ -125,24 +126,31 @@ static const char *state_word(const json_t *vm, const char **look)
 	}
 	if (!bg_streq(state, "stopped"))
 		return state;
-	if (*text_of(vm, "missing") || json_is_object(json_object_get(vm, "error")))
+	if (*text_of(vm, "missing") || bg_vm_failure(vm))
 		*look = "failed";
 	return *text_of(vm, "missing") ? "no disks" : bg_streq(*look, "failed") ? *look : state;
 }
 
-static void put_ports(json_t *view, const json_t *vm)
+static void put_list(json_t *view, const char *key, const json_t *list, const char *between, void (*print)(FILE *f, const json_t *item))
 {
-	const json_t *list = json_object_get(vm, "publish"), *item;
 	_free_ char *text = NULL;
+	const json_t *item;
 	size_t len = 0, i;
 	FILE *f = open_memstream(&text, &len);
 
 	if (!f)
 		return;
-	json_array_foreach (list, i, item)
-		fprintf(f, "%s%lld:%lld", i ? " " : "", (long long)number_of(item, "host"), (long long)number_of(item, "guest"));
+	json_array_foreach (list, i, item) {
+		fputs(i ? between : "", f);
+		print(f, item);
+	}
 	fclose(f);
-	put(view, "ports", text);
+	put(view, key, text);
+}
+
+static void print_port(FILE *f, const json_t *item)
+{
+	fprintf(f, "%lld:%lld", (long long)number_of(item, "host"), (long long)number_of(item, "guest"));
 }
 
 static void put_labels(json_t *view, const json_t *vm)
@@ -166,18 +174,17 @@ static void put_note(json_t *view, const json_t *vm)
 {
 	const json_t *error = json_object_get(vm, "error");
 	const char *ports = text_of(view, "ports");
-	bool bad = json_is_object(error) || *text_of(vm, "missing");
 
-	put_flag(view, "bad", bad);
+	put_flag(view, "bad", bg_vm_failure(vm) || *text_of(vm, "missing"));
 	if (*text_of(vm, "missing"))
 		put_text(view, "note", "%s is missing", text_of(vm, "missing"));
-	else if (bad)
+	else if (json_is_object(error))
 		put(view, "note", text_of(error, "message"));
 	else if (*ports)
 		put_text(view, "note", "publishes %s", ports);
 	else
 		put(view, "note", text_of(view, "labels"));
-	put(view, "hint", bad ? text_of(error, "hint") : "");
+	put(view, "hint", text_of(error, "hint"));
 }
 
 static void put_up(json_t *view, const json_t *vm, int64_t now)
@@ -216,7 +223,7 @@ json_t *view_vm(const json_t *vm, int64_t now)
 	put_flag(view, "rests", bg_streq(state, "stopped"));
 	put_flag(view, "busy", *text_of(vm, "operation"));
 	put_flag(view, "open", bg_streq(state, "running") && flag_of(vm, "ready"));
-	put_ports(view, vm);
+	put_list(view, "ports", json_object_get(vm, "publish"), " ", print_port);
 	put_labels(view, vm);
 	put_note(view, vm);
 	put_up(view, vm, now);
@@ -305,19 +312,16 @@ json_t *view_op(const json_t *op)
 	return view;
 }
 
+static void print_user(FILE *f, const json_t *item)
+{
+	fputs(json_is_string(item) ? json_string_value(item) : "", f);
+}
+
 static void put_users(json_t *view, const json_t *record)
 {
-	const json_t *list = json_object_get(record, "used_by"), *item;
-	_free_ char *text = NULL;
-	size_t len = 0, i;
-	FILE *f = open_memstream(&text, &len);
+	const json_t *list = json_object_get(record, "used_by");
 
-	if (!f)
-		return;
-	json_array_foreach (list, i, item)
-		fprintf(f, "%s%s", i ? ", " : "", json_is_string(item) ? json_string_value(item) : "");
-	fclose(f);
-	put(view, "used_by", text);
+	put_list(view, "used_by", list, ", ", print_user);
 	put_flag(view, "unused", json_array_size(list) == 0);
 }
 

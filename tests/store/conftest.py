@@ -26,6 +26,7 @@ from bench_pull import make_layout  # noqa: E402
 from hostuser import HostUser, is_root  # noqa: E402
 from kernels import write_vmlinux  # noqa: E402
 from unixhttp import Connection  # noqa: E402
+from waiting import wait_for  # noqa: E402,F401
 
 BUILD = os.environ.get("BANGER_BUILD", "build")
 SHARE = int(os.environ.get("BANGER_STORE_SHARE", 0))  # 0: all; else how many of the check's shares
@@ -161,17 +162,6 @@ class Facts:
         if len(spare) != self.store["unused"]["files"]:
             found.append(f"blobs that nothing names: {spare}; {self.store['unused']['files']} are counted")
         return found
-
-
-def wait_for(what, seconds=60):
-    """The first true value that what() gives; bounded."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = what()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"never happened within {seconds} s: {what}")
 
 
 def listed(folder):

@@ -136,6 +136,7 @@ TEST(states)
 	check_state("{\"state\": \"running\", \"ready\": true, \"paused\": true}", "paused", "s-paused");
 	check_state("{\"state\": \"stopped\"}", "stopped", "s-stopped");
 	check_state("{\"state\": \"stopped\", \"error\": {\"message\": \"m\"}}", "failed", "s-failed");
+	check_state("{\"state\": \"stopped\", \"error\": {\"code\": \"vm.session_ended\"}}", "stopped", "s-stopped");
 	check_state("{\"state\": \"stopped\", \"missing\": \"/x\"}", "no disks", "s-failed");
 	check_state("{}", "", "s-");
 }

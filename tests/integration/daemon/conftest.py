@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"
 sys.path.insert(0, LIB)
 
 from hostuser import HostUser, is_root  # noqa: E402
+from waiting import wait_for  # noqa: E402,F401
 
 BUILD = os.environ.get("BANGER_BUILD", "build")
 
@@ -23,17 +23,6 @@ def pytest_collection_modifyitems(items):
         return
     for item in items:
         item.add_marker(pytest.mark.skip(reason="needs root: it makes a user to run bangerd as"))
-
-
-def wait_for(what, seconds=60):
-    """The first true value that what() gives; bounded."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = what()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"never happened within {seconds} s: {what}")
 
 
 def alive(pid):

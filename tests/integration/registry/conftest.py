@@ -9,7 +9,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -19,6 +18,7 @@ sys.path.insert(0, LIB)
 import registries  # noqa: E402
 from hostuser import HostUser, is_root  # noqa: E402
 from kernels import write_vmlinux  # noqa: E402
+from waiting import wait_for  # noqa: E402,F401
 
 BUILD = os.environ.get("BANGER_BUILD", "build")
 
@@ -233,14 +233,3 @@ def host(session_host):
     for name in session_host.images():
         session_host.banger("image", "delete", name)
     session_host.banger("image", "prune")
-
-
-def wait_for(what, seconds=60):
-    """The first true value that what() gives; bounded."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = what()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"never happened within {seconds} s: {what}")
