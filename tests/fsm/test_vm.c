@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The whole life of a VM over fakes: every state with every event, a failure at every step, a
- * cancel at every stage, a daemon that ends at every state; after each, nothing may be left that
- * the table does not say.
+ * cancel at every stage; after each, nothing may be left that the table does not say. Its network
+ * is test_network.c's, a daemon that ends at each state test_recover.c's.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -16,7 +16,6 @@
 #include "common/json.h"
 #include "daemon/farewell.h"
 #include "daemon/vm/console.h"
-#include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_set.h"
 #include "tests/fsm/world.h"
 #include "tests/lib/test.h"
@@ -92,108 +91,6 @@ TEST(whole_life)
 	CHECK_INT(world_ask(&w, "a", VM_EV_RESTART), OP_DONE);
 	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 	world_check_empty(&w);
-}
-
-/* A VM's address is its own until it is deleted, also over a start of the engine. */
-TEST(address_for_life)
-{
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	CHECK_INT(world_create(&w, "b", true), OP_DONE);
-	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
-	CHECK(!vm("a")->row->address);
-	CHECK_INT(world_create(&w, "c", true), OP_DONE);
-	CHECK_STR(vm("c")->row->address, "10.209.0.4");
-	world_reopen(&w);
-	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
-	CHECK_STR(vm("a")->row->address, "10.209.0.2");
-	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
-	CHECK_INT(world_create(&w, "d", true), OP_DONE);
-	CHECK_STR(vm("d")->row->address, "10.209.0.2");
-	for (const char *name = "bcd"; *name; name++)
-		CHECK_INT(world_ask(&w, (const char[]){*name, '\0'}, VM_EV_DELETE), OP_DONE);
-	world_check_empty(&w);
-}
-
-/* When each slot was some VM's, one that never had one takes that of a stopped VM, which then gets another. */
-TEST(address_that_cannot_be_kept)
-{
-	char name[16];
-
-	world_open(&w, NULL);
-	for (unsigned i = 0; i < net_slots(w.engine.net); i++) {
-		snprintf(name, sizeof(name), "v%u", i);
-		CHECK_INT(world_create(&w, name, false), OP_DONE);
-		vm(name)->row->home_slot = (int)i;
-	}
-	CHECK_INT(world_create(&w, "new", true), OP_DONE);
-	CHECK_INT(vm("new")->row->slot, 0);
-	CHECK_INT(world_ask(&w, "v0", VM_EV_START), OP_DONE);
-	CHECK_INT(vm("v0")->row->slot, 1);
-	CHECK_INT(world_ask(&w, "new", VM_EV_DELETE), OP_DONE);
-	CHECK_INT(world_ask(&w, "v0", VM_EV_DELETE), OP_DONE);
-}
-
-static bool pool_full(struct world *world, void *userdata)
-{
-	return tap_pool_ready(world->engine.pool) == tap_pool_size(world->engine.pool);
-}
-
-static bool pool_drained(struct world *world, void *userdata)
-{
-	return tap_pool_drained(world->engine.pool);
-}
-
-static void open_with_pool(unsigned size)
-{
-	world_open(&w, NULL);
-	w.config->tap_pool = size;
-	world_reopen(&w);
-	world_run(&w, pool_full, NULL);
-}
-
-TEST(pool_is_taken_from_and_filled_again)
-{
-	open_with_pool(2);
-	CHECK_INT(net_fake_attached(w.engine.net), 2);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	CHECK_INT(vm("a")->row->slot, 0);
-	world_run(&w, pool_full, NULL);
-	CHECK_INT(net_fake_attached(w.engine.net), 3);
-	CHECK_INT(world_create(&w, "b", true), OP_DONE);
-	CHECK_INT(vm("b")->row->slot, 1);
-	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
-	world_run(&w, pool_full, NULL);
-	CHECK_INT(net_fake_attached(w.engine.net), 3);
-	CHECK_INT(world_ask(&w, "b", VM_EV_DELETE), OP_DONE);
-	world_run(&w, pool_full, NULL);
-	CHECK_INT(net_fake_attached(w.engine.net), 2);
-	tap_pool_drain(w.engine.pool);
-	world_run(&w, pool_drained, NULL);
-	world_check_empty(&w);
-}
-
-/* A pool that wants more than there is leaves the last slot to a VM all the same. */
-TEST(pool_holds_no_slot_back)
-{
-	open_with_pool(BG_TAP_POOL_MAX);
-	net_fake_fail(w.engine.net, 2); /* the attach of "a" is good, the pool's next is not */
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	CHECK_INT(world_create(&w, "b", false), OP_DONE);
-	CHECK_INT(tap_pool_take(w.engine.pool, vm("b")), 1);
-	CHECK_INT(tap_pool_ready(w.engine.pool), BG_TAP_POOL_MAX - 2);
-	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
-}
-
-TEST(pool_that_cannot_be_filled_stops_nothing)
-{
-	world_open(&w, NULL);
-	w.config->tap_pool = 2;
-	world_reopen(&w);
-	net_fake_fail(w.engine.net, 1);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	world_run(&w, pool_full, NULL); /* the next reason to fill it is as good as any */
-	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
 }
 
 TEST(created_and_not_started)
@@ -744,190 +641,6 @@ TEST(start_cancelled_leaves_it_stopped)
 	world_expect_children(&w, 0);
 }
 
-TEST(adopted_by_the_next_daemon)
-{
-	int64_t pid;
-
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	pid = vm("a")->row->pid;
-	world_reopen(&w);
-	CHECK_INT(vm("a")->row->state, VM_RUNNING);
-	CHECK_INT(vm("a")->row->pid, pid);
-	CHECK_INT(vm("a")->row->slot, 0);
-	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
-	world_check_empty(&w);
-}
-
-static bool is_ready(struct world *world, void *userdata)
-{
-	return vm("a")->ready;
-}
-
-TEST(adopted_vm_gets_ready_again)
-{
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	world_reopen(&w);
-	world_run(&w, is_ready, NULL);
-}
-
-TEST(process_found_although_the_record_was_not_written)
-{
-	int64_t pid;
-
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	pid = vm("a")->row->pid;
-	vm("a")->row->pid = 0;
-	vm("a")->row->state = VM_STARTING;
-	store_vm_put(w.engine.store, vm("a")->row);
-	world_reopen(&w);
-	CHECK_INT(vm("a")->row->state, VM_RUNNING);
-	CHECK_INT(vm("a")->row->pid, pid);
-}
-
-/* What the next daemon makes of each state when the process is gone. */
-static void restart_daemon_in(enum vm_state state)
-{
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", false), OP_DONE);
-	vm("a")->row->state = (int)state;
-	vm("a")->row->slot = 3;
-	vm("a")->row->pid = 1;
-	vm("a")->row->pid_start = 1;
-	store_vm_put(w.engine.store, vm("a")->row);
-	world_reopen(&w);
-}
-
-static bool is_gone(struct world *world, void *userdata)
-{
-	return !vm("a") && ops_running(world->engine.ops) == 0;
-}
-
-TEST(daemon_ended_while_creating)
-{
-	restart_daemon_in(VM_CREATING);
-	world_run(&w, is_gone, NULL);
-	world_check_empty(&w);
-}
-
-TEST(daemon_ended_while_deleting)
-{
-	restart_daemon_in(VM_DELETING);
-	world_run(&w, is_gone, NULL);
-	world_check_empty(&w);
-}
-
-TEST(daemon_ended_while_starting)
-{
-	restart_daemon_in(VM_STARTING);
-	CHECK_INT(vm("a")->row->state, VM_STOPPED);
-	CHECK_INT(vm("a")->row->slot, -1);
-	CHECK(vm("a")->error);
-	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
-}
-
-TEST(host_rebooted)
-{
-	restart_daemon_in(VM_RUNNING);
-	CHECK_INT(vm("a")->row->state, VM_STOPPED);
-	CHECK_INT(vm("a")->row->slot, -1);
-	CHECK_INT(vm("a")->row->pid, 0);
-	CHECK(!vm("a")->error);
-	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
-}
-
-TEST(slots_are_used_again)
-{
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	CHECK_INT(world_create(&w, "b", true), OP_DONE);
-	CHECK_STR(vm("b")->row->address, "10.209.0.3");
-	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
-	CHECK_INT(world_create(&w, "c", true), OP_DONE);
-	CHECK_STR(vm("c")->row->address, "10.209.0.2");
-}
-
-static enum op_state set_nat(const char *name, bool nat)
-{
-	struct vm_change change = {.has_nat = true, .nat = nat};
-	struct op *op;
-
-	CHECK_INT(
-		vm_ask(vm(name), VM_EV_SET, &(struct vm_options){.change = &change}, &op, NULL), 0);
-	return world_wait(&w, op);
-}
-
-TEST(nat_of_a_running_vm_and_over_restarts)
-{
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	CHECK_INT(net_fake_nat(w.engine.net), 0);
-	CHECK_INT(set_nat("a", true), OP_DONE);
-	CHECK_INT(net_fake_nat(w.engine.net), 1);
-	CHECK(vm("a")->row->nat && vm("a")->row->state == VM_RUNNING);
-	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
-	CHECK_INT(net_fake_nat(w.engine.net), 0);
-	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
-	CHECK_INT(net_fake_nat(w.engine.net), 1);
-	CHECK_INT(set_nat("a", false), OP_DONE);
-	CHECK_INT(net_fake_nat(w.engine.net), 0);
-	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
-	world_check_empty(&w);
-}
-
-TEST(nat_of_a_stopped_vm_waits_for_its_start)
-{
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", false), OP_DONE);
-	CHECK_INT(set_nat("a", true), OP_DONE);
-	CHECK_INT(vm("a")->row->state, VM_STOPPED);
-	CHECK_INT(net_fake_nat(w.engine.net), 0);
-	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
-	CHECK_INT(net_fake_nat(w.engine.net), 1);
-}
-
-TEST(nat_that_is_refused_changes_nothing)
-{
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	net_fake_fail(w.engine.net, 1);
-	CHECK_INT(set_nat("a", true), OP_FAILED);
-	CHECK_STR(world_last_code(), "helper.failed");
-	CHECK(!vm("a")->row->nat && !vm("a")->error && !vm("a")->op);
-	CHECK_INT(vm("a")->row->state, VM_RUNNING);
-	CHECK_INT(set_nat("a", true), OP_DONE);
-}
-
-TEST(nat_that_is_refused_ends_the_start)
-{
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", false), OP_DONE);
-	CHECK_INT(set_nat("a", true), OP_DONE);
-	net_fake_fail(w.engine.net, 2);
-	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_FAILED);
-	CHECK_INT(vm("a")->row->state, VM_STOPPED);
-	CHECK_INT(net_fake_attached(w.engine.net), 0);
-	CHECK_INT(world_ask(&w, "a", VM_EV_START), OP_DONE);
-}
-
-static bool has_nat(struct world *world, void *userdata)
-{
-	return net_fake_nat(world->engine.net) == 1;
-}
-
-TEST(nat_after_adoption)
-{
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	CHECK_INT(set_nat("a", true), OP_DONE);
-	world_reopen(&w);
-	world_run(&w, has_nat, NULL);
-	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
-	world_check_empty(&w);
-}
-
 static bool known_hosts_is_empty(struct world *world, void *userdata)
 {
 	_free_ char *text = NULL;
@@ -1000,30 +713,6 @@ static bool is_stopping(struct world *world, void *userdata)
 {
 	(void)userdata;
 	return world->engine.stopping;
-}
-
-/* With no descriptor left nobody can say what runs: the start fails, and no VM is taken for a stopped one. */
-TEST(a_start_that_cannot_see_what_runs_changes_nothing)
-{
-	struct rlimit few, all;
-	_err_ struct bg_err *err = NULL;
-	int next, r;
-
-	world_open(&w, NULL);
-	CHECK_INT(world_create(&w, "a", true), OP_DONE);
-	CHECK_INT(getrlimit(RLIMIT_NOFILE, &all), 0);
-	next = open("/proc", O_RDONLY | O_CLOEXEC);
-	close(next);
-	few = (struct rlimit){(rlim_t)next + 1, all.rlim_max};
-	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
-	r = vms_recover(&w.engine, &err);
-	CHECK_INT(setrlimit(RLIMIT_NOFILE, &all), 0);
-	CHECK_INT(r, -EMFILE);
-	CHECK(err && strstr(err->message, "look for VMs that run"));
-	CHECK_INT(vm("a")->row->state, VM_RUNNING);
-	CHECK(vm("a")->vmm && vm("a")->row->slot >= 0);
-	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
-	world_close(&w);
 }
 
 /* One is up, one is on its way up, one is down: each ends stopped, and those that were up say why. */
