@@ -238,10 +238,12 @@ p = subprocess.Popen([exe, "--ready-fd", str(w)], pass_fds=[w], env=env, user=ui
 os.close(w)
 assert os.fdopen(r).read() == "ok\\n"
 for path in glob.glob("/proc/[0-9]*/comm"):
-    pid = int(path.split("/")[2])
-    if open(path).read().startswith("bangerd-"):
-        for signo in (signal.SIGTERM, signal.SIGHUP):
-            os.kill(pid, signo)
+    try:
+        if open(path).read().startswith("bangerd-"):
+            for signo in (signal.SIGTERM, signal.SIGHUP):
+                os.kill(int(path.split("/")[2]), signo)
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # the part has ended, as others before it were told to
 sys.exit(p.wait(60))
 """
 
