@@ -406,8 +406,12 @@ function startShell(el) {
   term.onControlUsed = () => { term.control = false; $('#term-keys [data-key=Control]').setAttribute('aria-pressed', 'false'); };
   addEventListener('beforeunload', e => { if (session && !session.ended && session.used) e.preventDefault(); });
   drawSize();
-  // The VM's guest may come later: the events say when.
-  retryTerminal = vm => { if (vm.open && session?.ended && !session.used) open(); };
+  // The VM's guest may come later: the events say when. One that is on its way down is still there for a while, and is no reason.
+  let there = el.dataset.open !== undefined;
+  retryTerminal = vm => {
+    if (vm.open && !there && session.ended && !session.used) open();
+    there = vm.open;
+  };
   if (el.dataset.open !== undefined) return open();
   session = {ended: true, type() {}, size() {}, close() {}};
   over(el, 'A terminal opens here when the VM runs.');

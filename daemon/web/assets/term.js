@@ -680,6 +680,7 @@ class Session {
   }
 
   type(text) {
+    this.used = true;
     const bytes = new TextEncoder().encode(text);
     for (let i = 0; i < bytes.length; i += 16384) this.queue.push(bytes.subarray(i, i + 16384));
     this.pump();
