@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from browser import expect, shot
+from waiting import wait_for
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 GUEST = "hello"
@@ -74,6 +75,10 @@ def test_a_shell(guest, chrome):
         assert page.evaluate("document.activeElement.textContent") == "Terminal"
         page.click("#term")
         page.keyboard.type("exit 7\n")
+        expect(page.locator("#term .over")).to_contain_text("Ended with status 7")
+        # what becomes of the VM meanwhile opens none
+        assert guest.banger("vm", "set", GUEST, "--label", f"seen={os.getpid()}").returncode == 0
+        wait_for(lambda: page.evaluate(f"vms.get('{GUEST}')?.labels.includes('seen={os.getpid()}')"))
         expect(page.locator("#term .over")).to_contain_text("Ended with status 7")
         page.keyboard.press("Enter")
         expect(page.locator("#term .over")).to_have_count(0)
