@@ -10,7 +10,7 @@ build_packages=(build-essential meson ninja-build pkg-config libevent-dev libjan
 	libcap-ng-dev libseccomp-dev libarchive-dev libcurl4-openssl-dev libssl-dev libext2fs-dev libncurses-dev libsodium-dev
 	libcap2-bin ca-certificates scdoc)
 run_packages=(libcurl4 qemu-system-x86 mmdebstrap uidmap openssh-client iproute2 sudo)
-test_packages=(clang libclang-rt-14-dev llvm clang-format python3 python3-pytest python3-venv e2fsprogs btrfs-progs kmod cpio
+test_packages=(clang libclang-rt-14-dev llvm clang-format python3 python3-pytest python3-pytest-timeout python3-venv e2fsprogs btrfs-progs kmod cpio
 	busybox-static strace sqlite3 nftables iptables tmux zsh fish binutils xz-utils zstd curl git openssl umoci skopeo
 	docker-registry flex bison dnf zypper pacman-package-manager rpm createrepo-c
 	linux-source rsync attr mandoc)

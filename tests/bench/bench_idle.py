@@ -126,7 +126,7 @@ class Twin:
             os.kill(record["pid"], signal.SIGCONT)
 
     def take(self):
-        thread = threading.Thread(target=self._take)
+        thread = threading.Thread(target=self._take, daemon=True)
         thread.start()
         return thread
 

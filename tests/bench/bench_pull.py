@@ -90,7 +90,7 @@ class Peak:
 
     def __init__(self, user):
         self.user, self.kib, self.over = user, 0, False
-        self.thread = threading.Thread(target=self.look)
+        self.thread = threading.Thread(target=self.look, daemon=True)
         self.thread.start()
 
     def look(self):

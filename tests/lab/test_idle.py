@@ -95,7 +95,7 @@ def vms(users, tmp_path_factory):
     """({storage: (user, record, sizes at its create's end)}, the bare one) with all of them up."""
     bare, config, found = Bare(tmp_path_factory.mktemp("bare")), {}, {}
     for storage, user in users.items():
-        taking = threading.Thread(target=take, args=(user, "idle", bare, config)) if storage == "dm-snapshot" else None
+        taking = threading.Thread(target=take, args=(user, "idle", bare, config), daemon=True) if storage == "dm-snapshot" else None
         if taking:
             taking.start()
         create(user, "idle")

@@ -83,8 +83,9 @@ class Sinks:
 
 def collect(guests, sinks):
     """[(where, bytes)] until it has been quiet everywhere for a while."""
-    got, deadline = [], time.monotonic() + SETTLE
+    got, deadline, end = [], time.monotonic() + SETTLE, time.monotonic() + 120
     while (left := deadline - time.monotonic()) > 0:
+        assert time.monotonic() < end, f"it does not get quiet: {got[-5:]}"
         ready = select.select([g.fd for g in guests.values()] + sinks.socks, [], [], left)[0]
         if ready:
             deadline = time.monotonic() + SETTLE
@@ -131,13 +132,16 @@ def flushing(on):
         while not stop.is_set():
             sh("nft", "flush", "ruleset")
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     if on:
         thread.start()
-    yield
-    stop.set()
-    if on:
-        thread.join()
+    try:
+        yield
+        assert thread.is_alive() or not on, "nothing was flushed any more"
+    finally:
+        stop.set()
+        if on:
+            thread.join()
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ def flood(guest, times, act):
                 guest.send(target, 17, struct.pack(">HHHH", 7, 9999, 9, 0) + b"x")
                 sent.release()
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         for _ in range(times):
@@ -216,7 +216,7 @@ def test_its_end_and_next_start(a, kept):
             assert eventually(lambda: fences() == 1, 5)
             flood(guest, 10, flush)
             assert service.heard() == 0
-            answers = threading.Thread(target=lambda: other.listen(lambda s, p, d: p == 17 and b"peer" in d, 5))
+            answers = threading.Thread(target=lambda: other.listen(lambda s, p, d: p == 17 and b"peer" in d, 5), daemon=True)
             answers.start()
             assert eventually(lambda: peer_hears(guest, two, answers), 5)
 

@@ -230,7 +230,7 @@ def test_name_server(alice, a, b):
             assert guest.listen(lambda s, p, d: (s, p, d[:2], d[8:]) == (gateway, 17, b"\0\x35", b"yours"))
             assert eventually(lambda: guest.connect(gateway, 53))
             assert not guest.connect(gateway, udp.getsockname()[1])
-            thread = threading.Thread(target=lambda: udp.sendto(b"there", udp.recvfrom(100)[1]))
+            thread = threading.Thread(target=lambda: udp.sendto(b"there", udp.recvfrom(100)[1]), daemon=True)
             thread.start()
             assert ask_at(gateway) == (b"there", (gateway, 53))
             thread.join()
@@ -410,7 +410,7 @@ def serve(guest):
             guest.send(source, 1, body[:2] + checksum(body) + body[4:])
         return not guest.on
 
-    guest.thread = threading.Thread(target=lambda: [guest.listen(answer, 0.1) for _ in iter(lambda: guest.on, False)])
+    guest.thread = threading.Thread(target=lambda: [guest.listen(answer, 0.1) for _ in iter(lambda: guest.on, False)], daemon=True)
     guest.thread.start()
 
 

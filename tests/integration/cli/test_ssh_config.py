@@ -175,7 +175,7 @@ def test_the_connection_is_handed_over(home, fake):
         assert status == 0 and err == "" and passed.getblocking()
         conn, _ = guest.accept()
         with conn, passed:
-            echo = threading.Thread(target=lambda: conn.sendall(conn.recv(64)))
+            echo = threading.Thread(target=lambda: conn.sendall(conn.recv(64)), daemon=True)
             echo.start()
             passed.sendall(b"hello")
             assert passed.recv(64) == b"hello"

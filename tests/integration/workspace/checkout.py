@@ -62,7 +62,7 @@ class Session:
 
     def run(self):
         threading.Thread(target=self._take, daemon=True).start()
-        outs = [threading.Thread(target=self._give, args=a) for a in
+        outs = [threading.Thread(target=self._give, args=a, daemon=True) for a in
                 ((OUT, self.process.stdout), (ERR, self.process.stderr))]
         for thread in outs:
             thread.start()
