@@ -242,9 +242,9 @@ static int read_rows(struct ledger *ledger, struct reading *reading, struct bg_e
 static int judge(const struct ledger *ledger, const struct reading *reading, struct bg_err **err)
 {
 	if (reading->complete && reading->version > LEDGER_VERSION)
-		return bg_err_set(err, BG_ERR_STATE, EPROTONOSUPPORT,
-			"%s was written by a newer banger (format %d, this one knows %d)",
-			ledger->path, reading->version, LEDGER_VERSION);
+		return bg_err_set(err, BG_ERR_STORE_NEWER, EPROTONOSUPPORT,
+			"%s was written by a newer banger: its format is %d, banger %s reads %d",
+			ledger->path, reading->version, BG_VERSION, LEDGER_VERSION);
 	if (reading->bad)
 		return bg_err_set(err, BG_ERR_STATE, EUCLEAN,
 			"database %s: %u of its rows are damaged", ledger->path, reading->bad);

@@ -181,10 +181,18 @@ static int merge(struct rows *rows, const struct rows *old)
 	return r;
 }
 
-/* These are not the file's fault, and setting it aside would not help. */
+/* These are not the file's fault, and setting it aside would not help; or it is whole, and its owner is a newer banger. */
 static bool is_fatal(int r)
 {
-	return r == -EACCES || r == -EROFS || r == -ENOMEM || r == -ENOSPC;
+	return r == -EACCES || r == -EROFS || r == -ENOMEM || r == -ENOSPC || r == -EPROTONOSUPPORT;
+}
+
+/* The newer banger finds all as it left it. Going on without it is the user's to say: see docs/store.md. */
+static void hint_newer(const struct opened *o, struct bg_err **err)
+{
+	bg_err_hint(err,
+		"install that banger again; to go on with this one, from what it can read of the folders' records: "
+		"`cd %s && mkdir -p " STORE_ASIDE " && mv banger.*.db* " STORE_ASIDE "/`", o->dir);
 }
 
 static int open_generation(struct opened *o, unsigned number, struct rows *rows, struct bg_err **err)
@@ -279,6 +287,8 @@ static int find_generation(struct opened *o, struct finding *f, struct bg_err **
 		rows_done(&rows);
 		if (is_fatal(r)) {
 			*err = why;
+			if (r == -EPROTONOSUPPORT)
+				hint_newer(o, err);
 			return r;
 		}
 		f->all.number[i] = number;

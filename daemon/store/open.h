@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * open.h: how the store process finds what is stored. The newest generation that is complete counts. One that is missing, damaged
- * or a newer banger's is set aside, and the next is written from what could be read of it, from older ones, and
- * from the records in the folders. Nothing ends by not being found: a folder without row and record stays, and is listed; one of
+ * open.h: how the store process finds what is stored. The newest generation that is complete counts. One that is missing or
+ * damaged is set aside, and the next is written from what could be read of it, from older ones, and from the records in the
+ * folders. One that a newer banger wrote is refused, and nothing is touched. Nothing ends by not being found: a folder without row and record stays, and is listed; one of
  * an image or kernel, whose name may be used again, is moved to <state>/set-aside.
  */
 #ifndef STORE_OPEN_H

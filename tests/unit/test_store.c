@@ -280,7 +280,7 @@ TEST(a_database_that_is_lost_is_made_anew_from_the_records)
 	}
 }
 
-TEST(a_newer_bangers_database_is_set_aside)
+TEST(a_mark_with_a_wrong_checksum_is_damage)
 {
 	make_some();
 	CHECK(shell("python3 -c \"import sqlite3, glob; d = sqlite3.connect(glob.glob('banger.*.db')[0]);"

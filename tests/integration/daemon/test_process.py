@@ -323,20 +323,54 @@ def test_a_killed_store_is_started_again(daemon):
     assert daemon.call()["body"]["store"]["mode"] == "ok"
 
 
-def test_a_database_of_a_newer_banger_is_set_aside(daemon):
-    daemon.start_ok().terminate()
-    daemon.started[-1].wait(60)
-    (path,) = databases(daemon)
+def set_format(path, version):
+    """The mark of a complete database, as a banger of that format writes it."""
     db = sqlite3.connect(path)
-    tab, key, text = "ledger", "complete", "99"
+    tab, key, text = "ledger", "complete", str(version)
     crc = zlib.crc32(tab.encode() + b"\0" + key.encode() + b"\0" + bytes(8) + text.encode())
     db.execute("UPDATE row SET text = ?, crc = ? WHERE tab = ? AND key = ?", (text, crc, tab, key))
     db.commit()
     db.close()
+
+
+def stored(daemon):
+    """What a start may not touch, with its content."""
+    found = {}
+    for top, folders, files in os.walk(daemon.state):
+        folders[:] = [f for f in folders if f != "run"]
+        for name in files:
+            if not name.startswith(("bangerd.", "worker.log", "start-error")) and not name.endswith("-wal"):
+                with open(os.path.join(top, name), "rb") as f:
+                    found[os.path.relpath(os.path.join(top, name), daemon.state)] = zlib.crc32(f.read())
+    return found
+
+
+def test_a_downgrade_is_refused_in_words_and_touches_nothing(daemon):
+    daemon.start_ok().terminate()
+    daemon.started[-1].wait(60)
+    (path,) = databases(daemon)
+    set_format(path, 99)
+    before = stored(daemon)
+    for args in (("daemon", "start"), ("vm", "list"), ("doctor",)):
+        r = daemon.banger(*args)
+        words = " ".join((r.stdout + r.stderr).split())
+        assert r.returncode == (5 if args == ("doctor",) else 7), r
+        assert "was written by a newer banger: its format is 99" in words and "reads 1" in words, r
+        assert "install that banger again" in words and "set-aside" in words, r
+    assert stored(daemon) == before and databases(daemon) == [path]
+    error = json.loads(daemon.banger("daemon", "status", "--json").stdout)["start_error"]
+    assert error["code"] == "store.newer"
+    # The newer one comes back (which here means its mark), and finds its own.
+    set_format(path, 1)
+    daemon.start_ok().terminate()
+    daemon.started[-1].wait(60)
+    assert databases(daemon) == [path]
+    # Or the user types what the hint says: that file stays, and this banger begins with the records.
+    set_format(path, 99)
+    daemon.user.run(["sh", "-c", error["hint"].split("`")[1]], check=True)
     daemon.start_ok()
     store = daemon.call()["body"]["store"]
-    assert "newer banger" in store["notes"][0] and "set-aside/banger.1.db" in store["notes"][0]
-    assert os.path.exists(daemon.state + "/set-aside/banger.1.db") and store["file"].endswith("/banger.2.db")
+    assert os.path.exists(daemon.state + "/set-aside/" + os.path.basename(path)) and store["mode"] == "ok"
 
 
 def test_without_a_ready_fd_errors_are_words(daemon):
