@@ -118,7 +118,9 @@ enum bg_agent_flag {
 	BG_AGENT_F_SETUP = 1 << 4,   /* the image's package manager brings one, or an init */
 	BG_AGENT_F_SETUP_END = 1 << 5, /* it is through, well or not */
 	BG_AGENT_F_NO_MANAGER = 1 << 6, /* it should, but the image has none that we know */
-	BG_AGENT_F_ALL = (1 << 7) - 1,
+	BG_AGENT_F_COW_REPAIRED = 1 << 7, /* the VM's own disk could not be written at some time: what was not synced is lost */
+	BG_AGENT_F_FS_ERROR = 1 << 8, /* ext4 has recorded an error on / or /root */
+	BG_AGENT_F_ALL = (1 << 9) - 1,
 };
 
 struct bg_agent_status {

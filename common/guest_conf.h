@@ -10,6 +10,7 @@
  *   /banger/authorized_keys     the user's public keys, mode 0600
  *   /banger/modules             (from the kernel's archive) "name.ko" lines in load order;
  *                               files lie in /banger/ko/
+ *   /banger/modules.dm          the same, of device-mapper: loaded when `base` is set
  */
 #ifndef BG_GUEST_CONF_H
 #define BG_GUEST_CONF_H
@@ -19,6 +20,7 @@
 #define BG_GUEST_HOST_KEY    "/banger/ssh_host_ed25519_key"
 #define BG_GUEST_AUTH_KEYS   "/banger/authorized_keys"
 #define BG_GUEST_MODULES     "/banger/modules"
+#define BG_GUEST_MODULES_DM  "/banger/modules.dm"
 #define BG_GUEST_MODULE_DIR  "/banger/ko"
 #define BG_GUEST_CONF_MAX    (16 * 1024)
 
@@ -28,7 +30,11 @@
  *
  *   id        *  32 hex digits, the VM id
  *   hostname  *  the VM's name
- *   root      *  block device of the root file system, e.g. "vda"
+ *   root         block device of the root file system, e.g. "vda"; this one or the next four
+ *   base         block device of the image, read-only, that the root is joined of in the guest
+ *   own          block device of what the VM wrote: a snapshot store, then the disk's tail
+ *   store        sectors of that store, whole chunks
+ *   chunk        sectors of a chunk of it, 8 or 32
  *   work         block device of the work disk, mounted at /root
  *   modules      block device of the kernel's module tree, an ext4 file system with "<release>/"
  *                at its top, bound read-only to /lib/modules/<release> unless the image has it

@@ -56,6 +56,34 @@ static bool set_root(struct conf *c, const char *v)
 	return set_dev(c->root, v);
 }
 
+static bool set_base(struct conf *c, const char *v)
+{
+	return set_dev(c->base, v);
+}
+
+static bool set_own(struct conf *c, const char *v)
+{
+	return set_dev(c->own, v);
+}
+
+/* At most 12 digits: no number that long overflows. */
+static bool is_number(const char *v)
+{
+	return *v && strlen(v) <= 12 && strspn(v, "0123456789") == strlen(v);
+}
+
+static bool set_store(struct conf *c, const char *v)
+{
+	c->store = is_number(v) ? strtoull(v, NULL, 10) : 0;
+	return c->store > 0;
+}
+
+static bool set_chunk(struct conf *c, const char *v)
+{
+	c->chunk = bg_streq(v, "32") ? 32 : bg_streq(v, "8") ? 8 : 0;
+	return c->chunk > 0;
+}
+
 static bool set_work(struct conf *c, const char *v)
 {
 	return set_dev(c->work, v);
@@ -112,7 +140,7 @@ static bool set_setup(struct conf *c, const char *v)
 
 static bool set_time(struct conf *c, const char *v)
 {
-	if (!*v || strlen(v) > 12 || strspn(v, "0123456789") != strlen(v))
+	if (!is_number(v))
 		return false;
 	c->time = strtoll(v, NULL, 10);
 	return true;
@@ -125,7 +153,11 @@ static const struct key {
 } keys[] = {
 	{"id", true, set_id},
 	{"hostname", true, set_hostname},
-	{"root", true, set_root},
+	{"root", false, set_root},
+	{"base", false, set_base},
+	{"own", false, set_own},
+	{"store", false, set_store},
+	{"chunk", false, set_chunk},
 	{"work", false, set_work},
 	{"modules", false, set_modules},
 	{"addr", false, set_addr},
@@ -162,6 +194,25 @@ static int parse_line(
 	return 0;
 }
 
+/* One disk, or two that are joined. */
+static int check_root(const struct conf *c, struct bg_err **err)
+{
+	unsigned n = !bg_isempty(c->base) + !bg_isempty(c->own) + !!c->store + !!c->chunk;
+
+	if (n != 0 && n != 4)
+		return bg_err_set(err, BG_ERR_CONFIG, EINVAL,
+			"vm.conf: \"base\", \"own\", \"store\" and \"chunk\" go together");
+	if (n == 0 && bg_isempty(c->root))
+		return bg_err_set(err, BG_ERR_CONFIG, EINVAL, "vm.conf: \"root\" is missing");
+	if (n == 4 && !bg_isempty(c->root))
+		return bg_err_set(err, BG_ERR_CONFIG, EINVAL, "vm.conf: \"root\" beside \"base\"");
+	if (n == 4 && (c->store % c->chunk || bg_streq(c->base, c->own)))
+		return bg_err_set(err, BG_ERR_CONFIG, EINVAL,
+			"vm.conf: no store of %llu sectors in chunks of %u on \"%s\" over \"%s\"",
+			(unsigned long long)c->store, c->chunk, c->own, c->base);
+	return 0;
+}
+
 static int check_missing(const struct conf *c, unsigned seen, struct bg_err **err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
@@ -170,7 +221,7 @@ static int check_missing(const struct conf *c, unsigned seen, struct bg_err **er
 				keys[i].name);
 	if (c->gateway.s_addr && !c->addr.s_addr)
 		return bg_err_set(err, BG_ERR_CONFIG, EINVAL, "vm.conf: gateway without addr");
-	return 0;
+	return check_root(c, err);
 }
 
 int conf_parse(const char *text, size_t len, struct conf *ret, struct bg_err **err)

@@ -21,6 +21,10 @@ struct conf {
 	uint8_t id[BG_ID_LEN / 2];
 	char hostname[BG_NAME_MAX + 1];
 	char root[CONF_DEV_MAX + 1]; /* names below /dev; "" when not given */
+	char base[CONF_DEV_MAX + 1]; /* not "": root is "", and these four are given */
+	char own[CONF_DEV_MAX + 1];
+	uint64_t store; /* sectors, whole chunks */
+	unsigned chunk; /* sectors */
 	char work[CONF_DEV_MAX + 1];
 	char modules[CONF_DEV_MAX + 1];
 	struct in_addr addr, gateway, dns; /* 0 when not given */

@@ -6,22 +6,12 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "common/cow_store.h"
 #include "common/disk_layout.h"
 
 #ifndef XFS_SUPER_MAGIC
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
-
-/* dm-snap-persistent.c, struct disk_header; numbers are little-endian. */
-struct snap_header {
-	uint32_t magic; /* "SnAp"; 0: a new store */
-	uint32_t valid;
-	uint32_t version;
-	uint32_t chunk_size; /* sectors; outweighs the table's */
-};
-
-#define SNAP_MAGIC   0x70416e53
-#define SNAP_VERSION 1
 
 /*
  * Local file systems of the kernel's own that can fallocate. Not tmpfs (a disk in memory, in
@@ -63,15 +53,13 @@ static enum priv_code sizes(uint64_t base, uint64_t overlay, struct disk_files *
 
 static bool header_ok(int overlay)
 {
-	static const struct snap_header fresh = {0};
-	struct snap_header head;
+	struct bg_cow_head head;
+	enum bg_cow_state state;
 
 	if (pread(overlay, &head, sizeof(head), 0) != sizeof(head))
 		return false;
-	if (memcmp(&head, &fresh, sizeof(head)) == 0)
-		return true;
-	return head.magic == SNAP_MAGIC && head.valid == 1 && head.version == SNAP_VERSION &&
-	       head.chunk_size == BG_DISK_CHUNK / 512;
+	state = bg_cow_state_of(&head, BG_DISK_CHUNK / 512);
+	return state == BG_COW_NEW || state == BG_COW_VALID;
 }
 
 enum priv_code disk_files_check(int base, int overlay, uid_t uid, struct disk_files *ret)

@@ -32,6 +32,8 @@ static int put_values(FILE *f, const struct guest_conf *c, struct bg_err **err)
 		{"id", c->id},
 		{"hostname", c->hostname},
 		{"root", c->root},
+		{"base", c->base},
+		{"own", c->own},
 		{"work", c->work},
 		{"modules", c->modules},
 		{"addr", c->addr},
@@ -49,6 +51,10 @@ static int put_values(FILE *f, const struct guest_conf *c, struct bg_err **err)
 		if (r < 0)
 			return r;
 	}
+	if (c->store > 0)
+		(void)fprintf(f, "store %" PRIu64 "\n", c->store);
+	if (c->chunk > 0)
+		(void)fprintf(f, "chunk %u\n", c->chunk);
 	if (c->time > 0)
 		(void)fprintf(f, "time %" PRId64 "\n", c->time);
 	return 0;

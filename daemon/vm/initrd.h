@@ -15,7 +15,11 @@
 struct guest_conf {
 	const char *id;	      /* 32 hex digits */
 	const char *hostname;
-	const char *root;     /* "vda" */
+	const char *root;     /* "vda"; NULL with base */
+	const char *base;     /* optional, and then the next three too */
+	const char *own;
+	uint64_t store;	      /* sectors; 0 leaves it out */
+	unsigned chunk;	      /* sectors; 0 leaves it out */
 	const char *work;     /* optional */
 	const char *modules;  /* optional */
 	const char *addr;     /* optional, dotted */

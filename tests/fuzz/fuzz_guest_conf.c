@@ -14,9 +14,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	if (err || !c.hostname[0] || !c.root[0] || c.agent == CONF_AGENT_NONE ||
+	if (err || !c.hostname[0] || !c.root[0] == !c.base[0] || c.agent == CONF_AGENT_NONE ||
 		strlen(c.id_text) != BG_ID_LEN || strchr(c.root, '/') || strchr(c.work, '/') ||
-		strchr(c.modules, '/'))
+		strchr(c.modules, '/') || strchr(c.base, '/') || strchr(c.own, '/') ||
+		(c.base[0] && (!c.own[0] || !c.store || !c.chunk || c.store % c.chunk)))
 		abort();
 	return 0;
 }

@@ -92,6 +92,54 @@ TEST(what_the_daemon_writes_is_what_the_guest_reads)
 	CHECK_INT(c.time, 1790000000);
 }
 
+#define WITHOUT_ROOT "id " ID "\nhostname a\nagent virtio\n"
+
+TEST(two_disks_that_are_joined)
+{
+	const struct guest_conf in = {.id = ID,
+		.hostname = "a",
+		.base = "vda",
+		.own = "vdb",
+		.store = 1316864,
+		.chunk = 32,
+		.agent = "virtio"};
+	_free_ char *text = NULL;
+	struct conf c;
+
+	CHECK_INT(initrd_conf_text(&in, &text, NULL), 0);
+	CHECK_INT(parse(text, &c), 0);
+	CHECK_STR(c.root, "");
+	CHECK_STR(c.base, "vda");
+	CHECK_STR(c.own, "vdb");
+	CHECK_INT(c.store, 1316864);
+	CHECK_INT(c.chunk, 32);
+	CHECK_INT(parse(WITHOUT_ROOT "chunk 8\nstore 8\nown b\nbase a\n", &c), 0);
+	CHECK_INT(c.chunk, 8);
+}
+
+TEST(joined_disks_are_whole)
+{
+	static const char *const rows[] = {"base vda\n", "own vdb\n", "store 64\n", "chunk 32\n"};
+	struct conf c;
+
+	CHECK_INT(parse(WITHOUT_ROOT, &c), -EINVAL);
+	for (size_t skip = 0; skip < ARRAY_SIZE(rows); skip++) {
+		char text[256] = WITHOUT_ROOT;
+
+		for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+			if (i != skip)
+				strcat(text, rows[i]);
+		CHECK_INT(parse(text, &c), -EINVAL);
+	}
+	check_bad("base vda\nown vdb\nstore 64\nchunk 32\n", "vm.conf: \"root\" beside \"base\"");
+	check_bad("own vdb\n", "vm.conf: \"base\", \"own\", \"store\" and \"chunk\" go together");
+	check_bad("store 0\n", "vm.conf line 5: \"store\" cannot be \"0\"");
+	check_bad("store -64\n", "vm.conf line 5: \"store\" cannot be \"-64\"");
+	check_bad("chunk 16\n", "vm.conf line 5: \"chunk\" cannot be \"16\"");
+	CHECK_INT(parse(WITHOUT_ROOT "base a\nown a\nstore 64\nchunk 32\n", &c), -EINVAL);
+	CHECK_INT(parse(WITHOUT_ROOT "base a\nown b\nstore 40\nchunk 32\n", &c), -EINVAL);
+}
+
 TEST(a_value_cannot_smuggle_a_line)
 {
 	const struct guest_conf in = {
@@ -154,7 +202,8 @@ TEST(nul_and_length)
 
 TEST(a_name_and_an_address_alone)
 {
-	static const char *const bad[] = {"", "-a", "a b", "a\n", "0123456789012345678901234567890123456789x"};
+	static const char *const bad[] = {
+		"", "-a", "a b", "a\n", "0123456789012345678901234567890123456789x"};
 	struct conf c;
 
 	CHECK(conf_names(&c, "site", "10.209.0.2"));
