@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * disk_layout.h: what an overlay file is, for bangerd that makes it (a sparse file of
- * bg_disk_overlay_size) and the disk helper that makes a block device of it.
+ * disk_layout.h: the file of a disk that keeps only what differs from its image, for bangerd that
+ * makes it (sparse), for the worker that reads it back, and for those who make a block device of it
+ * and the image: the disk helper (chunks of BG_DISK_CHUNK) or banger-init in the guest (BG_COW_CHUNK).
  *
  *   [ snapshot store: changed chunks of the base | tail: the disk beyond the base's end ]
  *
  * The store has room for every chunk of the base, so a snapshot never runs full while the
  * file system has room; the tail is plain blocks, so growth costs no copy-on-write. The store's
  * format is the kernel's (drivers/md/dm-snap-persistent.c): a header chunk, then areas of
- * one chunk of 256 exceptions and the chunks they name.
+ * one chunk of pairs (little-endian) and the chunks that these name; cow_store.h has its header.
+ *
+ * In the guest the base ends at its last whole chunk; what lies behind that begins the tail.
  */
 #ifndef BG_DISK_LAYOUT_H
 #define BG_DISK_LAYOUT_H
@@ -18,6 +21,12 @@
 
 #define BG_DISK_NODE_DIR "/dev/banger" /* device nodes: <uid>-<slot> */
 #define BG_DISK_CHUNK	 4096	       /* bytes; DISK_CHUNK_SECTORS in a table */
+#define BG_COW_CHUNK	 16384	       /* the same in the guest */
+
+/* In an area: chunk old of the base is kept in chunk new of the store; new 0 ends the list. */
+struct bg_store_pair {
+	uint64_t old_chunk, new_chunk;
+};
 
 /* Whole chunks only, and no more than a disk can have. */
 static inline bool bg_disk_size_ok(uint64_t size, uint64_t max)
@@ -25,19 +34,42 @@ static inline bool bg_disk_size_ok(uint64_t size, uint64_t max)
 	return size > 0 && size % BG_DISK_CHUNK == 0 && size <= max;
 }
 
-/* Bytes of the snapshot store for a base of this size; a multiple of 1 MiB. */
-static inline uint64_t bg_disk_store_size(uint64_t base)
+/* How many pairs an area has. */
+static inline uint64_t bg_store_pairs(uint64_t chunk)
 {
-	uint64_t chunks = base / BG_DISK_CHUNK;
-	uint64_t store = (1 + chunks + chunks / 256 + 4) * BG_DISK_CHUNK;
+	return chunk / sizeof(struct bg_store_pair);
+}
+
+/* Bytes of the snapshot store for a base of this size; a multiple of 1 MiB. */
+static inline uint64_t bg_disk_store_size(uint64_t base, uint64_t chunk)
+{
+	uint64_t chunks = base / chunk;
+	uint64_t store = (1 + chunks + chunks / bg_store_pairs(chunk) + 4) * chunk;
 
 	return (store + MIB - 1) / MIB * MIB;
 }
 
-/* Bytes of the overlay file of a disk of this size, which is at least base. */
+/* Bytes of the file of a disk of this size, which is at least base. */
 static inline uint64_t bg_disk_overlay_size(uint64_t base, uint64_t disk)
 {
-	return bg_disk_store_size(base) + (disk - base);
+	return bg_disk_store_size(base, BG_DISK_CHUNK) + (disk - base);
+}
+
+/* What of a base the snapshot in a guest covers. */
+static inline uint64_t bg_cow_covered(uint64_t base)
+{
+	return base / BG_COW_CHUNK * BG_COW_CHUNK;
+}
+
+static inline uint64_t bg_cow_store_size(uint64_t base)
+{
+	return bg_disk_store_size(bg_cow_covered(base), BG_COW_CHUNK);
+}
+
+/* As bg_disk_overlay_size, of a disk that the guest joins. */
+static inline uint64_t bg_cow_file_size(uint64_t base, uint64_t disk)
+{
+	return bg_cow_store_size(base) + (disk - bg_cow_covered(base));
 }
 
 #endif

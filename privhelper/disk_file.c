@@ -42,7 +42,7 @@ static enum priv_code sizes(uint64_t base, uint64_t overlay, struct disk_files *
 	if (!bg_disk_size_ok(base, BG_DISK_BASE_MAX))
 		return PRIV_CODE_SIZE;
 	ret->base_size = base;
-	ret->store_size = bg_disk_store_size(base);
+	ret->store_size = bg_disk_store_size(base, BG_DISK_CHUNK);
 	if (overlay < ret->store_size)
 		return PRIV_CODE_SIZE;
 	ret->tail_size = overlay - ret->store_size;

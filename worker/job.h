@@ -56,5 +56,7 @@ int job_cut(struct job *job, json_t **ret, struct bg_err **err);
 int job_flush(struct job *job, json_t **ret, struct bg_err **err);
 int job_empty(struct job *job, json_t **ret, struct bg_err **err);
 int job_receive(struct job *job, json_t **ret, struct bg_err **err);
+int job_cow_seed(struct job *job, json_t **ret, struct bg_err **err);
+int job_cow_merge(struct job *job, json_t **ret, struct bg_err **err);
 
 #endif

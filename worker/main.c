@@ -40,7 +40,9 @@ enum {
 	FLUSH,
 	EMPTY,
 	INSPECT,
-	RECEIVE
+	RECEIVE,
+	COW_SEED,
+	COW_MERGE
 };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
@@ -65,6 +67,8 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[EMPTY] = job_empty,
 	[INSPECT] = job_inspect,
 	[RECEIVE] = job_receive,
+	[COW_SEED] = job_cow_seed,
+	[COW_MERGE] = job_cow_merge,
 };
 
 /* What more than its files a job needs. */

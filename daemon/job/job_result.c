@@ -50,6 +50,8 @@ static const struct field fields[JOB_MAX_][FIELDS_MAX] = {
 	[JOB_CATALOG] = {{"entry", OBJECT, true}, {"entries", OFFERS, true}},
 	[JOB_DIGEST] = {{"digests", SHA256S, false}},
 	[JOB_INSPECT] = {{"os_release", OBJECT, true}, {"has_sshd", YES_NO, true}},
+	[JOB_COW_SEED] = {{"chunks", COUNT, false}},
+	[JOB_COW_MERGE] = {{"bytes", COUNT, false}},
 };
 
 static bool is_text(const json_t *value)

@@ -446,7 +446,7 @@ TEST(overlay_is_sparse_and_as_long_as_the_layout_says)
 	storage_call_free(o.call);
 	CHECK(storage_dm_fits(source) == (st.st_size % BG_DISK_CHUNK == 0));
 	CHECK_INT((int64_t)bg_disk_overlay_size((uint64_t)st.st_size, 100 * MIB),
-		(int64_t)(bg_disk_store_size((uint64_t)st.st_size) + 100 * MIB -
+		(int64_t)(bg_disk_store_size((uint64_t)st.st_size, BG_DISK_CHUNK) + 100 * MIB -
 			  (uint64_t)st.st_size));
 	CHECK_INT(stat(target, &st), 0);
 	CHECK(st.st_blocks == 0 && st.st_size > (off_t)(100 * MIB));

@@ -67,7 +67,7 @@ TEST(good_files)
 	CHECK_INT(disk_files_check(a, b, getuid(), &files), PRIV_CODE_OK);
 	CHECK_INT(files.base_size, BASE);
 	CHECK_INT(files.tail_size, 7 * BASE);
-	CHECK_INT(files.store_size, bg_disk_store_size(BASE));
+	CHECK_INT(files.store_size, bg_disk_store_size(BASE, BG_DISK_CHUNK));
 	close(a);
 	close(b);
 }
@@ -165,7 +165,7 @@ TEST(file_systems)
 
 TEST(sizes)
 {
-	off_t store = (off_t)bg_disk_store_size(BASE);
+	off_t store = (off_t)bg_disk_store_size(BASE, BG_DISK_CHUNK);
 
 	need_file_system();
 	make_files(0, store);
@@ -179,7 +179,7 @@ TEST(sizes)
 	make_files(BASE, store + BG_DISK_CHUNK);
 	CHECK_INT(check(), PRIV_CODE_OK);
 	make_files((off_t)BG_DISK_BASE_MAX + BG_DISK_CHUNK,
-		(off_t)bg_disk_store_size(BG_DISK_BASE_MAX) * 2);
+		(off_t)bg_disk_store_size(BG_DISK_BASE_MAX, BG_DISK_CHUNK) * 2);
 	CHECK_INT(check(), PRIV_CODE_SIZE);
 }
 
@@ -227,7 +227,7 @@ TEST(store_holds_the_whole_base)
 	for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
 		uint64_t chunks = bases[i] / 4096, areas = chunks / 256 + 1;
 
-		CHECK(bg_disk_store_size(bases[i]) >= (1 + chunks + areas + 1) * 4096);
-		CHECK_INT(bg_disk_store_size(bases[i]) % MIB, 0);
+		CHECK(bg_disk_store_size(bases[i], BG_DISK_CHUNK) >= (1 + chunks + areas + 1) * 4096);
+		CHECK_INT(bg_disk_store_size(bases[i], BG_DISK_CHUNK) % MIB, 0);
 	}
 }

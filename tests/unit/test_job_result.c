@@ -27,6 +27,8 @@ static const struct {
 	{JOB_UNPACK_BUNDLE, "{\"manifest\":{\"image\":{}}}"},
 	{JOB_CATALOG, "{\"entry\":{\"url\":\"file:///x\",\"sha256\":\"" HEX "\",\"size\":1}}"},
 	{JOB_DIGEST, "{\"digests\":[\"" HEX "\"]}"},
+	{JOB_COW_SEED, "{\"chunks\":0}"},
+	{JOB_COW_MERGE, "{\"bytes\":7}"},
 };
 
 static int check(enum job_kind kind, const json_t *result)
