@@ -159,7 +159,7 @@ static int call_once(struct cli *cli, enum client_start start, enum route route,
 	r = client_send(cli, start, route, arg, query, body, &h, err);
 	if (r < 0)
 		return r;
-	bg_http_set_timeout(h, CLIENT_TIMEOUT_S * 1000);
+	bg_http_set_timeout(h, (int)bg_http_timeout_s() * 1000);
 	r = bg_http_next_status(h, &status, err);
 	if (r >= 0 && status >= 300)
 		r = read_error(h, status, err);
@@ -209,7 +209,7 @@ int client_stream(struct cli *cli, enum route route, const char *arg, const char
 
 	r = client_send(cli, CLIENT_START, route, arg, query, NULL, &h, err);
 	if (r >= 0) {
-		bg_http_set_timeout(h, CLIENT_TIMEOUT_S * 1000);
+		bg_http_set_timeout(h, (int)bg_http_timeout_s() * 1000);
 		r = bg_http_next_status(h, &status, err);
 	}
 	if (r >= 0 && status >= 300)
@@ -230,7 +230,7 @@ int client_upgrade(struct cli *cli, enum route route, const char *arg, const jso
 	r = client_send(cli, CLIENT_START, route, arg, NULL, body, &h, err);
 	if (r < 0)
 		return r;
-	bg_http_set_timeout(h, CLIENT_TIMEOUT_S * 1000);
+	bg_http_set_timeout(h, (int)bg_http_timeout_s() * 1000);
 	r = bg_http_next_status(h, &status, err);
 	if (r >= 0 && status != 101)
 		r = read_error(h, status, err);

@@ -29,7 +29,7 @@ int client_wake(struct cli *cli, struct bg_err **err);
  */
 int client_send(struct cli *cli, enum client_start start, enum route route, const char *arg,
 	const char *query, const json_t *body, struct bg_http **ret, struct bg_err **err);
-/* Sends and waits for the whole answer, *ret a new reference. At most CLIENT_TIMEOUT_S. */
+/* Sends and waits for the whole answer, *ret a new reference. At most bg_http_timeout_s(). */
 int client_call(struct cli *cli, enum client_start start, enum route route, const char *arg,
 	const json_t *body, json_t **ret, struct bg_err **err);
 /* Asks with a query ("brief=1"), or without it where the daemon does not know it. */
@@ -41,7 +41,5 @@ int client_stream(struct cli *cli, enum route route, const char *arg, const char
 /* Sends and waits for 101: bg_http_fd of *ret is then written to freely, what comes is its raw body. */
 int client_upgrade(struct cli *cli, enum route route, const char *arg, const json_t *body,
 	struct bg_http **ret, struct bg_err **err);
-
-enum { CLIENT_TIMEOUT_S = 30 };
 
 #endif

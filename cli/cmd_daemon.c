@@ -7,6 +7,7 @@
 #include "cli/client.h"
 #include "cli/daemon_proc.h"
 #include "cli/launch.h"
+#include "cli/pulse.h"
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/size.h"
@@ -250,6 +251,7 @@ static int wait_for_one(struct cli *cli, struct bg_err **err)
 {
 	_json_ json_t *reply = NULL;
 	_unref_(bg_http) struct bg_http *h = NULL;
+	_pulse_ struct pulse pulse;
 	const json_t *op, *first = NULL;
 	const char *data;
 	size_t i, len = 1;
@@ -262,9 +264,10 @@ static int wait_for_one(struct cli *cli, struct bg_err **err)
 		return r;
 	fprintf(cli->err.file, "waiting for %s of \"%s\"\n", render_text(first, "kind"),
 		render_text(first, "target"));
+	pulse_init(&pulse, cli);
 	r = client_stream(cli, ROUTE_OP_FOLLOW, render_text(first, "id"), NULL, &h, err);
 	while (r >= 0 && len > 0)
-		r = bg_http_next_raw(h, &data, &len, err);
+		r = pulse_next_raw(&pulse, h, &data, &len, err);
 	return r;
 }
 

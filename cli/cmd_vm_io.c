@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/cmd_exec.h"
 #include "cli/console.h"
+#include "cli/pulse.h"
 #include "cli/ssh_options.h"
 #include "cli/ssh_way.h"
 #include "cli/vm_await.h"
@@ -47,16 +48,18 @@ int vm_logs(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	struct console console = {.state = CONSOLE_TEXT};
 	_unref_(bg_http) struct bg_http *h = NULL;
+	_pulse_ struct pulse pulse;
 	const char *data = NULL;
 	char query[96];
 	size_t len = 0;
 	int r;
 
+	pulse_init(&pulse, cli);
 	r = logs_query(args, query, sizeof(query), err);
 	if (r >= 0)
 		r = client_stream(cli, ROUTE_VM_LOGS, args->positional[0], query, &h, err);
 	while (r >= 0) {
-		r = bg_http_next_raw(h, &data, &len, err);
+		r = pulse_next_raw(&pulse, h, &data, &len, err);
 		if (r < 0 || len == 0)
 			break;
 		r = copy_out(cli, data, len, &console);

@@ -9,7 +9,7 @@
 #include "cli/progress.h"
 #include "common/json.h"
 
-enum { AT_ONCE = 8, LOOK_MS = 5000, SILENT_S = 60 };
+enum { AT_ONCE = 8, LOOK_MS = 5000, SILENT_S = 30 /* three times as long as a living daemon is silent */ };
 
 struct run {
 	struct cli *cli;
@@ -292,12 +292,11 @@ static int wait_ms(const struct run *run)
 /* A daemon that works on something says so every ten seconds, if nothing else. */
 static void check_silence(struct run *run, struct job *job)
 {
-	int limit = job->state == JOB_ASKED ? CLIENT_TIMEOUT_S : SILENT_S;
+	unsigned limit = job->state == JOB_ASKED ? bg_http_timeout_s() : BG_MAX(bg_http_timeout_s(), (unsigned)SILENT_S);
 
 	if (now_ms() - job->heard_ms < (uint64_t)limit * 1000)
 		return;
-	bg_err_set(&job->err, BG_ERR_TIMEOUT, ETIMEDOUT, "the daemon did not answer within %d s", limit);
-	bg_err_hint(&job->err, "when it hangs, `banger daemon restart --force` helps");
+	(void)bg_http_no_answer(&job->err);
 	job_failed(run, job);
 }
 

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "cli/pulse.h"
 #include "cli/rawtty.h"
 #include "cli/vm_await.h"
 #include "common/agent_frame.h"
@@ -46,6 +47,7 @@ struct sink {
 struct run {
 	const struct session *session;
 	struct bg_http *http;
+	struct pulse pulse;
 	int conn, signals;
 	bool in_open;
 	uint32_t window; /* bytes of input that may be sent */
@@ -134,21 +136,22 @@ static int lost(const struct run *run, struct bg_err **err)
 	return r;
 }
 
-/* The daemon takes what we send while the guest does. Once we are told to end, not for ever. */
-static bool wait_writable(const struct run *run)
+/* The daemon takes what we send while the guest does. Once we are told to end, or it does not live, not for ever. */
+static bool wait_writable(struct run *run)
 {
-	struct pollfd p[] = {{run->conn, POLLOUT, 0}, {run->signals, POLLIN, 0}};
-	int n;
+	struct pollfd p[] = {{run->conn, POLLOUT, 0}, {run->signals, POLLIN, 0}, {-1, POLLIN, 0}};
 
-	do
-		n = poll(p, 2, -1);
-	while (n < 0 && errno == EINTR);
-	if (n > 0 && !p[0].revents)
-		n = poll(p, 1, LEAVE_MS);
-	return n > 0 && p[0].revents;
+	for (;;) {
+		p[2].fd = pulse_fd(&run->pulse);
+		if (poll(p, ARRAY_SIZE(p), pulse_wait_ms(&run->pulse)) > 0 && (p[0].revents || p[1].revents))
+			break;
+		if (pulse_turn(&run->pulse, NULL) < 0)
+			return false; /* the next turn says why */
+	}
+	return p[0].revents || poll(p, 1, LEAVE_MS) > 0;
 }
 
-static bool send_all(const struct run *run, const uint8_t *p, size_t len)
+static bool send_all(struct run *run, const uint8_t *p, size_t len)
 {
 	while (len > 0) {
 		ssize_t n = send(run->conn, p, len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -336,6 +339,7 @@ static int take_connection(struct run *run, struct bg_err **err)
 {
 	int r = bg_http_pump(run->http, NULL);
 
+	pulse_heard(&run->pulse);
 	if (r < 0)
 		return lost(run, err);
 	r = take_frames(run, err);
@@ -388,7 +392,7 @@ static int take_signal(struct run *run, struct bg_err **err)
 	return run->mute ? leave(run, err) : 0;
 }
 
-enum { WAIT_CONN, WAIT_SIGNALS, WAIT_IN, WAIT_OUT, WAIT_ERR, WAIT_N };
+enum { WAIT_CONN, WAIT_SIGNALS, WAIT_IN, WAIT_OUT, WAIT_ERR, WAIT_PULSE, WAIT_N };
 
 static void fill_poll(const struct run *run, struct pollfd *p)
 {
@@ -396,6 +400,7 @@ static void fill_poll(const struct run *run, struct pollfd *p)
 
 	p[WAIT_CONN] = (struct pollfd){run->done ? -1 : run->conn, POLLIN, 0};
 	p[WAIT_SIGNALS] = (struct pollfd){run->signals, POLLIN, 0};
+	p[WAIT_PULSE] = (struct pollfd){run->done ? -1 : pulse_fd(&run->pulse), POLLIN, 0};
 	p[WAIT_IN] = (struct pollfd){in ? run->session->in : -1, POLLIN, 0};
 	for (unsigned sub = 1; sub < BG_AGENT_SUBS; sub++) {
 		const struct sink *sink = &run->sinks[sub];
@@ -416,6 +421,14 @@ static int wait_ms(const struct run *run)
 	return at > now ? (int)BG_MIN(at - now, 3600000u) : 0;
 }
 
+/* Nor does a daemon that does not answer keep us; what is done needs none. */
+static int poll_ms(const struct run *run)
+{
+	int ms = wait_ms(run), pulse = run->done ? -1 : pulse_wait_ms(&run->pulse);
+
+	return ms < 0 ? pulse : pulse < 0 ? ms : BG_MIN(ms, pulse);
+}
+
 static int too_late(struct run *run, struct bg_err **err)
 {
 	if (run->leave_ms && run->leave_ms <= now_ms())
@@ -431,15 +444,17 @@ static int one_turn(struct run *run, struct bg_err **err)
 	int r = 0, n;
 
 	fill_poll(run, p);
-	n = poll(p, WAIT_N, wait_ms(run));
+	n = poll(p, WAIT_N, poll_ms(run));
 	if (n < 0 && errno != EINTR)
 		return bg_err_sys(err, BG_ERR_IO, errno, "wait for the session");
 	if (n == 0 && wait_ms(run) == 0)
 		return too_late(run, err);
-	if (n <= 0)
-		return 0;
-	if (p[WAIT_CONN].revents)
+	if (n >= 0 && p[WAIT_CONN].revents)
 		r = take_connection(run, err);
+	else if (!run->done)
+		r = pulse_turn(&run->pulse, err);
+	if (n <= 0)
+		return r;
 	if (r >= 0 && p[WAIT_SIGNALS].revents)
 		r = take_signal(run, err);
 	if (r >= 0 && p[WAIT_IN].revents && !run->done)
@@ -537,11 +552,12 @@ static int run_with_signals(
 	return r;
 }
 
-static void run_init(struct run *run, const struct session *session)
+static void run_init(struct run *run, struct cli *cli, const struct session *session)
 {
 	const int fds[BG_AGENT_SUBS] = {-1, session->out, session->err};
 
 	memset(run, 0, offsetof(struct run, reader));
+	pulse_init(&run->pulse, cli);
 	run->session = session;
 	run->window = BG_AGENT_WINDOW;
 	run->in_open = session->in >= 0;
@@ -571,6 +587,7 @@ static int run_and_free(struct cli *cli, struct run *run, int *ret_status, struc
 	(void)sigaction(SIGPIPE, &old_pipe, NULL);
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);
 	bg_http_free(run->http);
+	pulse_done(&run->pulse);
 	for (unsigned i = 1; i < BG_AGENT_SUBS; i++)
 		bg_buf_done(&run->sinks[i].buf);
 	return r;
@@ -583,7 +600,7 @@ static int try_session(
 
 	if (!run)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	run_init(run, session);
+	run_init(run, cli, session);
 	return run_and_free(cli, run, ret_status, err);
 }
 
@@ -607,7 +624,7 @@ int session_text(struct cli *cli, const struct session *session, size_t max, int
 	if (!run)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	mine.in = mine.out = mine.err = -1;
-	run_init(run, &mine);
+	run_init(run, cli, &mine);
 	run->collect = &text;
 	run->collect_max = max;
 	r = run_and_free(cli, run, ret_status, err);

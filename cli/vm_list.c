@@ -5,9 +5,9 @@
 #include "cli/vm_list.h"
 
 #include <fnmatch.h>
-#include <poll.h>
 
 #include "cli/client.h"
+#include "cli/pulse.h"
 #include "cli/vm_body.h"
 #include "common/json.h"
 #include "common/size.h"
@@ -300,17 +300,17 @@ static int take_changes(struct bg_http *events, bool *changed, struct bg_err **e
 static int wait_change(struct cli *cli, struct bg_http *events, struct bg_err **err)
 {
 	enum { UPTIME_MS = 60 * 1000, TOGETHER_MS = 100 };
-	struct pollfd pfd = {.fd = bg_http_fd(events), .events = POLLIN};
+	_pulse_ struct pulse pulse;
 	bool changed = false;
 	int r = 0;
 
+	pulse_init(&pulse, cli);
 	while (r >= 0) {
 		/* What comes together is one change. */
-		int n = poll(&pfd, 1, changed ? TOGETHER_MS : cli->out.tty ? UPTIME_MS : -1);
-
-		if (n == 0)
+		r = pulse_wait(&pulse, bg_http_fd(events), changed ? TOGETHER_MS : cli->out.tty ? UPTIME_MS : -1, err);
+		if (r == 0)
 			return 0;
-		if (n > 0)
+		if (r > 0)
 			r = bg_http_pump(events, err);
 		if (r >= 0)
 			r = take_changes(events, &changed, err);

@@ -20,21 +20,34 @@ struct bg_http {
 	size_t taken;	    /* bytes at its start that were handed out */
 };
 
-enum { READ_SIZE = 64 * 1024, TAKE_S = 30 };
+enum { READ_SIZE = 64 * 1024, TIMEOUT_S = 30, TIMEOUT_MAX_S = 3600 };
+
+unsigned bg_http_timeout_s(void)
+{
+	const char *text = getenv("BANGER_TIMEOUT");
+	unsigned long s = text && strspn(text, "0123456789") == strlen(text) ? strtoul(text, NULL, 10) : 0;
+
+	return s >= 1 && s <= TIMEOUT_MAX_S ? (unsigned)s : TIMEOUT_S;
+}
 
 /* A daemon that hangs takes no calls once its queue is full, and reads none. */
-static int set_send_limit(int fd, int seconds)
+static int set_send_limit(int fd, unsigned seconds)
 {
 	const struct timeval limit = {.tv_sec = seconds};
 
 	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ? -errno : 0;
 }
 
-static int no_answer(const char *what, int seconds, struct bg_err **err)
+static int no_answer(const char *what, unsigned seconds, struct bg_err **err)
 {
-	bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT, "the daemon %s within %d s", what, seconds);
+	bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT, "the daemon %s within %u s", what, seconds);
 	bg_err_hint(err, "when it hangs, `banger daemon restart --force` helps");
 	return -ETIMEDOUT;
+}
+
+int bg_http_no_answer(struct bg_err **err)
+{
+	return no_answer("did not answer", bg_http_timeout_s(), err);
 }
 
 static int went_away(int errnum, struct bg_err **err)
@@ -59,9 +72,9 @@ static int dial(const char *socket_path, int flags, struct bg_http **ret, struct
 	h->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (h->fd < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "make a socket");
-	(void)set_send_limit(h->fd, TAKE_S);
+	(void)set_send_limit(h->fd, bg_http_timeout_s());
 	if (connect(h->fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0)
-		return errno == EAGAIN ? no_answer("took no call", TAKE_S, err) : bg_err_sys(err, BG_ERR_DAEMON_UNREACHABLE, errno,
+		return errno == EAGAIN ? no_answer("took no call", bg_http_timeout_s(), err) : bg_err_sys(err, BG_ERR_DAEMON_UNREACHABLE, errno,
 			"the daemon does not answer on %s", socket_path);
 	*ret = TAKE_PTR(h);
 	return 0;
@@ -98,7 +111,7 @@ static int send_all(struct bg_http *h, const char *data, size_t len, struct bg_e
 		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
 			return 0;
 		if (n < 0 && errno == EAGAIN)
-			return no_answer("did not read the call", TAKE_S, err);
+			return no_answer("did not read the call", bg_http_timeout_s(), err);
 		if (n < 0)
 			return went_away(errno, err);
 		data += n;
@@ -197,7 +210,7 @@ static int wait_and_pump(struct bg_http *h, struct bg_err **err)
 		n = poll(&pfd, 1, h->timeout_ms);
 	} while (n < 0 && errno == EINTR);
 	if (n == 0)
-		return no_answer("did not answer", h->timeout_ms / 1000, err);
+		return no_answer("did not answer", (unsigned)h->timeout_ms / 1000, err);
 	return bg_http_pump(h, err);
 }
 

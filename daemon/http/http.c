@@ -13,6 +13,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/listener.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -351,6 +352,29 @@ static int call_new(struct http *http, struct evhttp_request *req, struct http_c
 	return 0;
 }
 
+/*
+ * Its client has closed the connection before we read the request: it gave up while the daemon stood still, and was told that nothing
+ * answers. What it asked for is not begun behind its back. A cancel is: its client may leave at once.
+ */
+static bool left_before(const struct http_call *call)
+{
+	struct pollfd p = {.events = POLLRDHUP,
+		.fd = bufferevent_getfd(evhttp_connection_get_bufferevent(call_connection(call)))};
+
+	if (call->match.route->method == HTTP_GET || bg_streq(call->match.route->symbol, "OP_CANCEL"))
+		return false;
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
+static void refuse_left(struct http_call *call)
+{
+	struct bg_err *err = NULL;
+
+	log_msg(LOG_WARN, "http", "a client left before its request was read: it is not begun", "route", call->match.route->symbol, NULL);
+	bg_err_set(&err, BG_ERR_CANCELLED, ECANCELED, "the client left");
+	http_reply_error(call, err);
+}
+
 static void on_request(struct evhttp_request *req, void *userdata)
 {
 	struct http *http = userdata;
@@ -369,6 +393,10 @@ static void on_request(struct evhttp_request *req, void *userdata)
 	}
 	if (read_request(call, &err) < 0) {
 		http_reply_error(call, err);
+		return;
+	}
+	if (left_before(call)) {
+		refuse_left(call);
 		return;
 	}
 	call->checked = true;
