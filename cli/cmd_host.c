@@ -69,6 +69,8 @@ static const struct flag doctor_flags[] = {
 	{"--remove", "FOLDER", ARG_TEXT,
 		"remove a folder of no known VM, image or kernel, named by its line \"store\""},
 	{"--force", NULL, ARG_NONE, "do not ask before that", 'f'},
+	{"--fix", NULL, ARG_NONE, "run the remedies that need no root, after showing them and asking"},
+	{"--yes", NULL, ARG_NONE, "do not ask before that", 'y'},
 	{"--strict", NULL, ARG_NONE, "exit with 5 for a warning too"},
 	FLAG_JSON,
 	FLAG_END,
@@ -169,12 +171,13 @@ const struct command host_commands[] = {
 		.run = tui},
 	{.path = "doctor",
 		.flags = doctor_flags,
-		.usage = "[--strict] [--remove FOLDER]",
+		.usage = "[--fix [--yes]] [--strict] [--remove FOLDER]",
 		.summary = "check this machine and say how to fix what is missing",
 		.details = "Starts the daemon, if it can be. The exit status is 5 when a VM could "
 			   "not be "
-			   "run.",
-		.example = "banger doctor\nbanger doctor --remove set-aside/images-old",
+			   "run. --fix runs only what needs no root and disturbs no VM, then checks again; what needs root is shown "
+			   "for you to type. Its exit status is that of the second check, and 1 when a remedy failed.",
+		.example = "banger doctor\nbanger doctor --fix\nbanger doctor --remove set-aside/images-old",
 		.run = doctor},
 	{.path = "ssh-config",
 		.flags = ssh_config_flags,

@@ -2,7 +2,8 @@
 /*
  * doctor.h: `banger doctor`. One row per check (doctor.c), each a function that says in one line what there is, whether
  * it will do, and the command that mends it. doctor_parts.c asks the daemon, which knows what only running parts
- * know; doctor_host.c looks at the machine itself, so that something is told also when no daemon starts.
+ * know; doctor_host.c looks at the machine itself, so that something is told also when no daemon starts; doctor_build.c at what
+ * image builds need. doctor_fix.c does what needs no root, when asked to.
  */
 #ifndef BG_CLI_DOCTOR_H
 #define BG_CLI_DOCTOR_H
@@ -16,9 +17,14 @@ enum finding_state {
 	FINDING_FAIL  /* no VM can be run */
 };
 
+/* A remedy that needs no root, disturbs no VM and takes away nothing that cannot be had again: the table is in doctor_fix.c. */
+enum finding_fix { FIX_NONE, FIX_RESTART, FIX_PRUNE, FIX_LINGER, FIX_MAX_ };
+
 struct finding {
+	const char *name; /* of its row */
 	enum finding_state state;
 	char *text, *hint; /* one line each; hint may be NULL */
+	enum finding_fix fix;
 };
 
 /* What the checks look at. */
@@ -34,6 +40,14 @@ typedef void (*doctor_check_fn)(const struct doctor *d, struct finding *f);
 /* The command. */
 int doctor(struct cli *cli, const struct args *args, struct bg_err **err);
 
+/* The command of a remedy, as a user types it; NULL for FIX_NONE. */
+const char *doctor_fix_command(enum finding_fix fix);
+/*
+ * --fix: shows what banger would run and what only root can, asks (not with yes), runs the first. *ret, when not NULL, becomes the
+ * list of what was run, the caller's. 1: something was run; 2: and one of them failed; 0: there is nothing to run; -errno.
+ */
+int doctor_fix(const struct cli *cli, const struct finding *found, size_t n, bool yes, json_t **ret, struct bg_err **err);
+
 /* --remove WORD: the folder of that path or name. An exit status, or -errno. */
 int doctor_remove(struct cli *cli, const char *word, bool force, struct bg_err **err);
 
@@ -45,7 +59,7 @@ void finding_error(struct finding *f, enum finding_state state, const json_t *er
 
 /* ---- doctor_parts.c ---- */
 
-/* Starts the daemon if need be, and waits, bounded, until its own checks are done. */
+/* Starts the daemon if need be, and waits, bounded, until its own checks are done. What d had of an earlier call goes. */
 void doctor_ask(struct doctor *d);
 void check_daemon(const struct doctor *d, struct finding *f);
 void check_vmm(const struct doctor *d, struct finding *f);
@@ -66,11 +80,15 @@ void check_qemu(const struct doctor *d, struct finding *f);
 void check_tun(const struct doctor *d, struct finding *f);
 void check_vsock(const struct doctor *d, struct finding *f);
 void check_forward(const struct doctor *d, struct finding *f);
+void check_clock(const struct doctor *d, struct finding *f);
 void check_space(const struct doctor *d, struct finding *f);
 void check_landlock(const struct doctor *d, struct finding *f);
 void check_seccomp(const struct doctor *d, struct finding *f);
-void check_build(const struct doctor *d, struct finding *f);
 void check_ssh(const struct doctor *d, struct finding *f);
 void check_logout(const struct doctor *d, struct finding *f);
+
+/* ---- doctor_build.c ---- */
+
+void check_build(const struct doctor *d, struct finding *f);
 
 #endif

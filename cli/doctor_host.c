@@ -6,19 +6,22 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pwd.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/timex.h>
 #include <sys/vfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "cli/doctor.h"
 #include "common/fd.h"
 #include "common/landlock.h"
 #include "common/program.h"
 #include "common/size.h"
+#include "common/timefmt.h"
 
 enum { VERSION_DEADLINE_MS = 5000, VERSION_MAX = 256 };
 
@@ -149,96 +152,6 @@ void check_ssh(const struct doctor *d, struct finding *f)
 	finding_hint(f, "`sudo apt install openssh-client`");
 }
 
-/* A line "USER:start:count" or "UID:start:count", with the 65536 ids that an image can have. */
-static bool has_subids(const char *file, const char *user)
-{
-	char line[256], uid[16];
-	FILE *in = fopen(file, "re");
-	bool found = false;
-
-	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)getuid());
-	while (in && !found && fgets(line, sizeof(line), in)) {
-		char *save = NULL, *name = strtok_r(line, ":", &save);
-		const char *start = strtok_r(NULL, ":", &save),
-			   *count = strtok_r(NULL, ":\n", &save);
-
-		found = start && count && (bg_streq(name, user) || bg_streq(name, uid)) &&
-			strtoul(count, NULL, 10) >= 65536;
-	}
-	if (in)
-		(void)fclose(in);
-	return found;
-}
-
-/* May this user have a user namespace? *why: the setting that says no, or "". */
-static bool may_unshare(const char **why)
-{
-	static const struct {
-		const char *path, *no, *name;
-	} settings[] = {
-		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
-			"kernel.apparmor_restrict_unprivileged_userns = 1"},
-		{"/proc/sys/kernel/unprivileged_userns_clone", "0",
-			"kernel.unprivileged_userns_clone = 0"},
-		{"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces = 0"},
-	};
-	int status = -1;
-	pid_t pid = fork();
-
-	if (pid == 0)
-		_exit(unshare(CLONE_NEWUSER) < 0);
-	(void)waitpid(pid, &status, 0);
-	*why = "";
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		_free_ char *text = NULL;
-
-		if (bg_read_file_at(AT_FDCWD, settings[i].path, 32, &text, NULL) >= 0 &&
-			strncmp(text, settings[i].no, 1) == 0 && text[1] == '\n')
-			*why = settings[i].name;
-	}
-	return pid < 0 || status == 0;
-}
-
-static bool check_namespace(struct finding *f)
-{
-	const char *why;
-
-	if (may_unshare(&why))
-		return true;
-	finding_set(f, FINDING_WARN,
-		"this user may not have a user namespace%s%s: `banger image build` needs one",
-		*why ? ": " : "", why);
-	finding_hint(f, "have the setting changed that forbids it (sysctl), or build images "
-			"elsewhere and `banger image import` them");
-	return false;
-}
-
-void check_build(const struct doctor *d, struct finding *f)
-{
-	_free_ char *tool = NULL, *map = NULL;
-	const struct passwd *pw = getpwuid(getuid());
-	const char *user = pw ? pw->pw_name : "";
-
-	(void)d;
-	if (bg_program_find("mmdebstrap", &tool) < 0 || bg_program_find("newuidmap", &map) < 0) {
-		finding_set(f, FINDING_WARN, "%s is not in PATH: `banger image build` needs it",
-			tool ? "newuidmap" : "mmdebstrap");
-		finding_hint(f, "`sudo apt install mmdebstrap uidmap`");
-	} else if (!has_subids("/etc/subuid", user) || !has_subids("/etc/subgid", user)) {
-		finding_set(f, FINDING_WARN,
-			"%s has no 65536 ids of its own in /etc/subuid and /etc/subgid: `banger "
-			"image "
-			"build` needs them",
-			*user ? user : "this user");
-		finding_hint(f,
-			"`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
-			"%s` (a range that nobody else has)",
-			*user ? user : "$USER");
-	} else if (check_namespace(f)) {
-		finding_set(f, FINDING_OK, "%s and newuidmap, and ids for a user namespace", tool);
-	}
-}
-
 /* ---- devices and kernel ---- */
 
 void check_tun(const struct doctor *d, struct finding *f)
@@ -335,6 +248,28 @@ void check_forward(const struct doctor *d, struct finding *f)
 	}
 }
 
+enum { CLOCK_SLACK_S = 24 * 3600 };
+
+/* There is no truth to compare with, but no clock can be right that is behind the making of this program. */
+void check_clock(const struct doctor *d, struct finding *f)
+{
+	struct timex kernel = {.modes = 0};
+	char now[BG_TIME_TEXT], made[BG_TIME_TEXT];
+	struct stat st;
+
+	(void)d;
+	bg_time_print(time(NULL), now);
+	if (stat("/proc/self/exe", &st) >= 0 && time(NULL) < st.st_mtime - CLOCK_SLACK_S) {
+		finding_set(f, FINDING_WARN,
+			"it says %s, and this program was made at %s: certificates and packages count as "
+			"not yet valid, also in VMs", now, bg_time_print(st.st_mtime, made));
+		finding_hint(f, "`sudo timedatectl set-ntp true`");
+	} else {
+		finding_set(f, FINDING_OK, "it says %s%s", now,
+			adjtimex(&kernel) >= 0 && !(kernel.status & STA_UNSYNC) ? ", kept by time synchronization" : "");
+	}
+}
+
 /* What has no locks, or no sparse files, that could be relied on: statfs(2), f_type. */
 static const char *network_fs(const char *path)
 {
@@ -353,6 +288,34 @@ static const char *network_fs(const char *path)
 	return NULL;
 }
 
+enum { HOLE = 1 << 20 };
+
+/* Does a file that is all hole count as data there? Copies are by SEEK_DATA, and would be full. Where it cannot be tried it does not. */
+static bool fills_holes(const char *dir)
+{
+	_free_ char *path = NULL;
+	_close_ int fd = -1;
+
+	if (asprintf(&path, "%s/.doctor-XXXXXX", dir) < 0 || (fd = mkostemp(path, O_CLOEXEC)) < 0)
+		return false;
+	(void)unlink(path);
+	return ftruncate(fd, HOLE) >= 0 && lseek(fd, 0, SEEK_DATA) >= 0;
+}
+
+static bool is_bad_place(const char *dir, struct finding *f)
+{
+	if (network_fs(dir))
+		finding_set(f, FINDING_WARN, "%s lies on a network file system (%s): locks and disks are "
+					     "not safe there", dir, network_fs(dir));
+	else if (fills_holes(dir))
+		finding_set(f, FINDING_WARN, "%s lies on a file system without sparse files: each disk of a VM "
+					     "takes its full size at once", dir);
+	else
+		return false;
+	finding_hint(f, "keep it on a disk of this machine, on ext4, btrfs or xfs: set XDG_STATE_HOME");
+	return true;
+}
+
 /* A VM's disks are sparse; an image, its kernel and some writes want room all the same. */
 void check_space(const struct doctor *d, struct finding *f)
 {
@@ -365,12 +328,8 @@ void check_space(const struct doctor *d, struct finding *f)
 		finding_set(f, FINDING_FAIL, "%s: %s", dir, strerror(errno));
 		return;
 	}
-	if (network_fs(dir)) {
-		finding_set(f, FINDING_WARN, "%s lies on a network file system (%s): locks and disks are "
-					     "not safe there", dir, network_fs(dir));
-		finding_hint(f, "keep it on a disk of this machine: set XDG_STATE_HOME");
+	if (is_bad_place(dir, f))
 		return;
-	}
 	free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	bg_size_print(free_bytes, text);
 	if (free_bytes < reserve)
@@ -403,4 +362,5 @@ void check_logout(const struct doctor *d, struct finding *f)
 	finding_set(f, FINDING_WARN,
 		"lingering is off: this system may shut VMs down at your last logout");
 	finding_hint(f, "`loginctl enable-linger` lets them run on");
+	f->fix = FIX_LINGER;
 }

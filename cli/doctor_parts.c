@@ -53,6 +53,7 @@ void doctor_ask(struct doctor *d)
 	time_t end = time(NULL) + ASK_DEADLINE_S;
 
 	do {
+		bg_err_free(TAKE_PTR(d->err));
 		json_decref(d->status);
 		d->status = NULL;
 		if (client_call(d->cli, CLIENT_START, ROUTE_DAEMON_STATUS, NULL, NULL, &d->status,
@@ -73,7 +74,14 @@ void check_daemon(const struct doctor *d, struct finding *f)
 	} else if (!bg_streq(version, BG_VERSION)) {
 		finding_set(f, FINDING_WARN, "version %s runs, and this is banger %s", version,
 			BG_VERSION);
-		finding_hint(f, "`banger daemon stop`: the next command starts the new one");
+		finding_hint(f, "`banger daemon restart`: VMs keep running");
+		f->fix = FIX_RESTART;
+	} else if (json_is_object(part(d, "config_error"))) {
+		finding_error(f, FINDING_WARN, part(d, "config_error"));
+	} else if (flag(d->status, "config_changed")) {
+		finding_set(f, FINDING_WARN, "%s was changed since it started", render_text(d->status, "config"));
+		finding_hint(f, "`banger daemon restart` reads it; VMs keep running");
+		f->fix = FIX_RESTART;
 	} else {
 		finding_set(f, FINDING_OK, "version %s runs, pid %lld; its log: %s", version,
 			(long long)render_int(d->status, "pid"), render_text(d->status, "log"));
@@ -149,40 +157,54 @@ void check_kvm(const struct doctor *d, struct finding *f)
 			"then `sudo modprobe -a kvm_intel kvm_amd`");
 	else if (verdict.step == KVM_STEP_OPEN)
 		finding_hint(f, "`sudo usermod -aG kvm $USER`, then log in again");
+	else
+		finding_hint(f, "use a machine whose processor, or whose hypervisor (nested virtualization), runs guests itself; "
+				"small VMs work all the same");
 }
 
 /* ---- helpers ---- */
 
-/* Rights as they are in the file system; whether it fits this build only the daemon can ask it. */
-static void look_at_helper(struct finding *f)
+/* Rights as they are in the file system. False, and the finding, when it cannot work as it lies there. */
+static bool lies_well(const char *path, struct finding *f)
 {
 	_err_ struct bg_err *err = NULL;
 
-	if (priv_helper_check(priv_helper_path(), &err) < 0) {
-		finding_set(f, FINDING_FAIL, "%s", err->message);
-		finding_hint(f, "%s", err->hint);
-		return;
-	}
-	finding_set(f, FINDING_OK, "%s is installed and has its rights; nobody asked it",
-		priv_helper_path());
+	if (priv_helper_check(path, &err) >= 0)
+		return true;
+	finding_set(f, FINDING_FAIL, "%s", err->message);
+	finding_hint(f, "%s", err->hint);
+	return false;
+}
+
+/* A helper without its rights refuses for whatever it stumbles over first: what it lacks says more. */
+static void tell_refusal(const json_t *helper, struct finding *f)
+{
+	const char *path = render_text(helper, "path");
+
+	if (access(path, F_OK) < 0 || lies_well(path, f))
+		finding_error(f, FINDING_FAIL, error_of(helper));
 }
 
 void check_helper(const struct doctor *d, struct finding *f)
 {
 	const json_t *helper = part(d, "helper"), *taps = part(d, "taps");
 
-	if (!helper)
-		look_at_helper(f);
-	else if (error_of(helper))
-		finding_error(f, FINDING_FAIL, error_of(helper));
-	else if (render_int(helper, "slots") == 0)
+	if (!helper) {
+		/* Whether it fits this build only the daemon can ask it. */
+		if (lies_well(priv_helper_path(), f))
+			finding_set(f, FINDING_OK, "%s is installed and has its rights; nobody asked it",
+				priv_helper_path());
+	} else if (error_of(helper)) {
+		tell_refusal(helper, f);
+	} else if (render_int(helper, "slots") == 0) {
 		finding_set(f, FINDING_FAIL, "%s does not answer", render_text(helper, "path"));
-	else
+	} else {
 		finding_set(f, FINDING_OK,
 			"%s: installed, version matches; up to %lld VMs, %lld of %lld taps "
 			"ready",
 			render_text(helper, "path"), (long long)render_int(helper, "slots"),
 			(long long)render_int(taps, "ready"), (long long)render_int(taps, "size"));
+	}
 }
 
 /* The file is the administrator's and for everybody to read. */
@@ -303,6 +325,8 @@ static void tell_unused(const json_t *unused, struct finding *f)
 	char size[BG_SIZE_TEXT];
 	long long n = render_int(unused, "files");
 
+	if (n > 0)
+		f->fix = FIX_PRUNE;
 	if (n > 0)
 		remark(f,
 			text_of("%lld file%s of images that nothing names, %s", n,

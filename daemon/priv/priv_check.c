@@ -80,12 +80,13 @@ static int not_member(const char *path, struct bg_err **err)
 {
 	_free_ char *known = name_in("/etc/passwd", getuid()), *members = members_of(path);
 	const char *named = getenv("USER"); /* who is in no file has a login that says so */
-	const char *user = known ? known : bg_isempty(named) ? "this user" : named;
+	const char *user = known ? known : bg_isempty(named) ? NULL : named;
 	const char *group = members ? members : "banger";
 
 	bg_err_set(err, BG_ERR_HELPER_NOT_MEMBER, EACCES,
-		"%s may not use the network helper: not in group %s", user, group);
-	bg_err_hint(err, "`sudo usermod -aG %s %s`, then log in again", group, user);
+		"%s may not use the network helper: not in group %s", user ? user : "this user",
+		group);
+	bg_err_hint(err, "`sudo usermod -aG %s %s`, then log in again", group, user ? user : "$USER");
 	return -EACCES;
 }
 

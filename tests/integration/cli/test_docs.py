@@ -37,3 +37,26 @@ def test_what_json_prints_is_documented(home):
     page = text("docs/json.md")
     missing = [c for c in commands(home) if "--json" in home.run(*c.split(), "--help").out and f"`{c}" not in page]
     assert missing == []
+
+
+def test_every_key_of_the_configuration_is_documented():
+    keys = re.findall(r"^X\((\w+),", text("daemon/config_keys.def"), re.M)
+    shown = re.findall(r"^    (\w+) = ", text("docs/configuration.md"), re.M)
+    assert len(keys) > 15 and sorted(keys) == sorted(shown)
+
+
+def test_every_page_that_is_named_is_there():
+    """In messages and comments "docs/NAME.md", in pages a link."""
+    wrong = []
+    for folder in ("cli", "common", "daemon", "worker", "privhelper", "guest", "launcher", "tui", "man", "packaging", "scripts", "docs", "."):
+        for top, folders, files in os.walk(os.path.join(SOURCE, folder)):
+            folders[:] = [] if folder == "." else folders
+            for name in files:
+                if not name.endswith((".c", ".h", ".def", ".in", ".md", ".html", ".conf", ".service")):
+                    continue
+                path = os.path.relpath(os.path.join(top, name), SOURCE)
+                named = re.findall(r"(?<![\w/])docs/[\w-]+\.md", text(path))
+                if name.endswith(".md"):
+                    named += [os.path.normpath(os.path.join(os.path.dirname(path), link)) for link in re.findall(r"\]\(([^)#:]+)\)", text(path))]
+                wrong += [(path, n) for n in named if not os.path.exists(os.path.join(SOURCE, n))]
+    assert wrong == []

@@ -10,7 +10,7 @@ from conftest import BANGER
 from fake_daemon import daemon
 
 ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "fence", "tun", "forward", "names", "store", "storage", "disk-helper", "space",
-        "landlock", "seccomp", "vsock", "build", "ssh", "logout"]
+        "landlock", "seccomp", "vsock", "clock", "build", "ssh", "logout"]
 
 
 def store(**over):
@@ -107,7 +107,7 @@ def test_copies_are_slow_and_named(home, fake):
     fake.on("GET", "/v1/daemon", sound(storage={"known": True, "driver": "copy", "reason": "copy: no reflink", "error": None}))
     got = checks(home)
     assert got["storage"]["state"] == "warn" and "install-helper --disk" in got["storage"]["hint"]
-    assert got["disk-helper"] == {"name": "disk-helper", "state": "warn", "text": "no /d", "hint": "put it"}
+    assert got["disk-helper"] == {"name": "disk-helper", "state": "warn", "text": "no /d", "hint": "put it", "fix": None}
 
 
 @pytest.mark.parametrize("version, state, words", [
@@ -251,3 +251,69 @@ def test_removal_needs_a_terminal_or_force_and_one_folder(home, littered):
     assert not littered.asked("POST", "/v1/daemon/orphans/remove")
     r = home.run("doctor", "--remove", "set-aside/images-old", "--force")
     assert r.status == 0 and "set-aside/images-old removed" in r.out and littered.asked("POST", "/v1/daemon/orphans/remove")
+
+
+UNUSED = {"files": 2, "bytes": 5 << 20}
+
+
+@pytest.fixture
+def fixable(home, fake):
+    """Files that nothing names, until they are pruned."""
+    fake.on("GET", "/v1/daemon", sound(store=store(unused=UNUSED)))
+
+    def prune(connection):
+        fake.on("GET", "/v1/daemon", sound())
+        connection.json({"files": 2, "unused": 2, "bytes": 5 << 20})
+
+    fake.on("POST", "/v1/images/prune", prune)
+    home.program("bin/loginctl", "#!/bin/sh\nexit 1\n")  # where this machine has systemd, lingering is not this test's to turn on
+    return fake
+
+
+def pruned(fake):
+    return fake.asked("POST", "/v1/images/prune")
+
+
+def test_fix_asks_on_the_terminal(home, fixable):
+    t = home.terminal("doctor", "--fix", columns=200, env={"NO_COLOR": "1"})
+    t.wait_for("[y/N]")
+    assert "banger image prune " in t.text and "removes files that nothing names" in t.text and not pruned(fixable)
+    t.type("n\n")
+    r = t.finish()
+    assert r.status == 130 and "nothing was run" in r.out and not pruned(fixable)
+    t = home.terminal("doctor", "--fix", columns=200, env={"NO_COLOR": "1"})
+    t.wait_for("[y/N]")
+    t.type("y\n")
+    r = t.finish()
+    assert "banger image prune: done" in r.out and pruned(fixable)
+    assert "ok    store" in r.out.split("done")[1]
+
+
+def test_fix_runs_nothing_without_a_terminal_or_yes(home, fixable):
+    for args in (("doctor", "--fix"), ("doctor", "--fix", "--json")):
+        r = home.run(*args, stdin="y\n")
+        assert r.status == 2 and "no terminal to ask on" in r.err and "--yes" in r.err and not pruned(fixable), r
+    r = home.run("doctor", "--fix", "--remove", "x")
+    assert r.status == 2 and "exclude" in r.err
+
+
+def test_fix_in_json(home, fixable):
+    r = home.run("doctor", "--fix", "--yes", "--json")
+    record = json.loads(r.out)
+    assert {"check": "store", "command": "banger image prune", "done": True, "error": None} in record["fixes"]
+    assert next(c for c in record["checks"] if c["name"] == "store")["state"] == "ok"
+
+
+def test_a_remedy_that_fails_is_said_and_counts(home, fixable):
+    fixable.on("POST", "/v1/images/prune", lambda c: c.error(500, "io", "the disk is gone", None))
+    r = home.run("doctor", "--fix", "--yes")
+    assert "banger image prune: banger: the disk is gone" in r.out, r
+    assert r.status in (1, 5) and r.status == (5 if "VMs cannot be run" in r.out else 1)
+
+
+def test_nothing_to_fix(home, fake):
+    fake.on("GET", "/v1/daemon", sound())
+    home.program("bin/loginctl", "#!/bin/sh\nexit 1\n")
+    r = home.run("doctor", "--fix", "--yes")
+    if "lingering is off" not in r.out:
+        assert "There is nothing that banger can fix without root." in r.out and ": done" not in r.out

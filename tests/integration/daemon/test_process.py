@@ -346,6 +346,7 @@ def stored(daemon):
 
 
 def test_a_downgrade_is_refused_in_words_and_touches_nothing(daemon):
+    """Of docs/troubleshooting.md: "a database of a newer banger"."""
     daemon.start_ok().terminate()
     daemon.started[-1].wait(60)
     (path,) = databases(daemon)
