@@ -8,7 +8,6 @@
 
 #include "common/sha256.h"
 #include "worker/net.h"
-#include "worker/reach.h"
 
 #define CHUNK		(256 * 1024)
 #define DEFAULT_STALL_S 60
@@ -23,7 +22,6 @@ struct fetch {
 
 static int get_params(struct fetch *f, struct bg_err **err)
 {
-	const char *after = NULL;
 	int r = bg_json_need_str(f->job->params, "url", BG_ERR_WORKER, &f->url, err);
 
 	f->max = (int64_t)BG_IMAGE_MAX;
@@ -36,10 +34,6 @@ static int get_params(struct fetch *f, struct bg_err **err)
 	if (r >= 0)
 		r = bg_json_or_int(
 			f->job->params, "stall_s", BG_ERR_WORKER, 1, 3600, &f->stall_s, err);
-	if (r >= 0)
-		r = bg_json_or_str(f->job->params, "after", BG_ERR_WORKER, &after, err);
-	if (r >= 0 && after)
-		reach_after(after);
 	if (r >= 0 && f->sha256 && !bg_sha256_valid(f->sha256))
 		return bg_err_set(
 			err, BG_ERR_WORKER, EINVAL, "\"sha256\" is not 64 digits of 0-9 and a-f");

@@ -14,6 +14,7 @@
 
 #include "common/fd.h"
 #include "common/job_proto.h"
+#include "worker/dialer.h"
 #include "worker/job.h"
 #include "worker/net.h"
 #include "worker/sandbox.h"
@@ -175,8 +176,10 @@ static int run(const struct request *rq, json_t **ret, struct bg_err **err)
 	 */
 	if (seals[row->handler] == SANDBOX_NET)
 		(void)setlocale(LC_CTYPE, "C.UTF-8");
+	r = seals[row->handler] == SANDBOX_NET ? dialer_start(rq->json, row->deadline_s, err) : 0;
 	/* TLS reads its configuration while it starts. */
-	r = seals[row->handler] == SANDBOX_NET ? net_start(err) : 0;
+	if (r >= 0 && seals[row->handler] == SANDBOX_NET)
+		r = net_start(err);
 	if (r >= 0)
 		r = sandbox_seal(row->deadline_s, seals[row->handler], rq->fd, rq->n, err);
 	return r < 0 ? r : handlers[row->handler](&job, ret, err);

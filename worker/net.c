@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 #include "common/fd.h"
+#include "worker/dial.h"
 #include "worker/libcurl.h"
-#include "worker/reach.h"
 
 #define REDIRECTS_MAX	10L
 #define CONNECT_S	30L
@@ -58,11 +58,12 @@ int net_start(struct bg_err **err)
 		r = read_authorities(err);
 	if (r < 0)
 		return r;
-	reach_start();
 	/* A resolver thread's own arena would take 64 MiB of address space each. */
 	(void)mallopt(M_ARENA_MAX, 1);
 	if (lc.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return bg_err_set(err, BG_ERR_WORKER, EIO, "libcurl does not start");
+	/* The first one tries whether there is IPv6, with a socket, and remembers: the seal lets none be made. */
+	lc.curl_multi_cleanup(lc.curl_multi_init());
 	return 0;
 }
 
@@ -227,7 +228,6 @@ static size_t on_header(char *line, size_t one, size_t len, void *userdata)
 	char *value;
 
 	(void)one;
-	reach_answered();
 	if (len >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* the next answer: after a redirect */
 		free(TAKE_PTR(t->challenge));
 		free(TAKE_PTR(t->type));
@@ -253,13 +253,11 @@ static void add_header(struct transfer *t, const char *line)
 static curl_socket_t on_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	struct transfer *t = userdata;
+	int fd = dial_to(&to->addr, to->addrlen, to->socktype, to->protocol);
 
 	(void)purpose;
-	if (!reach_allows(&to->addr)) {
-		t->too_near = true;
-		return CURL_SOCKET_BAD;
-	}
-	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	t->too_near |= fd == -EACCES;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 static void set_options(struct transfer *t)

@@ -45,7 +45,7 @@ struct transfer {
 	void *headers;
 	struct net *net;
 	struct bg_err *err;
-	bool too_near;	 /* an address was refused: reach.h */
+	bool too_near;	 /* an address was refused: dial.h */
 	unsigned tries;
 	unsigned authorized; /* authorize's own: how often it got something new for this one */
 	char *auth_used;     /* the line that the last try was sent with */

@@ -37,8 +37,9 @@ static struct net4 own[OWN_MAX]; /* this host's addresses; the /24 of its guests
 static size_t n_own;
 static struct in6_addr own6[OWN_MAX];
 static size_t n_own6;
+static const char *named[REACH_NAMED_MAX]; /* NULL: looked up */
+static size_t n_named;
 static enum reach nearest = REACH_WORLD;
-static bool answered;
 
 static void note(const struct ifaddrs *i)
 {
@@ -113,29 +114,12 @@ enum reach reach_of(const struct sockaddr *sa)
 	return REACH_HERE;
 }
 
-bool reach_allows(const struct sockaddr *sa)
-{
-	enum reach reach = reach_of(sa);
-
-	if (!answered)
-		nearest = BG_MAX(nearest, reach);
-	return reach <= nearest;
-}
-
-void reach_answered(void)
-{
-	answered = true;
-}
-
-/* The host of http(s)://[user@]host[:port]/..., without the brackets of an IPv6 address. */
+/* The host of [scheme://][user@]host[:port]/..., without the brackets of an IPv6 address. */
 static bool host_of(const char *url, char ret[NI_MAXHOST])
 {
-	const char *at = strstr(url, "://"), *user;
+	const char *scheme = strstr(url, "://"), *at = scheme ? scheme + 3 : url, *user;
 	size_t len;
 
-	if (!at)
-		return false;
-	at += 3;
 	len = strcspn(at, "/?#");
 	user = memrchr(at, '@', len);
 	if (user) {
@@ -151,16 +135,33 @@ static bool host_of(const char *url, char ret[NI_MAXHOST])
 	return len > 0 && snprintf(ret, NI_MAXHOST, "%.*s", (int)len, at) < NI_MAXHOST;
 }
 
-void reach_after(const char *url)
+/* Whether the name is known now, and how near it is. */
+static bool look_up(const char *server)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	struct addrinfo *list = NULL;
 	char host[NI_MAXHOST];
 
-	if (host_of(url, host) && getaddrinfo(host, NULL, &hints, &list) == 0)
-		for (const struct addrinfo *a = list; a; a = a->ai_next)
-			nearest = BG_MAX(nearest, reach_of(a->ai_addr));
-	if (list)
-		freeaddrinfo(list);
-	answered = true; /* of a host that has no address: the world */
+	if (!host_of(server, host))
+		return true; /* the world */
+	if (getaddrinfo(host, NULL, &hints, &list) != 0)
+		return false;
+	for (const struct addrinfo *a = list; a; a = a->ai_next)
+		nearest = BG_MAX(nearest, reach_of(a->ai_addr));
+	freeaddrinfo(list);
+	return true;
+}
+
+void reach_named(const char *server)
+{
+	if (server && n_named < REACH_NAMED_MAX)
+		named[n_named++] = server;
+}
+
+bool reach_allows(const struct sockaddr *sa)
+{
+	for (size_t i = 0; i < n_named; i++)
+		if (named[i] && look_up(named[i]))
+			named[i] = NULL;
+	return reach_of(sa) <= nearest;
 }

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * reach.h: how near the servers of a network job may be. The user names one, wherever it is; what
- * it answers (redirects, the server for tokens) leads no nearer: a registry on the internet sends
- * nobody to this host, its guests or the network around, one on the network around not to this
- * host. Called by net.c; one job a process. It binds what servers say, not a worker that was taken
- * over: no filter of the kernel sees addresses.
+ * reach.h: how near the servers of a network job may be. The user names one, wherever it is; what it answers (redirects,
+ * the server for tokens) leads no nearer: a registry on the internet sends nobody to this host, its guests or the network
+ * around, one on the network around not to this host. The dialer asks it for each connection (dial.h); one job a process.
  */
 #ifndef WORKER_REACH_H
 #define WORKER_REACH_H
@@ -12,6 +10,8 @@
 #include <sys/socket.h>
 
 #include "common/base.h"
+
+enum { REACH_NAMED_MAX = 8 };
 
 enum reach {
 	REACH_WORLD,
@@ -22,12 +22,9 @@ enum reach {
 /* Before the seal: asks for this host's addresses. */
 void reach_start(void);
 enum reach reach_of(const struct sockaddr *sa);
-/* Whether a connection may be made. Until the first answer it is to what the user named. */
+/* The user named this server: a URL, or HOST[:PORT]. Borrowed for good; at most REACH_NAMED_MAX. */
+void reach_named(const char *server);
+/* Whether a connection may be made: it is no nearer than the nearest address of those that were named. Looks these up at first: may block. */
 bool reach_allows(const struct sockaddr *sa);
-/* A server has answered. */
-void reach_answered(void);
-/* The job's first server is the word of the one in this URL already: of a catalog on the network.
- * May block. */
-void reach_after(const char *url);
 
 #endif

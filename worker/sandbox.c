@@ -110,39 +110,24 @@ static const struct seal_rule file_calls[] = {
 #define WRITING	  (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | __O_TMPFILE)
 
 /*
- * For jobs that also speak to servers: libcurl, its resolver threads, the C library's resolver.
- * No unix socket can be made (the user's session bus, agents, bangerd) and none can listen.
+ * For jobs that also speak to servers, and their dialer: threads (libcurl's, one for each name), connections, and reading
+ * what Landlock grants. No unix socket (the user's session bus, agents, bangerd), none that listens.
  */
-static const struct seal_rule net_calls[] = {
-	{SCMP_SYS(openat), THIRD_ARG_NOT, WRITING, "what Landlock grants: see readable[]"},
+static const struct seal_rule server_calls[] = {
+	{SCMP_SYS(openat), THIRD_ARG_NOT, WRITING, "see certificates[] and naming[]"},
 	{SCMP_SYS(open), SECOND_ARG_NOT, WRITING, "as openat"},
-	{SCMP_SYS(newfstatat), ALLOW, 0, "whether resolv.conf changed"},
+	{SCMP_SYS(newfstatat), ALLOW, 0, "whether resolv.conf changed, which certificates there are"},
 	{SCMP_SYS(stat), ALLOW, 0, "as above"},
 	{SCMP_SYS(access), REFUSE(EACCES), "the resolver looks for nscd"},
 	{SCMP_SYS(readlink), REFUSE(EACCES), "libraries try"},
-	{SCMP_SYS(socket), FIRST_ARG_IS, AF_INET, "servers, name servers"},
-	{SCMP_SYS(socket), FIRST_ARG_IS, AF_INET6, "as above"},
-	{SCMP_SYS(socket), FIRST_ARG_IS, AF_NETLINK, "the resolver asks which addresses there are"},
-	{SCMP_SYS(socket), FIRST_ARG_REFUSED, AF_UNIX, "the resolver tries nscd's unix socket"},
-	{SCMP_SYS(sendto), FIFTH_ARG_OTHER, 0,
-		"the resolver asks netlink for the host's addresses, and lives without"},
-	{SCMP_SYS(socketpair), FIRST_ARG_IS, AF_UNIX,
-		"libcurl wakes itself; a datagram end would send to any path", SEAL_LACKS, 1,
-		NO_STREAM},
-	{SCMP_SYS(pipe2), ALLOW, 0, "as above"},
-	{SCMP_SYS(eventfd2), ALLOW, 0, "as above"},
-	{SCMP_SYS(connect), ALLOW, 0, "servers"},
-	{SCMP_SYS(bind), ALLOW, 0, "netlink; without listen nobody can come in"},
 	{SCMP_SYS(getsockname), ALLOW, 0, "connections"},
 	{SCMP_SYS(getpeername), ALLOW, 0, "connections"},
 	{SCMP_SYS(getsockopt), ALLOW, 0, "connections"},
 	{SCMP_SYS(setsockopt), ALLOW, 0, "connections"},
 	{SCMP_SYS(shutdown), ALLOW, 0, "connections"},
 	{SCMP_SYS(recvfrom), ALLOW, 0, "connections"},
-	{SCMP_SYS(recvmsg), ALLOW, 0, "netlink, name servers"},
-	{SCMP_SYS(sendmsg), ALLOW, 0, "connections"},
-	{SCMP_SYS(sendmmsg), ALLOW, 0, "two questions to a name server at once"},
-	{SCMP_SYS(ioctl), SECOND_ARG_IS, FIONREAD, "size of a name server's answer"},
+	{SCMP_SYS(recvmsg), ALLOW, 0, "answers of the dialer; netlink, name servers"},
+	{SCMP_SYS(sendmsg), THIRD_ARG_NOT, MSG_FASTOPEN, "questions to the dialer, and its answers; with this flag it would connect"},
 	{SCMP_SYS(ioctl), SECOND_ARG_IS, FIONBIO, "connections that do not block"},
 	{SCMP_SYS(clone), FIRST_ARG_HAS, CLONE_THREAD | CLONE_VM, "a thread per name to resolve"},
 	{SCMP_SYS(clone3), REFUSE(ENOSYS), "its flags are in memory; libc falls back to clone"},
@@ -152,6 +137,31 @@ static const struct seal_rule net_calls[] = {
 	{SCMP_SYS(sched_yield), ALLOW, 0, "locks of libc"},
 	{SCMP_SYS(clock_nanosleep), ALLOW, 0, "libcurl waits"},
 	{SCMP_SYS(nanosleep), ALLOW, 0, "as above"},
+};
+
+/* The job: libcurl. Its connections come from the dialer. */
+static const struct seal_rule net_calls[] = {
+	{SCMP_SYS(socket), REFUSE(EACCES), "the dialer's work"},
+	{SCMP_SYS(connect), REFUSE(EINPROGRESS), "the dialer has begun it already"},
+	{SCMP_SYS(socketpair), FIRST_ARG_IS, AF_UNIX,
+		"libcurl wakes itself; answers of the dialer; a datagram end would send to any path",
+		SEAL_LACKS, 1, NO_STREAM},
+	{SCMP_SYS(pipe2), ALLOW, 0, "libcurl wakes itself"},
+	{SCMP_SYS(eventfd2), ALLOW, 0, "as above"},
+};
+
+/* The dialer: the C library's resolver, and connections. */
+static const struct seal_rule dial_calls[] = {
+	{SCMP_SYS(socket), FIRST_ARG_IS, AF_INET, "servers, name servers"},
+	{SCMP_SYS(socket), FIRST_ARG_IS, AF_INET6, "as above"},
+	{SCMP_SYS(socket), FIRST_ARG_IS, AF_NETLINK, "the resolver asks which addresses there are"},
+	{SCMP_SYS(socket), FIRST_ARG_REFUSED, AF_UNIX, "the resolver tries nscd's unix socket"},
+	{SCMP_SYS(connect), ALLOW, 0, "servers, name servers"},
+	{SCMP_SYS(bind), ALLOW, 0, "netlink; without listen nobody can come in"},
+	{SCMP_SYS(sendto), FIFTH_ARG_OTHER, 0,
+		"the resolver asks netlink for the host's addresses, and lives without"},
+	{SCMP_SYS(sendmmsg), ALLOW, 0, "two questions to a name server at once"},
+	{SCMP_SYS(ioctl), SECOND_ARG_IS, FIONREAD, "size of a name server's answer"},
 };
 
 /* For the job that empties folders. */
@@ -180,9 +190,9 @@ static const struct seal_rule receive_calls[] = {
 };
 
 /* What the resolver and TLS read; a missing one is no matter. */
-static const char *const readable[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
-	"/etc/host.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki", "/etc/ca-certificates",
-	"/usr/lib/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"};
+static const char *const naming[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"};
+static const char *const certificates[] = {"/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/lib/ssl",
+	"/usr/share/ca-certificates", "/usr/local/share/ca-certificates"};
 
 static int set_limit(int what, const char *name, rlim_t value, struct bg_err **err)
 {
@@ -232,14 +242,22 @@ static void grant_filling(struct bg_landlock *ll, int folder)
 			BG_LL_MAKE_REG | BG_LL_MAKE_SYM | BG_LL_REFER | BG_LL_TRUNCATE);
 }
 
+static void grant_reading(struct bg_landlock *ll, const char *const *paths, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		(void)bg_landlock_allow(ll, paths[i], BG_LL_READ_FILE | BG_LL_READ_DIR, 0);
+}
+
 /* Denies every path by handling all rights; a job of files alone is granted none. */
 static int landlock(enum sandbox_kind kind, const int *fds, size_t n, struct bg_err **err)
 {
 	_cleanup_(bg_landlock_done) struct bg_landlock ll;
-	int r = bg_landlock_new(0, kind == SANDBOX_NET, &ll);
+	int r = bg_landlock_new(0, kind == SANDBOX_DIAL, &ll);
 
-	for (size_t i = 0; r >= 0 && kind == SANDBOX_NET && i < ARRAY_SIZE(readable); i++)
-		(void)bg_landlock_allow(&ll, readable[i], BG_LL_READ_FILE | BG_LL_READ_DIR, 0);
+	if (r >= 0 && kind == SANDBOX_NET)
+		grant_reading(&ll, certificates, ARRAY_SIZE(certificates));
+	if (r >= 0 && kind == SANDBOX_DIAL)
+		grant_reading(&ll, naming, ARRAY_SIZE(naming));
 	if (r >= 0 && kind == SANDBOX_EMPTY)
 		grant_emptying(&ll, fds, n);
 	if (r >= 0 && kind == SANDBOX_RECEIVE && n == 2)
@@ -251,11 +269,17 @@ static int landlock(enum sandbox_kind kind, const int *fds, size_t n, struct bg_
 
 static int add_kind(scmp_filter_ctx ctx, enum sandbox_kind kind)
 {
+	int r;
+
 	switch (kind) {
 	case SANDBOX_FILES:
 		return seal_add(ctx, file_calls, ARRAY_SIZE(file_calls));
 	case SANDBOX_NET:
-		return seal_add(ctx, net_calls, ARRAY_SIZE(net_calls));
+		r = seal_add(ctx, server_calls, ARRAY_SIZE(server_calls));
+		return r < 0 ? r : seal_add(ctx, net_calls, ARRAY_SIZE(net_calls));
+	case SANDBOX_DIAL:
+		r = seal_add(ctx, server_calls, ARRAY_SIZE(server_calls));
+		return r < 0 ? r : seal_add(ctx, dial_calls, ARRAY_SIZE(dial_calls));
 	case SANDBOX_EMPTY:
 		return seal_add(ctx, empty_calls, ARRAY_SIZE(empty_calls));
 	case SANDBOX_RECEIVE:

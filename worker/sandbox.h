@@ -2,8 +2,8 @@
 /*
  * sandbox.h: what banger-worker gives up, in two stages. After the second it can read, write and
  * map what it was handed, and nothing else: no path, no socket, no program. A job that speaks to
- * servers can also make outgoing IP connections and read what naming and TLS need (resolv.conf,
- * the certificates of authorities); one that empties folders can list and remove what is in those
+ * servers can also read the certificates of authorities and use the connections that its dialer makes, which
+ * can make outgoing IP connections and read what naming needs (dial.h); one that empties folders can list and remove what is in those
  * it was handed; one that receives a tree can make files, folders and links in the folder it was handed.
  */
 #ifndef BG_WORKER_SANDBOX_H
@@ -11,7 +11,7 @@
 
 #include "common/err.h"
 
-enum sandbox_kind { SANDBOX_FILES, SANDBOX_NET, SANDBOX_EMPTY, SANDBOX_RECEIVE };
+enum sandbox_kind { SANDBOX_FILES, SANDBOX_NET, SANDBOX_DIAL, SANDBOX_EMPTY, SANDBOX_RECEIVE };
 
 /*
  * Stage 1, before the request is read. Must: close what was inherited beyond the job socket, die

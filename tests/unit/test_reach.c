@@ -57,53 +57,46 @@ TEST(how_near_addresses_are)
 		CHECK_INT(reach(world[i]), REACH_WORLD);
 }
 
-TEST(from_the_world)
+TEST(named_in_the_world)
 {
+	reach_named("192.0.2.7:5000");
 	CHECK(allows("1.1.1.1"));
-	reach_answered();
-	CHECK(allows("8.8.8.8"));
+	CHECK(allows("2001:db8::1"));
 	CHECK(!allows("10.0.0.1"));
 	CHECK(!allows("127.0.0.1"));
 	CHECK(!allows("::1"));
-	CHECK(allows("2001:db8::1"));
 }
 
-TEST(from_a_private_network)
+TEST(named_in_a_private_network)
 {
+	reach_named("https://user:pass@10.0.0.5:8443/list.json");
 	CHECK(allows("10.0.0.5"));
-	reach_answered();
 	CHECK(allows("192.168.0.7"));
 	CHECK(allows("1.1.1.1"));
 	CHECK(!allows("127.0.0.1"));
 	CHECK(!allows("169.254.169.254"));
 }
 
-TEST(what_the_user_named_may_be_here)
+TEST(named_on_this_host)
 {
-	CHECK(allows("::1")); /* of localhost: tried first, refused */
-	CHECK(allows("127.0.0.1"));
-	reach_answered();
+	reach_named("http://[::1]:8000/list.json");
 	CHECK(allows("127.0.0.1"));
 	CHECK(allows("10.209.0.2"));
 	CHECK(allows("1.1.1.1"));
 }
 
-TEST(what_a_catalog_names_is_no_nearer_than_the_catalog)
+TEST(a_proxy_is_named_too)
 {
-	reach_after("https://user:pass@192.0.2.7:8443/list.json");
-	CHECK(!allows("127.0.0.1"));
-	CHECK(!allows("10.0.0.1"));
-	CHECK(allows("1.1.1.1"));
-}
-
-TEST(a_catalog_on_this_host_names_what_it_likes)
-{
-	reach_after("http://[::1]:8000/list.json");
+	reach_named("https://192.0.2.7/file");
+	reach_named("127.0.0.1:3128");
 	CHECK(allows("127.0.0.1"));
 }
 
-TEST(a_catalog_of_no_address)
+TEST(nothing_named_or_no_address)
 {
-	reach_after("http://@/");
 	CHECK(!allows("10.0.0.1"));
+	reach_named(NULL);
+	reach_named("http://@/");
+	CHECK(!allows("10.0.0.1"));
+	CHECK(allows("1.1.1.1"));
 }

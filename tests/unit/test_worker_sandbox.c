@@ -153,7 +153,7 @@ static int stream_pair(void)
 static int send_to_address(void)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(9)};
-	int fd = kind == SANDBOX_NET ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : STDIN_FILENO;
+	int fd = kind == SANDBOX_DIAL ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : STDIN_FILENO;
 
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	return sendto(fd, "x", 1, 0, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ? errno : 0;
@@ -162,6 +162,11 @@ static int send_to_address(void)
 static int open_resolver(void)
 {
 	return open("/etc/hosts", O_RDONLY | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+static int open_certificates(void)
+{
+	return open("/etc/ssl/certs/ca-certificates.crt", O_RDONLY | O_CLOEXEC) < 0 ? errno : 0;
 }
 
 static int write_resolver(void)
@@ -174,6 +179,22 @@ static int take_callers(void)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	return listen(fd, 1) < 0 ? errno : 0;
+}
+
+/* On any descriptor: what it is does not come into it. */
+static int connect_to_here(void)
+{
+	const struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(9)};
+
+	return connect(STDIN_FILENO, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ? errno : 0;
+}
+
+static int connect_by_sending(void)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(9)};
+	const struct msghdr mh = {.msg_name = &sa, .msg_namelen = sizeof(sa)};
+
+	return sendmsg(STDIN_FILENO, &mh, MSG_FASTOPEN) < 0 ? errno : 0;
 }
 
 static void *nothing(void *arg)
@@ -263,19 +284,18 @@ TEST(nobody_is_signalled_or_written_to)
 		expect_exit(plain_flags, 0);
 		expect_killed(datagram_pair);
 	}
-	kind = SANDBOX_FILES;
-	expect_killed(send_to_address);
-	kind = SANDBOX_NET;
+	for (kind = SANDBOX_FILES; kind <= SANDBOX_NET; kind++)
+		expect_killed(send_to_address);
+	kind = SANDBOX_DIAL;
 	expect_exit(send_to_address, EACCES);
+	kind = SANDBOX_NET;
 	expect_exit(stream_pair, 0);
 	kind = SANDBOX_FILES;
 }
 
-TEST(a_network_job_reads_little_and_listens_to_nobody)
+/* Of a network job and its dialer. */
+static void reads_little_and_listens_to_nobody(void)
 {
-	kind = SANDBOX_NET;
-	expect_exit(make_socket, 0);
-	expect_exit(open_resolver, 0);
 	expect_exit(start_thread, 0);
 	expect_exit(plain_work, 0);
 	expect_exit(open_path, EACCES);
@@ -288,6 +308,28 @@ TEST(a_network_job_reads_little_and_listens_to_nobody)
 	expect_killed(executable_memory);
 	expect_killed(trace);
 	expect_killed(remove_path);
+}
+
+TEST(a_network_job_makes_no_connection)
+{
+	kind = SANDBOX_NET;
+	reads_little_and_listens_to_nobody();
+	expect_exit(make_socket, EACCES);
+	expect_exit(open_certificates, 0);
+	expect_exit(open_resolver, EACCES);
+	expect_exit(connect_to_here, EINPROGRESS);
+	expect_killed(connect_by_sending);
+}
+
+TEST(its_dialer_reads_what_naming_needs)
+{
+	kind = SANDBOX_DIAL;
+	reads_little_and_listens_to_nobody();
+	expect_exit(make_socket, 0);
+	expect_exit(open_resolver, 0);
+	expect_exit(open_certificates, EACCES);
+	expect_killed(stream_pair);
+	expect_killed(connect_by_sending);
 }
 
 TEST(an_emptying_job_removes_what_is_in_its_folder_and_reads_no_file)

@@ -7,6 +7,7 @@ import pytest
 
 from conftest import sha256
 from jobs import Failed, Job, run
+from waiting import wait_for
 
 DATA = os.urandom(3 << 20)
 
@@ -223,3 +224,27 @@ def test_killed_in_the_middle(server, out):
     assert job.process.returncode == -signal.SIGKILL
     assert fetch(server, out, sha256=sha256(DATA))["fetched"] == len(DATA) - 2000000
     assert out.read() == DATA
+
+
+def test_by_name(server, out):
+    """Names are the dialer's work: the job itself makes no socket."""
+    server.paths["/file"] = DATA
+    assert run("fetch", [out.fd, out.fd], url=f"http://localhost:{server.port}/file")["bytes"] == len(DATA)
+    with pytest.raises(Failed) as e:
+        run("fetch", [out.fd, out.fd], url="http://no-such-host.invalid/file")
+    assert "no-such-host.invalid" in e.value.message and e.value.code == "net.unreachable", str(e.value)
+
+
+def test_nothing_is_left_of_a_job_that_is_killed(server, out):
+    """Its dialer ends with it."""
+    server.paths["/file"] = lambda h: h.stall()
+    job = Job("fetch", [out.fd, out.fd], url=server.url + "/file")
+
+    def children():
+        with open(f"/proc/{job.process.pid}/task/{job.process.pid}/children") as f:
+            return f.read().split()
+
+    wait_for(lambda: server.requests)
+    dialer, = children()
+    job.kill()
+    wait_for(lambda: not os.path.exists(f"/proc/{dialer}") or open(f"/proc/{dialer}/stat").read().rsplit(") ", 1)[1][0] == "Z")
