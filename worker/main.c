@@ -2,7 +2,7 @@
 /*
  * banger-worker: does one job on foreign bytes and ends. Started by bangerd's engine with a
  * socket on fd 3 (common/job_proto.h) and nothing else. Owns the descriptors of its job; never
- * opens a path, never starts a program, never speaks to anything but that socket.
+ * opens a path, never starts a program, speaks to that socket alone, and in a download to what its dialer connects.
  *
  * Exit status: 0 when a result or an error was told, 1 when not even that was possible.
  */

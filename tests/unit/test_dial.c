@@ -69,6 +69,7 @@ TEST(nearer_is_refused_whatever_the_worker_says)
 	_close_ int server = start("url", "http://192.0.2.7/file", &here);
 	struct addrinfo *list = NULL;
 
+	CHECK(server >= 0);
 	CHECK_INT(dial(&here, SOCK_STREAM), -EACCES);
 	CHECK_INT(dial_names("127.0.0.1", "80", NULL, &list), 0); /* to look it up changes nothing */
 	dial_free_names(list);
@@ -109,6 +110,7 @@ TEST(names)
 	struct addrinfo *list = NULL;
 	char long_name[2000];
 
+	CHECK(server >= 0);
 	CHECK_INT(dial_names("localhost", "443", &hints, &list), 0);
 	CHECK_INT(list->ai_family, AF_INET);
 	CHECK_INT(ntohs(((const struct sockaddr_in *)(const void *)list->ai_addr)->sin_port), 443);
@@ -151,6 +153,7 @@ TEST(who_asks_wrongly_is_not_answered)
 	_close_ int server = start("host", "localhost", &here);
 	int pair[2];
 
+	CHECK(server >= 0);
 	CHECK_INT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	CHECK_INT(write(pair[0], "short", 5), 5);
 	CHECK_INT(shutdown(pair[0], SHUT_WR), 0);
