@@ -19,6 +19,7 @@
 #include "common/base.h"
 #include "common/limits.h"
 
+#define BG_SECTOR	 512
 #define BG_DISK_NODE_DIR "/dev/banger" /* device nodes: <uid>-<slot> */
 #define BG_DISK_CHUNK	 4096	       /* bytes; DISK_CHUNK_SECTORS in a table */
 #define BG_COW_CHUNK	 16384	       /* the same in the guest */

@@ -49,7 +49,7 @@ static const struct key keys[] = {
 
 static const char *const debug_words[] = {"off", "dumpable"};
 static const char *const vmm_words[] = {"auto", "qemu", "firecracker"};
-static const char *const storage_words[] = {"auto", "reflink", "copy", "dm-snapshot"};
+static const char *const storage_words[] = {"auto", "reflink", "copy", "dm-snapshot", "guest-cow"};
 
 struct load {
 	struct config *config;

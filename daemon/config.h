@@ -13,7 +13,7 @@
 #include "common/log.h"
 
 enum config_vmm { CONFIG_VMM_AUTO, CONFIG_VMM_QEMU, CONFIG_VMM_FIRECRACKER };
-enum config_storage { CONFIG_STORAGE_AUTO, CONFIG_STORAGE_REFLINK, CONFIG_STORAGE_COPY, CONFIG_STORAGE_DM };
+enum config_storage { CONFIG_STORAGE_AUTO, CONFIG_STORAGE_REFLINK, CONFIG_STORAGE_COPY, CONFIG_STORAGE_DM, CONFIG_STORAGE_COW };
 enum config_debug { CONFIG_DEBUG_OFF, CONFIG_DEBUG_DUMPABLE };
 
 /* Which file was read: another by now means that config.toml was changed. All zero: there was none. */

@@ -18,6 +18,7 @@
 #include "common/launch.h"
 #include "common/log.h"
 #include "daemon/asset/blobs.h"
+#include "daemon/asset/seed.h"
 #include "daemon/boot.h"
 #include "daemon/dns/dns.h"
 #include "daemon/farewell.h"
@@ -239,6 +240,8 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 		r = kernels_new(engine, &engine->kernels, err);
 	if (r >= 0)
 		r = images_new(engine, &engine->images, err);
+	if (r >= 0)
+		seeds_prune(engine);
 	if (r >= 0)
 		r = blobs_new(engine, &engine->blobs, err);
 	if (r >= 0)

@@ -129,6 +129,7 @@ static int take_kernel(
 	char clean[KERNEL_RELEASE_MAX];
 	const json_t *kernel = NULL;
 	int64_t modules = 0;
+	bool cow = false;
 
 	if (!files[BUNDLE_KERNEL].listed) {
 		for (int i = BUNDLE_KERNEL; i < BUNDLE_FILES; i++)
@@ -149,9 +150,12 @@ static int take_kernel(
 			strlen(release) >= KERNEL_RELEASE_MAX ||
 			kernel_release_copy(release, strlen(release), clean) < 0))
 		return bad(err, "gives no possible release of the kernel");
+	/* Missing in those of earlier versions. */
+	if (json_object_get(kernel, "cow") && bg_json_get_bool(kernel, "cow", &cow) < 0)
+		return bad(err, "does not say whether its kernel can join disks");
 	json_object_set_new(out, "kernel",
-		json_pack("{s:s, s:I, s:o}", "format", format, "modules", (json_int_t)modules,
-			"release", bg_json_str(release)));
+		json_pack("{s:s, s:I, s:o, s:b}", "format", format, "modules", (json_int_t)modules,
+			"release", bg_json_str(release), "cow", cow));
 	return 0;
 }
 

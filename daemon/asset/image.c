@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/timefmt.h"
 #include "daemon/asset/asset.h"
+#include "daemon/asset/seed.h"
 #include "daemon/asset/shelf.h"
 #include "daemon/engine.h"
 #include "daemon/trash.h"
@@ -128,6 +129,11 @@ void images_tell(struct images *images, const struct image_row *row)
 		images->engine->events, "image", "changed", row->name, image_to_json(images, row));
 }
 
+const struct image_row *images_next(const struct images *images, const struct image_row *row)
+{
+	return shelf_next(images->shelf, row);
+}
+
 const struct image_row *images_only(const struct images *images)
 {
 	const struct image_row *only = NULL;
@@ -181,7 +187,11 @@ int images_drop(struct images *images, const char *name, struct bg_err **err)
 	const struct kernel_row *kernel = row ? images_own_kernel(images, row) : NULL;
 	int r = kernel ? kernels_drop(images->engine->kernels, kernel->name, err) : 0;
 
-	return r < 0 ? r : shelf_drop(images->shelf, name, err);
+	if (r >= 0)
+		r = shelf_drop(images->shelf, name, err);
+	if (r >= 0)
+		seeds_prune(images->engine);
+	return r;
 }
 
 static int load_row(struct image_row *row, void *userdata)

@@ -30,6 +30,8 @@ BG_DEFINE_UNREF(images, struct images *, images_free)
 int images_get(const struct images *images, const char *name, const struct image_row **ret, struct bg_err **err);
 /* The one that is complete when there is just one; else NULL. Borrowed. */
 const struct image_row *images_only(const struct images *images);
+/* All, ready or not: the first after NULL. */
+const struct image_row *images_next(const struct images *images, const struct image_row *row);
 /* Names of images with this kernel go to out (json array of strings). */
 void images_using_kernel(const struct images *images, const char *kernel, json_t *out);
 json_t *image_to_json(const struct images *images, const struct image_row *row);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * image commit: the disks of a stopped VM become an image, which boots with the VM's kernel. Its
- * sources are the VM's files, so a VM on an overlay is refused: it was made without a disk of its
- * own.
+ * image commit: the disks of a stopped VM become an image, which boots with the VM's kernel. A root disk
+ * that keeps only what differs from its image is put together with that by a worker.
  */
+#include <fcntl.h>
 #include <sys/stat.h>
 
+#include "common/disk_layout.h"
+#include "common/fd.h"
 #include "common/name.h"
 #include "daemon/asset/asset.h"
 #include "daemon/asset/image_task.h"
@@ -17,6 +19,7 @@
 struct commit {
 	struct image_task task;
 	char *vm_id;
+	uint64_t bytes; /* of the root disk */
 	struct stat root, work; /* as they were when it began */
 	struct storage_call *call;
 };
@@ -87,6 +90,51 @@ static int vm_gone(const struct commit *commit, struct bg_err **err)
 		"the VM that image \"%s\" was made of was deleted meanwhile", commit->task.name);
 }
 
+static void on_merged(const json_t *result, struct bg_err *err, void *userdata)
+{
+	struct commit *commit = userdata;
+
+	(void)result;
+	image_task_end_step(&commit->task, bg_err_copy(err));
+}
+
+/* fds: image, own file, and what becomes of them. */
+static int open_merge(struct commit *commit, const struct vm *vm, int fds[3], struct bg_err **err)
+{
+	const struct image_row *base;
+	_free_ char *dir = NULL;
+	int r = images_get(commit->task.engine->images, vm->row->image, &base, err);
+
+	if (r >= 0)
+		r = vm_check_base(vm, base, err);
+	if (r >= 0)
+		r = asset_open_source(base->rootfs, BG_ERR_IMAGE_INVALID, &fds[0], err);
+	if (r < 0)
+		return r;
+	fds[1] = open(vm->paths.disk_root, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fds[1] < 0)
+		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", vm->paths.disk_root);
+	r = images_make_dir(commit->task.engine->images, commit->task.name, &dir, err);
+	return r < 0 ? r
+		     : asset_output(dir, IMAGE_ROOTFS, &image_task_row(&commit->task)->rootfs,
+			       &fds[2], err);
+}
+
+static int merge(struct commit *commit, const struct vm *vm, struct bg_err **err)
+{
+	unsigned chunk = vm_is_cow(vm) ? BG_COW_CHUNK : BG_DISK_CHUNK;
+	int fds[3] = {-1, -1, -1};
+	int r = open_merge(commit, vm, fds, err);
+
+	if (r >= 0)
+		r = job_start(commit->task.engine->jobs, JOB_COW_MERGE,
+			json_pack("{s:i}", "chunk", (int)chunk), fds, 3, image_task_progress,
+			on_merged, commit, &commit->task.job, err);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		bg_close(fds[i]);
+	return r < 0 ? r : OP_WAIT;
+}
+
 static int step_root(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct commit *commit = ctx;
@@ -95,7 +143,9 @@ static int step_root(struct op *op, void *ctx, struct bg_err **err)
 	commit->task.op = op;
 	if (!vm)
 		return vm_gone(commit, err);
-	return clone(commit, vm->paths.disk_root, &commit->root, "rootfs.ext4",
+	if (vm_on_base(vm))
+		return merge(commit, vm, err);
+	return clone(commit, vm->paths.disk_root, &commit->root, IMAGE_ROOTFS,
 		&image_task_row(&commit->task)->rootfs, err);
 }
 
@@ -107,7 +157,7 @@ static int step_work(struct op *op, void *ctx, struct bg_err **err)
 	commit->task.op = op;
 	if (!vm)
 		return vm_gone(commit, err);
-	return clone(commit, vm->paths.disk_work, &commit->work, "work-seed.ext4",
+	return clone(commit, vm->paths.disk_work, &commit->work, IMAGE_SEED,
 		&image_task_row(&commit->task)->work_seed, err);
 }
 
@@ -133,7 +183,7 @@ static int step_complete(struct op *op, void *ctx, struct bg_err **err)
 		!unchanged(vm->paths.disk_work, &commit->work))
 		return bg_err_set(err, BG_ERR_VM_STATE, EBUSY,
 			"VM \"%s\" was used while its disks were copied", vm->row->name);
-	row->size_bytes = (uint64_t)commit->root.st_size;
+	row->size_bytes = commit->bytes;
 	row->has_sshd = vm->row->has_sshd;
 	return image_task_list(op, ctx, err);
 }
@@ -164,11 +214,6 @@ static int check_vm(const struct vm *vm, struct bg_err **err)
 		bg_err_hint(err, "`banger vm stop %s`", vm->row->name);
 		return r;
 	}
-	if (vm_on_overlay(vm))
-		return bg_err_set(err, BG_ERR_VM_STATE, ENOTSUP,
-			"the root disk of VM \"%s\" is an overlay over image \"%s\", not a disk of "
-			"its own",
-			vm->row->name, vm->row->image);
 	return 0;
 }
 
@@ -208,6 +253,7 @@ int image_commit(struct engine *engine, const char *name, struct vm *vm, struct 
 	if (r >= 0)
 		r = stat_disk(vm->paths.disk_work, &commit->work, err);
 	commit->vm_id = strdup(vm->row->id);
+	commit->bytes = vm_on_base(vm) ? vm->row->disk_mib * MIB : (uint64_t)commit->root.st_size;
 	if (r >= 0 && (!commit->vm_id || image_task_init(&commit->task, engine, name) < 0))
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r >= 0)

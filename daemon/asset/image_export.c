@@ -267,8 +267,9 @@ static int collect(struct export_task *task, const struct image_row *image, stru
 		image->has_sshd, "os", image->os, "env", image_env(image));
 	if (kernel)
 		json_object_set_new(manifest, "kernel",
-			json_pack("{s:s, s:i, s:s?}", "format", kernel->format, "modules",
-				(int)kernel->n_modules, "release", kernel->release));
+			json_pack("{s:s, s:i, s:s?, s:b}", "format", kernel->format, "modules",
+				(int)kernel->n_modules, "release", kernel->release, "cow",
+				kernel->cow));
 	task->params = json_pack("{s:o, s:o}", "manifest", manifest, "files", names);
 	return r;
 }

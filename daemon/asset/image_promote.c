@@ -44,7 +44,7 @@ static int find_row(const struct promote_task *task, struct image_row **ret, str
 			      "image \"%s\" was deleted meanwhile", task->base.name);
 }
 
-/* The copy keeps the time by which a VM's overlay knows that its image is the same. */
+/* The copy keeps the time by which a disk over it knows that its image is the same. */
 static int check_copy(const struct promote_task *task, const char *source, struct bg_err **err)
 {
 	struct timespec times[2];
@@ -208,7 +208,7 @@ static int check_vms(struct engine *engine, const struct image_row *row, struct 
 	int r = 0;
 
 	for (const struct vm *vm = vms_first(engine->vms); vm && r >= 0; vm = vm->next)
-		if (vm_on_overlay(vm) && bg_streq(vm->row->image, row->name))
+		if (vm_on_base(vm) && bg_streq(vm->row->image, row->name))
 			r = vm_check_base(vm, row, err);
 	return r;
 }

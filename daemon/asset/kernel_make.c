@@ -207,6 +207,7 @@ static int take_result(struct kernel_row *row, const json_t *result)
 		return -EPROTO;
 	(void)bg_json_get_str(result, "release", &release);
 	(void)bg_json_get_int(result, "modules", 0, UINT16_MAX, &modules);
+	(void)bg_json_get_bool(result, "cow", &row->cow);
 	row->format = strdup(format);
 	row->release = release ? strdup(release) : NULL;
 	row->n_modules = (unsigned)modules;

@@ -14,7 +14,7 @@
 #include "daemon/driver/storage_impl.h"
 
 static const struct storage_driver *const drivers[] = {
-	&storage_reflink, &storage_dm, &storage_copy, &storage_fake};
+	&storage_reflink, &storage_cow, &storage_dm, &storage_copy, &storage_fake};
 
 const struct storage_driver *storage_driver_by_name(const char *name)
 {
@@ -187,6 +187,10 @@ const struct storage_driver *storage_choose(
 	if (wanted == CONFIG_STORAGE_COPY) {
 		*ret_reason = "copy: config.toml says so";
 		return &storage_copy;
+	}
+	if (wanted == CONFIG_STORAGE_COW) {
+		*ret_reason = "guest-cow: config.toml says so";
+		return &storage_cow;
 	}
 	if (wanted == CONFIG_STORAGE_DM) {
 		*ret_reason = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * storage.h: how a VM's disks come from an image's. Drivers: reflink (FICLONE: shares blocks, no time),
- * dm-snapshot (the root disk alone: an overlay over the image, a device only while the VM runs),
- * copy (sparse, hole-preserving, in a worker), fake (tests). A clone is made under its final name's
+ * guest-cow (the root disk alone: a file of what differs from the image, which the guest joins with the image),
+ * dm-snapshot (the same, joined by the disk helper: a device only while the VM runs), copy (sparse, hole-preserving, in a worker), fake (tests). A clone is made under its final name's
  * ".new", and renamed when complete.
  */
 #ifndef STORAGE_H
@@ -21,7 +21,7 @@ typedef void (*storage_progress_fn)(uint64_t done, uint64_t total, void *userdat
 struct storage_driver {
 	const char *name;
 	/*
-	 * Clones source to target, then makes it size bytes long (sparse). Exactly one done unless the
+	 * Clones source (of guest-cow: the image's seed, see asset/seed.h) to target, then makes it size bytes long (sparse). Exactly one done unless the
 	 * call is freed first, which cancels and leaves nothing behind.
 	 */
 	int (*clone)(struct loop *loop, struct jobs *jobs, const char *source, const char *target, uint64_t size,
@@ -31,6 +31,7 @@ struct storage_driver {
 
 extern const struct storage_driver storage_reflink;
 extern const struct storage_driver storage_copy;
+extern const struct storage_driver storage_cow;
 extern const struct storage_driver storage_dm;
 extern const struct storage_driver storage_fake;
 
@@ -48,6 +49,8 @@ const struct storage_driver *storage_choose(enum config_storage wanted, const ch
 /* helper: why it cannot work, NULL when it can. *ret_reason is the caller's. NULL: config asked for what is not there. */
 const struct storage_driver *storage_choose_rest(enum config_storage wanted, const char *dir, const struct bg_err *helper,
 	char **ret_reason, struct bg_err **err);
+/* Whether a disk can lie over this file with guest-cow; else such a VM gets a copy. */
+bool storage_cow_fits(const char *source);
 /* Whether the disk helper makes overlays over this file; else such a VM gets a copy. */
 bool storage_dm_fits(const char *source);
 /* Whether it takes files of the file system that path is on. */

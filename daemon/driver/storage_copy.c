@@ -73,7 +73,7 @@ static int copy_piece(struct storage_call *call, off_t at, uint8_t *buf)
 	return 0;
 }
 
-static int copy_here(struct storage_call *call)
+int storage_copy_here(struct storage_call *call)
 {
 	off_t at = 0, data;
 	uint8_t buf[PIECE];
@@ -97,7 +97,7 @@ static int clone_small(struct storage_call *call, struct loop *loop, struct bg_e
 
 	if (!is_small(call))
 		return 0;
-	r = copy_here(call);
+	r = storage_copy_here(call);
 	if (r < 0)
 		return storage_call_fail(call, -r, err);
 	r = storage_call_commit(call, err);

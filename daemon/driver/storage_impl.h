@@ -23,6 +23,8 @@ struct storage_call {
 int storage_call_new(const char *source, const char *target, uint64_t size,
 	storage_progress_fn progress, storage_done_fn done, void *userdata,
 	struct storage_call **ret, struct bg_err **err);
+/* The source's data into the new file, and its size: here and now, so of a small source only. -errno. */
+int storage_copy_here(struct storage_call *call);
 /* The new file gets its name. A target that exists is an error: it may be a disk with data. */
 int storage_call_commit(struct storage_call *call, struct bg_err **err);
 /* done(NULL) in the next turn of the loop. */

@@ -63,6 +63,14 @@ const struct vmm_driver *vmm_driver_by_name(const char *name)
 	return NULL;
 }
 
+const char *vmm_guest_disk(enum vmm_disk disk, bool has_base)
+{
+	static const char *const names[] = {"vda", "vdb", "vdc", "vdd"};
+
+	assert(has_base || disk != VMM_DISK_BASE);
+	return names[has_base ? disk : disk - 1];
+}
+
 void vmm_tag(const char *id, char ret[VMM_TAG_SIZE])
 {
 	snprintf(ret, VMM_TAG_SIZE, "%s%s", VMM_TAG_PREFIX, id);

@@ -31,6 +31,7 @@ struct vmm_spec {
 	const char *version; /* of the binary; NULL: not known */
 	const char *kernel;
 	const char *initrd;
+	const char *disk_base; /* NULL: none; else what disk_root keeps only the differences from, attached read-only */
 	const char *disk_root;
 	const char *disk_work;	  /* NULL: none */
 	const char *disk_modules; /* NULL: none; attached read-only */
@@ -65,9 +66,6 @@ struct vmm_driver {
 	bool boots_elf_only;	  /* spec.kernel must be an ELF file: kernel_elf */
 	bool holds_term;	  /* its process was started with SIGTERM and SIGHUP blocked */
 	bool reset_ends;	  /* a guest that reboots ends the process; else it boots in place */
-	/* Guest names of the disks, in vm.conf: root, work, modules (the last two as if all are
-	 * there). */
-	const char *dev_root, *dev_work, *dev_modules;
 	/* Starts the process; returns as soon as it is spawned. ret is empty before, its descriptors the caller's. */
 	int (*spawn)(const struct vmm_spec *spec, struct vmm_process *ret, struct bg_err **err);
 	/* Tells the VMM that the file of a disk ("root", "work") has become bytes long. */
@@ -80,6 +78,9 @@ struct vmm_driver {
 extern const struct vmm_driver vmm_qemu;
 extern const struct vmm_driver vmm_firecracker;
 extern const struct vmm_driver vmm_fake; /* tests: a child that runs tests/lib/fake-vmm */
+/* The guest's name of a disk, with every driver: it finds them in this order, all from the root on as if they were there. */
+enum vmm_disk { VMM_DISK_BASE, VMM_DISK_ROOT, VMM_DISK_WORK, VMM_DISK_MODULES };
+const char *vmm_guest_disk(enum vmm_disk disk, bool has_base);
 /* NULL when there is none of that name. */
 const struct vmm_driver *vmm_driver_by_name(const char *name);
 

@@ -44,7 +44,11 @@ static json_t *make_drives(const struct vmm_spec *spec)
 {
 	_json_ json_t *drives = json_array();
 
-	if (!drives || add_drive(drives, "root", spec->disk_root, false) < 0)
+	if (!drives)
+		return NULL;
+	if (spec->disk_base && add_drive(drives, "base", spec->disk_base, true) < 0)
+		return NULL;
+	if (add_drive(drives, "root", spec->disk_root, false) < 0)
 		return NULL;
 	if (spec->disk_work && add_drive(drives, "work", spec->disk_work, false) < 0)
 		return NULL;
@@ -150,6 +154,8 @@ static int make_launcher(
 	uint64_t bytes = 0;
 	int r = grant_disk(&disks, spec->disk_root, true, &bytes, err);
 
+	if (r >= 0 && spec->disk_base)
+		r = grant_disk(&disks, spec->disk_base, false, &bytes, err);
 	if (r >= 0 && spec->disk_work)
 		r = grant_disk(&disks, spec->disk_work, true, &bytes, err);
 	if (r >= 0 && spec->disk_modules)
@@ -294,9 +300,6 @@ const struct vmm_driver vmm_firecracker = {
 	.agent_socket = VSOCK_SOCKET,
 	.boots_elf_only = true, /* bzImage since 1.17 only */
 	.reset_ends = true,
-	.dev_root = "vda",
-	.dev_work = "vdb",
-	.dev_modules = "vdc",
 	.spawn = firecracker_spawn,
 	.resize = firecracker_resize,
 	.command = firecracker_command,

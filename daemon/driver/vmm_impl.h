@@ -101,6 +101,7 @@ enum vmm_qemu_fd {
 	VMM_QEMU_WORK,
 	VMM_QEMU_MODULES,
 	VMM_QEMU_TAP,
+	VMM_QEMU_BASE,
 	VMM_QEMU_FD_MAX_,
 };
 

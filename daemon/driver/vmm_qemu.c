@@ -132,26 +132,28 @@ static int add_disk(struct argv *argv, const char *node, const char *path, enum 
 
 /*
  * The guest enumerates transports from the highest address down (QEMU writes its ACPI table in that
- * order): bus 23 is found first.
+ * order): bus 23 is found first, vmm_guest_disk.
  */
 enum {
-	BUS_ROOT = 23,
-	BUS_WORK = 22,
-	BUS_MODULES = 21,
-	BUS_SERIAL = 20,
-	BUS_RNG = 19,
-	BUS_NET = 18
+	BUS_DISKS = 23, /* and down to 20 */
+	BUS_SERIAL = 19,
+	BUS_RNG = 18,
+	BUS_NET = 17
 };
 
 static int add_disks(struct argv *argv, const struct vmm_spec *spec)
 {
-	int r = add_disk(argv, "root", spec->disk_root, VMM_QEMU_ROOT, BUS_ROOT, false);
+	unsigned bus = BUS_DISKS;
+	int r = 0;
 
+	if (spec->disk_base)
+		r = add_disk(argv, "base", spec->disk_base, VMM_QEMU_BASE, bus--, true);
+	if (r >= 0)
+		r = add_disk(argv, "root", spec->disk_root, VMM_QEMU_ROOT, bus--, false);
 	if (r >= 0 && spec->disk_work)
-		r = add_disk(argv, "work", spec->disk_work, VMM_QEMU_WORK, BUS_WORK, false);
+		r = add_disk(argv, "work", spec->disk_work, VMM_QEMU_WORK, bus--, false);
 	if (r >= 0 && spec->disk_modules)
-		r = add_disk(
-			argv, "modules", spec->disk_modules, VMM_QEMU_MODULES, BUS_MODULES, true);
+		r = add_disk(argv, "modules", spec->disk_modules, VMM_QEMU_MODULES, bus, true);
 	return r;
 }
 
@@ -230,6 +232,8 @@ static int open_disks(const struct vmm_spec *spec, struct handed *h, struct bg_e
 	int *fd = h->fd;
 	int r = fd[VMM_QEMU_ROOT] = vmm_open_disk(spec->disk_root, true, &h->bytes, err);
 
+	if (r >= 0 && spec->disk_base)
+		r = fd[VMM_QEMU_BASE] = vmm_open_disk(spec->disk_base, false, &h->bytes, err);
 	if (r >= 0 && spec->disk_work)
 		r = fd[VMM_QEMU_WORK] = vmm_open_disk(spec->disk_work, true, &h->bytes, err);
 	if (r >= 0 && spec->disk_modules)
@@ -368,9 +372,6 @@ const struct vmm_driver vmm_qemu = {
 	.agent = "virtio",
 	.poweroff = "off",
 	.agent_socket = AGENT_SOCKET,
-	.dev_root = "vda",
-	.dev_work = "vdb",
-	.dev_modules = "vdc",
 	.spawn = qemu_spawn,
 	.resize = qemu_resize,
 	.command = qemu_command,

@@ -99,6 +99,7 @@ struct kernel_row {
 	unsigned n_modules;
 	uint64_t size_bytes;
 	int64_t created_at;
+	bool cow; /* it can join a disk out of two: has dm-snapshot, and banger-init finds it */
 };
 
 /* An operation that has not ended. */

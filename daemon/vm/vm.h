@@ -134,11 +134,15 @@ json_t *vms_to_json(const struct vms *vms, bool brief);
 const char *vm_missing(const struct vm *vm);
 /* The error of that, asked from the disk, with what to do: VM_DISKS. */
 int vm_check_disks(const struct vm *vm, struct bg_err **err);
-/* Its root disk is an overlay: a block device as long as it runs. */
+/* Its root disk is an overlay of the disk helper's: a block device as long as it runs. */
 bool vm_on_overlay(const struct vm *vm);
+/* The guest joins its root disk out of the image and a file of its own. */
+bool vm_is_cow(const struct vm *vm);
+/* Either: its root disk keeps only what differs from the image, which it needs as it was. */
+bool vm_on_base(const struct vm *vm);
 /*
  * Of such a VM: may it lie over its image as that is now? A registered image stays where its user has it, and can be written
- * to; under an overlay that would mix two file systems into one, so it is refused: IMAGE_INVALID.
+ * to; under a disk that would mix two file systems into one, so it is refused: IMAGE_INVALID.
  */
 int vm_check_base(const struct vm *vm, const struct image_row *image, struct bg_err **err);
 /* Why it has the storage that it has: a sentence, borrowed. */

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/name.h"
 #include "common/size.h"
+#include "daemon/asset/seed.h"
 #include "daemon/engine.h"
 #include "daemon/trash.h"
 #include "daemon/vm/identity.h"
@@ -246,10 +247,10 @@ static void on_cloned(struct bg_err *err, void *userdata)
 }
 
 static int clone_disk(struct vm_task *task, const struct storage_driver *driver, const char *source,
-	const char *target, uint64_t mib, struct bg_err **err)
+	const char *target, uint64_t bytes, struct bg_err **err)
 {
 	struct engine *engine = task->engine;
-	int r = driver->clone(engine->loop, engine->jobs, source, target, mib * MIB,
+	int r = driver->clone(engine->loop, engine->jobs, source, target, bytes,
 		on_clone_progress, on_cloned, task, &task->clone, err);
 
 	if (r < 0)
@@ -270,20 +271,24 @@ static int step_root(struct op *op, void *ctx, struct bg_err **err)
 	struct vm_task *task = ctx;
 	struct vm *vm = task->vm;
 	const struct image_row *image;
+	_free_ char *seed = NULL;
+	uint64_t bytes = vm->row->disk_mib * MIB;
 	int r;
 
 	(void)op;
 	r = images_get(task->engine->images, vm->row->image, &image, err);
-	if (r < 0)
-		return r;
-	r = bg_paths_private_dir(vm->paths.dir, err);
-	if (r < 0)
-		return r;
-	return clone_disk(
-		task, storage_of(task), image->rootfs, vm->paths.disk_root, vm->row->disk_mib, err);
+	if (r >= 0)
+		r = bg_paths_private_dir(vm->paths.dir, err);
+	if (r >= 0 && vm_is_cow(vm))
+		r = seed_path(task->engine, image->rootfs, &seed, err);
+	if (r >= 0 && vm_is_cow(vm))
+		r = vm_disk_file_size(vm, vm->row->disk_mib, &bytes, err);
+	return r < 0 ? r
+		     : clone_disk(task, storage_of(task), seed ? seed : image->rootfs,
+			       vm->paths.disk_root, bytes, err);
 }
 
-/* No overlay: a seed is small, and only grows. */
+/* A disk of its own, always: a seed is small, and only grows. */
 static int step_work(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
@@ -294,8 +299,8 @@ static int step_work(struct op *op, void *ctx, struct bg_err **err)
 	(void)op;
 	if (r < 0)
 		return r;
-	return clone_disk(task, storage_of(task) == &storage_dm ? &storage_copy : storage_of(task),
-		image->work_seed, vm->paths.disk_work, vm->row->work_mib, err);
+	return clone_disk(task, vm_on_base(vm) ? &storage_copy : storage_of(task),
+		image->work_seed, vm->paths.disk_work, vm->row->work_mib * MIB, err);
 }
 
 int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err)
@@ -389,6 +394,8 @@ static int undo_boot(struct op *op, void *ctx, struct bg_err **err)
 
 #define STEPS_MAKE                                                                                 \
 	{"disks", "cloning the root disk", false, vm_step_storage, vm_step_cancel, undo_create},   \
+		{"disks", "preparing the image", false, vm_step_seed, vm_step_cancel, NULL,        \
+			.rare = true},                                                             \
 		{"disks", "cloning the root disk", false, step_root, vm_step_cancel, NULL},        \
 		{"disks", "cloning the work disk", false, step_work, vm_step_cancel, NULL},        \
 	{                                                                                          \

@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A VM's root disk where it is an overlay (storage dm-snapshot): which storage a new VM gets, the
- * block device of a start, its end with the VM's slot, and what is left of an earlier daemon. The
- * device has the number of the network slot, so that it needs no record of its own.
+ * A VM's root disk where it lies over its image: which storage a new VM gets, the seed that it begins with
+ * (guest-cow); the block device of a start (dm-snapshot), its end with the VM's slot, and what is left of an earlier
+ * daemon. The device has the number of the network slot, so that it needs no record of its own.
  */
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "common/disk_layout.h"
 #include "common/log.h"
+#include "daemon/asset/seed.h"
 #include "daemon/engine.h"
 #include "daemon/vm/vm_plan.h"
 
 bool vm_on_overlay(const struct vm *vm)
 {
 	return bg_streq(vm->row->storage, storage_dm.name);
+}
+
+bool vm_is_cow(const struct vm *vm)
+{
+	return bg_streq(vm->row->storage, storage_cow.name);
+}
+
+bool vm_on_base(const struct vm *vm)
+{
+	return vm_on_overlay(vm) || vm_is_cow(vm);
 }
 
 /* ---- the choice ---- */
@@ -79,11 +90,37 @@ int vms_watch_disks(struct engine *engine, struct bg_err **err)
 
 /* ---- create ---- */
 
-/* An image that no overlay can lie over (too large, not ours) is copied for this VM. */
+/* Why a disk cannot lie over its image in the guest; NULL when it can. */
+static const char *cow_unfit(const struct engine *engine, const struct vm_row *row)
+{
+	const struct kernel_row *kernel;
+	const struct image_row *image;
+
+	if (images_get(engine->images, row->image, &image, NULL) < 0 ||
+		!storage_cow_fits(image->rootfs))
+		return "copy: no disk can lie over this image, for its size or kind of file";
+	if (kernels_get(engine->kernels, row->kernel, &kernel, NULL) < 0 || !kernel->cow)
+		return "copy: this kernel has no dm-snapshot, or was imported before that was "
+		       "looked for (import it again)";
+	return NULL;
+}
+
+/* An image that no disk can lie over (too large, not ours) is copied for this VM. */
+static const struct storage_driver *fitting(
+	const struct vm_task *task, const struct image_row *image)
+{
+	const struct storage_driver *driver = task->engine->storage;
+
+	if (driver == &storage_dm && (task->own_disk || !storage_dm_fits(image->rootfs)))
+		return &storage_copy;
+	if (driver == &storage_cow && cow_unfit(task->engine, task->vm->row))
+		return &storage_copy;
+	return driver;
+}
+
 static int settle_storage(struct vm_task *task, struct bg_err **err)
 {
 	struct engine *engine = task->engine;
-	const struct storage_driver *driver = engine->storage;
 	const struct image_row *image;
 	int r;
 
@@ -94,10 +131,8 @@ static int settle_storage(struct vm_task *task, struct bg_err **err)
 	r = images_get(engine->images, task->vm->row->image, &image, err);
 	if (r < 0)
 		return r;
-	if (driver == &storage_dm && (task->own_disk || !storage_dm_fits(image->rootfs)))
-		driver = &storage_copy;
 	free(task->vm->row->storage);
-	task->vm->row->storage = strdup(driver->name);
+	task->vm->row->storage = strdup(fitting(task, image)->name);
 	if (!task->vm->row->storage)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	vm_save(task->vm);
@@ -129,6 +164,34 @@ int vm_step_storage(struct op *op, void *ctx, struct bg_err **err)
 		return settle_storage(task, err);
 	r = disk_when_known(task->engine->disk, on_storage_known, task, &task->disk_call, err);
 	return r < 0 ? r : OP_WAIT;
+}
+
+static void on_seed(struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	vm_task_forget(task); /* err goes with the call */
+	if (failed)
+		op_step_failed(task->op, failed);
+	else
+		op_step_done(task->op);
+}
+
+/* Waits for the first disk over an image only. */
+int vm_step_seed(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct vm_task *task = ctx;
+	const struct image_row *image;
+	int r;
+
+	(void)op;
+	if (!vm_is_cow(task->vm))
+		return 0;
+	r = images_get(task->engine->images, task->vm->row->image, &image, err);
+	if (r >= 0)
+		r = seed_make(task->engine, image->rootfs, on_seed, task, &task->seed, err);
+	return r == 0 ? OP_WAIT : r < 0 ? r : 0;
 }
 
 /* ---- start ---- */
@@ -165,6 +228,21 @@ int vm_check_base(const struct vm *vm, const struct image_row *image, struct bg_
 	return -ESTALE;
 }
 
+/* Another may have its name by now. */
+static int check_kernel(const struct vm *vm, struct bg_err **err)
+{
+	const struct kernel_row *kernel;
+	int r = kernels_get(vm->engine->kernels, vm->row->kernel, &kernel, err);
+
+	if (r < 0 || kernel->cow)
+		return r;
+	bg_err_set(err, BG_ERR_KERNEL_INVALID, ENODEV,
+		"kernel \"%s\" has no dm-snapshot, which the disk of VM \"%s\" needs",
+		kernel->name, vm->row->name);
+	bg_err_hint(err, "import one that has it under this name, as Debian's kernels do");
+	return -ENODEV;
+}
+
 /* Undone with the slot, by vm_step_detach. */
 int vm_step_disk(struct op *op, void *ctx, struct bg_err **err)
 {
@@ -175,36 +253,73 @@ int vm_step_disk(struct op *op, void *ctx, struct bg_err **err)
 
 	(void)op;
 	task->node[0] = '\0';
-	if (!vm_on_overlay(vm))
+	if (!vm_on_base(vm))
 		return 0;
 	r = images_get(task->engine->images, vm->row->image, &image, err);
 	if (r >= 0)
 		r = vm_check_base(vm, image, err);
+	if (r >= 0 && vm_is_cow(vm))
+		return check_kernel(vm, err);
 	if (r >= 0)
 		r = disk_attach(task->engine->disk, (unsigned)vm->row->slot, image->rootfs,
 			vm->paths.disk_root, on_disk_attached, task, &task->disk_call, err);
 	return r < 0 ? r : OP_WAIT;
 }
 
+int vm_disk_base(const struct vm *vm, char **ret, struct bg_err **err)
+{
+	const struct image_row *image;
+	int r;
+
+	*ret = NULL;
+	if (!vm_is_cow(vm))
+		return 0;
+	r = images_get(vm->engine->images, vm->row->image, &image, err);
+	if (r < 0)
+		return r;
+	*ret = realpath(image->rootfs, NULL);
+	return *ret ? 0
+		    : bg_err_sys(err, BG_ERR_IO, errno, "look at image \"%s\", %s", image->name,
+			      image->rootfs);
+}
+
 /* ---- growth ---- */
 
-int vm_disk_file_size(const struct vm *vm, uint64_t mib, uint64_t *ret, struct bg_err **err)
+static int base_size(const struct vm *vm, uint64_t *ret, struct bg_err **err)
 {
 	const struct image_row *image;
 	struct stat st;
-	int r;
+	int r = images_get(vm->engine->images, vm->row->image, &image, err);
 
-	*ret = mib * MIB;
-	if (!vm_on_overlay(vm))
-		return 0;
-	r = images_get(vm->engine->images, vm->row->image, &image, err);
 	if (r < 0)
 		return r;
 	if (stat(image->rootfs, &st) < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "look at image \"%s\", %s", image->name,
 			image->rootfs);
-	*ret = bg_disk_overlay_size((uint64_t)st.st_size, mib * MIB);
+	*ret = (uint64_t)st.st_size;
 	return 0;
+}
+
+int vm_disk_file_size(const struct vm *vm, uint64_t mib, uint64_t *ret, struct bg_err **err)
+{
+	uint64_t base = 0;
+	int r = vm_on_base(vm) ? base_size(vm, &base, err) : 0;
+
+	if (r < 0)
+		return r;
+	*ret = vm_is_cow(vm)	   ? bg_cow_file_size(base, mib * MIB)
+	       : vm_on_overlay(vm) ? bg_disk_overlay_size(base, mib * MIB)
+				   : mib * MIB;
+	return 0;
+}
+
+int vm_disk_store(const struct vm *vm, uint64_t *ret, struct bg_err **err)
+{
+	uint64_t base = 0;
+	int r = vm_is_cow(vm) ? base_size(vm, &base, err) : 0;
+
+	*ret = base ? bg_cow_store_size(base) : 0;
+	return r;
 }
 
 /* ---- the end ---- */
@@ -229,6 +344,10 @@ const char *vm_storage_reason(const struct vm *vm)
 		return engine->storage_reason;
 	if (vm_on_overlay(vm))
 		return "dm-snapshot: the disk keeps only what differs from its image";
+	if (vm_is_cow(vm))
+		return "guest-cow: the disk keeps only what differs from its image";
+	if (engine->storage == &storage_cow && cow_unfit(engine, vm->row))
+		return cow_unfit(engine, vm->row);
 	return bg_streq(vm->row->storage, storage_reflink.name)
 		       ? "reflink: the disk shares its image's blocks"
 		       : "copy: this image, or the host when the VM was made, allowed nothing "

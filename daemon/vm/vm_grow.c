@@ -113,17 +113,24 @@ static void on_told(struct vm_task *task, struct bg_err *err)
 		op_step_done(task->op);
 }
 
+/* Where the guest joins the root disk it waits for the own file's size, not for the disk's. */
 static int ask_guest(struct vm_task *task, struct bg_err **err)
 {
-	const struct vmm_driver *driver = vmm_driver_of(task->vm->vmm);
+	const struct vm *vm = task->vm;
+	bool cow = vm_is_cow(vm);
 	char root[24], work[24];
-	const char *argv[] = {driver->dev_root, "/", root, driver->dev_work, "/root", work, NULL};
+	const char *argv[] = {vmm_guest_disk(VMM_DISK_ROOT, cow), "/", root,
+		vmm_guest_disk(VMM_DISK_WORK, cow), "/root", work, NULL};
 	const char *const env[] = {NULL};
 	const struct bg_exec exec = {
 		.kind = BG_AGENT_K_GROW, .workdir = "/", .argv = argv, .env = env};
+	uint64_t bytes = 0;
+	int r = vm_disk_file_size(vm, vm->row->disk_mib, &bytes, err);
 
-	snprintf(root, sizeof(root), "%llu", (unsigned long long)(task->vm->row->disk_mib * MIB));
-	snprintf(work, sizeof(work), "%llu", (unsigned long long)(task->vm->row->work_mib * MIB));
+	if (r < 0)
+		return r;
+	snprintf(root, sizeof(root), "%llu", (unsigned long long)bytes);
+	snprintf(work, sizeof(work), "%llu", (unsigned long long)(vm->row->work_mib * MIB));
 	return vm_tell_guest(task, &exec, GUEST_S, on_told, err);
 }
 

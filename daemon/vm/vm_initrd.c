@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <time.h>
 
+#include "common/disk_layout.h"
 #include "common/fd.h"
 #include "daemon/engine.h"
 #include "daemon/vm/initrd.h"
@@ -33,12 +34,16 @@ static void fill_conf(
 	const struct vm_task *task, const struct vmm_driver *driver, struct guest_conf *conf)
 {
 	const struct vm *vm = task->vm;
+	bool cow = vm_is_cow(vm);
 
 	*conf = (struct guest_conf){
 		.id = vm->row->id,
 		.hostname = vm->row->name,
-		.root = driver->dev_root,
-		.work = driver->dev_work,
+		.root = cow ? NULL : vmm_guest_disk(VMM_DISK_ROOT, false),
+		.base = cow ? vmm_guest_disk(VMM_DISK_BASE, true) : NULL,
+		.own = cow ? vmm_guest_disk(VMM_DISK_ROOT, true) : NULL,
+		.chunk = cow ? BG_COW_CHUNK / BG_SECTOR : 0,
+		.work = vmm_guest_disk(VMM_DISK_WORK, cow),
 		.addr = task->card.address,
 		.gateway = task->card.gateway,
 		.dns = task->card.gateway,
@@ -61,8 +66,12 @@ static int make_settings(
 	if (r < 0)
 		return r;
 	fill_conf(task, choice->driver, &conf);
+	r = vm_disk_store(task->vm, &conf.store, err);
+	if (r < 0)
+		return r;
+	conf.store /= BG_SECTOR;
 	if (kernel->modules_disk)
-		conf.modules = choice->driver->dev_modules;
+		conf.modules = vmm_guest_disk(VMM_DISK_MODULES, vm_is_cow(task->vm));
 	conf.host_key = host_key;
 	return initrd_settings(&conf, ret, err);
 }

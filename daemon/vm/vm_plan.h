@@ -25,7 +25,7 @@ struct vm_task {
 	unsigned stop_timeout_s;
 	int signo;
 	struct net_reach reach; /* wanted */
-	bool own_disk; /* no overlay for the VM that is made */
+	bool own_disk; /* no overlay of the disk helper's for the VM that is made */
 	struct vm_settings settings; /* of a SET */
 	bool grown;		     /* a disk of a running VM */
 	char said[256];		     /* what the guest said to what it was told (vm_tell.h) */
@@ -47,6 +47,7 @@ struct vm_task {
 	struct disk_call *disk_call;
 	struct guest_call *guest_call;
 	struct storage_call *clone;
+	struct seed_call *seed;
 	struct vmm_call *vmm_call;
 	struct guest_stream *stream;
 	struct job *job;
@@ -113,7 +114,11 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 
 /* NAT on or off: of a VM with a slot at once (OP_WAIT), else with its next start (0). */
 int vm_set_nat(struct vm_task *task, struct net_reach reach, struct bg_err **err);
-/* Bytes of the file that makes a root disk of mib: an overlay's is not the disk's own size. */
+/* The image's file of a disk that the guest joins with it, without links in its path: *ret is the caller's. NULL: of another disk. */
+int vm_disk_base(const struct vm *vm, char **ret, struct bg_err **err);
+/* Bytes of the store at the beginning of its own file; 0: of another disk. */
+int vm_disk_store(const struct vm *vm, uint64_t *ret, struct bg_err **err);
+/* Bytes of the file that makes a root disk of mib: over a base it is not the disk's own size. */
 int vm_disk_file_size(const struct vm *vm, uint64_t mib, uint64_t *ret, struct bg_err **err);
 
 /* Steps of vm_plan_set (vm_grow.c): the files and, where there is a VMM, its disks; then the guest's file systems. */
@@ -139,6 +144,7 @@ void vm_flush_cancel(struct op *op, void *ctx);
 int vm_step_probe(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_attach(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_storage(struct op *op, void *ctx, struct bg_err **err);
+int vm_step_seed(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_disk(struct op *op, void *ctx, struct bg_err **err);
 /* Asks for the end of its slot's disk; before that of the slot. OP_WAIT when done will be called, 0 when there is none. */
 int vm_disk_release(struct vm_task *task, disk_done_fn done, struct bg_err **err);

@@ -58,7 +58,7 @@ static int check_live(const struct vm *vm, const struct vm_change *change, struc
 		return stop_first(vm, "its memory and CPUs change only", err);
 	if (change->disk_mib > row->disk_mib && vm_on_overlay(vm))
 		return stop_first(
-			vm, "its disk is an overlay (dm-snapshot), which grows only", err);
+			vm, "its disk (dm-snapshot) grows only", err);
 	return 0;
 }
 

@@ -269,8 +269,9 @@ static int record_choice(struct vm_row *row, const struct vmm_choice *choice)
 	return 0;
 }
 
-static void fill_spec(
-	const struct vm_task *task, const struct kernel_row *kernel, struct vmm_spec *spec)
+/* base: borrowed, NULL: none. */
+static void fill_spec(const struct vm_task *task, const struct kernel_row *kernel, const char *base,
+	struct vmm_spec *spec)
 {
 	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
 	const struct vm *vm = task->vm;
@@ -286,6 +287,7 @@ static void fill_spec(
 		.version = choice->version,
 		.kernel = kernel->path,
 		.initrd = vm->paths.initrd,
+		.disk_base = base,
 		.disk_root = *task->node ? task->node : vm->paths.disk_root,
 		.disk_work = vm->paths.disk_work,
 		.disk_modules = kernel->modules_disk,
@@ -310,13 +312,15 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 	struct vm *vm = task->vm;
 	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
 	const struct kernel_row *kernel;
-	_free_ char *elf = NULL;
+	_free_ char *elf = NULL, *base = NULL;
 	struct vmm_spec spec;
 	struct vmm *vmm;
 	int r;
 
 	(void)op;
 	r = kernels_get(task->engine->kernels, vm->row->kernel, &kernel, err);
+	if (r >= 0)
+		r = vm_disk_base(vm, &base, err);
 	if (r < 0)
 		return r;
 	if (record_choice(vm->row, choice) < 0)
@@ -324,7 +328,7 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 	r = bg_paths_private_dir(vm->paths.run_dir, err);
 	if (r < 0)
 		return r;
-	fill_spec(task, kernel, &spec);
+	fill_spec(task, kernel, base, &spec);
 	if (choice->driver->boots_elf_only) {
 		r = kernel_elf(kernel, &elf, err);
 		if (r < 0)

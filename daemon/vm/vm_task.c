@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The context that the plans of a VM share: made, bound to its VM, dropped. See vm_plan.h. */
 #include "common/log.h"
+#include "daemon/asset/seed.h"
 #include "daemon/engine.h"
 #include "daemon/vm/vm_plan.h"
 
@@ -23,6 +24,7 @@ void vm_task_forget(struct vm_task *task)
 	disk_call_free(TAKE_PTR(task->disk_call));
 	guest_call_free(TAKE_PTR(task->guest_call));
 	storage_call_free(TAKE_PTR(task->clone));
+	seed_call_free(TAKE_PTR(task->seed));
 	vmm_call_free(TAKE_PTR(task->vmm_call));
 	guest_stream_free(TAKE_PTR(task->stream));
 	job_free(TAKE_PTR(task->job));

@@ -453,6 +453,27 @@ TEST(overlay_is_sparse_and_as_long_as_the_layout_says)
 	teardown();
 }
 
+/* Of the source, an image's seed, comes what is in it; the rest is a hole. */
+TEST(cow_begins_as_its_seed)
+{
+	setup(test_tmpdir());
+	make_source();
+	CHECK(storage_cow_fits(source));
+	clone_and_check(&storage_cow, 300 * MIB, true);
+	CHECK_INT(truncate(source, 8192), 0);
+	CHECK(!storage_cow_fits(source) && !storage_cow_fits(test_tmpdir()));
+	teardown();
+}
+
+TEST(cow_by_name_needs_no_helper)
+{
+	_err_ struct bg_err *err = NULL;
+	const char *reason = NULL;
+
+	CHECK(storage_choose(CONFIG_STORAGE_COW, test_tmpdir(), &reason, &err) == &storage_cow);
+	CHECK(strstr(reason, "guest-cow: ") == reason && !err);
+}
+
 TEST(choose_without_reflink)
 {
 	_err_ struct bg_err *err = NULL;

@@ -51,6 +51,32 @@ TEST(firecracker_config_golden)
 	check_golden(line, "firecracker.json");
 }
 
+static struct vmm_spec cow_spec(void)
+{
+	struct vmm_spec spec = golden_spec;
+
+	spec.disk_base = "/i/base.img";
+	return spec;
+}
+
+TEST(firecracker_config_over_a_base_golden)
+{
+	const struct vmm_spec spec = cow_spec();
+	_free_ char *text = NULL, *line = NULL;
+
+	CHECK_INT(vmm_firecracker_config(&spec, &text, NULL), 0);
+	CHECK(asprintf(&line, "%s\n", text) > 0);
+	check_golden(line, "firecracker-base.json");
+}
+
+TEST(guest_disks)
+{
+	CHECK(bg_streq(vmm_guest_disk(VMM_DISK_ROOT, false), "vda"));
+	CHECK(bg_streq(vmm_guest_disk(VMM_DISK_MODULES, false), "vdc"));
+	CHECK(bg_streq(vmm_guest_disk(VMM_DISK_BASE, true), "vda"));
+	CHECK(bg_streq(vmm_guest_disk(VMM_DISK_MODULES, true), "vdd"));
+}
+
 TEST(firecracker_config_without_options)
 {
 	struct vmm_spec spec = golden_spec;
@@ -83,6 +109,14 @@ TEST(qemu_command_line_golden)
 	_free_ char *text = join_argv(&golden_spec);
 
 	check_golden(text, "qemu.argv");
+}
+
+TEST(qemu_command_line_over_a_base_golden)
+{
+	const struct vmm_spec spec = cow_spec();
+	_free_ char *text = join_argv(&spec);
+
+	check_golden(text, "qemu-base.argv");
 }
 
 TEST(qemu_command_line_in_software)

@@ -58,7 +58,7 @@ static void check_hint(const char *text, const char *hint)
 
 TEST(hints_say_what_there_is)
 {
-	check_hint("storage = \"zfs\"", "use auto, reflink, copy or dm-snapshot");
+	check_hint("storage = \"zfs\"", "use auto, reflink, copy, dm-snapshot or guest-cow");
 	check_hint("vmm = \"xen\"", "use auto, qemu or firecracker");
 	check_hint("default_memry = 1", "did you mean default_memory?");
 	check_hint("log_levle = 1", "did you mean log_level?");
