@@ -8,6 +8,7 @@
 
 #include "cli/launch.h"
 #include "common/fd.h"
+#include "common/http_client.h"
 #include "common/proc.h"
 
 enum { GRACE_S = 5, KILLED_S = 10, ENGINES_MAX = 8, LOCK_TEXT_MAX = 4096 };
@@ -21,6 +22,37 @@ pid_t daemon_proc_pid(const struct cli *cli)
 		return 0;
 	pid = (pid_t)strtol(text, NULL, 10);
 	return pid > 0 && bg_proc_is_called(pid, "bangerd-monitor") ? pid : 0;
+}
+
+/* The first that keeps us waiting: monitor or one of its engines. */
+struct stuck {
+	pid_t monitor, pid;
+	char state;
+};
+
+static int look_at(pid_t pid, void *userdata)
+{
+	struct stuck *s = userdata;
+	char state = pid == s->monitor || bg_proc_parent(pid) == s->monitor ? bg_proc_state(pid) : 0;
+
+	if (state != 'D' && state != 'T' && state != 't')
+		return 0;
+	s->pid = pid;
+	s->state = state;
+	return 1;
+}
+
+void daemon_proc_explain(const struct cli *cli, struct bg_err *err)
+{
+	struct stuck s = {.monitor = daemon_proc_pid(cli)};
+
+	if (!bg_streq(err->hint, BG_HTTP_HANGS) || s.monitor == 0 || bg_proc_each(look_at, &s) <= 0)
+		return;
+	if (s.state == 'D')
+		bg_err_hint(&err, "its process %d waits for a disk: the file system of %s is frozen, or its disk does not answer; it goes on when that does",
+			(int)s.pid, cli->paths.state_dir);
+	else
+		bg_err_hint(&err, "its process %d was stopped: `kill -CONT %d` lets it go on, `banger daemon restart --force` starts another", (int)s.pid, (int)s.pid);
 }
 
 /* pidfds of the engines of a monitor; they are not reaped before it ends. */

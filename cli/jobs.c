@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <time.h>
 
+#include "cli/daemon_proc.h"
 #include "cli/progress.h"
 #include "common/json.h"
 
@@ -63,6 +64,7 @@ static void job_failed(struct run *run, struct job *job)
 	if (run->count > 1 && !mentions(job->err->message, job->name))
 		bg_err_context(&job->err, "%s %s", run->verb, job->name);
 	fflush(run->cli->out.file);
+	daemon_proc_explain(run->cli, job->err);
 	if (!job->keep_error)
 		render_error(t, job->err);
 	fflush(t->file);

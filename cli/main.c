@@ -3,6 +3,7 @@
  * main.c: banger, the command line. Finds the row, parses, runs it, prints the
  * one error, returns its exit status. Holds no state between runs.
  */
+#include "cli/daemon_proc.h"
 #include "cli/help.h"
 #include "common/fd.h"
 
@@ -109,6 +110,7 @@ int main(int argc, char **argv)
 	r = run(&cli, argc - 1, argv + 1, &err);
 	r = flush(&cli, r, &err);
 	if (r < 0) {
+		daemon_proc_explain(&cli, err);
 		render_error(&cli.err, err);
 		r = (int)bg_err_code_exit(err->code);
 		bg_err_free(err);

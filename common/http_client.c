@@ -41,7 +41,7 @@ static int set_send_limit(int fd, unsigned seconds)
 static int no_answer(const char *what, unsigned seconds, struct bg_err **err)
 {
 	bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT, "the daemon %s within %u s", what, seconds);
-	bg_err_hint(err, "when it hangs, `banger daemon restart --force` helps");
+	bg_err_hint(err, BG_HTTP_HANGS);
 	return -ETIMEDOUT;
 }
 

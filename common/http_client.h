@@ -38,7 +38,8 @@ int bg_http_status(const struct bg_http *h);
 bool bg_http_ended(const struct bg_http *h);
 /* Seconds that the daemon may take for one answer: 30, or what BANGER_TIMEOUT says. */
 unsigned bg_http_timeout_s(void);
-/* Makes the error of a daemon that did not answer in that time. */
+/* The hint of a daemon that did not answer in that time, and the error. */
+#define BG_HTTP_HANGS "when it hangs, `banger daemon restart --force` helps"
 int bg_http_no_answer(struct bg_err **err);
 /* How long one wait may last; -1, the default, is for ever. TIMEOUT after that. */
 void bg_http_set_timeout(struct bg_http *h, int ms);

@@ -57,6 +57,17 @@ pid_t bg_proc_parent(pid_t pid)
 	return p && sscanf(p + 1, " %*c %d", &parent) == 1 ? (pid_t)parent : 0;
 }
 
+char bg_proc_state(pid_t pid)
+{
+	_free_ char *text = NULL;
+	const char *p;
+
+	if (bg_proc_read(pid, "stat", TEXT_MAX, &text, NULL) < 0)
+		return 0;
+	p = strrchr(text, ')');
+	return p && p[1] == ' ' ? p[2] : 0;
+}
+
 int bg_proc_each(int (*fn)(pid_t pid, void *userdata), void *userdata)
 {
 	DIR *proc = opendir("/proc");

@@ -18,6 +18,8 @@ bool bg_proc_is_called(pid_t pid, const char *comm);
 bool bg_proc_is_ours(pid_t pid);
 /* 0 when it is gone. */
 pid_t bg_proc_parent(pid_t pid);
+/* The letter of /proc/PID/stat: D waits for a disk and cannot be killed, T is stopped; 0 when it is gone. */
+char bg_proc_state(pid_t pid);
 /* Comes once for each process until it returns a value that is not 0, which is returned. -errno when /proc cannot be read. */
 int bg_proc_each(int (*fn)(pid_t pid, void *userdata), void *userdata);
 

@@ -15,6 +15,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/proc.h"
+#include "daemon/store/reserve.h"
 
 #define BACKLOG 64
 #define LOCK_TRIES                                                                                 \
@@ -170,6 +171,34 @@ static int wait_lock(int fd, const char *path, struct bg_err **err)
 	return lock_is_held(pid, path, err);
 }
 
+/* Over what is there, and only then cut: on a full disk a block that was given back is not had again. */
+static int write_holder(int fd, const char *text)
+{
+	ssize_t n = pwrite(fd, text, strlen(text), 0);
+
+	if (n == (ssize_t)strlen(text) && ftruncate(fd, n) >= 0)
+		return 0;
+	return n >= 0 && (size_t)n < strlen(text) ? -ENOSPC : -errno;
+}
+
+/* No room even for that (btrfs writes nothing in its place): the store's reserve is for this. */
+static int say_who_holds(const struct bg_paths *paths, int fd)
+{
+	_free_ char *text = NULL;
+	_close_ int dirfd = -1;
+	int r;
+
+	if (asprintf(&text, "%d\n%s\n", (int)getpid(), paths->socket) < 0) {
+		text = NULL;
+		return -ENOMEM;
+	}
+	r = write_holder(fd, text);
+	if (r != -ENOSPC && r != -EDQUOT)
+		return r;
+	dirfd = open(paths->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dirfd >= 0 && reserve_give_up(dirfd) ? write_holder(fd, text) : r;
+}
+
 int boot_lock(const struct bg_paths *paths, int *ret_fd, struct bg_err **err)
 {
 	_close_ int fd = -1;
@@ -181,8 +210,9 @@ int boot_lock(const struct bg_paths *paths, int *ret_fd, struct bg_err **err)
 	r = wait_lock(fd, paths->lock_file, err);
 	if (r < 0)
 		return r;
-	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n%s\n", (int)getpid(), paths->socket) < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", paths->lock_file);
+	r = say_who_holds(paths, fd);
+	if (r < 0)
+		return bg_err_sys(err, r == -ENOSPC || r == -EDQUOT ? BG_ERR_NO_SPACE : BG_ERR_IO, -r, "write %s", paths->lock_file);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/proc.h"
 #include "daemon/boot.h"
 #include "daemon/claim.h"
 #include "daemon/loop/loop.h"
@@ -135,9 +136,13 @@ static bool traced(pid_t pid)
 	return p && strtol(p + strlen("\nTracerPid:"), NULL, 10) > 0;
 }
 
+/*
+ * An engine in the middle of a call that waits for a disk (one that is slow, a file system that is frozen for a snapshot) cannot be
+ * killed before the disk answers, and goes on then by itself. No word to the log: it may lie on the same disk, and we would wait, too.
+ */
 static void watch_engine(struct monitor *m, uint64_t now)
 {
-	if (!m->serves || now - m->beat_usec < HUNG_USEC || traced(m->engine.pid))
+	if (!m->serves || now - m->beat_usec < HUNG_USEC || traced(m->engine.pid) || bg_proc_state(m->engine.pid) == 'D')
 		return;
 	log_msg(LOG_ERROR, "monitor", "the engine hangs: killed, another is started", NULL);
 	m->serves = false; /* once is enough */

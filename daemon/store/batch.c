@@ -277,6 +277,19 @@ static bool mark_instead(struct batch *b, struct message *m)
 	return true;
 }
 
+/* Nor can that be: a VM that is to be deleted gives its room first. */
+static bool empty_instead(struct batch *b, const struct message *m)
+{
+	bool any = false;
+
+	for (size_t i = 0; all_free(m) && i < m->n; i++)
+		if (m->writes[i].table == TABLE_VM && m->writes[i].text)
+			any |= record_empty_doomed(b->o->dirfd, m->writes[i].key);
+	if (any)
+		log_msg(LOG_WARN, "store", "there is no room to say that a VM is deleted: its files go first", NULL);
+	return any;
+}
+
 static void apply_each(struct batch *b, struct change *changes)
 {
 	for (size_t i = 0; i < b->n; i++) {
@@ -287,6 +300,10 @@ static void apply_each(struct batch *b, struct change *changes)
 
 		if (r == -ENOSPC && mark_instead(b, m))
 			continue;
+		if (r == -ENOSPC && empty_instead(b, m)) {
+			bg_err_free(TAKE_PTR(err));
+			r = apply(b, changes, n, &err);
+		}
 		if (r < 0 && !m->err)
 			m->err = TAKE_PTR(err);
 	}

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "common/fd.h"
+
 enum { LEDGER_PAGE = 4096, LOG_HEADER = 32, FRAME_HEADER = 24 };
 
 /* So many bytes of log are made at once, and written over again and again: a commit then needs no new block. */
@@ -113,6 +115,17 @@ static int on_log(void *userdata, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* SQLite tells why a file cannot be made by trying again, without making it. It has no locks on this one yet, which a close would end. */
+static int make_file(const char *path, struct bg_err **err)
+{
+	_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r = fd < 0 ? -errno : 0;
+
+	if (r >= 0)
+		return 0;
+	return bg_err_sys(err, r == -ENOSPC || r == -EDQUOT ? BG_ERR_NO_SPACE : BG_ERR_STATE, r == -EDQUOT ? ENOSPC : -r, "make the database %s", path);
+}
+
 static int connect_to(const char *path, int create, struct ledger **ret, struct bg_err **err)
 {
 	_unref_(ledger_open) struct ledger *ledger = calloc(1, sizeof(*ledger));
@@ -120,6 +133,9 @@ static int connect_to(const char *path, int create, struct ledger **ret, struct 
 
 	if (!ledger || !(ledger->path = strdup(path)))
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = create ? make_file(path, err) : 0;
+	if (r < 0)
+		return r;
 	rc = sqlite3_open_v2(path, &ledger->db,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
 			SQLITE_OPEN_NOFOLLOW | create,

@@ -182,6 +182,19 @@ int record_mark_doomed(int state_dirfd, enum table_id table, const char *key)
 	return fchmod(fd, 01700) < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+bool record_empty_doomed(int state_dirfd, const char *vm)
+{
+	_close_ int fd = open_folder(state_dirfd, TABLE_VM, vm, false);
+	static const char *const files[] = {"serial.log", "vmm.log", "initrd", "work.img", "root.img"};
+	bool any = false;
+
+	for (size_t i = 0; fd >= 0 && i < ARRAY_SIZE(files); i++)
+		any |= unlinkat(fd, files[i], 0) >= 0;
+	if (any)
+		(void)syncfs(fd); /* btrfs has its room back with the transaction */
+	return any;
+}
+
 bool record_is_doomed(int state_dirfd, enum table_id table, const char *key)
 {
 	_close_ int fd = open_folder(state_dirfd, table, key, false);

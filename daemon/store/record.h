@@ -27,6 +27,11 @@ int record_parse(enum table_id table, const char *text, size_t len, void **ret, 
 
 /* The mark of last resort that this is being removed: works where nothing can be written any more. */
 int record_mark_doomed(int state_dirfd, enum table_id table, const char *key);
+/*
+ * Where not even the mark has room (btrfs over its quota): the deletion begins here. Removes the files of a VM's folder but its record, and
+ * sees to it that their room is free. False when there was none.
+ */
+bool record_empty_doomed(int state_dirfd, const char *vm);
 bool record_is_doomed(int state_dirfd, enum table_id table, const char *key);
 
 /* fsync of <state>/FOLDER; one that is not there is none. */

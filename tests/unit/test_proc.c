@@ -25,10 +25,14 @@ TEST(a_name_belongs_to_a_process_that_lives)
 	}
 	CHECK(bg_proc_is_called(pid, "odd) name ("));
 	CHECK_INT(bg_proc_parent(pid), getpid());
+	CHECK(kill(pid, SIGSTOP) == 0);
+	CHECK(waitid(P_PID, (id_t)pid, &info, WSTOPPED) == 0);
+	CHECK_INT(bg_proc_state(pid), 'T');
 	CHECK(kill(pid, SIGKILL) == 0);
 	/* Dead and not yet waited for: it keeps its number and its name. */
 	CHECK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
 	CHECK(!bg_proc_is_called(pid, "odd) name ("));
 	CHECK(waitpid(pid, NULL, 0) == pid);
+	CHECK_INT(bg_proc_state(pid), 0);
 	CHECK(!bg_proc_is_called(pid, "odd) name ("));
 }

@@ -137,6 +137,28 @@ def test_what_is_silent_and_lives_goes_on(host):
         p.communicate()
 
 
+def test_term_ends_what_works_in_a_frozen_vm(host):
+    """The VMM stands still: neither exec nor what runs scripts in the guest may need KILL."""
+    vmm = host.ask("/v1/vms/a")[0]["pid"]
+    words = ["vm exec a -- true", "vm cp file a:/tmp/x", "vm cp a:/tmp/x back", "vm ports a", "vm workspace prepare a repo",
+             "vm workspace diff a repo", "vm workspace pull a repo"]
+    before = len(clients(host))
+    os.kill(vmm, signal.SIGSTOP)
+    running = {}
+    try:
+        running = {text: begin(host, *text.split(), BANGER_TIMEOUT="600") for text in words}
+        wait_for(lambda: len(clients(host)) >= before + len(words))
+        assert [text for text, p in running.items() if p.poll() is not None] == []
+        for p in running.values():
+            p.send_signal(signal.SIGTERM)
+        ended = ends(running)
+    finally:
+        os.kill(vmm, signal.SIGCONT)
+        for p in running.values():
+            p.kill()
+    assert [text for text, (status, _) in ended.items() if status in (0, None)] == [], ended
+
+
 def test_every_command_ends_and_says_why_and_is_not_begun_behind_its_back(host):
     names = list(commands(host))
     assert len(names) > 45
