@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "guest/cow.h"
 #include "guest/log.h"
 
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
@@ -145,20 +146,31 @@ static int check_mount(const char *dev, const char *where)
 	return S_ISBLK(d.st_mode) && d.st_rdev == w.st_dev ? 0 : -ENODEV;
 }
 
+/* disk is what grows; what is mounted is that, or the device that it is the own part of. */
+static int grow_one(const char *disk, const char *where, uint64_t bytes)
+{
+	const char *joined = cow_root_of(disk);
+	char path[64], dev[64];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/dev/%s", disk);
+	(void)snprintf(dev, sizeof(dev), "/dev/%s", joined ? joined : disk);
+	r = check_mount(dev, where);
+	if (r >= 0)
+		r = wait_size(path, bytes);
+	if (r >= 0 && joined)
+		r = cow_lengthen();
+	return r < 0 ? r : grow_ext4(dev, where);
+}
+
 int grow_live(const char *const *argv)
 {
 	for (; argv[0] && argv[1] && argv[2]; argv += 3) {
-		char dev[64];
-		int r;
+		int r = grow_one(argv[0], argv[1], strtoull(argv[2], NULL, 10));
 
-		(void)snprintf(dev, sizeof(dev), "/dev/%s", argv[0]);
-		r = check_mount(dev, argv[1]);
-		if (r >= 0)
-			r = wait_size(dev, strtoull(argv[2], NULL, 10));
-		if (r >= 0)
-			r = grow_ext4(dev, argv[1]);
 		if (r < 0) {
-			(void)dprintf(STDERR_FILENO, "%s at %s: %s\n", dev, argv[1], strerror(-r));
+			(void)dprintf(STDERR_FILENO, "/dev/%s at %s: %s\n", argv[0], argv[1],
+				strerror(-r));
 			return 1;
 		}
 	}

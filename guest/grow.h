@@ -9,8 +9,8 @@
 int grow_ext4(const char *dev, const char *where);
 
 /*
- * For disks that grow under a running guest (BG_AGENT_K_GROW): waits until each device has the size that is
- * said, then grows what is mounted from it. An exit status: 0, or 1 with the reason on stderr.
+ * For disks that grow under a running guest (BG_AGENT_K_GROW): waits until each disk has the size that is
+ * said, then grows what is mounted from it, or from the device that it is the own part of (guest/cow.h). An exit status: 0, or 1 with the reason on stderr.
  */
 int grow_live(const char *const *argv);
 

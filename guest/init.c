@@ -18,6 +18,7 @@
 #include "common/guest_conf.h"
 #include "guest/agent.h"
 #include "guest/conf.h"
+#include "guest/cow.h"
 #include "guest/identity.h"
 #include "guest/log.h"
 #include "guest/modules.h"
@@ -81,18 +82,40 @@ static int stage_clock(struct boot *b, struct bg_err **err)
 
 static int stage_modules(struct boot *b, struct bg_err **err)
 {
-	unsigned count = 0;
-	int r = modules_load(&count, err);
+	unsigned count = 0, more = 0;
+	int r = bg_isempty(b->conf.base) ? 0 : modules_load(BG_GUEST_MODULES_DM, &more, err);
 
-	if (count)
-		log_line("%u modules", count);
+	if (r >= 0)
+		r = modules_load(BG_GUEST_MODULES, &count, err);
+	if (count + more)
+		log_line("%u modules", count + more);
 	return r;
+}
+
+/* The two disks that the root is joined of become the one that the settings do not name. */
+static int join_root(struct boot *b, struct bg_err **err)
+{
+	bool repaired = false;
+	int r = mounts_wait_device(b->events, b->conf.base, DISK_TIMEOUT_MS, err);
+
+	if (r >= 0)
+		r = mounts_wait_device(b->events, b->conf.own, DISK_TIMEOUT_MS, err);
+	if (r >= 0)
+		r = cow_join(&b->conf, b->conf.root, &repaired, err);
+	if (r < 0)
+		return r;
+	if (repaired)
+		b->flags |= BG_AGENT_F_COW_REPAIRED;
+	log_line("%s is %s and %s", b->conf.root, b->conf.base, b->conf.own);
+	return 0;
 }
 
 static int stage_root(struct boot *b, struct bg_err **err)
 {
-	int r = mounts_wait_device(b->events, b->conf.root, DISK_TIMEOUT_MS, err);
+	int r = bg_isempty(b->conf.base) ? 0 : join_root(b, err);
 
+	if (r == 0)
+		r = mounts_wait_device(b->events, b->conf.root, DISK_TIMEOUT_MS, err);
 	if (r == 0)
 		r = mounts_disk(b->conf.root, NEW_ROOT, err);
 	if (r == 0)

@@ -21,7 +21,7 @@ static int load(int dir, const char *name)
 	return 0;
 }
 
-int modules_load(unsigned *ret_count, struct bg_err **err)
+int modules_load(const char *path, unsigned *ret_count, struct bg_err **err)
 {
 	_free_ char *list = NULL;
 	_close_ int dir = -1;
@@ -29,11 +29,11 @@ int modules_load(unsigned *ret_count, struct bg_err **err)
 	int r, first = 0;
 
 	*ret_count = 0;
-	r = bg_read_file_at(AT_FDCWD, BG_GUEST_MODULES, LIST_MAX, &list, NULL);
+	r = bg_read_file_at(AT_FDCWD, path, LIST_MAX, &list, NULL);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return bg_err_sys(err, BG_ERR_IO, -r, "read %s", BG_GUEST_MODULES);
+		return bg_err_sys(err, BG_ERR_IO, -r, "read %s", path);
 	dir = open(BG_GUEST_MODULE_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", BG_GUEST_MODULE_DIR);

@@ -6,10 +6,10 @@
 #include "common/err.h"
 
 /*
- * Loads every line of BG_GUEST_MODULES; *ret_count is how many went in. A module that
+ * Loads every line of path, BG_GUEST_MODULES or BG_GUEST_MODULES_DM; *ret_count is how many went in. A module that
  * is there already, or has no such file or device to drive, is passed over; the first other
  * failure is told in err but does not stop the rest. No list is no error.
  */
-int modules_load(unsigned *ret_count, struct bg_err **err);
+int modules_load(const char *path, unsigned *ret_count, struct bg_err **err);
 
 #endif

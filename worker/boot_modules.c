@@ -16,6 +16,9 @@ static const char *const wanted[] = {"virtio_ring", "virtio", "virtio_mmio", "vi
 	"crc32c_generic", "ext4", "overlay", "vsock", "vmw_vsock_virtio_transport_common",
 	"vmw_vsock_virtio_transport"};
 
+/* The same for a VM whose root is joined of two disks: listed apart, so that others do without. */
+static const char *const wanted_dm[] = {"dm_mod", "dm_bufio", "dm_snapshot"};
+
 struct cpio {
 	int fd;
 	unsigned ino;
@@ -73,33 +76,52 @@ static int put_module(
 	return cpio_put(c, path, 0100644, data, len);
 }
 
-static int put_all(struct cpio *c, struct ext4 *e, const struct depmod_list *list)
+/* list: the first n_boot are for every VM. */
+static int put_all(struct cpio *c, struct ext4 *e, const struct depmod_list *list, size_t n_boot)
 {
-	_buf_ struct buf order = {};
+	_buf_ struct buf order = {}, order_dm = {};
 	int r = cpio_put(c, &BG_GUEST_DIR[1], 040755, NULL, 0);
 
 	if (r >= 0)
 		r = cpio_put(c, &BG_GUEST_MODULE_DIR[1], 040755, NULL, 0);
 	for (size_t i = 0; r >= 0 && i < list->n; i++)
-		r = put_module(c, e, list->v[i], &order);
+		r = put_module(c, e, list->v[i], i < n_boot ? &order : &order_dm);
 	if (r >= 0)
 		r = buf_ok(&order);
 	if (r >= 0)
+		r = buf_ok(&order_dm);
+	if (r >= 0)
 		r = cpio_put(c, &BG_GUEST_MODULES[1], 0100644, order.p, order.len);
+	if (r >= 0 && order_dm.len)
+		r = cpio_put(c, &BG_GUEST_MODULES_DM[1], 0100644, order_dm.p, order_dm.len);
 	return r < 0 ? r : cpio_put(c, "TRAILER!!!", 0, NULL, 0);
 }
 
-int boot_modules_write(struct depmod *d, struct ext4 *e, int fd, size_t *ret_count)
+static bool has_module(const struct depmod_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (bg_streq(list->v[i]->name, name))
+			return true;
+	return false;
+}
+
+int boot_modules_write(
+	struct depmod *d, struct ext4 *e, int fd, size_t *ret_count, bool *ret_snapshot)
 {
 	struct depmod_list list = {};
 	struct cpio c = {.fd = fd};
+	size_t n_boot;
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(wanted); i++)
 		r = depmod_resolve(d, wanted[i], 1, &list);
+	n_boot = list.n;
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(wanted_dm); i++)
+		r = depmod_resolve(d, wanted_dm[i], 1, &list);
 	if (r >= 0 && list.n)
-		r = put_all(&c, e, &list);
+		r = put_all(&c, e, &list, n_boot);
 	*ret_count = list.n;
+	*ret_snapshot = has_module(&list, "dm_snapshot");
 	free(list.v);
 	return r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * boot_modules.h: the modules that banger-init needs before it can mount the root, as a newc cpio
- * archive for the initramfs: /banger/modules (load order) and /banger/ko/ (common/guest_conf.h).
+ * archive for the initramfs: /banger/modules and /banger/modules.dm (load order) and /banger/ko/
+ * (common/guest_conf.h).
  */
 #ifndef BG_WORKER_BOOT_MODULES_H
 #define BG_WORKER_BOOT_MODULES_H
@@ -10,8 +11,8 @@
 
 /*
  * Writes the archive to fd; leaves it empty when the kernel has none of them as a module.
- * e is the tree the modules were written to, before ext4_finish. -errno as from ext4_read_file.
+ * *ret_snapshot: dm-snapshot is among them. e is the tree the modules were written to, before ext4_finish. -errno as from ext4_read_file.
  */
-int boot_modules_write(struct depmod *d, struct ext4 *e, int fd, size_t *ret_count);
+int boot_modules_write(struct depmod *d, struct ext4 *e, int fd, size_t *ret_count, bool *ret_snapshot);
 
 #endif

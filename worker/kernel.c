@@ -12,6 +12,7 @@
 #include "worker/bzimage.h"
 #include "worker/depmod.h"
 #include "worker/entry.h"
+#include "worker/kernel_dm.h"
 
 enum { FD_SOURCE, FD_IMAGE, FD_CPIO, FD_TREE, FD_MODULES };
 
@@ -26,6 +27,7 @@ struct kernel {
 	char tree_release[KERNEL_RELEASE_MAX]; /* the directory below lib/modules; "" without one */
 	uint64_t image_bytes;
 	size_t boot_modules;
+	bool snapshot; /* dm-snapshot is built in, or among the boot modules */
 	uint8_t head[KERNEL_HEAD];
 	size_t head_len;
 	char tail[96]; /* the end of the previous piece: a banner may lie across two */
@@ -131,6 +133,16 @@ static int take_plain(struct kernel *k, struct bg_err **err)
 			return r;
 		at += n;
 	}
+}
+
+/* Only the image itself can say what it has built in. */
+static int take_bare(struct kernel *k, struct bg_err **err)
+{
+	int r = take_plain(k, err);
+
+	if (r >= 0)
+		k->snapshot = kernel_has_dm(k->job, k->job->fd[FD_SOURCE], k->format);
+	return r;
 }
 
 static int take_image(struct kernel *k, struct source *s, struct bg_err **err)
@@ -281,8 +293,10 @@ static int take_module(struct kernel *k, struct source *s, struct archive_entry 
 
 static int take_list(struct kernel *k, const char *rest, const char *data, size_t len)
 {
-	if (bg_streq(rest, "modules.builtin"))
+	if (bg_streq(rest, "modules.builtin")) {
+		k->snapshot = k->snapshot || memmem(data, len, "/dm-snapshot.ko\n", 16);
 		return depmod_builtin(k->depmod, data, len);
+	}
 	if (bg_streq(rest, "modules.builtin.modinfo"))
 		return depmod_builtin_modinfo(k->depmod, data, len);
 	return 0;
@@ -431,11 +445,13 @@ static int no_kernel(struct kernel *k, struct bg_err **err)
 
 static int finish_tree(struct kernel *k, struct bg_err **err)
 {
+	bool module = false;
 	int r = depmod_write(k->depmod, k->tree, k->tree_release);
 
 	if (r < 0)
 		return entry_err(r, BG_ERR_KERNEL_INVALID, k->tree_release, err);
-	r = boot_modules_write(k->depmod, k->tree, k->job->fd[FD_CPIO], &k->boot_modules);
+	r = boot_modules_write(k->depmod, k->tree, k->job->fd[FD_CPIO], &k->boot_modules, &module);
+	k->snapshot = k->snapshot || module;
 	if (r < 0)
 		return job_write_err(r, err, "write the boot modules of \"%s\"", k->name);
 	r = ext4_finish(k->tree, 0, 0, NULL);
@@ -444,11 +460,11 @@ static int finish_tree(struct kernel *k, struct bg_err **err)
 
 static json_t *describe(struct kernel *k)
 {
-	return json_pack("{s:s, s:o, s:I, s:I}", "format",
+	return json_pack("{s:s, s:o, s:I, s:I, s:b}", "format",
 		k->format == KERNEL_ELF ? "elf" : "bzimage", "release",
 		k->release[0] ? bg_json_str(k->release) : json_null(), "modules",
 		(json_int_t)(k->depmod ? depmod_count(k->depmod) : 0), "boot_modules",
-		(json_int_t)k->boot_modules);
+		(json_int_t)k->boot_modules, "cow", (int)k->snapshot);
 }
 
 static int start(struct kernel *k, struct bg_err **err)
@@ -495,7 +511,7 @@ static int take_source(struct kernel *k, struct bg_err **err)
 	if (format == KERNEL_NONE)
 		return no_kernel_file(k, err);
 	if (format != KERNEL_DEB && format != KERNEL_RPM)
-		return take_plain(k, err);
+		return take_bare(k, err);
 	r = format == KERNEL_DEB ? take_deb(k, fd, err) : take_entries(k, fd, SOURCE_RPM, err);
 	if (r < 0)
 		bg_err_context(err, "\"%s\"", k->name);

@@ -303,6 +303,47 @@ TEST(boot_modules_stand_in_load_order)
 	CHECK(!memmem(cpio, len, "other.ko", 8));
 }
 
+static void with_dm(struct archive *t)
+{
+	whole(t);
+	add_module(t, "dm-snapshot.ko", INFO("depends=dm-mod,dm-bufio"));
+	add_module(t, "dm-bufio.ko", INFO("depends=dm-mod"));
+	add_module(t, "dm-mod.ko", INFO("depends="));
+}
+
+/* A VM that needs them loads the second list too. */
+TEST(device_mapper_is_listed_apart)
+{
+	struct worker_answer a = kernel(package(with_dm, ARCHIVE_FILTER_NONE, "data.tar"));
+	_free_ char *cpio = NULL;
+	size_t len;
+
+	CHECK(json_is_true(json_object_get(a.result, "cow")));
+	expect_result(&a, "bzimage", RELEASE, 8, 7);
+	CHECK_INT(bg_read_file_at(AT_FDCWD, worker_path("cpio"), 1 << 20, &cpio, &len), 0);
+	CHECK(memmem(cpio, len, "virtio_blk.ko\nvirtio-rng.ko\n\0", 30));
+	CHECK(memmem(cpio, len, "banger/modules.dm\0", 18));
+	CHECK(memmem(cpio, len, "dm-mod.ko\ndm-bufio.ko\ndm-snapshot.ko\n", 38));
+	a = kernel(package(whole, ARCHIVE_FILTER_NONE, "data.tar"));
+	CHECK(json_is_false(json_object_get(a.result, "cow")));
+	worker_answer_clear(&a);
+}
+
+static void with_dm_built_in(struct archive *t)
+{
+	add_image(t, RELEASE);
+	add_module(t, "virtio.ko", INFO("depends="));
+	add_bytes(t, TREE "modules.builtin", "kernel/drivers/md/dm-snapshot.ko\n", 33);
+}
+
+TEST(device_mapper_that_is_built_in)
+{
+	struct worker_answer a = kernel(package(with_dm_built_in, ARCHIVE_FILTER_NONE, "data.tar"));
+
+	CHECK(json_is_true(json_object_get(a.result, "cow")));
+	worker_answer_clear(&a);
+}
+
 TEST(packages_that_are_wrong)
 {
 	struct worker_answer a = kernel(package(mismatch, ARCHIVE_FILTER_XZ, "data.tar.xz"));
@@ -456,6 +497,37 @@ static int packed_kernel(const char *elf, size_t len, int filter)
 	CHECK(pwrite(fd, "trailing things", 15, (off_t)n) == 15);
 	close(raw);
 	return fd;
+}
+
+static bool bare_has_dm(int fd)
+{
+	struct worker_answer a = kernel(fd);
+	bool has;
+
+	CHECK(a.result);
+	has = json_is_true(json_object_get(a.result, "cow"));
+	worker_answer_clear(&a);
+	return has;
+}
+
+/* The option's name in a bare kernel, also across a seam of two pieces, packed and not. */
+TEST(device_mapper_of_bare_kernels)
+{
+	static char elf[(2 << 20) + 4096];
+	size_t len = make_elf(elf, sizeof(elf));
+	int fd = worker_file("src");
+
+	CHECK(pwrite(fd, elf, len, 0) == (ssize_t)len);
+	CHECK(!bare_has_dm(fd));
+	CHECK(!bare_has_dm(packed_kernel(elf, len, ARCHIVE_FILTER_ZSTD)));
+	for (size_t back = 0; back <= 18; back++) {
+		len = make_elf(elf, sizeof(elf));
+		memcpy(elf + (2 << 20) - back, "discard_zeroes_cow", 18);
+		CHECK(pwrite(fd, elf, len, 0) == (ssize_t)len);
+		CHECK(bare_has_dm(fd));
+	}
+	CHECK(bare_has_dm(packed_kernel(elf, len, ARCHIVE_FILTER_ZSTD)));
+	CHECK(bare_has_dm(packed_kernel(elf, len, ARCHIVE_FILTER_GZIP)));
 }
 
 TEST(vmlinux_of_every_compression)
