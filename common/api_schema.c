@@ -262,6 +262,16 @@ int api_schema_check(const char *name, json_t *body, struct bg_err **err)
 	return check_object(api_schema_find(name), body, err);
 }
 
+/* What is not UTF-8 could be in no body either. */
+static int check_text(const struct api_field *field, const char *text, struct bg_err **err)
+{
+	_json_ json_t *json = json_string(text);
+
+	if (!json)
+		return refuse(field, "UTF-8", err);
+	return *text || !field->min ? 0 : refuse(field, "a text of a character or more", err);
+}
+
 int api_schema_check_query(const char *name, const char *key, const char *text, struct bg_err **err)
 {
 	const struct api_field *schema = api_schema_find(name);
@@ -277,7 +287,7 @@ int api_schema_check_query(const char *name, const char *key, const char *text, 
 	if (field->type == API_ENUM)
 		return is_word(field->ref, text) ? 0 : refuse_word(field, err);
 	if (field->type != API_INT)
-		return *text || !field->min ? 0 : refuse(field, "a text of a character or more", err);
+		return check_text(field, text, err);
 	if (!*text || strlen(text) > 18 || strspn(text, "0123456789") != strlen(text))
 		return refuse_number(field, err);
 	number = json_integer(strtoll(text, NULL, 10));

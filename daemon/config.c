@@ -22,6 +22,7 @@ enum kind {
 	KIND_NAME,
 	KIND_RESOLVER,
 	KIND_LISTEN,
+	KIND_FOLDERS,
 	KIND_HOSTS,
 	KIND_URLS,
 	KIND_BOOL,
@@ -199,6 +200,40 @@ static int set_listen(const struct load *l, const struct key *key, const char *t
 	return set_string(l, key, text);
 }
 
+/* "~" and "~/..." are made absolute; NULL: it is neither, or there is no home. */
+static char *folder_path(const char *text)
+{
+	const char *home = getenv("HOME");
+	char *ret = NULL;
+
+	if (text[0] == '/')
+		return strdup(text);
+	if (text[0] != '~' || (text[1] && text[1] != '/') || !home || home[0] != '/')
+		return NULL;
+	return asprintf(&ret, "%s%s", home, text + 1) < 0 ? NULL : ret;
+}
+
+static int set_folders(const struct load *l, const struct key *key, const char *text, unsigned line)
+{
+	_free_ char *copy = strdup(text), *all = strdup("");
+	char *state = NULL;
+
+	for (char *part = copy ? strtok_r(copy, ":", &state) : NULL; part && all; part = strtok_r(NULL, ":", &state)) {
+		_free_ char *path = folder_path(part), *before = all;
+		size_t len = path ? strlen(path) : 0;
+
+		all = NULL;
+		if (!path && line > 0)
+			return bad(l, line, "write paths that start with / or ~/, with : between",
+				"%s: \"%.200s\" is not an absolute path", key->name, part);
+		while (len > 1 && path[len - 1] == '/')
+			path[--len] = '\0';
+		if (asprintf(&all, "%s%s%s", before, *before && path ? ":" : "", path ? path : "") < 0)
+			all = NULL;
+	}
+	return copy && all ? set_string(l, key, all) : bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+}
+
 static int set_hosts(const struct load *l, const struct key *key, const char *text, unsigned line)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -287,6 +322,8 @@ static int set_value(const struct load *l, const struct key *key, const char *te
 		return set_resolver(l, key, text, line);
 	case KIND_LISTEN:
 		return set_listen(l, key, text, line);
+	case KIND_FOLDERS:
+		return set_folders(l, key, text, line);
 	case KIND_HOSTS:
 		return set_hosts(l, key, text, line);
 	case KIND_URLS:
@@ -471,6 +508,7 @@ void config_free(struct config *config)
 	free(config->ssh_key_path);
 	free(config->default_image_name);
 	free(config->dns);
+	free(config->web_folders);
 	free(config->web);
 	free(config->insecure_registries);
 	free(config->catalogs);

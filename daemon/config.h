@@ -45,6 +45,7 @@ struct config {
 	uint64_t layer_cache_mib;    /* kept of pulled container images */
 	char *insecure_registries;   /* hosts separated by blanks or commas */
 	char *web;	/* "127.0.0.1:7777", or "" for no page */
+	char *web_folders; /* absolute, with : between; "" for none */
 	char *catalogs; /* URLs with a space between; "" for none */
 	unsigned boot_timeout_s;     /* VMM start to guest ready */
 	unsigned boots_at_once;	     /* 0: what the host's processors are good for */

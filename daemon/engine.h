@@ -7,6 +7,7 @@
 #define ENGINE_H
 
 #include "common/paths.h"
+#include "daemon/api/exec_relay.h"
 #include "daemon/asset/image.h"
 #include "daemon/asset/kernel.h"
 #include "daemon/config.h"
@@ -72,6 +73,7 @@ struct engine {
 	struct images *images;
 	struct blobs *blobs;
 	struct vms *vms;
+	struct exec_relay_list exec_relays;
 	struct trash *trash;
 	struct tap_pool *pool;
 	struct boot_gate *boots;

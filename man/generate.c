@@ -46,6 +46,7 @@ static const struct {
 	{"NAME", "name", true},
 	{"RESOLVER", "address", true},
 	{"LISTEN", "address:port", true},
+	{"FOLDERS", "folders", true},
 	{"HOSTS", "hosts", true},
 	{"URLS", "urls", true},
 	{"BOOL", "boolean", false},

@@ -49,6 +49,7 @@ int job_blobs(struct job *job, json_t **ret, struct bg_err **err);
 int job_pack_bundle(struct job *job, json_t **ret, struct bg_err **err);
 int job_unpack_bundle(struct job *job, json_t **ret, struct bg_err **err);
 int job_catalog(struct job *job, json_t **ret, struct bg_err **err);
+int job_list(struct job *job, json_t **ret, struct bg_err **err);
 int job_inspect(struct job *job, json_t **ret, struct bg_err **err);
 int job_digest(struct job *job, json_t **ret, struct bg_err **err);
 int job_initrd(struct job *job, json_t **ret, struct bg_err **err);

@@ -35,6 +35,7 @@ enum {
 	PACK_BUNDLE,
 	UNPACK_BUNDLE,
 	CATALOG,
+	LIST,
 	DIGEST,
 	INITRD,
 	CUT,
@@ -61,6 +62,7 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[PACK_BUNDLE] = job_pack_bundle,
 	[UNPACK_BUNDLE] = job_unpack_bundle,
 	[CATALOG] = job_catalog,
+	[LIST] = job_list,
 	[DIGEST] = job_digest,
 	[INITRD] = job_initrd,
 	[CUT] = job_cut,
@@ -77,6 +79,7 @@ static const enum sandbox_kind seals[ARRAY_SIZE(handlers)] = {
 	[FETCH] = SANDBOX_NET,
 	[RESOLVE] = SANDBOX_NET,
 	[BLOBS] = SANDBOX_NET,
+	[LIST] = SANDBOX_LIST,
 	[EMPTY] = SANDBOX_EMPTY,
 	[RECEIVE] = SANDBOX_RECEIVE,
 };

@@ -174,6 +174,14 @@ static const struct seal_rule empty_calls[] = {
 	{SCMP_SYS(unlinkat), ALLOW, 0, "what the job is for"},
 };
 
+/* For the job that lists a folder. */
+static const struct seal_rule list_calls[] = {
+	{SCMP_SYS(openat), THIRD_ARG_NOT, WRITING & ~O_DIRECTORY,
+		"folders below the one that Landlock grants"},
+	{SCMP_SYS(newfstatat), ALLOW, 0, "kinds and sizes"},
+	{SCMP_SYS(getdents64), ALLOW, 0, "what is in it"},
+};
+
 /* For the job that receives a tree: every name is walked by descriptors, without following a link.
  */
 static const struct seal_rule receive_calls[] = {
@@ -260,6 +268,8 @@ static int landlock(enum sandbox_kind kind, const int *fds, size_t n, struct bg_
 		grant_reading(&ll, naming, ARRAY_SIZE(naming));
 	if (r >= 0 && kind == SANDBOX_EMPTY)
 		grant_emptying(&ll, fds, n);
+	if (r >= 0 && kind == SANDBOX_LIST && n == 1) /* no file is read */
+		(void)bg_landlock_allow_fd(&ll, fds[0], BG_LL_READ_DIR);
 	if (r >= 0 && kind == SANDBOX_RECEIVE && n == 2)
 		grant_filling(&ll, fds[1]);
 	if (r >= 0)
@@ -282,6 +292,8 @@ static int add_kind(scmp_filter_ctx ctx, enum sandbox_kind kind)
 		return r < 0 ? r : seal_add(ctx, dial_calls, ARRAY_SIZE(dial_calls));
 	case SANDBOX_EMPTY:
 		return seal_add(ctx, empty_calls, ARRAY_SIZE(empty_calls));
+	case SANDBOX_LIST:
+		return seal_add(ctx, list_calls, ARRAY_SIZE(list_calls));
 	case SANDBOX_RECEIVE:
 		return seal_add(ctx, receive_calls, ARRAY_SIZE(receive_calls));
 	}

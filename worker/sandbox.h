@@ -11,7 +11,7 @@
 
 #include "common/err.h"
 
-enum sandbox_kind { SANDBOX_FILES, SANDBOX_NET, SANDBOX_DIAL, SANDBOX_EMPTY, SANDBOX_RECEIVE };
+enum sandbox_kind { SANDBOX_FILES, SANDBOX_NET, SANDBOX_DIAL, SANDBOX_EMPTY, SANDBOX_LIST, SANDBOX_RECEIVE };
 
 /*
  * Stage 1, before the request is read. Must: close what was inherited beyond the job socket, die

@@ -46,6 +46,7 @@
 #define api_KERNEL_SHOW    api_kernel_show
 #define api_KERNEL_DELETE  api_kernel_delete
 #define api_CATALOG_LIST   api_catalog_list
+#define api_FILE_LIST      api_file_list
 #define api_OP_LIST        api_op_list
 #define api_OP_SHOW        api_op_show
 #define api_OP_FOLLOW      api_op_follow

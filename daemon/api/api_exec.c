@@ -160,7 +160,7 @@ static void start(struct http_call *call, struct engine *engine, const json_t *b
 		check_vm(vm, &err) < 0 || add_image_env(vm, &exec, &memory, &all, &err) < 0)
 		http_reply_error(call, err);
 	else
-		exec_relay_start(engine->loop, call, vm->guest, &exec, accept);
+		exec_relay_start(engine, call, vm->guest, &exec, accept);
 }
 
 void api_vm_exec(struct http_call *call, struct engine *engine)

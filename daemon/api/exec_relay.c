@@ -13,6 +13,7 @@
 #include "common/agent_frame.h"
 #include "common/log.h"
 #include "daemon/driver/guest.h"
+#include "daemon/engine.h"
 #include "daemon/http/websocket.h"
 #include "daemon/loop/loop.h"
 
@@ -22,8 +23,10 @@ static const char switching[] = "HTTP/1.1 101 Switching Protocols\r\n"
 			     "Connection: Upgrade\r\n"
 			     "Upgrade: banger-frames\r\n\r\n";
 
-struct relay {
+struct exec_relay {
+	LIST_ENTRY(exec_relay) link;
 	struct loop *loop;
+	uint64_t owner; /* of its call; 0: none */
 	struct http_call *call; /* until the upgrade */
 	struct loop_source *start, *io;
 	int fd; /* -1 until the upgrade */
@@ -38,13 +41,14 @@ struct relay {
 	struct bg_agent_reader reader; /* last: large, and not cleared */
 };
 
-static void relay_free(struct relay *relay)
+static void relay_free(struct exec_relay *relay)
 {
 	if (!relay)
 		return;
 	relay->dead = true;
 	if (relay->busy)
 		return;
+	LIST_REMOVE(relay, link);
 	guest_stream_free(relay->stream);
 	loop_source_free(relay->start);
 	loop_source_free(relay->io);
@@ -53,9 +57,9 @@ static void relay_free(struct relay *relay)
 	free(relay->ws);
 	free(relay);
 }
-BG_DEFINE_UNREF(relay, struct relay *, relay_free)
+BG_DEFINE_UNREF(relay, struct exec_relay *, relay_free)
 
-static int queue(struct relay *relay, const void *bytes, size_t len)
+static int queue(struct exec_relay *relay, const void *bytes, size_t len)
 {
 	if (relay->out_len == 0)
 		relay->out_at = 0;
@@ -78,14 +82,14 @@ static int queue(struct relay *relay, const void *bytes, size_t len)
 	return 0;
 }
 
-static int queue_ws_head(struct relay *relay, enum ws_opcode opcode, size_t len)
+static int queue_ws_head(struct exec_relay *relay, enum ws_opcode opcode, size_t len)
 {
 	uint8_t head[WS_HEAD_MAX];
 
 	return queue(relay, head, ws_head(head, opcode, len));
 }
 
-static int queue_frame(struct relay *relay, uint16_t type, uint16_t sub, const void *p, size_t len)
+static int queue_frame(struct exec_relay *relay, uint16_t type, uint16_t sub, const void *p, size_t len)
 {
 	struct bg_agent_head head;
 	int r = relay->ws ? queue_ws_head(relay, WS_BINARY, sizeof(head) + len) : 0;
@@ -96,7 +100,7 @@ static int queue_frame(struct relay *relay, uint16_t type, uint16_t sub, const v
 	return r < 0 ? r : queue(relay, p, len);
 }
 
-static int watch(struct relay *relay)
+static int watch(struct exec_relay *relay)
 {
 	unsigned events = (relay->out_len > 0 ? LOOP_WRITE : 0) |
 			  (guest_stream_has_room(relay->stream) ? LOOP_READ : 0);
@@ -108,7 +112,7 @@ static int watch(struct relay *relay)
 }
 
 /* -ESHUTDOWN: all is sent, and that was the last. */
-static int flush(struct relay *relay)
+static int flush(struct exec_relay *relay)
 {
 	while (relay->fd >= 0 && relay->out_len > 0) {
 		ssize_t n = send(relay->fd, relay->out + relay->out_at, relay->out_len,
@@ -128,7 +132,7 @@ static int flush(struct relay *relay)
 	return watch(relay);
 }
 
-static int from_client(struct relay *relay, const uint8_t *p, size_t n)
+static int from_client(struct exec_relay *relay, const uint8_t *p, size_t n)
 {
 	struct bg_agent_frame frame;
 	int r;
@@ -146,7 +150,7 @@ static int from_client(struct relay *relay, const uint8_t *p, size_t n)
 }
 
 /* A close is answered and ends the session; a client that pings without reading fills no memory. */
-static int on_control(struct relay *relay, const struct ws_piece *piece)
+static int on_control(struct exec_relay *relay, const struct ws_piece *piece)
 {
 	enum ws_opcode answer = piece->opcode == WS_PING ? WS_PONG : WS_CLOSE;
 	int r;
@@ -160,7 +164,7 @@ static int on_control(struct relay *relay, const struct ws_piece *piece)
 	return r;
 }
 
-static int from_ws(struct relay *relay, uint8_t *p, size_t n)
+static int from_ws(struct exec_relay *relay, uint8_t *p, size_t n)
 {
 	struct ws_piece piece;
 	int r;
@@ -174,7 +178,7 @@ static int from_ws(struct relay *relay, uint8_t *p, size_t n)
 	return r;
 }
 
-static int read_client(struct relay *relay)
+static int read_client(struct exec_relay *relay)
 {
 	uint8_t buf[READ_SIZE];
 	int r = 0;
@@ -193,7 +197,7 @@ static int read_client(struct relay *relay)
 	return r;
 }
 
-static void leave(struct relay *relay, int r)
+static void leave(struct exec_relay *relay, int r)
 {
 	relay->busy = false;
 	if (r == -EPROTO)
@@ -204,7 +208,7 @@ static void leave(struct relay *relay, int r)
 
 static void on_io(int fd, unsigned events, void *userdata)
 {
-	struct relay *relay = userdata;
+	struct exec_relay *relay = userdata;
 	int r = 0;
 
 	(void)fd;
@@ -219,7 +223,7 @@ static void on_io(int fd, unsigned events, void *userdata)
 /* From the loop, so that evhttp is not in the middle of the request. */
 static void on_start(void *userdata)
 {
-	struct relay *relay = userdata;
+	struct exec_relay *relay = userdata;
 	int r = http_upgrade(TAKE_PTR(relay->call), &relay->fd);
 
 	loop_source_free(TAKE_PTR(relay->start));
@@ -235,7 +239,7 @@ static void on_start(void *userdata)
 
 /* All that goes to the client passes here; a callback of the stream may free it. */
 static void to_client(
-	struct relay *relay, uint16_t type, uint16_t sub, const void *payload, size_t len)
+	struct exec_relay *relay, uint16_t type, uint16_t sub, const void *payload, size_t len)
 {
 	int r = queue_frame(relay, type, sub, payload, len);
 
@@ -250,7 +254,7 @@ static void to_client(
 static void on_frame(
 	struct guest_stream *stream, const struct bg_agent_frame *frame, void *userdata)
 {
-	struct relay *relay = userdata;
+	struct exec_relay *relay = userdata;
 
 	(void)stream;
 	if (frame->type == BG_AGENT_DONE)
@@ -260,7 +264,7 @@ static void on_frame(
 
 static void on_room(struct guest_stream *stream, void *userdata)
 {
-	struct relay *relay = userdata;
+	struct exec_relay *relay = userdata;
 
 	(void)stream;
 	if (watch(relay) < 0)
@@ -271,7 +275,7 @@ static void on_room(struct guest_stream *stream, void *userdata)
 static void on_broken(struct guest_stream *stream, const char *why, void *userdata)
 {
 	const struct bg_agent_done done = {.error = (int32_t)htole32(ECONNRESET)};
-	struct relay *relay = userdata;
+	struct exec_relay *relay = userdata;
 	struct bg_err *err = NULL;
 
 	(void)stream;
@@ -291,19 +295,20 @@ static const struct guest_stream_events stream_events = {
 	.frame = on_frame, .room = on_room, .broken = on_broken};
 
 /* accept: the answer of a WebSocket, or NULL. */
-static int relay_new(struct loop *loop, struct guest *guest, const struct bg_exec *exec, const char *accept,
-	struct relay **ret, struct bg_err **err)
+static int relay_new(struct engine *engine, struct guest *guest, const struct bg_exec *exec, const char *accept,
+	struct exec_relay **ret, struct bg_err **err)
 {
-	_unref_(relay) struct relay *relay = malloc(sizeof(*relay));
+	_unref_(relay) struct exec_relay *relay = malloc(sizeof(*relay));
 	_free_ uint8_t *payload = NULL;
 	size_t len = 0;
 	int r;
 
 	if (!relay)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	memset(relay, 0, offsetof(struct relay, reader));
+	memset(relay, 0, offsetof(struct exec_relay, reader));
+	LIST_INSERT_HEAD(&engine->exec_relays, relay, link);
 	relay->fd = -1;
-	relay->loop = loop;
+	relay->loop = engine->loop;
 	relay->ws = accept ? calloc(1, sizeof(*relay->ws)) : NULL;
 	if (accept && !relay->ws)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
@@ -324,15 +329,15 @@ static int relay_new(struct loop *loop, struct guest *guest, const struct bg_exe
 	return 0;
 }
 
-void exec_relay_start(struct loop *loop, struct http_call *call, struct guest *guest, const struct bg_exec *exec,
+void exec_relay_start(struct engine *engine, struct http_call *call, struct guest *guest, const struct bg_exec *exec,
 	const char *accept)
 {
-	_unref_(relay) struct relay *relay = NULL;
+	_unref_(relay) struct exec_relay *relay = NULL;
 	struct bg_err *err = NULL;
-	int r = relay_new(loop, guest, exec, accept, &relay, &err);
+	int r = relay_new(engine, guest, exec, accept, &relay, &err);
 
 	if (r >= 0) {
-		r = loop_defer(loop, "exec start", on_start, relay, &relay->start);
+		r = loop_defer(engine->loop, "exec start", on_start, relay, &relay->start);
 		if (r < 0)
 			bg_err_sys(&err, BG_ERR_INTERNAL, -r, "start the session");
 	}
@@ -341,5 +346,17 @@ void exec_relay_start(struct loop *loop, struct http_call *call, struct guest *g
 		return;
 	}
 	relay->call = call;
+	relay->owner = http_call_owner(call);
 	relay = NULL;
+}
+
+void exec_relay_end(struct engine *engine, uint64_t owner)
+{
+	struct exec_relay *relay, *next;
+
+	for (relay = LIST_FIRST(&engine->exec_relays); relay; relay = next) {
+		next = LIST_NEXT(relay, link);
+		if (relay->owner == owner)
+			on_broken(relay->stream, "signed out", relay);
+	}
 }

@@ -29,6 +29,7 @@ struct http_call {
 	http_own_fn own;
 	void *own_data;
 	json_t *body;
+	uint64_t owner; /* 0: none */
 	LIST_ENTRY(http_call) link;
 };
 
@@ -39,6 +40,10 @@ struct event_base *call_base(const struct http_call *call);
 void call_free(struct http_call *call);
 /* Is its body what its route takes? */
 int call_check_body(struct http_call *call, struct bg_err **err);
+/* Does an encoded text have a NUL in it? */
+bool call_text_has_nul(const char *text);
+/* The query parameters, as far as its route takes them. text: encoded, may be NULL. */
+int call_read_query(struct http_call *call, const char *text, struct bg_err **err);
 /* An empty call without a connection. */
 struct http_call *call_alloc(void);
 /* Called by on_close: tells the owner, and frees. */

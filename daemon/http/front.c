@@ -42,6 +42,22 @@ int http_call_fd(const struct http_call *call)
 	return evcon ? bufferevent_getfd(evhttp_connection_get_bufferevent(evcon)) : -1;
 }
 
+void http_call_set_owner(struct http_call *call, uint64_t owner)
+{
+	call->owner = owner;
+}
+
+uint64_t http_call_owner(const struct http_call *call)
+{
+	return call->owner;
+}
+
+/* evhttp would end the value there. */
+bool call_text_has_nul(const char *text)
+{
+	return strstr(text, "%00");
+}
+
 static int read_form(struct http_call *call)
 {
 	struct evbuffer *in = evhttp_request_get_input_buffer(call->req);
@@ -54,7 +70,7 @@ static int read_form(struct http_call *call)
 	if (!text || evbuffer_copyout(in, text, len) != (ev_ssize_t)len)
 		return -EINVAL;
 	text[len] = '\0';
-	return strlen(text) == len && evhttp_parse_query_str(text, &call->form) >= 0 ? 0 : -EINVAL;
+	return strlen(text) == len && !call_text_has_nul(text) && evhttp_parse_query_str(text, &call->form) >= 0 ? 0 : -EINVAL;
 }
 
 int http_call_read_fields(struct http_call *call)
@@ -62,7 +78,7 @@ int http_call_read_fields(struct http_call *call)
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(call->req);
 	const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
 
-	if (!bg_isempty(query) && evhttp_parse_query_str(query, &call->query) < 0)
+	if (!bg_isempty(query) && (call_text_has_nul(query) || evhttp_parse_query_str(query, &call->query) < 0))
 		return -EINVAL;
 	return http_call_method(call) == HTTP_POST ? read_form(call) : 0;
 }
@@ -114,11 +130,13 @@ void http_ask(struct engine *engine, enum http_method method, const char *path, 
 	void *userdata)
 {
 	struct http_call *call = call_alloc();
+	_free_ char *bare = strndup(path, strcspn(path, "?"));
 	struct bg_err *err = NULL;
 	char allow[32];
 	int r;
 
-	if (!call) {
+	if (!call || !bare) {
+		call_free(call);
 		json_decref(body);
 		done(500, NULL, userdata);
 		return;
@@ -126,7 +144,9 @@ void http_ask(struct engine *engine, enum http_method method, const char *path, 
 	call->own = done;
 	call->own_data = userdata;
 	call->body = body ? body : json_object();
-	r = route_find(method, path, &call->match, allow, &err);
+	r = route_find(method, bare, &call->match, allow, &err);
+	if (r >= 0 && path[strlen(bare)])
+		r = call_read_query(call, path + strlen(bare) + 1, &err);
 	if (r >= 0)
 		r = call_check_body(call, &err);
 	if (r < 0) {

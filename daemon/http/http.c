@@ -191,6 +191,16 @@ void http_reply_error(struct http_call *call, struct bg_err *err)
 	bg_err_free(err);
 }
 
+void http_end_owner(struct http *http, uint64_t owner)
+{
+	struct http_call *call;
+
+	/* The hangup that follows ends the call as a client that leaves does. */
+	LIST_FOREACH (call, &http->calls, link)
+		if (call->owner == owner && http_call_fd(call) >= 0)
+			(void)shutdown(http_call_fd(call), SHUT_RDWR);
+}
+
 void http_set_barred(struct http *http, bool (*barred)(pid_t pid, struct engine *engine))
 {
 	http->barred = barred;
@@ -225,14 +235,14 @@ enum http_method http_call_method(const struct http_call *call)
 					   : HTTP_OTHER;
 }
 
-static int read_query(struct http_call *call, const char *text, struct bg_err **err)
+int call_read_query(struct http_call *call, const char *text, struct bg_err **err)
 {
 	const struct evkeyval *kv, *other;
 
 	if (bg_isempty(text))
 		return 0;
 	evhttp_clear_headers(&call->query); /* a front has read it already */
-	if (evhttp_parse_query_str(text, &call->query) < 0)
+	if (call_text_has_nul(text) || evhttp_parse_query_str(text, &call->query) < 0)
 		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "the query is malformed");
 	TAILQ_FOREACH (kv, &call->query, next) {
 		int r = api_schema_check_query(call->match.route->query, kv->key, kv->value, err);
@@ -321,7 +331,7 @@ static int read_request(struct http_call *call, struct bg_err **err)
 	if (allow[0] && r < 0)
 		evhttp_add_header(evhttp_request_get_output_headers(call->req), "Allow", allow);
 	if (r >= 0)
-		r = read_query(call, evhttp_uri_get_query(uri), err);
+		r = call_read_query(call, evhttp_uri_get_query(uri), err);
 	if (r >= 0)
 		r = read_body(call, err);
 	return r;

@@ -70,6 +70,11 @@ int http_call_fd(const struct http_call *call);
 int http_call_read_fields(struct http_call *call);
 /* The nth (from 0) field of this name; NULL: there are not so many. */
 const char *http_call_field(const struct http_call *call, const char *name, unsigned n);
+/* Whose it is, for a front that lets somebody in: what goes on after the answer ends by http_end_owner. 0: nobody's in particular. */
+void http_call_set_owner(struct http_call *call, uint64_t owner);
+uint64_t http_call_owner(const struct http_call *call);
+/* Closes the connections of this owner's calls that are under way or stream; soon, from the loop. Upgraded ones are exec_relay_end's. */
+void http_end_owner(struct http *http, uint64_t owner);
 /* For the answer, before it. */
 void http_call_add_header(struct http_call *call, const char *name, const char *value);
 /* Ends the call with these bytes, which are copied; type may be NULL. */
@@ -79,7 +84,7 @@ void http_reply_bytes(struct http_call *call, int status, const char *type, cons
 typedef void (*http_own_fn)(int status, const json_t *body, void *userdata);
 /*
  * Asks the API from inside the process, as a client would: the same routes, checks and answers, without a connection. path is
- * encoded, without a query; body is taken and may be NULL. done comes once, maybe from inside of this. Routes that
+ * encoded, maybe with a query; body is taken and may be NULL. done comes once, maybe from inside of this. Routes that
  * stream or upgrade answer with an error.
  */
 void http_ask(struct engine *engine, enum http_method method, const char *path, json_t *body, http_own_fn done,

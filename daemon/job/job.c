@@ -40,12 +40,13 @@ static const struct {
 };
 static_assert(ARRAY_SIZE(kinds) == JOB_MAX_, "one row per job");
 
-enum job_class { CLASS_SHORT, CLASS_LONG, CLASS_TRASH, CLASS_MAX_ };
+enum job_class { CLASS_SHORT, CLASS_LONG, CLASS_TRASH, CLASS_LOOK, CLASS_MAX_ };
 
 static const unsigned slots[CLASS_MAX_] = {
 	[CLASS_SHORT] = JOBS_SHORT_MAX,
 	[CLASS_LONG] = JOBS_LONG_MAX,
 	[CLASS_TRASH] = JOBS_TRASH_MAX,
+	[CLASS_LOOK] = JOBS_LOOK_MAX,
 };
 
 /* CLASS_SHORT is what is not named. */
@@ -58,6 +59,7 @@ static const enum job_class classes[JOB_MAX_] = {
 	[JOB_PACK_BUNDLE] = CLASS_LONG,
 	[JOB_UNPACK_BUNDLE] = CLASS_LONG,
 	[JOB_EMPTY] = CLASS_TRASH,
+	[JOB_LIST] = CLASS_LOOK,
 };
 
 TAILQ_HEAD(job_list, job);

@@ -2,7 +2,8 @@
 /*
  * job.h: runs banger-worker jobs (common/job_proto.h): one process each; the
  * others queue; a deadline each; killed when freed. What fetches or unpacks (long) has a queue and slots of its own, so that
- * what is over in seconds (short: copies, empty file systems, digests, catalogs) never waits for a pull; and so has the trash.
+ * what is over in seconds (short: copies, empty file systems, digests, catalogs) never waits for a pull; and so have the trash and looks into folders,
+ * which may be of a file system that does not answer.
  */
 #ifndef JOB_H
 #define JOB_H
@@ -14,7 +15,7 @@
 #include "common/job_proto.h"
 #include "daemon/loop/loop.h"
 
-enum { JOBS_SHORT_MAX = 3, JOBS_LONG_MAX = 4, JOBS_TRASH_MAX = 1 };
+enum { JOBS_SHORT_MAX = 3, JOBS_LONG_MAX = 4, JOBS_TRASH_MAX = 1, JOBS_LOOK_MAX = 2 };
 
 enum job_kind {
 #define X(sym, name, n_fds, more_fds, deadline) JOB_##sym,

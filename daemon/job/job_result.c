@@ -17,10 +17,11 @@ enum shape {
 	LAYERS,
 	SHA256S,
 	TEXTS,
-	OFFERS
+	OFFERS,
+	FILES
 };
 
-enum { TEXT_MAX = 8192, OFFERS_MAX = 100 };
+enum { TEXT_MAX = 8192, OFFERS_MAX = 100, FILES_MAX = 1000 };
 
 struct field {
 	const char *key;
@@ -48,6 +49,7 @@ static const struct field fields[JOB_MAX_][FIELDS_MAX] = {
 	[JOB_PACK_BUNDLE] = {{"bytes", COUNT, false}, {"sha256", SHA256, false}},
 	[JOB_UNPACK_BUNDLE] = {{"manifest", OBJECT, false}},
 	[JOB_CATALOG] = {{"entry", OBJECT, true}, {"entries", OFFERS, true}},
+	[JOB_LIST] = {{"entries", FILES, false}, {"left_out", COUNT, false}, {"more", YES_NO, false}},
 	[JOB_DIGEST] = {{"digests", SHA256S, false}},
 	[JOB_INSPECT] = {{"os_release", OBJECT, true}, {"has_sshd", YES_NO, true}},
 	[JOB_COW_SEED] = {{"chunks", COUNT, false}},
@@ -72,6 +74,22 @@ static bool is_offer(const json_t *value)
 	return is_text(json_object_get(value, "name")) &&
 	       is_text(json_object_get(value, "description")) &&
 	       json_is_integer(json_object_get(value, "size"));
+}
+
+/* A name, not a path: who shows them makes paths of them. */
+static bool is_file(const json_t *value)
+{
+	static const char *const kinds[] = {"folder", "file", "link", "other"};
+	const json_t *name = json_object_get(value, "name");
+	const char *kind = NULL;
+	int64_t size;
+	bool known = false;
+
+	(void)bg_json_get_str(value, "kind", &kind);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		known = known || bg_streq(kinds[i], kind);
+	return known && is_text(name) && json_string_length(name) > 0 && !strchr(json_string_value(name), '/') &&
+	       json_object_size(value) == 3 && bg_json_get_int(value, "size", 0, INT64_MAX, &size) >= 0;
 }
 
 static bool is_layer(const json_t *value)
@@ -121,6 +139,8 @@ static bool fits(const json_t *value, enum shape shape)
 		return all(value, 0, TEXT_MAX, is_text);
 	case OFFERS:
 		return all(value, 0, OFFERS_MAX, is_offer);
+	case FILES:
+		return all(value, 0, FILES_MAX, is_file);
 	}
 	return false;
 }

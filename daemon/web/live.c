@@ -156,9 +156,15 @@ static void on_tick(void *userdata)
 		send_all(live, all, len);
 }
 
+/* A page that is looked at is in use. */
 static void on_beat(void *userdata)
 {
-	send_all(userdata, ":\n\n", 3);
+	struct live *live = userdata;
+	const struct watcher *watcher;
+
+	LIST_FOREACH (watcher, &live->watchers, link)
+		sessions_touch(live->web->sessions, watcher->session, loop_now_usec() / 1000000);
+	send_all(live, ":\n\n", 3);
 }
 
 static void on_usage_answer(int status, const json_t *body, void *userdata)

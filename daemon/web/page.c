@@ -257,6 +257,7 @@ static json_t *make_view(const struct visit *visit)
 		put(view, "kernel", view_kernel(json_object_get(raw, "kernel")));
 	add_list(raw, view, "kernels", view_kernel);
 	add_list(raw, view, "images", view_image);
+	pick_fill(visit, view);
 	return view;
 }
 
@@ -334,7 +335,6 @@ void page_open(struct visit *visit)
 
 void action_sign_out(struct visit *visit)
 {
-	live_end(visit->web->live, session_id(visit->session));
 	sessions_end(visit->web->sessions, TAKE_PTR(visit->session));
 	set_cookie(visit, "");
 	page_go(visit, "/");

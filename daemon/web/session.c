@@ -25,6 +25,8 @@ struct sessions {
 	TAILQ_HEAD(session_list, session) list; /* the oldest first */
 	unsigned n, wrong;
 	uint64_t wrong_since;
+	sessions_end_fn on_end;
+	void *userdata;
 };
 
 int sessions_new(const char *place, struct sessions **ret)
@@ -107,8 +109,16 @@ static void count_wrong(struct sessions *s, uint64_t now)
 		s->wrong_since = now;
 }
 
+void sessions_on_end(struct sessions *s, sessions_end_fn fn, void *userdata)
+{
+	s->on_end = fn;
+	s->userdata = userdata;
+}
+
 void sessions_end(struct sessions *s, struct session *session)
 {
+	if (s->on_end)
+		s->on_end(session->id, s->userdata);
 	TAILQ_REMOVE(&s->list, session, link);
 	s->n--;
 	sodium_memzero(session, sizeof(*session));
@@ -193,14 +203,27 @@ unsigned sessions_count(const struct sessions *s)
 	return s->n;
 }
 
-bool sessions_alive(const struct sessions *s, uint64_t id)
+static struct session *by_id(const struct sessions *s, uint64_t id)
 {
-	const struct session *session;
+	struct session *session;
 
 	TAILQ_FOREACH (session, &s->list, link)
 		if (session->id == id)
-			return true;
-	return false;
+			return session;
+	return NULL;
+}
+
+bool sessions_alive(const struct sessions *s, uint64_t id)
+{
+	return by_id(s, id);
+}
+
+void sessions_touch(struct sessions *s, uint64_t id, uint64_t now)
+{
+	struct session *session = by_id(s, id);
+
+	if (session)
+		session->used = now;
 }
 
 uint64_t session_id(const struct session *session)

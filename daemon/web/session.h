@@ -25,6 +25,9 @@ struct session;
 
 /* place: what tells this daemon's cookies from another's, such as its state folder. */
 int sessions_new(const char *place, struct sessions **ret);
+/* fn is told of each session that ends, whatever ends it, while it is still there. NULL: nobody. */
+typedef void (*sessions_end_fn)(uint64_t id, void *userdata);
+void sessions_on_end(struct sessions *sessions, sessions_end_fn fn, void *userdata);
 void sessions_free(struct sessions *sessions);
 BG_DEFINE_UNREF(sessions, struct sessions *, sessions_free)
 
@@ -40,6 +43,8 @@ unsigned sessions_end_all(struct sessions *sessions);
 unsigned sessions_count(const struct sessions *sessions);
 /* Is the session of this id still there? */
 bool sessions_alive(const struct sessions *sessions, uint64_t id);
+/* It is in use now; nothing when it is not there. */
+void sessions_touch(struct sessions *sessions, uint64_t id, uint64_t now);
 /* A number that no other session of this daemon has. */
 uint64_t session_id(const struct session *session);
 const char *sessions_cookie_name(const struct sessions *sessions);

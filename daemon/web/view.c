@@ -356,6 +356,18 @@ json_t *view_kernel(const json_t *kernel)
 	return view;
 }
 
+json_t *view_file(const json_t *entry)
+{
+	static const char *const same[] = {"name", NULL};
+	json_t *view = json_object();
+
+	if (!view)
+		return NULL;
+	copy(view, entry, same);
+	put_bytes(view, "size", number_of(entry, "size"));
+	return view;
+}
+
 json_t *view_host(const json_t *daemon, int64_t now)
 {
 	static const char *const same[] = {"version", "socket", "state_dir", "log", "config", NULL};

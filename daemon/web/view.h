@@ -17,6 +17,7 @@ json_t *view_vm(const json_t *vm, int64_t now);
 json_t *view_op(const json_t *op);
 json_t *view_image(const json_t *image);
 json_t *view_kernel(const json_t *kernel);
+json_t *view_file(const json_t *entry);
 json_t *view_host(const json_t *daemon, int64_t now);
 json_t *view_usage(const json_t *usage);
 /* The same of each in a list; make is one of the above. */

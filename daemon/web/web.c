@@ -11,6 +11,7 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "daemon/api/exec_relay.h"
 #include "daemon/engine.h"
 #include "daemon/web/peer.h"
 #include "daemon/web/web_impl.h"
@@ -208,6 +209,7 @@ static bool on_request(struct http_call *call, void *userdata)
 	visit->route = api ? NULL : web_route_find(http_call_path(call), visit->arg);
 	answer = ask_gate(visit, visit->route ? visit->route->kind : kind);
 	if (answer == GATE_PASS && api) {
+		http_call_set_owner(call, session_id(visit->session));
 		visit_free(visit);
 		http_call_add_header(call, "Cache-Control", "no-store");
 		return false;
@@ -255,6 +257,16 @@ static int serve(struct web *web, struct bg_err **err)
 	return http_new_front(web->engine->loop, web->engine, fd, &front, &web->http, err);
 }
 
+/* What a session has open ends with it: pages that follow, logs, terminals. */
+static void on_session_end(uint64_t id, void *userdata)
+{
+	struct web *web = userdata;
+
+	live_end(web->live, id);
+	http_end_owner(web->http, id);
+	exec_relay_end(web->engine, id);
+}
+
 int web_new(struct engine *engine, struct web **ret, struct bg_err **err)
 {
 	_unref_(web) struct web *web = NULL;
@@ -269,6 +281,8 @@ int web_new(struct engine *engine, struct web **ret, struct bg_err **err)
 	snprintf(web->address, sizeof(web->address), "%s", engine->config->web);
 	if (serve(web, err) < 0)
 		return -EIO;
+	if (web->http)
+		sessions_on_end(web->sessions, on_session_end, web);
 	*ret = TAKE_PTR(web);
 	return 0;
 }
@@ -277,6 +291,7 @@ void web_stop(struct web *web)
 {
 	if (!web)
 		return;
+	sessions_on_end(web->sessions, NULL, NULL);
 	live_end(web->live, 0);
 	http_free(TAKE_PTR(web->http));
 }
@@ -331,6 +346,5 @@ unsigned web_sign_out_all(struct web *web)
 {
 	if (!web)
 		return 0;
-	live_end(web->live, 0);
 	return sessions_end_all(web->sessions);
 }

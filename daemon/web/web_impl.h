@@ -59,11 +59,15 @@ bool visit_of_script(const struct visit *visit);
 /* The handlers of rows. */
 void page_show(struct visit *visit);
 void page_open(struct visit *visit);
+void pick_show(struct visit *visit);
 void action_run(struct visit *visit);
 void action_many(struct visit *visit);
 void action_sign_out(struct visit *visit);
 void live_follow(struct visit *visit);
 void asset_send(struct visit *visit);
+
+/* What a form had before its file was chosen. */
+void pick_fill(const struct visit *visit, json_t *view);
 
 const struct web_route *web_route_find(const char *path, char arg[WEB_ARG_MAX + 1]);
 /* template's "{name}" replaced by arg. */

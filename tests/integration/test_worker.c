@@ -125,6 +125,73 @@ TEST(flush_says_what_did_not_reach_the_disk)
 	worker_expect_error(&a, "worker.failed", "flush a file");
 }
 
+/* "kind name size" of each, a line each; the caller's. */
+static char *lines_of(const struct worker_answer *a)
+{
+	const json_t *list = json_object_get(a->result, "entries"), *entry;
+	char *text = NULL;
+	size_t len = 0, i;
+	FILE *f = open_memstream(&text, &len);
+
+	json_array_foreach (list, i, entry)
+		fprintf(f, "%s %s %lld\n", json_string_value(json_object_get(entry, "kind")),
+			json_string_value(json_object_get(entry, "name")),
+			(long long)json_integer_value(json_object_get(entry, "size")));
+	CHECK_INT(fclose(f), 0);
+	return text;
+}
+
+TEST(list_shows_a_folder_and_leads_nowhere_else)
+{
+	static const char *const wrong[] = {"..", ".", "a/..", "a/../..", "/a", "a//b", "link", "link/b", "file", "file/x", "none"};
+	int fd = open(test_tmpdir(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_free_ char *text = NULL;
+	struct worker_answer a;
+
+	CHECK_INT(mkdirat(fd, "a", 0700) | mkdirat(fd, "a/b", 0700) | symlinkat("a", fd, "link") | mkfifoat(fd, "a/pipe", 0600), 0);
+	CHECK_INT(close(openat(fd, "a/.hidden", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	CHECK_INT(close(openat(fd, "a/\xff", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	CHECK_INT(close(openat(fd, "a/a \"\\\n", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	CHECK_INT(symlinkat("/etc", fd, "a/out"), 0);
+	put_text(worker_file("file"), "12345");
+	a = worker_run("{\"job\":\"list\",\"path\":\"a\"}", &fd, 1);
+	text = lines_of(&a);
+	CHECK_STR(text, "folder b 0\nfile a \"\\\n 0\nlink out 0\nother pipe 0\n");
+	CHECK_INT(worker_result_int(&a, "left_out"), 1);
+	worker_answer_clear(&a);
+	a = worker_run("{\"job\":\"list\",\"path\":\"a/b\"}", &fd, 1);
+	CHECK_INT(json_array_size(json_object_get(a.result, "entries")), 0);
+	worker_answer_clear(&a);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		char request[128];
+
+		snprintf(request, sizeof(request), "{\"job\":\"list\",\"path\":\"%s\"}", wrong[i]);
+		a = worker_run(request, &fd, 1);
+		worker_expect_error(&a, "folder.unreadable", "");
+	}
+}
+
+/* An answer is one datagram, whatever the names are. */
+TEST(list_of_very_many)
+{
+	int fd = open(test_tmpdir(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[256];
+	struct worker_answer a;
+	int64_t n;
+
+	CHECK_INT(mkdirat(fd, "m", 0700), 0);
+	for (int i = 0; i < 1500; i++) {
+		snprintf(name, sizeof(name), "m/%04d%.*s", i, 240, "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1");
+		CHECK_INT(close(openat(fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	}
+	a = worker_run("{\"job\":\"list\",\"path\":\"m\"}", &fd, 1);
+	CHECK(a.result);
+	n = (int64_t)json_array_size(json_object_get(a.result, "entries"));
+	CHECK(n > 100 && n < 1000);
+	CHECK_INT(n + worker_result_int(&a, "left_out"), 1500);
+	worker_answer_clear(&a);
+}
+
 TEST(mkfs_makes_a_clean_file_system)
 {
 	static const char *const sizes[] = {"16777216", "67108864", "10737418240"};

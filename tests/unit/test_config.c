@@ -16,6 +16,15 @@ static struct config *parse(const char *text)
 	return config;
 }
 
+static void check_fails(const char *text, const char *words)
+{
+	_err_ struct bg_err *err = NULL;
+	struct config *config = NULL;
+
+	CHECK_INT(config_parse("c.toml", text, strlen(text), &config, &err), -EINVAL);
+	CHECK(strstr(err->message, words));
+}
+
 TEST(defaults)
 {
 	_unref_(config) struct config *c = parse("");
@@ -36,6 +45,28 @@ TEST(defaults)
 	CHECK_INT(c->tap_pool, 2);
 	CHECK_STR(c->web, "127.0.0.1:7777");
 	CHECK_INT(c->boots_at_once, 0);
+	CHECK(strlen(c->web_folders) > 0 || !getenv("HOME"));
+}
+
+/* A home is made absolute; without one there is nothing to list, and that is no error of the file. */
+TEST(folders_for_the_picker)
+{
+	_unref_(config) struct config *c = NULL;
+
+	setenv("HOME", "/home/u", 1);
+	c = parse("");
+	CHECK_STR(c->web_folders, "/home/u");
+	c = (config_free(c), parse("web_folders = \"~/a b/:/srv//:/\""));
+	CHECK_STR(c->web_folders, "/home/u/a b:/srv:/");
+	c = (config_free(c), parse("web_folders = \"\""));
+	CHECK_STR(c->web_folders, "");
+	unsetenv("HOME");
+	c = (config_free(c), parse(""));
+	CHECK_STR(c->web_folders, "");
+	check_fails("web_folders = \"~/x\"", "c.toml:1: web_folders: \"~/x\" is not an absolute path");
+	setenv("HOME", "/home/u", 1);
+	check_fails("web_folders = \"/a:b\"", "c.toml:1: web_folders: \"b\" is not an absolute path");
+	check_fails("web_folders = \"~other\"", "is not an absolute path");
 }
 
 TEST(a_byte_order_mark_is_passed_over)

@@ -93,22 +93,51 @@ TEST(cookies)
 	CHECK(!is_in(s, "%s=%s", cookie, 3 * WEB_IDLE_S));
 }
 
+static void note_end(uint64_t id, void *userdata)
+{
+	*(uint64_t *)userdata = *(uint64_t *)userdata * 100 + id;
+}
+
 TEST(the_oldest_session_goes)
 {
+	uint64_t ended = 0;
 	_unref_(sessions) struct sessions *s = NULL;
 	char token[WEB_SECRET_TEXT], first[WEB_SECRET_TEXT], cookie[WEB_SECRET_TEXT];
 
 	CHECK(sodium_init() >= 0);
 	CHECK_INT(sessions_new("/here", &s), 0);
+	sessions_on_end(s, note_end, &ended);
 	for (int i = 0; i <= WEB_SESSIONS_MAX; i++) {
 		sessions_token(s, 1, token);
 		CHECK_INT(sessions_redeem(s, token, 1, i == 0 ? first : cookie), 0);
 	}
 	CHECK_INT(sessions_count(s), WEB_SESSIONS_MAX);
+	CHECK_INT(ended, 1);
+	sessions_on_end(s, NULL, NULL);
 	CHECK(!is_in(s, "%s=%s", first, 1));
 	CHECK(is_in(s, "%s=%s", cookie, 1));
 	CHECK_INT(sessions_end_all(s), WEB_SESSIONS_MAX);
 	CHECK(!is_in(s, "%s=%s", cookie, 1));
+}
+
+TEST(what_ends_a_session_is_told)
+{
+	_unref_(sessions) struct sessions *s = NULL;
+	char token[WEB_SECRET_TEXT], cookie[WEB_SECRET_TEXT];
+	uint64_t ended = 0;
+
+	CHECK(sodium_init() >= 0);
+	CHECK_INT(sessions_new("/here", &s), 0);
+	sessions_on_end(s, note_end, &ended);
+	for (int i = 0; i < 2; i++) {
+		sessions_token(s, 1, token);
+		CHECK_INT(sessions_redeem(s, token, 1, cookie), 0);
+	}
+	sessions_touch(s, 2, WEB_IDLE_S);
+	CHECK(is_in(s, "%s=%s", cookie, WEB_IDLE_S + 1));
+	CHECK_INT(ended, 1); /* idle; the other one was looked at */
+	CHECK_INT(sessions_end_all(s), 1);
+	CHECK_INT(ended, 102);
 }
 
 TEST(durations)

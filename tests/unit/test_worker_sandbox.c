@@ -277,7 +277,7 @@ TEST(the_rest_ends_the_process)
 
 TEST(nobody_is_signalled_or_written_to)
 {
-	for (kind = SANDBOX_FILES; kind <= SANDBOX_EMPTY; kind++) {
+	for (kind = SANDBOX_FILES; kind <= SANDBOX_LIST; kind++) {
 		expect_killed(own_signals);
 		expect_killed(choose_signal);
 		expect_killed(signal_me);
@@ -355,6 +355,36 @@ TEST(an_emptying_job_removes_what_is_in_its_folder_and_reads_no_file)
 	expect_killed(start_process);
 	expect_exit(empty_folder, 0);
 	CHECK(access(path, F_OK) < 0);
+}
+
+static int look_in_folder(void)
+{
+	struct stat st;
+
+	return fstatat(folder, "file", &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
+}
+
+TEST(a_listing_job_reads_names_and_no_file)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/file", test_tmpdir());
+	CHECK_INT(close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	kind = SANDBOX_LIST;
+	expect_exit(list_folder, 0);
+	expect_exit(look_in_folder, 0);
+	expect_exit(read_in_folder, EACCES);
+	expect_exit(leave_folder, EACCES);
+	expect_exit(open_path, EACCES);
+	expect_killed(write_in_folder);
+	expect_killed(empty_folder);
+	expect_killed(rename_in_folder);
+	expect_killed(remove_path);
+	expect_killed(make_socket);
+	expect_killed(run_program);
+	expect_killed(start_process);
+	CHECK_INT(unlink(path), 0);
+	kind = SANDBOX_FILES;
 }
 
 static int make_in_folder(void)

@@ -200,6 +200,45 @@ def test_sign_out(site):
             assert piece, "the stream ended without a word"
             rest += piece
     assert site.ask(headers=[("Cookie", cookie)]).status == 403
+
+
+def follow(site, cookie, path):
+    """A connection that goes on, once its answer has begun."""
+    s = socket.create_connection(("127.0.0.1", site.port), timeout=20)
+    s.sendall(f"GET {path} HTTP/1.1\r\nHost: banger.localhost\r\nSec-Fetch-Site: same-origin\r\nCookie: {cookie}\r\n\r\n".encode())
+    assert b"200 OK" in s.recv(4096)
+    return s
+
+
+def is_over(s):
+    while s.recv(65536):
+        pass
+    s.close()
+    return True
+
+
+def test_what_is_open_ends_with_its_session(site):
+    """A log that is followed; a terminal is in test_terminal.py. Another browser's goes on."""
+    site.run("create", "logged", "--memory", "256M")
+    path, cookie, other = "/v1/vms/logged/logs?follow=1", site.sign_in(), site.sign_in()
+    mine, others = follow(site, cookie, path), follow(site, other, path)
+    assert site.ask("POST", "/sign-out", [("Cookie", cookie), *own(site)]).status == 303
+    assert is_over(mine)
+    others.setblocking(False)
+    try:
+        while others.recv(65536):
+            pass
+        raise AssertionError("another browser's log ended, too")
+    except BlockingIOError:
+        others.settimeout(20)
+    # the seventeenth session ends the first
+    for _ in range(16):
+        site.sign_in()
+    assert is_over(others)
+    site.run("delete", "logged", "--force")
+
+
+def test_sign_out_of_all(site):
     cookie = site.sign_in()
     assert int(site.run("web", "--sign-out").split()[0]) >= 1
     assert site.ask(headers=[("Cookie", cookie)]).status == 403

@@ -142,7 +142,7 @@ def test_without_javascript(two, chrome):
         assert [text for text in page.said if "404" not in text] == []
 
 
-PAGES = ["/", "/vms/runs-a?tab=settings", "/vms/runs-a?tab=log", "/vms/runs-a", "/new", "/images", "/kernels", "/operations", "/host", "/vms/rests-a/delete"]
+PAGES = ["/", "/vms/runs-a?tab=settings", "/vms/runs-a?tab=log", "/vms/runs-a", "/new", "/images", "/kernels", "/files?for=import", "/operations", "/host", "/vms/rests-a/delete"]
 
 
 def axe_source():

@@ -95,6 +95,22 @@ def test_a_command_and_a_user(guest, chrome):
         expect(rows(page)).to_contain_text("/dev/pts/")
 
 
+def test_sign_out_ends_a_terminal(guest, chrome):
+    with chrome.page(guest) as page, chrome.page(guest) as other:
+        for p in (page, other):
+            p.goto(f"{guest.base}/vms/{GUEST}")
+            expect(rows(p)).to_contain_text("#")
+        page.click("#term")
+        page.keyboard.type("exec sleep 98765\n")
+        wait_for(lambda: guest.banger("exec", GUEST, "--", "pgrep", "-f", "^sleep 98765").returncode == 0)
+        other.evaluate("fetch('/sign-out', {method: 'POST'})")  # of its own session alone
+        expect(other.locator("#term .over")).to_be_visible()
+        expect(page.locator("#term .over")).to_have_count(0)
+        assert guest.banger("web", "--sign-out").returncode == 0
+        expect(page.locator("#term .over")).to_be_visible()
+        wait_for(lambda: guest.banger("exec", GUEST, "--", "pgrep", "-f", "^sleep 98765").returncode != 0)
+
+
 def screen(page, text, rows_=6, cols=20):
     """[lines without blanks at their ends, row, column, answers]"""
     return page.evaluate("""([text, rows, cols]) => {
