@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/json.h"
 #include "common/limits.h"
 
 #define WHOLE_MAX 9007199254740992.0 /* beyond it a double is not exact */

@@ -53,6 +53,31 @@ static const struct field_row kernel_fields[] = {
 	{"Catalog name", FIELD_TEXT, "catalog", "", "what a catalog calls it: `banger kernel search`", .needed = true},
 	{"Name", FIELD_NAME, "name", "--name", "empty: the same"},
 };
+static const struct field_row rename_fields[] = {
+	{"New name", FIELD_NAME, "name", "", "letters, digits and hyphens", .needed = true},
+};
+static const struct field_row export_fields[] = {
+	{"File", FIELD_FILE, "path", "", "a new one", .needed = true},
+};
+static const struct field_row import_fields[] = {
+	{"File or URL", FIELD_SOURCE, "from", "", "a bundle that export made", .needed = true},
+	{"Name", FIELD_NAME, "name", "--name", "empty: as the bundle has it"},
+	{"SHA-256", FIELD_TEXT, "sha256", "--sha256", "of the file, if it is known"},
+};
+static const struct field_row register_fields[] = {
+	{"Name", FIELD_NAME, "name", "--name", "", .needed = true},
+	{"Root FS", FIELD_FILE, "rootfs", "--rootfs", "an ext4 file system", .needed = true},
+	{"Kernel", FIELD_KERNEL, "kernel", "--kernel-ref", "or the files that follow"},
+	{"Kernel file", FIELD_FILE, "kernel_file", "--kernel", "a vmlinux or bzImage"},
+	{"Modules", FIELD_FILE, "modules_file", "--modules", "of the kernel file"},
+	{"Initrd", FIELD_FILE, "initrd_file", "--initrd", "unpacked before banger's own"},
+};
+static const struct field_row import_kernel_fields[] = {
+	{"File", FIELD_FILE, "path", "", "a .deb, .rpm or bzImage", .needed = true},
+	{"Modules", FIELD_FILE, "modules", "--modules", "if they are packaged apart"},
+	{"Initrd", FIELD_FILE, "initrd", "--initrd", "unpacked before banger's own"},
+	{"Name", FIELD_NAME, "name", "--name", "empty: after its release"},
+};
 static const struct field_row exec_fields[] = {
 	{"Command", FIELD_WORDS, "argv", "", "empty: a shell"},
 };
@@ -65,6 +90,11 @@ static const struct form_row form_rows[] = {
 	[FORM_PULL] = {"pull an image", "pull", "banger image pull", "/v1/images/pull", FIELDS(pull_fields)},
 	[FORM_BUILD] = {"build an image", "build", "banger image build", "/v1/images/build", FIELDS(build_fields)},
 	[FORM_KERNEL] = {"pull a kernel", "pull", "banger kernel pull", "/v1/kernels/pull", FIELDS(kernel_fields)},
+	[FORM_RENAME] = {"rename", "rename", "banger vm rename", "/v1/vms/{}/set", FIELDS(rename_fields)},
+	[FORM_EXPORT] = {"export", "export", "banger image export", "/v1/images/{}/export", FIELDS(export_fields)},
+	[FORM_IMPORT] = {"import an image", "import", "banger image import", "/v1/images/import", FIELDS(import_fields)},
+	[FORM_REGISTER] = {"register an image", "register", "banger image register", "/v1/images/register", FIELDS(register_fields)},
+	[FORM_IMPORT_KERNEL] = {"import a kernel", "import", "banger kernel import", "/v1/kernels/import", FIELDS(import_kernel_fields)},
 	[FORM_EXEC] = {"run a command", "run", "banger vm exec", NULL, FIELDS(exec_fields)},
 };
 static_assert(ARRAY_SIZE(form_rows) == FORM_MAX_, "one for each form");
@@ -137,6 +167,8 @@ void form_begin(struct form *f, enum form_id id, const json_t *target, const jso
 			bg_name_random(field->text);
 		memcpy(field->first, field->text, FIELD_ROOM);
 		field->first_on = field->on;
+		if (id == FORM_EXPORT)
+			snprintf(field->text, FIELD_ROOM, "~/%s.tar.zst", f->target);
 		field->at = strlen(field->text);
 	}
 }
@@ -146,9 +178,58 @@ static const struct field_row *focused(const struct form *f)
 	return &form_row(f)->fields[f->focus];
 }
 
+static bool is_file(const struct form *f)
+{
+	return focused(f)->kind == FIELD_FILE || focused(f)->kind == FIELD_SOURCE;
+}
+
 static bool has_choices(const struct form *f)
 {
-	return focused(f)->kind == FIELD_IMAGE || focused(f)->kind == FIELD_KERNEL;
+	return focused(f)->kind == FIELD_IMAGE || focused(f)->kind == FIELD_KERNEL || is_file(f);
+}
+
+const char *form_path(const char *text, char out[FIELD_ROOM])
+{
+	const char *home = getenv("HOME");
+	bool of_home = text[0] == '~' && text[1] == '/' && home && home[0] == '/';
+
+	snprintf(out, FIELD_ROOM, "%s%s", of_home ? home : "", of_home ? text + 1 : text);
+	return out;
+}
+
+/* Where the last name of what is typed begins. */
+static const char *last_name(const char *text)
+{
+	const char *slash = strrchr(text, '/');
+
+	return slash ? slash + 1 : text;
+}
+
+bool form_folder(const struct form *f, char out[FIELD_ROOM])
+{
+	const char *text = f->fields[f->focus].text;
+
+	if (!is_file(f) || strstr(text, "://"))
+		return false;
+	form_path(text, out);
+	*(char *)(uintptr_t)last_name(out) = '\0';
+	return true;
+}
+
+/* Names in the folder that is typed, once the daemon has listed it. */
+static size_t file_choices(const struct form *f, const struct model *m, const char *out[FORM_CHOICES])
+{
+	const char *typed = last_name(f->fields[f->focus].text);
+	char folder[FIELD_ROOM];
+	const json_t *name;
+	size_t n = 0, i;
+
+	if ((!f->list && !*typed) || !form_folder(f, folder) || !bg_streq(folder, m->folder))
+		return 0;
+	json_array_foreach (m->files, i, name)
+		if (n < FORM_CHOICES && strncmp(json_string_value(name), typed, strlen(typed)) == 0)
+			out[n++] = json_string_value(name);
+	return n == 1 && bg_streq(out[0], typed) && !f->list ? 0 : n;
 }
 
 size_t form_choices(const struct form *f, const struct model *m, const char *out[FORM_CHOICES])
@@ -158,6 +239,8 @@ size_t form_choices(const struct form *f, const struct model *m, const char *out
 	const struct list *list = &m->lists[kind];
 	size_t n = 0;
 
+	if (is_file(f))
+		return file_choices(f, m, out);
 	if (!has_choices(f) || (!f->list && !*typed))
 		return 0;
 	for (size_t i = 0; i < list->count && n < FORM_CHOICES; i++)
@@ -285,6 +368,23 @@ static void edit(struct field *field, int key)
 		put_char(field, key);
 }
 
+/* A folder is not the end: what is in it is the next choice. */
+static void take_choice(struct form *f, const char *choice, bool go_on)
+{
+	struct field *field = &f->fields[f->focus];
+	size_t kept = is_file(f) ? (size_t)(last_name(field->text) - field->text) : 0;
+	char text[2 * FIELD_ROOM];
+	bool folder;
+
+	snprintf(text, sizeof(text), "%.*s%.255s", (int)kept, field->text, choice);
+	folder = is_file(f) && *choice && choice[strlen(choice) - 1] == '/' && strlen(text) < FIELD_ROOM;
+	set_text(field, text);
+	f->list = folder;
+	f->choice = 0;
+	if (go_on && !folder)
+		move_focus(f, 1);
+}
+
 /* With a list under the field: Up and Down choose, Enter and Tab take. False: not a key for it. */
 static bool choose(struct form *f, const struct model *m, int key)
 {
@@ -303,10 +403,7 @@ static bool choose(struct form *f, const struct model *m, int key)
 	else if (key == KEY_ESCAPE_)
 		f->list = false;
 	else if (key == KEY_ENTER_ || key == KEY_TAB_) {
-		set_text(&f->fields[f->focus], choices[BG_MIN(f->choice, n - 1)]);
-		f->list = false;
-		if (key == KEY_TAB_)
-			move_focus(f, 1);
+		take_choice(f, choices[BG_MIN(f->choice, n - 1)], key == KEY_TAB_);
 	} else
 		return false;
 	return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * form.h: forms as tables of fields: what they ask, what becomes of it in the API's body and on a command line. A form
- * is edited by keys and checked as it is typed; who submits takes form_body. Names of images and kernels are completed from
- * the model. No screen, no connection.
+ * is edited by keys and checked as it is typed; who submits takes form_body. Names of images, kernels and files are completed from
+ * the model. No screen, no connection, no file.
  */
 #ifndef TUI_FORM_H
 #define TUI_FORM_H
@@ -18,6 +18,8 @@ enum field_kind {
 	FIELD_SWITCH,
 	FIELD_IMAGE,
 	FIELD_KERNEL,
+	FIELD_FILE,   /* an absolute path, or one that begins with ~/ */
+	FIELD_SOURCE, /* the same, or a URL */
 	FIELD_LABELS, /* "a=b c=d" */
 	FIELD_PORTS,  /* "8080:80 2222:22" */
 	FIELD_WORDS   /* a list of words */
@@ -42,6 +44,11 @@ enum form_id {
 	FORM_PULL,
 	FORM_BUILD,
 	FORM_KERNEL,
+	FORM_RENAME,
+	FORM_EXPORT,
+	FORM_IMPORT,
+	FORM_REGISTER,
+	FORM_IMPORT_KERNEL,
 	FORM_EXEC,
 	FORM_MAX_
 };
@@ -66,7 +73,7 @@ struct field {
 struct form {
 	bool open, sent; /* sent: the daemon has not answered yet */
 	enum form_id id;
-	char target[KEY_TEXT]; /* the VM's name */
+	char target[KEY_TEXT]; /* the name of the VM or image */
 	size_t focus;
 	struct field fields[FORM_FIELDS];
 	bool list;	/* the list of choices was asked for */
@@ -74,10 +81,15 @@ struct form {
 	char error[256];
 };
 
+/* The folder that names of the field in focus are completed from, with its slash; "": those that may be listed. False: it takes no file. */
+bool form_folder(const struct form *f, char out[FIELD_ROOM]);
+/* What is typed, with the home in the place of ~. Returns out. */
+const char *form_path(const char *text, char out[FIELD_ROOM]);
+
 enum form_end { FORM_GOES_ON, FORM_LEAVE, FORM_SUBMIT };
 
 const struct form_row *form_row(const struct form *f);
-/* target: the record of a VM, whose present values it starts with; NULL for one that makes something. */
+/* target: the record of a VM or image, whose present values it starts with; NULL for one that makes something. */
 void form_begin(struct form *f, enum form_id id, const json_t *target, const json_t *daemon);
 enum form_end form_key(struct form *f, const struct model *m, int key);
 /* The pasted text at the cursor; line ends become blanks. */

@@ -168,6 +168,18 @@ static int words(struct field *field, const struct field_row *row, json_t *body)
 	return json_object_set_new(body, row->json, list);
 }
 
+/* The daemon has no folder of ours to begin at. */
+static int file(struct field *field, const struct field_row *row, json_t *body)
+{
+	char path[FIELD_ROOM];
+
+	if (row->kind == FIELD_SOURCE && strstr(field->text, "://"))
+		return json_object_set_new(body, row->json, bg_json_str(field->text));
+	if (*form_path(field->text, path) != '/')
+		return wrong(field, "a path that begins with / or ~/");
+	return json_object_set_new(body, row->json, bg_json_str(path));
+}
+
 static int put_value(struct form *f, size_t i, const struct model *m, const json_t *record, json_t *body)
 {
 	const struct field_row *row = &form_row(f)->fields[i];
@@ -178,7 +190,7 @@ static int put_value(struct form *f, size_t i, const struct model *m, const json
 		return wrong(field, "only while it is stopped");
 	switch (row->kind) {
 	case FIELD_NAME:
-		return name(field, row, m, f->id == FORM_CREATE, body);
+		return name(field, row, m, f->id == FORM_CREATE || f->id == FORM_RENAME, body);
 	case FIELD_NUMBER:
 		return number(field, row, body);
 	case FIELD_SIZE:
@@ -188,6 +200,9 @@ static int put_value(struct form *f, size_t i, const struct model *m, const json
 	case FIELD_IMAGE:
 	case FIELD_KERNEL:
 		return asset(field, row, m, body);
+	case FIELD_FILE:
+	case FIELD_SOURCE:
+		return file(field, row, body);
 	case FIELD_LABELS:
 		return labels(field, row, old, body);
 	case FIELD_PORTS:
@@ -273,6 +288,7 @@ static void add_field(FILE *out, const struct form *f, size_t i)
 {
 	const struct field_row *row = &form_row(f)->fields[i];
 	const struct field *field = &f->fields[i];
+	char path[FIELD_ROOM];
 
 	if (row->kind == FIELD_SWITCH) {
 		if (field->on != field->first_on)
@@ -282,7 +298,8 @@ static void add_field(FILE *out, const struct form *f, size_t i)
 	} else {
 		if (*row->flag)
 			fprintf(out, " %s", row->flag);
-		add_word(out, field->text);
+		/* A quoted ~ would be a folder's name. */
+		add_word(out, row->kind == FIELD_FILE || row->kind == FIELD_SOURCE ? form_path(field->text, path) : field->text);
 	}
 }
 

@@ -21,7 +21,7 @@ struct call {
 	struct bg_http *http;
 	struct event *event;
 	enum call_for why;
-	char what[160];
+	char what[320];
 	bool raw;
 };
 LIST_HEAD(calls, call);

@@ -53,6 +53,7 @@ void model_done(struct model *m)
 			item_done(&m->lists[kind].items[i]);
 		free(m->lists[kind].items);
 	}
+	json_decref(m->files);
 	json_decref(m->daemon);
 	memset(m, 0, sizeof(*m));
 }
@@ -305,6 +306,34 @@ void model_event(struct model *m, const json_t *line)
 			deleted(m, (enum kind)kind, name);
 		else if (json_is_object(record))
 			changed(m, (enum kind)kind, record);
+	}
+}
+
+bool model_want_folder(struct model *m, const char *folder)
+{
+	if (m->folder_asked && bg_streq(m->folder, folder))
+		return false;
+	m->folder_asked = true;
+	json_decref(m->files);
+	m->files = NULL;
+	snprintf(m->folder, sizeof(m->folder), "%s", folder);
+	return true;
+}
+
+void model_files(struct model *m, const char *folder, const json_t *reply)
+{
+	const json_t *entry;
+	size_t i;
+
+	if (!bg_streq(folder, m->folder) || m->files)
+		return;
+	m->files = json_array();
+	json_array_foreach (json_object_get(reply, "entries"), i, entry) {
+		const char *name = item_text(entry, "name"), *kind = item_text(entry, "kind");
+		bool enter = bg_streq(kind, "folder");
+
+		if (enter || bg_streq(kind, "file"))
+			json_array_append_new(m->files, json_sprintf("%s%s", name, enter && name[strlen(name) - (*name != 0)] != '/' ? "/" : ""));
 	}
 }
 

@@ -13,7 +13,7 @@
 
 enum kind { KIND_VM, KIND_IMAGE, KIND_KERNEL, KIND_OP, KIND_CHECK, KIND_MAX_ };
 
-enum { KEY_TEXT = 72, SAMPLES = 120, NOTES_MAX = 64, NOTE_TEXT = 160, OPS_KEPT = 200 };
+enum { KEY_TEXT = 72, SAMPLES = 120, NOTES_MAX = 64, NOTE_TEXT = 160, OPS_KEPT = 200, FOLDER_TEXT = 256 };
 
 /* Of a VM that runs. Newest sample last, of at most SAMPLES. */
 struct usage {
@@ -55,6 +55,9 @@ struct model {
 	struct list lists[KIND_MAX_];
 	struct note notes[NOTES_MAX]; /* newest first */
 	unsigned n_notes;
+	json_t *files;	     /* names in folder, those of folders with a slash; NULL: not known, or not yet */
+	char folder[FOLDER_TEXT];
+	bool folder_asked;
 	json_t *daemon;	     /* GET /v1/daemon, or NULL */
 	enum link_state link;
 	bool synced;	     /* all of the state was heard */
@@ -69,6 +72,10 @@ void model_begin(struct model *m);
 void model_event(struct model *m, const json_t *line);
 /* The guest's part of GET /v1/vms/{name}/usage. */
 void model_guest(struct model *m, const char *name, const json_t *guest);
+/* GET /v1/files of the folder that was asked for last; others are passed over. NULL: it cannot be listed. */
+void model_files(struct model *m, const char *folder, const json_t *reply);
+/* True: it is another than before, and is to be asked for. */
+bool model_want_folder(struct model *m, const char *folder);
 /* {"checks": [...]} of doctor --json. */
 void model_checks(struct model *m, const json_t *report);
 

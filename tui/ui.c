@@ -2,6 +2,7 @@
 /* What comes in: keys, pastes, lines of the daemon, answers. See ui.h. */
 #include "tui/ui.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -291,6 +292,28 @@ static void submit(struct ui *ui)
 	ui->effects->call(ui->userdata, CALL_FORM, "POST", path, body, what);
 }
 
+static void print_encoded(char *out, size_t room, const char *text)
+{
+	size_t n = 0;
+
+	for (; *text && n + 4 < room; text++)
+		n += (size_t)snprintf(out + n, room - n, isalnum((unsigned char)*text) || strchr("/-._", *text) ? "%c" : "%%%02X", (unsigned char)*text);
+	out[n] = '\0';
+}
+
+/* For completion; the daemon lists it, since a folder may be of a file system that does not answer. */
+static void ask_folder(struct ui *ui)
+{
+	char folder[FIELD_ROOM], encoded[3 * FIELD_ROOM], path[3 * FIELD_ROOM + 32];
+
+	ui->model.folder_asked = ui->model.folder_asked && ui->form.open;
+	if (!ui->form.open || !form_folder(&ui->form, folder) || !model_want_folder(&ui->model, folder))
+		return;
+	print_encoded(encoded, sizeof(encoded), folder);
+	snprintf(path, sizeof(path), "/v1/files%s%s", *folder ? "?path=" : "", encoded);
+	ui->effects->call(ui->userdata, CALL_FILES, "GET", path, NULL, folder);
+}
+
 static void form_got_key(struct ui *ui, int key)
 {
 	enum form_end end = form_key(&ui->form, &ui->model, key);
@@ -353,6 +376,7 @@ void ui_key(struct ui *ui, int key)
 		typing_key(ui, key);
 	else
 		act_key(ui, key);
+	ask_folder(ui);
 	ui_settle(ui);
 }
 
@@ -360,6 +384,7 @@ void ui_paste(struct ui *ui, const char *text)
 {
 	if (ui->form.open && !ui->dialog.open) {
 		form_paste(&ui->form, text);
+		ask_folder(ui);
 	} else if (ui->typing && !ui->dialog.open) {
 		for (; *text; text++)
 			(void)edit_line(ui->pager.open ? ui->pager.search : ui->views[ui->view].filter, FILTER_ROOM, *text);
@@ -390,6 +415,8 @@ void ui_reply(struct ui *ui, enum call_for why, const char *what, const json_t *
 {
 	if (why == CALL_GUEST && reply)
 		model_guest(&ui->model, what, json_object_get(reply, "guest"));
+	if (why == CALL_FILES)
+		model_files(&ui->model, what, reply);
 	if (why == CALL_DAEMON && reply) {
 		json_decref(ui->model.daemon);
 		ui->model.daemon = json_incref((json_t *)(uintptr_t)reply);

@@ -13,7 +13,7 @@
 #include "tui/pager.h"
 
 /* What the answer of a call is for. */
-enum call_for { CALL_ACTION, CALL_FORM, CALL_GUEST, CALL_DAEMON };
+enum call_for { CALL_ACTION, CALL_FORM, CALL_GUEST, CALL_DAEMON, CALL_FILES };
 
 struct effects {
 	/* body is taken, may be NULL. The answer comes by ui_reply. what: "stop web", for messages. */

@@ -50,6 +50,8 @@ const char *ui_why_not(const struct ui *ui, enum act act)
 		return ui->view == KIND_VM ? "there is no VM here; c creates one" : "there is nothing here";
 	if (row->need == NEED_OP)
 		return ui_operation(ui) ? NULL : "no operation is running here";
+	if (act == ACT_PROMOTE && item_bool(item->record, "managed"))
+		return "banger has its own copy already";
 	if (row->need == NEED_ITEM)
 		return NULL;
 	/* Of several that are marked, those that it fits are done. */
@@ -103,6 +105,10 @@ void ui_carry_out(struct ui *ui, enum act act, enum kind kind, char (*targets)[K
 			snprintf(path, sizeof(path), "/v1/operations/%s", item->key);
 			snprintf(what, sizeof(what), "cancel %s %s", item_text(item->record, "kind"), item_name(kind, item));
 			ui->effects->call(ui->userdata, CALL_ACTION, "DELETE", path, NULL, what);
+		} else if (act == ACT_PROMOTE) {
+			snprintf(path, sizeof(path), "/v1/images/%s/promote", item->key);
+			snprintf(what, sizeof(what), "promote %s", item->key);
+			ui->effects->call(ui->userdata, CALL_ACTION, "POST", path, NULL, what);
 		} else if (act == ACT_DELETE) {
 			call_delete(ui, kind, item_name(kind, item));
 		} else {
@@ -272,17 +278,40 @@ static void program(struct ui *ui, enum act act)
 
 /* ---- the rest ---- */
 
+/* Which form a key opens, by the list in front. */
+static const struct {
+	enum act act;
+	int views;
+	enum form_id form;
+	bool of_item; /* it is about what is under the cursor */
+} openers[] = {
+	{ACT_CREATE, ON_VMS, FORM_CREATE, false},
+	{ACT_CREATE, ON_IMAGES, FORM_PULL, false},
+	{ACT_CREATE, ON_KERNELS, FORM_KERNEL, false},
+	{ACT_BUILD, ON_IMAGES, FORM_BUILD, false},
+	{ACT_IMPORT, ON_IMAGES, FORM_IMPORT, false},
+	{ACT_IMPORT, ON_KERNELS, FORM_IMPORT_KERNEL, false},
+	{ACT_REGISTER, ON_IMAGES, FORM_REGISTER, false},
+	{ACT_EXPORT, ON_IMAGES, FORM_EXPORT, true},
+	{ACT_SET, ON_VMS, FORM_SET, true},
+	{ACT_RENAME, ON_VMS, FORM_RENAME, true},
+	{ACT_EXEC, ON_VMS, FORM_EXEC, true},
+	{ACT_PUBLISH, ON_VMS, FORM_PORTS, true},
+};
+
+static bool opens_form(enum act act)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(openers); i++)
+		if (openers[i].act == act)
+			return true;
+	return false;
+}
+
 static void open_form(struct ui *ui, enum act act)
 {
-	static const enum form_id makers[] = {[KIND_VM] = FORM_CREATE, [KIND_IMAGE] = FORM_PULL, [KIND_KERNEL] = FORM_KERNEL};
-	const struct item *item = ui_current(ui);
-
-	if (act == ACT_CREATE)
-		form_begin(&ui->form, makers[ui->view], NULL, ui->model.daemon);
-	else if (act == ACT_BUILD)
-		form_begin(&ui->form, FORM_BUILD, NULL, NULL);
-	else
-		form_begin(&ui->form, act == ACT_SET ? FORM_SET : act == ACT_EXEC ? FORM_EXEC : FORM_PORTS, item->record, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(openers); i++)
+		if (openers[i].act == act && openers[i].views & ui_where(ui))
+			form_begin(&ui->form, openers[i].form, openers[i].of_item ? ui_current(ui)->record : NULL, ui->model.daemon);
 }
 
 static void open_palette(struct ui *ui, bool menu)
@@ -365,11 +394,11 @@ static void do_item(struct ui *ui, enum act act)
 		logs(ui);
 	else if (act == ACT_SSH || act == ACT_CONSOLE || act == ACT_DIFF)
 		program(ui, act);
-	else if (act == ACT_CREATE || act == ACT_BUILD || act == ACT_SET || act == ACT_PUBLISH || act == ACT_EXEC)
+	else if (opens_form(act))
 		open_form(ui, act);
 	else if (act == ACT_CANCEL)
 		cancel(ui);
-	else if (act == ACT_START || act == ACT_STOP || act == ACT_RESTART || act == ACT_KILL || act == ACT_DELETE)
+	else if (act == ACT_START || act == ACT_STOP || act == ACT_RESTART || act == ACT_KILL || act == ACT_DELETE || act == ACT_PROMOTE)
 		act_on_targets(ui, act);
 	else
 		(void)ui_move(ui, act);

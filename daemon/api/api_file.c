@@ -120,6 +120,8 @@ static int start(struct http_call *call, struct engine *engine, const char *path
 	const char *rest;
 	int r;
 
+	if (strlen(path) >= PATH_MAX)
+		return bg_err_sys(err, BG_ERR_FOLDER, ENAMETOOLONG, "list %.100s...", path);
 	if (!listing || !(listing->path = bare(path)))
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	r = open_folder(engine->config, listing->path, &fd, &rest, err);

@@ -487,7 +487,128 @@ TEST(the_order_may_be_another)
 	end();
 }
 
+static void files_reply(const char *folder, const char *text)
+{
+	_json_ json_t *reply = json_loads(text, 0, NULL);
+
+	CHECK(reply);
+	ui_reply(&ui, CALL_FILES, folder, reply, NULL, NULL);
+}
+
+#define FILES                                                                                                          \
+	"{\"path\":\"/home/me\",\"entries\":[{\"name\":\"bundles\",\"kind\":\"folder\",\"size\":0},"                              \
+	"{\"name\":\"base.tar.zst\",\"kind\":\"file\",\"size\":9},{\"name\":\"dev.tar.zst\",\"kind\":\"file\",\"size\":9},"             \
+	"{\"name\":\"link\",\"kind\":\"link\",\"size\":0}]}"
+
+TEST(screens_of_forms_with_files)
+{
+	begin_with_events();
+	setenv("HOME", "/home/me", 1);
+	show(24, 80);
+	keys("2i~/b");
+	files_reply("/home/me/", FILES);
+	show(24, 80);
+	check_screen("import-80x24");
+	keys("\033a");
+	keys("mine\t~/rootfs.ext4\tcl\t");
+	show(24, 80);
+	check_screen("register-80x24");
+	keys("\033ge");
+	show(24, 80);
+	check_screen("export-80x24");
+	keys("\0333i~/linux.deb");
+	show(24, 80);
+	check_screen("import-kernel-80x24");
+	keys("\0331");
+	cursor_to("web");
+	keys("n");
+	show(24, 80);
+	check_screen("rename-80x24");
+	keys("\033");
+	end();
+}
+
 /* ---- forms ---- */
+
+TEST(files_are_completed_by_what_the_daemon_lists)
+{
+	begin_with_events();
+	setenv("HOME", "/home/me", 1);
+	show(24, 80);
+	keys("2i");
+	CHECK_STR(asked[0], "GET /v1/files");
+	keys("~/b");
+	CHECK_INT(n_asked, 2); /* once for each folder */
+	CHECK_STR(asked[1], "GET /v1/files?path=/home/me/");
+	files_reply("/elsewhere/", FILES); /* late: of the folder before */
+	show(24, 80);
+	CHECK(!row_with("2 match"));
+	files_reply("/home/me/", FILES);
+	show(24, 80);
+	CHECK(row_with("2 match"));
+	CHECK(row_with("bundles/") && row_with("base.tar.zst") && !row_with("link"));
+	ui_key(&ui, KEY_TAB_); /* a folder: its own names are next */
+	CHECK_STR(ui.form.fields[0].text, "~/bundles/");
+	CHECK_STR(asked[2], "GET /v1/files?path=/home/me/bundles/");
+	CHECK_INT(ui.form.focus, 0);
+	files_reply("/home/me/bundles/", "{\"path\":\"/home/me/bundles\",\"entries\":[{\"name\":\"a b%\",\"kind\":\"folder\",\"size\":0}]}");
+	keys("\t");
+	CHECK_STR(asked[3], "GET /v1/files?path=/home/me/bundles/a%20b%25/");
+	ui_reply(&ui, CALL_FILES, "/home/me/bundles/a b%/", NULL, "list: not a folder", NULL); /* nothing to say: any path may be typed */
+	CHECK_STR(ui.message, "");
+	keys("x.zst\t");
+	CHECK_INT(ui.form.focus, 1);
+	keys("dev\t\r");
+	CHECK_STR(asked[4], "POST /v1/images/import {\"from\":\"/home/me/bundles/a b%/x.zst\",\"name\":\"dev\"}");
+	ui_reply(&ui, CALL_FORM, "import", NULL, NULL, NULL);
+	keys("ihttps://example.org/dev.tar.zst\r");
+	CHECK_STR(asked[n_asked - 1], "POST /v1/images/import {\"from\":\"https://example.org/dev.tar.zst\"}");
+	end();
+}
+
+TEST(forms_for_assets_and_names)
+{
+	char text[512];
+
+	begin_with_events();
+	setenv("HOME", "/home/me", 1);
+	show(24, 80);
+	keys("2ge");
+	CHECK_STR(form_command(&ui.form, text, sizeof(text)), "banger image export debian /home/me/debian.tar.zst");
+	keys("\r");
+	CHECK_STR(asked[n_asked - 1], "POST /v1/images/debian/export {\"path\":\"/home/me/debian.tar.zst\"}");
+	ui_reply(&ui, CALL_FORM, "export", NULL, NULL, NULL);
+	keys("amine\troot.ext4\r");
+	CHECK(strstr(ui.form.fields[1].error, "begins with /"));
+	ui_key(&ui, KEY_CTRL('U'));
+	keys("/srv/root.ext4\tcloud\r");
+	CHECK_STR(asked[n_asked - 1], "POST /v1/images/register {\"kernel\":\"cloud\",\"name\":\"mine\",\"rootfs\":\"/srv/root.ext4\"}");
+	ui_reply(&ui, CALL_FORM, "register", NULL, NULL, NULL);
+	feed("{\"type\":\"image\",\"action\":\"updated\",\"id\":\"mine\",\"record\":{\"name\":\"mine\",\"managed\":false}}");
+	feed("{\"type\":\"image\",\"action\":\"updated\",\"id\":\"ours\",\"record\":{\"name\":\"ours\",\"managed\":true}}");
+	keys("/mine\rp");
+	CHECK_STR(asked[n_asked - 1], "POST /v1/images/mine/promote");
+	keys("\033/ours\rp\033");
+	CHECK_STR(asked[n_asked - 1], "POST /v1/images/mine/promote");
+	keys("3i/boot/vmlinuz\r");
+	CHECK_STR(asked[n_asked - 1], "POST /v1/kernels/import {\"path\":\"/boot/vmlinuz\"}");
+	ui_reply(&ui, CALL_FORM, "import", NULL, NULL, NULL);
+	keys("1");
+	cursor_to("web");
+	keys("n\r");
+	CHECK_STR(ui.message, "nothing was changed");
+	keys("n");
+	ui_key(&ui, KEY_CTRL('U'));
+	keys("api\r");
+	CHECK(strstr(ui.form.fields[0].error, "there is a VM of this name"));
+	ui_key(&ui, KEY_CTRL('U'));
+	keys("site");
+	CHECK_STR(form_command(&ui.form, text, sizeof(text)), "banger vm rename web site");
+	keys("\r");
+	CHECK_STR(asked[n_asked - 1], "POST /v1/vms/web/set {\"name\":\"site\"}");
+	end();
+}
+
 
 TEST(a_form_becomes_a_body)
 {

@@ -96,7 +96,7 @@ def test_a_command_and_a_user(guest, chrome):
 
 
 def test_sign_out_ends_a_terminal(guest, chrome):
-    with chrome.page(guest) as page, chrome.page(guest) as other:
+    with chrome.page(guest, quiet=False) as page, chrome.page(guest, quiet=False) as other:  # who is signed out is refused, and that is said
         for p in (page, other):
             p.goto(f"{guest.base}/vms/{GUEST}")
             expect(rows(p)).to_contain_text("#")

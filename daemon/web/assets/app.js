@@ -164,6 +164,8 @@ function takeOp(op) {
 function takeAll(all) {
   const names = new Set(all.vms.map(vm => vm.name));
   for (const name of [...vms.keys(), ...rows.keys()]) if (!names.has(name)) { vms.delete(name); dirty.add(name); }
+  // What ended between this page and its stream: the list is older than that.
+  if ($('table.plain') && $$('#ops li').some(li => !all.ops.some(op => op.running && op.id === li.dataset.op))) location.reload();
   for (const op of all.ops) ops.set(op.id, op);
   for (const id of ops.keys()) if (!all.ops.some(op => op.id === id)) ops.delete(id);
   for (const vm of all.vms) { vms.set(vm.name, vm); dirty.add(vm.name); }

@@ -56,6 +56,38 @@ def test_a_life(world, tui):
     screen.wait_for("^ended 0")
 
 
+def test_an_image_out_of_a_file_and_a_new_name(home, world, tui):
+    """Import with a file's name completed, names that would do something to a terminal shown as text; rename; `?` has the keys."""
+    world.fill()
+    files = [("bundles", "folder", 0), ("bad\x1b]0;pwned\x07\x1b[2J", "file", 1), ("base.tar.zst", "file", 1)]
+    world.on("GET", "/v1/files", lambda c: c.json({"path": str(home.path), "parent": None, "left_out": 0, "more": False,
+                                                    "entries": [{"name": n, "kind": k, "size": s} for n, k, s in files]}))
+    world.on("POST", "/v1/images/import", lambda c: c.json({"operation": world.begin("image.import", "base")}, 202))
+    screen = tui()
+    screen.wait_for("1 VMs 7")
+    screen.keys("2", "i")
+    screen.wait_for("import an image")
+    screen.keys("~/ba")
+    text = screen.wait_for(r"bad\^\[\]0;pwned")
+    assert "base.tar.zst" in text and "import an image" in text
+    screen.keys("s", "Tab")
+    screen.wait_for("banger image import .*/base.tar.zst")
+    screen.keys("Enter")
+    screen.wait_for("import .*base.tar.zst: asked for")
+    assert world.asked("POST", "/v1/images/import")[0] == {"from": f"{home.path}/base.tar.zst"}
+    screen.keys("1", "n")
+    screen.wait_for("rename > api")
+    screen.keys("C-u", "site", "Enter")
+    screen.wait_for(r"^[> ][+ ]. site ")
+    assert world.asked("POST", "/v1/vms/api/set") == [{"name": "site"}]
+    for view, words in (("1", ["give it another name"]), ("2", ["out of a bundle", "to one file", "where it lies", "copy a registered one"]), ("3", ["out of a package"])):
+        for word in words:
+            screen.keys(view, "?", word)
+            screen.wait_for(r"[│|] *[a-z] +.*" + word)
+            screen.keys("Escape")
+            screen.wait_for("find:", gone=True)
+
+
 def test_several_at_once(world, tui):
     world.fill()
     screen = tui()

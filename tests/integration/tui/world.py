@@ -151,7 +151,9 @@ class World(FakeDaemon):
         if verb in ("start", "restart"):
             self.set_vm(name, state="running", ready=True, address="10.209.0.9", pid=1, started_at="2026-01-02T03:04:09Z", error=None)
         elif verb == "set":
-            self.set_vm(name, **{k: v for k, v in conn.body.items() if k not in ("publish", "unpublish", "labels")})
+            with self.guard:
+                self.vms[name].update({k: v for k, v in conn.body.items() if k not in ("publish", "unpublish", "labels")})
+                self.tell("vm", dict(self.vms[name]))
         else:
             self.set_vm(name, state="stopped", ready=False, address=None, pid=None, started_at=None)
         self.end(op)
