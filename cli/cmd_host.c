@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* cmd_host.c: the commands about this machine: the daemon, version, help; and rows of others. */
 #include "cli/client.h"
+#include "cli/cmd_bench.h"
 #include "cli/cmd_complete.h"
 #include "cli/cmd_daemon.h"
 #include "cli/cmd_ssh_config.h"
@@ -49,6 +50,17 @@ static const struct flag stop_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_END};
 static const struct flag restart_flags[] = {FLAGS_BUSY, FLAG_FORCE, FLAG_JSON, FLAG_END};
 static const struct flag top_flags[] = {
 	{"--once", NULL, ARG_NONE, "one look", 'b'},
+	FLAG_JSON,
+	FLAG_END,
+};
+static const struct flag bench_flags[] = {
+	{"--count", "N", ARG_NUMBER, "VMs that are made, and bare starts; 5 without it", 'n'},
+	{"--at-once", "C", ARG_NUMBER, "how many of them at a time in the second part; 4 without it, 1 leaves it out", 'C'},
+	{"--image", "NAME", ARG_IMAGE, "the image they are made of"},
+	{"--kernel", "NAME", ARG_KERNEL, "boot this kernel instead of the image's own"},
+	{"--cpus", "N", ARG_NUMBER, "virtual CPUs", 'c'},
+	{"--memory", "SIZE", ARG_SIZE, "such as 2G or 512M", 'm'},
+	{"--no-bare", NULL, ARG_NONE, "do not start the bare VMM"},
 	FLAG_JSON,
 	FLAG_END,
 };
@@ -152,6 +164,15 @@ const struct command host_commands[] = {
 		.details = "Lines follow each other where the output is not a terminal. Ctrl-C ends it.",
 		.example = "banger top\nbanger top --once",
 		.run = top},
+	{.path = "bench",
+		.flags = bench_flags,
+		.usage = "[--count N] [--at-once C]",
+		.summary = "measure how long VMs take here",
+		.details = "Makes N VMs one after the other, then N with C at a time, and shows what each stage took (p50, p95). Beside them the same "
+			   "VMM and kernel are started bare: until the kernel has looked for its root. The VMs have names of their own and are "
+			   "deleted, also after Ctrl-C.",
+		.example = "banger bench --count 10 --at-once 2",
+		.run = bench},
 	{.path = "web",
 		.flags = web_flags,
 		.usage = "",

@@ -139,6 +139,7 @@ ELSEWHERE = [
     (r"banger vm set web --(autostart|restart on-failure)", "tests/e2e/test_user_unit.py"),
     (r"banger tui", "tests/integration/tui/test_tui.py"),
     (r"scripts/as-user scripts/make-picture .*", "scripts/make-picture"),
+    (r"banger bench .*", "tests/e2e/test_bench.py"),
     (r"banger doctor.*", "tests/integration/cli/test_doctor.py"),
 ]
 
