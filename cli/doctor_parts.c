@@ -368,9 +368,18 @@ void check_store(const struct doctor *d, struct finding *f)
 		finding_set(f, FINDING_OK, "%s", render_text(store, "file"));
 }
 
-static bool storage_is(const struct doctor *d, const char *driver)
+/* Not a fault of the host: such a kernel may be meant to be so. */
+static void tell_copied(const json_t *kernels, struct finding *f)
 {
-	return bg_streq(render_text(part(d, "storage"), "driver"), driver);
+	_free_ char *reason = NULL, *names = NULL;
+
+	if (json_array_size(kernels) == 0)
+		return;
+	names = render_list(kernels);
+	reason = f->text ? strdup(f->text) : NULL;
+	finding_set(f, FINDING_WARN, "%s; not with kernel %s, whose VMs get copies",
+		reason ? reason : "", names ? names : "");
+	finding_hint(f, "import it again: `banger kernel import`, or `banger kernel pull`");
 }
 
 void check_disk_helper(const struct doctor *d, struct finding *f)
@@ -384,8 +393,6 @@ void check_disk_helper(const struct doctor *d, struct finding *f)
 				: "not installed");
 	else if (flag(helper, "ok"))
 		finding_set(f, FINDING_OK, "%s works", render_text(helper, "path"));
-	else if (storage_is(d, "copy") && d->config->storage == CONFIG_STORAGE_AUTO)
-		finding_error(f, FINDING_WARN, error_of(helper));
 	else
 		finding_set(f, FINDING_OK, "not installed, and not needed: storage is %s",
 			render_text(part(d, "storage"), "driver"));
@@ -405,11 +412,7 @@ void check_storage(const struct doctor *d, struct finding *f)
 		finding_set(f, FINDING_WARN, "not chosen yet: the disk helper does not answer");
 	} else {
 		finding_set(f, FINDING_OK, "%s", *reason ? reason : driver);
-		if (!storage_is(d, "copy") || d->config->storage != CONFIG_STORAGE_AUTO)
-			return;
-		f->state = FINDING_WARN;
-		finding_hint(f, "keep %s on btrfs or xfs, or `sudo scripts/install-helper --disk`",
-			d->cli->paths.state_dir);
+		tell_copied(json_object_get(storage, "copied_kernels"), f);
 	}
 }
 

@@ -355,7 +355,6 @@ static void unmake(struct engine *engine, struct parts *parts)
 	free(parts->launcher_path);
 	bg_close(parts->worker_log);
 	bg_err_free(engine->storage_err);
-	free(engine->storage_text);
 }
 
 int engine_run(struct engine_boot *boot, struct bg_err **err)

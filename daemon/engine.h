@@ -56,8 +56,7 @@ struct engine {
 	struct bg_err *dns_err;	   /* why there is none */
 	struct vmm_probe *probe;
 	const struct storage_driver *storage;
-	const char *storage_reason; /* static, or storage_text */
-	char *storage_text;
+	const char *storage_reason; /* static, or storage_err's */
 	bool storage_known;	    /* the choice is made; before that a new VM waits for it */
 	struct bg_err *storage_err; /* config wants what this host has not: nothing is created */
 	struct space *space;

@@ -60,9 +60,13 @@ static json_t *disk_helper_json(const struct engine *engine)
 
 static json_t *storage_json(const struct engine *engine)
 {
-	return json_pack("{s:b, s:s, s:s, s:o}", "known", engine->storage_known, "driver",
-		engine->storage->name, "reason", engine->storage_reason, "error",
-		engine->storage_err ? bg_err_to_json(engine->storage_err) : json_null());
+	json_t *copied = json_array();
+
+	if (engine->storage == &storage_cow)
+		kernels_without_cow(engine->kernels, copied);
+	return json_pack("{s:b, s:s, s:s, s:o, s:o}", "known", engine->storage_known, "driver",
+		engine->storage->name, "reason", engine->storage_reason, "copied_kernels", copied,
+		"error", engine->storage_err ? bg_err_to_json(engine->storage_err) : json_null());
 }
 
 static json_t *taps_json(const struct engine *engine)

@@ -177,6 +177,13 @@ const char *kernels_only(const struct kernels *kernels)
 	return row && !shelf_next(kernels->shelf, row) ? row->name : NULL;
 }
 
+void kernels_without_cow(const struct kernels *kernels, json_t *out)
+{
+	for (const struct kernel_row *row = NULL; (row = shelf_next(kernels->shelf, row));)
+		if (row->ready && !row->cow)
+			json_array_append_new(out, bg_json_str(row->name));
+}
+
 unsigned kernels_naming(const struct kernels *kernels, const char *path)
 {
 	return shelf_naming(kernels->shelf, path);

@@ -30,6 +30,8 @@ int kernels_get(const struct kernels *kernels, const char *name, const struct ke
 int kernel_elf(const struct kernel_row *row, char **ret, struct bg_err **err);
 /* The name of the only kernel there is; NULL when there are none or several. */
 const char *kernels_only(const struct kernels *kernels);
+/* Names of those whose guests cannot join disks (storage guest-cow) go to out, a json array. */
+void kernels_without_cow(const struct kernels *kernels, json_t *out);
 json_t *kernel_to_json(const struct kernels *kernels, const struct kernel_row *row);
 /* {kernels: [...]} */
 json_t *kernels_to_json(const struct kernels *kernels);

@@ -179,11 +179,10 @@ static bool is_unsupported(int r)
 	return r == -EOPNOTSUPP || r == -ENOTTY || r == -EINVAL || r == -ENOSYS || r == -EXDEV;
 }
 
-const struct storage_driver *storage_choose(
-	enum config_storage wanted, const char *dir, const char **ret_reason, struct bg_err **err)
+/* What needs no trial; NULL with a reason: it is tried. */
+static const struct storage_driver *by_name(enum config_storage wanted, const char **ret_reason)
 {
-	int r;
-
+	*ret_reason = NULL;
 	if (wanted == CONFIG_STORAGE_COPY) {
 		*ret_reason = "copy: config.toml says so";
 		return &storage_copy;
@@ -192,63 +191,72 @@ const struct storage_driver *storage_choose(
 		*ret_reason = "guest-cow: config.toml says so";
 		return &storage_cow;
 	}
-	if (wanted == CONFIG_STORAGE_DM) {
-		*ret_reason = NULL;
-		return NULL;
+	return NULL;
+}
+
+/* A full disk is no reason not to start: what frees room is done by the daemon. Copies share blocks where they can. */
+static const struct storage_driver *untried(enum config_storage wanted, const char **ret_reason)
+{
+	if (wanted == CONFIG_STORAGE_REFLINK) {
+		*ret_reason = "copy: the disk is full, so that it could not be tried whether the "
+			      "file system shares blocks between files";
+		return &storage_copy;
 	}
+	*ret_reason = "guest-cow: the disk is full, so that it could not be tried whether the file "
+		      "system shares blocks between files";
+	return &storage_cow;
+}
+
+static int no_reflink(const char *dir, int r, struct bg_err **err)
+{
+	bg_err_set(err, BG_ERR_CONFIG, -r,
+		"config.toml says storage = \"reflink\", and the file system of %s cannot share "
+		"blocks",
+		dir);
+	bg_err_hint(err, "say storage = \"auto\", or keep banger's state on btrfs or xfs");
+	return r;
+}
+
+const struct storage_driver *storage_choose(
+	enum config_storage wanted, const char *dir, const char **ret_reason, struct bg_err **err)
+{
+	const struct storage_driver *named = by_name(wanted, ret_reason);
+	int r;
+
+	if (named || wanted == CONFIG_STORAGE_DM)
+		return named;
 	r = try_reflink(dir);
 	if (r >= 0) {
 		*ret_reason = "reflink: the file system shares blocks between files, so that a "
 			      "disk costs no time";
 		return &storage_reflink;
 	}
-	/* A full disk is no reason not to start: what frees room is done by the daemon. Copies share blocks where they can. */
-	if (r == -ENOSPC || r == -EDQUOT) {
-		*ret_reason = "copy: the disk is full, so that it could not be tried whether the "
-			      "file system shares blocks between files";
-		return &storage_copy;
-	}
+	if (r == -ENOSPC || r == -EDQUOT)
+		return untried(wanted, ret_reason);
 	if (!is_unsupported(r)) {
 		bg_err_sys(err, BG_ERR_IO, -r, "try storage in %s", dir);
 		return NULL;
 	}
 	if (wanted == CONFIG_STORAGE_REFLINK) {
-		bg_err_set(err, BG_ERR_CONFIG, -r,
-			"config.toml says storage = \"reflink\", and the file system of %s cannot "
-			"share blocks",
-			dir);
-		bg_err_hint(err, "say storage = \"auto\", or keep banger's state on btrfs or xfs");
+		(void)no_reflink(dir, r, err);
 		return NULL;
 	}
-	*ret_reason = NULL;
-	return NULL;
+	*ret_reason = "guest-cow: a root disk keeps only what differs from its image; this file "
+		      "system cannot share blocks between files";
+	return &storage_cow;
 }
 
-const struct storage_driver *storage_choose_rest(enum config_storage wanted, const char *dir,
-	const struct bg_err *helper, char **ret_reason, struct bg_err **err)
+const struct storage_driver *storage_choose_dm(
+	const char *dir, const struct bg_err *helper, const char **ret_reason, struct bg_err **err)
 {
-	bool fits = storage_dm_fs_ok(dir);
-	int n;
-
-	if (!helper && fits) {
-		*ret_reason =
-			strdup("dm-snapshot: a root disk keeps only what differs from its image");
+	if (!helper && storage_dm_fs_ok(dir)) {
+		*ret_reason = "dm-snapshot: a root disk keeps only what differs from its image";
 		return &storage_dm;
 	}
-	if (wanted == CONFIG_STORAGE_DM) {
-		bg_err_set(err, BG_ERR_CONFIG, ENOTSUP,
-			"config.toml says storage = \"dm-snapshot\": %s",
-			helper ? helper->message
-			       : "the file system of banger's state is not ext4, btrfs or xfs");
-		if (helper && helper->hint)
-			bg_err_hint(err, "%s", helper->hint);
-		return NULL;
-	}
-	n = asprintf(ret_reason,
-		"copy: the file system cannot share blocks between files (btrfs and xfs can), and "
-		"%s",
-		helper ? helper->message : "dm-snapshot wants ext4, btrfs or xfs");
-	if (n < 0)
-		*ret_reason = NULL;
-	return &storage_copy;
+	bg_err_set(err, BG_ERR_CONFIG, ENOTSUP, "config.toml says storage = \"dm-snapshot\": %s",
+		helper ? helper->message
+		       : "the file system of banger's state is not ext4, btrfs or xfs");
+	if (helper && helper->hint)
+		bg_err_hint(err, "%s", helper->hint);
+	return NULL;
 }

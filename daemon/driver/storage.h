@@ -41,14 +41,14 @@ void storage_call_free(struct storage_call *call);
 BG_DEFINE_UNREF(storage_call, struct storage_call *, storage_call_free)
 
 /*
- * Tries FICLONE in dir (one block). reason: a static sentence. NULL without an error: that depends on
- * the disk helper, and is storage_choose_rest's once that has answered.
+ * Tries FICLONE in dir (one block) where that matters. reason: a static sentence. NULL without an error: config says
+ * dm-snapshot, which depends on the disk helper, and is storage_choose_dm's once that has answered.
  */
 const struct storage_driver *storage_choose(enum config_storage wanted, const char *dir, const char **ret_reason,
 	struct bg_err **err);
-/* helper: why it cannot work, NULL when it can. *ret_reason is the caller's. NULL: config asked for what is not there. */
-const struct storage_driver *storage_choose_rest(enum config_storage wanted, const char *dir, const struct bg_err *helper,
-	char **ret_reason, struct bg_err **err);
+/* helper: why it cannot work, NULL when it can. NULL: config asked for what is not there. */
+const struct storage_driver *storage_choose_dm(const char *dir, const struct bg_err *helper, const char **ret_reason,
+	struct bg_err **err);
 /* Whether a disk can lie over this file with guest-cow; else such a VM gets a copy. */
 bool storage_cow_fits(const char *source);
 /* Whether the disk helper makes overlays over this file; else such a VM gets a copy. */

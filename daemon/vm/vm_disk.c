@@ -37,13 +37,12 @@ static void decide(struct engine *engine)
 	if (engine->storage_known)
 		return;
 	engine->storage_known = true;
-	chosen = storage_choose_rest(engine->config->storage, engine->paths->state_dir,
-		disk_error(engine->disk), &engine->storage_text, &engine->storage_err);
+	chosen = storage_choose_dm(engine->paths->state_dir, disk_error(engine->disk),
+		&engine->storage_reason, &engine->storage_err);
 	if (chosen)
 		engine->storage = chosen;
-	engine->storage_reason = engine->storage_text  ? engine->storage_text
-				 : engine->storage_err ? engine->storage_err->message
-						       : "";
+	else
+		engine->storage_reason = engine->storage_err ? engine->storage_err->message : "";
 	log_msg(LOG_INFO, "storage", engine->storage_reason, NULL);
 }
 

@@ -411,22 +411,18 @@ TEST(reflink_from_elsewhere_is_copied)
 	teardown();
 }
 
-/* What is left when blocks cannot be shared: by file system and by what the disk helper says. */
 TEST(choose_by_the_disk_helper)
 {
 	_err_ struct bg_err *err = NULL, *helper = NULL;
-	_free_ char *reason = NULL, *none = NULL, *other = NULL;
+	const char *reason = NULL;
 
 	if (!storage_dm_fs_ok(test_tmpdir()))
 		test_skip("the tests' folder is on no ext4, btrfs or xfs");
-	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, test_tmpdir(), NULL, &reason, &err) ==
-		&storage_dm);
+	CHECK(!storage_choose(CONFIG_STORAGE_DM, test_tmpdir(), &reason, &err) && !err);
+	CHECK(storage_choose_dm(test_tmpdir(), NULL, &reason, &err) == &storage_dm);
 	CHECK(strstr(reason, "dm-snapshot: ") == reason);
 	bg_err_set(&helper, BG_ERR_HELPER_MISSING, ENOENT, "it is not there");
-	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, test_tmpdir(), helper, &other, &err) ==
-		&storage_copy);
-	CHECK(strstr(other, "copy: ") == other && strstr(other, "it is not there"));
-	CHECK(!storage_choose_rest(CONFIG_STORAGE_DM, test_tmpdir(), helper, &none, &err));
+	CHECK(!storage_choose_dm(test_tmpdir(), helper, &reason, &err));
 	CHECK(err->code == BG_ERR_CONFIG && strstr(err->message, "it is not there"));
 }
 
@@ -477,7 +473,6 @@ TEST(cow_by_name_needs_no_helper)
 TEST(choose_without_reflink)
 {
 	_err_ struct bg_err *err = NULL;
-	_free_ char *rest = NULL, *none = NULL;
 	const char *reason;
 	char dir[128];
 
@@ -485,11 +480,10 @@ TEST(choose_without_reflink)
 	snprintf(dir, sizeof(dir), "%s/tmpfs", test_tmpdir());
 	CHECK_INT(mkdir(dir, 0700), 0);
 	CHECK_INT(mount("tmpfs", dir, "tmpfs", 0, "size=2m"), 0);
-	CHECK(!storage_choose(CONFIG_STORAGE_AUTO, dir, &reason, &err) && !err);
-	CHECK(storage_choose_rest(CONFIG_STORAGE_AUTO, dir, NULL, &rest, &err) == &storage_copy);
-	CHECK(strstr(rest, "copy: ") == rest && strstr(rest, "ext4, btrfs or xfs"));
-	CHECK(!storage_choose_rest(CONFIG_STORAGE_DM, dir, NULL, &none, &err));
-	CHECK_INT(err->code, BG_ERR_CONFIG);
+	CHECK(storage_choose(CONFIG_STORAGE_AUTO, dir, &reason, &err) == &storage_cow && !err);
+	CHECK(strstr(reason, "guest-cow: ") == reason && strstr(reason, "cannot share blocks"));
+	CHECK(!storage_choose_dm(dir, NULL, &reason, &err));
+	CHECK(err->code == BG_ERR_CONFIG && strstr(err->message, "ext4, btrfs or xfs"));
 	bg_err_free(TAKE_PTR(err));
 	CHECK(!storage_choose(CONFIG_STORAGE_REFLINK, dir, &reason, &err));
 	CHECK_INT(err->code, BG_ERR_CONFIG);

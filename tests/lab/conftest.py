@@ -64,7 +64,7 @@ def disk_dev(helper_installed):
     """A developer with the disk helper, a kernel and the image "plain": what most tests of VMs begin with."""
     labhost.run(["scripts/install-helper", "--disk", "build"], cwd=labhost.SOURCE)
     with labhost.Dev("diskdev") as user:
-        user.config("boots_at_once = 64\n")  # test_many.py holds twenty in the middle of their boots
+        user.config('boots_at_once = 64\nstorage = "dm-snapshot"\n')  # test_many.py holds twenty in the middle of their boots
         user.banger("kernel", "import", f"{labhost.ASSETS}/kernel.deb", "--name", "debian")
         user.own_image("guest", "plain")
         yield user

@@ -35,14 +35,14 @@ def prepared(user, config):
 
 @pytest.fixture(scope="module")
 def users(helper_installed):
-    """One for each storage driver: what it takes by itself on ext4 and on btrfs, and plain copies."""
+    """One for each storage driver: the disk helper's and plain copies on ext4, and what it takes by itself on btrfs."""
     run(["scripts/install-helper", "--disk", "build"], cwd=SOURCE)
     run(["truncate", "-s", "3G", "/var/tmp/idle.btrfs"])
     run(["mkfs.btrfs", "-q", "/var/tmp/idle.btrfs"])
     with Dev("idlesnap") as snapshot, Dev("idlecopy") as copy, Dev("idleref") as reflink:
         run(["mount", "-o", "loop", "/var/tmp/idle.btrfs", reflink.home])
         run(["chown", f"{reflink.name}:", reflink.home])
-        yield {"dm-snapshot": prepared(snapshot, ""), "copy": prepared(copy, 'storage = "copy"\n'), "reflink": prepared(reflink, "")}
+        yield {"dm-snapshot": prepared(snapshot, 'storage = "dm-snapshot"\n'), "copy": prepared(copy, 'storage = "copy"\n'), "reflink": prepared(reflink, "")}
         for user in (snapshot, copy, reflink):
             user.banger("daemon", "stop", "--cancel")
 

@@ -51,7 +51,7 @@ def state(helper_installed):
         user.run(["mkdir", "-p", path], check=True)
         run(["mount", loop, path])
         run(["chown", f"{user.name}:", path])
-        user.config(f'disk_reserve = "{RESERVE_MIB}M"\n')
+        user.config(f'storage = "dm-snapshot"\ndisk_reserve = "{RESERVE_MIB}M"\n')
         user.banger("kernel", "import", f"{ASSETS}/kernel.deb", "--name", "debian")
         user.own_image("guest", "plain")
         yield user, path

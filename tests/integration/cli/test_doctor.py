@@ -103,11 +103,15 @@ def test_the_store_says_all_of_it(home, fake):
     assert all(h in got["hint"] for h in ("vm delete web", "doctor --remove vms/0123", "store.notes", "`banger image prune` removes it"))
 
 
-def test_copies_are_slow_and_named(home, fake):
-    fake.on("GET", "/v1/daemon", sound(storage={"known": True, "driver": "copy", "reason": "copy: no reflink", "error": None}))
+def test_storage_and_the_kernels_that_lack_what_it_needs(home, fake):
+    storage = {"known": True, "driver": "guest-cow", "reason": "guest-cow: only what differs", "copied_kernels": [], "error": None}
+    fake.on("GET", "/v1/daemon", sound(storage=storage))
     got = checks(home)
-    assert got["storage"]["state"] == "warn" and "install-helper --disk" in got["storage"]["hint"]
-    assert got["disk-helper"] == {"name": "disk-helper", "state": "warn", "text": "no /d", "hint": "put it", "fix": None}
+    assert got["storage"] == {"name": "storage", "state": "ok", "text": "guest-cow: only what differs", "hint": None, "fix": None}
+    assert got["disk-helper"]["state"] == "ok" and "not needed: storage is guest-cow" in got["disk-helper"]["text"]
+    fake.on("GET", "/v1/daemon", sound(storage={**storage, "copied_kernels": ["old", "tiny"]}))
+    got = checks(home)["storage"]
+    assert got["state"] == "warn" and "not with kernel old, tiny, whose VMs get copies" in got["text"] and "kernel import" in got["hint"]
 
 
 @pytest.mark.parametrize("version, state, words", [
