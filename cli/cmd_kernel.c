@@ -52,6 +52,8 @@ static int kernel_import(struct cli *cli, const struct args *args, struct bg_err
 	body = json_pack("{s:o}", "path", bg_json_str(full));
 	if (name)
 		json_object_set_new(body, "name", json_string(name));
+	if (args_has(args, "--replace"))
+		json_object_set_new(body, "replace", json_true());
 	r = args_path(args, "--modules", body, "modules", err);
 	if (r >= 0)
 		r = args_path(args, "--initrd", body, "initrd", err);
@@ -171,6 +173,8 @@ static const struct flag import_flags[] = {
 		"its modules, where they are packaged apart: a package, or a tar with "
 		"lib/modules/"},
 	{"--initrd", "FILE", ARG_FILE, "unpacked before banger's own initramfs"},
+	{"--replace", NULL, ARG_NONE,
+		"replace the kernel of this name: VMs have the new one from their next start"},
 	FLAG_JSON,
 	FLAG_TIMING,
 	FLAG_END,

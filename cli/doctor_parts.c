@@ -379,7 +379,7 @@ static void tell_copied(const json_t *kernels, struct finding *f)
 	reason = f->text ? strdup(f->text) : NULL;
 	finding_set(f, FINDING_WARN, "%s; not with kernel %s, whose VMs get copies",
 		reason ? reason : "", names ? names : "");
-	finding_hint(f, "import it again: `banger kernel import`, or `banger kernel pull`");
+	finding_hint(f, "import it again: `banger kernel import --replace --name NAME FILE`");
 }
 
 void check_disk_helper(const struct doctor *d, struct finding *f)

@@ -42,9 +42,9 @@ struct kernel_files {
 	const char *modules; /* more modules: a package or a tar with lib/modules/ */
 	const char *initrd;  /* unpacked before banger's own initramfs */
 };
-/* name NULL: from the kernel file's name. */
-int kernel_import(struct engine *engine, const char *name, const struct kernel_files *files, struct op **ret,
-	struct bg_err **err);
+/* name NULL: from the kernel file's name. replace: one of this name, if there is one; its images and VMs have the new one. */
+int kernel_import(struct engine *engine, const char *name, const struct kernel_files *files, bool replace,
+	struct op **ret, struct bg_err **err);
 /* wanted: what a catalog calls it. name NULL: the same. */
 int kernel_pull(struct engine *engine, const char *wanted, const char *name, struct op **ret, struct bg_err **err);
 int kernel_delete(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);

@@ -21,6 +21,7 @@ struct kernel_make {
 	char *name;
 	int kernel, modules, initrd;	  /* the sources; -1 where there is none */
 	char *kernel_file, *modules_file; /* their names, for messages */
+	bool swapped; /* it is listed, and what it replaces is the other one */
 };
 
 static struct kernel_row *row_of(const struct kernel_make *make)
@@ -459,6 +460,51 @@ static int step_drop(struct op *op, void *ctx, struct bg_err **err)
 	return kernel_make_drop(ctx, err);
 }
 
+/* Such a VM has an initramfs of the old one's modules by now, and would boot the new one. */
+static int check_boots(const struct kernel_make *make, struct bg_err **err)
+{
+	for (const struct vm *vm = vms_first(make->engine->vms); vm; vm = vm->next)
+		if (vm->row->state == VM_STARTING && bg_streq(vm->row->kernel, make->name))
+			return bg_err_set(err, BG_ERR_KERNEL_IN_USE, EBUSY,
+				"VM \"%s\" boots with kernel \"%s\" just now", vm->row->name,
+				make->name);
+	return 0;
+}
+
+static int step_swap(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct kernel_make *make = ctx;
+	int r = check_boots(make, err);
+
+	if (r < 0)
+		return r;
+	kernels_swap(make->engine->kernels, make->name);
+	make->swapped = true;
+	return op_commit(op, err);
+}
+
+static int undo_swap(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct kernel_make *make = ctx;
+
+	if (!make->swapped)
+		return 0;
+	kernels_swap(make->engine->kernels, make->name);
+	make->swapped = false;
+	return op_commit_late(op, err); /* before the files of the new one go */
+}
+
+/* A crash before this leaves files that `image prune` removes. VMs that run have theirs open. */
+static int step_drop_old(struct op *op, void *ctx, struct bg_err **err)
+{
+	struct kernel_make *make = ctx;
+
+	(void)op;
+	(void)err;
+	kernels_withdraw(make->engine->kernels, make->name);
+	return 0;
+}
+
 static void finish(struct op *op, void *ctx, const struct bg_err *err)
 {
 	if (!err)
@@ -478,13 +524,23 @@ static const struct op_step steps[] = {
 	{"record", "recording it", false, step_record, NULL, NULL},
 };
 
-static const struct op_plan plan = {
-	.kind = "kernel.import",
-	.steps = steps,
-	.n_steps = ARRAY_SIZE(steps),
-	.finish = finish,
-	.ctx_free = ctx_free,
+static const struct op_step replace_steps[] = {
+	{"import", "reading the kernel", false, step_read, step_cancel, step_drop},
+	{"import", "copying the initrd", false, step_initrd, step_cancel, NULL},
+	{"unpack", "unpacking it for Firecracker", false, step_unpack, step_cancel, NULL},
+	{"record", "recording it", false, step_keep, step_cancel, NULL},
+	{"record", "recording it", false, step_swap, NULL, undo_swap},
+	{"record", "recording it", true, step_drop_old, NULL, NULL},
 };
+
+#define PLAN(of_steps)                                                                             \
+	{                                                                                          \
+		.kind = "kernel.import", .steps = of_steps, .n_steps = ARRAY_SIZE(of_steps),       \
+		.finish = finish, .ctx_free = ctx_free                                             \
+	}
+
+/* The second replaces another. */
+static const struct op_plan plans[] = {PLAN(steps), PLAN(replace_steps)};
 
 /* "linux-image-6.1.0-30-cloud-amd64_6.1.124-1_amd64.deb" gives "linux-6-1-0-30-cloud-amd64". */
 static int name_from_path(const char *path, char out[BG_NAME_MAX + 1], struct bg_err **err)
@@ -515,15 +571,33 @@ static int name_from_path(const char *path, char out[BG_NAME_MAX + 1], struct bg
 	return -EINVAL;
 }
 
+/* 1: there is one of this name, whole and with no other on its way. */
+static int can_replace(struct engine *engine, const char *name, struct bg_err **err)
+{
+	const struct kernel_row *old = kernels_find(engine->kernels, name);
+
+	if (!old || !old->ready)
+		return 0;
+	return kernels_find_other(engine->kernels, name)
+		       ? bg_err_set(err, BG_ERR_KERNEL_IN_USE, EBUSY,
+				 "kernel \"%s\" is being replaced", name)
+		       : 1;
+}
+
 int kernel_import(struct engine *engine, const char *name, const struct kernel_files *files,
-	struct op **ret, struct bg_err **err)
+	bool replace, struct op **ret, struct bg_err **err)
 {
 	char made[BG_NAME_MAX + 1];
 	struct kernel_make *make;
 	int r = name ? bg_name_check("kernel", name, err)
 		     : name_from_path(files->kernel, made, err);
 
+	if (!name)
+		name = made;
+	if (r >= 0 && replace)
+		r = can_replace(engine, name, err);
+	replace = r > 0;
 	if (r >= 0)
-		r = kernel_make_new(engine, name ? name : made, files, false, &make, err);
-	return r < 0 ? r : op_start(engine->ops, &plan, make->name, make, ret, err);
+		r = kernel_make_new(engine, name, files, replace, &make, err);
+	return r < 0 ? r : op_start(engine->ops, &plans[replace], make->name, make, ret, err);
 }

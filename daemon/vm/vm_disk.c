@@ -100,7 +100,7 @@ static const char *cow_unfit(const struct engine *engine, const struct vm_row *r
 		return "copy: no disk can lie over this image, for its size or kind of file";
 	if (kernels_get(engine->kernels, row->kernel, &kernel, NULL) < 0 || !kernel->cow)
 		return "copy: this kernel has no dm-snapshot, or was imported before that was "
-		       "looked for (import it again)";
+		       "looked for (`banger kernel import --replace`)";
 	return NULL;
 }
 
@@ -238,7 +238,7 @@ static int check_kernel(const struct vm *vm, struct bg_err **err)
 	bg_err_set(err, BG_ERR_KERNEL_INVALID, ENODEV,
 		"kernel \"%s\" has no dm-snapshot, which the disk of VM \"%s\" needs",
 		kernel->name, vm->row->name);
-	bg_err_hint(err, "import one that has it under this name, as Debian's kernels do");
+	bg_err_hint(err, "`banger kernel import --replace` with one that has it, as Debian's have");
 	return -ENODEV;
 }
 
