@@ -198,7 +198,8 @@ MARKUP = '<img src=x onerror=alert(1)>"\'></textarea><script>alert(2)</script>'
 
 
 def test_hostile_text(two, chrome):
-    """Labels, logs, errors: text, whatever is in it."""
+    """Labels, logs, errors: text, whatever is in it. Files are in test_picker.py, a builder's words in test_progress.py. Names of a guest's
+    processes are in no page and not in the terminal UI, but as a program's output: `vm ports` alone shows them."""
     label = '<img src=x onerror=alert(1)>"\'' + "\u009b2J\u202eabc"
     assert "error" not in two.api("POST", "/v1/vms/rests-a/set", {"labels": {"note": label}})
     vm = two.api("GET", "/v1/vms/runs-a")

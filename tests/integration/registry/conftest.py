@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: ISC
 """Servers on loopback for what fetches: one that can be told to misbehave, and a real registry."""
 import hashlib
-import http.server
 import json
 import os
 import shutil
 import ssl
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -16,84 +14,12 @@ LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"
 sys.path.insert(0, LIB)
 
 import registries  # noqa: E402
+from fileserver import Server  # noqa: E402
 from hostuser import HostUser, is_root  # noqa: E402
 from kernels import write_vmlinux  # noqa: E402
 from waiting import wait_for  # noqa: E402,F401
 
 BUILD = os.environ.get("BANGER_BUILD", "build")
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        self.server.hostile.requests.append((self.path, self.headers.get("Range"), self.headers.get("Authorization")))
-        try:
-            self.server.hostile.answer(self)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-
-    do_POST = do_GET
-
-    def body(self, data, status=200, headers=(), length=None):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data) if length is None else length))
-        for name, value in headers:
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def ranged(self, data):
-        """As a server that knows ranges."""
-        wanted = self.headers.get("Range")
-        if not wanted:
-            return self.body(data)
-        start = int(wanted[len("bytes="):].rstrip("-"))
-        if start >= len(data):
-            return self.body(b"", 416)
-        return self.body(data[start:], 206, [("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")])
-
-    def stall(self):
-        """Sends no more until the test ends."""
-        self.wfile.flush()
-        self.server.hostile.over.wait(60)
-        self.close_connection = True
-
-    def cut(self):
-        """Ends the connection in the middle of a body."""
-        self.wfile.flush()
-        self.close_connection = True
-
-
-class Server:
-    """paths: path to a function that gets the handler. requests: (path, Range, Authorization) of each."""
-
-    def __init__(self, address="127.0.0.1"):
-        self.paths, self.requests, self.over = {}, [], threading.Event()
-        self.http = http.server.ThreadingHTTPServer((address, 0), Handler)
-        self.http.daemon_threads = True
-        self.http.hostile = self
-        self.port = self.http.server_address[1]
-        self.host = f"{address}:{self.port}"
-        self.url = f"http://{self.host}"
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def answer(self, handler):
-        what = self.paths.get(handler.path.split("?")[0])
-        if what is None:
-            handler.body(b"nothing here", 404)
-        elif callable(what):
-            what(handler)
-        else:
-            handler.ranged(what)
-
-    def close(self):
-        self.over.set()
-        self.http.shutdown()
-        self.http.server_close()
 
 
 @pytest.fixture
