@@ -22,6 +22,7 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "daemon/http/admit.h"
 #include "daemon/http/call.h"
 #include "daemon/loop/loop.h"
 
@@ -33,6 +34,7 @@ struct http {
 	struct loop *loop;
 	struct engine *engine;
 	bool (*barred)(pid_t pid, struct engine *engine);
+	struct admit *admit;	 /* NULL: the unix socket's */
 	struct http_front front; /* request is NULL: the unix socket's */
 	struct evhttp *evhttp;
 	struct evconnlistener *listener; /* evhttp's, by bound */
@@ -526,9 +528,13 @@ int http_new_front(struct loop *loop, struct engine *engine, int listen_fd, cons
 {
 	int r = http_new(loop, engine, listen_fd, ret, err);
 
-	if (r >= 0)
-		(*ret)->front = *front;
-	return r;
+	if (r < 0)
+		return r;
+	(*ret)->front = *front;
+	if (admit_new(loop, (*ret)->evhttp, front->admit, front->userdata, &(*ret)->admit) >= 0)
+		return 0;
+	http_free(TAKE_PTR(*ret));
+	return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 }
 
 void http_free(struct http *http)
@@ -538,6 +544,7 @@ void http_free(struct http *http)
 	loop_source_free(http->resume);
 	if (http->evhttp)
 		evhttp_free(http->evhttp); /* on_close for each connection with a call */
+	admit_free(http->admit);
 	assert(LIST_EMPTY(&http->calls));
 	LIST_REMOVE(http, link);
 	free(http);

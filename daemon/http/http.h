@@ -29,6 +29,8 @@ int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct htt
  * served. True: it has ended the call or will; false: the call is one of the API's, and goes on to its route.
  */
 struct http_front {
+	/* Of each connection, before its first request: may it stay? */
+	bool (*admit)(int fd, void *userdata);
 	bool (*request)(struct http_call *call, void *userdata);
 	void *userdata;
 };

@@ -54,11 +54,18 @@ static void refuse(struct http_call *call, int status, const char *text)
 }
 
 /* Root may do all anyway, and relays of other systems' loopback (WSL) run as it. */
-static bool peer_is_ours(const struct http_call *call)
+static bool peer_is_ours(int fd)
 {
 	uid_t uid = 0;
 
-	return peer_uid(http_call_fd(call), &uid) >= 0 && (uid == geteuid() || uid == 0);
+	return peer_uid(fd, &uid) >= 0 && (uid == geteuid() || uid == 0);
+}
+
+/* Who is not of ours holds no descriptor, and need not send anything to be refused. */
+static bool on_connection(int fd, void *userdata)
+{
+	(void)userdata;
+	return peer_is_ours(fd);
 }
 
 static struct gate_header header_of(const struct http_call *call, const char *name)
@@ -199,7 +206,7 @@ static bool on_request(struct http_call *call, void *userdata)
 	bool api;
 
 	add_headers(call);
-	if (!visit || http_call_read_fields(call) < 0 || !peer_is_ours(call)) {
+	if (!visit || http_call_read_fields(call) < 0 || !peer_is_ours(http_call_fd(call))) {
 		free(visit);
 		refuse(call, 403, "refused\n");
 		return true;
@@ -247,7 +254,7 @@ static int listen_at(const char *address, unsigned *ret_port, struct bg_err **er
 /* The daemon goes on without a page. */
 static int serve(struct web *web, struct bg_err **err)
 {
-	const struct http_front front = {.request = on_request, .userdata = web};
+	const struct http_front front = {.admit = on_connection, .request = on_request, .userdata = web};
 	int fd = listen_at(web->address, &web->port, &web->err);
 
 	if (fd < 0) {
