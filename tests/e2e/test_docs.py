@@ -94,6 +94,13 @@ banger vm ssh web -- 'cd /srv && ls | wc -l'
 banger vm connect web 22 < /dev/null
  banger ssh-config --install
 ssh web.vm
+ssh -T -D 127.0.0.1:41080 web.vm bash < /dev/null
+ssh -F none -i ~/.config/banger/ssh/id_ed25519 -o UserKnownHostsFile=~/.config/banger/ssh/known_hosts -o HostKeyAlias=web.vm root@$(banger vm list --filter name=web --format '{{.address}}') true
+sftp -b /dev/null web.vm
+ printf '#!/bin/sh\\n[ "$*" = "system dial-stdio" ] && exec cat\\n' | banger vm exec web -- sh -c 'cat >/usr/local/bin/docker; chmod +x /usr/local/bin/docker'
+ [ "$(echo ping | ssh -l root -- web.vm docker system dial-stdio)" = ping ]
+banger vm list --format '{{.name}} {{.address}} {{.ssh.key}}'
+banger exec web ip link set eth0 mtu 1400
 rsync -a src/ web.vm:src/
 banger vm exec web systemctl status
 banger vm exec web -- sha256sum < big.iso
@@ -120,7 +127,7 @@ ELSEWHERE = [
     (r"scripts/publish-kernel .*|banger image export dev .* && scripts/publish-image .*", "tests/integration/registry/test_import.py"),
     (r"scripts/make-generic-kernel.*|banger kernel import build/kernel/.*", "tests/e2e/test_generic_kernel.py"),
     (r"banger kernel pull generic|banger image pull (--catalog )?debian-dev", "tests/integration/registry/test_search.py"),
-    (r"banger image pull (debian:12 --name bookworm|localhost:5000/team/dev|registry\.example\.org/.*)", "tests/integration/registry/test_pull.py"),
+    (r"banger image pull (debian:12 --name (bookworm|default)|localhost:5000/team/dev|registry\.example\.org/.*)", "tests/integration/registry/test_pull.py"),
     (r"docker save .*|banger image pull oci:.*", "tests/integration/registry/test_disk_source.py"),
     (r"(echo .* \| )?banger image build .*", "tests/e2e/test_image_from.py"),
     (r"banger vm create work --image dev --nat|banger vm exec work -- docker .*|curl -fsSL -o /tmp/editor.deb .*", "tests/e2e/test_image_from.py"),
@@ -139,6 +146,9 @@ ELSEWHERE = [
     (r"banger vm set web --(autostart|restart on-failure)", "tests/e2e/test_user_unit.py"),
     (r"banger tui", "tests/integration/tui/test_tui.py"),
     (r"scripts/as-user scripts/make-picture .*", "scripts/make-picture"),
+    (r"scripts/make-deb packages", "tests/packages/test_deb.py"),
+    (r"sudo apt install \./packages/banger_.*|sudo usermod -aG banger \$USER", "tests/packages/test_deb_life.py"),
+    (r"docker (context create web|--context web) .*", "tests/e2e/test_docs.py"),  # the ssh that docker runs, against a stand-in
     (r"banger bench .*", "tests/e2e/test_bench.py"),
     (r"banger doctor.*", "tests/integration/cli/test_doctor.py"),
 ]

@@ -7,7 +7,7 @@ import glob
 import os
 import re
 
-FIRST = ("banger ", "ssh ", "curl ", "docker ", "tar ", "rsync ", "echo ", "eval ", "apt ", "./scripts/", "scripts/", "sudo ")
+FIRST = ("banger ", "ssh ", "sftp ", "curl ", "docker ", "tar ", "rsync ", "echo ", "eval ", "apt ", "./scripts/", "scripts/", "sudo ")
 
 
 def plain(line):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """`meson install`'s user units under a real systemd (tests/lib/sdmachine.py), without a guest: sound, installed, started by the
 socket, taken away. With one: tests/e2e/test_user_unit.py."""
+import json
 import os
 
 import pytest
@@ -35,6 +36,13 @@ def test_install(host):
     assert "Lingering is off" in out
     # What the package or `meson install` brought is used as it is.
     assert not os.path.exists(host.m.root + host.home + "/.config/systemd/user/bangerd.service")
+    # With the real logind: where polkit runs it lets a user do this for themselves; without it, only root may, which is said.
+    record = json.loads(host.sh("banger doctor --fix --yes --json", check=False).stdout)
+    (fix,) = [f for f in record["fixes"] if f["command"] == "loginctl enable-linger"]
+    lingers = os.path.exists(host.m.root + "/var/lib/systemd/linger/" + host.name)
+    assert fix["done"] == lingers and (lingers or fix["error"]), fix
+    logout = next(c for c in record["checks"] if c["name"] == "logout")
+    assert logout["state"] == ("ok" if lingers else "warn")
     host.m.run(["loginctl", "enable-linger", host.name])
     assert "Lingering is on" in host.sh("banger daemon install").stdout
     assert host.sh("systemctl --user is-active " + " ".join(UNITS)).stdout.split() == ["active"] * 3
