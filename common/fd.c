@@ -187,6 +187,27 @@ int bg_rm_rf_at(int dirfd, const char *name)
 	return 0;
 }
 
+int bg_unlink_small(int dirfd, const char *name)
+{
+	return unlinkat(dirfd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int bg_rmdir_at(int dirfd, const char *name)
+{
+	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+int bg_grow_file(int fd, uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_size > size)
+		return -EINVAL;
+	return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+}
+
 int bg_cut_head(int fd, uint64_t bytes)
 {
 	if (bytes > 0 &&

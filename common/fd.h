@@ -24,6 +24,14 @@ int bg_put_file_at(int dirfd, const char *path, const void *buf, size_t len, mod
 int bg_write_file_at(int dirfd, const char *path, const void *buf, size_t len, mode_t mode);
 /* mkdir -p for an absolute path; each made directory gets mode. */
 int bg_mkdir_p(const char *path, mode_t mode);
+/*
+ * Removes a name; a missing one is success. What engine files unlink themselves (daemon/loop/banned.h): sockets, links, small
+ * files, and what somebody still has open. For a file that may be large there is trash_unlink (daemon/trash.h).
+ */
+int bg_unlink_small(int dirfd, const char *name);
+int bg_rmdir_at(int dirfd, const char *name);
+/* Makes a file longer by a hole; never shorter (-EINVAL), which would wait for the disk. */
+int bg_grow_file(int fd, uint64_t size);
 /* Removes a tree below dirfd without following links; a missing one is success. */
 int bg_rm_rf_at(int dirfd, const char *name);
 /*

@@ -174,12 +174,16 @@ static int make_workers(struct engine *engine, struct parts *parts, struct bg_er
 static int make_trash(struct engine *engine, const struct parts *parts, struct bg_err **err)
 {
 	_free_ char *state = NULL, *cache = NULL;
+	int r;
 
 	if (asprintf(&state, "%s/trash", engine->paths->state_dir) < 0 ||
 		asprintf(&cache, "%s/trash", engine->paths->cache_dir) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	return trash_new(engine->loop, parts->worker_path, parts->worker_log,
+	r = trash_new(engine->loop, parts->worker_path, parts->worker_log,
 		(const char *const[]){state, cache}, 2, &engine->trash, err);
+	if (r >= 0)
+		trash_serve(engine->trash, engine->jobs);
+	return r;
 }
 
 /* What the rest needs and what may fail for reasons the user should see. */
@@ -330,7 +334,6 @@ static void unmake(struct engine *engine, struct parts *parts)
 	images_free(engine->images);
 	kernels_free(engine->kernels);
 	keys_free(engine->keys);
-	trash_free(engine->trash);
 	vmm_probe_free(engine->probe);
 	helpers_free(engine->helpers);
 	net_call_free(engine->net_boot);
@@ -342,6 +345,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	disk_free(engine->disk);
 	monitor_client_free(engine->monitor);
 	jobs_free(engine->jobs);
+	trash_free(engine->trash);
 	store_close(engine->store);
 	loop_source_free(parts->sigterm);
 	loop_source_free(parts->sigint);

@@ -6,6 +6,7 @@
  */
 #include "daemon/trash.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -21,6 +22,8 @@
 
 /* The job's descriptors: the folders, then these. */
 enum { HELD_MAX = BG_JOB_ALL_FDS_MAX - TRASH_DIRS_MAX };
+/* What is not large is given back in less than a millisecond; a worker's start takes longer. */
+#define LARGE ((uint64_t)4 * MIB)
 
 struct trash {
 	struct loop *loop;
@@ -161,15 +164,48 @@ void trash_kick(struct trash *trash)
 	begin(trash);
 }
 
+static bool is_large(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && (uint64_t)st->st_blocks * 512 >= LARGE;
+}
+
 void trash_close(struct trash *trash, int fd)
 {
+	struct stat st;
+
 	if (fd < 0)
 		return;
-	if (trash->n_held == HELD_MAX)
+	if (fstat(fd, &st) < 0 || st.st_nlink > 0 || !is_large(&st) || trash->n_held == HELD_MAX) {
 		bg_close(fd);
-	else
-		trash->held[trash->n_held++] = fd;
+		return;
+	}
+	trash->held[trash->n_held++] = fd;
 	trash_kick(trash);
+}
+
+void trash_unlink(struct trash *trash, const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) >= 0 && is_large(&st))
+		(void)trash_throw(trash, path);
+	else
+		(void)bg_unlink_small(AT_FDCWD, path);
+}
+
+static void throw_waste(const char *path, void *userdata)
+{
+	trash_unlink(userdata, path);
+}
+
+static void close_waste(int fd, void *userdata)
+{
+	trash_close(userdata, fd);
+}
+
+void trash_serve(struct trash *trash, struct jobs *jobs)
+{
+	jobs_set_waste(jobs, &(struct job_waste){throw_waste, close_waste, trash});
 }
 
 /* 0, or why the last folder did not take it. */
@@ -194,20 +230,51 @@ static int move_in(struct trash *trash, const char *path)
 	return r;
 }
 
-/* Where it is: the last name goes here, the blocks with the descriptor. */
-static int drop_here(struct trash *trash, const char *path)
+static int drop_here(struct trash *trash, int dirfd, const char *name);
+
+/* fd is taken. */
+static int drop_children(struct trash *trash, int fd)
 {
-	_close_ int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fdopendir(fd);
+	const struct dirent *de;
+	int r = 0;
+
+	if (!dir) {
+		r = -errno;
+		bg_close(fd);
+		return r;
+	}
+	while (r >= 0 && (errno = 0, de = readdir(dir)))
+		if (!bg_streq(de->d_name, ".") && !bg_streq(de->d_name, ".."))
+			r = drop_here(trash, fd, de->d_name);
+	if (r >= 0 && errno)
+		r = -errno;
+	(void)closedir(dir);
+	return r;
+}
+
+static int drop_dir(struct trash *trash, int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r = fd < 0 ? -errno : drop_children(trash, fd);
+
+	return r < 0 ? r : bg_rmdir_at(dirfd, name);
+}
+
+/* Where it is: the last names go here, the blocks with the descriptors. */
+static int drop_here(struct trash *trash, int dirfd, const char *name)
+{
+	_close_ int fd = openat(dirfd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
+	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (S_ISDIR(st.st_mode))
-		return bg_rm_rf_at(AT_FDCWD, path);
-	if (unlink(path) < 0)
-		return -errno;
+		return drop_dir(trash, dirfd, name);
+	r = bg_unlink_small(dirfd, name);
 	trash_close(trash, TAKE_FD(fd));
-	return 0;
+	return r;
 }
 
 int trash_throw(struct trash *trash, const char *path)
@@ -217,7 +284,7 @@ int trash_throw(struct trash *trash, const char *path)
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return drop_here(trash, path);
+		return drop_here(trash, AT_FDCWD, path);
 	trash_kick(trash);
 	return 0;
 }

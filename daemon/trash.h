@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 
+struct jobs;
 struct loop;
 struct trash;
 
@@ -28,11 +29,18 @@ BG_DEFINE_UNREF(trash, struct trash *, trash_free)
 
 /*
  * Takes a file or a folder out of sight at once: 0 also when there is none. A file that cannot be moved (another file
- * system, no room) loses its name, and its blocks in the worker; a folder is removed on the spot then. Nothing is flushed.
+ * system, no room) loses its name, and its blocks in the worker; so do those in a folder then. Nothing is flushed.
  */
 int trash_throw(struct trash *trash, const char *path);
-/* The worker's, too, is to give back what only this descriptor still holds: an unlinked file. fd is taken. */
+/* As unlink, of a file that may be large: such a one is thrown. Nothing to do when there is none. */
+void trash_unlink(struct trash *trash, const char *path);
+/*
+ * The engine's way to close what may be large. That waits for the disk when the file has lost its name meanwhile and no one else
+ * has it: then a worker closes it, else it is done on the spot. fd is taken; below 0 it is none.
+ */
 void trash_close(struct trash *trash, int fd);
+/* So that jobs, and the storage drivers that work with them, leave what is large to this trash. It outlives them or jobs_free comes first. */
+void trash_serve(struct trash *trash, struct jobs *jobs);
 /* Somebody else has moved something into one of the folders. */
 void trash_kick(struct trash *trash);
 /* Nothing is left to do, or what is left cannot be done now and is tried again later. */

@@ -5,20 +5,23 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/fd.h"
 #include "common/json.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 enum { NAMES_SHOWN = 4 };
 
-int asset_output(
-	const char *dir, const char *name, char **ret_path, int *ret_fd, struct bg_err **err)
+int asset_output(struct trash *trash, const char *dir, const char *name, char **ret_path,
+	int *ret_fd, struct bg_err **err)
 {
 	_free_ char *path = NULL;
 	int fd;
 
 	if (asprintf(&path, "%s/%s", dir, name) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	trash_unlink(trash, path);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "make %s", path);
 	*ret_path = TAKE_PTR(path);
@@ -32,7 +35,7 @@ void asset_drop_empty(char **path)
 
 	if (!*path || (stat(*path, &st) == 0 && st.st_size > 0))
 		return;
-	(void)unlink(*path);
+	(void)bg_unlink_small(AT_FDCWD, *path);
 	free(TAKE_PTR(*path));
 }
 

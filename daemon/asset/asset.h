@@ -9,9 +9,10 @@
 
 struct engine;
 struct op;
+struct trash;
 
-/* A new file dir/name for a worker to fill (0600, read-write); *ret_path is the caller's. */
-int asset_output(const char *dir, const char *name, char **ret_path, int *ret_fd, struct bg_err **err);
+/* A new file dir/name for a worker to fill (0600, read-write); one that was left there goes. *ret_path is the caller's. */
+int asset_output(struct trash *trash, const char *dir, const char *name, char **ret_path, int *ret_fd, struct bg_err **err);
 /* Drops a file that the worker left empty: frees *path and removes it. */
 void asset_drop_empty(char **path);
 /* Bytes allocated on disk; 0 when it is missing. */

@@ -367,7 +367,7 @@ static int step_delete(struct op *op, void *ctx, struct bg_err **err)
 	int r = images_drop(task->engine->images, task->name, err);
 
 	if (r >= 0 && log)
-		(void)unlink(log);
+		trash_unlink(task->engine->trash, log);
 	/* That it goes is on the disk by now. */
 	return r < 0 ? r : op_commit_late(op, err);
 }

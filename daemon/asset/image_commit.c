@@ -14,6 +14,7 @@
 #include "daemon/driver/storage.h"
 #include "daemon/engine.h"
 #include "daemon/op/op.h"
+#include "daemon/trash.h"
 #include "daemon/vm/vm.h"
 
 struct commit {
@@ -116,7 +117,7 @@ static int open_merge(struct commit *commit, const struct vm *vm, int fds[3], st
 		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", vm->paths.disk_root);
 	r = images_make_dir(commit->task.engine->images, commit->task.name, &dir, err);
 	return r < 0 ? r
-		     : asset_output(dir, IMAGE_ROOTFS, &image_task_row(&commit->task)->rootfs,
+		     : asset_output(commit->task.engine->trash, dir, IMAGE_ROOTFS, &image_task_row(&commit->task)->rootfs,
 			       &fds[2], err);
 }
 

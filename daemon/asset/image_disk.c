@@ -17,6 +17,7 @@
 #include "daemon/asset/asset.h"
 #include "daemon/asset/image_task.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 #define LAYOUT	    "oci:"
 #define ARCHIVE	    "docker-archive:"
@@ -52,7 +53,7 @@ static void task_free(void *userdata)
 
 	image_task_done(&task->base);
 	for (size_t i = 0; i < task->n_layers; i++) {
-		bg_close(task->layers[i].fd);
+		trash_close(task->base.engine->trash, task->layers[i].fd);
 		json_decref(task->layers[i].range);
 	}
 	free(task->layers);

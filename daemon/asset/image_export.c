@@ -35,10 +35,10 @@ static void task_free(void *userdata)
 	struct export_task *task = userdata;
 
 	job_free(task->job);
-	/* without a name, its blocks go with the last descriptor */
-	trash_close(task->engine->trash, TAKE_FD(task->fd[0]));
+	/* The bundle without a name, and members that were deleted meanwhile, go with the last
+	 * descriptor. */
 	for (size_t i = 0; i < ARRAY_SIZE(task->fd); i++)
-		bg_close(task->fd[i]);
+		trash_close(task->engine->trash, task->fd[i]);
 	json_decref(task->params);
 	json_decref(task->result);
 	free(task->name);
@@ -78,7 +78,7 @@ static int give_name(struct export_task *task)
 		return -errno;
 	if (linkat(AT_FDCWD, task->part, AT_FDCWD, task->path, 0) < 0)
 		return -errno;
-	(void)unlink(task->part);
+	(void)bg_unlink_small(AT_FDCWD, task->part);
 	return 0;
 }
 

@@ -44,7 +44,7 @@ static void task_free(void *userdata)
 	image_task_done(&task->base);
 	catalog_lookup_free(task->lookup);
 	kernel_make_free(task->kernel);
-	bg_close(task->source);
+	trash_close(task->base.engine->trash, task->source);
 	free(task->wanted);
 	free(task->url);
 	free(task->sha256);
@@ -123,7 +123,8 @@ static int step_fetch(struct op *op, void *ctx, struct bg_err **err)
 		return asset_open_source(task->url + 7, BG_ERR_IMAGE_INVALID, &task->source, err);
 	r = images_make_dir(task->base.engine->images, task->base.name, &dir, err);
 	if (r >= 0)
-		r = asset_output(dir, DOWNLOAD, &task->download, &task->source, err);
+		r = asset_output(task->base.engine->trash, dir, DOWNLOAD, &task->download,
+			&task->source, err);
 	if (r < 0)
 		return r;
 	params = json_pack("{s:s, s:s*, s:I}", "url", task->url, "after", task->after, "max_size",
@@ -182,7 +183,7 @@ static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata
 
 	if (!failed)
 		(void)take_manifest(task, json_object_get(result, "manifest"), &failed);
-	task->source = bg_close(task->source);
+	trash_close(task->base.engine->trash, TAKE_FD(task->source));
 	if (task->download)
 		(void)trash_throw(task->base.engine->trash, task->download);
 	image_task_end_step(&task->base, failed);
@@ -195,9 +196,11 @@ static int open_outputs(struct import_task *task, int fds[BUNDLE_FDS], struct bg
 	int r = images_make_dir(task->base.engine->images, task->base.name, &dir, err);
 
 	if (r >= 0)
-		r = asset_output(dir, IMAGE_ROOTFS, &row->rootfs, &fds[0], err);
+		r = asset_output(
+			task->base.engine->trash, dir, IMAGE_ROOTFS, &row->rootfs, &fds[0], err);
 	if (r >= 0)
-		r = asset_output(dir, IMAGE_SEED, &row->work_seed, &fds[1], err);
+		r = asset_output(
+			task->base.engine->trash, dir, IMAGE_SEED, &row->work_seed, &fds[1], err);
 	if (r >= 0)
 		r = kernel_make_outputs(task->kernel, &fds[2], err);
 	return r;

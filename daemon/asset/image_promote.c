@@ -17,7 +17,7 @@
 
 struct promote_task {
 	struct image_task base;
-	int from, to;
+	int from;
 	char *path;	       /* of the copy, until it is the image's; then of the source */
 	bool kept;	       /* path is one of those that are kept by content */
 	bool swapped;	       /* the image has the copy */
@@ -29,8 +29,8 @@ static void task_free(void *userdata)
 	struct promote_task *task = userdata;
 
 	image_task_done(&task->base);
-	bg_close(task->from);
-	bg_close(task->to);
+	/* The user may have deleted it meanwhile. */
+	trash_close(task->base.engine->trash, task->from);
 	free(task->path);
 	free(task);
 }
@@ -56,7 +56,7 @@ static int check_copy(const struct promote_task *task, const char *source, struc
 		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EBUSY,
 			"%s was written to while it was copied", source);
 	times[0] = times[1] = task->mtime;
-	if (futimens(task->to, times) < 0)
+	if (utimensat(AT_FDCWD, task->path, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "finish %s", task->path);
 	return 0;
 }
@@ -70,11 +70,10 @@ static void on_copied(const json_t *result, struct bg_err *err, void *userdata)
 	(void)result;
 	if (!failed && find_row(task, &row, &failed) >= 0)
 		(void)check_copy(task, row->rootfs, &failed);
-	task->to = bg_close(task->to);
 	image_task_end_step(&task->base, failed);
 }
 
-static int make_copy(struct promote_task *task, struct bg_err **err)
+static int make_copy(struct promote_task *task, int *ret, struct bg_err **err)
 {
 	_free_ char *dir = NULL, *path = NULL;
 	int r = images_check_settled(task->base.engine->images, task->base.name, err);
@@ -89,19 +88,20 @@ static int make_copy(struct promote_task *task, struct bg_err **err)
 	if (access(path, F_OK) == 0)
 		return bg_err_set(err, BG_ERR_IMAGE_MANAGED, EALREADY,
 			"image \"%s\" is being promoted already", task->base.name);
-	return asset_output(dir, IMAGE_ROOTFS, &task->path, &task->to, err);
+	return asset_output(task->base.engine->trash, dir, IMAGE_ROOTFS, &task->path, ret, err);
 }
 
 static int step_copy(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct promote_task *task = ctx;
+	_close_ int to = -1;
 	int r;
 
 	task->base.op = op;
-	r = make_copy(task, err);
+	r = make_copy(task, &to, err);
 	if (r >= 0)
 		r = job_start(task->base.engine->jobs, JOB_COPY, json_object(),
-			(int[]){task->from, task->to}, 2, image_task_progress, on_copied, task,
+			(int[]){task->from, to}, 2, image_task_progress, on_copied, task,
 			&task->base.job, err);
 	if (r >= 0)
 		job_on_wait(task->base.job, op_show_wait, op);
@@ -118,7 +118,7 @@ static int undo_copy(struct op *op, void *ctx, struct bg_err **err)
 	if (task->path && task->kept)
 		keep_drop(task->base.engine, task->path);
 	else if (task->path)
-		(void)unlink(task->path);
+		(void)trash_throw(task->base.engine->trash, task->path);
 	return 0;
 }
 
@@ -233,7 +233,7 @@ int image_promote(struct engine *engine, const char *name, struct op **ret, stru
 		free(task);
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	task->from = task->to = -1;
+	task->from = -1;
 	r = asset_open_source(row->rootfs, BG_ERR_IMAGE_INVALID, &task->from, err);
 	if (r >= 0 && fstat(task->from, &st) < 0)
 		r = bg_err_sys(err, BG_ERR_IO, errno, "look at %s", row->rootfs);

@@ -15,6 +15,7 @@
 #include "daemon/asset/image_task.h"
 #include "daemon/asset/registry_auth.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 struct layer {
 	char digest[BG_OCI_DIGEST + 1];
@@ -42,7 +43,7 @@ static void task_free(void *userdata)
 	image_task_done(&task->base);
 	blobs_turn_free(task->turn);
 	for (size_t i = 0; i < task->n_layers; i++)
-		bg_close(task->layers[i].fd);
+		trash_close(task->base.engine->trash, task->layers[i].fd);
 	free(task->layers);
 	json_decref(task->registry);
 	oci_ref_free(task->ref);

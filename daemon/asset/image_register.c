@@ -18,6 +18,7 @@
 #include "daemon/asset/image_task.h"
 #include "daemon/asset/kernel_make.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 /* Where ext2, 3 and 4 keep their magic number: superblock at 1024, s_magic at 56 in it
  * (linux/fs/ext4/ext4.h). The rest is for a worker to look at. */
@@ -58,7 +59,7 @@ static int step_seed(struct op *op, void *ctx, struct bg_err **err)
 
 	task->op = op;
 	if (r >= 0)
-		r = asset_output(dir, IMAGE_SEED, &row->work_seed, &fd, err);
+		r = asset_output(task->engine->trash, dir, IMAGE_SEED, &row->work_seed, &fd, err);
 	if (r < 0)
 		return r;
 	r = job_start(task->engine->jobs, JOB_MKFS,

@@ -8,6 +8,7 @@
 #include "common/name.h"
 #include "daemon/asset/asset.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 int image_task_init(struct image_task *task, struct engine *engine, const char *name)
 {
@@ -46,9 +47,10 @@ int image_task_outputs(struct image_task *task, int *ret_rootfs, int *ret_seed, 
 	int r = images_make_dir(task->engine->images, task->name, &dir, err);
 
 	if (r >= 0)
-		r = asset_output(dir, IMAGE_ROOTFS, &row->rootfs, &rootfs, err);
+		r = asset_output(
+			task->engine->trash, dir, IMAGE_ROOTFS, &row->rootfs, &rootfs, err);
 	if (r >= 0)
-		r = asset_output(dir, IMAGE_SEED, &row->work_seed, &seed, err);
+		r = asset_output(task->engine->trash, dir, IMAGE_SEED, &row->work_seed, &seed, err);
 	if (r < 0)
 		return r;
 	*ret_rootfs = TAKE_FD(rootfs);

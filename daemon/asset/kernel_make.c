@@ -13,6 +13,7 @@
 #include "common/name.h"
 #include "daemon/asset/asset.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 
 struct kernel_make {
 	struct engine *engine;
@@ -36,9 +37,9 @@ void kernel_make_free(struct kernel_make *make)
 	if (!make)
 		return;
 	job_free(make->job);
-	bg_close(make->kernel);
-	bg_close(make->modules);
-	bg_close(make->initrd);
+	trash_close(make->engine->trash, make->kernel);
+	trash_close(make->engine->trash, make->modules);
+	trash_close(make->engine->trash, make->initrd);
 	free(make->name);
 	free(make->kernel_file);
 	free(make->modules_file);
@@ -257,7 +258,7 @@ static int open_outputs(struct kernel_make *make, int *fds, size_t n, struct bg_
 	int r = kernels_make_dir(make->engine->kernels, make->name, &dir, err);
 
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = asset_output(dir, name[i], path[i], &fds[i], err);
+		r = asset_output(make->engine->trash, dir, name[i], path[i], &fds[i], err);
 	return r;
 }
 
@@ -268,7 +269,7 @@ int kernel_make_outputs(struct kernel_make *make, int fds[4], struct bg_err **er
 
 void kernel_make_source(struct kernel_make *make, int fd)
 {
-	bg_close(make->kernel);
+	trash_close(make->engine->trash, make->kernel);
 	make->kernel = fd;
 }
 
@@ -320,7 +321,7 @@ int kernel_make_initrd(struct kernel_make *make, struct op *op, struct bg_err **
 		return 0;
 	r = kernels_make_dir(make->engine->kernels, make->name, &dir, err);
 	if (r >= 0)
-		r = asset_output(dir, "initrd", &row->initrd, &out, err);
+		r = asset_output(make->engine->trash, dir, "initrd", &row->initrd, &out, err);
 	if (r >= 0)
 		r = job_start(make->engine->jobs, JOB_COPY, json_object(),
 			(int[]){make->initrd, out}, 2, on_progress, on_copied, make, &make->job,
@@ -338,7 +339,7 @@ static void on_unpacked(const json_t *result, struct bg_err *err, void *userdata
 	if (err) {
 		log_msg(LOG_WARN, "kernel", "no ELF file of it: Firecracker cannot boot it",
 			"kernel", make->name, "error", err->message, NULL);
-		(void)unlink(row->elf);
+		trash_unlink(make->engine->trash, row->elf);
 		free(TAKE_PTR(row->elf));
 	}
 	settle(make, NULL);
@@ -359,7 +360,7 @@ int kernel_make_unpack(struct kernel_make *make, struct op *op, struct bg_err **
 		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", row->path);
 	r = kernels_make_dir(make->engine->kernels, make->name, &dir, err);
 	if (r >= 0)
-		r = asset_output(dir, "vmlinux", &row->elf, &elf, err);
+		r = asset_output(make->engine->trash, dir, "vmlinux", &row->elf, &elf, err);
 	if (r < 0)
 		return r;
 	r = job_start(make->engine->jobs, JOB_VMLINUX, json_object(), (int[]){image, elf}, 2,

@@ -33,7 +33,7 @@ static void task_free(void *userdata)
 	catalog_lookup_free(task->lookup);
 	kernel_make_free(task->make);
 	json_decref(task->entry);
-	bg_close(task->fd);
+	trash_close(task->engine->trash, task->fd);
 	free(task->wanted);
 	free(task->download);
 	free(task);
@@ -97,7 +97,8 @@ static int step_fetch(struct op *op, void *ctx, struct bg_err **err)
 	(void)op;
 	r = kernels_make_dir(task->engine->kernels, kernel_make_name(task->make), &dir, err);
 	if (r >= 0)
-		r = asset_output(dir, "download", &task->download, &task->fd, err);
+		r = asset_output(
+			task->engine->trash, dir, "download", &task->download, &task->fd, err);
 	if (r >= 0 && strncmp(url, "file://", 7) == 0)
 		r = asset_open_source(url + 7, BG_ERR_KERNEL_INVALID, &from, err);
 	if (r < 0)

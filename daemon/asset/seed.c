@@ -18,7 +18,6 @@
 struct seed_call {
 	struct job *job;
 	char *path, *tmp;
-	int from, to;
 	seed_done_fn done;
 	void *userdata;
 };
@@ -57,10 +56,8 @@ void seed_call_free(struct seed_call *call)
 	if (!call)
 		return;
 	job_free(call->job);
-	bg_close(call->from);
-	bg_close(call->to);
 	if (call->tmp)
-		(void)unlink(call->tmp);
+		(void)bg_unlink_small(AT_FDCWD, call->tmp);
 	free(call->path);
 	free(call->tmp);
 	free(call);
@@ -83,8 +80,8 @@ static void on_made(const json_t *result, struct bg_err *err, void *userdata)
 }
 
 /* Two creations at once make it twice: the later one replaces the same. */
-static int open_files(
-	struct seed_call *call, const struct engine *engine, const char *rootfs, struct bg_err **err)
+static int open_files(struct seed_call *call, const struct engine *engine, const char *rootfs,
+	int *from, int *to, struct bg_err **err)
 {
 	_free_ char *dir = NULL;
 	int r;
@@ -95,11 +92,11 @@ static int open_files(
 	r = bg_paths_private_dir(dir, err);
 	if (r < 0)
 		return r;
-	call->from = open(rootfs, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (call->from < 0)
+	*from = open(rootfs, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (*from < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", rootfs);
-	call->to = mkostemp(call->tmp, O_CLOEXEC);
-	if (call->to < 0) {
+	*to = mkostemp(call->tmp, O_CLOEXEC);
+	if (*to < 0) {
 		r = -errno;
 		free(TAKE_PTR(call->tmp));
 		return bg_err_sys(err, BG_ERR_IO, -r, "make %s", call->path);
@@ -111,20 +108,21 @@ int seed_make(struct engine *engine, const char *rootfs, seed_done_fn done, void
 	struct seed_call **ret, struct bg_err **err)
 {
 	_unref_(seed_call) struct seed_call *call = calloc(1, sizeof(*call));
+	_close_ int from = -1, to = -1;
 	int r;
 
 	if (!call)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	*call = (struct seed_call){.from = -1, .to = -1, .done = done, .userdata = userdata};
+	*call = (struct seed_call){.done = done, .userdata = userdata};
 	r = seed_path(engine, rootfs, &call->path, err);
 	if (r < 0)
 		return r;
 	if (access(call->path, R_OK) == 0)
 		return 1;
-	r = open_files(call, engine, rootfs, err);
+	r = open_files(call, engine, rootfs, &from, &to, err);
 	if (r >= 0)
 		r = job_start(engine->jobs, JOB_COW_SEED, json_object(),
-			(int[]){call->from, call->to}, 2, NULL, on_made, call, &call->job, err);
+			(int[]){from, to}, 2, NULL, on_made, call, &call->job, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(call);
@@ -155,7 +153,7 @@ void seeds_prune(const struct engine *engine)
 	dir = opendir(path);
 	while (dir && (de = readdir(dir)))
 		if (de->d_name[0] != '.' && !has_image(engine, de->d_name))
-			(void)unlinkat(dirfd(dir), de->d_name, 0);
+			(void)bg_unlink_small(dirfd(dir), de->d_name);
 	if (dir)
 		closedir(dir);
 }

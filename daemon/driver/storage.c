@@ -26,10 +26,11 @@ const struct storage_driver *storage_driver_by_name(const char *name)
 
 static int open_tmp(struct storage_call *call)
 {
-	if (unlink(call->tmp) < 0 && errno != ENOENT)
-		return -errno;
+	if (access(call->tmp, F_OK) == 0)
+		jobs_throw(call->jobs, call->tmp);
 	call->tmp_fd = open(call->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return call->tmp_fd < 0 ? -errno : 0;
+	call->made = call->tmp_fd >= 0;
+	return call->made ? 0 : -errno;
 }
 
 static int open_source(struct storage_call *call, struct bg_err **err)
@@ -44,10 +45,11 @@ static int open_source(struct storage_call *call, struct bg_err **err)
 	if (!S_ISREG(st.st_mode))
 		return bg_err_set(err, BG_ERR_IO, EINVAL, "%s is not a regular file", call->source);
 	call->size = BG_MAX(call->size, (uint64_t)st.st_size);
+	call->source_bytes = (uint64_t)st.st_blocks * 512;
 	return 0;
 }
 
-int storage_call_new(const char *source, const char *target, uint64_t size,
+int storage_call_new(struct jobs *jobs, const char *source, const char *target, uint64_t size,
 	storage_progress_fn progress, storage_done_fn done, void *userdata,
 	struct storage_call **ret, struct bg_err **err)
 {
@@ -56,7 +58,8 @@ int storage_call_new(const char *source, const char *target, uint64_t size,
 
 	if (!call)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	*call = (struct storage_call){.source_fd = -1,
+	*call = (struct storage_call){.jobs = jobs,
+		.source_fd = -1,
 		.tmp_fd = -1,
 		.size = size,
 		.progress = progress,
@@ -88,13 +91,11 @@ static uint64_t mib_up(uint64_t bytes)
 static int no_space(const struct storage_call *call, int errnum, struct bg_err **err)
 {
 	struct statvfs vfs = {0};
-	struct stat st = {0};
 
-	(void)fstat(call->source_fd, &st);
-	(void)fstatvfs(call->tmp_fd, &vfs);
+	(void)statvfs(call->tmp ? call->tmp : call->target, &vfs);
 	return bg_err_set(err, BG_ERR_NO_SPACE, errnum,
 		"no room for %s: a copy of %s needs %llu MiB, and %llu MiB are free", call->target,
-		call->source, (unsigned long long)mib_up((uint64_t)st.st_blocks * 512),
+		call->source, (unsigned long long)mib_up(call->source_bytes),
 		(unsigned long long)((uint64_t)vfs.f_bavail * vfs.f_frsize / MIB));
 }
 
@@ -112,6 +113,12 @@ int storage_call_commit(struct storage_call *call, struct bg_err **err)
 	free(call->tmp);
 	call->tmp = NULL;
 	return 0;
+}
+
+void storage_call_lend(struct storage_call *call)
+{
+	jobs_close(call->jobs, TAKE_FD(call->source_fd));
+	jobs_close(call->jobs, TAKE_FD(call->tmp_fd));
 }
 
 void storage_call_finish(struct storage_call *call, struct bg_err *err)
@@ -144,13 +151,14 @@ void storage_call_free(struct storage_call *call)
 		return;
 	job_free(call->job);
 	loop_source_free(call->deferred);
-	/* A worker that was just killed may write on into the file, which has no name any more. */
-	if (call->tmp && call->tmp_fd >= 0)
-		(void)unlink(call->tmp);
-	else if (call->tmp_fd >= 0 && !call->told)
-		(void)unlink(call->target);
-	bg_close(call->source_fd);
-	bg_close(call->tmp_fd);
+	/* Before the name goes: so this is never the last that holds the blocks. */
+	jobs_close(call->jobs, call->tmp_fd);
+	jobs_close(call->jobs, call->source_fd);
+	/* A worker that was just killed may write on into the file, which is in the trash then. */
+	if (call->made && call->tmp)
+		jobs_throw(call->jobs, call->tmp);
+	else if (call->made && !call->told)
+		jobs_throw(call->jobs, call->target);
 	free(call->source);
 	free(call->target);
 	free(call->tmp);

@@ -6,6 +6,7 @@
  */
 #include <sys/stat.h>
 
+#include "common/fd.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "daemon/driver/storage_impl.h"
@@ -52,7 +53,6 @@ static bool is_zero(const uint8_t *p)
 	return p[0] == 0 && memcmp(p, p + 1, BG_PAGE_SIZE - 1) == 0;
 }
 
-/* What is no whole page, at the end of a source, is filled up with zeros. */
 static int copy_piece(struct storage_call *call, off_t at, uint8_t *buf)
 {
 	ssize_t n;
@@ -62,12 +62,12 @@ static int copy_piece(struct storage_call *call, off_t at, uint8_t *buf)
 	if (n < 0)
 		return -errno;
 	for (ssize_t i = 0; i < n; i += BG_PAGE_SIZE) {
-		ssize_t put;
+		ssize_t put, len = BG_MIN((ssize_t)BG_PAGE_SIZE, n - i);
 
 		if (is_zero(buf + i))
 			continue;
-		put = pwrite(call->tmp_fd, buf + i, BG_PAGE_SIZE, at + i);
-		if (put != BG_PAGE_SIZE)
+		put = pwrite(call->tmp_fd, buf + i, (size_t)len, at + i);
+		if (put != len)
 			return put < 0 ? -errno : -ENOSPC;
 	}
 	return 0;
@@ -87,7 +87,7 @@ int storage_copy_here(struct storage_call *call)
 	}
 	if (errno != ENXIO)
 		return -errno;
-	return ftruncate(call->tmp_fd, (off_t)call->size) < 0 ? -errno : 0;
+	return bg_grow_file(call->tmp_fd, call->size);
 }
 
 /* 1: it was; 0: it is not that small. */
@@ -113,7 +113,7 @@ static int copy_clone(struct loop *loop, struct jobs *jobs, const char *source, 
 	_unref_(storage_call) struct storage_call *call = NULL;
 	json_t *params;
 	int fds[2];
-	int r = storage_call_new(source, target, size, progress, done, userdata, &call, err);
+	int r = storage_call_new(jobs, source, target, size, progress, done, userdata, &call, err);
 
 	if (r >= 0)
 		r = clone_small(call, loop, err);
@@ -130,6 +130,7 @@ static int copy_clone(struct loop *loop, struct jobs *jobs, const char *source, 
 		&call->job, err);
 	if (r < 0)
 		return r;
+	storage_call_lend(call);
 	*ret = TAKE_PTR(call);
 	return 0;
 }

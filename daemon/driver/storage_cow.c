@@ -22,9 +22,8 @@ static int cow_clone(struct loop *loop, struct jobs *jobs, const char *source, c
 	struct storage_call **ret, struct bg_err **err)
 {
 	_unref_(storage_call) struct storage_call *call = NULL;
-	int r = storage_call_new(source, target, size, progress, done, userdata, &call, err);
+	int r = storage_call_new(jobs, source, target, size, progress, done, userdata, &call, err);
 
-	(void)jobs;
 	if (r < 0)
 		return r;
 	r = storage_copy_here(call);

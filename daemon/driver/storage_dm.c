@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 
 #include "common/disk_layout.h"
+#include "common/fd.h"
 #include "daemon/driver/storage_impl.h"
 
 #ifndef XFS_SUPER_MAGIC
@@ -40,16 +41,15 @@ static int dm_clone(struct loop *loop, struct jobs *jobs, const char *source, co
 {
 	_unref_(storage_call) struct storage_call *call = NULL;
 	struct stat st;
-	int r = storage_call_new(source, target, size, progress, done, userdata, &call, err);
+	int r = storage_call_new(jobs, source, target, size, progress, done, userdata, &call, err);
 
-	(void)jobs;
 	if (r < 0)
 		return r;
 	if (fstat(call->source_fd, &st) < 0)
 		return storage_call_fail(call, errno, err);
-	if (ftruncate(call->tmp_fd, (off_t)bg_disk_overlay_size((uint64_t)st.st_size, call->size)) <
-		0)
-		return storage_call_fail(call, errno, err);
+	r = bg_grow_file(call->tmp_fd, bg_disk_overlay_size((uint64_t)st.st_size, call->size));
+	if (r < 0)
+		return storage_call_fail(call, -r, err);
 	r = storage_call_commit(call, err);
 	if (r >= 0)
 		r = storage_call_defer(call, loop, err);

@@ -7,11 +7,13 @@
 #include "daemon/driver/storage.h"
 
 struct storage_call {
+	struct jobs *jobs;
 	struct job *job;	      /* copy only */
 	struct loop_source *deferred; /* the others: done comes from the loop */
 	char *source, *target, *tmp;  /* tmp: target.new, NULL once renamed or removed */
-	int source_fd, tmp_fd;
-	uint64_t size;
+	int source_fd, tmp_fd; /* -1 while a worker has them: whoever closes a written file last may wait for its blocks */
+	bool made;	       /* tmp or target is there */
+	uint64_t size, source_bytes;
 	bool told;	    /* done was called: a committed target is the owner's now */
 	struct bg_err *err; /* lent to done */
 	storage_progress_fn progress;
@@ -19,12 +21,14 @@ struct storage_call {
 	void *userdata;
 };
 
-/* Opens source, makes target.new (0600, exclusive, an older one removed). */
-int storage_call_new(const char *source, const char *target, uint64_t size,
+/* Opens source, makes target.new (0600, exclusive, an older one removed). What it leaves goes where that of jobs goes. */
+int storage_call_new(struct jobs *jobs, const char *source, const char *target, uint64_t size,
 	storage_progress_fn progress, storage_done_fn done, void *userdata,
 	struct storage_call **ret, struct bg_err **err);
 /* The source's data into the new file, and its size: here and now, so of a small source only. -errno. */
 int storage_copy_here(struct storage_call *call);
+/* What a worker does has its own descriptors of both. */
+void storage_call_lend(struct storage_call *call);
 /* The new file gets its name. A target that exists is an error: it may be a disk with data. */
 int storage_call_commit(struct storage_call *call, struct bg_err **err);
 /* done(NULL) in the next turn of the loop. */

@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
+#include "common/fd.h"
 #include "daemon/driver/storage_impl.h"
 
 static bool wants_copy(int errnum)
@@ -18,7 +19,7 @@ static int reflink_clone(struct loop *loop, struct jobs *jobs, const char *sourc
 	void *userdata, struct storage_call **ret, struct bg_err **err)
 {
 	_unref_(storage_call) struct storage_call *call = NULL;
-	int r = storage_call_new(source, target, size, progress, done, userdata, &call, err);
+	int r = storage_call_new(jobs, source, target, size, progress, done, userdata, &call, err);
 
 	if (r < 0)
 		return r;
@@ -29,8 +30,9 @@ static int reflink_clone(struct loop *loop, struct jobs *jobs, const char *sourc
 		return storage_copy.clone(
 			loop, jobs, source, target, size, progress, done, userdata, ret, err);
 	}
-	if (ftruncate(call->tmp_fd, (off_t)call->size) < 0)
-		return storage_call_fail(call, errno, err);
+	r = bg_grow_file(call->tmp_fd, call->size);
+	if (r < 0)
+		return storage_call_fail(call, -r, err);
 	r = storage_call_commit(call, err);
 	if (r >= 0)
 		r = storage_call_defer(call, loop, err);

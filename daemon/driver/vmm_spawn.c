@@ -38,9 +38,8 @@ int vmm_clear_socket(const char *run_dir, const char *name, struct bg_err **err)
 
 	if (r < 0)
 		return r;
-	if (unlink(path) < 0 && errno != ENOENT)
-		return bg_err_sys(err, BG_ERR_IO, errno, "remove old socket %s", path);
-	return 0;
+	r = bg_unlink_small(AT_FDCWD, path);
+	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "remove old socket %s", path) : 0;
 }
 
 int vmm_open_log(const char *path, struct bg_err **err)

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "common/fd.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/log.h"
@@ -71,6 +72,7 @@ struct jobs {
 	struct job_list queued, running, failed; /* failed: to start; told in the next turn */
 	unsigned n_running[CLASS_MAX_];
 	uint64_t deadline_usec; /* 0: the table's */
+	struct job_waste waste;
 	uint8_t *buf;		/* one datagram and a byte more, to see that it was longer */
 };
 
@@ -98,10 +100,42 @@ struct job {
 
 static void pump(struct jobs *jobs);
 
+void jobs_set_waste(struct jobs *jobs, const struct job_waste *waste)
+{
+	jobs->waste = *waste;
+}
+
+void jobs_throw(struct jobs *jobs, const char *path)
+{
+	if (jobs->waste.throw)
+		jobs->waste.throw(path, jobs->waste.userdata);
+	else
+		(void)bg_unlink_small(AT_FDCWD, path);
+}
+
+void jobs_close(struct jobs *jobs, int fd)
+{
+	if (fd >= 0 && jobs->waste.close)
+		jobs->waste.close(fd, jobs->waste.userdata);
+	else
+		bg_close(fd);
+}
+
+/* The message has them. */
+static void close_sent(struct job *job)
+{
+	while (job->n_fds > 0)
+		bg_close(job->fds[--job->n_fds]);
+}
+
+/* A job that never ran may have the last descriptor of a file that was deleted meanwhile. */
 static void close_fds(struct job *job)
 {
 	for (unsigned i = 0; i < job->n_fds; i++)
-		bg_close(job->fds[i]);
+		if (job->jobs)
+			jobs_close(job->jobs, job->fds[i]);
+		else
+			bg_close(job->fds[i]);
 	job->n_fds = 0;
 }
 
@@ -420,7 +454,7 @@ static int run(struct job *job, struct bg_err **err)
 	ours = pair[0];
 	theirs = pair[1];
 	r = send_request(job, ours);
-	close_fds(job);
+	close_sent(job);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_WORKER, -r, "ask a worker to do job \"%s\"",
 			kinds[job->kind].name);

@@ -35,6 +35,19 @@ typedef void (*job_done_fn)(const json_t *result, struct bg_err *err, void *user
 int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct jobs **ret, struct bg_err **err);
 void jobs_free(struct jobs *jobs);
 BG_DEFINE_UNREF(jobs, struct jobs *, jobs_free)
+/*
+ * Where large files go that nobody needs any more: what they had on the disk is given back outside of the loop. The trash,
+ * which is made of jobs itself (daemon/trash.h). Until it is said, and in tests without one, they go on the spot.
+ */
+struct job_waste {
+	void (*throw)(const char *path, void *userdata);
+	void (*close)(int fd, void *userdata); /* fd is taken */
+	void *userdata;
+};
+void jobs_set_waste(struct jobs *jobs, const struct job_waste *waste);
+/* For who has jobs and no trash: a storage driver's clone that is not to be. */
+void jobs_throw(struct jobs *jobs, const char *path);
+void jobs_close(struct jobs *jobs, int fd); /* below 0: none */
 /* Tests: every deadline of jobs started from now, instead of the table's. */
 void jobs_set_deadline(struct jobs *jobs, uint64_t usec);
 

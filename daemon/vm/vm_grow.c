@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/fd.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/vm_tell.h"
@@ -19,6 +20,7 @@ static int grow_file(const struct vm *vm, const char *path, uint64_t bytes, stru
 {
 	_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
+	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return bg_err_sys(
@@ -28,10 +30,9 @@ static int grow_file(const struct vm *vm, const char *path, uint64_t bytes, stru
 		return bg_err_set(err, BG_ERR_VM_LIMITS, EINVAL,
 			"%s of VM \"%s\" has %llu bytes already", path, vm->row->name,
 			(unsigned long long)st.st_size);
-	if ((uint64_t)st.st_size < bytes && ftruncate(fd, (off_t)bytes) < 0)
-		return bg_err_sys(
-			err, BG_ERR_IO, errno, "grow %s of VM \"%s\"", path, vm->row->name);
-	return 0;
+	r = bg_grow_file(fd, bytes);
+	return r < 0 ? bg_err_sys(err, BG_ERR_IO, -r, "grow %s of VM \"%s\"", path, vm->row->name)
+		     : 0;
 }
 
 /* The running VM did not take it all; err is taken. */

@@ -9,6 +9,7 @@
 #include "common/disk_layout.h"
 #include "common/fd.h"
 #include "daemon/engine.h"
+#include "daemon/trash.h"
 #include "daemon/vm/initrd.h"
 #include "daemon/vm/vm_check.h"
 #include "daemon/vm/vm_plan.h"
@@ -140,7 +141,8 @@ static int write_initrd(struct vm_task *task, const struct kernel_row *kernel, s
 
 	if (r < 0)
 		return r;
-	out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	trash_unlink(task->engine->trash, path); /* of a start that did not come to its end */
+	out = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (out < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "write %s", path);
 	if (!initrd_is_quick(&from))

@@ -15,6 +15,7 @@
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/helpers.h"
+#include "daemon/trash.h"
 #include "daemon/vm/publish.h"
 #include "daemon/vm/revive.h"
 #include "daemon/vm/tap_pool.h"
@@ -571,8 +572,8 @@ void vm_finish_boot(struct op *op, void *ctx, const struct bg_err *err)
 	vm_task_release(task, err);
 	keys_settle(task->engine->keys);
 	if (!err)
-		(void)unlink(
-			vm->paths.initrd); /* the kernel has it; it holds the guest's private key */
+		/* The kernel has it; it holds the guest's private key. */
+		trash_unlink(task->engine->trash, vm->paths.initrd);
 	if (vm->row->state == VM_STARTING)
 		vm_move(vm, vm->vmm ? VM_EV_UP : VM_EV_DOWN);
 	else

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: ISC
 """Where the engine's one thread waits: strace over create, delete, image delete, prune and pull with large files.
 
-    /usr/bin/python3 -B tests/bench/bench_waits.py [GIB]
+    /usr/bin/python3 -B tests/bench/bench_waits.py [--assert] [GIB]
 
-Run it as root, on ext4 for the worst case: TMPDIR says where. GIB (default 1) is the size of an image and of a guest's data;
-the prune has five times as much. The VM is played by tests/lib/fake-vmm: the daemon, its workers and its files are real.
-Prints the longest calls of each part. strace and other work on the machine make every call look longer: the longest of those that
-wait for nothing stands beside each part, and how long the thread was ready and had no processor. Nothing is asserted here.
+Run it as root, on ext4 for the worst case: TMPDIR says where. GIB is the size of an image (default 1, with --assert 4); a VM's disk has twice as
+much, the layers that are pruned five times: all of it is real blocks, and less is taken, and said, where there is no room for it. The VM is
+played by tests/lib/fake-vmm: the daemon, its workers and its files are real. Prints the longest calls of each part.
+
+--assert (`scripts/check waits`): a call above 10 ms that is not the loop's own wait fails. strace and other work on the machine make every
+call look longer. So when one fails and the machine was busy meanwhile, all is done once more with a fresh daemon and new files, and that
+counts. Busy is: of the calls that cannot wait (NEVER) one took above 5 ms, or the thread was ready without a processor for 10 ms (its
+schedstat), or the hypervisor took more than 2 % of the processors' time (steal of /proc/stat).
 """
+import argparse
 import glob
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +36,10 @@ BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
 GIB = 1 << 30
 LINE = re.compile(r"^\S+ (\w+)\((.*)\) += .* <([0-9.]+)>$")
 IDLE = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
+LONGEST_S = 0.010
+NOISE_S, READY_S, STEAL = 0.005, 0.010, 0.02
+ROOM = 7  # so many times an image's size must be free
+PATIENCE_S = 900
 # These wait for nothing: how long they take is what strace and other work on the machine add to any call.
 NEVER = ("epoll_ctl", "recvfrom", "recvmsg", "sendto", "sendmsg", "writev", "readv", "accept4", "fcntl", "getpid", "geteuid", "prlimit64",
          "rt_sigprocmask", "pidfd_open", "socketpair", "brk", "munmap", "mmap", "eventfd2", "getrandom", "ioctl")
@@ -44,16 +54,24 @@ class Trace:
     def waited(self):
         return int(pathlib.Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
 
+    @staticmethod
+    def processors():
+        """(stolen, all) of the processors' time so far."""
+        times = [int(x) for x in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return times[7], sum(times)
+
     def __enter__(self):
         self.path.unlink(missing_ok=True)
-        self.process = subprocess.Popen(["strace", "-ttt", "-T", "-s", "80", "-o", self.path, "-p", str(self.pid)], stderr=subprocess.PIPE,
+        self.process = subprocess.Popen(["strace", "-ttt", "-T", "-y", "-s", "80", "-o", self.path, "-p", str(self.pid)], stderr=subprocess.PIPE,
                                         text=True)
         assert "attached" in self.process.stderr.readline()
-        self.ready = self.waited()
+        self.ready, self.began = self.waited(), self.processors()
         return self
 
     def __exit__(self, *exc):
         self.ready = self.waited() - self.ready
+        stolen, every = (b - a for a, b in zip(self.began, self.processors()))
+        self.steal = stolen / max(every, 1)
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
         self.process.stderr.close()
@@ -61,14 +79,15 @@ class Trace:
         every = sorted(((float(m[3]), m[1], m[2]) for m in lines if m and m[1] not in IDLE), reverse=True)
         self.calls = [c for c in every if c[1] not in NEVER]
         self.noise = max((c[0] for c in every if c[1] in NEVER), default=0)
+        self.busy = self.noise > NOISE_S or self.ready > READY_S or self.steal > STEAL
 
 
 class Waits:
     def __init__(self, user, folder, gib):
-        self.user, self.folder, self.size = user, folder, gib * GIB
+        self.user, self.folder, self.size = user, folder, int(gib * GIB)
         self.banger = os.path.join(BUILD, "cli", "banger")
         self.env = user.env(BANGER_FAKE_VMM=os.path.join(BUILD, "tests", "lib", "fake-vmm"))
-        self.all = []
+        self.all, self.failed, self.busy = [], [], False
 
     def run(self, *args):
         done = self.user.run([self.banger, *args], env=self.env, capture_output=True, text=True, timeout=1800)
@@ -82,7 +101,7 @@ class Waits:
     def fill(self, path, size):
         """Real blocks, on the disk."""
         with open(path, "r+b" if os.path.exists(path) else "wb") as f:
-            block = os.urandom(4 << 20)
+            block = os.urandom(1 << 20)
             for _ in range(size // len(block)):
                 f.write(block)
             f.flush()
@@ -102,10 +121,14 @@ class Waits:
         with Trace(pid, self.folder) as trace:
             call()
         print(f"\n{name}: {time.perf_counter() - began:.1f} s, {len(trace.calls)} calls that may wait; the longest that cannot: "
-              f"{trace.noise * 1e3:.1f} ms; ready without a processor: {trace.ready * 1e3:.0f} ms", flush=True)
+              f"{trace.noise * 1e3:.1f} ms; ready without a processor: {trace.ready * 1e3:.0f} ms; stolen: {trace.steal * 100:.1f} %",
+              flush=True)
         for seconds, call_name, args in trace.calls[:10]:
             print(f"  {seconds * 1e3:8.1f} ms  {call_name}({args[:100]})")
         self.all += [(s, name, c, a) for s, c, a in trace.calls if s > 0.001]
+        failed = [f"{name}: {c}({a[:80]}) took {s * 1e3:.1f} ms" for s, c, a in trace.calls if s > LONGEST_S]
+        self.failed += failed
+        self.busy |= bool(failed) and trace.busy
 
     def state(self, *names):
         return os.path.join(self.user.home, ".local", "state", "banger", *names)
@@ -124,9 +147,32 @@ class Waits:
 
     def quiet(self):
         """Until what was thrown away is gone and written: each part begins on a calm disk."""
-        while any(glob.glob(os.path.join(t, "*")) for t in (self.state("trash"), os.path.join(self.user.home, ".cache/banger/trash"))):
-            time.sleep(0.1)
+        self.until(lambda: not any(glob.glob(os.path.join(t, "*"))
+                                   for t in (self.state("trash"), os.path.join(self.user.home, ".cache/banger/trash"))))
         os.sync()
+
+    @staticmethod
+    def until(condition):
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, "that took too long"
+            time.sleep(0.1)
+
+    def cancelled(self, pattern, *args):
+        """A command that is interrupted when a quarter of its large file is there, and then what it leaves."""
+        def begun():
+            return any(os.stat(p).st_blocks * 512 > self.size // 4 for p in glob.glob(self.state(pattern)))
+
+        client = self.user.popen([self.banger, *args], env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            self.until(lambda: begun() or client.poll() is not None)
+            assert client.poll() is None, f"{args} was over before it could be interrupted"
+            client.send_signal(signal.SIGINT)
+            client.wait(PATIENCE_S)
+        finally:
+            client.kill()
+            client.wait()
+        self.quiet()
 
     def measure(self):
         kernel = os.path.join(self.user.home, "vmlinux")
@@ -138,8 +184,11 @@ class Waits:
         self.own(os.path.dirname(config), config)
         self.run("kernel", "import", kernel, "--name", "k")
         self.run("image", "register", "--name", "big", "--rootfs", self.image(), "--kernel-ref", "k")
+        self.part("image promote, cancelled", lambda: self.cancelled("images/big/rootfs.ext4", "image", "promote", "big"))
         self.part("image promote", lambda: self.run("image", "promote", "big"))
         self.quiet()
+        os.unlink(os.path.join(self.user.home, "rootfs.ext4"))
+        self.part("vm create, cancelled", lambda: self.cancelled("vms/*/root.img.new", "vm", "create", "web", "--image", "big"))
         self.part("vm create, storage copy", lambda: self.run("vm", "create", "web", "--image", "big"))
         self.run("vm", "stop", "web")
         self.fill_disk()
@@ -169,23 +218,57 @@ class Waits:
 
     def end(self):
         self.user.run([self.banger, "daemon", "stop"], env=self.env, capture_output=True)
-        print("\nthe ten longest of all:")
+        print("\nthe ten longest of all:", flush=True)
         for seconds, name, call, args in sorted(self.all, reverse=True)[:10]:
             print(f"  {seconds * 1e3:8.1f} ms  {name}: {call}({args[:80]})")
 
 
-def main():
-    if not is_root():
-        sys.exit("bench_waits: run it as root: it traces another user's daemon")
-    gib = float(sys.argv[1]) if len(sys.argv) > 1 else 1
-    print(f"waits: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, an image of {gib} GiB", flush=True)
+def room_for(gib, folder):
+    """As much of it as fits."""
+    fits = shutil.disk_usage(folder).free / GIB / ROOM
+    if fits >= gib:
+        return gib
+    print(f"waits: {folder} has room for images of {fits:.1f} GiB only, not {gib}", flush=True)
+    return fits
+
+
+def measure(gib):
     with tempfile.TemporaryDirectory(prefix="bench-waits-") as name, HostUser("bgt-waits", groups=["banger"], loop_limit_ms=None) as user:
-        waits = Waits(user, pathlib.Path(name), int(gib) if gib == int(gib) else gib)
-        waits.size = int(gib * GIB)
+        waits = Waits(user, pathlib.Path(name), room_for(gib, user.home))
+        print(f"waits: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, an image of {waits.size / GIB:.1f} GiB", flush=True)
         try:
             waits.measure()
         finally:
             waits.end()
+        return waits
+
+
+def judge(gib):
+    """What was above the limit, of the last run."""
+    waits = measure(gib)
+    if waits.failed and waits.busy:
+        print("\nwaits: the machine was busy; once more. So far:", *waits.failed, sep="\n  ", flush=True)
+        waits = measure(gib)
+    return waits.failed
+
+
+def test_no_call_of_the_loop_waits_for_a_disk():
+    assert judge(4) == []
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--assert", action="store_true", dest="judge")
+    parser.add_argument("gib", nargs="?", type=float)
+    args = parser.parse_args()
+    if not is_root():
+        sys.exit("bench_waits: run it as root: it traces another user's daemon")
+    if not args.judge:
+        measure(args.gib or 1)
+        return
+    failed = judge(args.gib or 4)
+    if failed:
+        sys.exit("waits: calls above 10 ms:\n  " + "\n  ".join(failed))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "common/fd.h"
+#include "daemon/job/job.h"
 #include "daemon/loop/loop.h"
 #include "tests/lib/test.h"
 
@@ -207,24 +210,185 @@ TEST(a_worker_that_cannot_start_is_tried_again)
 	end();
 }
 
+/* ---- what a worker is to free, and not the loop ---- */
+
+enum { LARGE_MIB = 8 };
+
+static void make_large(const char *path)
+{
+	_close_ int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	static char block[1024 * 1024];
+
+	CHECK(fd >= 0);
+	memset(block, 3, sizeof(block));
+	for (unsigned i = 0; i < LARGE_MIB; i++)
+		CHECK_INT(write(fd, block, sizeof(block)), sizeof(block));
+}
+
+/* A worker that never reads what it was sent: what it holds goes when it is killed. */
+static void begin_with_idle_worker(void)
+{
+	static const char script[] = "#!/bin/sh\nexec sleep 600\n";
+
+	CHECK_INT(bg_write_file_at(AT_FDCWD, at("idle"), script, strlen(script), 0700), 0);
+	begin_with(at("idle"));
+}
+
+/* IN_DELETE_SELF comes when a file's blocks go: with its last descriptor. */
+static int watch(const char *path)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	CHECK(fd >= 0 && inotify_add_watch(fd, path, IN_DELETE_SELF) >= 0);
+	return fd;
+}
+
+static bool is_freed(int watched, int within_ms)
+{
+	return poll(&(struct pollfd){.fd = watched, .events = POLLIN}, 1, within_ms) == 1;
+}
+
+TEST(the_last_descriptor_of_a_large_file_is_closed_by_a_worker)
+{
+	_close_ int watched = -1;
+	int fd;
+
+	begin_with_idle_worker();
+	make_large(at("big"));
+	fd = open(at("big"), O_RDONLY | O_CLOEXEC);
+	watched = watch(at("big"));
+	CHECK_INT(unlink(at("big")), 0);
+	trash_close(trash, fd);
+	CHECK(!is_freed(watched, 0));
+	end();
+	CHECK(is_freed(watched, WAIT_USEC / 1000));
+}
+
+TEST(what_is_small_or_has_a_name_is_closed_on_the_spot)
+{
+	_close_ int watched = -1;
+	int fd;
+
+	begin_with_idle_worker();
+	put("small");
+	fd = open(at("small"), O_RDONLY | O_CLOEXEC);
+	watched = watch(at("small"));
+	CHECK_INT(unlink(at("small")), 0);
+	trash_close(trash, fd);
+	CHECK(is_freed(watched, 0));
+	make_large(at("big"));
+	fd = open(at("big"), O_RDONLY | O_CLOEXEC);
+	trash_close(trash, fd);
+	trash_close(trash, -1);
+	CHECK(fcntl(fd, F_GETFD) < 0);
+	CHECK(trash_is_empty(trash)); /* no worker was needed */
+	end();
+}
+
+TEST(unlink_throws_what_is_large)
+{
+	_close_ int watched = -1;
+
+	begin_with_idle_worker();
+	put("small");
+	trash_unlink(trash, at("small"));
+	trash_unlink(trash, at("missing"));
+	CHECK(access(at("small"), F_OK) < 0);
+	CHECK(trash_is_empty(trash));
+	make_large(at("big"));
+	watched = watch(at("big"));
+	trash_unlink(trash, at("big"));
+	CHECK(access(at("big"), F_OK) < 0);
+	CHECK(!trash_is_empty(trash));
+	CHECK(!is_freed(watched, 0));
+	end();
+	CHECK_INT(entries("trash"), 1);
+}
+
+/* A job that was cancelled in its queue may have had the last descriptor. */
+TEST(what_jobs_leave_goes_into_the_trash)
+{
+	_unref_(jobs) struct jobs *jobs = NULL;
+	_close_ int watched = -1;
+
+	begin_with_idle_worker();
+	CHECK_INT(jobs_new(loop, at("idle"), worker_log, &jobs, NULL), 0);
+	trash_serve(trash, jobs);
+	make_large(at("big"));
+	watched = watch(at("big"));
+	{
+		int fd = open(at("big"), O_RDONLY | O_CLOEXEC);
+
+		CHECK_INT(unlink(at("big")), 0);
+		jobs_close(jobs, fd);
+	}
+	CHECK(!is_freed(watched, 0));
+	make_large(at("other"));
+	jobs_throw(jobs, at("other"));
+	CHECK(access(at("other"), F_OK) < 0);
+	CHECK_INT(entries("trash"), 1);
+	jobs_free(TAKE_PTR(jobs));
+	end();
+}
+
+static const char *elsewhere(void)
+{
+	static char path[64];
+
+	if (!path[0])
+		snprintf(path, sizeof(path), "/dev/shm/banger-test-%llx",
+			(unsigned long long)loop_now_usec());
+	return path;
+}
+
+static bool is_elsewhere(const char *path)
+{
+	struct stat here, there;
+
+	CHECK(stat(path, &there) == 0 && stat(test_tmpdir(), &here) == 0);
+	return here.st_dev != there.st_dev;
+}
+
 /* A rename does not leave the file system: the blocks are the worker's to free all the same. */
 TEST(a_file_elsewhere_goes_with_its_descriptor)
 {
-	char path[64];
-	struct stat here, there;
-	int fd;
+	_close_ int watched = -1;
+	bool other;
 
-	snprintf(path, sizeof(path), "/dev/shm/banger-test-%d", (int)getpid());
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	CHECK(fd >= 0 && fstat(fd, &there) == 0 && stat(test_tmpdir(), &here) == 0);
-	begin();
-	CHECK_INT(trash_throw(trash, path), 0);
-	CHECK(access(path, F_OK) < 0);
-	trash_close(trash, fd);
-	run();
-	CHECK(fcntl(fd, F_GETFD) < 0);
-	CHECK_INT(access(at("trash"), F_OK) == 0 ? entries("trash") : 0, 0);
+	make_large(elsewhere());
+	other = is_elsewhere(elsewhere());
+	begin_with_idle_worker();
+	watched = watch(elsewhere());
+	CHECK_INT(trash_throw(trash, elsewhere()), 0);
+	CHECK(access(elsewhere(), F_OK) < 0);
+	CHECK(!other || !is_freed(watched, 0));
 	end();
-	if (here.st_dev == there.st_dev)
+	CHECK(!other || is_freed(watched, WAIT_USEC / 1000));
+	if (!other)
+		test_skip("/dev/shm is no other file system");
+}
+
+TEST(a_folder_elsewhere_goes_too)
+{
+	_close_ int watched = -1;
+	char disk[128], deeper[96];
+	bool other;
+
+	snprintf(deeper, sizeof(deeper), "%s/deeper", elsewhere());
+	snprintf(disk, sizeof(disk), "%s/disk", deeper);
+	CHECK(mkdir(elsewhere(), 0700) == 0 && mkdir(deeper, 0700) == 0);
+	make_large(disk);
+	CHECK_INT(symlink(test_tmpdir(), strcat(deeper, "/link")), 0);
+	other = is_elsewhere(elsewhere());
+	begin_with_idle_worker();
+	put("outside");
+	watched = watch(disk);
+	CHECK_INT(trash_throw(trash, elsewhere()), 0);
+	CHECK(access(elsewhere(), F_OK) < 0);
+	CHECK_INT(access(at("outside"), F_OK), 0);
+	CHECK(!other || !is_freed(watched, 0));
+	end();
+	CHECK(!other || is_freed(watched, WAIT_USEC / 1000));
+	if (!other)
 		test_skip("/dev/shm is no other file system");
 }

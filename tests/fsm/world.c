@@ -160,6 +160,7 @@ static void make_workers(struct world *w)
 	CHECK_INT(trash_new(w->engine.loop, worker, w->worker_log, &dir, 1, &w->engine.trash, NULL),
 		0);
 	CHECK_INT(jobs_new(w->engine.loop, worker, w->worker_log, &w->engine.jobs, NULL), 0);
+	trash_serve(w->engine.trash, w->engine.jobs);
 }
 
 static void open_engine(struct world *w, bool fresh)
@@ -243,8 +244,8 @@ void world_close(struct world *w)
 	images_free(e->images);
 	kernels_free(e->kernels);
 	keys_free(e->keys);
-	trash_free(e->trash);
 	jobs_free(e->jobs);
+	trash_free(e->trash);
 	w->worker_log = bg_close(w->worker_log);
 	vmm_probe_free(e->probe);
 	net_call_free(e->net_boot);
