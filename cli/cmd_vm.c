@@ -191,7 +191,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	char up[DURATION_TEXT];
 	enum style style;
 	const char *state = vm_state_word(vm, &style), *since = vm_uptime(vm, up);
-	_free_ char *labels = vm_labels_text(vm), *ports = vm_ports_text(vm), *starts = vm_start_text(vm);
+	_free_ char *labels = vm_labels_text(vm), *ports = vm_ports_text(vm), *exposed = vm_exposed_text(vm), *starts = vm_start_text(vm);
 	bool nat = false, peers = false;
 
 	(void)bg_json_get_bool(vm, "nat", &nat);
@@ -207,6 +207,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	show_nat(t, vm, nat);
 	render_field(t, "peers", STYLE_PLAIN, "%s", peers ? "on" : "off");
 	render_field(t, "published", STYLE_PLAIN, "%s", ports ? ports : "");
+	render_field(t, "exposed", STYLE_PLAIN, "%s", exposed ? exposed : "");
 	render_field(t, "starts", STYLE_PLAIN, "%s", starts ? starts : "");
 	render_time(t, "next start", render_text(vm, "next_start_at"));
 	render_field(t, "labels", STYLE_PLAIN, "%s", labels ? labels : "");
@@ -293,6 +294,8 @@ static const struct flag create_flags[] = {
 	{"--label", "KEY=VALUE", ARG_TEXT, "a label to find it by; may be repeated", 'l'},
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
+	{"--expose-host", "PORT", ARG_TEXT,
+		"let it reach this TCP port of this machine's 127.0.0.1, as host.vm:PORT; may be repeated"},
 	{"--with-init", NULL, ARG_NONE,
 		"install an init if the image lacks one (needs internet access)"},
 	{"--no-start", NULL, ARG_NONE, "make it and leave it stopped"},
@@ -335,6 +338,9 @@ static const struct flag set_flags[] = {
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
 	{"--unpublish", "HOST", ARG_TEXT, "stop publishing this host port; may be repeated"},
+	{"--expose-host", "PORT", ARG_TEXT,
+		"let it reach this TCP port of this machine's 127.0.0.1, as host.vm:PORT; may be repeated"},
+	{"--unexpose-host", "PORT", ARG_TEXT, "take this port of this machine away from it; may be repeated"},
 	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,

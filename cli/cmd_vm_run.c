@@ -401,6 +401,8 @@ const struct flag run_flags[] = {
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"for a new VM: lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated",
 		'p'},
+	{"--expose-host", "PORT", ARG_TEXT,
+		"for a new VM: let it reach this TCP port of this machine's 127.0.0.1, as host.vm:PORT; may be repeated"},
 	{"--nat", NULL, ARG_NONE, "give it internet access, whatever default_nat says"},
 	{"--no-nat", NULL, ARG_NONE, "no internet access for a new VM"},
 	{"--detach", NULL, ARG_NONE, "bring VM and files up, and run nothing", 'd'},

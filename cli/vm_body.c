@@ -151,15 +151,30 @@ static int add_publish(json_t *list, const char *word, struct bg_err **err)
 	return r;
 }
 
+static int add_port(json_t *list, const char *flag, const char *word, struct bg_err **err)
+{
+	unsigned port = port_of(word, strlen(word));
+
+	if (!port)
+		return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+			"%s: \"%.40s\" is not a port of this machine", flag, word);
+	json_array_append_new(list, json_integer(port));
+	return 0;
+}
+
+static int add_exposed(json_t *list, const char *word, struct bg_err **err)
+{
+	return add_port(list, "--expose-host", word, err);
+}
+
+static int add_unexposed(json_t *list, const char *word, struct bg_err **err)
+{
+	return add_port(list, "--unexpose-host", word, err);
+}
+
 static int add_unpublish(json_t *list, const char *word, struct bg_err **err)
 {
-	unsigned host = port_of(word, strlen(word));
-
-	if (!host)
-		return bg_err_set(err, BG_ERR_USAGE, EINVAL,
-			"--unpublish: \"%.40s\" is not a port of this machine", word);
-	json_array_append_new(list, json_integer(host));
-	return 0;
+	return add_port(list, "--unpublish", word, err);
 }
 
 static int add_list(const struct args *args, const char *flag, const char *key, json_t *body,
@@ -180,7 +195,26 @@ int vm_body_ports(const struct args *args, json_t *body, struct bg_err **err)
 {
 	int r = add_list(args, "--publish", "publish", body, add_publish, err);
 
-	return r < 0 ? r : add_list(args, "--unpublish", "unpublish", body, add_unpublish, err);
+	if (r >= 0)
+		r = add_list(args, "--unpublish", "unpublish", body, add_unpublish, err);
+	if (r >= 0)
+		r = add_list(args, "--expose-host", "expose", body, add_exposed, err);
+	return r < 0 ? r : add_list(args, "--unexpose-host", "unexpose", body, add_unexposed, err);
+}
+
+char *vm_exposed_text(const json_t *vm)
+{
+	const json_t *item;
+	char *text = NULL;
+	size_t len = 0, i;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	json_array_foreach (json_object_get(vm, "expose"), i, item)
+		fprintf(f, "%shost.vm:%d", i ? ", " : "", (int)render_int(item, "port"));
+	fclose(f);
+	return text;
 }
 
 char *vm_ports_text(const json_t *vm)

@@ -25,10 +25,12 @@ char *vm_start_text(const json_t *vm);
 /* --label KEY=VALUE; with removal also KEY-. */
 int vm_body_labels(const struct args *args, json_t *body, bool removal, struct bg_err **err);
 
-/* --publish HOST:GUEST and, where the row has it, --unpublish HOST. */
+/* --publish HOST:GUEST, --expose-host PORT and, where the row has them, --unpublish HOST, --unexpose-host PORT. */
 int vm_body_ports(const struct args *args, json_t *body, struct bg_err **err);
 /* "127.0.0.1:8080 to 80, ..."; the caller's. */
 char *vm_ports_text(const json_t *vm);
+/* "host.vm:5432, ..."; the caller's. */
+char *vm_exposed_text(const json_t *vm);
 
 /* Whether it has label word: KEY or KEY=VALUE. */
 bool vm_has_label(const json_t *vm, const char *word);

@@ -81,8 +81,17 @@ enum bg_agent_kind {
 	BG_AGENT_K_STATS = 7,	   /* lines of a name and a number */
 	BG_AGENT_K_WORKSPACE = 8,  /* argv: a verb and its words (guest/workspace.h), for a checkout's copy */
 	BG_AGENT_K_NAME = 9,	   /* argv: the name that the guest has from now on, its address (may be missing) */
+	BG_AGENT_K_EXPOSE = 10,	   /* argv: the ports that host.vm has from now on, in this conversation; no process */
+	BG_AGENT_K_ACCEPT = 11,	   /* argv[0]: one of them; waits for a connection to it, says BG_AGENT_ACCEPTED on its stderr, joins it with its streams */
 	BG_AGENT_K_MAX_
 };
+
+/* The first byte of a K_ACCEPT's stderr; what else comes there is why it cannot. */
+#define BG_AGENT_ACCEPTED '+'
+
+/* host.vm in a guest: of its own loopback, where its agent listens for the host's exposed ports. */
+#define BG_AGENT_HOST_NAME    "host.vm"
+#define BG_AGENT_HOST_ADDRESS "127.0.0.2"
 
 enum {
 	BG_AGENT_X_TTY = 1 << 0,

@@ -16,6 +16,8 @@
 
 #define BG_PUBLISH_MAX	     16	  /* ports of one VM */
 #define BG_RELAY_CONNECTIONS_MAX 256 /* at once to one published port: 128 KiB and two descriptors each */
+#define BG_EXPOSE_MAX	     16	  /* ports of the host that one VM is given */
+#define BG_EXPOSE_CONNECTIONS_MAX 32 /* at once to all of them, waiting ones too: half of the sessions that an agent has */
 #define BG_LABELS_MAX	     32	  /* of one VM */
 #define BG_LABEL_KEY_MAX     63	  /* bytes */
 #define BG_LABEL_VALUE_MAX   255  /* bytes */

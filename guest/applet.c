@@ -9,6 +9,7 @@
 
 #include "common/fd.h"
 #include "common/tar.h"
+#include "guest/expose.h"
 #include "guest/grow.h"
 #include "guest/identity.h"
 #include "guest/workspace.h"
@@ -43,7 +44,7 @@ static int run_unpack(const char *const *argv, bool folder_only)
 	return bg_tar_unpack(&u, path, folder_only, &err) < 0 ? said(err) : 0;
 }
 
-static void copy(int from, int to)
+void applet_copy(int from, int to)
 {
 	static uint8_t buf[PIECE];
 	ssize_t n;
@@ -69,11 +70,11 @@ static int run_connect(const char *port)
 	}
 	pid = fork();
 	if (pid == 0) {
-		copy(STDIN_FILENO, fd);
+		applet_copy(STDIN_FILENO, fd);
 		(void)shutdown(fd, SHUT_WR);
 		_exit(0);
 	}
-	copy(fd, STDOUT_FILENO);
+	applet_copy(fd, STDOUT_FILENO);
 	if (pid > 0)
 		(void)kill(pid, SIGKILL);
 	return 0;
@@ -108,6 +109,9 @@ int applet_run(const struct bg_exec *x)
 		return workspace_run(x->argv);
 	case BG_AGENT_K_NAME:
 		return run_name(x->argv);
+	case BG_AGENT_K_ACCEPT:
+		return expose_accept(APPLET_FD, arg);
+	case BG_AGENT_K_EXPOSE:
 	case BG_AGENT_K_RUN:
 	case BG_AGENT_K_MAX_:
 		break;

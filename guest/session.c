@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "common/fd.h"
+#include "guest/expose.h"
 #include "guest/killall.h"
 #include "guest/log.h"
 #include "guest/spawn.h"
@@ -170,6 +171,11 @@ static int begin(struct session *x, const struct bg_agent_frame *f)
 
 	if (r < 0)
 		return r;
+	if (exec.kind == BG_AGENT_K_EXPOSE) {
+		expose_set(exec.argv);
+		talk_done(s.talk, f->stream, 0, 0);
+		return 0;
+	}
 	return exec.flags & BG_AGENT_X_WORDS ? wait_words(x, f->stream, &exec, &memory)
 					     : start(x, f->stream, &exec);
 }
@@ -322,6 +328,7 @@ static void on_drop(void *userdata)
 	for (size_t i = 0; i < SESSIONS_MAX; i++)
 		if (s.all[i].id)
 			cancel(&s.all[i]);
+	expose_none();
 }
 
 void sessions_init(struct talk *talk, int epoll)

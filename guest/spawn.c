@@ -12,6 +12,7 @@
 
 #include "common/fd.h"
 #include "guest/applet.h"
+#include "guest/expose.h"
 #include "guest/users.h"
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -118,13 +119,21 @@ static void take_streams(const struct ends *e, bool tty, const struct user *user
 		give_up(SPAWN_FAILED, "terminal", errno);
 }
 
-/* Without an exec nothing does that: our own copies of the pipes' other ends would keep them open.
- */
-static void close_others(void)
+/* Without an exec nothing does that: our own copies of the pipes' other ends would keep them open. */
+static void close_from(int first)
 {
-	if (close_range(STDERR_FILENO + 1, ~0U, 0) < 0)
-		for (int fd = STDERR_FILENO + 1; fd < FDS_MAX; fd++)
+	if (close_range((unsigned)first, ~0U, 0) < 0)
+		for (int fd = first; fd < FDS_MAX; fd++)
 			(void)close(fd);
+}
+
+/* Its streams, and a K_ACCEPT's listening socket, are all that an applet keeps. */
+static void keep_what_it_needs(const struct bg_exec *x)
+{
+	int listener = x->kind == BG_AGENT_K_ACCEPT ? expose_listener(x->argv[0]) : -1;
+	bool kept = listener >= 0 && dup2(listener, APPLET_FD) == APPLET_FD;
+
+	close_from(kept ? APPLET_FD + 1 : APPLET_FD);
 }
 
 static void become_user(const struct user *user)
@@ -212,7 +221,7 @@ static _noreturn_ void child(const struct bg_exec *x, const struct ends *e)
 	become_user(&user);
 	enter_folder(x->workdir, &user);
 	if (x->kind != BG_AGENT_K_RUN) {
-		close_others();
+		keep_what_it_needs(x);
 		_exit(applet_run(x));
 	}
 	run_command(x, &user);

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/agent_proto.h"
+
 /* A text that grows line by line; failed sticks, so that it is checked once. */
 struct text {
 	char *s;
@@ -107,6 +109,7 @@ char *text_hosts(const char *old, const char *hostname, const char *addr)
 		put_fmt(&t, "127.0.0.1\tlocalhost " TEXT_MARK);
 		put_fmt(&t, "::1\tlocalhost ip6-localhost ip6-loopback " TEXT_MARK);
 	}
+	put_fmt(&t, BG_AGENT_HOST_ADDRESS "\t" BG_AGENT_HOST_NAME " " TEXT_MARK);
 	put_fmt(&t, "%s\t%s.vm %s " TEXT_MARK, addr ? addr : "127.0.1.1", hostname, hostname);
 	return done(&t);
 }

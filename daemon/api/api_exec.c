@@ -22,6 +22,8 @@ static const char *const kinds[] = {
 	[BG_AGENT_K_STATS] = "stats",
 	[BG_AGENT_K_WORKSPACE] = "workspace",
 	[BG_AGENT_K_NAME] = NULL, /* of `vm set` alone, as is GROW */
+	[BG_AGENT_K_EXPOSE] = NULL, /* of --expose-host, as is the next */
+	[BG_AGENT_K_ACCEPT] = NULL,
 };
 static_assert(ARRAY_SIZE(kinds) == BG_AGENT_K_MAX_, "one word per kind");
 

@@ -44,6 +44,7 @@ static struct vm_request create_request(const json_t *body, const struct engine 
 		.start = api_bool(body, "start", true),
 		.labels = json_object_get(body, "labels"),
 		.publish = json_object_get(body, "publish"),
+		.expose = json_object_get(body, "expose"),
 	};
 }
 
@@ -210,6 +211,8 @@ void api_vm_set(struct http_call *call, struct engine *engine)
 		.labels = json_object_get(body, "labels"),
 		.publish = json_object_get(body, "publish"),
 		.unpublish = json_object_get(body, "unpublish"),
+		.expose = json_object_get(body, "expose"),
+		.unexpose = json_object_get(body, "unexpose"),
 	};
 
 	ask(call, engine, VM_EV_SET, &(struct vm_options){.change = &change});

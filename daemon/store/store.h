@@ -60,6 +60,7 @@ struct vm_row {
 	bool has_sshd;
 	char *labels;	      /* JSON object of strings, or NULL */
 	char *publish;	      /* JSON list of {host, guest}, or NULL */
+	char *expose;	      /* JSON list of ports, or NULL */
 	uint64_t boot_serial; /* bytes that the logs had when it was last started */
 	uint64_t boot_vmm;
 	bool with_init; /* an image without an init is given one at its first boot */

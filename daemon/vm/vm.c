@@ -16,6 +16,7 @@
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/console.h"
+#include "daemon/vm/expose.h"
 #include "daemon/vm/health.h"
 #include "daemon/vm/publish.h"
 #include "daemon/vm/revive.h"
@@ -79,6 +80,7 @@ static void vm_free(struct vm *vm)
 	vmm_call_free(vm->space_call);
 	net_call_free(vm->nat_call);
 	publish_close(vm);
+	expose_close(vm);
 	guest_free(vm->guest);
 	vmm_free(vm->vmm);
 	bg_err_free(vm->error);
@@ -455,6 +457,7 @@ void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata)
 	(void)vmm;
 	vm_health_clear(vm);
 	vmm_call_free(TAKE_PTR(vm->space_call));
+	expose_close(vm);
 	guest_free(TAKE_PTR(vm->guest));
 	vmm_free(TAKE_PTR(vm->vmm));
 	vm->ready = vm->paused = false;
@@ -504,6 +507,7 @@ static void on_guest_status(
 		vm_save(vm);
 	else if (vm->ready != was_ready)
 		publish(vm);
+	expose_on_agent(vm, connected);
 	if (vm->on_guest)
 		vm->on_guest(vm, vm->on_guest_data);
 }

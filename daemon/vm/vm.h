@@ -17,6 +17,7 @@ struct engine;
 struct guest;
 struct guest_call;
 struct op;
+struct expose;
 struct publish;
 struct vm;
 struct vm_change;
@@ -64,6 +65,7 @@ struct vm {
 	void (*on_exit)(struct vm *vm, int status, void *userdata);
 	void *on_exit_data;
 	struct publish *publish;   /* its open ports; NULL: none */
+	struct expose *expose;	   /* this machine's ports that it has; NULL: none */
 	struct net_call *nat_call; /* after adoption: NAT as the row has it */
 	/* Who wants to know of agent changes. */
 	void (*on_guest)(struct vm *vm, void *userdata);
@@ -108,6 +110,7 @@ struct vm_request {
 	int restart; /* enum restart_policy */
 	const json_t *labels;  /* as labels_apply takes them; NULL: none */
 	const json_t *publish; /* as publish_apply takes them; NULL: none */
+	const json_t *expose;  /* as expose_apply takes them; NULL: none */
 };
 int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret, struct bg_err **err);
 

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 
+#include "common/agent_proto.h"
+#include "common/name.h"
 #include "common/size.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
@@ -70,6 +72,17 @@ int vm_check_image(const struct image_row *image, struct bg_err **err)
 	int r = check_disk(image, image->rootfs, image->size_bytes, err);
 
 	return r < 0 ? r : check_disk(image, image->work_seed, 0, err);
+}
+
+int vm_check_name(const char *name, struct bg_err **err)
+{
+	int r = bg_name_check("VM", name, err);
+
+	if (r < 0 || !bg_streq(name, "host"))
+		return r;
+	r = bg_err_set(err, BG_ERR_NAME_INVALID, EINVAL, "a VM cannot be named \"host\": " BG_AGENT_HOST_NAME " is this machine in every guest");
+	bg_err_hint(err, "take another name, such as host1");
+	return r;
 }
 
 int vm_check_memory(uint64_t mib, struct bg_err **err)

@@ -15,6 +15,8 @@ struct op;
 int vm_check_kernel(const struct kernel_row *kernel, struct bg_err **err);
 /* IMAGE_INVALID: its disks are gone, shorter than they were, or have no ext4 in them. */
 int vm_check_image(const struct image_row *image, struct bg_err **err);
+/* NAME_INVALID: not a name, or one that is this machine's in every guest: host.vm. */
+int vm_check_name(const char *name, struct bg_err **err);
 /* VM_LIMITS: more than this machine's memory and swap. */
 int vm_check_memory(uint64_t mib, struct bg_err **err);
 

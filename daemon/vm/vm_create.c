@@ -15,6 +15,7 @@
 #include "daemon/asset/seed.h"
 #include "daemon/engine.h"
 #include "daemon/trash.h"
+#include "daemon/vm/expose.h"
 #include "daemon/vm/identity.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
@@ -27,7 +28,7 @@ static int pick_name(
 	struct engine *engine, const char *wanted, char out[BG_NAME_MAX + 1], struct bg_err **err)
 {
 	if (wanted) {
-		int r = bg_name_check("VM", wanted, err);
+		int r = vm_check_name(wanted, err);
 
 		if (r < 0)
 			return r;
@@ -146,6 +147,8 @@ static int fill_row(struct engine *engine, const struct vm_request *request,
 	if (r >= 0 && request->publish)
 		r = publish_apply(engine->vms, NULL, NULL, request->publish, NULL, &row->publish,
 			err);
+	if (r >= 0 && request->expose)
+		r = expose_apply(NULL, request->expose, NULL, &row->expose, err);
 	if (r >= 0)
 		r = check_limits(row, image, err);
 	return r < 0 ? r : vm_check_memory(row->memory_mib, err);

@@ -8,6 +8,7 @@
 #include "daemon/driver/guest.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/vm/expose.h"
 #include "daemon/vm/health.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
@@ -105,6 +106,7 @@ json_t *vm_to_brief_json(const struct vm *vm)
 	put(json, "next_start_at", time_json(revive_at(vm)));
 	put(json, "labels", labels_to_json(row->labels));
 	put(json, "publish", publish_to_json(vm));
+	put(json, "expose", expose_to_json(vm));
 	put(json, "health", vm_health(vm) ? json_string(vm_health(vm)) : json_null());
 	put(json, "missing", missing_json(vm));
 	put(json, "address", bg_json_str(row->address));

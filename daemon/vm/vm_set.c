@@ -10,6 +10,7 @@
 #include "common/name.h"
 #include "common/size.h"
 #include "daemon/engine.h"
+#include "daemon/vm/expose.h"
 #include "daemon/vm/labels.h"
 #include "daemon/vm/publish.h"
 #include "daemon/vm/revive.h"
@@ -21,6 +22,7 @@ void vm_settings_clear(struct vm_settings *settings)
 	free(settings->name);
 	free(settings->labels);
 	free(settings->publish);
+	free(settings->expose);
 	*settings = (struct vm_settings){0};
 }
 
@@ -66,12 +68,13 @@ static bool is_empty(const struct vm_change *c)
 {
 	return !c->name && !c->has_nat && !c->has_peers && !c->has_with_init && !c->has_autostart && !c->has_restart && !c->vcpus && !c->memory_mib && !c->disk_mib &&
 	       !c->work_mib && json_object_size(c->labels) == 0 &&
-	       json_array_size(c->publish) == 0 && json_array_size(c->unpublish) == 0;
+	       json_array_size(c->publish) == 0 && json_array_size(c->unpublish) == 0 &&
+	       json_array_size(c->expose) == 0 && json_array_size(c->unexpose) == 0;
 }
 
 static int check_name(const struct vm *vm, const char *name, char **ret, struct bg_err **err)
 {
-	int r = bg_name_check("VM", name, err);
+	int r = vm_check_name(name, err);
 
 	if (r < 0)
 		return r;
@@ -101,7 +104,8 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 		.work_mib = change->work_mib,
 		.has_labels = json_object_size(change->labels) > 0,
 		.has_publish = json_array_size(change->publish) > 0 ||
-			       json_array_size(change->unpublish) > 0};
+			       json_array_size(change->unpublish) > 0,
+		.has_expose = json_array_size(change->expose) > 0 || json_array_size(change->unexpose) > 0};
 	int r = check_live(vm, change, err);
 
 	if (is_empty(change))
@@ -120,6 +124,8 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 	if (r >= 0 && s.has_publish)
 		r = publish_apply(vm->engine->vms, vm, vm->row->publish, change->publish,
 			change->unpublish, &s.publish, err);
+	if (r >= 0 && s.has_expose)
+		r = expose_apply(vm->row->expose, change->expose, change->unexpose, &s.expose, err);
 	if (r >= 0)
 		*ret = s;
 	else
@@ -206,6 +212,8 @@ static void swap_settings(struct vm_row *row, struct vm_settings *s)
 		SWAP(row->memory_mib, s->memory_mib);
 	if (s->has_labels)
 		SWAP(row->labels, s->labels);
+	if (s->has_expose)
+		SWAP(row->expose, s->expose);
 	s->swapped = !s->swapped;
 }
 
@@ -231,6 +239,8 @@ static void finish_set(struct op *op, void *ctx, const struct bg_err *err)
 		swap_settings(vm->row, &task->settings);
 	if (err)
 		vm_rename_undo(task);
+	if (!err && task->settings.has_expose)
+		expose_follow(vm);
 	if (vm->row->state == VM_RUNNING && !vm->vmm) { /* it ended meanwhile */
 		_err_ struct bg_err *gone = NULL;
 

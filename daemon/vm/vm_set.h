@@ -28,6 +28,7 @@ struct vm_change {
 	uint64_t work_mib;
 	const json_t *labels; /* as labels_apply takes them */
 	const json_t *publish, *unpublish; /* as publish_apply takes them */
+	const json_t *expose, *unexpose;   /* as expose_apply takes them */
 };
 
 /* The same, checked against the VM and worked out: what its row shall say. 0: as it is. */
@@ -44,8 +45,8 @@ struct vm_settings {
 	uint64_t memory_mib;
 	uint64_t disk_mib;
 	uint64_t work_mib;
-	bool has_labels, has_publish;
-	char *labels, *publish;
+	bool has_labels, has_publish, has_expose;
+	char *labels, *publish, *expose;
 	bool published;	      /* publish is what it had */
 	bool reached;	      /* the helper was asked for another reach than had */
 	struct net_reach had;

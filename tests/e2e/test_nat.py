@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -40,6 +41,46 @@ def test_nat(banger, vm, world):
     assert reaches(banger, vm)
     banger.ok("vm", "set", vm, "--no-nat")
     assert not reaches(banger, vm)
+
+
+def test_a_port_of_this_machine(banger, vm):
+    """--expose-host over the agent: whatever NAT is, after a restart of the guest too, and no other port."""
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        service.settimeout(60)
+        port = service.getsockname()[1]
+
+        def serve(times):
+            for _ in range(times):
+                conn, _ = service.accept()
+                with conn:
+                    conn.sendall(b"hello from the host\n")
+                    asked = conn.makefile("rb").read()  # until the guest's half close
+                    conn.sendall(b"asked: " + asked)
+
+        def from_guest(at):
+            script = f"exec 3<>/dev/tcp/host.vm/{at} || exit 7; read -r line <&3; echo $line"
+            return banger("vm", "exec", vm, "--", "timeout", "20", "bash", "-c", script)
+
+        assert from_guest(port).status == 7, "nothing is exposed yet"
+        banger.ok("vm", "set", vm, "--expose-host", str(port))
+        assert banger.json("vm", "show", vm)["expose"][0]["port"] == port
+        wait_for(lambda: banger.json("vm", "show", vm)["expose"][0]["open"])
+        thread = threading.Thread(target=serve, args=(3,), daemon=True)
+        thread.start()
+        for _ in range(2):
+            assert from_guest(port).out == "hello from the host\n"
+        script = ("import socket,sys; s=socket.create_connection(('host.vm', int(sys.argv[1]))); s.sendall(b'a question'); "
+                  "s.shutdown(socket.SHUT_WR); print(s.makefile().read(), end='')")
+        r = banger("vm", "exec", vm, "--", "python3", "-c", script, str(port))
+        assert r.out == "hello from the host\nasked: a question", r
+        thread.join(30)
+        assert from_guest(port + 1 if port < 65535 else port - 1).status == 7
+        banger.ok("vm", "restart", vm)
+        wait_for(lambda: banger.json("vm", "show", vm)["expose"][0]["open"])
+        threading.Thread(target=serve, args=(1,), daemon=True).start()
+        assert from_guest(port).out == "hello from the host\n"
+        banger.ok("vm", "set", vm, "--unexpose-host", str(port))
+        wait_for(lambda: from_guest(port).status == 7)
 
 
 def test_names(banger, vm):

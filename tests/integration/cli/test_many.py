@@ -241,6 +241,10 @@ def test_ports_are_sent_and_shown(home, zoo):
     assert home.run("vm", "set", "db", "-p", "1:2", "--unpublish", "8080").status == 0
     assert zoo.asked("POST", "/v1/vms/db/set") == [
         {"publish": [{"host": 1, "guest": 2}], "unpublish": [8080]}]
+    assert home.run("vm", "set", "db", "--expose-host", "5432", "--expose-host=80", "--unexpose-host", "81").status == 0
+    assert zoo.asked("POST", "/v1/vms/db/set")[-1] == {"expose": [5432, 80], "unexpose": [81]}
+    zoo.on("GET", "/v1/vms/a", vm("a", expose=[{"port": 5432, "open": True}, {"port": 80, "open": False}]))
+    assert "exposed     host.vm:5432, host.vm:80\n" in home.run("vm", "show", "a").out
     zoo.on("GET", "/v1/vms/a", vm("a", publish=[{"host": 8080, "guest": 80, "open": True}]))
     assert "published   127.0.0.1:8080 to 80\n" in home.run("vm", "show", "a").out
 
@@ -250,5 +254,7 @@ def test_ports_are_sent_and_shown(home, zoo):
 def test_what_is_no_pair_of_ports(home, zoo, word):
     r = home.run("vm", "create", "a", f"--publish={word}")
     assert r.status == 2 and f'"{word}" is not HOST:GUEST' in r.err and "8080:80" in r.err
+    r = home.run("vm", "create", "a", f"--expose-host={word}")
+    assert r.status == 2 and "is not a port of this machine" in r.err or word == "80"
     r = home.run("vm", "set", "db", f"--unpublish={word}")
     assert r.status == (0 if word == "80" else 2)
