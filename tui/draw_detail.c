@@ -182,8 +182,11 @@ static void image_detail(struct pen *p, const json_t *r)
 	char text[300], size[SHORT_TEXT], real[SHORT_TEXT], shared[SHORT_TEXT];
 
 	field(p, "size", LOOK_PLAIN, "%s", short_size(item_int(r, "size_bytes"), size));
-	field(p, "on disk", LOOK_PLAIN, "%s, %s of it shared", short_size(item_int(r, "real_bytes"), real),
-		short_size(item_int(r, "shared_bytes"), shared));
+	short_size(item_int(r, "real_bytes"), real);
+	if (item_int(r, "shared_bytes") > 0)
+		field(p, "on disk", LOOK_PLAIN, "%s, %s of it shared", real, short_size(item_int(r, "shared_bytes"), shared));
+	else
+		field(p, "on disk", LOOK_PLAIN, "%s", real);
 	field(p, "kernel", LOOK_PLAIN, "%s", item_text(r, "kernel"));
 	field(p, "release", LOOK_PLAIN, "%s", item_text(r, "kernel_release"));
 	field(p, "release", LOOK_PLAIN, "%s", item_text(r, "release"));
@@ -195,18 +198,30 @@ static void image_detail(struct pen *p, const json_t *r)
 	wrapped(p, "used by", LOOK_PLAIN, join(json_object_get(r, "used_by"), text, sizeof(text)));
 }
 
+/* "38M of 71M", "12 of 40 packages". */
+static const char *amount(const json_t *progress, char out[64])
+{
+	int64_t done = item_int(progress, "done"), total = item_int(progress, "total");
+	char a[SHORT_TEXT], b[SHORT_TEXT];
+
+	if (bg_streq(item_text(progress, "unit"), "bytes"))
+		snprintf(out, 64, "%s of %s", short_size(done, a), short_size(total, b));
+	else
+		snprintf(out, 64, "%lld of %lld %.20s", (long long)done, (long long)total, item_text(progress, "unit"));
+	return out;
+}
+
 static void op_detail(const struct ui *ui, struct pen *p, const struct item *item)
 {
 	const json_t *r = item->record, *error = json_object_get(r, "error"), *progress = json_object_get(r, "progress");
 	const json_t *stages = json_object_get(r, "stages"), *stage;
 	size_t count = json_array_size(stages), rows = (size_t)BG_MAX(p->box.rows - 3, 1), i;
-	char elapsed[SHORT_TEXT];
+	char elapsed[SHORT_TEXT], text[64];
 
 	if (op_share(r) >= 0 && bg_streq(item_text(r, "state"), "running")) {
 		line(p);
 		draw_bar(p->g, p->row, p->column, BG_MIN(p->box.columns - 30, 40), op_share(r));
-		grid_printf(p->g, p->row++, p->column + BG_MIN(p->box.columns - 30, 40) + 1, 28, LOOK_PLAIN, "%lld of %lld %s",
-			(long long)item_int(progress, "done"), (long long)item_int(progress, "total"), item_text(progress, "unit"));
+		grid_put(p->g, p->row++, p->column + BG_MIN(p->box.columns - 30, 40) + 1, 28, LOOK_PLAIN, amount(progress, text));
 	}
 	wrapped(p, "error", LOOK_BAD, item_text(error, "message"));
 	wrapped(p, "", LOOK_PLAIN, item_text(error, "hint"));

@@ -149,6 +149,8 @@ static void note_vm(struct model *m, const json_t *old, const json_t *new)
 		return;
 	if (!old)
 		note(m, item_text(new, "name"), false, "created from", item_text(new, "image"));
+	else if (!bg_streq(item_text(old, "name"), item_text(new, "name")))
+		note(m, item_text(new, "name"), false, "renamed from", item_text(old, "name"));
 	else if (!item_bool(old, "ready") && item_bool(new, "ready"))
 		note(m, item_text(new, "name"), false, "ready", item_text(new, "address"));
 	else if (!bg_streq(was, is))
@@ -182,6 +184,23 @@ static void forget_usage(struct item *item)
 		free(TAKE_PTR(item->usage));
 }
 
+/* A VM with another name stands elsewhere, and is the same otherwise. */
+static struct item *replace(struct list *list, enum kind kind, struct item *item, json_t *record)
+{
+	bool moves = kind == KIND_VM && !bg_streq(item_text(item->record, "name"), item_text(record, "name"));
+	size_t i = (size_t)(item - list->items);
+	struct item moved;
+
+	json_decref(item->record);
+	item->record = json_incref(record);
+	if (!moves)
+		return item;
+	moved = *item;
+	list->count--;
+	memmove(&list->items[i], &list->items[i + 1], (list->count - i) * sizeof(*item));
+	return insert(list, kind, moved);
+}
+
 static void changed(struct model *m, enum kind kind, json_t *record)
 {
 	const char *key = item_text(record, kind == KIND_VM || kind == KIND_OP ? "id" : "name");
@@ -194,8 +213,7 @@ static void changed(struct model *m, enum kind kind, json_t *record)
 	if (kind == KIND_OP)
 		note_op(m, item ? item->record : NULL, record);
 	if (item) {
-		json_decref(item->record);
-		item->record = json_incref(record);
+		item = replace(&m->lists[kind], kind, item, record);
 	} else {
 		struct item new = {.record = json_incref(record)};
 

@@ -160,6 +160,8 @@ void vm_rename(struct vm *vm, char **name)
 	vm->row->name = *name;
 	*name = was;
 	link_in(engine->vms, vm);
+	/* In this order: who knows VMs by their id sees the same one, who knows them by name a new one before the old one goes. */
+	events_publish(engine->events, "vm", "changed", vm->row->name, vm_to_json(vm));
 	events_publish(engine->events, "vm", "deleted", was, json_null());
 }
 

@@ -276,6 +276,7 @@ static void begin(struct visit *visit)
 			(void)loop_add_ticker(visit->web->engine->loop, "live beat", BEAT_USEC, on_beat, live, &live->beat);
 		if (!live->usage)
 			(void)loop_add_ticker(visit->web->engine->loop, "live usage", USAGE_USEC, on_usage, live, &live->usage);
+		on_usage(live); /* a page that was just opened does not wait for the next round */
 	}
 	visit_free(visit);
 }

@@ -144,6 +144,7 @@ static void show(struct visit *visit, const struct pick *pick, const json_t *fil
 	json_t *view = json_pack("{s:s, s:s, s:s, s:s, s:s}", "for", pick->word, "form", pick->form, "field", pick->field, "back", pick->back,
 		"keep", keep ? keep : "");
 
+	json_object_set_new(view, bg_streq(pick->back, "/kernels") ? "nav_kernels" : "nav_images", json_true());
 	add_entries(files, view);
 	page_reply(visit, 200, visit->route->template, view);
 }

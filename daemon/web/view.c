@@ -411,7 +411,9 @@ json_t *view_usage(const json_t *usage)
 	put(view, "name", text_of(usage, "name"));
 	json_object_set_new(view, "cpu", json_integer(cpu));
 	json_object_set_new(view, "mem", json_integer(memory));
-	put_text(view, "cpu_text", "%lld %%", (long long)cpu);
+	/* Not known at the first look. */
+	if (json_is_number(json_object_get(usage, "cpu_percent")))
+		put_text(view, "cpu_text", "%lld %%", (long long)cpu);
 	put_bytes(view, "mem_text", memory);
 	return view;
 }

@@ -528,6 +528,32 @@ TEST(screens_of_forms_with_files)
 	end();
 }
 
+/* The cursor, marks and curves are the VM's, not its name's. */
+TEST(a_renamed_vm_is_the_same)
+{
+	struct item *item;
+	_json_ json_t *record = NULL, *changed = NULL;
+	unsigned samples;
+
+	begin_with_events();
+	cursor_to("web");
+	item = model_find_vm(&ui.model, "web");
+	item->marked = true;
+	samples = item->usage->count;
+	record = json_deep_copy(item->record);
+	json_object_set_new(record, "name", json_string("a-first"));
+	changed = json_pack("{s:s, s:s, s:s, s:O}", "type", "vm", "action", "changed", "name", "a-first", "record", record);
+	ui_line(&ui, changed);
+	feed("{\"type\": \"vm\", \"action\": \"deleted\", \"name\": \"web\", \"record\": null}");
+	CHECK(!model_find_vm(&ui.model, "web"));
+	CHECK_STR(item_name(KIND_VM, ui_current(&ui)), "a-first");
+	CHECK(ui_current(&ui)->marked);
+	CHECK_INT(ui_current(&ui)->usage->count, samples);
+	CHECK_STR(item_name(KIND_VM, &ui.model.lists[KIND_VM].items[0]), "a-first");
+	CHECK_STR(ui.model.notes[0].text, "renamed from: web");
+	end();
+}
+
 /* ---- forms ---- */
 
 TEST(files_are_completed_by_what_the_daemon_lists)
