@@ -53,6 +53,17 @@ static void show_storage(const struct term *t, const json_t *storage)
 		*reason ? ")" : "");
 }
 
+/* Only when something is wrong: `banger doctor` has the hint. */
+static void show_store(const struct term *t, const json_t *store)
+{
+	const char *mode = render_text(store, "mode");
+
+	if (bg_streq(mode, "silent"))
+		render_field(t, "store", STYLE_RED, "does not answer: process %lld waits for the disk, or stands still", (long long)render_int(store, "pid"));
+	else if (*mode && !bg_streq(mode, "ok"))
+		render_field(t, "store", STYLE_RED, "%s", bg_streq(mode, "full") ? "the disk is full" : "nothing can be written to the disk");
+}
+
 static void show_parts(const struct term *t, const json_t *d)
 {
 	const json_t *helper = json_object_get(d, "helper"), *dns = json_object_get(d, "dns"),
@@ -62,6 +73,7 @@ static void show_parts(const struct term *t, const json_t *d)
 	(void)bg_json_get_bool(helper, "ok", &ok);
 	show_vmm(t, json_object_get(d, "vmm"));
 	show_storage(t, json_object_get(d, "storage"));
+	show_store(t, json_object_get(d, "store"));
 	if (ok)
 		render_field(t, "helper", STYLE_PLAIN, "%s", render_text(helper, "path"));
 	else

@@ -246,6 +246,7 @@ void store_flush(struct store *store)
 		refuse_large(store);
 	if (!store->asked_usec)
 		store->asked_usec = loop_now_usec();
+	link_watch_silence(store);
 }
 
 /* ---- answers ---- */
@@ -290,6 +291,7 @@ void store_on_done(struct store *store, uint64_t seq, const json_t *body)
 	store->err = bg_err_copy(err);
 	store->done_seq = seq;
 	store->asked_usec = seq < store->seq ? loop_now_usec() : 0;
+	link_watch_silence(store);
 	if (err)
 		fail_calls(store, seq, err);
 	finish_calls(store);

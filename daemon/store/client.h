@@ -50,7 +50,7 @@ struct store {
 	/* link.c */
 	pid_t pid;
 	int pidfd, sock;
-	struct loop_source *read, *write, *exit, *again;
+	struct loop_source *read, *write, *exit, *again, *silence;
 	bool open; /* it has said OPENED */
 	/* client.c */
 	struct entry_list entries; /* in the order of their last put */
@@ -78,6 +78,8 @@ int link_open(struct store *store, struct bg_err **err);
 void link_close(struct store *store);
 /* -EAGAIN: store_flush is called when there is room; other errors: the process is on its way out. */
 int link_send(struct store *store, const struct store_head *head, const json_t *body);
+/* An answer is waited for, or (asked_usec 0) none any more: one that does not come is the end of that process, unless it waits for a disk. */
+void link_watch_silence(struct store *store);
 
 /* ---- client.c ---- */
 

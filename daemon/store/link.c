@@ -13,9 +13,11 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/proc.h"
 
 enum { OPEN_MS = 120000, CLOSE_MS = 30000, BUFFER = 1024 * 1024 };
 #define AGAIN_USEC 5000000ULL
+#define HUNG_USEC  20000000ULL
 
 static void close_others(int sock)
 {
@@ -82,6 +84,28 @@ static void replace(struct store *store, int r)
 	bg_err_sys(&err, BG_ERR_INTERNAL, -r, "a message of the store process is lost");
 	log_err(LOG_ERROR, "store", "the process is replaced", err);
 	(void)pidfd_send_signal(store->pidfd, SIGKILL, NULL, 0);
+}
+
+/* Who waits for a disk cannot be killed, and goes on when that answers. Any other has stopped, or turns in circles. */
+static void on_silence(void *userdata)
+{
+	struct store *store = userdata;
+	bool late = store->asked_usec && loop_now_usec() - store->asked_usec >= HUNG_USEC;
+
+	loop_source_free(TAKE_PTR(store->silence));
+	if (late && store->pid > 0 && bg_proc_state(store->pid) != 'D') {
+		log_msg(LOG_ERROR, "store", "the store process does not answer: killed, another is started", NULL);
+		(void)pidfd_send_signal(store->pidfd, SIGKILL, NULL, 0);
+	}
+	link_watch_silence(store);
+}
+
+void link_watch_silence(struct store *store)
+{
+	if (!store->asked_usec)
+		loop_source_free(TAKE_PTR(store->silence));
+	else if (!store->silence)
+		(void)loop_add_timer(store->loop, "store silence", HUNG_USEC, on_silence, store, &store->silence);
 }
 
 static void take_row(struct store *store, const json_t *body)
@@ -250,6 +274,7 @@ void link_close(struct store *store)
 	struct pollfd pfd = {.fd = store->pidfd, .events = POLLIN};
 
 	loop_source_free(TAKE_PTR(store->again));
+	loop_source_free(TAKE_PTR(store->silence));
 	if (store->pid <= 0)
 		return;
 	(void)shutdown(store->sock, SHUT_WR);
