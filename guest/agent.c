@@ -21,11 +21,12 @@
 #include "guest/session.h"
 #include "guest/shutdown.h"
 #include "guest/talk.h"
+#include "guest/trim.h"
 #include "guest/watch.h"
 
 enum {
 	PORT_TIMEOUT_MS = 120000, /* without its port the agent is deaf for this whole boot */
-	STALL_MS = 100, /* silence in the middle of a frame before it is looked into */
+	STALL_MS = 100,		  /* silence in the middle of a frame before it is looked into */
 };
 
 static struct agent {
@@ -34,6 +35,7 @@ static struct agent {
 	struct link link;
 	struct watch watch;
 	int epoll;
+	int trim; /* trim_start */
 } agent;
 
 static void watch_fd(int fd, uint32_t events)
@@ -139,6 +141,19 @@ static void on_setup_end(int fd)
 	talk_add_flags(&agent.talk, BG_AGENT_F_SETUP_END | (sshd ? 0 : BG_AGENT_F_NO_SSHD));
 }
 
+/* One byte, once; or the process is gone. */
+static void on_disk_error(int fd)
+{
+	char byte;
+
+	if (read(fd, &byte, 1) == 1) {
+		log_line("ext4 has recorded an error: e2fsck is to repair a disk");
+		talk_add_flags(&agent.talk, BG_AGENT_F_FS_ERROR);
+	}
+	(void)epoll_ctl(agent.epoll, EPOLL_CTL_DEL, fd, NULL);
+	agent.trim = bg_close(fd);
+}
+
 static void on_event(int fd)
 {
 	if (fd == agent.watch.fd)
@@ -147,6 +162,8 @@ static void on_event(int fd)
 		on_connect();
 	else if (fd == agent.setup->setup)
 		on_setup_end(fd);
+	else if (fd == agent.trim)
+		on_disk_error(fd);
 	else
 		(void)sessions_event(fd);
 }
@@ -251,6 +268,7 @@ static _noreturn_ void agent_main(const struct agent_setup *setup)
 	become_agent(setup->argv);
 	log_open();
 	agent.setup = setup;
+	agent.trim = trim_start(setup->conf);
 	agent.epoll = epoll_create1(EPOLL_CLOEXEC);
 	talk_init(&agent.talk, setup->conf->id, setup->flags);
 	sessions_init(&agent.talk, agent.epoll);
@@ -264,6 +282,7 @@ static _noreturn_ void agent_main(const struct agent_setup *setup)
 	watch_fd(agent.link.listen, EPOLLIN);
 	watch_fd(agent.watch.fd, EPOLLIN);
 	watch_fd(setup->setup, EPOLLIN);
+	watch_fd(agent.trim, EPOLLIN);
 	talk_boot(&agent.talk);
 	pump();
 	loop();

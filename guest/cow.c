@@ -250,6 +250,7 @@ int cow_join(const struct conf *c, char ret_dev[CONF_DEV_MAX + 1], bool *ret_rep
 	struct bg_err **err)
 {
 	_close_ int control = -1;
+	char link[CONF_DEV_MAX + 8];
 	uint64_t own = 0;
 	int r = look_at_disks(c, &own, ret_repaired, err);
 
@@ -266,9 +267,13 @@ int cow_join(const struct conf *c, char ret_dev[CONF_DEV_MAX + 1], bool *ret_rep
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_IO, -r, "start the joined disk");
 	r = check_status(control, err);
-	if (r >= 0)
-		strcpy(ret_dev, cow.dev);
-	return r;
+	if (r < 0)
+		return r;
+	strcpy(ret_dev, cow.dev);
+	(void)snprintf(link, sizeof(link), "../%s", cow.dev); /* lsblk looks for it by its name */
+	if (symlink(link, "/dev/mapper/" NAME) < 0)
+		log_line("link /dev/mapper/" NAME ": %s", strerror(errno));
+	return 0;
 }
 
 const char *cow_root_of(const char *disk)

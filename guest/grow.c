@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* See grow.h. Layout and request number: the kernel's Documentation/filesystems/ext4. */
+/* See grow.h. Request number: the kernel's Documentation/filesystems/ext4. */
 #include "guest/grow.h"
 
-#include <endian.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -10,51 +9,14 @@
 #include <sys/stat.h>
 
 #include "guest/cow.h"
+#include "guest/ext4_super.h"
 #include "guest/log.h"
 
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 
-enum {
-	SB_OFFSET = 1024,
-	SB_BLOCKS_LO = 0x04,
-	SB_LOG_BLOCK = 0x18,
-	SB_MAGIC = 0x38,
-	SB_INCOMPAT = 0x60,
-	SB_BLOCKS_HI = 0x150,
-	INCOMPAT_64BIT = 0x80,
-	MAGIC = 0xef53,
-	LOG_BLOCK_MAX = 6, /* 64 KiB */
-};
-
 #define LAZY_FACTOR "1000000"
 
 enum { GROW_WAIT_MS = 10000, GROW_LOOK_MS = 20 };
-
-static uint32_t le32_at(const uint8_t *sb, size_t at)
-{
-	uint32_t v;
-
-	memcpy(&v, sb + at, sizeof(v));
-	return le32toh(v);
-}
-
-static int read_size(int dev_fd, uint64_t *ret_blocks, uint32_t *ret_block_size)
-{
-	uint8_t sb[1024];
-	uint16_t magic;
-	ssize_t n = pread(dev_fd, sb, sizeof(sb), SB_OFFSET);
-
-	if (n != (ssize_t)sizeof(sb))
-		return n < 0 ? -errno : -EIO;
-	memcpy(&magic, sb + SB_MAGIC, sizeof(magic));
-	if (le16toh(magic) != MAGIC || le32_at(sb, SB_LOG_BLOCK) > LOG_BLOCK_MAX)
-		return -EMEDIUMTYPE;
-	*ret_block_size = 1024u << le32_at(sb, SB_LOG_BLOCK);
-	*ret_blocks = le32_at(sb, SB_BLOCKS_LO);
-	if (le32_at(sb, SB_INCOMPAT) & INCOMPAT_64BIT)
-		*ret_blocks |= (uint64_t)le32_at(sb, SB_BLOCKS_HI) << 32;
-	return 0;
-}
 
 /*
  * Whether the kernel's ext4lazyinit may write zeroes over inode tables that are not known to be
@@ -87,8 +49,8 @@ static int resize(const char *where, int fs_fd, uint64_t blocks)
 
 static int grow_to_device(const char *dev, const char *where)
 {
-	uint64_t bytes = 0, have = 0, want;
-	uint32_t block_size = 0;
+	struct ext4_super s = {0};
+	uint64_t bytes = 0, want;
 	_close_ int dev_fd = open(dev, O_RDONLY | O_CLOEXEC);
 	_close_ int fs_fd = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r;
@@ -97,17 +59,18 @@ static int grow_to_device(const char *dev, const char *where)
 		return -errno;
 	if (ioctl(dev_fd, BLKGETSIZE64, &bytes) < 0)
 		return -errno;
-	r = read_size(dev_fd, &have, &block_size);
+	r = ext4_super_read(dev_fd, &s);
 	if (r < 0)
 		return r;
-	want = bytes / block_size;
-	if (want <= have)
+	want = bytes / s.block_size;
+	if (want <= s.blocks)
 		return 0;
 	r = resize(where, fs_fd, want);
 	if (r < 0)
 		return r;
 	log_line("%s grown from %llu to %llu MiB", dev,
-		(unsigned long long)(have * block_size / MIB), (unsigned long long)(bytes / MIB));
+		(unsigned long long)(s.blocks * s.block_size / MIB),
+		(unsigned long long)(bytes / MIB));
 	return 0;
 }
 

@@ -206,6 +206,9 @@ def marked_invalid(machine):
         assert agent.flags & REPAIRED
         assert agent.ok("cat", "/again") == "again"
         assert agent.ok("md5sum", "-c", "/sum") == "/big: OK"
+        before = os.stat(machine.own).st_blocks * 512
+        agent.ok("sh", "-c", "rm /big; sync")
+        wait_for(lambda: os.stat(machine.own).st_blocks * 512 < before - 20 * MIB, 180)
     assert "vdb could not be written once: what was not synced then is lost" in machine.console()
 
 

@@ -106,6 +106,7 @@ check randomness words /sys/class/misc/hw_random/rng_current virtio_rng.0
 check filesystems filesystems
 check overlay overlay_mount
 check controllers controllers
+check joined_root on BLK_DEV_DM DM_SNAPSHOT
 check cgroup_bpf on CGROUP_BPF CGROUP_DEVICE CGROUP_FREEZER CFS_BANDWIDTH BLK_DEV_THROTTLING
 check seccomp seccomp
 check namespaces namespaces
