@@ -12,15 +12,17 @@ import subprocess
 import sys
 import time
 
+MIB = 1 << 20
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 from hostuser import HostUser, is_root  # noqa: E402
-from kernels import write_vmlinux  # noqa: E402
+from kernels import COW, write_vmlinux  # noqa: E402
 from records import make_vms  # noqa: E402
 from unixhttp import Connection  # noqa: E402
 
 BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
 ROUNDS, VMS, MANY = 200, 20, 1000
+IMAGES_MIB = (64, 512)  # of data: what creation costs on each storage, by the image's size
 SETTLE_S, IDLE_S = 35, 30  # who reads records is answered faster for 30 s: that is waited out
 
 
@@ -85,7 +87,7 @@ class Bench:
 
     def make_assets(self):
         kernel = os.path.join(self.user.home, "vmlinux")
-        write_vmlinux(kernel)
+        write_vmlinux(kernel, words=COW)
         rootfs = os.path.join(self.user.home, "rootfs.ext4")
         subprocess.run(["/usr/sbin/mkfs.ext4", "-q", rootfs, "64M"], check=True, stdout=subprocess.DEVNULL)
         for path in (kernel, rootfs):
@@ -141,9 +143,43 @@ class Bench:
     def create(self):
         began = time.perf_counter()
         self.run("vm", "create", "vm0", "--memory", "256M")
-        show("vm create to ready, fake VMM, copied disks", f"{(time.perf_counter() - began) * 1e3:.0f}", "ms")
+        show("vm create to ready, fake VMM, storage auto", f"{(time.perf_counter() - began) * 1e3:.0f}", "ms")
         for n in range(1, VMS):
             self.run("vm", "create", f"vm{n}", "--memory", "256M")
+
+    def storage(self, driver):
+        """`vm create --no-start` of images of two sizes: all of it that is not the VMM or the guest, and what it takes on the disk."""
+        folder = self.user.home + "/.config/banger"
+        self.user.run(["mkdir", "-p", folder], check=True)
+        self.user.run(["sh", "-c", f"echo 'storage = \"{driver}\"' >{folder}/config.toml"], check=True)
+        self.run("daemon", "stop")
+        if self.user.run([self.banger, "daemon", "start"], env=self.env, capture_output=True).returncode != 0:
+            print(f"  {driver}: not on this file system")
+            return
+        for mib in IMAGES_MIB:
+            image, samples = f"data{mib}", []
+            n_vms = 4 if driver == "copy" else VMS
+            for n in range(n_vms):
+                began = time.perf_counter()
+                self.run("vm", "create", f"s{n}", "--image", image, "--no-start")
+                samples.append(time.perf_counter() - began)
+            paths = json.loads(self.run("vm", "show", "s0", "--json"))["paths"]
+            taken = os.stat(paths["disk"]).st_blocks * 512
+            show(f"vm create --no-start, {driver}, {mib} MiB of image, p50 / p95",
+                 "{:.0f} / {:.0f}".format(*(s * 1e3 for s in spread(samples))), f"ms   {taken / MIB:.1f} MiB each")
+            for n in range(n_vms):
+                self.run("vm", "delete", f"s{n}")
+
+    def storages(self):
+        for mib in IMAGES_MIB:
+            tree, rootfs = (os.path.join(self.user.home, name) for name in (f"tree{mib}", f"data{mib}.ext4"))
+            self.user.run(["mkdir", tree], check=True)
+            self.user.run(["dd", "if=/dev/urandom", f"of={tree}/data", "bs=1M", f"count={mib}", "status=none"], check=True)
+            self.user.run(["/usr/sbin/mkfs.ext4", "-q", "-d", tree, rootfs, f"{mib + 64}M"], check=True)
+            self.run("image", "register", "--name", f"data{mib}", "--rootfs", rootfs, "--kernel-ref", "k")
+        for driver in ("guest-cow", "copy", "reflink"):
+            self.storage(driver)
+        self.user.run(["rm", self.user.home + "/.config/banger/config.toml"], check=True)
 
     def all(self):
         self.make_assets()
@@ -154,6 +190,7 @@ class Bench:
         self.as_user(lambda: (self.cli(), self.api(self.run_as_self("daemon", "socket").strip())))
         for n in range(VMS):
             self.run("vm", "delete", f"vm{n}", "--force")
+        self.storages()
         self.run("daemon", "stop")
         make_vms(os.path.join(self.user.home, ".local", "state", "banger"), MANY, owner=(self.user.uid, self.user.gid))
         self.run("vm", "list")

@@ -41,6 +41,17 @@ def test_auto_takes_firecracker(dev, vm):
     assert (record["vmm"], record["accel"]) == ("firecracker", "kvm"), record
 
 
+def test_auto_joins_the_disk_in_the_guest(dev, vm):
+    """Whatever the VMM: ext4 under banger's state, an image that is root's, and a kernel that has dm-snapshot."""
+    record = dev.show(vm)
+    assert record["storage"] == "guest-cow", record
+    assert os.stat(record["paths"]["disk"]).st_blocks * 512 < 64 << 20
+    dev.banger("vm", "ssh", vm, "--", "head -c 32M /dev/urandom >/big && sha256sum /big >/big.sum && sync")
+    dev.banger("vm", "set", vm, "--disk-size", f"{record['disk_mib'] + 512}M")
+    dev.banger("vm", "restart", vm)
+    assert dev.banger("vm", "ssh", vm, "--", "sha256sum -c /big.sum; findmnt -no FSTYPE /") == "/big: OK\next4\n"
+
+
 def test_qemu_with_kvm(helper_installed):
     with Dev("dev2") as user:
         user.config('vmm = "qemu"\n')

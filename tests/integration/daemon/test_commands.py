@@ -11,7 +11,7 @@ import pytest
 
 from conftest import alive, wait_for  # first: it knows where the libraries are
 
-from kernels import write_vmlinux
+from kernels import COW, write_vmlinux
 
 
 def pids(daemon):
@@ -168,3 +168,49 @@ def test_stop_waits_for_what_runs(daemon, pulling):
     daemon.banger("op", "cancel", ident)  # its answer may be lost: the daemon stops as soon as nothing runs
     out, err = p.communicate(timeout=60)
     assert p.returncode == 0 and out == "the daemon stopped\n", err
+
+
+def test_a_kernel_is_replaced_under_its_name(daemon):
+    """What an earlier banger imported gets what disks need that the guest joins; who uses the name has it from then on."""
+    daemon.config('storage = "guest-cow"\n')
+    home = daemon.user.home
+    old, new, junk, rootfs = (os.path.join(home, name) for name in ("old", "new", "junk", "rootfs.ext4"))
+    write_vmlinux(old, "6.1.0-old")
+    write_vmlinux(new, "6.1.0-new", words=COW)
+    with open(junk, "wb") as f:
+        f.write(b"no kernel")
+    subprocess.run(["/usr/sbin/mkfs.ext4", "-q", rootfs, "64M"], check=True)
+    for path in (old, new, junk, rootfs):
+        os.chown(path, daemon.user.uid, daemon.user.gid)
+
+    def ok(*args):
+        r = daemon.banger(*args)
+        assert r.returncode == 0, r
+        return r.stdout
+
+    def shown(*args):
+        return json.loads(ok(*args, "--json"))
+
+    ok("kernel", "import", old, "--name", "k")
+    ok("image", "register", "--name", "img", "--rootfs", rootfs, "--kernel-ref", "k")
+    ok("vm", "create", "a", "--image", "img", "--no-start")
+    vm = shown("vm", "show", "a")
+    assert vm["storage"] == "copy" and "kernel import --replace" in vm["storage_reason"], vm
+    assert shown("daemon", "status")["storage"]["copied_kernels"] == ["k"]
+    assert daemon.banger("kernel", "import", new, "--name", "k").returncode == 4
+    before = shown("kernel", "show", "k")
+    r = daemon.banger("kernel", "import", junk, "--name", "k", "--replace")
+    assert r.returncode != 0 and shown("kernel", "show", "k") == before
+
+    ok("kernel", "import", new, "--name", "k", "--replace")
+    kernel = shown("kernel", "show", "k")
+    assert kernel["release"] == "6.1.0-new" and kernel["used_by"] == before["used_by"] == ["img", "a"], kernel
+    assert not os.path.exists(before["path"]) and os.path.exists(kernel["path"])
+    assert shown("daemon", "status")["storage"]["copied_kernels"] == []
+    ok("vm", "create", "b", "--image", "img", "--no-start")
+    vms = [shown("vm", "show", name) for name in "ab"]
+    assert [vm["storage"] for vm in vms] == ["copy", "guest-cow"]  # each keeps its own
+    assert os.stat(vms[1]["paths"]["disk"]).st_blocks * 512 < 1 << 20
+    ok("daemon", "restart")
+    assert {**shown("kernel", "show", "k"), "used_by": kernel["used_by"]} == kernel
+    assert [shown("vm", "show", name)["storage"] for name in "ab"] == ["copy", "guest-cow"]
