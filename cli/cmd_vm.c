@@ -151,6 +151,8 @@ static void show_sizes(const struct term *t, const json_t *vm)
 		*render_text(vm, "storage") ? ", made by " : "", render_text(vm, "storage"));
 	if (*render_text(vm, "storage_reason"))
 		render_field(t, "storage", STYLE_PLAIN, "%s", render_text(vm, "storage_reason"));
+	if (*render_text(vm, "disk_note"))
+		render_field(t, "note", STYLE_YELLOW, "%s", render_text(vm, "disk_note"));
 }
 
 static void show_vmm(const struct term *t, const json_t *vm)

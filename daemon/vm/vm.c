@@ -493,12 +493,26 @@ static bool take_flags(struct vm *vm, uint32_t flags)
 	return true;
 }
 
+/* Once for each boot: a log line, and news for followers. */
+static bool take_disk_note(struct vm *vm, uint32_t flags)
+{
+	const char *note = vm_disk_note(flags);
+
+	if (note == vm->disk_note)
+		return false;
+	vm->disk_note = note;
+	if (note)
+		log_msg(LOG_WARN, "vm", note, "vm", vm->row->name, NULL);
+	return true;
+}
+
 /* A guest may be hostile: being ready or not is news, and not a row of the database. */
 static void on_guest_status(
 	struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms, void *userdata)
 {
 	struct vm *vm = userdata;
 	bool was_ready = vm->ready, row_changed = false;
+	bool noted = connected && take_disk_note(vm, flags);
 
 	(void)guest;
 	(void)uptime_ms;
@@ -507,7 +521,7 @@ static void on_guest_status(
 		row_changed = take_flags(vm, flags);
 	if (row_changed)
 		vm_save(vm);
-	else if (vm->ready != was_ready)
+	else if (vm->ready != was_ready || noted)
 		publish(vm);
 	expose_on_agent(vm, connected);
 	if (vm->on_guest)

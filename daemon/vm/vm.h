@@ -47,6 +47,7 @@ struct vm {
 	struct guest *guest; /* NULL: no process */
 	struct op *op;	     /* the operation under way on it */
 	bool ready;
+	const char *disk_note; /* what was last said of its disks, static; NULL: nothing */
 	bool paused;		    /* for want of space; see space.h */
 	bool agent_silent, vmm_silent;	/* see health.c, as what follows */
 	struct guest_call *ping;
@@ -150,6 +151,8 @@ bool vm_on_base(const struct vm *vm);
 int vm_check_base(const struct vm *vm, const struct image_row *image, struct bg_err **err);
 /* Why it has the storage that it has: a sentence, borrowed. */
 const char *vm_storage_reason(const struct vm *vm);
+/* What the guest's flags (enum bg_agent_flag) say of its disks: a sentence, static. NULL: nothing. */
+const char *vm_disk_note(uint32_t flags);
 /* Once the network helper has answered: gives back what no VM holds, sets NAT, fills the pool. */
 void vms_watch_net(struct engine *engine);
 /* Once the disk helper has answered: chooses the storage, removes what no VM holds. */

@@ -69,6 +69,16 @@ static json_t *ssh_json(const struct vm *vm)
 		ssh_setup(vm));
 }
 
+const char *vm_disk_note(uint32_t flags)
+{
+	if (flags & BG_AGENT_F_COW_REPAIRED)
+		return "its root disk could not be written to at some time: what was not synced by "
+		       "then is lost";
+	if (flags & BG_AGENT_F_FS_ERROR)
+		return "ext4 has recorded an error on / or /root: it grows only after an e2fsck";
+	return NULL;
+}
+
 static void put(json_t *json, const char *key, json_t *value)
 {
 	json_object_set_new(json, key, value);
@@ -128,6 +138,8 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "vmm_reason", bg_json_str(row->vmm_reason));
 	put(json, "storage", bg_json_str(row->storage));
 	put(json, "storage_reason", bg_json_str(vm_storage_reason(vm)));
+	put(json, "disk_note",
+		bg_json_str(vm->guest ? vm_disk_note(guest_flags(vm->guest)) : NULL));
 	put(json, "paused", json_boolean(vm->paused));
 	put(json, "pid", row->pid ? json_integer(row->pid) : json_null());
 	put(json, "created_at", time_json(row->created_at));

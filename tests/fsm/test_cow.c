@@ -12,6 +12,7 @@
 #include "common/cow_store.h"
 #include "common/disk_layout.h"
 #include "common/fd.h"
+#include "common/json.h"
 #include "daemon/asset/seed.h"
 #include "daemon/vm/vm_set.h"
 #include "tests/fsm/world.h"
@@ -235,4 +236,30 @@ TEST(a_damaged_one_becomes_none)
 	CHECK_STR(world_last_code(), "image.invalid");
 	CHECK(!images_find(w.engine.images, "made"));
 	world_close(&w);
+}
+
+static const char *note_of(const char *name)
+{
+	static char text[200];
+	_json_ json_t *record = vm_to_json(vm(name));
+	const json_t *note = json_object_get(record, "disk_note");
+
+	CHECK(note);
+	snprintf(text, sizeof(text), "%s", json_is_string(note) ? json_string_value(note) : "");
+	return text;
+}
+
+/* As long as that boot lasts. */
+TEST(a_guest_says_that_its_disk_had_a_failed_write)
+{
+	open_cow(true);
+	world_set_behaviour("disk-repaired");
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK(strstr(note_of("a"), "could not be written to"));
+	CHECK(!vm("a")->error);
+	world_set_behaviour(NULL);
+	CHECK_INT(world_ask(&w, "a", VM_EV_RESTART), OP_DONE);
+	CHECK_STR(note_of("a"), "");
+	CHECK_INT(world_ask(&w, "a", VM_EV_DELETE), OP_DONE);
+	world_check_empty(&w);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """What tests inside the lab host use: paths, bounded commands and waits, tiny guests."""
+import contextlib
 import functools
 import glob
 import json
@@ -121,7 +122,8 @@ class Dev(HostUser):
         state = f"{self.home}/.local/state/banger"
         for path in glob.glob(f"{state}/**/*.log", recursive=True):
             name = os.path.relpath(path, state).replace("/", "-")
-            shutil.copy(path, f"{RESULTS}/{self.name}-boot{BOOT}-{name}")
+            with contextlib.suppress(FileNotFoundError):  # of a VM that was deleted: the trash is emptied beside this
+                shutil.copy(path, f"{RESULTS}/{self.name}-boot{BOOT}-{name}")
 
 
 def kernel_release():

@@ -23,6 +23,7 @@
  *     mute-exec        what is run in it never ends
  *     die-exec         it exits with status 1 when something is to be run in it
  *     mute-ping        pings are not answered
+ *     disk-repaired    says that its disk could not be written to once
  *
  * SIGUSR1: its guest resets the machine, which ends the process with status 0. SIGUSR2: its guest
  * halts.
@@ -48,7 +49,7 @@ struct fake {
 	int64_t started;
 	int64_t ready_ms, setup_ms, die_ms, reboot_ms; /* NEVER */
 	bool never_ready, no_sshd, no_manager, no_socket, deaf, wrong_id, ignore_shutdown,
-		ignore_term, no_exec, mute_exec, die_exec, mute_ping;
+		ignore_term, no_exec, mute_exec, die_exec, mute_ping, disk_repaired;
 	uint32_t flags;
 	bool open;
 	struct bg_agent_reader reader;
@@ -82,6 +83,7 @@ static void apply_word(const char *word)
 		{"mute-exec", &fake.mute_exec},
 		{"die-exec", &fake.die_exec},
 		{"mute-ping", &fake.mute_ping},
+		{"disk-repaired", &fake.disk_repaired},
 	};
 	long ms;
 
@@ -241,6 +243,8 @@ static void on_ready(void)
 		fake.flags |= fake.no_sshd ? BG_AGENT_F_NO_SSHD : BG_AGENT_F_SSHD;
 	if (fake.no_manager)
 		fake.flags |= BG_AGENT_F_NO_MANAGER;
+	if (fake.disk_repaired)
+		fake.flags |= BG_AGENT_F_COW_REPAIRED;
 	if (fake.open)
 		send_status();
 }
