@@ -323,16 +323,11 @@ void store_on_broken(struct store *store, const struct bg_err *err)
 	finish_calls(store);
 }
 
-int store_on_row(struct store *store, const json_t *body)
+static int take_row(struct store *store, const char *table, const char *text)
 {
-	const char *table = json_string_value(json_array_get(body, 0));
-	const char *text = json_string_value(json_array_get(body, 2));
-	struct loaded *l;
+	struct loaded *l = calloc(1, sizeof(*l));
 	int r;
 
-	if (store->open || store->seq)
-		return 0; /* of a process that was started again: memory is newer */
-	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
 	r = table && text ? store_table_find(table, &l->table) : -EBADMSG;
@@ -344,6 +339,19 @@ int store_on_row(struct store *store, const json_t *body)
 	}
 	TAILQ_INSERT_TAIL(&store->loaded, l, link);
 	return 0;
+}
+
+int store_on_rows(struct store *store, const json_t *body)
+{
+	size_t n = json_array_size(body);
+	int r = 0;
+
+	if (store->open || store->seq)
+		return 0; /* of a process that was started again: memory is newer */
+	for (size_t i = 0; i < n && r != -ENOMEM; i += 2)
+		r = take_row(store, json_string_value(json_array_get(body, i)),
+			json_string_value(json_array_get(body, i + 1)));
+	return r;
 }
 
 void store_on_opened(struct store *store, const json_t *body)

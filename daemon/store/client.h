@@ -90,7 +90,7 @@ void store_on_done(struct store *store, uint64_t seq, const json_t *body);
 void store_on_restart(struct store *store);
 /* Nothing can be opened: everybody hears err. */
 void store_on_broken(struct store *store, const struct bg_err *err);
-int store_on_row(struct store *store, const json_t *body);
+int store_on_rows(struct store *store, const json_t *body);
 void store_on_opened(struct store *store, const json_t *body);
 
 #endif

@@ -108,10 +108,10 @@ void link_watch_silence(struct store *store)
 		(void)loop_add_timer(store->loop, "store silence", HUNG_USEC, on_silence, store, &store->silence);
 }
 
-static void take_row(struct store *store, const json_t *body)
+static void take_rows(struct store *store, const json_t *body)
 {
 	_err_ struct bg_err *err = NULL;
-	int r = store_on_row(store, body);
+	int r = store_on_rows(store, body);
 
 	if (r != -ENOMEM)
 		return;
@@ -138,8 +138,8 @@ static void take(struct store *store, const struct store_head *head, json_t *bod
 		(void)bg_err_from_json(body, &err);
 		store_on_broken(store, err);
 		break;
-	case STORE_ROW:
-		take_row(store, body);
+	case STORE_ROWS:
+		take_rows(store, body);
 		break;
 	case STORE_NONE:
 	case STORE_COMMIT:
@@ -237,13 +237,14 @@ static int wait_open(struct store *store, struct bg_err **err)
 		uint64_t now = loop_now_usec();
 		struct store_head head;
 		_json_ json_t *body = NULL;
-		int r = now < end ? poll(&pfd, 1, (int)((end - now) / 1000) + 1) : 0;
+		int r = store_recv(store->sock, &head, &body);
 
-		if (r == 0)
+		if (r == -EAGAIN && now >= end)
 			return bg_err_set(err, BG_ERR_STATE, ETIMEDOUT,
 				"the store in %s could not be opened within %d s", store->dir,
 				OPEN_MS / 1000);
-		r = store_recv(store->sock, &head, &body);
+		if (r == -EAGAIN)
+			(void)poll(&pfd, 1, (int)((end - now) / 1000) + 1);
 		if (r >= 0)
 			take(store, &head, body);
 		else if (r != -EAGAIN)

@@ -21,6 +21,7 @@ enum {
 	IDLE_MS = 1000,	   /* then the log is copied and records are caught up */
 	TRY_AGAIN_MS = 10000,
 	LOG_PAGES_MAX = 200,
+	ROWS_BYTES = 16 * 1024, /* of text in one message; JSON makes it six times as long at worst */
 	LOCK_TRIES = 150, /* of 100 ms: the last daemon's store may be writing still */
 };
 
@@ -77,19 +78,36 @@ static void tell_failed(int sock, const struct bg_err *err)
 	(void)store_send(sock, &head, body);
 }
 
+/* Rows from the first on, as many as one message takes; at least one. Returns how many, or -errno. */
+static ssize_t tell_some(struct process *p, size_t first)
+{
+	const struct store_head head = {.verb = STORE_ROWS};
+	_json_ json_t *body = json_array();
+	size_t i, len = 0;
+	int r = body ? 0 : -ENOMEM;
+
+	for (i = first; i < p->o.rows.n && r >= 0; i++) {
+		const struct stored *row = p->o.rows.row[i];
+
+		len += strlen(row->text);
+		if (i > first && len > ROWS_BYTES)
+			break;
+		if (json_array_append_new(body, json_string(store_table(row->table)->name)) < 0 ||
+			json_array_append_new(body, json_string(row->text)) < 0)
+			r = -ENOMEM;
+	}
+	if (r >= 0)
+		r = store_send(p->sock, &head, body);
+	return r < 0 ? r : (ssize_t)(i - first);
+}
+
 static int tell_rows(struct process *p)
 {
-	const struct store_head head = {.verb = STORE_ROW};
-	int r = 0;
+	ssize_t n = 0;
 
-	for (size_t i = 0; i < p->o.rows.n && r >= 0; i++) {
-		const struct stored *row = p->o.rows.row[i];
-		_json_ json_t *body = json_pack(
-			"[s, s, s]", store_table(row->table)->name, row->key, row->text);
-
-		r = body ? store_send(p->sock, &head, body) : -ENOMEM;
-	}
-	return r;
+	for (size_t i = 0; i < p->o.rows.n && n >= 0; i += (size_t)BG_MAX(n, 0))
+		n = tell_some(p, i);
+	return n < 0 ? (int)n : 0;
 }
 
 static int tell_opened(struct process *p)

@@ -197,8 +197,12 @@ bool record_empty_doomed(int state_dirfd, const char *vm)
 
 bool record_is_doomed(int state_dirfd, enum table_id table, const char *key)
 {
-	_close_ int fd = open_folder(state_dirfd, table, key, false);
+	char path[NAME_MAX * 2];
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) >= 0 && (st.st_mode & S_ISVTX);
+	if (!record_key_valid(key))
+		return false;
+	snprintf(path, sizeof(path), "%s/%s", store_table(table)->folder, key);
+	return fstatat(state_dirfd, path, &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISDIR(st.st_mode) &&
+	       (st.st_mode & S_ISVTX);
 }
