@@ -187,19 +187,26 @@ static int followed(struct run *run, struct job *job)
 	}
 }
 
+static int went_away(struct job *job)
+{
+	bg_err_free(TAKE_PTR(job->err));
+	bg_err_set(&job->err, BG_ERR_DAEMON_UNREACHABLE, ECONNRESET, "the daemon went away while it worked on %s", job->name);
+	bg_err_hint(&job->err, "the next daemon undoes it or shows it: look with `banger vm list` or `banger image list`, then try again");
+	return -ECONNRESET;
+}
+
 static int step(struct run *run, struct job *job)
 {
 	int r = bg_http_pump(job->http, &job->err);
 
+	if (r < 0 && job->state == JOB_FOLLOWING && job->err->code == BG_ERR_DAEMON_UNREACHABLE && job->err->errnum == ECONNRESET)
+		return went_away(job);
 	if (r < 0 || (job->state == JOB_ASKED && !bg_http_ended(job->http)))
 		return r;
 	if (job->state == JOB_ASKED)
 		return asked(run, job);
 	r = followed(run, job);
-	if (r >= 0 && bg_http_ended(job->http) && !op_ended(job->op))
-		r = bg_err_set(&job->err, BG_ERR_DAEMON_UNREACHABLE, ECONNRESET,
-			"the daemon went away while it worked on %s", job->name);
-	return r;
+	return r >= 0 && bg_http_ended(job->http) && !op_ended(job->op) ? went_away(job) : r;
 }
 
 static void handle(struct run *run, struct job *job)

@@ -252,7 +252,7 @@ def hang_up(conn, record):
 def test_daemon_goes_away_meanwhile(home, fake, records):
     fake.operation("POST", "/v1/vms/a/start", "vm.start", "a", records)
     r = home.run("vm", "start", "a")
-    assert r.status == 7 and "the daemon went away" in r.err
+    assert r.status == 7 and "the daemon went away while it worked on a" in r.err and "`banger vm list`" in r.err
 
 
 def test_image_build(home, fake):
