@@ -97,31 +97,32 @@ static int read_groups(struct disk *d, int fd, const struct ext4_super *s)
 	return 0;
 }
 
-static int trim_group(const struct disk *d, int fs_fd, const struct ext4_super *s, uint32_t group)
+/* Opened for the one request: a file system that is held cannot be unmounted. */
+static int trim_group(const struct disk *d, const struct ext4_super *s, uint32_t group)
 {
+	_close_ int fd = open(d->where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const uint64_t bytes = (uint64_t)s->group_blocks * s->block_size;
 	struct fstrim_range range = {
 		.start = group * bytes + (uint64_t)s->first_block * s->block_size,
 		.len = bytes,
 		.minlen = TRIM_EXTENT};
 
-	return ioctl(fs_fd, FITRIM, &range) < 0 ? -errno : 0;
+	return fd < 0 || ioctl(fd, FITRIM, &range) < 0 ? -errno : 0;
 }
 
 /* A quarter of the time at most, half of it when much is to be had: what else the guest does goes
  * first. */
 static void run_round(struct disk *d, const struct ext4_super *s, uint64_t gain, uint64_t written)
 {
-	_close_ int fs_fd = open(d->where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	unsigned factor = gain >= TRIM_SOON ? 1 : REST_FACTOR;
-	int r = fs_fd < 0 ? -errno : 0;
+	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < d->plan.n; i++) {
 		uint64_t begun = uptime_ms();
 
 		if (!trim_plan_wants(&d->plan, d->groups, i, s->block_size))
 			continue;
-		r = trim_group(d, fs_fd, s, i);
+		r = trim_group(d, s, i);
 		rest_ms(BG_MIN((uptime_ms() - begun) * factor, (uint64_t)REST_MAX_MS));
 	}
 	d->off = r == -EOPNOTSUPP || r == -ENOTTY || r == -EPERM;
