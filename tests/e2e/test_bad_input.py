@@ -104,6 +104,7 @@ def test_disk_full_while_copying(make_user, boot_image):
     subprocess.run(["chown", "-R", own.user.name, own.user.home + "/.local"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=60m,uid={own.user.uid},mode=700", "none", own.state], check=True)
     try:
+        own.config('storage = "copy"\n')
         own.assets(boot_image, data_mib=64)
         own.banger.fails(5, "no room for", "vm", "create", "a", "--image", "img")
         assert own.banger.json("vm", "list") == [] and own.leftovers() == []
