@@ -7,9 +7,10 @@ Run it as root, on ext4 for the worst case: TMPDIR says where. GIB is the size o
 much, the layers that are pruned five times: all of it is real blocks, and less is taken, and said, where there is no room for it. The VM is
 played by tests/lib/fake-vmm: the daemon, its workers and its files are real. Prints the longest calls of each part.
 
---assert (`scripts/check waits`): a call above 10 ms that is not the loop's own wait fails. strace and other work on the machine make every
-call look longer. So when one fails and the machine was busy meanwhile, all is done once more with a fresh daemon and new files, and that
-counts. Busy is: of the calls that cannot wait (NEVER) one took above 5 ms, or the thread was ready without a processor for 10 ms (its
+--assert (`scripts/check waits`): a call above 10 ms that is not the loop's own wait fails, unless it is one on a socket or a pipe, which waits
+for no disk. strace and other work on the machine make every call look longer. So when one fails and the machine was busy meanwhile, all is
+done once more with a fresh daemon and new files, and that counts; when the machine was busy again, what was above the limit both
+times: the same call in the same part. Busy is: of the calls that cannot wait (NEVER) one took above 5 ms, or the thread was ready without a processor for 10 ms (its
 schedstat), or the hypervisor took more than 2 % of the processors' time (steal of /proc/stat).
 """
 import argparse
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
@@ -36,6 +38,7 @@ BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
 GIB = 1 << 30
 LINE = re.compile(r"^\S+ (\w+)\((.*)\) += .* <([0-9.]+)>$")
 IDLE = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
+NO_DISK = re.compile(r"\d+<(socket|pipe|anon_inode):")  # the first argument, as strace -y shows it
 LONGEST_S = 0.010
 NOISE_S, READY_S, STEAL = 0.005, 0.010, 0.02
 ROOM = 7  # so many times an image's size must be free
@@ -53,6 +56,10 @@ class Trace:
 
     def waited(self):
         return int(pathlib.Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+
+    @staticmethod
+    def cannot_wait(call):
+        return call[1] in NEVER or bool(NO_DISK.match(call[2]))
 
     @staticmethod
     def processors():
@@ -77,9 +84,21 @@ class Trace:
         self.process.stderr.close()
         lines = [LINE.match(line) for line in self.path.read_text().splitlines()]
         every = sorted(((float(m[3]), m[1], m[2]) for m in lines if m and m[1] not in IDLE), reverse=True)
-        self.calls = [c for c in every if c[1] not in NEVER]
-        self.noise = max((c[0] for c in every if c[1] in NEVER), default=0)
+        self.calls = [c for c in every if not self.cannot_wait(c)]
+        self.noise = max((c[0] for c in every if self.cannot_wait(c)), default=0)
         self.busy = self.noise > NOISE_S or self.ready > READY_S or self.steal > STEAL
+
+
+class Wait(typing.NamedTuple):
+    part: str
+    call: str
+    text: str
+
+    def __str__(self):
+        return f"{self.part}: {self.text}"
+
+    def is_like(self, others):
+        return any((o.part, o.call) == (self.part, self.call) for o in others)
 
 
 class Waits:
@@ -126,7 +145,7 @@ class Waits:
         for seconds, call_name, args in trace.calls[:10]:
             print(f"  {seconds * 1e3:8.1f} ms  {call_name}({args[:100]})")
         self.all += [(s, name, c, a) for s, c, a in trace.calls if s > 0.001]
-        failed = [f"{name}: {c}({a[:80]}) took {s * 1e3:.1f} ms" for s, c, a in trace.calls if s > LONGEST_S]
+        failed = [Wait(name, c, f"{c}({a[:80]}) took {s * 1e3:.1f} ms") for s, c, a in trace.calls if s > LONGEST_S]
         self.failed += failed
         self.busy |= bool(failed) and trace.busy
 
@@ -244,12 +263,13 @@ def measure(gib):
 
 
 def judge(gib):
-    """What was above the limit, of the last run."""
-    waits = measure(gib)
-    if waits.failed and waits.busy:
-        print("\nwaits: the machine was busy; once more. So far:", *waits.failed, sep="\n  ", flush=True)
-        waits = measure(gib)
-    return waits.failed
+    """What was above the limit, in words."""
+    first = measure(gib)
+    if not first.failed or not first.busy:
+        return [str(w) for w in first.failed]
+    print("\nwaits: the machine was busy; once more. So far:", *first.failed, sep="\n  ", flush=True)
+    second = measure(gib)
+    return [str(w) for w in second.failed if not second.busy or w.is_like(first.failed)]
 
 
 def test_no_call_of_the_loop_waits_for_a_disk():
