@@ -189,6 +189,18 @@ TEST(list_of_very_many)
 	n = (int64_t)json_array_size(json_object_get(a.result, "entries"));
 	CHECK(n > 100 && n < 1000);
 	CHECK_INT(n + worker_result_int(&a, "left_out"), 1500);
+	CHECK(!result_bool(&a, "more"));
+	worker_answer_clear(&a);
+	for (int i = 0; i < 20100; i++) {
+		snprintf(name, sizeof(name), "m/n%d", i);
+		CHECK_INT(mknodat(fd, name, S_IFREG | 0600, 0), 0);
+	}
+	a = worker_run("{\"job\":\"list\",\"path\":\"m\"}", &fd, 1);
+	CHECK(result_bool(&a, "more"));
+	n = (int64_t)json_array_size(json_object_get(a.result, "entries"));
+	CHECK(n > 100 && n <= 1000);
+	/* "." and ".." are read, too */
+	CHECK(n + worker_result_int(&a, "left_out") >= 19998 && n + worker_result_int(&a, "left_out") <= 20000);
 	worker_answer_clear(&a);
 }
 
