@@ -28,7 +28,7 @@ def inject(*faults):
 def real_kvm(v):
     if not os.path.exists("/dev/kvm"):
         pytest.skip("this machine has no /dev/kvm")
-    v.script = "mknod -m 666 $v/dev/kvm c 10 232"
+    v.script = "mknod -m 666 $v/dev/kvm c 10 232 || :"  # a container may forbid this, or its use
 
 
 def full(v):
@@ -135,8 +135,8 @@ def test_fault(view, fault):
         assert result.status == 2 and text in result.err and remedy in result.err, result
         return
     now = view.checks()
-    if fault == "KVM that only emulates" and now[row]["state"] == "ok":
-        pytest.skip("this machine's KVM runs guests")
+    if BREAK[fault] is real_kvm and (now[row]["state"] == "ok" or "no /dev/kvm" in now[row]["text"] or "may not open" in now[row]["text"]):
+        pytest.skip("this machine has no KVM that only emulates: " + now[row]["text"])
     says(now[row], text, remedy)
     changed = [n for n in now if (now[n]["state"], n in VOLATILE or now[n]["text"]) != (before[n]["state"], n in VOLATILE or before[n]["text"])]
     assert changed == ([] if now[row] == before[row] else [row]), [now[n] for n in changed]
