@@ -119,17 +119,31 @@ void rows_drop(struct rows *rows, enum table_id table, const char *key)
 }
 
 /* The step of each value of a byte. */
-static uint32_t crc_step[256];
+static uint32_t crc_step[8][256]; /* of a byte that lies so many before the last of eight */
 
 __attribute__((constructor)) static void make_crc_steps(void)
 {
-	for (uint32_t byte = 0; byte < ARRAY_SIZE(crc_step); byte++) {
+	for (uint32_t byte = 0; byte < ARRAY_SIZE(crc_step[0]); byte++) {
 		uint32_t crc = byte;
 
 		for (int bit = 0; bit < 8; bit++)
 			crc = (crc >> 1) ^ (0xedb88320U & (0U - (crc & 1)));
-		crc_step[byte] = crc;
+		crc_step[0][byte] = crc;
 	}
+	for (size_t at = 1; at < ARRAY_SIZE(crc_step); at++)
+		for (size_t byte = 0; byte < ARRAY_SIZE(crc_step[0]); byte++) {
+			uint32_t crc = crc_step[at - 1][byte];
+
+			crc_step[at][byte] = (crc >> 8) ^ crc_step[0][crc & 0xff];
+		}
+}
+
+static uint32_t crc_of_eight(uint32_t crc, const uint8_t *p)
+{
+	crc ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	return crc_step[7][crc & 0xff] ^ crc_step[6][crc >> 8 & 0xff] ^ crc_step[5][crc >> 16 & 0xff] ^
+	       crc_step[4][crc >> 24] ^ crc_step[3][p[4]] ^ crc_step[2][p[5]] ^ crc_step[1][p[6]] ^
+	       crc_step[0][p[7]];
 }
 
 uint32_t store_crc(uint32_t crc, const void *buf, size_t len)
@@ -137,7 +151,9 @@ uint32_t store_crc(uint32_t crc, const void *buf, size_t len)
 	const uint8_t *p = buf;
 
 	crc = ~crc;
+	for (; len >= 8; len -= 8, p += 8)
+		crc = crc_of_eight(crc, p);
 	while (len-- > 0)
-		crc = (crc >> 8) ^ crc_step[(crc ^ *p++) & 0xff];
+		crc = (crc >> 8) ^ crc_step[0][(crc ^ *p++) & 0xff];
 	return ~crc;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "daemon/store/batch.h"
+#include "daemon/store/rows.h"
 #include "tests/unit/store_lib.h"
 
 /* ---- the disk ---- */
@@ -292,4 +293,25 @@ TEST(the_next_generation_is_whole_before_it_counts)
 	put_vm("bb", 7, STORE_VM_STOPPED);
 	cut("aa:1 bb:7");
 	opened_done(&o);
+}
+
+/* Files of before are read by it: the sum is CRC-32 as everybody has it, however the bytes come. */
+TEST(the_checksum_is_the_known_one)
+{
+	static const char text[] = "123456789";
+	uint8_t bytes[64];
+
+	CHECK(store_crc(0, text, 9) == 0xcbf43926U);
+	CHECK(store_crc(0, text, 0) == 0);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 37 + 11);
+	for (size_t cut = 0; cut <= sizeof(bytes); cut++) {
+		uint32_t one = 0;
+
+		for (size_t i = 0; i < cut; i++)
+			one = store_crc(one, bytes + i, 1);
+		CHECK(store_crc(0, bytes, cut) == one);
+		CHECK(store_crc(one, bytes + cut, sizeof(bytes) - cut) ==
+			store_crc(0, bytes, sizeof(bytes)));
+	}
 }
