@@ -99,3 +99,15 @@ def test_devices_through_acpi(member, folder):
     assert "/sys/block/vda/size:8192" in text and "/sys/block/vdb/size:16384" in text, text
     assert "address:02:62:67:00:00:01" in text and "vsock-node" in text, text
     assert sorted(re.findall(r"device \S+ (\S+)", text)) == ["virtio_blk", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport"], text
+
+
+def test_a_kernel_that_finds_no_root_ends_it(member, folder):
+    """What `banger bench` starts beside a VM: cli/bench_bare.c."""
+    guest = Guest(member, folder, UP)
+    with open(guest.file) as f:
+        config = json.load(f)
+    del config["boot-source"]["initrd_path"]
+    write(guest.file, json.dumps(config).encode())
+    text, took = guest.run()
+    record("bare", f"{took:.2f} s from start to end\n{text}")
+    assert "Unable to mount root fs" in text and "lab-guest up" not in text, text
