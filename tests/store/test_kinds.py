@@ -92,9 +92,8 @@ def test_an_export_whose_daemon_is_killed_leaves_nothing(host):
             pass
         _, err = p.communicate(timeout=120)
         host.banger("vm", "list")
-        if p.returncode:
-            assert err and listed(folder) == [], (err, listed(folder))
-        else:
+        assert p.returncode == 0 or (err and listed(folder) in ([], ["b"])), (err, listed(folder))
+        if listed(folder):  # it was done and not told: whole
             host.banger("image", "import", folder + "/b", "--name", "i")
             host.banger("image", "delete", "i")
             os.unlink(folder + "/b")
