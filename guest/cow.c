@@ -14,6 +14,7 @@
 #include "common/cow_store.h"
 #include "common/dm_request.h"
 #include "common/fd.h"
+#include "guest/ext4_super.h"
 #include "guest/log.h"
 
 #define CONTROL "/dev/mapper/control"
@@ -27,6 +28,7 @@ static struct cow {
 	dev_t base_dev, own_dev;
 	uint64_t base, store; /* sectors */
 	unsigned chunk;	      /* sectors */
+	bool whole_chunks;    /* a block of its ext4 is one or more */
 } cow;
 
 static int open_disk(const char *name, int flags, dev_t *ret_dev, uint64_t *ret_sectors)
@@ -108,10 +110,13 @@ static int look_at_disks(
 {
 	_close_ int base = open_disk(c->base, O_RDONLY, &cow.base_dev, &cow.base);
 	_close_ int own = -1;
+	struct ext4_super super;
 	int r;
 
 	if (base < 0)
 		return bg_err_sys(err, BG_ERR_IO, -base, "open %s", c->base);
+	cow.whole_chunks =
+		ext4_super_read(base, &super) == 0 && super.block_size % (c->chunk * SECTOR) == 0;
 	own = open_disk(c->own, O_RDWR, &cow.own_dev, ret_own);
 	if (own < 0)
 		return bg_err_sys(err, BG_ERR_IO, -own, "open %s", c->own);
@@ -146,12 +151,20 @@ static int open_control(struct bg_err **err)
 	return bg_err_sys(err, BG_ERR_IO, errno, "open %s", CONTROL);
 }
 
-/* Without it on the own disk the kernel would write zeroes into the store for each discard. */
+/*
+ * Whether a discard may go to the snapshot. Without it on the own disk the kernel would write
+ * zeroes into the store for each. And dm-snapshot cuts discards to the length of a chunk, but not
+ * at its borders: one that begins inside a chunk is zeroed on into the store's next one, where
+ * another chunk's data or the list of all is. So only where every extent of ext4 is of whole
+ * chunks.
+ */
 static bool can_discard(dev_t dev)
 {
 	_free_ char *text = NULL;
 	char path[96];
 
+	if (!cow.whole_chunks)
+		return false;
 	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/queue/discard_max_bytes",
 		major(dev), minor(dev));
 	return bg_read_file_at(AT_FDCWD, path, 64, &text, NULL) >= 0 && strtoull(text, NULL, 10);
