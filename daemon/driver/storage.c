@@ -149,16 +149,16 @@ void storage_call_free(struct storage_call *call)
 {
 	if (!call)
 		return;
-	job_free(call->job);
 	loop_source_free(call->deferred);
 	/* Before the name goes: so this is never the last that holds the blocks. */
 	jobs_close(call->jobs, call->tmp_fd);
 	jobs_close(call->jobs, call->source_fd);
-	/* A worker that was just killed may write on into the file, which is in the trash then. */
 	if (call->made && call->tmp)
-		jobs_throw(call->jobs, call->tmp);
+		job_free_and_throw(call->job, call->jobs, call->tmp);
 	else if (call->made && !call->told)
-		jobs_throw(call->jobs, call->target);
+		job_free_and_throw(call->job, call->jobs, call->target);
+	else
+		job_free(call->job);
 	free(call->source);
 	free(call->target);
 	free(call->tmp);

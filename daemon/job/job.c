@@ -14,6 +14,7 @@
 #include <sys/pidfd.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common/fd.h"
@@ -94,6 +95,8 @@ struct job {
 	job_progress_fn progress;
 	job_done_fn done;
 	void *userdata;
+	char *left; /* of an abandoned one: its file, to be thrown; NULL: none */
+	struct stat left_stat;
 	job_wait_fn wait; /* as long as it is queued */
 	void *wait_data;
 };
@@ -175,7 +178,17 @@ static void destroy(struct job *job)
 	json_decref(job->params);
 	json_decref(job->result);
 	bg_err_free(job->err);
+	free(job->left);
 	free(job);
+}
+
+static void throw_left(const struct job *job)
+{
+	struct stat st;
+
+	if (job->left && lstat(job->left, &st) >= 0 && st.st_ino == job->left_stat.st_ino &&
+		st.st_dev == job->left_stat.st_dev)
+		jobs_throw(job->jobs, job->left);
 }
 
 static void kill_worker(const struct job *job)
@@ -216,6 +229,7 @@ static void deliver(struct job *job)
 	struct jobs *jobs = job->jobs;
 
 	quiet(job);
+	throw_left(job);
 	job->jobs = NULL;
 	pump(jobs);
 	if (job->abandoned)
@@ -549,6 +563,7 @@ static void orphan(struct job *job)
 		(void)waitpid(job->pid, NULL, WNOHANG);
 	}
 	quiet(job);
+	throw_left(job);
 	job->jobs = NULL;
 	if (job->abandoned)
 		destroy(job);
@@ -646,4 +661,13 @@ void job_free(struct job *job)
 	job->abandoned = true;
 	close_fds(job);
 	kill_worker(job);
+}
+
+void job_free_and_throw(struct job *job, struct jobs *jobs, const char *path)
+{
+	if (job && job->jobs && job->pidfd >= 0 && lstat(path, &job->left_stat) >= 0)
+		job->left = strdup(path);
+	if (!job || !job->left)
+		jobs_throw(jobs, path);
+	job_free(job);
 }

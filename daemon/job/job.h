@@ -61,6 +61,11 @@ int job_start(struct jobs *jobs, enum job_kind kind, json_t *params, const int *
 typedef void (*job_wait_fn)(const char *what, void *userdata);
 void job_on_wait(struct job *job, job_wait_fn fn, void *userdata);
 void job_free(struct job *job);
+/*
+ * Frees a job that writes to the file at path, which is to go: jobs_throw when its worker has ended. Until then a rename would wait
+ * for what that writes. Another file that has the name by then stays. job may be NULL.
+ */
+void job_free_and_throw(struct job *job, struct jobs *jobs, const char *path);
 BG_DEFINE_UNREF(job, struct job *, job_free)
 
 #endif

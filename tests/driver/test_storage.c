@@ -341,6 +341,8 @@ TEST(what_a_freed_clone_leaves_is_not_freed_here)
 	jobs_set_waste(jobs, &(struct job_waste){take_thrown, take_closed, NULL});
 	CHECK_INT(begin(&o, &storage_copy, 0, NULL), 0);
 	storage_call_free(o.call);
+	CHECK_INT(waste.n_thrown, 0); /* the worker writes still */
+	SPIN(loop, waste.n_thrown > 0);
 	CHECK_STR(waste.thrown, new_target());
 	CHECK_INT(waste.n_thrown, 1);
 	CHECK_INT(waste.n_closed, 2); /* source and copy, when the worker had them */
