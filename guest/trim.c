@@ -26,6 +26,11 @@ enum {
 	REST_FACTOR = 3,       /* times as long as a group took, it rests; as long, for much room */
 	REST_MAX_MS = 2000,
 	SECTOR = 512,
+	/*
+	 * The disk may be a dm-snapshot of the host's, with chunks of 4 KiB: it takes a request of a chunk's length that begins inside
+	 * one for the chunk, and zeroes past it (docs/storage.md).
+	 */
+	BLOCK_LEAST = 4096,
 	SECTORS_WRITTEN = 7, /* field of /sys/block/X/stat */
 };
 
@@ -168,7 +173,7 @@ static bool look(struct disk *d, bool *errors)
 	if (fd < 0 || ext4_super_read(fd, &s) < 0)
 		return false;
 	*errors = *errors || s.errors;
-	if (d->off || s.groups == 0 || number_of(dev, "queue/discard_max_bytes", 1) == 0)
+	if (d->off || s.groups == 0 || s.block_size < BLOCK_LEAST || number_of(dev, "queue/discard_max_bytes", 1) == 0)
 		return false;
 	return look_for_room(d, fd, dev, &s);
 }
