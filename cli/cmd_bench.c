@@ -157,7 +157,7 @@ static void tell(const struct bench *b, const char *what, size_t i, uint64_t ms)
 
 /* ---- the three parts: 0, or -errno with *err ---- */
 
-/* Takes a job's error: what Ctrl-C has cancelled is no failure, and of several the first counts. */
+/* Takes a job's error: what Ctrl-C has cancelled is not a failure, and of several the first counts. */
 static void take_error(struct bench *b, struct job *job, struct bg_err **err)
 {
 	if (job->err && job->err->code == BG_ERR_CANCELLED)
@@ -227,7 +227,7 @@ static int run_together(struct bench *b, struct bg_err **err)
 	return *err ? -EIO : 0;
 }
 
-/* That it does not work is told, and is no failure: what was asked for is banger's own time. */
+/* That it does not work is told, and is not a failure: what was asked for is banger's own time. */
 static void run_bare(struct bench *b)
 {
 	for (size_t i = 0; b->bare && i < b->count && !take_interrupt(b); i++) {

@@ -23,7 +23,7 @@ static bool has_display(void)
 	return getenv("DISPLAY") || getenv("WAYLAND_DISPLAY") || getenv("WSL_DISTRO_NAME");
 }
 
-/* Its messages are no business of the terminal's. */
+/* Its messages do not concern the terminal. */
 static int run_opener(const char *path, const char *url)
 {
 	posix_spawn_file_actions_t actions;

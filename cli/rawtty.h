@@ -13,10 +13,10 @@ struct rawtty {
 	struct termios old;
 };
 
-/* Does nothing when fd is no terminal. */
+/* Does nothing when fd is not a terminal. */
 void rawtty_enter(struct rawtty *raw, int fd);
 void rawtty_leave(struct rawtty *raw);
-/* False when fd is no terminal. */
+/* False when fd is not a terminal. */
 bool rawtty_size(int fd, struct winsize *ret);
 
 #endif

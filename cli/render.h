@@ -16,7 +16,7 @@ struct term {
 	FILE *file;
 	bool tty;
 	bool color; /* tty, and neither NO_COLOR nor TERM=dumb */
-	int width;  /* columns; 0 when it is no terminal: nothing is cut */
+	int width;  /* columns; 0 when it is not a terminal: nothing is cut */
 };
 
 enum style { STYLE_PLAIN, STYLE_BOLD, STYLE_DIM, STYLE_RED, STYLE_GREEN, STYLE_YELLOW, STYLE_CYAN };

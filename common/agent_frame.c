@@ -180,7 +180,7 @@ static void hand_out(struct bg_agent_reader *r, struct bg_agent_frame *ret)
 	r->open = true;
 }
 
-/* A head that is no head: the conversation is over, and an opening may lie within. */
+/* A head that is not a head: the conversation is over, and an opening may lie within. */
 static int malformed(struct bg_agent_reader *r)
 {
 	r->open = false;

@@ -23,7 +23,7 @@ struct bg_cow_head {
 
 enum bg_cow_state { BG_COW_NEW, BG_COW_VALID, BG_COW_INVALID, BG_COW_FOREIGN };
 
-/* chunk: the sectors that one must have; a store of others is foreign, as is whatever is no store. */
+/* chunk: the sectors that one must have; a store of others is foreign, as is whatever is not a store. */
 static inline enum bg_cow_state bg_cow_state_of(const struct bg_cow_head *head, uint32_t chunk)
 {
 	static const struct bg_cow_head fresh = {0};

@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 /*
- * *ret is a new list, NULL when there is nothing in it. Left out: what is no NAME=value, and HOME,
+ * *ret is a new list, NULL when there is nothing in it. Left out: what is not a NAME=value, and HOME,
  * USER, LOGNAME and SHELL, which are the user's. list may be NULL or null. -EINVAL when it is no
  * list of strings, -E2BIG over BG_IMAGE_ENV_MAX.
  */

@@ -12,7 +12,7 @@
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVEL_MAX_ };
 
 const char *log_level_str(enum log_level level);
-/* -EINVAL for a word that is no level. */
+/* -EINVAL for a word that is not a level. */
 int log_level_parse(const char *word, enum log_level *ret);
 
 /* Until log_open, lines go to stderr. The fd is taken. */

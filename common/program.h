@@ -13,7 +13,7 @@
  */
 int bg_program_find(const char *name, char **ret);
 
-/* "7.2.22" is at least 7.2; NULL and what is no version are not. */
+/* "7.2.22" is at least 7.2; NULL and what is not a version are not. */
 bool bg_version_at_least(const char *version, unsigned major, unsigned minor);
 
 #endif

@@ -203,7 +203,7 @@ static void exits(void)
 	}
 }
 
-/* A key as text; a backslash or star of its own is no markup. */
+/* A key as text; a backslash or star of its own is not markup. */
 static void key(int code)
 {
 	char name[KEY_NAME];

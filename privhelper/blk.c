@@ -113,7 +113,7 @@ static int configure(int fd, const struct blk_part *part)
 	struct loop_config config = {.fd = (uint32_t)part->file,
 		.info = {.lo_offset = part->offset,
 			.lo_sizelimit = part->size,
-			/* Never PARTSCAN: a guest's partition table is no business of the host's.
+			/* Never PARTSCAN: a guest's partition table is none of the host's.
 			 */
 			.lo_flags = LO_FLAGS_AUTOCLEAR}};
 

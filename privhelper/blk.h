@@ -70,7 +70,7 @@ int blk_dm_activate(
 /* -ENXIO: there is none. -EBUSY: in use. */
 int blk_dm_remove(const struct blk_host *h, const char *uuid);
 
-/* Nodes in BG_DISK_NODE_DIR: 0600, owned by this process's uid. A missing one is no error for unlink. */
+/* Nodes in BG_DISK_NODE_DIR: 0600, owned by this process's uid. A missing one is not an error for unlink. */
 int blk_node_make(const struct blk_host *h, const char *name, unsigned minor);
 bool blk_node_is(const struct blk_host *h, const char *name, unsigned minor);
 int blk_node_unlink(const struct blk_host *h, const char *name);

@@ -86,7 +86,7 @@ enum {
 	/* All users' verbs share the kernel's locks: so many messages in a row, then one in each pause. */
 	HASTE_MAX = 256,
 	HASTE_PAUSE_MS = 20,
-	IDLE_S = 1, /* then it was no haste */
+	IDLE_S = 1, /* then it was not in haste */
 };
 
 static bool hasty(const struct session *s)

@@ -38,7 +38,7 @@ int netlink_link_del(struct nlmsg *nl, uint32_t ifindex);
 int netlink_addr_add(struct nlmsg *nl, uint32_t ifindex, uint32_t address);
 /* Host route to guest through the interface, with this source. */
 int netlink_route_add(struct nlmsg *nl, uint32_t ifindex, uint32_t guest, uint32_t source);
-/* A user's /24 as unreachable, below all more special routes: on, or no longer. Done already is no error. */
+/* A user's /24 as unreachable, below all more special routes: on, or no longer. Done already is not an error. */
 int netlink_route_unreachable(struct nlmsg *nl, uint32_t net, bool on);
 /* Takes away what an earlier pool left of that for the same user, whose number is the third byte of net. */
 int netlink_route_tidy(struct nlmsg *nl, uint32_t net);

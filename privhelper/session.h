@@ -70,7 +70,7 @@ bool session_live(struct session *s, unsigned slot, const struct ledger_row *row
 
 /*
  * Brings the rules to what session->rows says, where they are not known to be that. 0 or -errno; NAT
- * that does not get past another firewall is no failure of the rest.
+ * that does not get past another firewall is not a failure of the rest.
  */
 int session_rules(struct session *s);
 enum priv_code session_rules_code(int r);

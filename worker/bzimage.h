@@ -14,7 +14,7 @@
 enum kernel_format { KERNEL_NONE, KERNEL_BZIMAGE, KERNEL_ELF, KERNEL_DEB, KERNEL_RPM };
 
 enum kernel_format kernel_format(const uint8_t *head, size_t len);
-/* "6.1.0-9-amd64"; -ENOENT when the image does not say, -EINVAL for a name that is no release. */
+/* "6.1.0-9-amd64"; -ENOENT when the image does not say, -EINVAL for a name that is not a release. */
 int bzimage_release(const uint8_t *head, size_t len, char ret[static KERNEL_RELEASE_MAX]);
 /* Where the compressed vmlinux lies in the file; -EINVAL. */
 int bzimage_payload(const uint8_t *head, size_t len, uint64_t *offset, uint64_t *size);

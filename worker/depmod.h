@@ -25,7 +25,7 @@ int depmod_new(struct depmod **ret);
 void depmod_free(struct depmod *d);
 BG_DEFINE_UNREF(depmod, struct depmod *, depmod_free)
 
-/* Copies what it needs. -ENOEXEC when elf is no module. */
+/* Copies what it needs. -ENOEXEC when elf is not a module. */
 int depmod_add(struct depmod *d, const char *path, const void *elf, size_t len,
 	const struct ext4_node *node);
 /* The texts modules.builtin and modules.builtin.modinfo of the package; copied. */

@@ -7,7 +7,7 @@
  *
  * Paths are relative to the root of the image. Symbolic links on the way to an entry are
  * followed inside the image, as a chroot would; nothing can lead out of it because there
- * is no outside. Leaf code: returns -errno, with these meanings of its own:
+ * is not an outside. Leaf code: returns -errno, with these meanings of its own:
  *   -ENOSPC   the host's file system is full
  *   -EFBIG    the image is full: its content is larger than ext4_opts.max_size
  */

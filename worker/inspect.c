@@ -2,7 +2,7 @@
 /*
  * The inspect job: is this a whole ext4 file system, and what is in it? The only job that reads
  * one that somebody else made, so all of it is hostile. It looks at what libext2fs checks when it
- * opens one, at the size, and at a few names; it is no e2fsck.
+ * opens one, at the size, and at a few names; it is not an e2fsck.
  */
 #include <ext2fs/ext2fs.h>
 #include <fcntl.h>

@@ -212,7 +212,7 @@ static int module_path(struct kernel *k, const char *path, const char **rest, st
 	return 0;
 }
 
-/* The length of "x.ko" in "x.ko", "x.ko.xz"…; 0 when the file is no module. */
+/* The length of "x.ko" in "x.ko", "x.ko.xz"…; 0 when the file is not a module. */
 static size_t ko_length(const char *rest, bool *packed)
 {
 	static const char *const suffixes[] = {".ko", ".ko.xz", ".ko.zst", ".ko.gz"};

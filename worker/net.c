@@ -490,7 +490,7 @@ static int wait_some(
 	/* Short, since a cancellation is looked for after it. */
 	if (lc.curl_multi_poll(net->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)
 		return bg_err_sys(err, BG_ERR_WORKER, EIO, "wait for a server");
-	/* A document on the way to a file is no progress. */
+	/* A document on the way to a file is not progress. */
 	return list[0]->fd < 0 ? job_alive(net->job, err) : job_tick(net->job, base, NULL, err);
 }
 

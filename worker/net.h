@@ -68,7 +68,7 @@ BG_DEFINE_UNREF(net, struct net *, net_free)
  */
 int net_run(struct net *net, struct transfer **list, size_t n, unsigned parallel, uint64_t base,
 	struct bg_err **err);
-/* The error for an answer that is no success; for callers that got a document. */
+/* The error for an answer that is not a success; for callers that got a document. */
 int transfer_refused(struct transfer *t, struct bg_err **err);
 /* Frees what it gathered, not the digest. */
 void transfer_clear(struct transfer *t);

@@ -197,7 +197,7 @@ static const struct seal_rule receive_calls[] = {
 	{SCMP_SYS(utimensat), ALLOW, 0, "times"},
 };
 
-/* What the resolver and TLS read; a missing one is no matter. */
+/* What the resolver and TLS read; a missing one does not matter. */
 static const char *const naming[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"};
 static const char *const certificates[] = {"/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/lib/ssl",
 	"/usr/share/ca-certificates", "/usr/local/share/ca-certificates"};

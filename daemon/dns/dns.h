@@ -3,7 +3,7 @@
  * dns.h: the name server of this user's guests, on two ports of the gateway's address to which the
  * network helper redirects port 53: NAME.vm of running VMs and back for guests and this host, all other names for
  * guests by way of the host's resolvers. Called by the engine. Owns its sockets and the queries
- * under way. Must never forward for somebody who is no guest, nor block.
+ * under way. Must never forward for somebody who is not a guest, nor block.
  */
 #ifndef DNS_H
 #define DNS_H

@@ -363,7 +363,7 @@ static void on_io(int fd, unsigned events, void *userdata)
 		pump(disk);
 }
 
-/* A helper that cannot be talked to is no failure of ours: the error is for those who want a disk.
+/* A helper that cannot be talked to is not a failure of ours: the error is for those who want a disk.
  */
 static void start(struct disk *disk)
 {

@@ -277,7 +277,7 @@ static void helper_release(struct net *net)
 	net->sock = bg_close(net->sock);
 }
 
-/* A helper that cannot be talked to is no failure of ours: the error is for those who want a
+/* A helper that cannot be talked to is not a failure of ours: the error is for those who want a
  * network. */
 static void helper_begin(struct net *net)
 {

@@ -202,7 +202,7 @@ static const struct storage_driver *by_name(enum config_storage wanted, const ch
 	return NULL;
 }
 
-/* A full disk is no reason not to start: what frees room is done by the daemon. Copies share blocks where they can. */
+/* A full disk is not a reason not to start: what frees room is done by the daemon. Copies share blocks where they can. */
 static const struct storage_driver *untried(enum config_storage wanted, const char **ret_reason)
 {
 	if (wanted == CONFIG_STORAGE_REFLINK) {

@@ -23,7 +23,7 @@ static const char *const grant_words[] = {
 #undef X
 };
 
-/* What the dynamic linker and QEMU read; a missing one is no matter. */
+/* What the dynamic linker and QEMU read; a missing one does not matter. */
 static const char *const libraries[] = {"/etc/ld.so.cache", "/lib", "/lib32", "/lib64", "/libx32",
 	"/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/usr/local/lib64",
 	"/nix/store", "/gnu/store"};

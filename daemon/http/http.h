@@ -94,7 +94,7 @@ void http_ask(struct engine *engine, enum http_method method, const char *path, 
 
 /* {"code", "message", "hint", "exit"}: the error object of the API; also for an operation's record. */
 json_t *http_error_json(const struct bg_err *err);
-/* Each ends the call; a client that has left meanwhile is no error. body is taken. */
+/* Each ends the call; a client that has left meanwhile is not an error. body is taken. */
 void http_reply(struct http_call *call, int status, json_t *body);
 /* err is taken. */
 void http_reply_error(struct http_call *call, struct bg_err *err);

@@ -23,7 +23,7 @@ struct route_match {
 
 /*
  * raw_path: as it came, percent-encoded. NO_ROUTE, METHOD (with the methods that would do in
- * allow), NAME_INVALID, or OP_NOT_FOUND for an id that is no number.
+ * allow), NAME_INVALID, or OP_NOT_FOUND for an id that is not a number.
  */
 int route_find(enum http_method method, const char *raw_path, struct route_match *ret,
 	char allow[32], struct bg_err **err);

@@ -177,7 +177,7 @@ static struct sight look(const struct space *space, int64_t reserve)
 		if (sight.room < reserve * NEAR)
 			count_writes(vm);
 		else
-			vm->written = 0; /* what it writes meanwhile is no sudden much */
+			vm->written = 0; /* what it writes meanwhile is not much at once */
 		look_at(vm, sight.room, reserve);
 		sight.paused |= vm->paused || vm->space_call;
 	}

@@ -87,7 +87,7 @@ static int64_t host_started_at(void)
 	return time(NULL) - up.tv_sec;
 }
 
-/* No daemon saw it end. With the host is no fault of its own; nor is a guest that powered off. */
+/* No daemon saw it end. With the host is not a fault of its own; nor is a guest that powered off. */
 static void ended_meanwhile(struct vm *vm)
 {
 	bool with_host = vm->row->started_at < host_started_at(), bad = vm_ended_badly(vm, -1);

@@ -61,7 +61,7 @@ static unsigned hidden(const unsigned char *p, unsigned *len)
 		       : 0;
 }
 
-/* One character that is no markup; returns its bytes. */
+/* One character that is not markup; returns its bytes. */
 static unsigned put_clean(const unsigned char *p, FILE *out)
 {
 	unsigned len = 1, code = hidden(p, &len);

@@ -14,7 +14,7 @@
 struct engine;
 struct web;
 
-/* A busy port is no failure: web_to_json says so, and there is no page. NULL in *ret when config turns the page off. */
+/* A busy port is not a failure: web_to_json says so, and there is no page. NULL in *ret when config turns the page off. */
 int web_new(struct engine *engine, struct web **ret, struct bg_err **err);
 /* Drops every connection. What the API still owes the page comes to nothing. */
 void web_stop(struct web *web);

@@ -213,7 +213,7 @@ TEST(what_no_row_names_is_listed_and_goes_only_when_asked)
 	keep_prune(&w.engine, &unused, &bytes);
 	CHECK_INT(unused, 1);
 	CHECK(there("blobs/" DIGEST_A) && !there("blobs/" DIGEST_B) && there("blobs/notes"));
-	/* Neither goes what is no kept file, named or not. */
+	/* Neither goes what is not a kept file, named or not. */
 	keep_drop(&w.engine, other);
 	keep_drop(&w.engine, images_find(w.engine.images, "one")->rootfs);
 	CHECK(there("blobs/notes") && there("blobs/" DIGEST_A));

@@ -269,7 +269,7 @@ static bool is_stopped(struct world *world, void *userdata)
 	return vm("a")->row->state == VM_STOPPED && !vm("a")->op;
 }
 
-/* An adopted process gives no status: what is not told by the console was no wish of the guest. */
+/* An adopted process gives no status: what is not told by the console was not a wish of the guest. */
 TEST(an_adopted_vmm_that_was_killed)
 {
 	pid_t pid;

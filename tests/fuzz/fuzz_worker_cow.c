@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The store of a guest's root disk: whatever is in it, what the worker is told to read lies in the store and is no list,
+ * The store of a guest's root disk: whatever is in it, what the worker is told to read lies in the store and is not a list,
  * and what it is told to write lies in the image, each chunk once. Input: which chunk size, the head, then the pairs,
  * which are put into their lists.
  */

@@ -48,7 +48,7 @@ TEST(defaults)
 	CHECK(strlen(c->web_folders) > 0 || !getenv("HOME"));
 }
 
-/* A home is made absolute; without one there is nothing to list, and that is no error of the file. */
+/* A home is made absolute; without one there is nothing to list, and that is not an error of the file. */
 TEST(folders_for_the_picker)
 {
 	_unref_(config) struct config *c = NULL;

@@ -566,7 +566,7 @@ static size_t read_chunks(int fd)
 	}
 }
 
-/* A request under way is no silence, nor is a stream whose reader pauses. */
+/* A request under way is not a silence, nor is a stream whose reader pauses. */
 TEST(slow_answers_outlive_the_idle_bound)
 {
 	int fd, stream, watcher;

@@ -214,7 +214,7 @@ def test_another_home_of_the_same_user_is_refused(daemon):
     try:
         wait_for(lambda: os.path.exists(f"{sockets}/agent.sock"))
         start_other(daemon, "VMs of this user run")
-        daemon.start_ok()  # it is no stranger in its own folder
+        daemon.start_ok()  # it is not a stranger in its own folder
     finally:
         vmm.kill()
         vmm.wait()

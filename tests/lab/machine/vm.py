@@ -73,7 +73,7 @@ class Machine:
 
     @contextlib.contextmanager
     def boot(self):
-        with open(self.out, "wb") as out:  # what the boot before left is no result of this one
+        with open(self.out, "wb") as out:  # what the boot before left is not a result of this one
             out.truncate(OUT_SIZE)
         stdin = None if self.shell else subprocess.DEVNULL
         with open(self.qemu_log, "ab") as log:
