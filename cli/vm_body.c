@@ -202,7 +202,8 @@ int vm_body_ports(const struct args *args, json_t *body, struct bg_err **err)
 	return r < 0 ? r : add_list(args, "--unexpose-host", "unexpose", body, add_unexposed, err);
 }
 
-char *vm_exposed_text(const json_t *vm)
+/* "one, two"; the caller's. */
+static char *ports_text(const json_t *vm, const char *key, void (*put)(FILE *f, const json_t *item))
 {
 	const json_t *item;
 	char *text = NULL;
@@ -211,26 +212,32 @@ char *vm_exposed_text(const json_t *vm)
 
 	if (!f)
 		return NULL;
-	json_array_foreach (json_object_get(vm, "expose"), i, item)
-		fprintf(f, "%shost.vm:%d", i ? ", " : "", (int)render_int(item, "port"));
+	json_array_foreach (json_object_get(vm, key), i, item) {
+		fputs(i ? ", " : "", f);
+		put(f, item);
+	}
 	fclose(f);
 	return text;
 }
 
+static void put_exposed(FILE *f, const json_t *item)
+{
+	fprintf(f, "host.vm:%d", (int)render_int(item, "port"));
+}
+
+char *vm_exposed_text(const json_t *vm)
+{
+	return ports_text(vm, "expose", put_exposed);
+}
+
+static void put_published(FILE *f, const json_t *item)
+{
+	fprintf(f, "127.0.0.1:%d to %d", (int)render_int(item, "host"), (int)render_int(item, "guest"));
+}
+
 char *vm_ports_text(const json_t *vm)
 {
-	const json_t *item;
-	char *text = NULL;
-	size_t len = 0, i;
-	FILE *f = open_memstream(&text, &len);
-
-	if (!f)
-		return NULL;
-	json_array_foreach (json_object_get(vm, "publish"), i, item)
-		fprintf(f, "%s127.0.0.1:%d to %d", i ? ", " : "", (int)render_int(item, "host"),
-			(int)render_int(item, "guest"));
-	fclose(f);
-	return text;
+	return ports_text(vm, "publish", put_published);
 }
 
 bool vm_has_label(const json_t *vm, const char *word)

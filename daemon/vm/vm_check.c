@@ -126,18 +126,6 @@ static int check_vmm(const struct vm_task *task, struct bg_err **err)
 	return -ENOENT;
 }
 
-static void on_net_known(struct bg_err *err, void *userdata)
-{
-	struct vm_task *task = userdata;
-	struct bg_err *failed = bg_err_copy(err);
-
-	vm_task_forget(task); /* err goes with the call */
-	if (failed)
-		op_step_failed(task->op, failed);
-	else
-		op_step_done(task->op);
-}
-
 int vm_step_can_boot(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct vm_task *task = ctx;
@@ -151,6 +139,6 @@ int vm_step_can_boot(struct op *op, void *ctx, struct bg_err **err)
 		return 0;
 	if (net_error(net))
 		helpers_hurry(task->engine->helpers); /* it may have been installed since */
-	r = net_when_ready(net, on_net_known, task, &task->net_call, err);
+	r = net_when_ready(net, vm_task_call_ended, task, &task->net_call, err);
 	return r < 0 ? r : OP_WAIT;
 }

@@ -237,24 +237,12 @@ static void on_clone_progress(uint64_t done, uint64_t total, void *userdata)
 	op_set_progress(task->op, done, total, "bytes");
 }
 
-static void on_cloned(struct bg_err *err, void *userdata)
-{
-	struct vm_task *task = userdata;
-	struct bg_err *failed = bg_err_copy(err);
-
-	vm_task_forget(task); /* err goes with the call */
-	if (failed)
-		op_step_failed(task->op, failed);
-	else
-		op_step_done(task->op);
-}
-
 static int clone_disk(struct vm_task *task, const struct storage_driver *driver, const char *source,
 	const char *target, uint64_t bytes, struct bg_err **err)
 {
 	struct engine *engine = task->engine;
 	int r = driver->clone(engine->loop, engine->jobs, source, target, bytes,
-		on_clone_progress, on_cloned, task, &task->clone, err);
+		on_clone_progress, vm_task_call_ended, task, &task->clone, err);
 
 	if (r < 0)
 		return r;

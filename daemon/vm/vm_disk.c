@@ -165,18 +165,6 @@ int vm_step_storage(struct op *op, void *ctx, struct bg_err **err)
 	return r < 0 ? r : OP_WAIT;
 }
 
-static void on_seed(struct bg_err *err, void *userdata)
-{
-	struct vm_task *task = userdata;
-	struct bg_err *failed = bg_err_copy(err);
-
-	vm_task_forget(task); /* err goes with the call */
-	if (failed)
-		op_step_failed(task->op, failed);
-	else
-		op_step_done(task->op);
-}
-
 /* Waits for the first disk over an image only. */
 int vm_step_seed(struct op *op, void *ctx, struct bg_err **err)
 {
@@ -189,7 +177,7 @@ int vm_step_seed(struct op *op, void *ctx, struct bg_err **err)
 		return 0;
 	r = images_get(task->engine->images, task->vm->row->image, &image, err);
 	if (r >= 0)
-		r = seed_make(task->engine, image->rootfs, on_seed, task, &task->seed, err);
+		r = seed_make(task->engine, image->rootfs, vm_task_call_ended, task, &task->seed, err);
 	return r == 0 ? OP_WAIT : r < 0 ? r : 0;
 }
 

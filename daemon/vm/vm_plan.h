@@ -73,6 +73,8 @@ struct vm_task *vm_task_new(struct engine *engine, struct vm *vm);
 void vm_task_free(void *task);
 /* Frees whatever the present step waits for, and takes the exit hook back. */
 void vm_task_forget(struct vm_task *task);
+/* A call that a step waited for has ended, and with it the step; userdata is the task. err goes with the call. */
+void vm_task_call_ended(struct bg_err *err, void *userdata);
 
 /* The end of an operation for its VM: nothing is waited for, it is free for the next, its error is err (NULL clears). */
 void vm_task_release(struct vm_task *task, const struct bg_err *err);

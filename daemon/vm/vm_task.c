@@ -35,6 +35,18 @@ void vm_task_forget(struct vm_task *task)
 	task->vm->on_guest = NULL;
 }
 
+void vm_task_call_ended(struct bg_err *err, void *userdata)
+{
+	struct vm_task *task = userdata;
+	struct bg_err *failed = bg_err_copy(err);
+
+	vm_task_forget(task);
+	if (failed)
+		op_step_failed(task->op, failed);
+	else
+		op_step_done(task->op);
+}
+
 void vm_task_free(void *userdata)
 {
 	struct vm_task *task = userdata;

@@ -2,8 +2,12 @@
 #include "tests/driver/spin.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
+
+#include "common/fd.h"
 
 enum { TURN_USEC = 2000 };
 
@@ -43,4 +47,24 @@ int spin_listen(const char *path)
 	CHECK_INT(bind(fd, (const struct sockaddr *)&sa, sizeof(sa)), 0);
 	CHECK_INT(listen(fd, 8), 0);
 	return fd;
+}
+
+pid_t spin_fake_guest(const char *path, const char *vm_id, int *ret_stdin)
+{
+	char program[256];
+	int fds[2];
+	pid_t pid;
+
+	snprintf(program, sizeof(program), "%s/tests/lib/fake-guest", test_build_dir());
+	CHECK_INT(pipe(fds), 0);
+	CHECK_INT(bg_set_cloexec(fds[1], true), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)dup2(fds[0], 0);
+		execl(program, "fake-guest", path, vm_id, (char *)NULL);
+		_exit(127);
+	}
+	close(fds[0]);
+	*ret_stdin = fds[1];
+	return pid;
 }

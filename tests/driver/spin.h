@@ -24,6 +24,8 @@ void spin_turn(struct loop *loop);
 /* Runs it as long as that, for what must not happen. */
 void spin_for(struct loop *loop, uint64_t usec);
 bool spin_readable(int fd);
+/* tests/lib/fake-guest behind a socket at path; it ends when *ret_stdin is closed. */
+pid_t spin_fake_guest(const char *path, const char *vm_id, int *ret_stdin);
 /* A stream socket that listens at path. */
 int spin_listen(const char *path);
 

@@ -110,22 +110,11 @@ static void on_status(
 
 static void setup(void)
 {
-	static char path[96], program[256];
+	static char path[96];
 	struct guest_target target = {.carrier = "virtio", .socket_path = path, .vm_id = vm_id};
-	int fds[2];
 
 	snprintf(path, sizeof(path), "%s/agent.sock", test_tmpdir());
-	snprintf(program, sizeof(program), "%s/tests/lib/fake-guest", test_build_dir());
-	CHECK_INT(pipe(fds), 0);
-	CHECK_INT(bg_set_cloexec(fds[1], true), 0);
-	f.pid = fork();
-	if (f.pid == 0) {
-		(void)dup2(fds[0], 0);
-		execl(program, "fake-guest", path, vm_id, (char *)NULL);
-		_exit(127);
-	}
-	close(fds[0]);
-	f.stdin_fd = fds[1];
+	f.pid = spin_fake_guest(path, vm_id, &f.stdin_fd);
 	CHECK_INT(loop_new(&f.loop), 0);
 	CHECK_INT(guest_open(f.loop, &target, on_status, NULL, &f.guest, NULL), 0);
 	SPIN(f.loop, guest_connected(f.guest));
