@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A copy that keeps holes: works on every file system. Made by a worker (JOB_COPY), but for a
- * source that has so little in it that the worker's start would take longer: each VM's work disk,
- * whose seed is mostly blocks of zeros. Those become holes.
+ * source that has so little in it that the worker's start would take longer, and that is in memory: each VM's work disk,
+ * whose seed is mostly blocks of zeros (those become holes), and a root disk that the guest joins (storage_cow.c).
  */
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "common/fd.h"
 #include "common/json.h"
@@ -41,26 +42,33 @@ static void on_done(const json_t *result, struct bg_err *err, void *userdata)
 	storage_call_finish(call, call->err);
 }
 
-static bool is_small(const struct storage_call *call)
-{
-	struct stat st;
-
-	return fstat(call->source_fd, &st) >= 0 && (uint64_t)st.st_blocks * 512 <= SMALL;
-}
-
 static bool is_zero(const uint8_t *p)
 {
 	return p[0] == 0 && memcmp(p, p + 1, BG_PAGE_SIZE - 1) == 0;
 }
 
-static int copy_piece(struct storage_call *call, off_t at, uint8_t *buf)
+/* Without waiting for the disk where the file system can tell: -EAGAIN when it would. */
+static ssize_t read_cached(int fd, uint8_t *buf, off_t at, off_t end)
+{
+	const struct iovec iov = {buf, PIECE};
+	ssize_t want = (ssize_t)BG_MIN((off_t)PIECE, end - at);
+	ssize_t n = preadv2(fd, &iov, 1, at, RWF_NOWAIT);
+
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = pread(fd, buf, PIECE, at);
+	if (n < 0)
+		return -errno;
+	return n < want ? -EAGAIN : n;
+}
+
+static int copy_piece(struct storage_call *call, off_t at, off_t end, uint8_t *buf)
 {
 	ssize_t n;
 
 	memset(buf, 0, PIECE);
-	n = pread(call->source_fd, buf, PIECE, at);
+	n = read_cached(call->source_fd, buf, at, end);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	for (ssize_t i = 0; i < n; i += BG_PAGE_SIZE) {
 		ssize_t put, len = BG_MIN((ssize_t)BG_PAGE_SIZE, n - i);
 
@@ -73,13 +81,14 @@ static int copy_piece(struct storage_call *call, off_t at, uint8_t *buf)
 	return 0;
 }
 
-int storage_copy_here(struct storage_call *call)
+/* The source's data into the new file, and its size, here and now; -EAGAIN when that would wait for the disk. */
+static int copy_here(struct storage_call *call, off_t end)
 {
 	off_t at = 0, data;
 	uint8_t buf[PIECE];
 
 	while ((data = lseek(call->source_fd, at, SEEK_DATA)) >= 0) {
-		int r = copy_piece(call, data, buf);
+		int r = copy_piece(call, data, end, buf);
 
 		if (r < 0)
 			return r;
@@ -90,14 +99,17 @@ int storage_copy_here(struct storage_call *call)
 	return bg_grow_file(call->tmp_fd, call->size);
 }
 
-/* 1: it was; 0: it is not that small. */
+/* 1: it is done; 0: it is not that small, or not in memory, and a worker begins anew. */
 static int clone_small(struct storage_call *call, struct loop *loop, struct bg_err **err)
 {
+	struct stat st;
 	int r;
 
-	if (!is_small(call))
+	if (fstat(call->source_fd, &st) < 0 || (uint64_t)st.st_blocks * 512 > SMALL)
 		return 0;
-	r = storage_copy_here(call);
+	r = copy_here(call, st.st_size);
+	if (r == -EAGAIN)
+		return 0;
 	if (r < 0)
 		return storage_call_fail(call, -r, err);
 	r = storage_call_commit(call, err);
@@ -106,7 +118,7 @@ static int clone_small(struct storage_call *call, struct loop *loop, struct bg_e
 	return r < 0 ? r : 1;
 }
 
-static int copy_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target,
+int storage_copy_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target,
 	uint64_t size, storage_progress_fn progress, storage_done_fn done, void *userdata,
 	struct storage_call **ret, struct bg_err **err)
 {
@@ -135,4 +147,4 @@ static int copy_clone(struct loop *loop, struct jobs *jobs, const char *source, 
 	return 0;
 }
 
-const struct storage_driver storage_copy = {.name = "copy", .clone = copy_clone};
+const struct storage_driver storage_copy = {.name = "copy", .clone = storage_copy_clone};

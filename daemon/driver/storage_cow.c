@@ -17,25 +17,4 @@ bool storage_cow_fits(const char *source)
 	       (uint64_t)st.st_size <= BG_DISK_BASE_MAX;
 }
 
-static int cow_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target,
-	uint64_t size, storage_progress_fn progress, storage_done_fn done, void *userdata,
-	struct storage_call **ret, struct bg_err **err)
-{
-	_unref_(storage_call) struct storage_call *call = NULL;
-	int r = storage_call_new(jobs, source, target, size, progress, done, userdata, &call, err);
-
-	if (r < 0)
-		return r;
-	r = storage_copy_here(call);
-	if (r < 0)
-		return storage_call_fail(call, -r, err);
-	r = storage_call_commit(call, err);
-	if (r >= 0)
-		r = storage_call_defer(call, loop, err);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(call);
-	return 0;
-}
-
-const struct storage_driver storage_cow = {.name = "guest-cow", .clone = cow_clone};
+const struct storage_driver storage_cow = {.name = "guest-cow", .clone = storage_copy_clone};

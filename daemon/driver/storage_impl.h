@@ -25,8 +25,10 @@ struct storage_call {
 int storage_call_new(struct jobs *jobs, const char *source, const char *target, uint64_t size,
 	storage_progress_fn progress, storage_done_fn done, void *userdata,
 	struct storage_call **ret, struct bg_err **err);
-/* The source's data into the new file, and its size: here and now, so of a small source only. -errno. */
-int storage_copy_here(struct storage_call *call);
+/* As struct storage_driver has it: a copy that keeps holes. */
+int storage_copy_clone(struct loop *loop, struct jobs *jobs, const char *source, const char *target,
+	uint64_t size, storage_progress_fn progress, storage_done_fn done, void *userdata,
+	struct storage_call **ret, struct bg_err **err);
 /* What a worker does has its own descriptors of both. */
 void storage_call_lend(struct storage_call *call);
 /* The new file gets its name. A target that exists is an error: it may be a disk with data. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "common/disk_layout.h"
 #include "common/fd.h"
@@ -197,6 +198,29 @@ TEST(large_copy_is_a_workers)
 	CHECK(st.st_blocks * 512 < (off_t)(4 * MIB));
 	CHECK_INT(pread(copy, got, sizeof(got), (off_t)(10 * MIB)), sizeof(got));
 	CHECK(got[0] == 5 && memcmp(got, got + 1, sizeof(got) - 1) == 0);
+	teardown();
+}
+
+/* The loop does not wait for the disk to give it. */
+TEST(small_copy_of_what_is_not_in_memory_is_a_workers)
+{
+	struct outcome o = {0};
+	_close_ int fd = -1;
+	char c;
+
+	setup(test_tmpdir());
+	make_source();
+	fd = open(source, O_RDONLY | O_CLOEXEC);
+	CHECK_INT(fsync(fd), 0);
+	CHECK_INT(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	if (preadv2(fd, &(struct iovec){&c, 1}, 1, 0, RWF_NOWAIT) >= 0 || errno != EAGAIN)
+		test_skip("this file system keeps what it has in memory, or does not tell");
+	CHECK_INT(begin(&o, &storage_cow, 100 * MIB, NULL), 0);
+	CHECK(o.call->job);
+	SPIN(loop, o.completed == 1);
+	CHECK(o.ok);
+	storage_call_free(o.call);
+	check_clone(100 * MIB, true);
 	teardown();
 }
 
