@@ -240,7 +240,7 @@ def test_much_input_arrives_whole_in_bounded_memory(guest):
     process.stdin.close()
     assert process.stdout.read().split()[0].decode() == digest.hexdigest()
     assert process.wait(60) == 0
-    agent = int(guest.run("sh", "-c", "awk '/VmRSS/ {print $2}' /proc/$(pgrep -f '^@banger-agen[t]')/status").stdout)
+    agent = int(guest.run("sh", "-c", "awk '/VmRSS/ {print $2}' /proc/$(pgrep -o -f '^@banger-agen[t]')/status").stdout)
     print(f"{mib} MiB: daemon {before} to {most} KiB, agent {agent} KiB")
     assert most - before < 8 * 1024 and agent < 8 * 1024
 
