@@ -153,6 +153,11 @@ static void print_port(FILE *f, const json_t *item)
 	fprintf(f, "%lld:%lld", (long long)number_of(item, "host"), (long long)number_of(item, "guest"));
 }
 
+static void print_exposed(FILE *f, const json_t *item)
+{
+	fprintf(f, "%lld", (long long)number_of(item, "port"));
+}
+
 static void put_labels(json_t *view, const json_t *vm)
 {
 	json_t *labels = json_object_get(vm, "labels"), *value;
@@ -224,6 +229,7 @@ json_t *view_vm(const json_t *vm, int64_t now)
 	put_flag(view, "busy", *text_of(vm, "operation"));
 	put_flag(view, "open", bg_streq(state, "running") && flag_of(vm, "ready"));
 	put_list(view, "ports", json_object_get(vm, "publish"), " ", print_port);
+	put_list(view, "exposed", json_object_get(vm, "expose"), " ", print_exposed);
 	put_labels(view, vm);
 	put_note(view, vm);
 	put_up(view, vm, now);

@@ -55,6 +55,11 @@ def test_life_of_a_vm(two, chrome):
         page.click(".title >> text=Stop")
         expect(page.locator(".title .state")).to_have_text("stopped")
         rested(two, "made-here")
+        page.goto(f"{two.base}/vms/made-here?tab=settings")
+        page.fill("[name=expose]", "5432 80")
+        page.click("text=Apply")
+        expect(page.locator("[data-f=exposed]")).to_have_text("5432 80")
+        rested(two, "made-here")
         for name, other in (("made-here", "made-there"), ("made-there", "made-here")):
             page.goto(f"{two.base}/vms/{name}?tab=settings")
             page.fill("form[action$=rename] input", other)
