@@ -125,8 +125,8 @@ static int ask_guest(struct vm_task *task, struct bg_err **err)
 	const char *const env[] = {NULL};
 	const struct bg_exec exec = {
 		.kind = BG_AGENT_K_GROW, .workdir = "/", .argv = argv, .env = env};
-	uint64_t bytes = 0;
-	int r = vm_disk_file_size(vm, vm->row->disk_mib, &bytes, err);
+	uint64_t bytes = vm->row->disk_mib * MIB;
+	int r = cow ? vm_disk_file_size(vm, vm->row->disk_mib, &bytes, err) : 0;
 
 	if (r < 0)
 		return r;

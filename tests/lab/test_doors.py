@@ -44,6 +44,8 @@ def test_finds_nothing(helper_installed, listeners, vmm, log, allowed):
             found = doors.results(f.read())
         user.banger("daemon", "stop")
     assert len(found) > 120, found
+    if vmm == "firecracker":  # the image is its VM's read-only disk (guest-cow), which it opens by its path
+        assert found.pop(f"read:{os.path.basename(base)}")
     assert doors.names(found) <= allowed, {d for d, is_open in found.items() if is_open and not d.startswith("stat")}
 
 
