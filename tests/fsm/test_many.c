@@ -481,10 +481,10 @@ TEST(a_boot_waits_for_its_turn_with_its_whole_time)
 
 	world_open(&w, "never-ready");
 	w.config->boots_at_once = 1;
-	w.config->boot_timeout_s = 1;
+	w.config->boot_timeout_s = 4; /* b is to come to its turn meanwhile */
 	a = ask_create("a");
 	world_run(&w, waits_for_guest, a);
-	world_set_behaviour("ready=700");
+	world_set_behaviour("ready=3000");
 	b = ask_create("b");
 	world_run(&w, waits_for_turn, b);
 	world_expect_children(&w, 1);
