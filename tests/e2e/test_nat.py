@@ -46,7 +46,7 @@ def test_nat(banger, vm, world):
 def test_a_port_of_this_machine(banger, vm):
     """--expose-host over the agent: whatever NAT is, after a restart of the guest too, and no other port."""
     with socket.create_server(("127.0.0.1", 0)) as service:
-        service.settimeout(60)
+        service.settimeout(300)
         port = service.getsockname()[1]
 
         def serve(times):
@@ -59,7 +59,7 @@ def test_a_port_of_this_machine(banger, vm):
 
         def from_guest(at):
             script = f"exec 3<>/dev/tcp/host.vm/{at} || exit 7; read -r line <&3; echo $line"
-            return banger("vm", "exec", vm, "--", "timeout", "20", "bash", "-c", script)
+            return banger("vm", "exec", vm, "--", "timeout", "60", "bash", "-c", script)
 
         assert from_guest(port).status == 7, "nothing is exposed yet"
         banger.ok("vm", "set", vm, "--expose-host", str(port))
