@@ -97,7 +97,7 @@ const struct command *args_find(
 /* Fills args from what follows the path. USAGE errors name the nearest flag. */
 int args_parse(const struct command *command, int argc, char **argv, struct args *args,
 	struct bg_err **err);
-/* USAGE for words that are not command; its hint names the nearest one. */
+/* USAGE for words that are not a command; its hint names the nearest one. */
 int args_unknown(const struct command *const *rows, int argc, char **argv, struct bg_err **err);
 
 /* The row's flag that the first len bytes of word spell: its name, "-f", another tool's. NULL: none. */

@@ -10,9 +10,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "cli/launch.h"
+#include "common/clock.h"
 #include "common/fd.h"
 
 enum { WORDS_MAX = 128, CMDLINE_MAX = 64 * 1024, CONFIG_MAX = 1 << 20, LOOK_MS = 200 };
@@ -198,14 +198,6 @@ int bare_new(const char *vmm, int64_t pid, struct bare **ret, struct bg_err **er
 	return 0;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 _noreturn_ static void exec_bare(const struct bare *b)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -240,7 +232,7 @@ static int wait_for(pid_t pid, uint64_t end, struct bg_err **err)
 	while (poll(&pfd, 1, LOOK_MS) <= 0) {
 		if (interrupted())
 			return -EINTR;
-		if (now_ms() > end)
+		if (bg_now_ms() > end)
 			return bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT, "the bare VMM did not end within %d s", BARE_DEADLINE_S);
 	}
 	return 0;
@@ -248,7 +240,7 @@ static int wait_for(pid_t pid, uint64_t end, struct bg_err **err)
 
 int bare_run(const struct bare *b, uint64_t *ms, struct bg_err **err)
 {
-	uint64_t began = now_ms();
+	uint64_t began = bg_now_ms();
 	int status = 0, r;
 	pid_t pid = fork();
 
@@ -257,7 +249,7 @@ int bare_run(const struct bare *b, uint64_t *ms, struct bg_err **err)
 	if (pid < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "fork");
 	r = wait_for(pid, began + BARE_DEADLINE_S * 1000ULL, err);
-	*ms = now_ms() - began;
+	*ms = bg_now_ms() - began;
 	if (r < 0)
 		(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, &status, 0);

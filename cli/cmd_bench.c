@@ -15,6 +15,7 @@
 #include "cli/bench_report.h"
 #include "cli/jobs.h"
 #include "cli/vm_body.h"
+#include "common/clock.h"
 #include "common/json.h"
 
 enum { COUNT_DEFAULT = 5, COUNT_MAX = 50, AT_ONCE_DEFAULT = 4, NAME_SIZE = 40, CLEAN_TRIES = 3 };
@@ -197,18 +198,10 @@ static int run_alone(struct bench *b, struct bg_err **err)
 	return r;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static int run_together(struct bench *b, struct bg_err **err)
 {
 	_free_ struct job *jobs = calloc(b->count, sizeof(*jobs));
-	uint64_t began = now_ms();
+	uint64_t began = bg_now_ms();
 
 	if (!jobs)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
@@ -216,7 +209,7 @@ static int run_together(struct bench *b, struct bg_err **err)
 		set_create(b, &jobs[i]);
 	b->quiet.parallel = b->at_once;
 	(void)jobs_run(&b->quiet, "create", jobs, b->count, say_nothing);
-	b->report.together.wall_ms = now_ms() - began;
+	b->report.together.wall_ms = bg_now_ms() - began;
 	for (size_t i = 0; i < b->count; i++) {
 		if (jobs[i].state == JOB_DONE)
 			series_add_op(&b->report.together, jobs[i].op);

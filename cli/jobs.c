@@ -4,10 +4,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
-#include <time.h>
 
 #include "cli/daemon_proc.h"
 #include "cli/progress.h"
+#include "common/clock.h"
 #include "common/json.h"
 
 enum { AT_ONCE = 8, LOOK_MS = 5000, SILENT_S = 30 /* three times as long as a living daemon is silent */ };
@@ -23,14 +23,6 @@ struct run {
 	int signals; /* signalfd for SIGINT */
 	int interrupts;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static bool over(const struct job *job)
 {
@@ -213,7 +205,7 @@ static void handle(struct run *run, struct job *job)
 {
 	int r;
 
-	job->heard_ms = now_ms();
+	job->heard_ms = bg_now_ms();
 	r = step(run, job);
 	if (r < 0)
 		job_failed(run, job);
@@ -253,7 +245,7 @@ static size_t active_jobs(const struct run *run)
 
 static int begin(struct run *run, struct job *job)
 {
-	job->heard_ms = now_ms();
+	job->heard_ms = bg_now_ms();
 	if (job->follows) {
 		job->op = json_pack("{s:s, s:s}", "id", job->follows, "state", "running");
 		return follow(run, job);
@@ -303,7 +295,7 @@ static void check_silence(struct run *run, struct job *job)
 {
 	unsigned limit = job->state == JOB_ASKED ? bg_http_timeout_s() : BG_MAX(bg_http_timeout_s(), (unsigned)SILENT_S);
 
-	if (now_ms() - job->heard_ms < (uint64_t)limit * 1000)
+	if (bg_now_ms() - job->heard_ms < (uint64_t)limit * 1000)
 		return;
 	(void)bg_http_no_answer(&job->err);
 	job_failed(run, job);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "cli/progress.h"
 
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/size.h"
 
@@ -26,14 +26,6 @@ struct progress {
 	int drawn;	/* lines of the block on the screen */
 	int name_width; /* 0: one operation only, it needs no label */
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 struct progress *progress_new(struct term *err, const char *const *names, size_t count)
 {
@@ -176,7 +168,7 @@ void progress_update(struct progress *p, size_t i, const json_t *op)
 		finished_stages(p, line);
 	if (present >= 0 && line->seen_stage != (size_t)present + 1) {
 		line->seen_stage = (size_t)present + 1;
-		line->seen_at = now_ms();
+		line->seen_at = bg_now_ms();
 	}
 }
 
@@ -245,7 +237,7 @@ static void draw_line(const struct progress *p, const struct line *line)
 		room -= width + 2;
 	}
 	fputs(term_style(t, STYLE_CYAN), t->file);
-	put_elapsed(t->file, present >= 0 ? now_ms() - line->seen_at : 0);
+	put_elapsed(t->file, present >= 0 ? bg_now_ms() - line->seen_at : 0);
 	fputs(term_plain(t), t->file);
 	term_put(t->file, text ? text : "", BG_MAX(room - TIME_WIDTH - 2, 1));
 	fputs("\033[K\n", t->file);

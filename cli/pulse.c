@@ -2,17 +2,10 @@
 #include "cli/pulse.h"
 
 #include <poll.h>
-#include <time.h>
+
+#include "common/clock.h"
 
 enum { AGAIN_MS = 1000 }; /* a question that could not be sent, or that an engine took to its end */
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static uint64_t limit_ms(void)
 {
@@ -21,7 +14,7 @@ static uint64_t limit_ms(void)
 
 void pulse_init(struct pulse *p, struct cli *cli)
 {
-	*p = (struct pulse){.cli = cli, .heard_ms = now_ms()};
+	*p = (struct pulse){.cli = cli, .heard_ms = bg_now_ms()};
 }
 
 void pulse_done(struct pulse *p)
@@ -33,7 +26,7 @@ void pulse_heard(struct pulse *p)
 {
 	bg_http_free(TAKE_PTR(p->ask));
 	p->asked_ms = 0;
-	p->heard_ms = now_ms();
+	p->heard_ms = bg_now_ms();
 }
 
 int pulse_fd(const struct pulse *p)
@@ -46,12 +39,12 @@ static uint64_t next_ms(const struct pulse *p)
 {
 	if (!p->asked_ms)
 		return p->heard_ms + limit_ms();
-	return p->ask ? p->asked_ms + limit_ms() : BG_MIN(now_ms() + AGAIN_MS, p->asked_ms + limit_ms());
+	return p->ask ? p->asked_ms + limit_ms() : BG_MIN(bg_now_ms() + AGAIN_MS, p->asked_ms + limit_ms());
 }
 
 int pulse_wait_ms(const struct pulse *p)
 {
-	uint64_t now = now_ms(), at = next_ms(p);
+	uint64_t now = bg_now_ms(), at = next_ms(p);
 
 	return at > now ? (int)BG_MIN(at - now, (uint64_t)INT32_MAX) : 0;
 }
@@ -83,7 +76,7 @@ static void take_answer(struct pulse *p)
 
 int pulse_turn(struct pulse *p, struct bg_err **err)
 {
-	uint64_t now = now_ms();
+	uint64_t now = bg_now_ms();
 
 	if (p->ask)
 		take_answer(p);
@@ -100,11 +93,11 @@ int pulse_turn(struct pulse *p, struct bg_err **err)
 
 int pulse_wait(struct pulse *p, int fd, int wait_ms, struct bg_err **err)
 {
-	uint64_t until = wait_ms < 0 ? UINT64_MAX : now_ms() + (uint64_t)wait_ms;
+	uint64_t until = wait_ms < 0 ? UINT64_MAX : bg_now_ms() + (uint64_t)wait_ms;
 
 	for (;;) {
 		struct pollfd pfds[] = {{.fd = fd, .events = POLLIN}, {.fd = pulse_fd(p), .events = POLLIN}};
-		uint64_t now = now_ms(), left = until > now ? until - now : 0;
+		uint64_t now = bg_now_ms(), left = until > now ? until - now : 0;
 		int n = poll(pfds, ARRAY_SIZE(pfds), (int)BG_MIN((uint64_t)pulse_wait_ms(p), left)), r;
 
 		if (n > 0 && pfds[0].revents) {
@@ -112,7 +105,7 @@ int pulse_wait(struct pulse *p, int fd, int wait_ms, struct bg_err **err)
 			return 1;
 		}
 		r = pulse_turn(p, err);
-		if (r < 0 || now_ms() >= until)
+		if (r < 0 || bg_now_ms() >= until)
 			return r;
 	}
 }

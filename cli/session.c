@@ -15,12 +15,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "cli/pulse.h"
 #include "cli/rawtty.h"
 #include "cli/vm_await.h"
 #include "common/agent_frame.h"
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/http_parse.h"
 #include "common/json.h"
@@ -61,14 +61,6 @@ struct run {
 	size_t collect_max;
 	struct bg_agent_reader reader; /* last: large */
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static json_t *string_list(const char *const *list)
 {
@@ -388,7 +380,7 @@ static int take_signal(struct run *run, struct bg_err **err)
 		return bg_err_set(err, BG_ERR_CANCELLED, EINTR, "interrupted");
 	send_number(run, BG_AGENT_SIGNAL, 0, si.ssi_signo);
 	if (!run->leave_ms)
-		run->leave_ms = now_ms() + LEAVE_MS;
+		run->leave_ms = bg_now_ms() + LEAVE_MS;
 	return run->mute ? leave(run, err) : 0;
 }
 
@@ -412,7 +404,7 @@ static void fill_poll(const struct run *run, struct pollfd *p)
 /* The guest ends a command at its timeout; this is for one that is silent itself. */
 static int wait_ms(const struct run *run)
 {
-	uint64_t now = now_ms(), at = run->deadline_ms ? run->deadline_ms : run->leave_ms;
+	uint64_t now = bg_now_ms(), at = run->deadline_ms ? run->deadline_ms : run->leave_ms;
 
 	if (!at || run->done)
 		return -1;
@@ -431,7 +423,7 @@ static int poll_ms(const struct run *run)
 
 static int too_late(struct run *run, struct bg_err **err)
 {
-	if (run->leave_ms && run->leave_ms <= now_ms())
+	if (run->leave_ms && run->leave_ms <= bg_now_ms())
 		return leave(run, err);
 	run->error = ETIMEDOUT;
 	run->done = true;
@@ -565,7 +557,7 @@ static void run_init(struct run *run, struct cli *cli, const struct session *ses
 		run->sinks[i] =
 			(struct sink){.fd = fds[i], .file = is_file(fds[i]) || session->out_blocks};
 	if (session->timeout_s)
-		run->deadline_ms = now_ms() + (uint64_t)session->timeout_s * 1000 + LATE_MS;
+		run->deadline_ms = bg_now_ms() + (uint64_t)session->timeout_s * 1000 + LATE_MS;
 	bg_agent_reader_plain(&run->reader, BG_AGENT_END_HOST);
 }
 

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <time.h>
 
 #include "cli/child.h"
 #include "cli/client.h"
@@ -12,6 +11,7 @@
 #include "cli/workspace_pack.h"
 #include "cli/workspace_state.h"
 #include "cli/workspace_there.h"
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/size.h"
@@ -72,14 +72,6 @@ struct sync {
 	uint64_t stage_began;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static void end_stage(struct sync *s)
 {
 	json_t *stages = json_object_get(s->op, "stages");
@@ -88,7 +80,7 @@ static void end_stage(struct sync *s)
 	if (!last)
 		return;
 	json_object_set_new(last, "state", json_string("done"));
-	json_object_set_new(last, "ms", json_integer((json_int_t)(now_ms() - s->stage_began)));
+	json_object_set_new(last, "ms", json_integer((json_int_t)(bg_now_ms() - s->stage_began)));
 }
 
 static void stage(struct sync *s, const char *name, const char *text)
@@ -96,7 +88,7 @@ static void stage(struct sync *s, const char *name, const char *text)
 	json_t *stages = json_object_get(s->op, "stages");
 
 	end_stage(s);
-	s->stage_began = now_ms();
+	s->stage_began = bg_now_ms();
 	json_array_append_new(stages, json_pack("{s:s, s:s, s:s, s:i}", "name", name, "text", text,
 					      "state", "running", "ms", 0));
 	progress_update(s->progress, 0, s->op);
@@ -396,7 +388,7 @@ int ws_sync(struct cli *cli, const struct ws_sync *what, struct ws_done *ret, st
 		.tree.fd = -1,
 		.pack.fd = -1};
 	_close_ int lock = -1;
-	uint64_t began = now_ms();
+	uint64_t began = bg_now_ms();
 	int r;
 
 	/* the daemon makes the folder of the lock */
@@ -413,7 +405,7 @@ int ws_sync(struct cli *cli, const struct ws_sync *what, struct ws_done *ret, st
 	progress_clear(progress);
 	if (r >= 0) {
 		fill_done(&s, ret);
-		ret->ms = now_ms() - began;
+		ret->ms = bg_now_ms() - began;
 	}
 	if (r >= 0 && cli->timing) {
 		json_object_set_new(op, "elapsed_ms", json_integer((json_int_t)ret->ms));

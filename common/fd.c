@@ -146,7 +146,7 @@ int bg_mkdir_p(const char *path, mode_t mode)
 	}
 }
 
-static int rm_children(int fd)
+int bg_dir_each(int fd, int (*fn)(int dirfd, const char *name, void *userdata), void *userdata)
 {
 	DIR *dir = fdopendir(fd);
 	const struct dirent *de;
@@ -157,15 +157,19 @@ static int rm_children(int fd)
 		bg_close(fd);
 		return r;
 	}
-	while (r >= 0 && (errno = 0, de = readdir(dir))) {
-		if (bg_streq(de->d_name, ".") || bg_streq(de->d_name, ".."))
-			continue;
-		r = bg_rm_rf_at(dirfd(dir), de->d_name);
-	}
+	while (r >= 0 && (errno = 0, de = readdir(dir)))
+		if (!bg_streq(de->d_name, ".") && !bg_streq(de->d_name, ".."))
+			r = fn(fd, de->d_name, userdata);
 	if (r >= 0 && errno)
 		r = -errno;
 	closedir(dir);
 	return r;
+}
+
+static int rm_child(int dirfd, const char *name, void *userdata)
+{
+	(void)userdata;
+	return bg_rm_rf_at(dirfd, name);
 }
 
 int bg_rm_rf_at(int dirfd, const char *name)
@@ -179,7 +183,7 @@ int bg_rm_rf_at(int dirfd, const char *name)
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	r = rm_children(fd);
+	r = bg_dir_each(fd, rm_child, NULL);
 	if (r < 0)
 		return r;
 	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)

@@ -32,6 +32,8 @@ int bg_unlink_small(int dirfd, const char *name);
 int bg_rmdir_at(int dirfd, const char *name);
 /* Makes a file longer by a hole; never shorter (-EINVAL), which would wait for the disk. */
 int bg_grow_file(int fd, uint64_t size);
+/* Calls fn for each entry of a folder but "." and ".."; the first error ends it. fd is taken. */
+int bg_dir_each(int fd, int (*fn)(int dirfd, const char *name, void *userdata), void *userdata);
 /* Removes a tree below dirfd without following links; a missing one is success. */
 int bg_rm_rf_at(int dirfd, const char *name);
 /*

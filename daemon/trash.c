@@ -6,7 +6,6 @@
  */
 #include "daemon/trash.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -230,40 +229,20 @@ static int move_in(struct trash *trash, const char *path)
 	return r;
 }
 
-static int drop_here(struct trash *trash, int dirfd, const char *name);
-
-/* fd is taken. */
-static int drop_children(struct trash *trash, int fd)
-{
-	DIR *dir = fdopendir(fd);
-	const struct dirent *de;
-	int r = 0;
-
-	if (!dir) {
-		r = -errno;
-		bg_close(fd);
-		return r;
-	}
-	while (r >= 0 && (errno = 0, de = readdir(dir)))
-		if (!bg_streq(de->d_name, ".") && !bg_streq(de->d_name, ".."))
-			r = drop_here(trash, fd, de->d_name);
-	if (r >= 0 && errno)
-		r = -errno;
-	(void)closedir(dir);
-	return r;
-}
+static int drop_here(int dirfd, const char *name, void *userdata);
 
 static int drop_dir(struct trash *trash, int dirfd, const char *name)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r = fd < 0 ? -errno : drop_children(trash, fd);
+	int r = fd < 0 ? -errno : bg_dir_each(fd, drop_here, trash);
 
 	return r < 0 ? r : bg_rmdir_at(dirfd, name);
 }
 
 /* Where it is: the last names go here, the blocks with the descriptors. */
-static int drop_here(struct trash *trash, int dirfd, const char *name)
+static int drop_here(int dirfd, const char *name, void *userdata)
 {
+	struct trash *trash = userdata;
 	_close_ int fd = openat(dirfd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
 	int r;
@@ -284,7 +263,7 @@ int trash_throw(struct trash *trash, const char *path)
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return drop_here(trash, AT_FDCWD, path);
+		return drop_here(AT_FDCWD, path, trash);
 	trash_kick(trash);
 	return 0;
 }

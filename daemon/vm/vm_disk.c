@@ -326,6 +326,7 @@ int vm_disk_release(struct vm_task *task, disk_done_fn done, struct bg_err **err
 const char *vm_storage_reason(const struct vm *vm)
 {
 	const struct engine *engine = vm->engine;
+	const char *unfit;
 
 	if (bg_streq(vm->row->storage, engine->storage->name))
 		return engine->storage_reason;
@@ -333,8 +334,9 @@ const char *vm_storage_reason(const struct vm *vm)
 		return "dm-snapshot: the disk keeps only what differs from its image";
 	if (vm_is_cow(vm))
 		return "guest-cow: the disk keeps only what differs from its image";
-	if (engine->storage == &storage_cow && cow_unfit(engine, vm->row))
-		return cow_unfit(engine, vm->row);
+	unfit = engine->storage == &storage_cow ? cow_unfit(engine, vm->row) : NULL;
+	if (unfit)
+		return unfit;
 	return bg_streq(vm->row->storage, storage_reflink.name)
 		       ? "reflink: the disk shares its image's blocks"
 		       : "copy: this image, or the host when the VM was made, allowed nothing "

@@ -38,6 +38,14 @@ class Host:
         if not os.path.exists(self.sources):
             self.make_sources(self.sources)
 
+    def make_image(self):
+        """Kernel k and, with it, image r."""
+        self.banger("kernel", "import", self.sources + "/vmlinux", "--name", "k")
+        self.banger("image", "register", "--name", "r", "--rootfs", self.sources + "/rootfs.ext4", "--kernel-ref", "k")
+
+    def make_vm(self, name, *flags):
+        self.banger("vm", "create", name, "--image", "r", "--cpus", "1", "--memory", "128M", *flags)
+
     def make_sources(self, folder):
         """Outside of the disk that fails."""
         os.makedirs(folder)

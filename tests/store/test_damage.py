@@ -37,8 +37,7 @@ def files(state):
 
 
 def make(host):
-    host.banger("kernel", "import", host.sources + "/vmlinux", "--name", "k")
-    host.banger("image", "register", "--name", "r", "--rootfs", host.sources + "/rootfs.ext4", "--kernel-ref", "k")
+    host.make_image()
     host.banger("image", "promote", "r")
     for name in ("a", "b"):
         host.banger("vm", "create", name, "--image", "r", "--memory", "128M", "--no-start")

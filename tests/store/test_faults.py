@@ -53,9 +53,8 @@ class Bed:
 
     def __init__(self, user):
         self.host = host = Host(user)
-        host.banger("kernel", "import", host.sources + "/vmlinux", "--name", "k")
-        host.banger("image", "register", "--name", "r", "--rootfs", host.sources + "/rootfs.ext4", "--kernel-ref", "k")
-        host.banger("vm", "create", "a", "--image", "r", "--cpus", "1", "--memory", "128M", "--no-start")
+        host.make_image()
+        host.make_vm("a", "--no-start")
         self.bundle = user.home + "/bundle"
         host.banger("image", "export", "r", self.bundle)
         self.failed, self.tried = [], 0

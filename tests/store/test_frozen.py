@@ -19,10 +19,9 @@ def test_commands_say_what_the_daemon_waits_for_and_go_on_when_it_is_thawed(user
     with loop_disk(user, "ext4", 200) as folder:
         host, setting = Host(user, home=folder), None
         try:
-            host.banger("kernel", "import", host.sources + "/vmlinux", "--name", "k")
-            host.banger("image", "register", "--name", "r", "--rootfs", host.sources + "/rootfs.ext4", "--kernel-ref", "k")
-            host.banger("vm", "create", "a", "--image", "r", "--cpus", "1", "--memory", "128M")
-            host.banger("vm", "create", "b", "--image", "r", "--cpus", "1", "--memory", "128M", "--no-start")
+            host.make_image()
+            host.make_vm("a")
+            host.make_vm("b", "--no-start")
             pid = host.ask("/v1/daemon")[0]["pid"]
             with frozen(folder):
                 setting = popen(host, "vm", "set", "b", "--cpus", "2")

@@ -19,13 +19,12 @@ def full(request, user):
     with loop_disk(user, request.param, MIB) as folder:
         host = Host(user, home=folder)
         try:
-            host.banger("kernel", "import", host.sources + "/vmlinux", "--name", "k")
-            host.banger("image", "register", "--name", "r", "--rootfs", host.sources + "/rootfs.ext4", "--kernel-ref", "k")
+            host.make_image()
             host.kind, host.bundle = request.param, user.home + "/bundle"
             host.banger("image", "export", "r", host.bundle)
             host.banger("image", "import", host.bundle, "--name", "i")
             for name in ("stopped", "killed", "deleted", "later", "last"):
-                host.banger("vm", "create", name, "--image", "r", "--cpus", "1", "--memory", "128M", *([] if name in ("stopped", "killed") else ["--no-start"]))
+                host.make_vm(name, *([] if name in ("stopped", "killed") else ["--no-start"]))
             log_of(host, "last", 8 << 20)
             fill(user, folder)
             yield host
@@ -96,5 +95,5 @@ def test_a_full_disk_has_a_way_out(full):
     full.banger("image", "delete", "i")
     full.user.run(["sh", "-c", "rm -f \"$1\"/fill.*", "sh", full.home], check=True)
     wait_for(lambda: not listed(full.state + "/trash"))
-    full.banger("vm", "create", "new", "--image", "r", "--cpus", "1", "--memory", "128M")
+    full.make_vm("new")
     assert set(full.facts().names()["vms"]) == {"stopped", "killed", "new"} and full.facts().unlisted() == []

@@ -18,9 +18,8 @@ from playedhost import listed
 def host(user):
     h = Host(user)
     try:
-        h.banger("kernel", "import", h.sources + "/vmlinux", "--name", "k")
-        h.banger("image", "register", "--name", "r", "--rootfs", h.sources + "/rootfs.ext4", "--kernel-ref", "k")
-        h.banger("vm", "create", "a", "--image", "r", "--cpus", "1", "--memory", "128M", "--no-start")
+        h.make_image()
+        h.make_vm("a", "--no-start")
         yield h
     finally:
         h.kill()
@@ -57,7 +56,7 @@ def test_a_row_that_makes_no_sense_stops_nothing_and_deletes_nothing(host, chang
     assert facts.unlisted() == [] and facts.names()["images"] == {"r"}
     assert [vm["id"] for vm in facts.vms] == [key] or facts.store["orphans"] or facts.store["notes"], facts.store
     pid = host.ask("/v1/daemon")[0]["pid"]
-    host.banger("vm", "create", "b", "--image", "r", "--cpus", "1", "--memory", "128M", "--no-start")
+    host.make_vm("b", "--no-start")
     assert host.ask("/v1/daemon")[0]["pid"] == pid
 
 

@@ -17,9 +17,8 @@ KIB = 1024
 def host(user):
     h = Host(user)
     try:
-        h.banger("kernel", "import", h.sources + "/vmlinux", "--name", "k")
-        h.banger("image", "register", "--name", "r", "--rootfs", h.sources + "/rootfs.ext4", "--kernel-ref", "k")
-        h.banger("vm", "create", "a", "--image", "r", "--cpus", "1", "--memory", "128M", "--no-start")
+        h.make_image()
+        h.make_vm("a", "--no-start")
         h.banger("image", "export", "r", user.home + "/bundle")
         yield h
     finally:
@@ -75,7 +74,7 @@ def test_another_program_holds_the_database(host):
         other.execute("BEGIN EXCLUSIVE")
         assert host.facts().names() == before
         host.banger("vm", "set", "a", "--cpus", "2")
-        host.banger("vm", "create", "b", "--image", "r", "--cpus", "1", "--memory", "128M", "--no-start")
+        host.make_vm("b", "--no-start")
     finally:
         other.close()
     os.kill(host.ask("/v1/daemon")[0]["pid"], signal.SIGKILL)
