@@ -348,29 +348,36 @@ static int check_places(
 	return r;
 }
 
-static int copy_one(
-	struct cli *cli, const char *word, const struct place *to, bool many, struct bg_err **err)
+/* Every source is looked at before the first is copied: a word that is wrong leaves nothing. */
+static int take_sources(const struct args *args, size_t sources, struct place *from,
+	const struct place *to, struct bg_err **err)
 {
-	struct place from = {0};
-	struct copy c = {.cli = cli, .from = &from, .to = to, .into = many};
-	int r = take_place(word, &from, err);
+	int r = 0;
 
-	if (r >= 0)
-		r = check_places(&from, to, many, err);
-	if (r >= 0)
-		r = run_copy(&c, err);
-	free(from.vm);
+	for (size_t i = 0; r >= 0 && i < sources; i++) {
+		r = take_place(args->positional[i], &from[i], err);
+		if (r >= 0)
+			r = check_places(&from[i], to, sources > 1, err);
+	}
 	return r;
 }
 
 int vm_cp(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	size_t sources = args->count - 1;
-	struct place to = {0};
-	int r = take_place(args->positional[sources], &to, err);
+	struct place to = {0}, *from = calloc(sources, sizeof(*from));
+	int r = from ? take_place(args->positional[sources], &to, err) : no_memory(err);
 
-	for (size_t i = 0; r >= 0 && i < sources; i++)
-		r = copy_one(cli, args->positional[i], &to, sources > 1, err);
+	if (r >= 0)
+		r = take_sources(args, sources, from, &to, err);
+	for (size_t i = 0; r >= 0 && i < sources; i++) {
+		struct copy c = {.cli = cli, .from = &from[i], .to = &to, .into = sources > 1};
+
+		r = run_copy(&c, err);
+	}
+	for (size_t i = 0; from && i < sources; i++)
+		free(from[i].vm);
+	free(from);
 	free(to.vm);
 	return r < 0 ? r : BG_EXIT_OK;
 }

@@ -125,20 +125,21 @@ def test_a_copy_that_is_interrupted_leaves_nothing(guest, folder):
 
 @pytest.mark.parametrize("args, status, text", [
     (("/etc/hostname", "/tmp/x"), 2, "both on this machine"),
-    ((f"{NAME}:/etc/hostname", "/etc/hostname", "/tmp"), 2, "both on this machine"),
+    ((f"{NAME}:/etc/hostname", "/etc/hostname", "HERE"), 2, "both on this machine"),
     (("-", "/etc/hostname", f"{NAME}:/srv"), 2, "stands alone"),
     ((f"{NAME}:/no/such", f"{NAME}:/srv"), 1, f"{NAME}: read /no/such: No such file"),
     ((f"{NAME}:/etc/hostname", f"{NAME}:/etc/passwd", "/no/such"), 1, "folder /no/such: No such file"),
     (("/etc/hostname", "/etc/passwd", f"{NAME}:/no/such"), 1, f"{NAME}: folder /no/such: No such file"),
     (("/etc/hostname", f"{NAME}:/dev/null"), 1, "is a device there"),
     (("/no/such", f"{NAME}:/srv"), 1, "read /no/such: No such file"),
-    ((f"{NAME}:/no/such", "/tmp"), 1, f"{NAME}: read /no/such: No such file"),
+    ((f"{NAME}:/no/such", "HERE"), 1, f"{NAME}: read /no/such: No such file"),
     (("/etc/hostname", f"{NAME}:/no/such/folder"), 1, f"{NAME}: folder /no/such: No such file"),
     ((f"{NAME}:/etc/hostname", "/no/such/folder"), 1, "folder /no/such: No such file"),
     (("/etc/hostname", "no-such-vm:/srv"), 3, "no-such-vm"),
 ])
-def test_what_cannot_be_copied(guest, args, status, text):
-    guest.fails(status, text, "vm", "cp", *args)
+def test_what_cannot_be_copied(guest, folder, args, status, text):
+    guest.fails(status, text, "vm", "cp", *(folder if word == "HERE" else word for word in args))
+    assert sh(f"ls -A {folder}") == "", "sources that are right were copied before a wrong one was met"
 
 
 def test_ports(guest):

@@ -4,6 +4,7 @@ import fcntl
 import os
 import select
 import struct
+import threading
 import time
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x2, 0x1000
@@ -48,6 +49,7 @@ class Guest:
         fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", net["tap"].encode(), IFF_TAP | IFF_NO_PI))
         with open("/proc/sys/net/ipv4/conf/" + net["tap"] + "/rp_filter"):
             pass
+        self.reader = threading.Lock()
         self.host = None
         self.port = 20000
         self.arrived = []  # (source, protocol, payload) of every packet for this guest
@@ -74,6 +76,13 @@ class Guest:
 
     def listen(self, done, seconds=QUIET):
         """Serves the tap until done(source, protocol, payload) of a packet holds, or for some seconds."""
+        assert self.reader.acquire(blocking=False), "two threads read one tap: one would take the other's answers"
+        try:
+            return self._listen(done, seconds)
+        finally:
+            self.reader.release()
+
+    def _listen(self, done, seconds):
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             if not select.select([self.fd], [], [], left)[0]:

@@ -294,16 +294,20 @@ def test_guests_of_one_user(a):
     for slot in (0, 1):
         a.nat(slot, 1)
     with Guest(one) as first, Guest(two) as second, Guest(three) as third:
-        serve(second)
-        assert not first.ping(two["guest"]) and first.refused(two["guest"], 22)
+        with answering(second):
+            assert not first.ping(two["guest"]) and first.refused(two["guest"], 22)
         a.nat(0, 1, 1)
-        assert not first.ping(two["guest"]) and not second.ping(one["guest"])
+        with answering(second):
+            assert not first.ping(two["guest"])
+        with answering(first):
+            assert not second.ping(one["guest"])
         a.nat(1, 0, 1)
-        assert first.ping(two["guest"]) and not third.ping(two["guest"])
+        with answering(second):
+            assert first.ping(two["guest"]) and not third.ping(two["guest"])
         assert not second.ping(WORLD)
         a.nat(0, 1, 0)
-        assert not first.ping(two["guest"])
-        stop(second)
+        with answering(second):
+            assert not first.ping(two["guest"])
 
 
 def test_refused_at_once(a):
@@ -400,23 +404,28 @@ def test_pool_of_somebody_else(a):
     assert a.attach(0)["fresh"] == 1
 
 
-def serve(guest):
-    """Answers pings in the background."""
-    guest.on = True
+@contextlib.contextmanager
+def answering(guest):
+    """The guest answers pings beside the test, which leaves its tap alone meanwhile."""
+    on = True
 
     def answer(source, protocol, data):
         if protocol == 1 and data[0] == 8:
             body = b"\0\0\0\0" + data[4:]
             guest.send(source, 1, body[:2] + checksum(body) + body[4:])
-        return not guest.on
+        return not on
 
-    guest.thread = threading.Thread(target=lambda: [guest.listen(answer, 0.1) for _ in iter(lambda: guest.on, False)], daemon=True)
-    guest.thread.start()
+    def serve():
+        while on:
+            guest.listen(answer, 0.1)
 
-
-def stop(guest):
-    guest.on = False
-    guest.thread.join()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        on = False
+        thread.join()
 
 
 def test_guests_of_two_users(a, b):
@@ -424,10 +433,9 @@ def test_guests_of_two_users(a, b):
     a.nat(0, 1)
     b.nat(0, 1)
     with Guest(mine) as guest, Guest(theirs) as other:
-        serve(other)
         assert guest.ping(WORLD)
-        assert not guest.ping(theirs["guest"]) and not guest.ping(theirs["gateway"])
-        stop(other)
+        with answering(other):
+            assert not guest.ping(theirs["guest"]) and not guest.ping(theirs["gateway"])
         assert not [p for p in other.arrived if p[0] in (mine["guest"], mine["gateway"], HOST)]
 
 
