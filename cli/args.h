@@ -38,7 +38,8 @@ struct flag {
 	enum arg_kind kind;
 	const char *help; /* NULL: taken for the sake of habit, said nowhere */
 	char letter;	  /* 'f' for -f, 0 for none */
-	const char *also; /* other tools' spellings, "--mem -m": taken, not shown by completion; or NULL */
+	const char *
+		also; /* other tools' spellings, "--mem -m": taken, not shown by completion; or NULL */
 };
 
 #define FLAG_JSON                                                                                  \
@@ -57,8 +58,8 @@ struct flag {
 enum { ARGS_MANY = 256 }; /* max_args of "NAME..." */
 
 struct command {
-	const char *path;  /* "vm create" */
-	const char *alias; /* "vm ls, ls": shorter or other tools' paths, or NULL */
+	const char *path;   /* "vm create" */
+	const char *alias;  /* "vm ls, ls": shorter or other tools' paths, or NULL */
 	enum arg_kind kind; /* of the arguments */
 	bool then_files;    /* only of the first: files follow */
 	unsigned min_args, max_args;
@@ -80,7 +81,7 @@ struct args {
 	const struct command *command;
 	char *positional[ARGS_MANY];
 	size_t count;
-	char **rest;			    /* the command, ends with NULL; itself NULL when there is none */
+	char **rest; /* the command, ends with NULL; itself NULL when there is none */
 	const char *values[ARGS_FLAGS_MAX]; /* by the row's flags; a switch holds its name */
 	/* Every flag with a value, in the order of the command line: for those that may be repeated. */
 	struct {
@@ -111,7 +112,8 @@ bool args_has(const struct args *args, const char *flag);
  * The flag's path becomes body[key], made absolute: the daemon runs elsewhere. The file must be there. Nothing
  * without the flag.
  */
-int args_path(const struct args *args, const char *flag, json_t *body, const char *key, struct bg_err **err);
+int args_path(const struct args *args, const char *flag, json_t *body, const char *key,
+	struct bg_err **err);
 /* *ret stays as it is when the flag was not given. */
 int args_size_mib(const struct args *args, const char *flag, uint64_t min, uint64_t max,
 	uint64_t *ret, struct bg_err **err);

@@ -18,11 +18,11 @@
 enum { WORDS_MAX = 128, CMDLINE_MAX = 64 * 1024, CONFIG_MAX = 1 << 20, LOOK_MS = 200 };
 
 struct bare {
-	char *text;		       /* that the words point into */
+	char *text;			 /* that the words point into */
 	const char *argv[WORDS_MAX + 1]; /* ends with NULL */
 	size_t n;
 	char *append, *config_path; /* made anew; or NULL */
-	int config;		    /* Firecracker's configuration, in memory; inherited. -1: none */
+	int config; /* Firecracker's configuration, in memory; inherited. -1: none */
 };
 
 void bare_free(struct bare *b)
@@ -65,14 +65,16 @@ static char *panic_at_once(const char *text)
 
 	if (!at)
 		return asprintf(&out, "%s panic=-1", text) < 0 ? NULL : out;
-	return asprintf(&out, "%.*spanic=-1%s", (int)(at - text), text, at + strcspn(at, " ")) < 0 ? NULL : out;
+	return asprintf(&out, "%.*spanic=-1%s", (int)(at - text), text, at + strcspn(at, " ")) < 0
+		       ? NULL
+		       : out;
 }
 
 /* ---- QEMU ---- */
 
 /* Each with its value: disks, network, sockets, the console, and what banger boots by. */
-static const char *const qemu_left_out[] = {"-name", "-initrd", "-add-fd", "-chardev", "-serial", "-blockdev",
-	"-device", "-netdev", "-mon", NULL};
+static const char *const qemu_left_out[] = {"-name", "-initrd", "-add-fd", "-chardev", "-serial",
+	"-blockdev", "-device", "-netdev", "-mon", NULL};
 
 static int of_qemu(struct bare *b, const char *const *words, size_t n, struct bg_err **err)
 {
@@ -88,7 +90,8 @@ static int of_qemu(struct bare *b, const char *const *words, size_t n, struct bg
 		if (r < 0 || !bg_streq(words[i], "-append") || i + 1 >= n)
 			continue;
 		b->append = panic_at_once(words[++i]);
-		r = b->append ? add(b, b->append, err) : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+		r = b->append ? add(b, b->append, err)
+			      : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(more) && r >= 0; i++)
 		r = add(b, more[i], err);
@@ -124,10 +127,12 @@ static int put_config(struct bare *b, const char *path, struct bg_err **err)
 	config = strip_config(text);
 	stripped = config ? json_dumps(config, JSON_COMPACT) : NULL;
 	json_decref(config);
-	b->config = stripped ? memfd_create("bench-bare", 0) : -1; /* not CLOEXEC: the VMM reads it */
+	b->config =
+		stripped ? memfd_create("bench-bare", 0) : -1; /* not CLOEXEC: the VMM reads it */
 	if (b->config < 0 || bg_write_all(b->config, stripped, strlen(stripped)) < 0 ||
 		asprintf(&b->config_path, "/proc/self/fd/%d", b->config) < 0)
-		return bg_err_set(err, BG_ERR_INTERNAL, EPROTO, "%s is not a configuration of Firecracker", path);
+		return bg_err_set(err, BG_ERR_INTERNAL, EPROTO,
+			"%s is not a configuration of Firecracker", path);
 	return 0;
 }
 
@@ -154,7 +159,8 @@ static int of_firecracker(struct bare *b, const char *const *words, size_t n, st
 
 /* ---- both ---- */
 
-static int read_words(int64_t pid, struct bare *b, const char **words, size_t *n, struct bg_err **err)
+static int read_words(
+	int64_t pid, struct bare *b, const char **words, size_t *n, struct bg_err **err)
 {
 	char path[64];
 	size_t len = 0;
@@ -233,7 +239,8 @@ static int wait_for(pid_t pid, uint64_t end, struct bg_err **err)
 		if (interrupted())
 			return -EINTR;
 		if (bg_now_ms() > end)
-			return bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT, "the bare VMM did not end within %d s", BARE_DEADLINE_S);
+			return bg_err_set(err, BG_ERR_TIMEOUT, ETIMEDOUT,
+				"the bare VMM did not end within %d s", BARE_DEADLINE_S);
 	}
 	return 0;
 }
@@ -256,5 +263,6 @@ int bare_run(const struct bare *b, uint64_t *ms, struct bg_err **err)
 	if (r < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		return r;
 	return bg_err_set(err, BG_ERR_VMM_DIED, EIO, "the bare %s ended with %s %d", b->argv[0],
-		WIFEXITED(status) ? "status" : "signal", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+		WIFEXITED(status) ? "status" : "signal",
+		WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }

@@ -30,7 +30,8 @@ void series_add_op(struct series *s, const json_t *op)
 	json_array_foreach (json_object_get(op, "stages"), i, stage) {
 		const char *name = render_text(stage, "name");
 
-		json_object_set_new(run, name, json_integer(render_int(run, name) + render_int(stage, "ms")));
+		json_object_set_new(
+			run, name, json_integer(render_int(run, name) + render_int(stage, "ms")));
 	}
 	json_object_set_new(run, TOTAL, json_integer(render_int(op, "elapsed_ms")));
 	json_array_append_new(s->runs, run);
@@ -85,12 +86,13 @@ static json_t *series_json(const struct series *s)
 	json_array_foreach (names, i, name) {
 		const char *text = json_string_value(name);
 
-		json_array_append_new(stages, json_pack("{s:s, s:I, s:I}", "name", text, "p50_ms",
-			(json_int_t)series_percentile(s, text, 50), "p95_ms",
-			(json_int_t)series_percentile(s, text, 95)));
+		json_array_append_new(
+			stages, json_pack("{s:s, s:I, s:I}", "name", text, "p50_ms",
+					(json_int_t)series_percentile(s, text, 50), "p95_ms",
+					(json_int_t)series_percentile(s, text, 95)));
 	}
-	record = json_pack("{s:I, s:o, s:O}", "count", (json_int_t)json_array_size(s->runs), "stages", stages,
-		"runs", s->runs);
+	record = json_pack("{s:I, s:o, s:O}", "count", (json_int_t)json_array_size(s->runs),
+		"stages", stages, "runs", s->runs);
 	if (s->wall_ms)
 		json_object_set_new(record, "wall_ms", json_integer((json_int_t)s->wall_ms));
 	return record;
@@ -106,9 +108,11 @@ json_t *bench_json(const struct bench_report *r)
 	json_t *record = json_copy(r->facts);
 
 	json_object_set_new(record, "alone", has(&r->alone) ? series_json(&r->alone) : json_null());
-	json_object_set_new(record, "at_once", has(&r->together) ? series_json(&r->together) : json_null());
+	json_object_set_new(
+		record, "at_once", has(&r->together) ? series_json(&r->together) : json_null());
 	json_object_set_new(record, "bare", has(&r->bare) ? series_json(&r->bare) : json_null());
-	json_object_set_new(record, "bare_error", r->bare_error ? bg_err_to_json(r->bare_error) : json_null());
+	json_object_set_new(
+		record, "bare_error", r->bare_error ? bg_err_to_json(r->bare_error) : json_null());
 	return record;
 }
 
@@ -118,7 +122,8 @@ static void cell(struct table *t, const struct series *s, const char *stage, uns
 {
 	char text[DURATION_TEXT];
 
-	table_cell(t, STYLE_PLAIN, "%s", has(s) ? render_duration(series_percentile(s, stage, p), text) : "");
+	table_cell(t, STYLE_PLAIN, "%s",
+		has(s) ? render_duration(series_percentile(s, stage, p), text) : "");
 }
 
 static void row(struct table *t, const struct bench_report *r, const char *stage, const char *title)
@@ -145,10 +150,13 @@ static void print_facts(const struct term *t, const struct bench_report *r)
 {
 	const json_t *f = r->facts;
 
-	fprintf(t->file, "%lld VMs of image %s, %lld CPUs, %lld MiB: %s %s, %s; storage %s; host with %lld processors, load %.1f\n\n",
-		(long long)render_int(f, "count"), render_text(f, "image"), (long long)render_int(f, "cpus"),
-		(long long)render_int(f, "memory_mib"), render_text(f, "vmm"), render_text(f, "vmm_version"),
-		render_text(f, "accel"), render_text(f, "storage"), (long long)render_int(f, "processors"),
+	fprintf(t->file,
+		"%lld VMs of image %s, %lld CPUs, %lld MiB: %s %s, %s; storage %s; host with %lld "
+		"processors, load %.1f\n\n",
+		(long long)render_int(f, "count"), render_text(f, "image"),
+		(long long)render_int(f, "cpus"), (long long)render_int(f, "memory_mib"),
+		render_text(f, "vmm"), render_text(f, "vmm_version"), render_text(f, "accel"),
+		render_text(f, "storage"), (long long)render_int(f, "processors"),
 		json_number_value(json_object_get(f, "load")));
 }
 
@@ -157,11 +165,15 @@ static void print_notes(const struct term *t, const struct bench_report *r)
 	char text[DURATION_TEXT];
 
 	if (has(&r->together))
-		fprintf(t->file, "\n%u at once: all %zu ready after %s\n", r->at_once, json_array_size(r->together.runs),
+		fprintf(t->file, "\n%u at once: all %zu ready after %s\n", r->at_once,
+			json_array_size(r->together.runs),
 			render_duration(r->together.wall_ms, text));
 	if (has(&r->bare))
-		fprintf(t->file, "bare %s: the same kernel and machine without banger, disks and network, until the kernel has looked for "
-				 "its root\n", render_text(r->facts, "vmm"));
+		fprintf(t->file,
+			"bare %s: the same kernel and machine without banger, disks and network, "
+			"until the kernel has looked for "
+			"its root\n",
+			render_text(r->facts, "vmm"));
 	if (r->bare_error)
 		fprintf(t->file, "no bare start: %s\n", r->bare_error->message);
 }
@@ -169,7 +181,8 @@ static void print_notes(const struct term *t, const struct bench_report *r)
 void bench_print(const struct term *t, const struct bench_report *r)
 {
 	char together[32];
-	const struct column columns[] = {{"STAGE"}, {"ALONE P50", true}, {"P95", true}, {together, true}, {"P95", true}};
+	const struct column columns[] = {
+		{"STAGE"}, {"ALONE P50", true}, {"P95", true}, {together, true}, {"P95", true}};
 	_unref_(table) struct table *table = NULL;
 	_json_ json_t *names = stages_of(has(&r->together) ? &r->together : &r->alone);
 	json_t *name;

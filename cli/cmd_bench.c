@@ -87,7 +87,10 @@ static void set_create(struct bench *b, struct job *job)
 {
 	const char *name = new_name(b);
 
-	*job = (struct job){.name = name, .route = ROUTE_VM_CREATE, .body = json_copy(b->body), .keep_error = true};
+	*job = (struct job){.name = name,
+		.route = ROUTE_VM_CREATE,
+		.body = json_copy(b->body),
+		.keep_error = true};
 	json_object_set_new(job->body, "name", json_string(name));
 }
 
@@ -100,13 +103,17 @@ static bool delete_all(struct bench *b)
 
 	for (size_t i = 0; jobs && i < b->n_names; i++)
 		if (*b->names[i])
-			jobs[n++] = (struct job){.name = b->names[i], .route = ROUTE_VM_DELETE, .query = "force=1", .keep_error = true};
+			jobs[n++] = (struct job){.name = b->names[i],
+				.route = ROUTE_VM_DELETE,
+				.query = "force=1",
+				.keep_error = true};
 	if (!jobs || n == 0)
 		return jobs != NULL;
 	(void)jobs_run(&b->quiet, "delete", jobs, n, say_nothing);
 	for (size_t i = 0; i < n; i++) {
 		char *name = (char *)jobs[i].name;
-		bool gone = jobs[i].state == JOB_DONE || (jobs[i].err && jobs[i].err->code == BG_ERR_VM_NOT_FOUND);
+		bool gone = jobs[i].state == JOB_DONE ||
+			    (jobs[i].err && jobs[i].err->code == BG_ERR_VM_NOT_FOUND);
 
 		left |= !gone;
 		if (gone)
@@ -128,17 +135,20 @@ static void clean_up(struct bench *b)
 	}
 	for (size_t i = 0; i < b->n_names; i++)
 		if (*b->names[i])
-			fprintf(t->file, "banger: %s is left: `banger vm delete --force %s`\n", b->names[i], b->names[i]);
+			fprintf(t->file, "banger: %s is left: `banger vm delete --force %s`\n",
+				b->names[i], b->names[i]);
 }
 
 /* The first VM says what all are like, and what its VMM was started with. */
 static void look_at(struct bench *b, const json_t *vm)
 {
-	static const char *const keys[] = {"image", "kernel", "vmm", "accel", "storage", "cpus", "memory_mib"};
+	static const char *const keys[] = {
+		"image", "kernel", "vmm", "accel", "storage", "cpus", "memory_mib"};
 	_json_ json_t *status = NULL;
 	const char *vmm = render_text(vm, "vmm");
 
-	if (client_call(b->cli, CLIENT_NO_START, ROUTE_DAEMON_STATUS, NULL, NULL, &status, NULL) >= 0)
+	if (client_call(b->cli, CLIENT_NO_START, ROUTE_DAEMON_STATUS, NULL, NULL, &status, NULL) >=
+		0)
 		json_object_set_new(b->report.facts, "vmm_version",
 			json_string(render_text(json_object_get(status, "vmm"), "version")));
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
@@ -152,7 +162,8 @@ static void tell(const struct bench *b, const char *what, size_t i, uint64_t ms)
 {
 	char text[DURATION_TEXT];
 
-	fprintf(b->cli->err.file, "%s %zu of %u: %s\n", what, i, b->count, render_duration(ms, text));
+	fprintf(b->cli->err.file, "%s %zu of %u: %s\n", what, i, b->count,
+		render_duration(ms, text));
 	fflush(b->cli->err.file);
 }
 
@@ -267,7 +278,8 @@ static int set_up(struct bench *b, const struct args *args, struct bg_err **err)
 	(void)getloadavg(load, 1);
 	b->names = calloc(2 * count, sizeof(*b->names));
 	b->report.facts = json_pack("{s:I, s:I, s:I, s:f}", "count", (json_int_t)count, "parallel",
-		(json_int_t)b->at_once, "processors", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "load", load[0]);
+		(json_int_t)b->at_once, "processors", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
+		"load", load[0]);
 	if (!b->names || !b->report.facts || series_init(&b->report.alone) < 0 ||
 		series_init(&b->report.together) < 0 || series_init(&b->report.bare) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");

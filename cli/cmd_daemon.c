@@ -59,9 +59,13 @@ static void show_store(const struct term *t, const json_t *store)
 	const char *mode = render_text(store, "mode");
 
 	if (bg_streq(mode, "silent"))
-		render_field(t, "store", STYLE_RED, "does not answer: process %lld waits for the disk, or stands still", (long long)render_int(store, "pid"));
+		render_field(t, "store", STYLE_RED,
+			"does not answer: process %lld waits for the disk, or stands still",
+			(long long)render_int(store, "pid"));
 	else if (*mode && !bg_streq(mode, "ok"))
-		render_field(t, "store", STYLE_RED, "%s", bg_streq(mode, "full") ? "the disk is full" : "nothing can be written to the disk");
+		render_field(t, "store", STYLE_RED, "%s",
+			bg_streq(mode, "full") ? "the disk is full"
+					       : "nothing can be written to the disk");
 }
 
 static void show_parts(const struct term *t, const json_t *d)
@@ -331,8 +335,8 @@ static int stop_and_wait(struct cli *cli, int pidfd, enum if_busy busy, struct b
 }
 
 /* *running: VMs that run on; -1: not known. false: there was no daemon. */
-static int stop_asked(struct cli *cli, enum if_busy busy, bool *was, long long *running,
-	struct bg_err **err)
+static int stop_asked(
+	struct cli *cli, enum if_busy busy, bool *was, long long *running, struct bg_err **err)
 {
 	_json_ json_t *d = NULL;
 	_err_ struct bg_err *e = NULL;

@@ -23,8 +23,7 @@ enum { UNIT_MAX = 64 * 1024 };
 static const struct unit {
 	const char *name, *text;
 } units[] = {
-	{"bangerd.socket", unit_socket},
-	{"banger-guests.service", unit_guests},
+	{"bangerd.socket", unit_socket}, {"banger-guests.service", unit_guests},
 	{"banger-vm@.service", unit_vm},
 	{"bangerd.service", unit_service}, /* the last: with it the set is whole */
 };
@@ -57,8 +56,7 @@ static char *folder_of(const char *path)
 /* The folders that the command goes by, where they are not the usual ones: a unit has the manager's environment. */
 static char *environment(void)
 {
-	static const char *const names[] = {
-		"XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"};
+	static const char *const names[] = {"XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"};
 	char *text = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
@@ -94,7 +92,8 @@ static int find_places(const struct cli *cli, struct places *p, struct bg_err **
 	whole = bangerd ? realpath(bangerd, NULL) : NULL;
 	self = realpath("/proc/self/exe", NULL);
 	if (!whole || !self)
-		return bg_err_set(err, BG_ERR_DAEMON_UNREACHABLE, ENOENT, "bangerd is not installed");
+		return bg_err_set(
+			err, BG_ERR_DAEMON_UNREACHABLE, ENOENT, "bangerd is not installed");
 	*p = (struct places){.program_dir = folder_of(whole),
 		.bin_dir = folder_of(self),
 		.environment = environment(),
@@ -167,7 +166,8 @@ static bool comes_with_system(const struct places *p)
 	return found;
 }
 
-static int write_unit(const char *dir, const struct unit *unit, const struct places *p, struct bg_err **err)
+static int write_unit(
+	const char *dir, const struct unit *unit, const struct places *p, struct bg_err **err)
 {
 	_free_ char *text = fill_in(unit->text, p), *old = read_unit(dir, unit->name), *path = NULL;
 	int r;
@@ -216,8 +216,9 @@ static int need_manager(struct bg_err **err)
 	if (units_have_manager())
 		return 0;
 	r = bg_err_set(err, BG_ERR_TOOL_MISSING, ENOENT, "no systemd of this user runs here");
-	bg_err_hint(err, "log in as this user (`machinectl shell`, ssh), not by su or sudo. Without "
-			 "systemd the next command that needs the daemon starts it");
+	bg_err_hint(err,
+		"log in as this user (`machinectl shell`, ssh), not by su or sudo. Without "
+		"systemd the next command that needs the daemon starts it");
 	return r;
 }
 
@@ -237,11 +238,14 @@ static void say_lingering(const struct term *t)
 
 	snprintf(path, sizeof(path), "/var/lib/systemd/linger/%s", pw ? pw->pw_name : "");
 	if (pw && access(path, F_OK) == 0)
-		fprintf(t->file, "Lingering is on: VMs run on after your last logout, and those with --autostart start "
+		fprintf(t->file, "Lingering is on: VMs run on after your last logout, and those "
+				 "with --autostart start "
 				 "with the machine.\n");
 	else
-		fprintf(t->file, "Lingering is off: VMs are shut down at your last logout, and those with --autostart "
-				 "start at your next login.\n`loginctl enable-linger` lets them run on, and start with the machine.\n");
+		fprintf(t->file, "Lingering is off: VMs are shut down at your last logout, and "
+				 "those with --autostart "
+				 "start at your next login.\n`loginctl enable-linger` lets them "
+				 "run on, and start with the machine.\n");
 }
 
 int daemon_install(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -274,7 +278,8 @@ int daemon_install(struct cli *cli, const struct args *args, struct bg_err **err
 int daemon_uninstall(struct cli *cli, const struct args *args, struct bg_err **err)
 {
 	/* banger-guests stays until its session ends: its stop would shut the VMs down. */
-	static const char *const words[][4] = {{"disable", "bangerd.service", "bangerd.socket", NULL},
+	static const char *const words[][4] = {
+		{"disable", "bangerd.service", "bangerd.socket", NULL},
 		{"stop", "bangerd.socket", "bangerd.service", NULL}};
 	static const char *const reload[] = {"daemon-reload", NULL};
 	int r = need_manager(err);
@@ -289,6 +294,7 @@ int daemon_uninstall(struct cli *cli, const struct args *args, struct bg_err **e
 		r = units_call(reload, err);
 	if (r < 0)
 		return r;
-	fprintf(cli->out.file, "The daemon is not a unit any longer; the next command that needs it starts it. VMs run on.\n");
+	fprintf(cli->out.file, "The daemon is not a unit any longer; the next command that needs "
+			       "it starts it. VMs run on.\n");
 	return BG_EXIT_OK;
 }

@@ -39,7 +39,10 @@ static const struct flag ssh_config_flags[] = {
 	{"--uninstall", NULL, ARG_NONE, "remove it from ~/.ssh/config"},
 	FLAG_END,
 };
-#define FLAG_FORCE {"--force", NULL, ARG_NONE, "end one that does not answer"}
+#define FLAG_FORCE                                                                                 \
+	{                                                                                          \
+		"--force", NULL, ARG_NONE, "end one that does not answer"                          \
+	}
 #define FLAGS_BUSY                                                                                 \
 	{"--wait", NULL, ARG_NONE, "wait until the operations that run have ended"},               \
 	{                                                                                          \
@@ -55,7 +58,9 @@ static const struct flag top_flags[] = {
 };
 static const struct flag bench_flags[] = {
 	{"--count", "N", ARG_NUMBER, "VMs that are made, and bare starts; 5 without it", 'n'},
-	{"--at-once", "C", ARG_NUMBER, "how many of them at a time in the second part; 4 without it, 1 leaves it out", 'C'},
+	{"--at-once", "C", ARG_NUMBER,
+		"how many of them at a time in the second part; 4 without it, 1 leaves it out",
+		'C'},
 	{"--image", "NAME", ARG_IMAGE, "the image they are made of"},
 	{"--kernel", "NAME", ARG_KERNEL, "boot this kernel instead of the image's own"},
 	{"--cpus", "N", ARG_NUMBER, "virtual CPUs", 'c'},
@@ -81,7 +86,8 @@ static const struct flag doctor_flags[] = {
 	{"--remove", "FOLDER", ARG_TEXT,
 		"remove a folder of no known VM, image or kernel, named by its line \"store\""},
 	{"--force", NULL, ARG_NONE, "do not ask before that", 'f'},
-	{"--fix", NULL, ARG_NONE, "run the remedies that need no root, after showing them and asking"},
+	{"--fix", NULL, ARG_NONE,
+		"run the remedies that need no root, after showing them and asking"},
 	{"--yes", NULL, ARG_NONE, "do not ask before that", 'y'},
 	{"--strict", NULL, ARG_NONE, "exit with 5 for a warning too"},
 	FLAG_JSON,
@@ -93,7 +99,8 @@ const struct command host_commands[] = {
 		.flags = print_flags,
 		.usage = "",
 		.summary = "tell whether the daemon runs, and where its files are",
-		.details = "Does not start it. The exit status is 7 when it is not running. Says why the last start "
+		.details = "Does not start it. The exit status is 7 when it is not running. Says "
+			   "why the last start "
 			   "failed, and what is wrong in config.toml or not applied yet.",
 		.example = "banger daemon status",
 		.run = daemon_status},
@@ -113,7 +120,9 @@ const struct command host_commands[] = {
 		.flags = stop_flags,
 		.usage = "[--wait|--cancel|--force]",
 		.summary = "stop the daemon; VMs keep running",
-		.details = "Asks first when operations run, and refuses without a terminal to ask on. --force is for a daemon that does not answer: it is asked once more, and killed after some "
+		.details = "Asks first when operations run, and refuses without a terminal to ask "
+			   "on. --force is for a daemon that does not answer: it is asked once "
+			   "more, and killed after some "
 			   "seconds. What it was about is undone at its next start.",
 		.example = "banger daemon stop",
 		.run = daemon_stop},
@@ -121,16 +130,21 @@ const struct command host_commands[] = {
 		.flags = restart_flags,
 		.usage = "[--wait|--cancel|--force]",
 		.summary = "stop the daemon and start it again; VMs keep running",
-		.details = "Reads config.toml again; one with an error is refused before the daemon is stopped.",
+		.details = "Reads config.toml again; one with an error is refused before the "
+			   "daemon is stopped.",
 		.example = "banger daemon restart",
 		.run = daemon_restart},
 	{.path = "daemon install",
 		.flags = busy_flags,
 		.usage = "[--wait|--cancel]",
 		.summary = "let systemd start the daemon at your login",
-		.details = "Enables bangerd.socket and bangerd.service of your own systemd. From a build folder it writes the units first, into ~/.config/systemd/user. "
-			   "A daemon that runs is replaced; VMs keep running. Without lingering (`loginctl enable-linger`) systemd ends your services at your last "
-			   "logout: VMs are shut down cleanly then, and those with --autostart start at your next login. With it they run on, and start with the machine.",
+		.details =
+			"Enables bangerd.socket and bangerd.service of your own systemd. From a "
+			"build folder it writes the units first, into ~/.config/systemd/user. "
+			"A daemon that runs is replaced; VMs keep running. Without lingering "
+			"(`loginctl enable-linger`) systemd ends your services at your last "
+			"logout: VMs are shut down cleanly then, and those with --autostart start "
+			"at your next login. With it they run on, and start with the machine.",
 		.example = "banger daemon install\nloginctl enable-linger",
 		.run = daemon_install},
 	{.path = "daemon uninstall",
@@ -161,15 +175,18 @@ const struct command host_commands[] = {
 		.flags = top_flags,
 		.usage = "",
 		.summary = "what the running VMs use, live",
-		.details = "Lines follow each other where the output is not a terminal. Ctrl-C ends it.",
+		.details = "Lines follow each other where the output is not a terminal. Ctrl-C "
+			   "ends it.",
 		.example = "banger top\nbanger top --once",
 		.run = top},
 	{.path = "bench",
 		.flags = bench_flags,
 		.usage = "[--count N] [--at-once C]",
 		.summary = "measure how long VMs take here",
-		.details = "Makes N VMs one after the other, then N with C at a time, and shows what each stage took (p50, p95). Beside them the same "
-			   "VMM and kernel are started bare: until the kernel has looked for its root. The VMs have names of their own and are "
+		.details = "Makes N VMs one after the other, then N with C at a time, and shows "
+			   "what each stage took (p50, p95). Beside them the same "
+			   "VMM and kernel are started bare: until the kernel has looked for its "
+			   "root. The VMs have names of their own and are "
 			   "deleted, also after Ctrl-C.",
 		.example = "banger bench --count 10 --at-once 2",
 		.run = bench},
@@ -177,8 +194,10 @@ const struct command host_commands[] = {
 		.flags = web_flags,
 		.usage = "",
 		.summary = "open the web page",
-		.details = "Signs your browser in by a link that is good once, within a minute. Without a display, or "
-			   "over ssh, the link is printed. The page is at the address of the key web in config.toml, for your "
+		.details = "Signs your browser in by a link that is good once, within a minute. "
+			   "Without a display, or "
+			   "over ssh, the link is printed. The page is at the address of the key "
+			   "web in config.toml, for your "
 			   "own processes alone; docs/web.md says more.",
 		.example = "banger web",
 		.run = web},
@@ -186,7 +205,8 @@ const struct command host_commands[] = {
 		.flags = tui_flags,
 		.usage = "",
 		.summary = "VMs, images, kernels and operations on one screen, live",
-		.details = "`?` shows the keys. Needs a terminal of 40 columns and 8 rows; 80 and 24 are enough for all of it. Starts the daemon when it "
+		.details = "`?` shows the keys. Needs a terminal of 40 columns and 8 rows; 80 and "
+			   "24 are enough for all of it. Starts the daemon when it "
 			   "is not there, and survives its restart.",
 		.example = "banger tui",
 		.run = tui},
@@ -196,9 +216,12 @@ const struct command host_commands[] = {
 		.summary = "check this machine and say how to fix what is missing",
 		.details = "Starts the daemon, if it can be. The exit status is 5 when a VM could "
 			   "not be "
-			   "run. --fix runs only what needs no root and disturbs no VM, then checks again; what needs root is shown "
-			   "for you to type. Its exit status is that of the second check, and 1 when a remedy failed.",
-		.example = "banger doctor\nbanger doctor --fix\nbanger doctor --remove set-aside/images-old",
+			   "run. --fix runs only what needs no root and disturbs no VM, then "
+			   "checks again; what needs root is shown "
+			   "for you to type. Its exit status is that of the second check, and 1 "
+			   "when a remedy failed.",
+		.example = "banger doctor\nbanger doctor --fix\nbanger doctor --remove "
+			   "set-aside/images-old",
 		.run = doctor},
 	{.path = "ssh-config",
 		.flags = ssh_config_flags,

@@ -494,7 +494,8 @@ const struct command image_commands[] = {
 		.flags = print_flags,
 		.usage = "",
 		.summary = "remove the layers kept of pulled images",
-		.details = "Images stay as they are; the next pull fetches its layers again. Also removes files of images that\n"
+		.details = "Images stay as they are; the next pull fetches its layers again. Also "
+			   "removes files of images that\n"
 			   "nothing names any more (`banger doctor` counts them).",
 		.example = "banger image prune",
 		.run = image_prune},

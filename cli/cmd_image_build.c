@@ -20,7 +20,8 @@ const struct flag image_build_flags[] = {
 		"packages to install too, as words; # starts a comment, - reads stdin"},
 	{"--from-image", "NAME", ARG_IMAGE, "begin with this image; the rest runs in a VM of it"},
 	{"--docker", NULL, ARG_NONE, "add docker, with compose"},
-	{"--minimal", NULL, ARG_NONE, "without git, editor, python3 and the like: what it takes to boot and be reached"},
+	{"--minimal", NULL, ARG_NONE,
+		"without git, editor, python3 and the like: what it takes to boot and be reached"},
 	{"--script", "FILE", ARG_FILE, "run it as root in the VM, after all else"},
 	{"--kernel", "NAME", ARG_KERNEL, "the kernel its VMs boot"},
 	{"--size", "SIZE", ARG_SIZE, "of the file system; VMs may have larger ones"},
@@ -116,7 +117,8 @@ static int build_from(struct cli *cli, const struct args *args, const char *name
 /* As --from-image does it, but that Debian's packages turn their services on by themselves. */
 static void add_docker(json_t *body)
 {
-	static const char *const packages[] = {"docker.io", "docker-compose", "iptables", "apparmor"};
+	static const char *const packages[] = {
+		"docker.io", "docker-compose", "iptables", "apparmor"};
 	json_t *list = json_object_get(body, "packages");
 
 	if (!list)

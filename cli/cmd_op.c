@@ -61,7 +61,8 @@ static int op_list(struct cli *cli, const struct args *args, struct bg_err **err
 {
 	static const struct column columns[] = {{.title = "ID"}, {.title = "KIND"},
 		{.title = "TARGET", .min = 12}, {.title = "STATE"},
-		{.title = "TIME", .right = true, .drop = 2}, {.title = "NOW", .min = 16, .drop = 1}};
+		{.title = "TIME", .right = true, .drop = 2},
+		{.title = "NOW", .min = 16, .drop = 1}};
 	_unref_(table) struct table *t = table_new(columns, ARRAY_SIZE(columns));
 	_json_ json_t *reply = NULL, *list = NULL;
 	const json_t *op;
@@ -121,8 +122,8 @@ static void show_all(const struct term *t, const json_t *op)
 	render_field(t, "time", STYLE_PLAIN, "%s",
 		render_duration((uint64_t)render_int(op, "elapsed_ms"), took));
 	show_stages(t, op);
-	render_field(t, "error", STYLE_RED, "%s",
-		render_text(json_object_get(op, "error"), "message"));
+	render_field(
+		t, "error", STYLE_RED, "%s", render_text(json_object_get(op, "error"), "message"));
 	render_field(t, "log", STYLE_PLAIN, "%s", render_text(op, "log"));
 }
 
@@ -154,8 +155,7 @@ static void report_cancelled(struct cli *cli, const struct job *job)
 
 static int op_cancel(struct cli *cli, const struct args *args, struct bg_err **err)
 {
-	struct job job = {
-		.name = args->positional[0], .route = ROUTE_OP_CANCEL, .cancels = true};
+	struct job job = {.name = args->positional[0], .route = ROUTE_OP_CANCEL, .cancels = true};
 	int r = check_id(job.name, err);
 
 	if (r < 0)

@@ -117,8 +117,7 @@ static double now_s(void)
 static bool read_usage(const json_t *vm, struct bg_usage *ret)
 {
 	const json_t *paths = json_object_get(vm, "paths");
-	const char *const files[] = {
-		render_text(paths, "disk"), render_text(paths, "work"), NULL};
+	const char *const files[] = {render_text(paths, "disk"), render_text(paths, "work"), NULL};
 
 	return bg_usage_read((pid_t)render_int(vm, "pid"), files, ret) >= 0;
 }

@@ -86,8 +86,8 @@ static void say_nothing(struct cli *cli, const struct job *job)
 
 static int start_vm(struct cli *cli, const char *name, enum route route)
 {
-	return job_run_one(cli, route == ROUTE_VM_START ? "start" : "stop", name, route, NULL,
-		say_nothing);
+	return job_run_one(
+		cli, route == ROUTE_VM_START ? "start" : "stop", name, route, NULL, say_nothing);
 }
 
 /* Is the VM up, after all that is known? *failed: its end was nobody's wish. */
@@ -129,7 +129,8 @@ static bool drain(struct bg_http *h)
 }
 
 /* Follows the events of one daemon: 1 when a signal came, 0 when the VM is down or the daemon ended. */
-static int follow(struct cli *cli, const char *name, int signals, bool *up, bool *failed, struct bg_err **err)
+static int follow(
+	struct cli *cli, const char *name, int signals, bool *up, bool *failed, struct bg_err **err)
 {
 	_unref_(bg_http) struct bg_http *h = NULL;
 	int r = client_stream(cli, ROUTE_EVENTS, NULL, NULL, &h, err);

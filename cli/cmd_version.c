@@ -44,7 +44,8 @@ static void print_record(const struct term *t, const json_t *record)
 	render_field(t, "commit", STYLE_PLAIN, "%s", *BG_COMMIT ? BG_COMMIT : "of a release");
 	render_field(t, "protocol", STYLE_PLAIN, "%s, of the helper",
 		render_text(record, "helper_protocol"));
-	render_field(t, "format", STYLE_PLAIN, "%d, of the state folder's records", BG_STATE_FORMAT);
+	render_field(
+		t, "format", STYLE_PLAIN, "%d, of the state folder's records", BG_STATE_FORMAT);
 	json_array_foreach (vmms, i, vmm)
 		render_field(t, render_text(vmm, "name"), STYLE_PLAIN, "%s, %s",
 			*render_text(vmm, "version") ? render_text(vmm, "version")

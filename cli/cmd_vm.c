@@ -184,7 +184,8 @@ static void show_nat(const struct term *t, const json_t *vm, bool nat)
 		render_field(t, "nat", STYLE_PLAIN, "on");
 	else
 		render_field(t, "nat", STYLE_PLAIN,
-			"off: connections beyond this machine are refused; `banger vm set %s --nat` turns it on",
+			"off: connections beyond this machine are refused; `banger vm set %s "
+			"--nat` turns it on",
 			render_text(vm, "name"));
 }
 
@@ -193,7 +194,8 @@ static void show_all(const struct term *t, const json_t *vm)
 	char up[DURATION_TEXT];
 	enum style style;
 	const char *state = vm_state_word(vm, &style), *since = vm_uptime(vm, up);
-	_free_ char *labels = vm_labels_text(vm), *ports = vm_ports_text(vm), *exposed = vm_exposed_text(vm), *starts = vm_start_text(vm);
+	_free_ char *labels = vm_labels_text(vm), *ports = vm_ports_text(vm),
+		    *exposed = vm_exposed_text(vm), *starts = vm_start_text(vm);
 	bool nat = false, peers = false;
 
 	(void)bg_json_get_bool(vm, "nat", &nat);
@@ -249,11 +251,13 @@ static const struct flag no_flags[] = {FLAG_END};
 static const struct flag list_flags[] = {
 	{"--label", "KEY[=VALUE]", ARG_TEXT, "only VMs that have it; may be repeated", 'l'},
 	{"--filter", "KEY=VALUE", ARG_TEXT,
-		"only VMs whose state, name, image, kernel, health or label is that; a value may be a "
+		"only VMs whose state, name, image, kernel, health or label is that; a value may "
+		"be a "
 		"pattern; may be repeated",
 		'f'},
 	{"--quiet", NULL, ARG_NONE, "only the names", 'q'},
-	{"--format", "TEXT", ARG_TEXT, "a line for each VM: '{{.name}} {{.address}}', fields as in --json"},
+	{"--format", "TEXT", ARG_TEXT,
+		"a line for each VM: '{{.name}} {{.address}}', fields as in --json"},
 	{"--watch", NULL, ARG_NONE, "again at each change, until Ctrl-C", 'w'},
 	{"--all", NULL, ARG_NONE, NULL, 'a'}, /* stopped ones are shown anyway */
 	FLAG_JSON,
@@ -278,7 +282,8 @@ static const struct flag prune_flags[] = {
 #define FLAG_RESTART                                                                               \
 	{                                                                                          \
 		"--restart", "WHEN", ARG_TEXT,                                                     \
-			"start it again after an end that you did not ask for: no, on-failure or always" \
+			"start it again after an end that you did not ask for: no, on-failure or " \
+			"always"                                                                   \
 	}
 static const struct flag create_flags[] = {
 	{"--name", "NAME", ARG_NEW, "its name; banger finds one when you give none", 'n'},
@@ -297,7 +302,8 @@ static const struct flag create_flags[] = {
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
 	{"--expose-host", "PORT", ARG_TEXT,
-		"let it reach this TCP port of this machine's 127.0.0.1, as host.vm:PORT; may be repeated"},
+		"let it reach this TCP port of this machine's 127.0.0.1, as host.vm:PORT; may be "
+		"repeated"},
 	{"--with-init", NULL, ARG_NONE,
 		"install an init if the image lacks one (needs internet access)"},
 	{"--no-start", NULL, ARG_NONE, "make it and leave it stopped"},
@@ -341,8 +347,10 @@ static const struct flag set_flags[] = {
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
 	{"--unpublish", "HOST", ARG_TEXT, "stop publishing this host port; may be repeated"},
 	{"--expose-host", "PORT", ARG_TEXT,
-		"let it reach this TCP port of this machine's 127.0.0.1, as host.vm:PORT; may be repeated"},
-	{"--unexpose-host", "PORT", ARG_TEXT, "take this port of this machine away from it; may be repeated"},
+		"let it reach this TCP port of this machine's 127.0.0.1, as host.vm:PORT; may be "
+		"repeated"},
+	{"--unexpose-host", "PORT", ARG_TEXT,
+		"take this port of this machine away from it; may be repeated"},
 	FLAG_MANY,
 	FLAG_JSON,
 	FLAG_TIMING,
@@ -438,7 +446,8 @@ const struct command vm_commands[] = {
 		.flags = report_flags,
 		.usage = "NAME NEW",
 		.summary = "give a VM another name",
-		.details = "Also while it runs: its host name, NEW.vm and ssh-config follow. Its disks, "
+		.details = "Also while it runs: its host name, NEW.vm and ssh-config follow. Its "
+			   "disks, "
 			   "address and host key stay.",
 		.example = "banger vm rename web site",
 		.run = vm_name},

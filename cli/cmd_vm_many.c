@@ -185,8 +185,8 @@ int vm_name(struct cli *cli, const struct args *args, struct bg_err **err)
 	int r = bg_name_check("VM", to, err);
 
 	return r < 0 ? r
-		     : job_run_one(cli, "rename", from, ROUTE_VM_SET, json_pack("{s:s}", "name", to),
-			       report_renamed);
+		     : job_run_one(cli, "rename", from, ROUTE_VM_SET,
+			       json_pack("{s:s}", "name", to), report_renamed);
 }
 
 int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -251,6 +251,7 @@ int vm_prune(struct cli *cli, const struct args *args, struct bg_err **err)
 	}
 	if (!args_has(args, "--force"))
 		r = ask_prune(cli, &pick, err);
-	return r < 0 ? r : run_picked(cli, &pick, "delete", ROUTE_VM_DELETE, NULL, NULL,
-				report_deleted);
+	return r < 0 ? r
+		     : run_picked(
+			       cli, &pick, "delete", ROUTE_VM_DELETE, NULL, NULL, report_deleted);
 }

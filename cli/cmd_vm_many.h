@@ -16,8 +16,7 @@ int vm_delete(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_prune(struct cli *cli, const struct args *args, struct bg_err **err);
 
 /* "web is ready in 4.2 s, at 10.209.1.2"; address may be NULL. */
-void vm_report_line(
-	struct cli *cli, const struct job *job, const char *what, const char *address);
+void vm_report_line(struct cli *cli, const struct job *job, const char *what, const char *address);
 /* The same with the record's address, and a line on stderr when it has no ssh server. */
 void vm_report_ready(struct cli *cli, const struct job *job, const char *what);
 /* The record that the operation ended with, borrowed. */

@@ -339,8 +339,9 @@ static int work_and_remove(struct vm_run *run, struct bg_err **err)
 		status = r != BG_EXIT_OK && status == BG_EXIT_OK ? r : status;
 	} else {
 		fprintf(run->cli->err.file,
-			"%s was not reached; kept so that you can inspect it: `banger vm logs %s`\n", run->name,
-			run->name);
+			"%s was not reached; kept so that you can inspect it: `banger vm logs "
+			"%s`\n",
+			run->name, run->name);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return status;
@@ -399,10 +400,12 @@ const struct flag run_flags[] = {
 	{"--disk-size", "SIZE", ARG_SIZE, "of / of a new VM", .also = DISK_ALSO},
 	{"--work-size", "SIZE", ARG_SIZE, "of /root of a new VM"},
 	{"--publish", "HOST:GUEST", ARG_TEXT,
-		"for a new VM: lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated",
+		"for a new VM: lead this TCP port of 127.0.0.1 to that one of the VM; may be "
+		"repeated",
 		'p'},
 	{"--expose-host", "PORT", ARG_TEXT,
-		"for a new VM: let it reach this TCP port of this machine's 127.0.0.1, as host.vm:PORT; may be repeated"},
+		"for a new VM: let it reach this TCP port of this machine's 127.0.0.1, as "
+		"host.vm:PORT; may be repeated"},
 	{"--nat", NULL, ARG_NONE, "give it internet access, whatever default_nat says"},
 	{"--no-nat", NULL, ARG_NONE, "no internet access for a new VM"},
 	{"--detach", NULL, ARG_NONE, "bring VM and files up, and run nothing", 'd'},

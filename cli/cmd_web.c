@@ -63,9 +63,12 @@ static void show_way(const struct cli *cli, const json_t *link)
 {
 	fprintf(cli->out.file, "%s\n", render_text(link, "url"));
 	if (getenv("SSH_CONNECTION"))
-		fprintf(cli->err.file, "from your own machine: ssh -L %lld:127.0.0.1:%lld HOST, then open it there\n",
+		fprintf(cli->err.file,
+			"from your own machine: ssh -L %lld:127.0.0.1:%lld HOST, then open it "
+			"there\n",
 			(long long)render_int(link, "port"), (long long)render_int(link, "port"));
-	fprintf(cli->err.file, "good once, within %lld seconds\n", (long long)render_int(link, "expires_s"));
+	fprintf(cli->err.file, "good once, within %lld seconds\n",
+		(long long)render_int(link, "expires_s"));
 }
 
 static int sign_out(struct cli *cli, struct bg_err **err)
@@ -78,7 +81,8 @@ static int sign_out(struct cli *cli, struct bg_err **err)
 	if (cli->json)
 		render_json(&cli->out, answer);
 	else
-		fprintf(cli->out.file, "%lld browsers signed out\n", (long long)render_int(answer, "sessions"));
+		fprintf(cli->out.file, "%lld browsers signed out\n",
+			(long long)render_int(answer, "sessions"));
 	return BG_EXIT_OK;
 }
 

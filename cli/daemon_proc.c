@@ -33,7 +33,8 @@ struct stuck {
 static int look_at(pid_t pid, void *userdata)
 {
 	struct stuck *s = userdata;
-	char state = pid == s->monitor || bg_proc_parent(pid) == s->monitor ? bg_proc_state(pid) : 0;
+	char state =
+		pid == s->monitor || bg_proc_parent(pid) == s->monitor ? bg_proc_state(pid) : 0;
 
 	if (state != 'D' && state != 'T' && state != 't')
 		return 0;
@@ -49,10 +50,15 @@ void daemon_proc_explain(const struct cli *cli, struct bg_err *err)
 	if (!bg_streq(err->hint, BG_HTTP_HANGS) || s.monitor == 0 || bg_proc_each(look_at, &s) <= 0)
 		return;
 	if (s.state == 'D')
-		bg_err_hint(&err, "its process %d waits for a disk: the file system of %s is frozen, or its disk does not answer; it goes on when that does",
+		bg_err_hint(&err,
+			"its process %d waits for a disk: the file system of %s is frozen, or its "
+			"disk does not answer; it goes on when that does",
 			(int)s.pid, cli->paths.state_dir);
 	else
-		bg_err_hint(&err, "its process %d was stopped: `kill -CONT %d` lets it go on, `banger daemon restart --force` starts another", (int)s.pid, (int)s.pid);
+		bg_err_hint(&err,
+			"its process %d was stopped: `kill -CONT %d` lets it go on, `banger daemon "
+			"restart --force` starts another",
+			(int)s.pid, (int)s.pid);
 }
 
 /* pidfds of the engines of a monitor; they are not reaped before it ends. */

@@ -98,10 +98,10 @@ static void show(const struct term *t, const struct finding *f)
 
 static int add(json_t *list, const struct finding *f)
 {
-	return json_array_append_new(list,
-		json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "name", f->name, "state", state_words[f->state],
-			"text", f->text ? f->text : "", "hint", f->hint, "fix",
-			doctor_fix_command(f->fix)));
+	return json_array_append_new(
+		list, json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "name", f->name, "state",
+			      state_words[f->state], "text", f->text ? f->text : "", "hint",
+			      f->hint, "fix", doctor_fix_command(f->fix)));
 }
 
 enum { ROWS = ARRAY_SIZE(rows) };
@@ -144,7 +144,8 @@ static void show_verdict(const struct term *t, unsigned failed)
 }
 
 /* fixes: what --fix has run, or NULL; taken. */
-static int print_json(const struct cli *cli, const struct look *l, json_t *fixes, struct bg_err **err)
+static int print_json(
+	const struct cli *cli, const struct look *l, json_t *fixes, struct bg_err **err)
 {
 	_json_ json_t *record = NULL;
 	json_t *list = json_array();
@@ -162,7 +163,8 @@ static int print_json(const struct cli *cli, const struct look *l, json_t *fixes
 	return 0;
 }
 
-static int answer(const struct cli *cli, const struct look *l, bool strict, json_t *fixes, struct bg_err **err)
+static int answer(const struct cli *cli, const struct look *l, bool strict, json_t *fixes,
+	struct bg_err **err)
 {
 	int r = 0;
 
@@ -176,7 +178,8 @@ static int answer(const struct cli *cli, const struct look *l, bool strict, json
 }
 
 /* A remedy that did not succeed is a failure also where VMs can be run. */
-static int fix(struct doctor *d, const struct look *first, const struct args *args, struct bg_err **err)
+static int fix(
+	struct doctor *d, const struct look *first, const struct args *args, struct bg_err **err)
 {
 	_cleanup_(look_done) struct look again = {0};
 	json_t *fixes = NULL;
@@ -199,8 +202,9 @@ static int run(struct doctor *d, const struct args *args, struct bg_err **err)
 
 	doctor_ask(d);
 	look(d, NULL, &first);
-	return args_has(args, "--fix") ? fix(d, &first, args, err)
-				       : answer(d->cli, &first, args_has(args, "--strict"), NULL, err);
+	return args_has(args, "--fix")
+		       ? fix(d, &first, args, err)
+		       : answer(d->cli, &first, args_has(args, "--strict"), NULL, err);
 }
 
 int doctor(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -210,7 +214,8 @@ int doctor(struct cli *cli, const struct args *args, struct bg_err **err)
 	int r;
 
 	if (args_value(args, "--remove") && args_has(args, "--fix"))
-		return bg_err_set(err, BG_ERR_USAGE, EINVAL, "--fix and --remove exclude each other");
+		return bg_err_set(
+			err, BG_ERR_USAGE, EINVAL, "--fix and --remove exclude each other");
 	if (args_value(args, "--remove"))
 		return doctor_remove(
 			cli, args_value(args, "--remove"), args_has(args, "--force"), err);

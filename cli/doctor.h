@@ -46,7 +46,8 @@ const char *doctor_fix_command(enum finding_fix fix);
  * --fix: shows what banger would run and what only root can, asks (not with yes), runs the first. *ret, when not NULL, becomes the
  * list of what was run, the caller's. 1: something was run; 2: and one of them failed; 0: there is nothing to run; -errno.
  */
-int doctor_fix(const struct cli *cli, const struct finding *found, size_t n, bool yes, json_t **ret, struct bg_err **err);
+int doctor_fix(const struct cli *cli, const struct finding *found, size_t n, bool yes, json_t **ret,
+	struct bg_err **err);
 
 /* --remove WORD: the folder of that path or name. An exit status, or -errno. */
 int doctor_remove(struct cli *cli, const char *word, bool force, struct bg_err **err);

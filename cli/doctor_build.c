@@ -38,7 +38,8 @@ static bool has_subids(const char *file, const char *user)
 
 	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)getuid());
 	while (in && !found && next_range(in, &range))
-		found = range.count >= IDS && (bg_streq(range.owner, user) || bg_streq(range.owner, uid));
+		found = range.count >= IDS &&
+			(bg_streq(range.owner, user) || bg_streq(range.owner, uid));
 	if (in)
 		(void)fclose(in);
 	return found;
@@ -63,10 +64,11 @@ static void say_no_ids(const char *user, struct finding *f)
 	unsigned long from = free_ids("/etc/subgid", free_ids("/etc/subuid", FIRST_ID));
 
 	finding_set(f, FINDING_WARN,
-		"%s has no %d ids of its own in /etc/subuid and /etc/subgid: `banger image build` needs them",
+		"%s has no %d ids of its own in /etc/subuid and /etc/subgid: `banger image build` "
+		"needs them",
 		*user ? user : "this user", IDS);
-	finding_hint(f, "`sudo usermod --add-subuids %lu-%lu --add-subgids %lu-%lu %s`", from, from + IDS - 1,
-		from, from + IDS - 1, *user ? user : "$USER");
+	finding_hint(f, "`sudo usermod --add-subuids %lu-%lu --add-subgids %lu-%lu %s`", from,
+		from + IDS - 1, from, from + IDS - 1, *user ? user : "$USER");
 }
 
 /* May this user have a user namespace? *why: the setting that says no, or "". */

@@ -19,10 +19,12 @@ static const struct remedy {
 	const char *argv[REMEDY_WORDS]; /* "banger": this program */
 	const char *effect;
 } remedies[FIX_MAX_] = {
-	[FIX_RESTART] = {"banger daemon restart", {"banger", "daemon", "restart"}, "VMs keep running"},
+	[FIX_RESTART] = {"banger daemon restart", {"banger", "daemon", "restart"},
+		"VMs keep running"},
 	[FIX_PRUNE] = {"banger image prune", {"banger", "image", "prune"},
 		"removes files that nothing names, and layers that the next pull fetches again"},
-	[FIX_LINGER] = {"loginctl enable-linger", {"loginctl", "--no-ask-password", "enable-linger"},
+	[FIX_LINGER] = {"loginctl enable-linger",
+		{"loginctl", "--no-ask-password", "enable-linger"},
 		"VMs run on after a logout; `loginctl disable-linger` undoes it"},
 };
 
@@ -78,9 +80,11 @@ static void show_roots(const struct term *t, const struct finding *found, size_t
 
 		while ((command = next_sudo(&at, &len))) {
 			if (!seen)
-				fprintf(t->file, "\nOnly root can run these; type them yourself:\n");
+				fprintf(t->file,
+					"\nOnly root can run these; type them yourself:\n");
 			if (is_new(&seen, command, len))
-				fprintf(t->file, "  %.*s  (%s)\n", (int)len, command, found[i].name);
+				fprintf(t->file, "  %.*s  (%s)\n", (int)len, command,
+					found[i].name);
 		}
 	}
 }
@@ -104,7 +108,8 @@ static size_t make_plan(const struct finding *found, size_t n, const struct find
 
 static void show_plan(const struct term *t, const struct finding *const plan[], size_t count)
 {
-	fprintf(t->file, count ? "\nbanger can run:\n" : "\nThere is nothing that banger can fix without root.\n");
+	fprintf(t->file, count ? "\nbanger can run:\n"
+			       : "\nThere is nothing that banger can fix without root.\n");
 	for (size_t i = 0; i < count; i++)
 		fprintf(t->file, "  %-*s%s\n", COMMAND_COLUMN, remedies[plan[i]->fix].shown,
 			remedies[plan[i]->fix].effect);
@@ -115,11 +120,13 @@ static int ask(const struct cli *cli, size_t count, struct bg_err **err)
 	char answer[16];
 
 	if (!cli->err.tty || !isatty(STDIN_FILENO)) {
-		bg_err_set(err, BG_ERR_USAGE, EPERM, "nothing was run: there is no terminal to ask on");
+		bg_err_set(err, BG_ERR_USAGE, EPERM,
+			"nothing was run: there is no terminal to ask on");
 		bg_err_hint(err, "with --yes it does not ask");
 		return -EPERM;
 	}
-	fprintf(cli->err.file, "\nRun %s now? [y/N] ", count == 1 ? "this command" : "these commands");
+	fprintf(cli->err.file, "\nRun %s now? [y/N] ",
+		count == 1 ? "this command" : "these commands");
 	fflush(cli->err.file);
 	if (!fgets(answer, sizeof(answer), stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
 		return bg_err_set(err, BG_ERR_CANCELLED, ECANCELED, "nothing was run");
@@ -153,12 +160,13 @@ static void tell(const struct term *t, const struct finding *f, const char *why)
 {
 	_free_ char *clean = why ? term_clean(why) : NULL;
 
-	fprintf(t->file, "%s%s%s: %s\n", term_style(t, why ? STYLE_RED : STYLE_GREEN), remedies[f->fix].shown,
-		term_plain(t), why ? (clean ? clean : "failed") : "done");
+	fprintf(t->file, "%s%s%s: %s\n", term_style(t, why ? STYLE_RED : STYLE_GREEN),
+		remedies[f->fix].shown, term_plain(t), why ? (clean ? clean : "failed") : "done");
 	fflush(t->file);
 }
 
-static int run_plan(const struct cli *cli, const struct finding *const plan[], size_t count, json_t *list)
+static int run_plan(
+	const struct cli *cli, const struct finding *const plan[], size_t count, json_t *list)
 {
 	int result = 1;
 
@@ -167,9 +175,10 @@ static int run_plan(const struct cli *cli, const struct finding *const plan[], s
 
 		result = why ? 2 : result;
 		if (list)
-			json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o}", "check", plan[i]->name, "command",
-				remedies[plan[i]->fix].shown, "done", !why, "error",
-				why ? bg_json_str(why) : json_null()));
+			json_array_append_new(
+				list, json_pack("{s:s, s:s, s:b, s:o}", "check", plan[i]->name,
+					      "command", remedies[plan[i]->fix].shown, "done", !why,
+					      "error", why ? bg_json_str(why) : json_null()));
 		else
 			tell(&cli->out, plan[i], why);
 	}
@@ -178,7 +187,8 @@ static int run_plan(const struct cli *cli, const struct finding *const plan[], s
 	return result;
 }
 
-int doctor_fix(const struct cli *cli, const struct finding *found, size_t n, bool yes, json_t **ret, struct bg_err **err)
+int doctor_fix(const struct cli *cli, const struct finding *found, size_t n, bool yes, json_t **ret,
+	struct bg_err **err)
 {
 	const struct finding *plan[FIX_MAX_];
 	size_t count = make_plan(found, n, plan);

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/timex.h>
 #include <sys/vfs.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -102,8 +102,9 @@ void check_firecracker(const struct doctor *d, struct finding *f)
 		finding_hint(f, "put a newer release in its place");
 	} else if (bg_streq(version, "1.16.0") || bg_streq(version, "1.16.1")) {
 		/* Its pull request 6100: banger pauses VMs when the disk is nearly full. */
-		finding_set(f, bad, "%s is version %s, which loses the agents of VMs that were paused",
-			path, version);
+		finding_set(f, bad,
+			"%s is version %s, which loses the agents of VMs that were paused", path,
+			version);
 		finding_hint(f, "put 1.16.2 or newer in its place");
 	} else {
 		finding_set(f, FINDING_OK, "%s is version %s", path, version);
@@ -125,8 +126,10 @@ void check_qemu(const struct doctor *d, struct finding *f)
 	} else if (!doctor_ask_version(path, version)) {
 		finding_set(f, bad, "%s cannot say its --version", path);
 	} else if (!bg_version_at_least(version, 7, 2)) {
-		finding_set(f, bad, "%s is version %s, older than 7.2, the oldest that banger is "
-				    "tested with", path, version);
+		finding_set(f, bad,
+			"%s is version %s, older than 7.2, the oldest that banger is "
+			"tested with",
+			path, version);
 		finding_hint(f, "put a newer release into PATH, or its path into %s as qemu_bin",
 			d->cli->paths.config_file);
 	} else {
@@ -200,7 +203,8 @@ void check_seccomp(const struct doctor *d, struct finding *f)
 
 	(void)d;
 	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0) {
-		finding_set(f, FINDING_OK, "bangerd, VMs and workers make only listed system calls");
+		finding_set(
+			f, FINDING_OK, "bangerd, VMs and workers make only listed system calls");
 		return;
 	}
 	finding_set(f, FINDING_FAIL, "the kernel has no seccomp filters: %s", strerror(errno));
@@ -261,12 +265,16 @@ void check_clock(const struct doctor *d, struct finding *f)
 	bg_time_print(time(NULL), now);
 	if (stat("/proc/self/exe", &st) >= 0 && time(NULL) < st.st_mtime - CLOCK_SLACK_S) {
 		finding_set(f, FINDING_WARN,
-			"it says %s, and this program was made at %s: certificates and packages count as "
-			"not yet valid, also in VMs", now, bg_time_print(st.st_mtime, made));
+			"it says %s, and this program was made at %s: certificates and packages "
+			"count as "
+			"not yet valid, also in VMs",
+			now, bg_time_print(st.st_mtime, made));
 		finding_hint(f, "`sudo timedatectl set-ntp true`");
 	} else {
 		finding_set(f, FINDING_OK, "it says %s%s", now,
-			adjtimex(&kernel) >= 0 && !(kernel.status & STA_UNSYNC) ? ", kept by time synchronization" : "");
+			adjtimex(&kernel) >= 0 && !(kernel.status & STA_UNSYNC)
+				? ", kept by time synchronization"
+				: "");
 	}
 }
 
@@ -276,8 +284,8 @@ static const char *network_fs(const char *path)
 	static const struct {
 		uint32_t type;
 		const char *name;
-	} types[] = {{0x6969, "NFS"}, {0xff534d42, "CIFS"}, {0xfe534d42, "SMB"},
-		{0x01021997, "9p"}, {0x5346414f, "AFS"}, {0x00c36400, "Ceph"}};
+	} types[] = {{0x6969, "NFS"}, {0xff534d42, "CIFS"}, {0xfe534d42, "SMB"}, {0x01021997, "9p"},
+		{0x5346414f, "AFS"}, {0x00c36400, "Ceph"}};
 	struct statfs fs;
 
 	if (statfs(path, &fs) < 0)
@@ -305,14 +313,19 @@ static bool fills_holes(const char *dir)
 static bool is_bad_place(const char *dir, struct finding *f)
 {
 	if (network_fs(dir))
-		finding_set(f, FINDING_WARN, "%s lies on a network file system (%s): locks and disks are "
-					     "not safe there", dir, network_fs(dir));
+		finding_set(f, FINDING_WARN,
+			"%s lies on a network file system (%s): locks and disks are "
+			"not safe there",
+			dir, network_fs(dir));
 	else if (fills_holes(dir))
-		finding_set(f, FINDING_WARN, "%s lies on a file system without sparse files: each disk of a VM "
-					     "takes its full size at once", dir);
+		finding_set(f, FINDING_WARN,
+			"%s lies on a file system without sparse files: each disk of a VM "
+			"takes its full size at once",
+			dir);
 	else
 		return false;
-	finding_hint(f, "keep it on a disk of this machine, on ext4, btrfs or xfs: set XDG_STATE_HOME");
+	finding_hint(
+		f, "keep it on a disk of this machine, on ext4, btrfs or xfs: set XDG_STATE_HOME");
 	return true;
 }
 

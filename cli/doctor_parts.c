@@ -79,7 +79,8 @@ void check_daemon(const struct doctor *d, struct finding *f)
 	} else if (json_is_object(part(d, "config_error"))) {
 		finding_error(f, FINDING_WARN, part(d, "config_error"));
 	} else if (flag(d->status, "config_changed")) {
-		finding_set(f, FINDING_WARN, "%s was changed since it started", render_text(d->status, "config"));
+		finding_set(f, FINDING_WARN, "%s was changed since it started",
+			render_text(d->status, "config"));
 		finding_hint(f, "`banger daemon restart` reads it; VMs keep running");
 		f->fix = FIX_RESTART;
 	} else {
@@ -158,7 +159,8 @@ void check_kvm(const struct doctor *d, struct finding *f)
 	else if (verdict.step == KVM_STEP_OPEN)
 		finding_hint(f, "`sudo usermod -aG kvm $USER`, then log in again");
 	else
-		finding_hint(f, "use a machine whose processor, or whose hypervisor (nested virtualization), runs guests itself; "
+		finding_hint(f, "use a machine whose processor, or whose hypervisor (nested "
+				"virtualization), runs guests itself; "
 				"small VMs work all the same");
 }
 
@@ -192,7 +194,8 @@ void check_helper(const struct doctor *d, struct finding *f)
 	if (!helper) {
 		/* Whether it fits this build only the daemon can ask it. */
 		if (lies_well(priv_helper_path(), f))
-			finding_set(f, FINDING_OK, "%s is installed and has its rights; nobody asked it",
+			finding_set(f, FINDING_OK,
+				"%s is installed and has its rights; nobody asked it",
 				priv_helper_path());
 	} else if (error_of(helper)) {
 		tell_refusal(helper, f);
@@ -229,14 +232,16 @@ void check_fence(const struct doctor *d, struct finding *f)
 	char route[PRIV_ROUTE_TEXT];
 
 	if (priv_route_overlap(gateway, route)) {
-		finding_set(f, FINDING_FAIL, "the route %s overlaps with the VMs' addresses around %s",
-			route, gateway);
-		finding_hint(f, "let the administrator choose another pool in /etc/banger/privhelper.conf");
+		finding_set(f, FINDING_FAIL,
+			"the route %s overlaps with the VMs' addresses around %s", route, gateway);
+		finding_hint(f,
+			"let the administrator choose another pool in /etc/banger/privhelper.conf");
 	} else if (keeper_is_used()) {
 		finding_set(f, FINDING_OK, "banger-keeper holds up the rules around VMs");
 	} else {
 		finding_set(f, systemd ? FINDING_WARN : FINDING_OK,
-			"banger-keeper does not run: while root reloads its firewall, the rules around "
+			"banger-keeper does not run: while root reloads its firewall, the rules "
+			"around "
 			"VMs depend on each user's helper");
 		finding_hint(f, systemd ? "`sudo scripts/install-helper`"
 					: "docs/privilege.md, \"The keeper\"");
@@ -342,8 +347,8 @@ static bool tell_mode(const json_t *store, struct finding *f)
 	for (size_t i = 0; i < ARRAY_SIZE(store_modes); i++) {
 		if (!bg_streq(mode, store_modes[i].mode))
 			continue;
-		finding_set(f, FINDING_WARN, "%s: %s", render_text(store, "file"),
-			store_modes[i].text);
+		finding_set(
+			f, FINDING_WARN, "%s: %s", render_text(store, "file"), store_modes[i].text);
 		finding_hint(f, "%s", store_modes[i].hint);
 		return true;
 	}

@@ -23,10 +23,10 @@ int git_find(const char *path, struct git_repo *ret, struct bg_err **err);
 void git_repo_done(struct git_repo *repo);
 
 struct git_call {
-	const char *dir;		 /* where: -C */
-	const char *const *argv;	 /* what follows "git"; ends with NULL */
-	const char *const *env;		 /* as in child.h; may be NULL */
-	int in, out;			 /* CHILD_NULL for none */
+	const char *dir;	 /* where: -C */
+	const char *const *argv; /* what follows "git"; ends with NULL */
+	const char *const *env;	 /* as in child.h; may be NULL */
+	int in, out;		 /* CHILD_NULL for none */
 };
 
 /* Status 0, or GIT with what git said. */

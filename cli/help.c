@@ -17,9 +17,8 @@ static const struct {
 	{host_commands, "", "This machine"},
 };
 
-const struct command *const cli_commands[] = {
-	vm_commands, workspace_commands, image_commands, kernel_commands, op_commands,
-	host_commands, NULL};
+const struct command *const cli_commands[] = {vm_commands, workspace_commands, image_commands,
+	kernel_commands, op_commands, host_commands, NULL};
 
 static const struct {
 	enum bg_exit status;

@@ -10,7 +10,11 @@
 #include "common/clock.h"
 #include "common/json.h"
 
-enum { AT_ONCE = 8, LOOK_MS = 5000, SILENT_S = 30 /* three times as long as a living daemon is silent */ };
+enum {
+	AT_ONCE = 8,
+	LOOK_MS = 5000,
+	SILENT_S = 30 /* three times as long as a living daemon is silent */
+};
 
 struct run {
 	struct cli *cli;
@@ -102,7 +106,8 @@ static bool op_ended(const json_t *op)
 /* The operation of another goes on without us. */
 static void leave(struct run *run, struct job *job)
 {
-	bg_err_set(&job->err, BG_ERR_CANCELLED, ECANCELED, "%s %s was cancelled", run->verb, job->name);
+	bg_err_set(&job->err, BG_ERR_CANCELLED, ECANCELED, "%s %s was cancelled", run->verb,
+		job->name);
 	job_failed(run, job);
 }
 
@@ -182,8 +187,10 @@ static int followed(struct run *run, struct job *job)
 static int went_away(struct job *job)
 {
 	bg_err_free(TAKE_PTR(job->err));
-	bg_err_set(&job->err, BG_ERR_DAEMON_UNREACHABLE, ECONNRESET, "the daemon went away while it worked on %s", job->name);
-	bg_err_hint(&job->err, "the next daemon undoes it or shows it: look with `banger vm list` or `banger image list`, then try again");
+	bg_err_set(&job->err, BG_ERR_DAEMON_UNREACHABLE, ECONNRESET,
+		"the daemon went away while it worked on %s", job->name);
+	bg_err_hint(&job->err, "the next daemon undoes it or shows it: look with `banger vm list` "
+			       "or `banger image list`, then try again");
 	return -ECONNRESET;
 }
 
@@ -191,7 +198,8 @@ static int step(struct run *run, struct job *job)
 {
 	int r = bg_http_pump(job->http, &job->err);
 
-	if (r < 0 && job->state == JOB_FOLLOWING && job->err->code == BG_ERR_DAEMON_UNREACHABLE && job->err->errnum == ECONNRESET)
+	if (r < 0 && job->state == JOB_FOLLOWING && job->err->code == BG_ERR_DAEMON_UNREACHABLE &&
+		job->err->errnum == ECONNRESET)
 		return went_away(job);
 	if (r < 0 || (job->state == JOB_ASKED && !bg_http_ended(job->http)))
 		return r;
@@ -293,7 +301,8 @@ static int wait_ms(const struct run *run)
 /* A daemon that works on something says so every ten seconds, if nothing else. */
 static void check_silence(struct run *run, struct job *job)
 {
-	unsigned limit = job->state == JOB_ASKED ? bg_http_timeout_s() : BG_MAX(bg_http_timeout_s(), (unsigned)SILENT_S);
+	unsigned limit = job->state == JOB_ASKED ? bg_http_timeout_s()
+						 : BG_MAX(bg_http_timeout_s(), (unsigned)SILENT_S);
 
 	if (bg_now_ms() - job->heard_ms < (uint64_t)limit * 1000)
 		return;

@@ -21,16 +21,18 @@ enum job_state {
 struct job {
 	const char *name; /* of what it works on; borrowed */
 	enum route route;
-	json_t *body; /* of the request; NULL for none */
+	json_t *body;	   /* of the request; NULL for none */
 	const char *query; /* of the request; NULL for none */
-	bool cancels;	   /* the request cancels the operation: that it is cancelled is what is wanted */
-	bool keep_error;   /* err is the caller's to show */
-	const char *follows; /* the id of another's operation: nothing is asked for, Ctrl-C leaves it alone; or NULL */
+	/* the request cancels the operation: that it is cancelled is what is wanted */
+	bool cancels;
+	bool keep_error; /* err is the caller's to show */
+	const char *
+		follows; /* the id of another's operation: nothing is asked for, Ctrl-C leaves it alone; or NULL */
 	bool (*enough)(const json_t *op); /* true: done before the operation ends; or NULL */
 	/* filled in by jobs_run */
 	enum job_state state;
 	struct bg_http *http;
-	json_t *op; /* its newest record */
+	json_t *op;	   /* its newest record */
 	uint64_t heard_ms; /* when something of the daemon came last */
 	struct bg_err *err;
 	struct bg_http

@@ -16,8 +16,14 @@
 #include "common/http_client.h"
 #include "common/json.h"
 
-enum { READY_FD = 3, READY_TIMEOUT_S = 60, END_TIMEOUT_S = 2, MESSAGE_MAX = 40 * 1024,
-	TURN_S = 25, TURN_TRIES_A_S = 50 };
+enum {
+	READY_FD = 3,
+	READY_TIMEOUT_S = 60,
+	END_TIMEOUT_S = 2,
+	MESSAGE_MAX = 40 * 1024,
+	TURN_S = 25,
+	TURN_TRIES_A_S = 50
+};
 
 static char *find_in(const char *dir, const char *rest)
 {

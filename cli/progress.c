@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "cli/progress.h"
 
-
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/size.h"

@@ -39,7 +39,8 @@ static uint64_t next_ms(const struct pulse *p)
 {
 	if (!p->asked_ms)
 		return p->heard_ms + limit_ms();
-	return p->ask ? p->asked_ms + limit_ms() : BG_MIN(bg_now_ms() + AGAIN_MS, p->asked_ms + limit_ms());
+	return p->ask ? p->asked_ms + limit_ms()
+		      : BG_MIN(bg_now_ms() + AGAIN_MS, p->asked_ms + limit_ms());
 }
 
 int pulse_wait_ms(const struct pulse *p)
@@ -96,9 +97,11 @@ int pulse_wait(struct pulse *p, int fd, int wait_ms, struct bg_err **err)
 	uint64_t until = wait_ms < 0 ? UINT64_MAX : bg_now_ms() + (uint64_t)wait_ms;
 
 	for (;;) {
-		struct pollfd pfds[] = {{.fd = fd, .events = POLLIN}, {.fd = pulse_fd(p), .events = POLLIN}};
+		struct pollfd pfds[] = {
+			{.fd = fd, .events = POLLIN}, {.fd = pulse_fd(p), .events = POLLIN}};
 		uint64_t now = bg_now_ms(), left = until > now ? until - now : 0;
-		int n = poll(pfds, ARRAY_SIZE(pfds), (int)BG_MIN((uint64_t)pulse_wait_ms(p), left)), r;
+		int n = poll(pfds, ARRAY_SIZE(pfds), (int)BG_MIN((uint64_t)pulse_wait_ms(p), left)),
+		    r;
 
 		if (n > 0 && pfds[0].revents) {
 			pulse_heard(p);
@@ -110,7 +113,8 @@ int pulse_wait(struct pulse *p, int fd, int wait_ms, struct bg_err **err)
 	}
 }
 
-int pulse_next_raw(struct pulse *p, struct bg_http *h, const char **data, size_t *len, struct bg_err **err)
+int pulse_next_raw(
+	struct pulse *p, struct bg_http *h, const char **data, size_t *len, struct bg_err **err)
 {
 	int r = 0;
 

@@ -11,7 +11,7 @@
 
 struct pulse {
 	struct cli *cli;
-	struct bg_http *ask;	    /* the question that is open; NULL: none, or it could not be sent */
+	struct bg_http *ask; /* the question that is open; NULL: none, or it could not be sent */
 	uint64_t heard_ms, asked_ms; /* asked_ms 0: no question is open */
 };
 
@@ -31,6 +31,7 @@ int pulse_turn(struct pulse *p, struct bg_err **err);
 /* poll() of one more descriptor: 1 when it has something, 0 after wait_ms (-1: none), TIMEOUT. */
 int pulse_wait(struct pulse *p, int fd, int wait_ms, struct bg_err **err);
 /* The next piece of a raw stream, as bg_http_next_raw: *len 0 is the end. */
-int pulse_next_raw(struct pulse *p, struct bg_http *h, const char **data, size_t *len, struct bg_err **err);
+int pulse_next_raw(
+	struct pulse *p, struct bg_http *h, const char **data, size_t *len, struct bg_err **err);
 
 #endif

@@ -135,7 +135,8 @@ static bool wait_writable(struct run *run)
 
 	for (;;) {
 		p[2].fd = pulse_fd(&run->pulse);
-		if (poll(p, ARRAY_SIZE(p), pulse_wait_ms(&run->pulse)) > 0 && (p[0].revents || p[1].revents))
+		if (poll(p, ARRAY_SIZE(p), pulse_wait_ms(&run->pulse)) > 0 &&
+			(p[0].revents || p[1].revents))
 			break;
 		if (pulse_turn(&run->pulse, NULL) < 0)
 			return false; /* the next turn says why */
@@ -601,8 +602,9 @@ int session_run(
 {
 	int r = try_session(cli, session, ret_status, err);
 
-	return r < 0 && vm_await(cli, session->vm, VM_AWAIT_AGENT, err) ? try_session(cli, session, ret_status, err)
-							: r;
+	return r < 0 && vm_await(cli, session->vm, VM_AWAIT_AGENT, err)
+		       ? try_session(cli, session, ret_status, err)
+		       : r;
 }
 
 int session_text(struct cli *cli, const struct session *session, size_t max, int *ret_status,

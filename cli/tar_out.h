@@ -22,12 +22,14 @@ void tar_out_done(struct tar_out *t);
 /* Names are any bytes, without a leading '/'. */
 int tar_out_dir(struct tar_out *t, const char *name, uint32_t mode);
 int tar_out_link(struct tar_out *t, const char *name, const char *target);
-int tar_out_memory(struct tar_out *t, const char *name, uint32_t mode, const void *data, size_t len);
+int tar_out_memory(
+	struct tar_out *t, const char *name, uint32_t mode, const void *data, size_t len);
 /*
  * size bytes of fd from its beginning, holes as such; hex (may be NULL) gets their SHA-256. -ESTALE: it has
  * fewer bytes by now.
  */
-int tar_out_file(struct tar_out *t, const char *name, uint32_t mode, int fd, uint64_t size, char *hex);
+int tar_out_file(
+	struct tar_out *t, const char *name, uint32_t mode, int fd, uint64_t size, char *hex);
 /* The two empty blocks, and whatever is held. */
 int tar_out_end(struct tar_out *t);
 

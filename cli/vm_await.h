@@ -7,7 +7,7 @@
 
 enum vm_await {
 	VM_AWAIT_AGENT, /* commands and copies need nothing else */
-	VM_AWAIT_START  /* ssh, too */
+	VM_AWAIT_START	/* ssh, too */
 };
 
 /*

@@ -84,7 +84,8 @@ char *vm_start_text(const json_t *vm)
 	(void)bg_json_get_bool(vm, "autostart", &autostart);
 	if (bg_streq(policy, "no"))
 		policy = "";
-	if (asprintf(&text, "%s%s%s", autostart ? "auto" : "", autostart && *policy ? ", " : "", policy) < 0)
+	if (asprintf(&text, "%s%s%s", autostart ? "auto" : "", autostart && *policy ? ", " : "",
+		    policy) < 0)
 		return NULL;
 	return text;
 }
@@ -232,7 +233,8 @@ char *vm_exposed_text(const json_t *vm)
 
 static void put_published(FILE *f, const json_t *item)
 {
-	fprintf(f, "127.0.0.1:%d to %d", (int)render_int(item, "host"), (int)render_int(item, "guest"));
+	fprintf(f, "127.0.0.1:%d to %d", (int)render_int(item, "host"),
+		(int)render_int(item, "guest"));
 }
 
 char *vm_ports_text(const json_t *vm)

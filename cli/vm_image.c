@@ -22,7 +22,8 @@ static bool ask(struct cli *cli, const char *name)
 	char answer[16];
 
 	fprintf(cli->err.file,
-		"No image exists yet. Build \"%s\", a Debian with tools to work with? It takes a minute or two. [Y/n] ",
+		"No image exists yet. Build \"%s\", a Debian with tools to work with? It takes a "
+		"minute or two. [Y/n] ",
 		name);
 	fflush(cli->err.file);
 	return fgets(answer, sizeof(answer), stdin) &&

@@ -307,7 +307,11 @@ static int wait_change(struct cli *cli, struct bg_http *events, struct bg_err **
 	pulse_init(&pulse, cli);
 	while (r >= 0) {
 		/* What comes together is one change. */
-		r = pulse_wait(&pulse, bg_http_fd(events), changed ? TOGETHER_MS : cli->out.tty ? UPTIME_MS : -1, err);
+		r = pulse_wait(&pulse, bg_http_fd(events),
+			changed	       ? TOGETHER_MS
+			: cli->out.tty ? UPTIME_MS
+				       : -1,
+			err);
 		if (r == 0)
 			return 0;
 		if (r > 0)
@@ -315,7 +319,8 @@ static int wait_change(struct cli *cli, struct bg_http *events, struct bg_err **
 		if (r >= 0)
 			r = take_changes(events, &changed, err);
 		if (r >= 0 && bg_http_ended(events))
-			return bg_err_set(err, BG_ERR_DAEMON_UNREACHABLE, EPIPE, "the daemon went away");
+			return bg_err_set(
+				err, BG_ERR_DAEMON_UNREACHABLE, EPIPE, "the daemon went away");
 	}
 	return r;
 }

@@ -30,7 +30,7 @@ struct ws_file {
 	uint64_t size, ino;
 	int64_t mtime, ctime;	  /* ns; both 0 when a later change might not show in them */
 	char hash[BG_SHA256_HEX]; /* of content or link target; "" while not known */
-	unsigned round;		  /* while a manifest is read: of two with one path the later holds */
+	unsigned round; /* while a manifest is read: of two with one path the later holds */
 };
 
 /* Sorted by path, no path twice. Owns the paths. */
@@ -63,22 +63,23 @@ struct ws_tree {
 	bool untracked;
 	struct ws_list list;
 	struct ws_git git;
-	char *index;	     /* WS_SHALLOW only: `git ls-files -z --stage`, as it is */
+	char *index; /* WS_SHALLOW only: `git ls-files -z --stage`, as it is */
 	size_t index_len;
-	char *sparse; /* paths that git leaves aside in the work tree (skip-worktree); each ends with NUL */
+	/* paths that git leaves aside in the work tree (skip-worktree); each ends with NUL */
+	char *sparse;
 	char *assumed;	/* paths that git takes for unchanged, the same */
 	char *intended; /* paths that are to be added (git add -N), the same */
 	size_t sparse_len, assumed_len, intended_len;
 	/* workspace_state.h */
-	char *heads;	 /* commits of a merge in progress, a line each; NULL: none */
+	char *heads;	  /* commits of a merge in progress, a line each; NULL: none */
 	const char *busy; /* what else is in progress, which cannot go along */
 	struct ws_filter *filters;
 	char *filtered; /* "filter", "path" by turns, each with NUL */
 	size_t filter_count, filtered_len;
 	char state[BG_SHA256_HEX];
-	bool empty; /* some tracked file has no content in the index */
+	bool empty;		/* some tracked file has no content in the index */
 	size_t submodules, odd; /* odd: neither files, links nor directories; nested checkouts */
-	int fd; /* of the work tree's root */
+	int fd;			/* of the work tree's root */
 };
 
 /* Reads names and stat of all that belongs there; no content. Release with ws_tree_done always. */
@@ -124,7 +125,8 @@ struct ws_plan {
 	size_t put_count;
 	const struct ws_file **gone; /* deleted here */
 	size_t gone_count;
-	const struct ws_file **kept; /* not of the set any more, but still here: left in the guest */
+	const struct ws_file *
+		*kept; /* not of the set any more, but still here: left in the guest */
 	size_t kept_count;
 	size_t same;
 	bool restat; /* the manifest's stat is out of date, its content is not */

@@ -59,8 +59,9 @@ static int look(const struct guest *g, const struct ws_back *what, struct ws_the
 	if (r < 0)
 		return r;
 	if (!ret->manifest.there || !ret->repo) {
-		r = bg_err_set(err, BG_ERR_WORKSPACE, ENOENT, "%s:%s was not made by `vm run` or `workspace prepare`",
-			what->name, what->guest_path);
+		r = bg_err_set(err, BG_ERR_WORKSPACE, ENOENT,
+			"%s:%s was not made by `vm run` or `workspace prepare`", what->name,
+			what->guest_path);
 		bg_err_hint(err, "`banger vm workspace prepare %s PATH` makes it one", what->name);
 	} else if (!ret->has_git) {
 		r = bg_err_set(err, BG_ERR_WORKSPACE, ENOENT, "there is no git in %s", what->name);

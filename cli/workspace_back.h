@@ -17,12 +17,13 @@ struct ws_back {
 };
 
 struct ws_pulled {
-	char branch[128]; /* "banger/web" */
+	char branch[128];	/* "banger/web" */
 	char head[GIT_OID_MAX]; /* "" when there was nothing to bring */
 	uint64_t commits;
 };
 
-int ws_pull(struct cli *cli, const struct ws_back *what, struct ws_pulled *ret, struct bg_err **err);
+int ws_pull(
+	struct cli *cli, const struct ws_back *what, struct ws_pulled *ret, struct bg_err **err);
 /* Prints the patch on cli->out. *changed: there was something to print. */
 int ws_diff(struct cli *cli, const struct ws_back *what, bool *changed, struct bg_err **err);
 

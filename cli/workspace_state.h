@@ -11,7 +11,7 @@
 
 struct ws_filter {
 	char *name, *clean, *smudge, *process; /* NULL: not set */
-	bool used, missing;		       /* a tracked file has it; its program is not in the guest */
+	bool used, missing; /* a tracked file has it; its program is not in the guest */
 };
 
 /* Reads it all into tree->extra, and into the tree's index marks; after the index was read. */

@@ -11,11 +11,11 @@
 
 struct bg_exec {
 	enum bg_agent_kind kind;
-	unsigned flags;	     /* BG_AGENT_X_* */
+	unsigned flags; /* BG_AGENT_X_* */
 	uint16_t rows, cols;
-	uint32_t timeout_ms; /* 0: none */
-	const char *user;    /* "" or NULL: root */
-	const char *workdir; /* "" or NULL: the user's home */
+	uint32_t timeout_ms;	 /* 0: none */
+	const char *user;	 /* "" or NULL: root */
+	const char *workdir;	 /* "" or NULL: the user's home */
 	const char *const *argv; /* ends with NULL; may be empty */
 	const char *const *env;	 /* the same, of "NAME=value" */
 };

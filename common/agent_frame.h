@@ -33,7 +33,7 @@ struct bg_agent_frame {
 
 struct bg_agent_reader {
 	enum bg_agent_end end;
-	bool open;		       /* past the opening: a malformed frame is an error */
+	bool open; /* past the opening: a malformed frame is an error */
 	bool has_nonce;
 	uint8_t nonce[BG_AGENT_NONCE]; /* host: what a WELCOME must carry to be ours */
 	size_t used;		       /* bytes at the front of buf that were handed out */
@@ -52,8 +52,8 @@ void bg_agent_reader_expect(struct bg_agent_reader *r, const uint8_t nonce[BG_AG
  * frame whose length fits its type; 0: more input is needed; -EPROTO: a malformed frame in
  * an open conversation. Frames of types this build does not know are handed out.
  */
-int bg_agent_next(struct bg_agent_reader *r, const uint8_t **p, size_t *n,
-	struct bg_agent_frame *ret);
+int bg_agent_next(
+	struct bg_agent_reader *r, const uint8_t **p, size_t *n, struct bg_agent_frame *ret);
 /* True when part of a frame is held: the peer may have died in the middle of it. */
 bool bg_agent_reader_partial(const struct bg_agent_reader *r);
 /*

@@ -10,11 +10,11 @@
 #define WHOLE_MAX 9007199254740992.0 /* beyond it a double is not exact */
 
 static const struct api_field rows[] = {
-#define REQ API_REQ
-#define NUL API_NUL
-#define OPT API_OPT
-#define LIM API_LIM
-#define MIX API_MIX
+#define REQ		 API_REQ
+#define NUL		 API_NUL
+#define OPT		 API_OPT
+#define LIM		 API_LIM
+#define MIX		 API_MIX
 #define S(schema, text_) {NULL, API_ANY, 0, 0, 0, #schema, text_},
 #define F(schema, key_, type_, flags_, min_, max_, ref_, text_)                                    \
 	{#key_, API_##type_, flags_, min_, max_, ref_, text_},
@@ -139,14 +139,15 @@ static int check_entry(const struct api_field *field, json_t *entry, struct bg_e
 	long min, max;
 
 	if (field->type == API_LIST)
-		return json_is_object(entry)
-			       ? check_object(api_schema_find(field->ref), entry, err)
-			       : refuse(field, "a list of objects", err);
+		return json_is_object(entry) ? check_object(api_schema_find(field->ref), entry, err)
+					     : refuse(field, "a list of objects", err);
 	if (field->type == API_LIST_STR)
 		return is_text(entry) ? 0 : refuse(field, "a list of strings", err);
 	min = strtol(field->ref, &end, 10);
 	max = strtol(end + 1, NULL, 10);
-	return is_in(entry, min, max) ? 0 : refuse(field, "a list of whole numbers in their range", err);
+	return is_in(entry, min, max)
+		       ? 0
+		       : refuse(field, "a list of whole numbers in their range", err);
 }
 
 static int check_list(const struct api_field *field, const json_t *value, struct bg_err **err)
@@ -157,8 +158,8 @@ static int check_list(const struct api_field *field, const json_t *value, struct
 	if (!json_is_array(value))
 		return refuse(field, "a list", err);
 	if (field->max && json_array_size(value) > (size_t)field->max)
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, E2BIG, "\"%s\" has more than %lld entries",
-			field->key, (long long)field->max);
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, E2BIG,
+			"\"%s\" has more than %lld entries", field->key, (long long)field->max);
 	json_array_foreach (value, i, entry) {
 		int r = check_entry(field, entry, err);
 		int64_t n;
@@ -202,9 +203,8 @@ static int check_value(const struct api_field *field, json_t *value, struct bg_e
 	case API_BOOL:
 		return json_is_boolean(value) ? 0 : refuse(field, "true or false", err);
 	case API_REF:
-		return json_is_object(value)
-			       ? check_object(api_schema_find(field->ref), value, err)
-			       : refuse(field, "an object", err);
+		return json_is_object(value) ? check_object(api_schema_find(field->ref), value, err)
+					     : refuse(field, "an object", err);
 	case API_LIST_STR:
 	case API_LIST_INT:
 	case API_LIST:
@@ -224,9 +224,8 @@ static void drop_nulls(json_t *object)
 	json_t *value;
 	void *next;
 
-	json_object_foreach_safe (object, next, key, value)
-		if (json_is_null(value))
-			json_object_del(object, key);
+	json_object_foreach_safe(object, next, key, value) if (json_is_null(value))
+		json_object_del(object, key);
 }
 
 static int check_object(const struct api_field *schema, json_t *object, struct bg_err **err)
@@ -248,7 +247,8 @@ static int check_object(const struct api_field *schema, json_t *object, struct b
 		if (r < 0)
 			return r;
 		if (field->type == API_INT && json_is_real(value) && to_whole(value, &n))
-			json_object_set_new(object, key, json_integer(n)); /* of a key that is there */
+			json_object_set_new(
+				object, key, json_integer(n)); /* of a key that is there */
 	}
 	drop_nulls(object);
 	for (field = schema + 1; is_row(field) && field->key; field++)

@@ -15,15 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define _cleanup_(f)      __attribute__((cleanup(f)))
+#define _cleanup_(f)	  __attribute__((cleanup(f)))
 #define _printf_(fmt, va) __attribute__((format(printf, fmt, va)))
-#define _unused_          __attribute__((unused))
-#define _noreturn_        __attribute__((noreturn))
-#define _warn_unused_     __attribute__((warn_unused_result))
+#define _unused_	  __attribute__((unused))
+#define _noreturn_	  __attribute__((noreturn))
+#define _warn_unused_	  __attribute__((warn_unused_result))
 
 /* Owners are locals; these release them at the end of their scope. */
-#define _free_        _cleanup_(bg_freep)
-#define _close_       _cleanup_(bg_closep)
+#define _free_	      _cleanup_(bg_freep)
+#define _close_	      _cleanup_(bg_closep)
 #define _unref_(type) _cleanup_(type##_unrefp)
 
 /* Spelled hand-overs: the local is emptied, the value moves on. */

@@ -21,11 +21,12 @@ union bg_dm_request {
 /* An empty request about the device of this name or uuid (one of them may be NULL). */
 void bg_dm_prepare(union bg_dm_request *q, const char *name, const char *uuid, uint32_t flags);
 /* Sectors; *at is where the next target goes, from sizeof(struct dm_ioctl) on. There must be room. */
-void bg_dm_add_target(union bg_dm_request *q, size_t *at, uint64_t start, uint64_t length, const char *type,
-	const char *params);
+void bg_dm_add_target(union bg_dm_request *q, size_t *at, uint64_t start, uint64_t length,
+	const char *type, const char *params);
 /* control: /dev/mapper/control. 0 or -errno. */
 int bg_dm_call(int control, unsigned long cmd, union bg_dm_request *q);
 /* After DM_TABLE_STATUS: the first target, and its text inside q. -EUCLEAN: there is none. */
-int bg_dm_first_target(const union bg_dm_request *q, struct dm_target_spec *ret, const char **ret_text);
+int bg_dm_first_target(
+	const union bg_dm_request *q, struct dm_target_spec *ret, const char **ret_text);
 
 #endif

@@ -26,18 +26,19 @@ enum bg_err_code {
 /* Exit statuses of every banger command; README and --help show this table. */
 enum bg_exit {
 	BG_EXIT_OK = 0,
-	BG_EXIT_FAILED = 1,	/* it was tried and failed */
-	BG_EXIT_USAGE = 2,	/* the command line or a value is wrong */
-	BG_EXIT_NOT_FOUND = 3,	/* no such VM, image, kernel, operation */
-	BG_EXIT_CONFLICT = 4,	/* taken, in use, or in the wrong state */
-	BG_EXIT_HOST = 5,	/* the host lacks a tool, device, right or room */
-	BG_EXIT_TIMEOUT = 6,	/* it did not become ready in time */
-	BG_EXIT_DAEMON = 7,	/* the daemon cannot be reached or started */
+	BG_EXIT_FAILED = 1,    /* it was tried and failed */
+	BG_EXIT_USAGE = 2,     /* the command line or a value is wrong */
+	BG_EXIT_NOT_FOUND = 3, /* no such VM, image, kernel, operation */
+	BG_EXIT_CONFLICT = 4,  /* taken, in use, or in the wrong state */
+	BG_EXIT_HOST = 5,      /* the host lacks a tool, device, right or room */
+	BG_EXIT_TIMEOUT = 6,   /* it did not become ready in time */
+	BG_EXIT_DAEMON = 7,    /* the daemon cannot be reached or started */
 	/* of vm exec, beside the command's own: */
 	BG_EXIT_EXEC_TIMEOUT = 124, /* the command did not end in its --timeout */
-	BG_EXIT_NO_EXEC = 125,	    /* user or folder of the command are not there; 126, 127: as a shell has them */
-	BG_EXIT_CANCELLED = 130,    /* interrupted or cancelled */
-	BG_EXIT_LOST = 255	    /* the session was lost before the command's status was known */
+	BG_EXIT_NO_EXEC =
+		125, /* user or folder of the command are not there; 126, 127: as a shell has them */
+	BG_EXIT_CANCELLED = 130, /* interrupted or cancelled */
+	BG_EXIT_LOST = 255	 /* the session was lost before the command's status was known */
 };
 
 struct bg_err {

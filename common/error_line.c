@@ -31,7 +31,8 @@ char *bg_error_line(const char *path)
 		(void)lseek(fd, 0, SEEK_SET);
 	if (bg_read_fd(fd, TAIL, &text, NULL) < 0)
 		return NULL;
-	for (char *line = strtok_r(text, "\r\n", &state); line; line = strtok_r(NULL, "\r\n", &state)) {
+	for (char *line = strtok_r(text, "\r\n", &state); line;
+		line = strtok_r(NULL, "\r\n", &state)) {
 		const char *words = after_mark(line);
 
 		if (words)

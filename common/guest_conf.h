@@ -15,14 +15,14 @@
 #ifndef BG_GUEST_CONF_H
 #define BG_GUEST_CONF_H
 
-#define BG_GUEST_DIR	     "/banger"
-#define BG_GUEST_CONF	     "/banger/vm.conf"
-#define BG_GUEST_HOST_KEY    "/banger/ssh_host_ed25519_key"
-#define BG_GUEST_AUTH_KEYS   "/banger/authorized_keys"
-#define BG_GUEST_MODULES     "/banger/modules"
-#define BG_GUEST_MODULES_DM  "/banger/modules.dm"
-#define BG_GUEST_MODULE_DIR  "/banger/ko"
-#define BG_GUEST_CONF_MAX    (16 * 1024)
+#define BG_GUEST_DIR	    "/banger"
+#define BG_GUEST_CONF	    "/banger/vm.conf"
+#define BG_GUEST_HOST_KEY   "/banger/ssh_host_ed25519_key"
+#define BG_GUEST_AUTH_KEYS  "/banger/authorized_keys"
+#define BG_GUEST_MODULES    "/banger/modules"
+#define BG_GUEST_MODULES_DM "/banger/modules.dm"
+#define BG_GUEST_MODULE_DIR "/banger/ko"
+#define BG_GUEST_CONF_MAX   (16 * 1024)
 
 /*
  * Keys of vm.conf. Unknown keys are ignored (an older agent with a newer daemon);

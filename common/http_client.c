@@ -25,7 +25,8 @@ enum { READ_SIZE = 64 * 1024, TIMEOUT_S = 30, TIMEOUT_MAX_S = 3600 };
 unsigned bg_http_timeout_s(void)
 {
 	const char *text = getenv("BANGER_TIMEOUT");
-	unsigned long s = text && strspn(text, "0123456789") == strlen(text) ? strtoul(text, NULL, 10) : 0;
+	unsigned long s =
+		text && strspn(text, "0123456789") == strlen(text) ? strtoul(text, NULL, 10) : 0;
 
 	return s >= 1 && s <= TIMEOUT_MAX_S ? (unsigned)s : TIMEOUT_S;
 }
@@ -74,8 +75,9 @@ static int dial(const char *socket_path, int flags, struct bg_http **ret, struct
 		return bg_err_sys(err, BG_ERR_IO, errno, "make a socket");
 	(void)set_send_limit(h->fd, bg_http_timeout_s());
 	if (connect(h->fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0)
-		return errno == EAGAIN ? no_answer("took no call", bg_http_timeout_s(), err) : bg_err_sys(err, BG_ERR_DAEMON_UNREACHABLE, errno,
-			"the daemon does not answer on %s", socket_path);
+		return errno == EAGAIN ? no_answer("took no call", bg_http_timeout_s(), err)
+				       : bg_err_sys(err, BG_ERR_DAEMON_UNREACHABLE, errno,
+						 "the daemon does not answer on %s", socket_path);
 	*ret = TAKE_PTR(h);
 	return 0;
 }

@@ -9,7 +9,8 @@
 #include "common/base.h"
 
 struct bg_initrd {
-	int first;    /* an initrd of the user's or -1: the kernel unpacks it first, so that ours wins */
+	/* an initrd of the user's or -1: the kernel unpacks it first, so that ours wins */
+	int first;
 	int init;     /* banger-init, not in an archive yet */
 	int modules;  /* the kernel's archive or -1 */
 	int settings; /* this VM's archive (guest_conf.h) */

@@ -67,7 +67,8 @@ static bool is_file_of(int fd, const char *path, off_t *ret_size)
 	if (fstat(fd, &ours) < 0)
 		return true; /* nothing that could be done about it */
 	*ret_size = ours.st_size;
-	return stat(path, &there) >= 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+	return stat(path, &there) >= 0 && ours.st_dev == there.st_dev &&
+	       ours.st_ino == there.st_ino;
 }
 
 int log_bound_fd(int fd, const char *path, uint64_t max)

@@ -36,6 +36,7 @@ bool log_wanted(enum log_level level);
 void log_msg(enum log_level level, const char *source, const char *message, ...)
 	__attribute__((sentinel));
 /* The error's code, message and hint as fields. */
-void log_err(enum log_level level, const char *source, const char *message, const struct bg_err *err);
+void log_err(
+	enum log_level level, const char *source, const char *message, const struct bg_err *err);
 
 #endif

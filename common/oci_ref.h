@@ -9,13 +9,13 @@
 
 #include "common/err.h"
 
-#define BG_SHA256_HEX	 64
-#define BG_OCI_DIGEST	 (sizeof("sha256:") - 1 + BG_SHA256_HEX) /* bytes of "sha256:HEX" */
-#define BG_OCI_NAME_MAX	 255 /* bytes of host and path: what registries accept */
+#define BG_SHA256_HEX	64
+#define BG_OCI_DIGEST	(sizeof("sha256:") - 1 + BG_SHA256_HEX) /* bytes of "sha256:HEX" */
+#define BG_OCI_NAME_MAX 255 /* bytes of host and path: what registries accept */
 
 struct oci_ref {
-	char *registry;	  /* as written, for credentials and people: "docker.io", "localhost:5000" */
-	char *host;	  /* whom to ask: "registry-1.docker.io" */
+	char *registry; /* as written, for credentials and people: "docker.io", "localhost:5000" */
+	char *host;	/* whom to ask: "registry-1.docker.io" */
 	char *repository; /* "library/debian" */
 	char *tag;	  /* NULL when there is a digest only */
 	char *digest;	  /* "sha256:HEX" or NULL; it wins over the tag */

@@ -36,7 +36,7 @@ static const struct {
 	int symbol; /* -1: every route */
 	enum bg_err_code code;
 } errors[] = {
-#define A(code) {-1, BG_ERR_##code},
+#define A(code)	     {-1, BG_ERR_##code},
 #define E(sym, code) {SYM_##sym, BG_ERR_##code},
 #include "common/api_errors.def"
 #undef E
@@ -90,7 +90,8 @@ static void put_type(json_t *schema, const char *type, bool null)
 	put(schema, "type", null ? json_pack("[s, s]", type, "null") : json_string(type));
 }
 
-static void put_range(json_t *schema, const char *min_key, int64_t min, const char *max_key, int64_t max)
+static void put_range(
+	json_t *schema, const char *min_key, int64_t min, const char *max_key, int64_t max)
 {
 	if (min != INT64_MIN)
 		put(schema, min_key, json_integer(min));
@@ -142,7 +143,8 @@ static void put_container(json_t *schema, const struct api_field *field, bool re
 		put(schema, "additionalProperties", map_value(field, request));
 		if (request)
 			put(schema, "propertyNames",
-				json_pack("{s:s}", "pattern", "^[A-Za-z0-9._/][A-Za-z0-9._/-]{0,62}$"));
+				json_pack("{s:s}", "pattern",
+					"^[A-Za-z0-9._/][A-Za-z0-9._/-]{0,62}$"));
 		if (field->max)
 			put(schema, "maxProperties", json_integer(field->max));
 		return;
@@ -257,10 +259,10 @@ static void add_path_parameter(json_t *list, const struct doc_route *route)
 	bool id = strstr(route->path, "{id}");
 
 	if (strchr(route->path, '{'))
-		json_array_append_new(list,
-			json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "name", id ? "id" : "name", "in",
-				"path", "required", 1, "schema", "type", "string", "pattern",
-				id ? "^[0-9]{1,18}$" : NAME_PATTERN));
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "name", id ? "id" : "name",
+				      "in", "path", "required", 1, "schema", "type", "string",
+				      "pattern", id ? "^[0-9]{1,18}$" : NAME_PATTERN));
 }
 
 /* A flag is text in a query. */
@@ -282,9 +284,9 @@ static json_t *parameters(const struct doc_route *route)
 
 	add_path_parameter(list, route);
 	for (row = row ? row + 1 : NULL; row && row->key; row++)
-		json_array_append_new(list,
-			json_pack("{s:s, s:s, s:s, s:o}", "name", row->key, "in", "query",
-				"description", row->text, "schema", query_schema(row)));
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:o}", "name", row->key, "in", "query",
+				      "description", row->text, "schema", query_schema(row)));
 	return list;
 }
 
@@ -327,16 +329,20 @@ static void put_success(json_t *answers, const struct doc_route *route)
 		put(answers, "101", answer("frames from here on", NULL));
 	else if (bg_streq(reply, "text"))
 		put(answers, "200",
-			answer("text", content("text/plain", json_pack("{s:s}", "type", "string"))));
+			answer("text",
+				content("text/plain", json_pack("{s:s}", "type", "string"))));
 	else if (bg_streq(reply, "json"))
 		put(answers, "200",
-			answer("done", content("application/json", json_pack("{s:s}", "type", "object"))));
+			answer("done",
+				content("application/json", json_pack("{s:s}", "type", "object"))));
 	else if (strncmp(reply, "stream ", 7) == 0)
 		put(answers, "200",
-			answer("one of these a line", content("application/x-ndjson", ref(reply + 7))));
+			answer("one of these a line",
+				content("application/x-ndjson", ref(reply + 7))));
 	else
 		put(answers, "200",
-			answer("done", content("application/json", ref(*reply == '=' ? reply + 1 : reply))));
+			answer("done", content("application/json",
+					       ref(*reply == '=' ? reply + 1 : reply))));
 }
 
 /* A body that is well formed may still be refused: what is 400 of a malformed one is then 422. */
@@ -444,8 +450,8 @@ json_t *openapi_new(void)
 		BG_VERSION, "description", description(), "license", "name", "ISC", "identifier",
 		"ISC");
 
-	return json_pack("{s:s, s:o?, s:[{s:s, s:s}], s:o, s:{s:o}}", "openapi", "3.1.0", "info", info,
-		"servers", "url", "http://banger", "description",
+	return json_pack("{s:s, s:o?, s:[{s:s, s:s}], s:o, s:{s:o}}", "openapi", "3.1.0", "info",
+		info, "servers", "url", "http://banger", "description",
 		"the host name is not looked at: the socket is what counts", "paths", paths(),
 		"components", "schemas", schemas());
 }

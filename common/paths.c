@@ -110,7 +110,8 @@ int bg_paths_init(struct bg_paths *p, struct bg_err **err)
 	p->cache_dir = xdg_dir("XDG_CACHE_HOME", p->home, ".cache");
 	p->run_dir = find_run_dir(p->state_dir);
 	p->socket = join(p->run_dir, "bangerd.sock");
-	if (!p->config_file || !p->ssh_dir || !p->log_file || !p->lock_file || !p->cache_dir || !p->socket)
+	if (!p->config_file || !p->ssh_dir || !p->log_file || !p->lock_file || !p->cache_dir ||
+		!p->socket)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return check_socket(p, err);
 }

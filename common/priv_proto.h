@@ -16,8 +16,8 @@
 #include "common/base.h"
 #include "common/limits.h"
 
-#define PRIV_VERSION 1
-#define PRIV_NAME 16 /* bytes of an IFNAME field: IFNAMSIZ */
+#define PRIV_VERSION	1
+#define PRIV_NAME	16 /* bytes of an IFNAME field: IFNAMSIZ */
 #define PRIV_FIELDS_MAX 8
 
 struct priv_head {
@@ -48,9 +48,9 @@ enum priv_code {
 /* Whether a helper may send it unasked, because it could not start. */
 static inline bool priv_code_of_start(unsigned code)
 {
-	return code != PRIV_CODE_OK && (code <= PRIV_CODE_FAILED || code == PRIV_CODE_BUSY ||
-					       code == PRIV_CODE_NO_DM ||
-					       code == PRIV_CODE_NO_NODES);
+	return code != PRIV_CODE_OK &&
+	       (code <= PRIV_CODE_FAILED || code == PRIV_CODE_BUSY || code == PRIV_CODE_NO_DM ||
+		       code == PRIV_CODE_NO_NODES);
 }
 
 enum priv_kind {
@@ -71,30 +71,31 @@ enum priv_ability {
 	PRIV_ABILITY_NAT = 1 << 1,
 	PRIV_ABILITY_DNS = 1 << 2,
 	PRIV_ABILITY_DISK = 1 << 3,
-	PRIV_ABILITY_ALL_ = PRIV_ABILITY_NET | PRIV_ABILITY_NAT | PRIV_ABILITY_DNS | PRIV_ABILITY_DISK
+	PRIV_ABILITY_ALL_ =
+		PRIV_ABILITY_NET | PRIV_ABILITY_NAT | PRIV_ABILITY_DNS | PRIV_ABILITY_DISK
 };
 
-#define PRIV_TYPE_U8(n) uint8_t n;
-#define PRIV_TYPE_U32(n) uint32_t n;
-#define PRIV_TYPE_U64(n) uint64_t n;
-#define PRIV_TYPE_MAC(n) uint8_t n[6];
+#define PRIV_TYPE_U8(n)	  uint8_t n;
+#define PRIV_TYPE_U32(n)  uint32_t n;
+#define PRIV_TYPE_U64(n)  uint64_t n;
+#define PRIV_TYPE_MAC(n)  uint8_t n[6];
 #define PRIV_TYPE_NAME(n) char n[PRIV_NAME];
 
-#define PRIV_C_SLOT PRIV_TYPE_U8
-#define PRIV_C_COUNT PRIV_TYPE_U8
-#define PRIV_C_INDEX PRIV_TYPE_U8
-#define PRIV_C_BOOL PRIV_TYPE_U8
+#define PRIV_C_SLOT	 PRIV_TYPE_U8
+#define PRIV_C_COUNT	 PRIV_TYPE_U8
+#define PRIV_C_INDEX	 PRIV_TYPE_U8
+#define PRIV_C_BOOL	 PRIV_TYPE_U8
 #define PRIV_C_ABILITIES PRIV_TYPE_U32
-#define PRIV_C_HASH PRIV_TYPE_U64
-#define PRIV_C_SLOTS PRIV_TYPE_U64
-#define PRIV_C_IPV4 PRIV_TYPE_U32
-#define PRIV_C_MAC PRIV_TYPE_MAC
-#define PRIV_C_IFNAME PRIV_TYPE_NAME
-#define PRIV_C_NODE PRIV_TYPE_NAME
+#define PRIV_C_HASH	 PRIV_TYPE_U64
+#define PRIV_C_SLOTS	 PRIV_TYPE_U64
+#define PRIV_C_IPV4	 PRIV_TYPE_U32
+#define PRIV_C_MAC	 PRIV_TYPE_MAC
+#define PRIV_C_IFNAME	 PRIV_TYPE_NAME
+#define PRIV_C_NODE	 PRIV_TYPE_NAME
 
 #define F(field, KIND) PRIV_C_##KIND(field)
-#define REQ(...) __VA_ARGS__
-#define REP(...) __VA_ARGS__
+#define REQ(...)       __VA_ARGS__
+#define REP(...)       __VA_ARGS__
 
 struct priv_req {
 	enum priv_verb verb;

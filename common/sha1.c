@@ -20,7 +20,9 @@ static void expand(const uint8_t block[BLOCK], uint32_t w[80])
 static uint32_t mix(unsigned i, uint32_t b, uint32_t c, uint32_t d)
 {
 	static const uint32_t k[] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
-	uint32_t f = i < 20 ? (b & c) | (~b & d) : i < 40 || i >= 60 ? b ^ c ^ d : (b & c) | (b & d) | (c & d);
+	uint32_t f = i < 20		 ? (b & c) | (~b & d)
+		     : i < 40 || i >= 60 ? b ^ c ^ d
+					 : (b & c) | (b & d) | (c & d);
 
 	return f + k[i / 20];
 }

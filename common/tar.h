@@ -26,8 +26,8 @@ int bg_tar_pack(const struct bg_tar_packing *p, const char *path, struct bg_err 
 
 struct bg_tar_unpacking {
 	int in_fd;
-	bool as_root; /* owners, special files and all mode bits; else those are left out */
-	bool arrival; /* times are those of the unpacking, not the stream's */
+	bool as_root;	/* owners, special files and all mode bits; else those are left out */
+	bool arrival;	/* times are those of the unpacking, not the stream's */
 	unsigned umask; /* without as_root: permission bits that nothing gets */
 	/*
 	 * Not NULL: one tree was asked for. All names must lie in one folder, or be one file, which gets this name

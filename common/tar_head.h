@@ -7,7 +7,7 @@
 
 enum {
 	TAR_BLOCK = 512,
-	TAR_EXTRA_MAX = 1024 * 1024, /* bytes of pax records or of a long name */
+	TAR_EXTRA_MAX = 1024 * 1024,  /* bytes of pax records or of a long name */
 	TAR_EXTENTS_MAX = 256 * 1024, /* data areas of a sparse file */
 };
 
@@ -29,11 +29,11 @@ struct tar_head {
 _Static_assert(sizeof(struct tar_head) == TAR_BLOCK, "tar format");
 
 struct tar_entry {
-	char type;	    /* '0' to '6', or one of the extension types */
-	char *path, *link;  /* owned; link may be NULL */
+	char type;	   /* '0' to '6', or one of the extension types */
+	char *path, *link; /* owned; link may be NULL */
 	unsigned mode;
 	uint64_t uid, gid;
-	uint64_t size;	    /* bytes that follow in the stream */
+	uint64_t size; /* bytes that follow in the stream */
 	int64_t mtime;
 	uint32_t mtime_ns;
 	unsigned major, minor;

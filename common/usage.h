@@ -10,10 +10,11 @@
 #include <sys/types.h>
 
 struct bg_usage {
-	double cpu_s;	       /* user and system time since the process began */
-	int64_t memory_bytes;  /* resident */
-	int64_t disk_bytes;    /* what the files take, holes left out */
-	int64_t written_bytes; /* what it has had written to the host's disks; 0 where the host does not say */
+	double cpu_s;	      /* user and system time since the process began */
+	int64_t memory_bytes; /* resident */
+	int64_t disk_bytes;   /* what the files take, holes left out */
+	/* what it has had written to the host's disks; 0 where the host does not say */
+	int64_t written_bytes;
 };
 
 /* files: ends with NULL; one that is not there takes nothing. -ESRCH: there is no such process. */

@@ -18,8 +18,8 @@
 #include "daemon/store/reserve.h"
 
 #define BACKLOG 64
-#define LOCK_TRIES                                                                                 \
-	100 /* of 100 ms: an engine whose monitor was killed may still be putting things right */
+/* of 100 ms: an engine whose monitor was killed may still be putting things right */
+#define LOCK_TRIES 100
 
 #define TRIES_BEFORE_KILL 50
 #define WAITERS_MAX	  1024 /* clients that are answered at once when a start failed */
@@ -212,7 +212,8 @@ int boot_lock(const struct bg_paths *paths, int *ret_fd, struct bg_err **err)
 		return r;
 	r = say_who_holds(paths, fd);
 	if (r < 0)
-		return bg_err_sys(err, r == -ENOSPC || r == -EDQUOT ? BG_ERR_NO_SPACE : BG_ERR_IO, -r, "write %s", paths->lock_file);
+		return bg_err_sys(err, r == -ENOSPC || r == -EDQUOT ? BG_ERR_NO_SPACE : BG_ERR_IO,
+			-r, "write %s", paths->lock_file);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
@@ -261,8 +262,7 @@ bool boot_bound(const struct bg_paths *paths, const struct bound_socket *bound)
 {
 	struct stat st;
 
-	return lstat(paths->socket, &st) >= 0 && st.st_dev == bound->dev &&
-	       st.st_ino == bound->ino;
+	return lstat(paths->socket, &st) >= 0 && st.st_dev == bound->dev && st.st_ino == bound->ino;
 }
 
 void boot_unlisten(const struct bg_paths *paths, const struct bound_socket *bound)

@@ -32,7 +32,8 @@ enum {
 
 /* What the file of our socket is, to see that it is still ours. */
 struct bound_socket {
-	bool inherited; /* the service manager's, which listens at it again when we have ended: never removed */
+	/* the service manager's, which listens at it again when we have ended: never removed */
+	bool inherited;
 	dev_t dev;
 	ino_t ino;
 };
@@ -58,7 +59,8 @@ void boot_refuse(int listen_fd, int status, const char *text);
  */
 int boot_lock(const struct bg_paths *paths, int *ret_fd, struct bg_err **err);
 /* Binds and listens, mode 0600; one that was left behind is replaced: call with the lock held. */
-int boot_listen(const struct bg_paths *paths, int *ret_fd, struct bound_socket *ret, struct bg_err **err);
+int boot_listen(
+	const struct bg_paths *paths, int *ret_fd, struct bound_socket *ret, struct bg_err **err);
 /* Is the socket's file still the one that was bound? */
 bool boot_bound(const struct bg_paths *paths, const struct bound_socket *bound);
 /* Removes it when it is. */

@@ -16,8 +16,8 @@
 #include "daemon/loop/spawn.h"
 #include "daemon/monitor_proto.h"
 
-#define TERM_GRACE_S                                                                               \
-	20 /* mmdebstrap takes its rootfs down itself when told to end; that is some seconds */
+/* mmdebstrap takes its rootfs down itself when told to end; that is some seconds */
+#define TERM_GRACE_S 20
 #define KILL_GRACE_S 5
 /* No libpam-systemd: with it each first login waits for logind and a user manager, seconds after
  * sshd is up. */

@@ -112,8 +112,7 @@ static int set_word(const struct load *l, const struct key *key, const char *tex
 	snprintf(hint, sizeof(hint), "use %s", list);
 	return bad(l, line, hint, "%s: \"%.60s\" is not one of %s", key->name, text, list);
 }
-static_assert(sizeof(enum config_vmm) == sizeof(int) &&
-		      sizeof(enum config_debug) == sizeof(int) &&
+static_assert(sizeof(enum config_vmm) == sizeof(int) && sizeof(enum config_debug) == sizeof(int) &&
 		      sizeof(enum config_storage) == sizeof(int) &&
 		      sizeof(enum log_level) == sizeof(int),
 	"set_word");
@@ -194,8 +193,10 @@ static int set_listen(const struct load *l, const struct key *key, const char *t
 		return set_string(l, key, text);
 	snprintf(host, sizeof(host), "%.*s", (int)(colon ? colon - text : 0), text);
 	if (!colon || colon[1] < '0' || colon[1] > '9' || *end || port > UINT16_MAX ||
-		inet_pton(AF_INET, host, &address) != 1 || (ntohl(address.s_addr) >> 24) != IN_LOOPBACKNET)
-		return bad(l, line, "use a loopback address with a port such as \"127.0.0.1:7777\", or \"\"",
+		inet_pton(AF_INET, host, &address) != 1 ||
+		(ntohl(address.s_addr) >> 24) != IN_LOOPBACKNET)
+		return bad(l, line,
+			"use a loopback address with a port such as \"127.0.0.1:7777\", or \"\"",
 			"%s: \"%.60s\" is not a loopback address with a port", key->name, text);
 	return set_string(l, key, text);
 }
@@ -218,7 +219,8 @@ static int set_folders(const struct load *l, const struct key *key, const char *
 	_free_ char *copy = strdup(text), *all = strdup("");
 	char *state = NULL;
 
-	for (char *part = copy ? strtok_r(copy, ":", &state) : NULL; part && all; part = strtok_r(NULL, ":", &state)) {
+	for (char *part = copy ? strtok_r(copy, ":", &state) : NULL; part && all;
+		part = strtok_r(NULL, ":", &state)) {
 		_free_ char *path = folder_path(part), *before = all;
 		size_t len = path ? strlen(path) : 0;
 
@@ -228,10 +230,12 @@ static int set_folders(const struct load *l, const struct key *key, const char *
 				"%s: \"%.200s\" is not an absolute path", key->name, part);
 		while (len > 1 && path[len - 1] == '/')
 			path[--len] = '\0';
-		if (asprintf(&all, "%s%s%s", before, *before && path ? ":" : "", path ? path : "") < 0)
+		if (asprintf(&all, "%s%s%s", before, *before && path ? ":" : "", path ? path : "") <
+			0)
 			all = NULL;
 	}
-	return copy && all ? set_string(l, key, all) : bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	return copy && all ? set_string(l, key, all)
+			   : bg_err_set(l->err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 }
 
 static int set_hosts(const struct load *l, const struct key *key, const char *text, unsigned line)

@@ -14,8 +14,8 @@
 #include "common/companion.h"
 #include "common/fd.h"
 #include "common/json.h"
-#include "common/limits.h"
 #include "common/launch.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "daemon/asset/blobs.h"
 #include "daemon/asset/seed.h"
@@ -26,8 +26,8 @@
 #include "daemon/priv/priv_client.h"
 #include "daemon/trash.h"
 #include "daemon/vm/boot_gate.h"
-#include "daemon/vm/health.h"
 #include "daemon/vm/console.h"
+#include "daemon/vm/health.h"
 #include "daemon/vm/revive.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_dns.h"
@@ -57,7 +57,8 @@ static void on_drain(void *userdata)
 	struct engine *engine = userdata;
 
 	unsigned undone = ops_stop(engine->ops);
-	bool done = undone == 0 && http_busy(engine->http) == 0 && web_busy(engine->web) == 0 && tap_pool_drained(engine->pool);
+	bool done = undone == 0 && http_busy(engine->http) == 0 && web_busy(engine->web) == 0 &&
+		    tap_pool_drained(engine->pool);
 
 	if (done || ++engine->drain_steps > (undone ? UNDO_STEPS : DRAIN_STEPS))
 		loop_exit(engine->loop, 0);

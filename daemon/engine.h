@@ -51,9 +51,9 @@ struct engine {
 	struct net_call *net_boot; /* waits for the helper's HELLO after the start */
 	struct disk *disk;
 	struct disk_call *disk_boot; /* the same for the disk helper */
-	struct net_call *dns_call; /* waits for the helper, then for its redirect */
-	struct dns *dns;	   /* NULL: none, or not yet */
-	struct bg_err *dns_err;	   /* why there is none */
+	struct net_call *dns_call;   /* waits for the helper, then for its redirect */
+	struct dns *dns;	     /* NULL: none, or not yet */
+	struct bg_err *dns_err;	     /* why there is none */
 	struct vmm_probe *probe;
 	const struct storage_driver *storage;
 	const char *storage_reason; /* static, or storage_err's */
@@ -62,7 +62,7 @@ struct engine {
 	struct space *space;
 	struct console *console;
 	struct health *health;
-	const char *init_path; /* banger-init, absolute */
+	const char *init_path;	   /* banger-init, absolute */
 	const char *launcher_path; /* banger-launch, absolute */
 	const char *helper_path;
 	pid_t monitor_pid;
@@ -81,7 +81,8 @@ struct engine {
 	int worker_log; /* borrowed */
 	char *worker_log_path;
 	bool stopping;
-	struct loop_source *farewell; /* ticks while VMs are shut down before the end; see farewell.h */
+	/* ticks while VMs are shut down before the end; see farewell.h */
+	struct loop_source *farewell;
 	unsigned farewell_steps;
 	struct loop_source *drain; /* ticks while replies under way are still written */
 	unsigned drain_steps;

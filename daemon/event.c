@@ -20,7 +20,7 @@ struct events {
 	struct follower_list followers;
 	events_tap_fn tap;
 	void *tap_data;
-	struct loop_source *beat; /* ticks while there are followers */
+	struct loop_source *beat;	/* ticks while there are followers */
 	struct loop_source *usage_tick; /* each second while some follow the usage */
 	unsigned ticks;
 	json_t *(*usage)(void *userdata);
@@ -34,7 +34,8 @@ struct events {
 enum {
 	PENDING_MAX = 1024 * 1024,
 	ALL_PENDING_MAX = 16 * 1024 * 1024,
-	BEAT_USEC = 10 * 1000 * 1000, /* an empty line: a client that hears nothing at all may give up */
+	BEAT_USEC = 10 * 1000 *
+		    1000, /* an empty line: a client that hears nothing at all may give up */
 	USAGE_USEC = 1000 * 1000
 };
 
@@ -220,8 +221,8 @@ void events_publish(struct events *events, const char *type, const char *action,
 
 	if (events->tap)
 		events->tap(type, action, name, record, events->tap_data);
-	line = json_pack("{s:s, s:s, s:s, s:o}", "type", type, "action", action, "name",
-		name, "record", record);
+	line = json_pack("{s:s, s:s, s:s, s:o}", "type", type, "action", action, "name", name,
+		"record", record);
 
 	if (!line)
 		return;
@@ -277,8 +278,8 @@ static struct follower *follow(struct events *events, struct http_call *call, in
 	return follower;
 }
 
-void events_follow(struct events *events, struct http_call *call, unsigned usage_s,
-	struct http_stream **ret)
+void events_follow(
+	struct events *events, struct http_call *call, unsigned usage_s, struct http_stream **ret)
 {
 	struct follower *follower = follow(events, call, 0);
 

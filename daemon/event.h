@@ -31,7 +31,8 @@ void events_publish_op(struct events *events, struct op *op);
  * fn hears everything too, as it comes; one at a time, NULL ends it. name: an operation's target; record is borrowed, a JSON null of what is
  * deleted. It counts as somebody who follows.
  */
-typedef void (*events_tap_fn)(const char *type, const char *action, const char *name, const json_t *record, void *userdata);
+typedef void (*events_tap_fn)(const char *type, const char *action, const char *name,
+	const json_t *record, void *userdata);
 void events_tap(struct events *events, events_tap_fn fn, void *userdata);
 
 /* Where usage lines come from: asked once for all followers, and only while there are some. */
@@ -42,8 +43,8 @@ bool events_followed(const struct events *events);
  * Each ends the call with a stream. usage_s: so often a usage line too; 0: none. *ret, NULL when the call was ended with an
  * error: the stream, for what is to stand before everything else; not to be kept.
  */
-void events_follow(struct events *events, struct http_call *call, unsigned usage_s,
-	struct http_stream **ret);
+void events_follow(
+	struct events *events, struct http_call *call, unsigned usage_s, struct http_stream **ret);
 /* What was written to the stream by now does not count against a client that is slow to read. */
 void events_sent_first(struct events *events, const struct http_stream *stream);
 void events_follow_op(struct events *events, struct http_call *call, struct op *op);

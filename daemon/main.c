@@ -129,12 +129,11 @@ static int run_monitor(int argc, char **argv, const struct options *o)
 	if (prepare(&paths, &h, &err) < 0)
 		return not_prepared(&paths, &h, o->ready_fd, err);
 	boot_title(argc, argv, "bangerd: monitor", "bangerd-monitor");
-	return monitor_run(&paths,
-		&(struct monitor_fds){.lock = h.lock,
-			.claim = h.claim,
-			.listen = h.sock,
-			.ready = o->ready_fd,
-			.bound = h.bound});
+	return monitor_run(&paths, &(struct monitor_fds){.lock = h.lock,
+					   .claim = h.claim,
+					   .listen = h.sock,
+					   .ready = o->ready_fd,
+					   .bound = h.bound});
 }
 
 static int seal(const struct bg_paths *paths, const struct config *config, struct bg_err **err)

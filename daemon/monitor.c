@@ -21,8 +21,8 @@
 #include "daemon/monitor_proto.h"
 #include "daemon/service.h"
 
-#define RESTART_MIN_USEC                                                                           \
-	100000ULL /* the first restart is almost at once: clients wait in the backlog */
+/* the first restart is almost at once: clients wait in the backlog */
+#define RESTART_MIN_USEC 100000ULL
 #define RESTART_MAX_USEC 30000000ULL
 #define HURRY_USEC	 1000000ULL  /* between two starts, when a client waits */
 #define LIVED_WELL_USEC	 60000000ULL /* an engine that lived so long starts the back-off anew */
@@ -32,9 +32,9 @@
 #define HUNG_USEC	 20000000ULL /* below what a client waits for its answer */
 #define STATUS_MAX	 16384
 #define INIT_PID	 1
-#define STOP_GRACE_USEC                                                                            \
-	100000000ULL /* VMs may have to be shut down; then the engine is killed: what it had begun \
-			is undone at the next start */
+/* VMs may have to be shut down; then the engine is killed: what it had begun is undone at the
+ * next start */
+#define STOP_GRACE_USEC 100000000ULL
 
 struct child {
 	pid_t pid;
@@ -142,7 +142,8 @@ static bool traced(pid_t pid)
  */
 static void watch_engine(struct monitor *m, uint64_t now)
 {
-	if (!m->serves || now - m->beat_usec < HUNG_USEC || traced(m->engine.pid) || bg_proc_state(m->engine.pid) == 'D')
+	if (!m->serves || now - m->beat_usec < HUNG_USEC || traced(m->engine.pid) ||
+		bg_proc_state(m->engine.pid) == 'D')
 		return;
 	log_msg(LOG_ERROR, "monitor", "the engine hangs: killed, another is started", NULL);
 	m->serves = false; /* once is enough */

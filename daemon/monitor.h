@@ -15,7 +15,7 @@ struct monitor_fds {
 	int lock;
 	int claim; /* -1: none */
 	int listen;
-	int ready; /* -1: nobody waits */
+	int ready;		   /* -1: nobody waits */
 	struct bound_socket bound; /* how listen was made */
 };
 

@@ -173,8 +173,7 @@ int monitor_client_ready(struct monitor_client *client)
 void monitor_say_failed(int sock, const struct bg_err *why)
 {
 	_free_ char *text = boot_error_text(why);
-	struct monitor_msg msg = {
-		.verb = MONITOR_FAILED, .status = bg_err_code_http(why->code)};
+	struct monitor_msg msg = {.verb = MONITOR_FAILED, .status = bg_err_code_http(why->code)};
 
 	if (!text || strlen(text) > MONITOR_PAYLOAD_MAX)
 		return; /* its exit status says the rest */
@@ -200,8 +199,8 @@ int monitor_helper_start(struct monitor_client *client, enum monitor_helper whic
 static int check_spec(const struct bootstrap_spec *spec, struct bg_err **err)
 {
 	if (!bootstrap_suite_valid(spec->suite))
-		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL, "\"%.80s\" is not a Debian suite",
-			spec->suite);
+		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
+			"\"%.80s\" is not a Debian suite", spec->suite);
 	if (spec->mirror && !bootstrap_mirror_valid(spec->mirror))
 		return bg_err_set(err, BG_ERR_IMAGE_INVALID, EINVAL,
 			"\"%.200s\" is not an http(s) mirror URL", spec->mirror);

@@ -17,12 +17,13 @@ struct bootstrap;
 struct monitor_events {
 	void (*gone)(void *userdata);			     /* it died: the engine is to stop */
 	void (*stop)(enum monitor_stop why, void *userdata); /* the engine is to stop */
-	void (*listen)(int fd, void *userdata);		     /* fd, taken, in the place of the listening socket */
+	void (*listen)(
+		int fd, void *userdata); /* fd, taken, in the place of the listening socket */
 };
 
 /* sock is taken; events is borrowed for ever. */
-int monitor_client_new(struct loop *loop, int sock, const struct monitor_events *events, void *userdata,
-	struct monitor_client **ret, struct bg_err **err);
+int monitor_client_new(struct loop *loop, int sock, const struct monitor_events *events,
+	void *userdata, struct monitor_client **ret, struct bg_err **err);
 /* All bootstraps must have been freed. */
 void monitor_client_free(struct monitor_client *client);
 BG_DEFINE_UNREF(monitor_client, struct monitor_client *, monitor_client_free)
@@ -36,7 +37,8 @@ void monitor_say_failed(int sock, const struct bg_err *why);
 /* sock: of the new helper, taken; -1 when it cannot be started. Comes once, in the loop, unless the monitor dies. */
 typedef void (*helper_started_fn)(int sock, void *userdata);
 /* One request for each at a time. 0 or -errno. */
-int monitor_helper_start(struct monitor_client *client, enum monitor_helper which, helper_started_fn done, void *userdata);
+int monitor_helper_start(struct monitor_client *client, enum monitor_helper which,
+	helper_started_fn done, void *userdata);
 
 /* Everything borrowed for the call. */
 struct bootstrap_spec {

@@ -51,10 +51,11 @@ enum monitor_stop { MONITOR_STOP_DAEMON, MONITOR_STOP_SESSION, MONITOR_STOP_MAX_
 #define BOOTSTRAP_FULL	  "full"
 #define BOOTSTRAP_MINIMAL "minimal"
 
-#define MONITOR_PAYLOAD_MAX (32 * 1024)
-#define MONITOR_FDS_MAX 2
+#define MONITOR_PAYLOAD_MAX  (32 * 1024)
+#define MONITOR_FDS_MAX	     2
 #define MONITOR_PACKAGES_MAX 1024
-#define MONITOR_BOOTSTRAPS_MAX 4 /* at once; an engine asks for BG_BUILDS_MAX, and one that was abandoned may still end */
+/* at once; an engine asks for BG_BUILDS_MAX, and one that was abandoned may still end */
+#define MONITOR_BOOTSTRAPS_MAX 4
 
 struct monitor_msg {
 	uint32_t verb;

@@ -79,7 +79,8 @@ int service_listen(const struct bg_paths *paths, struct bound_socket *ret)
 			found = fd;
 			continue;
 		}
-		log_msg(LOG_WARN, "monitor", "a socket of the service manager is not at the place of ours: closed",
+		log_msg(LOG_WARN, "monitor",
+			"a socket of the service manager is not at the place of ours: closed",
 			"ours", paths->socket, NULL);
 		bg_close(fd);
 	}

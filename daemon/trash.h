@@ -21,8 +21,8 @@ struct trash;
  * dirs: absolute, made when they are needed; what lies in them is emptied from now on. worker_path and worker_log as for
  * jobs_new: the trash has a queue of its own, so that it waits for no other job and none for it.
  */
-int trash_new(struct loop *loop, const char *worker_path, int worker_log, const char *const *dirs, size_t n,
-	struct trash **ret, struct bg_err **err);
+int trash_new(struct loop *loop, const char *worker_path, int worker_log, const char *const *dirs,
+	size_t n, struct trash **ret, struct bg_err **err);
 /* Leaves what is there for the next daemon. */
 void trash_free(struct trash *trash);
 BG_DEFINE_UNREF(trash, struct trash *, trash_free)

@@ -10,11 +10,11 @@
 
 struct agent_setup {
 	const struct conf *conf;
-	uint32_t flags;	       /* enum bg_agent_flag, as far as known at the fork */
-	const char *sshd;      /* NULL: the image has none */
-	int setup;	       /* ends when setup.h is through; -1 when it was not begun */
-	int events;	       /* mounts_watch_devices; the agent closes its copy */
-	char **argv;	       /* main's: renamed so that shutdowns spare the agent */
+	uint32_t flags;	  /* enum bg_agent_flag, as far as known at the fork */
+	const char *sshd; /* NULL: the image has none */
+	int setup;	  /* ends when setup.h is through; -1 when it was not begun */
+	int events;	  /* mounts_watch_devices; the agent closes its copy */
+	char **argv;	  /* main's: renamed so that shutdowns spare the agent */
 };
 
 /* Forks the agent, without the fd not_for_it (or -1); in the child it does not return. 0 or -errno. */

@@ -84,7 +84,9 @@ static int run_name(const char *const *argv)
 {
 	_err_ struct bg_err *err = NULL;
 
-	return identity_rename(argv[0] ? argv[0] : "", argv[0] ? argv[1] : NULL, &err) < 0 ? said(err) : 0;
+	return identity_rename(argv[0] ? argv[0] : "", argv[0] ? argv[1] : NULL, &err) < 0
+		       ? said(err)
+		       : 0;
 }
 
 int applet_run(const struct bg_exec *x)

@@ -15,7 +15,8 @@
  * below /dev. *ret_repaired: a write to the store had failed once, so that what the guest had not synced then is lost.
  * The message says what is missing: a disk, room on it, a store, device-mapper in the kernel.
  */
-int cow_join(const struct conf *conf, char ret_dev[CONF_DEV_MAX + 1], bool *ret_repaired, struct bg_err **err);
+int cow_join(const struct conf *conf, char ret_dev[CONF_DEV_MAX + 1], bool *ret_repaired,
+	struct bg_err **err);
 /* The joined device that this disk ("vdb") is the own part of, "dm-0"; NULL when it is of none. */
 const char *cow_root_of(const char *disk);
 /* The own disk is longer now, and so the joined one. Its file system stands still for a moment. 0 or -errno. */

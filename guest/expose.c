@@ -119,7 +119,8 @@ int expose_accept(int listener, const char *port)
 	int fd;
 
 	if (fcntl(listener, F_GETFD) < 0) {
-		(void)dprintf(STDERR_FILENO, "something in the guest listens on port %s of all addresses\n", port);
+		(void)dprintf(STDERR_FILENO,
+			"something in the guest listens on port %s of all addresses\n", port);
 		return 1;
 	}
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);

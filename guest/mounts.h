@@ -27,8 +27,7 @@ int mounts_switch_root(const char *new_root, struct bg_err **err);
  * In the image's root: shows /dev/<name>'s "<release>/" at /lib/modules/<release>,
  * read-only. *ret_shown is false when the image has that release itself.
  */
-int mounts_module_tree(const char *name, const char *release, bool *ret_shown,
-	struct bg_err **err);
+int mounts_module_tree(const char *name, const char *release, bool *ret_shown, struct bg_err **err);
 /* What a plain init owes an image that has none: /run, /dev/pts, /dev/shm, cgroup2. */
 void mounts_no_init(void);
 /* Syncs, unmounts what it can and makes the rest read-only. For the end of the machine. */

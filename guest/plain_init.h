@@ -13,7 +13,7 @@ struct plain_init {
 	const char *init;		   /* NULL: none (yet) */
 	const struct setup_family *family; /* NULL: nothing to bring in */
 	enum setup_wish wish;
-	int setup;			   /* closed when that is through */
+	int setup; /* closed when that is through */
 };
 
 /*

@@ -10,8 +10,8 @@ struct port {
 	char address[48];
 	unsigned port;
 	unsigned long inode;
-	int pid;	/* 0: not known */
-	char name[32];	/* of the process */
+	int pid;       /* 0: not known */
+	char name[32]; /* of the process */
 };
 
 enum { PORTS_MAX = 512 };

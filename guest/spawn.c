@@ -215,7 +215,8 @@ static _noreturn_ void child(const struct bg_exec *x, const struct ends *e)
 	become_ordinary();
 	take_streams(e, tty, &user);
 	if (r < 0) {
-		(void)dprintf(STDERR_FILENO, "banger: there is no user \"%s\" in this VM\n", x->user);
+		(void)dprintf(
+			STDERR_FILENO, "banger: there is no user \"%s\" in this VM\n", x->user);
 		_exit(SPAWN_FAILED);
 	}
 	become_user(&user);

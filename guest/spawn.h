@@ -15,7 +15,7 @@
 enum { SPAWN_FAILED = 125, SPAWN_NO_EXEC = 126, SPAWN_NOT_FOUND = 127 };
 
 struct spawned {
-	pid_t pid;	      /* leader of a session and a process group of its own */
+	pid_t pid;	       /* leader of a session and a process group of its own */
 	int fd[BG_AGENT_SUBS]; /* our ends, nonblocking; -1: none */
 };
 

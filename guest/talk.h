@@ -30,7 +30,7 @@ struct talk {
 	bool shutdown; /* asked for, and answered */
 	enum bg_agent_shutdown how;
 	const struct talk_streams *streams; /* NULL: there are none */
-	size_t out_at, out_len; /* unsent: out_len bytes from out_at on */
+	size_t out_at, out_len;		    /* unsent: out_len bytes from out_at on */
 	uint8_t out[TALK_OUT_MAX];
 };
 

@@ -173,7 +173,8 @@ static bool look(struct disk *d, bool *errors)
 	if (fd < 0 || ext4_super_read(fd, &s) < 0)
 		return false;
 	*errors = *errors || s.errors;
-	if (d->off || s.groups == 0 || s.block_size < BLOCK_LEAST || number_of(dev, "queue/discard_max_bytes", 1) == 0)
+	if (d->off || s.groups == 0 || s.block_size < BLOCK_LEAST ||
+		number_of(dev, "queue/discard_max_bytes", 1) == 0)
 		return false;
 	return look_for_room(d, fd, dev, &s);
 }

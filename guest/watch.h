@@ -10,7 +10,7 @@
 #include "common/base.h"
 
 struct watch {
-	int fd;		      /* inotify, -1 when there is none */
+	int fd; /* inotify, -1 when there is none */
 	bool found;
 	uint64_t eager_until; /* uptime, ms */
 };

@@ -9,10 +9,11 @@
 #include "common/base.h"
 
 struct walk {
-	int root;	 /* borrowed */
-	int fd;		 /* of the folder that was entered last */
-	char *folder;	 /* its name; NULL: none */
-	size_t blocked; /* after -ENOTDIR: bytes of the name up to the component that is not a folder */
+	int root;     /* borrowed */
+	int fd;	      /* of the folder that was entered last */
+	char *folder; /* its name; NULL: none */
+	/* after -ENOTDIR: bytes of the name up to the component that is not a folder */
+	size_t blocked;
 };
 
 #define WALK_OF(root_) ((struct walk){.root = (root_), .fd = -1})

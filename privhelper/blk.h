@@ -16,8 +16,8 @@
 enum { BLK_NAME = 32, BLK_UUID = 64 };
 
 struct blk_host {
-	int private;	/* a mounted, detached tmpfs: device nodes live there while they are opened */
-	int nodes;	/* BG_DISK_NODE_DIR */
+	int private; /* a mounted, detached tmpfs: device nodes live there while they are opened */
+	int nodes;   /* BG_DISK_NODE_DIR */
 	int loop_control, dm_control;
 	unsigned part_shift; /* minor = number << part_shift */
 	unsigned dm_major;
@@ -29,7 +29,7 @@ int blk_open(struct blk_host *h);
 
 /* A part of a file as a loop device. Gone by itself when neither ret_fd nor a table holds it. */
 struct blk_loop {
-	int fd;		   /* the loop device; closed by the caller */
+	int fd; /* the loop device; closed by the caller */
 	unsigned minor;
 };
 struct blk_part {
@@ -65,8 +65,8 @@ struct blk_table {
 	uint64_t base_sectors, tail_sectors;
 };
 /* -EUCLEAN when the kernel took the overlay's content for something else than we did. */
-int blk_dm_activate(
-	const struct blk_host *h, const char *uuid, const struct blk_table *table, unsigned *ret_minor);
+int blk_dm_activate(const struct blk_host *h, const char *uuid, const struct blk_table *table,
+	unsigned *ret_minor);
 /* -ENXIO: there is none. -EBUSY: in use. */
 int blk_dm_remove(const struct blk_host *h, const char *uuid);
 

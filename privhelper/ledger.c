@@ -125,8 +125,8 @@ static int read_boot_id(uint8_t ret[16])
 	return digits == 32 ? 0 : -EIO;
 }
 
-static int open_file(struct ledger *l, const char *path, enum trusted_kind kind, uid_t uid,
-	uint64_t netns)
+static int open_file(
+	struct ledger *l, const char *path, enum trusted_kind kind, uid_t uid, uint64_t netns)
 {
 	struct stat st;
 	_close_ int fd = trusted_open(path, kind);
@@ -287,8 +287,8 @@ static off_t row_at(const struct ledger *l, unsigned slot)
 static bool row_valid(const struct ledger *l, unsigned slot, const struct disk_row *d)
 {
 	return d->magic == ROW_MAGIC && (d->state == LEDGER_INTENT || d->state == LEDGER_LIVE) &&
-	       d->slot == slot && d->index == l->index && d->uid == l->uid && d->nat <= 1 && d->peers <= 1 &&
-	       is_zero(d->zero, sizeof(d->zero)) &&
+	       d->slot == slot && d->index == l->index && d->uid == l->uid && d->nat <= 1 &&
+	       d->peers <= 1 && is_zero(d->zero, sizeof(d->zero)) &&
 	       d->crc == crc32(d, offsetof(struct disk_row, crc));
 }
 

@@ -21,8 +21,8 @@
 #include "common/base.h"
 #include "common/limits.h"
 
-#define LEDGER_DIR "/var/lib/banger"
-#define LEDGER_NET LEDGER_DIR "/net.ledger"
+#define LEDGER_DIR  "/var/lib/banger"
+#define LEDGER_NET  LEDGER_DIR "/net.ledger"
 #define LEDGER_DISK LEDGER_DIR "/disk.ledger"
 
 enum ledger_state {

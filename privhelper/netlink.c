@@ -58,7 +58,8 @@ static int parse_link(const struct nlmsghdr *h, void *userdata)
 	return 0;
 }
 
-static void begin_link(struct nlmsg *nl, uint16_t type, uint16_t flags, uint32_t ifindex, unsigned up)
+static void begin_link(
+	struct nlmsg *nl, uint16_t type, uint16_t flags, uint32_t ifindex, unsigned up)
 {
 	const struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC,
 		.ifi_index = (int)ifindex,
@@ -68,8 +69,7 @@ static void begin_link(struct nlmsg *nl, uint16_t type, uint16_t flags, uint32_t
 	nlmsg_begin(nl, type, flags, &ifi, sizeof(ifi));
 }
 
-int netlink_link_get(
-	struct nlmsg *nl, uint32_t ifindex, const char *name, struct netlink_link *ret)
+int netlink_link_get(struct nlmsg *nl, uint32_t ifindex, const char *name, struct netlink_link *ret)
 {
 	begin_link(nl, RTM_GETLINK, 0, ifindex, 0);
 	if (ifindex == 0)

@@ -141,7 +141,14 @@ static void mend_foreign(struct nft_builder *b, const struct foreign *f)
 
 /* ---- the whole ---- */
 
-enum change { CHANGE_TABLES, CHANGE_PLAIN, CHANGE_FOREIGN, CHANGE_REMOVE, CHANGE_FENCE, CHANGE_NO_FENCE };
+enum change {
+	CHANGE_TABLES,
+	CHANGE_PLAIN,
+	CHANGE_FOREIGN,
+	CHANGE_REMOVE,
+	CHANGE_FENCE,
+	CHANGE_NO_FENCE
+};
 
 static void put_change(struct nft_builder *b, enum change what, uint32_t flags)
 {
@@ -186,7 +193,8 @@ static int change_surely(
 }
 
 /* An older kernel refuses flags that it does not know: the table is then one like others. */
-static int change_owned(struct nft *n, const struct nft_user *user, enum change what, uint32_t flags)
+static int change_owned(
+	struct nft *n, const struct nft_user *user, enum change what, uint32_t flags)
 {
 	int r = change_surely(n, user, what, flags);
 
@@ -257,8 +265,7 @@ bool nft_intact(struct nft *n, const struct nft_user *user, uint32_t seal)
 
 int nft_fence(struct nft *n, const struct nft_user *user, bool on)
 {
-	return change_owned(
-		n, user, on ? CHANGE_FENCE : CHANGE_NO_FENCE, F_OWNER | F_PERSIST);
+	return change_owned(n, user, on ? CHANGE_FENCE : CHANGE_NO_FENCE, F_OWNER | F_PERSIST);
 }
 
 struct search {

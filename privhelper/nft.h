@@ -18,10 +18,11 @@ struct nft_user {
 	const struct policy *policy;
 	unsigned index;
 	uid_t uid;
-	uint64_t nat;	   /* slots whose guest may go beyond this host */
-	uint64_t peers;	   /* slots whose guests reach each other */
-	unsigned names[2]; /* bangerd's UDP and TCP port for the gateway's port 53; 0: it has none */
-	bool fence;	   /* the FENCE is this process's to hold */
+	uint64_t nat;	/* slots whose guest may go beyond this host */
+	uint64_t peers; /* slots whose guests reach each other */
+	/* bangerd's UDP and TCP port for the gateway's port 53; 0: it has none */
+	unsigned names[2];
+	bool fence; /* the FENCE is this process's to hold */
 };
 
 /* Makes PLAIN, NAMES and its FENCE so, whatever there is. ret_seal is for nft_intact. 0, or -errno and no change. */

@@ -12,8 +12,7 @@ int nft_open(struct nft *n)
 {
 	int r = nlmsg_open(&n->req, NETLINK_NETFILTER, 0);
 
-	return r < 0 ? r
-		     : nlmsg_open(&n->events, NETLINK_NETFILTER, 1U << (NFNLGRP_NFTABLES - 1));
+	return r < 0 ? r : nlmsg_open(&n->events, NETLINK_NETFILTER, 1U << (NFNLGRP_NFTABLES - 1));
 }
 
 /* ---- building ---- */
@@ -89,9 +88,8 @@ void nft_meta(struct nft *n, enum nft_meta_keys key, uint32_t reg)
 void nft_payload(
 	struct nft *n, enum nft_payload_bases base, uint32_t at, uint32_t len, uint32_t reg)
 {
-	expr_end(n,
-		EXPR(n, "payload", {NFTA_PAYLOAD_DREG, reg}, {NFTA_PAYLOAD_BASE, base},
-			{NFTA_PAYLOAD_OFFSET, at}, {NFTA_PAYLOAD_LEN, len}));
+	expr_end(n, EXPR(n, "payload", {NFTA_PAYLOAD_DREG, reg}, {NFTA_PAYLOAD_BASE, base},
+			    {NFTA_PAYLOAD_OFFSET, at}, {NFTA_PAYLOAD_LEN, len}));
 }
 
 void nft_immediate(struct nft *n, uint32_t reg, const void *data, size_t len)
@@ -143,15 +141,14 @@ void nft_ct(struct nft *n, enum nft_ct_keys key, uint32_t reg)
 
 void nft_fib_daddr_type(struct nft *n, uint32_t reg)
 {
-	expr_end(n,
-		EXPR(n, "fib", {NFTA_FIB_DREG, reg}, {NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE},
-			{NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR}));
+	expr_end(n, EXPR(n, "fib", {NFTA_FIB_DREG, reg}, {NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE},
+			    {NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR}));
 }
 
 void nft_more_flows_than(struct nft *n, const char *set, uint32_t reg, uint32_t limit)
 {
-	struct expr e = EXPR(
-		n, "dynset", {NFTA_DYNSET_OP, NFT_DYNSET_OP_ADD}, {NFTA_DYNSET_SREG_KEY, reg});
+	struct expr e =
+		EXPR(n, "dynset", {NFTA_DYNSET_OP, NFT_DYNSET_OP_ADD}, {NFTA_DYNSET_SREG_KEY, reg});
 	struct nlattr *count, *data;
 
 	nlmsg_put_str(&n->req, NFTA_DYNSET_SET_NAME, set);
@@ -177,9 +174,8 @@ void nft_masquerade(struct nft *n)
 
 void nft_dnat(struct nft *n, uint32_t address, uint32_t port)
 {
-	expr_end(n,
-		EXPR(n, "nat", {NFTA_NAT_TYPE, NFT_NAT_DNAT}, {NFTA_NAT_FAMILY, NFPROTO_IPV4},
-			{NFTA_NAT_REG_ADDR_MIN, address}, {NFTA_NAT_REG_PROTO_MIN, port}));
+	expr_end(n, EXPR(n, "nat", {NFTA_NAT_TYPE, NFT_NAT_DNAT}, {NFTA_NAT_FAMILY, NFPROTO_IPV4},
+			    {NFTA_NAT_REG_ADDR_MIN, address}, {NFTA_NAT_REG_PROTO_MIN, port}));
 }
 
 void nft_reject(struct nft *n, bool tcp)

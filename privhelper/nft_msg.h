@@ -12,8 +12,9 @@
 #include "privhelper/nlmsg.h"
 
 struct nft {
-	struct nlmsg req;    /* requests; tables with an owner are this socket's */
-	struct nlmsg events; /* announcements of every change of a rule set in this network namespace */
+	struct nlmsg req; /* requests; tables with an owner are this socket's */
+	/* announcements of every change of a rule set in this network namespace */
+	struct nlmsg events;
 };
 
 /* Opens both sockets with the rights of this moment. 0 or -errno; -ENOSYS without nf_tables. */
@@ -31,7 +32,8 @@ void nft_put_u32(struct nft *n, uint16_t type, uint32_t v); /* travels in networ
 
 /* ---- expressions, inside a rule's list: registers are NFT_REG_* or NFT_REG32_* ---- */
 void nft_meta(struct nft *n, enum nft_meta_keys key, uint32_t reg);
-void nft_payload(struct nft *n, enum nft_payload_bases base, uint32_t at, uint32_t len, uint32_t reg);
+void nft_payload(
+	struct nft *n, enum nft_payload_bases base, uint32_t at, uint32_t len, uint32_t reg);
 void nft_immediate(struct nft *n, uint32_t reg, const void *data, size_t len);
 void nft_cmp(struct nft *n, uint32_t reg, enum nft_cmp_ops op, const void *data, size_t len);
 /* reg & mask, in place; len bytes. */

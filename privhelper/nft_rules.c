@@ -28,7 +28,10 @@ enum {
 void nft_table_name(const struct nft_user *u, enum nft_table table, char ret[NFT_NAME_MAXLEN])
 {
 	(void)snprintf(ret, NFT_NAME_MAXLEN, "banger-%s%u",
-		table == FENCE ? "fence-" : table == NAMES ? "names-" : "", u->index);
+		table == FENCE	 ? "fence-"
+		: table == NAMES ? "names-"
+				 : "",
+		u->index);
 }
 
 void nft_names_make(const struct nft_user *u, struct nft_names *ret)
@@ -96,11 +99,11 @@ enum part_id {
 	TOO_MANY_FLOWS,
 };
 
-#define EQ	 NFT_CMP_EQ
-#define NEQ	 NFT_CMP_NEQ
-#define IN_NAME	 NFT_META_IIFNAME
-#define OUT_NAME NFT_META_OIFNAME
-#define NET_HEAD NFT_PAYLOAD_NETWORK_HEADER
+#define EQ	  NFT_CMP_EQ
+#define NEQ	  NFT_CMP_NEQ
+#define IN_NAME	  NFT_META_IIFNAME
+#define OUT_NAME  NFT_META_OIFNAME
+#define NET_HEAD  NFT_PAYLOAD_NETWORK_HEADER
 #define TRANSPORT NFT_PAYLOAD_TRANSPORT_HEADER
 
 static const struct part parts[] = {
@@ -118,9 +121,12 @@ static const struct part parts[] = {
 	[SRC_PEER] = {SET, EQ, AT_SADDR, .set = "peers", .by = IN_NAME, .base = NET_HEAD},
 	[DST_PEER] = {SET, EQ, AT_DADDR, .set = "peers", .by = OUT_NAME, .base = NET_HEAD},
 	/* base TRANSPORT: of the connection's original direction instead of the packet's. */
-	[CT_DST_GUEST] = {SET, EQ, NFT_CT_DST_IP, .set = "guests", .by = IN_NAME, .base = TRANSPORT},
-	[CT_SRC_GUEST] = {SET, EQ, NFT_CT_SRC_IP, .set = "guests", .by = OUT_NAME, .base = TRANSPORT},
-	[CT_SRC_NOT_GUEST] = {SET, NEQ, NFT_CT_SRC_IP, .set = "guests", .by = IN_NAME, .base = TRANSPORT},
+	[CT_DST_GUEST] = {SET, EQ, NFT_CT_DST_IP, .set = "guests", .by = IN_NAME,
+		.base = TRANSPORT},
+	[CT_SRC_GUEST] = {SET, EQ, NFT_CT_SRC_IP, .set = "guests", .by = OUT_NAME,
+		.base = TRANSPORT},
+	[CT_SRC_NOT_GUEST] = {SET, NEQ, NFT_CT_SRC_IP, .set = "guests", .by = IN_NAME,
+		.base = TRANSPORT},
 	/* Masks as NF_CT_STATE_BIT makes them in the kernel. */
 	[INVALID] = {STATE, .at = 1},
 	[RELATED] = {STATE, .at = 4},
@@ -167,8 +173,8 @@ static void put_state(const struct nft_builder *b, uint32_t mask)
 	nft_cmp(b->n, NFT_REG_1, NEQ, &zero, sizeof(zero));
 }
 
-static void put_bytes(
-	const struct nft_builder *b, const struct part *p, enum nft_payload_bases base, const void *v)
+static void put_bytes(const struct nft_builder *b, const struct part *p,
+	enum nft_payload_bases base, const void *v)
 {
 	static const uint8_t icmp = IPPROTO_ICMP;
 
@@ -249,7 +255,8 @@ static const struct chain {
 	unsigned hook;
 	int priority;
 } chains[] = {
-#define NFT_CHAIN(ID, name, tables, type, hook, priority) [ID] = {name, tables, type, hook, priority},
+#define NFT_CHAIN(ID, name, tables, type, hook, priority)                                          \
+	[ID] = {name, tables, type, hook, priority},
 #include "privhelper/nft_rules.def"
 #undef NFT_CHAIN
 };
@@ -286,7 +293,10 @@ static void put_verdict(const struct nft_builder *b, enum verdict verdict)
 	case TO_OUT:
 	case TO_IN:
 		nft_verdict(b->n, NFT_JUMP,
-			chains[verdict == TO_FROM ? FROM : verdict == TO_OUT ? OUT : IN].name);
+			chains[verdict == TO_FROM   ? FROM
+				: verdict == TO_OUT ? OUT
+						    : IN]
+				.name);
 		break;
 	case ACCEPT:
 	case DROP:
@@ -405,8 +415,7 @@ static void put_element(struct nft_builder *b, unsigned slot)
 	nlmsg_nest_end(&b->n->req, elem);
 }
 
-static void put_elements(
-	struct nft_builder *b, const char *table, const char *name, uint64_t slots)
+static void put_elements(struct nft_builder *b, const char *table, const char *name, uint64_t slots)
 {
 	struct nlattr *list;
 

@@ -5,7 +5,16 @@
 
 #include "privhelper/trusted.h"
 
-enum key { KEY_POOL, KEY_SLOTS, KEY_USERS, KEY_MOUNT, KEY_KEEPER, KEY_FLOWS, KEY_MIN_UID, KEY_END_ };
+enum key {
+	KEY_POOL,
+	KEY_SLOTS,
+	KEY_USERS,
+	KEY_MOUNT,
+	KEY_KEEPER,
+	KEY_FLOWS,
+	KEY_MIN_UID,
+	KEY_END_
+};
 
 static const char *const keys[] = {[KEY_POOL] = "pool",
 	[KEY_SLOTS] = "slots_per_user",
@@ -116,8 +125,7 @@ static bool take_value(struct cursor *c, enum key key, struct policy *p)
 	case KEY_KEEPER:
 		return take_yes_no(c, &p->keeper);
 	case KEY_FLOWS:
-		return take_number(c, FLOWS_MAX, &p->flows_per_guest) &&
-		       p->flows_per_guest >= 1;
+		return take_number(c, FLOWS_MAX, &p->flows_per_guest) && p->flows_per_guest >= 1;
 	case KEY_MIN_UID:
 		return take_number(c, UID_MAX, &p->min_uid) && p->min_uid >= 1;
 	case KEY_END_:

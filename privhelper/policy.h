@@ -10,17 +10,17 @@
 
 #include "common/priv_proto.h"
 
-#define POLICY_DIR "/etc/banger"
-#define POLICY_PATH POLICY_DIR "/privhelper.conf"
+#define POLICY_DIR	"/etc/banger"
+#define POLICY_PATH	POLICY_DIR "/privhelper.conf"
 #define POLICY_FILE_MAX 4096
 
 struct policy {
-	uint32_t pool;		 /* first address of a /16, as a number */
-	unsigned slots_per_user; /* 1 to BG_SLOTS_MAX */
-	bool mount;		 /* the disk helper mounts images */
-	bool keeper;		 /* banger-keeper holds the FENCE; without it no tap is made */
+	uint32_t pool;		  /* first address of a /16, as a number */
+	unsigned slots_per_user;  /* 1 to BG_SLOTS_MAX */
+	bool mount;		  /* the disk helper mounts images */
+	bool keeper;		  /* banger-keeper holds the FENCE; without it no tap is made */
 	unsigned flows_per_guest; /* connections of one guest in the host's table, at a time */
-	unsigned min_uid;	 /* below are the system's own users */
+	unsigned min_uid;	  /* below are the system's own users */
 	unsigned max_users; /* 1 to BG_PRIV_USERS_MAX; bounds new users, takes nothing from old ones
 			     */
 };

@@ -124,8 +124,8 @@ static bool limit_sends(int sock)
 enum priv_code sandbox_inherit(int sock)
 {
 	(void)umask(077);
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || !socket_ok(sock) || !limit_sends(sock) || !reset_fds(sock) ||
-		!reset_signals() || !reset_limits() || chdir("/") < 0)
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || !socket_ok(sock) || !limit_sends(sock) ||
+		!reset_fds(sock) || !reset_signals() || !reset_limits() || chdir("/") < 0)
 		return PRIV_CODE_ENVIRONMENT;
 	return PRIV_CODE_OK;
 }

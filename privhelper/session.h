@@ -31,7 +31,8 @@ struct session {
 	struct forward forward;
 	struct legacy legacy;
 	struct {
-		uint64_t used, nat, peers; /* slots that are not free in the ledger, and those of them that may more */
+		/* slots that are not free in the ledger, and those of them that may more */
+		uint64_t used, nat, peers;
 	} rows;
 	struct {
 		int fds[2]; /* bangerd's sockets, UDP and TCP; -1 */
@@ -42,13 +43,13 @@ struct session {
 		uint64_t nat, peers;
 		uint32_t seal;
 		int blocked; /* -errno: another firewall stands in the way of NAT */
-	} rules; /* as they were last made */
+	} rules;	     /* as they were last made */
 	/* disk helper */
 	struct blk_host blk;
 	unsigned mounts; /* made by this process */
-	int log;      /* syslog's socket; -1 */
-	unsigned haste; /* messages since it last was idle */
-	bool greeted; /* HELLO was answered: the ledger is bound and repaired */
+	int log;	 /* syslog's socket; -1 */
+	unsigned haste;	 /* messages since it last was idle */
+	bool greeted;	 /* HELLO was answered: the ledger is bound and repaired */
 };
 
 /* ---- verb_common.c ---- */
@@ -64,7 +65,8 @@ enum priv_code session_ledger(struct session *s, const char *path, uint64_t netn
 /* ledger_put, and session->rows with it. */
 int session_put_row(struct session *s, unsigned slot, const struct ledger_row *row, bool sync);
 /* Whether the slot's tap is there, as it was made; ret_tap is filled in any case. */
-bool session_live(struct session *s, unsigned slot, const struct ledger_row *row, struct tap *ret_tap);
+bool session_live(
+	struct session *s, unsigned slot, const struct ledger_row *row, struct tap *ret_tap);
 
 /* ---- verb_nat.c ---- */
 

@@ -31,7 +31,7 @@ struct app {
 	int64_t drawn, child_began;
 	char child[64];
 	struct bg_buf output; /* of doctor, of the daemon's start */
-	size_t turn; /* whose guest is asked next */
+	size_t turn;	      /* whose guest is asked next */
 	int status;
 };
 
@@ -90,7 +90,8 @@ static void on_frame(evutil_socket_t fd, short what, void *userdata)
 static void change(struct app *app)
 {
 	int64_t wait = app->drawn + FRAME_MS - clock_ms(CLOCK_MONOTONIC);
-	const struct timeval tv = {.tv_usec = (suseconds_t)BG_MAX(BG_MIN(wait, (int64_t)FRAME_MS), (int64_t)0) * 1000};
+	const struct timeval tv = {
+		.tv_usec = (suseconds_t)BG_MAX(BG_MIN(wait, (int64_t)FRAME_MS), (int64_t)0) * 1000};
 
 	app->ui.model.now = clock_ms(CLOCK_REALTIME);
 	if (app->dirty)
@@ -223,8 +224,8 @@ static int add_signals(struct app *app)
 	static const struct {
 		int signo;
 		event_callback_fn fn;
-	} rows[] = {{SIGWINCH, on_resize}, {SIGTERM, on_end_signal}, {SIGHUP, on_end_signal}, {SIGINT, on_end_signal},
-		{SIGQUIT, on_end_signal}};
+	} rows[] = {{SIGWINCH, on_resize}, {SIGTERM, on_end_signal}, {SIGHUP, on_end_signal},
+		{SIGINT, on_end_signal}, {SIGQUIT, on_end_signal}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		app->signals[i] = evsignal_new(app->base, rows[i].signo, rows[i].fn, app);
@@ -238,7 +239,8 @@ static int add_signals(struct app *app)
 
 /* ---- what the UI asks for ---- */
 
-static void fx_call(void *u, enum call_for why, const char *method, const char *path, json_t *body, const char *what)
+static void fx_call(void *u, enum call_for why, const char *method, const char *path, json_t *body,
+	const char *what)
 {
 	struct app *app = u;
 
@@ -457,7 +459,8 @@ static void on_lost(void *u, bool absent)
 	change(app);
 }
 
-static void on_reply(void *u, enum call_for why, const char *what, const json_t *reply, const char *error, const char *hint)
+static void on_reply(void *u, enum call_for why, const char *what, const json_t *reply,
+	const char *error, const char *hint)
 {
 	struct app *app = u;
 
@@ -489,7 +492,8 @@ static void on_output(void *u, enum job_kind kind, const char *data, size_t len)
 
 static void doctor_ended(struct app *app)
 {
-	_json_ json_t *report = json_loadb(app->output.data ? app->output.data : "", app->output.len, 0, NULL);
+	_json_ json_t *report =
+		json_loadb(app->output.data ? app->output.data : "", app->output.len, 0, NULL);
 
 	ui_checks(&app->ui, report);
 	if (!report)
@@ -505,7 +509,8 @@ static void daemon_ended(struct app *app, int status)
 	if (app->ui.model.link == LINK_STARTING)
 		app->ui.model.link = LINK_DOWN;
 	if (status)
-		snprintf(app->ui.daemon_error, sizeof(app->ui.daemon_error), "%.*s", (int)BG_MIN(len, app->output.len), text);
+		snprintf(app->ui.daemon_error, sizeof(app->ui.daemon_error), "%.*s",
+			(int)BG_MIN(len, app->output.len), text);
 	else
 		app->ui.model.link = LINK_CONNECTING;
 	link_again(app->link);
@@ -515,7 +520,8 @@ static void terminal_ended(struct app *app, int status)
 {
 	ui_child_ended(&app->ui, app->child, status);
 	if (status && clock_ms(CLOCK_MONOTONIC) - app->child_began < SHORT_RUN_MS) {
-		dprintf(tty_fd(), "\r\n(it ended with status %d: Enter goes back to banger)", status);
+		dprintf(tty_fd(), "\r\n(it ended with status %d: Enter goes back to banger)",
+			status);
 		app->read_on = true;
 		(void)event_add(app->input, NULL);
 	} else {
@@ -535,7 +541,8 @@ static void on_job_end(void *u, enum job_kind kind, int status)
 		daemon_ended(app, status);
 	} else {
 		if (app->ui.pager.open && app->ui.pager.count == 0 && app->ui.pager.part_len == 0)
-			pager_printf(&app->ui.pager, status ? "it ended with status %d" : "nothing has changed", status);
+			pager_printf(&app->ui.pager,
+				status ? "it ended with status %d" : "nothing has changed", status);
 		pager_end(&app->ui.pager);
 	}
 	change(app);
@@ -549,9 +556,13 @@ static void on_job_stop(void *u)
 	jobs_end(app->jobs, JOB_TERMINAL);
 }
 
-static const struct link_user link_user = {
-	.on_line = on_line, .on_begin = on_begin, .on_lost = on_lost, .on_reply = on_reply, .on_raw = on_raw};
-static const struct job_user job_user = {.on_output = on_output, .on_end = on_job_end, .on_stop = on_job_stop};
+static const struct link_user link_user = {.on_line = on_line,
+	.on_begin = on_begin,
+	.on_lost = on_lost,
+	.on_reply = on_reply,
+	.on_raw = on_raw};
+static const struct job_user job_user = {
+	.on_output = on_output, .on_end = on_job_end, .on_stop = on_job_stop};
 
 /* ---- the whole ---- */
 
@@ -615,12 +626,14 @@ static void last_words(const struct app *app)
 	struct rusage use;
 
 	if (running)
-		fprintf(stderr, "%u operation%s go%s on in bangerd.\n", running, running == 1 ? "" : "s", running == 1 ? "es" : "");
+		fprintf(stderr, "%u operation%s go%s on in bangerd.\n", running,
+			running == 1 ? "" : "s", running == 1 ? "es" : "");
 	if (!app->options->numbers)
 		return;
 	getrusage(RUSAGE_SELF, &use);
 	fprintf(stderr, "rss_kib=%ld cpu_ms=%ld voluntary=%ld\n", use.ru_maxrss,
-		(long)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000 + (long)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1000,
+		(long)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000 +
+			(long)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1000,
 		use.ru_nvcsw);
 }
 

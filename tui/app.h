@@ -13,9 +13,10 @@
 
 struct app_options {
 	struct tty_options tty;
-	const char *banger;  /* the CLI, for what is run */
-	int idle_fd;	     /* a byte is written there after each drawing with nothing due: for tests; -1 */
-	bool numbers;	     /* at the end say what was used, on stderr: for tests */
+	const char *banger; /* the CLI, for what is run */
+	/* a byte is written there after each drawing with nothing due: for tests; -1 */
+	int idle_fd;
+	bool numbers; /* at the end say what was used, on stderr: for tests */
 };
 
 /* The exit status, or -errno. The terminal is as before when it returns. */

@@ -13,8 +13,11 @@ enum {
 	PANE_FROM = 20 /* rows of the screen from which there are some */
 };
 
-static const char *const tab_names[] = {
-	[KIND_VM] = "VMs", [KIND_IMAGE] = "Images", [KIND_KERNEL] = "Kernels", [KIND_OP] = "Operations", [KIND_CHECK] = "Doctor"};
+static const char *const tab_names[] = {[KIND_VM] = "VMs",
+	[KIND_IMAGE] = "Images",
+	[KIND_KERNEL] = "Kernels",
+	[KIND_OP] = "Operations",
+	[KIND_CHECK] = "Doctor"};
 
 /* What stands behind the tab's name: how many, or doctor's answer. */
 static void tab_count(const struct ui *ui, enum kind kind, char out[SHORT_TEXT])
@@ -27,7 +30,11 @@ static void tab_count(const struct ui *ui, enum kind kind, char out[SHORT_TEXT])
 			bad += bg_streq(item_text(list->items[i].record, "state"), "fail");
 			warn += bg_streq(item_text(list->items[i].record, "state"), "warn");
 		}
-		snprintf(out, SHORT_TEXT, "%s", list->count == 0 ? "" : bad ? "fails" : warn ? "warns" : "ok");
+		snprintf(out, SHORT_TEXT, "%s",
+			list->count == 0 ? ""
+			: bad		 ? "fails"
+			: warn		 ? "warns"
+					 : "ok");
 	} else if (kind == KIND_OP) {
 		snprintf(out, SHORT_TEXT, "%u", ui_running_ops(ui));
 	} else {
@@ -42,8 +49,8 @@ static int tab_text(const struct ui *ui, enum kind kind, char out[SHORT_TEXT * 2
 	bool front = ui->view == kind;
 
 	tab_count(ui, kind, count);
-	return snprintf(out, SHORT_TEXT * 2, "%s%d %s%s%s%s", front ? "[" : "", (int)kind + 1, tab_names[kind],
-		*count ? " " : "", count, front ? "]" : "");
+	return snprintf(out, SHORT_TEXT * 2, "%s%d %s%s%s%s", front ? "[" : "", (int)kind + 1,
+		tab_names[kind], *count ? " " : "", count, front ? "]" : "");
 }
 
 static int tabs_begin(const struct ui *ui)
@@ -81,13 +88,15 @@ static void draw_tabs(const struct ui *ui, struct grid *g)
 		char text[SHORT_TEXT * 2];
 		int columns = tab_text(ui, (enum kind)kind, text);
 
-		grid_put(g, 0, at, g->columns - 1 - at, ui->view == (enum kind)kind ? LOOK_TITLE : LOOK_PLAIN, text);
+		grid_put(g, 0, at, g->columns - 1 - at,
+			ui->view == (enum kind)kind ? LOOK_TITLE : LOOK_PLAIN, text);
 		at += columns + tabs_gap(ui);
 	}
 	if (ui->model.daemon && g->columns >= WIDE) {
 		char text[80];
 
-		snprintf(text, sizeof(text), "bangerd %.20s", item_text(ui->model.daemon, "version"));
+		snprintf(text, sizeof(text), "bangerd %.20s",
+			item_text(ui->model.daemon, "version"));
 		grid_put_right(g, 0, at, g->columns - 1 - at, LOOK_DIM, text);
 	}
 }
@@ -129,11 +138,16 @@ static void draw_totals(const struct ui *ui, struct grid *g)
 
 		(void)face_glyph((enum face)i, &look);
 		if (t.faces[i])
-			at += grid_printf(g, 1, at, g->columns - 1 - at, look, "%u %s", t.faces[i], words[i]) + 2;
+			at += grid_printf(g, 1, at, g->columns - 1 - at, look, "%u %s", t.faces[i],
+				      words[i]) +
+			      2;
 	}
 	if (t.marked)
-		at += grid_printf(g, 1, at, g->columns - 1 - at, LOOK_ACCENT, "%u marked", t.marked) + 2;
-	snprintf(text, sizeof(text), "CPU %.0f%%  memory %s  disk %s", t.cpu, short_size(t.memory, memory), short_size(t.disk, disk));
+		at += grid_printf(
+			      g, 1, at, g->columns - 1 - at, LOOK_ACCENT, "%u marked", t.marked) +
+		      2;
+	snprintf(text, sizeof(text), "CPU %.0f%%  memory %s  disk %s", t.cpu,
+		short_size(t.memory, memory), short_size(t.disk, disk));
 	if (t.memory)
 		grid_put_right(g, 1, at, g->columns - 1 - at, LOOK_DIM, text);
 }
@@ -151,13 +165,17 @@ static bool draw_banner(const struct ui *ui, struct grid *g)
 	else if (m->link == LINK_CONNECTING)
 		snprintf(text, sizeof(text), "waiting for bangerd");
 	else if (m->heard)
-		snprintf(text, sizeof(text), "** bangerd does not answer; trying again (r starts it). This is %s old. **",
+		snprintf(text, sizeof(text),
+			"** bangerd does not answer; trying again (r starts it). This is %s old. "
+			"**",
 			short_age(m->now - m->heard, age));
 	else
-		snprintf(text, sizeof(text), "** bangerd does not answer; trying again (r starts it) **");
+		snprintf(text, sizeof(text),
+			"** bangerd does not answer; trying again (r starts it) **");
 	if (*ui->daemon_error)
 		snprintf(text, sizeof(text), "** %s **", ui->daemon_error);
-	grid_put(g, 1, 1, g->columns - 2, m->link == LINK_DOWN || *ui->daemon_error ? LOOK_BAD : LOOK_BUSY, text);
+	grid_put(g, 1, 1, g->columns - 2,
+		m->link == LINK_DOWN || *ui->daemon_error ? LOOK_BAD : LOOK_BUSY, text);
 	return true;
 }
 
@@ -173,13 +191,16 @@ static void draw_operation(const struct ui *ui, struct grid *g)
 
 		if (!bg_streq(item_text(op->record, "state"), "running"))
 			continue;
-		at += grid_printf(g, row, at, g->columns - 28, LOOK_BUSY, "~ %s %s  %s", item_text(op->record, "kind"),
-			      item_text(op->record, "target"), op_stage(op->record)) + 2;
+		at += grid_printf(g, row, at, g->columns - 28, LOOK_BUSY, "~ %s %s  %s",
+			      item_text(op->record, "kind"), item_text(op->record, "target"),
+			      op_stage(op->record)) +
+		      2;
 		if (op_share(op->record) >= 0 && at + 24 < g->columns) {
 			draw_bar(g, row, at, 12, op_share(op->record));
 			at += 14;
 		}
-		grid_put(g, row, at, g->columns - 1 - at, LOOK_DIM, short_elapsed(op_elapsed(ui, op), elapsed));
+		grid_put(g, row, at, g->columns - 1 - at, LOOK_DIM,
+			short_elapsed(op_elapsed(ui, op), elapsed));
 		return;
 	}
 }
@@ -197,10 +218,12 @@ static void draw_message(const struct ui *ui, struct grid *g)
 			g->cursor_row = row;
 			g->cursor_column = at;
 		}
-		grid_printf(g, row, at + 3, g->columns - at - 4, LOOK_DIM, "%zu of %zu shown; Esc clears it",
-			ui_visible(ui, &items), ui->model.lists[ui->view].count);
+		grid_printf(g, row, at + 3, g->columns - at - 4, LOOK_DIM,
+			"%zu of %zu shown; Esc clears it", ui_visible(ui, &items),
+			ui->model.lists[ui->view].count);
 	} else if (*ui->message) {
-		grid_put(g, row, 1, g->columns - 2, ui->message_bad ? LOOK_BAD : LOOK_PLAIN, ui->message);
+		grid_put(g, row, 1, g->columns - 2, ui->message_bad ? LOOK_BAD : LOOK_PLAIN,
+			ui->message);
 	} else {
 		draw_operation(ui, g);
 	}
@@ -233,7 +256,8 @@ static void draw_body(struct ui *ui, struct grid *g)
 		columns -= pane;
 		for (int row = HEAD_ROWS; row < bottom; row++)
 			grid_put(g, row, columns, 1, LOOK_DIM, g->ascii ? "|" : "\u2502");
-		draw_detail(ui, g, (struct box){HEAD_ROWS, columns + 2, bottom - HEAD_ROWS, pane - 3});
+		draw_detail(
+			ui, g, (struct box){HEAD_ROWS, columns + 2, bottom - HEAD_ROWS, pane - 3});
 	}
 	if (wide && g->rows >= TALL && ui->view == KIND_VM)
 		bottom = draw_lower(ui, g, bottom, columns);
@@ -279,9 +303,11 @@ static int next_age(const struct ui *ui)
 	int64_t next = -1;
 
 	for (size_t i = 0; i < vms->count; i++) {
-		int64_t up = item_since(&ui->model, vms->items[i].record, "started_at"), step = up < 60000 ? 1000 : 60000;
+		int64_t up = item_since(&ui->model, vms->items[i].record, "started_at"),
+			step = up < 60000 ? 1000 : 60000;
 
-		if (up >= 0 && bg_streq(item_text(vms->items[i].record, "state"), "running") && (next < 0 || step - up % step < next))
+		if (up >= 0 && bg_streq(item_text(vms->items[i].record, "state"), "running") &&
+			(next < 0 || step - up % step < next))
 			next = step - up % step;
 	}
 	return (int)next;

@@ -14,7 +14,8 @@ struct pen {
 	int row, column, room;
 };
 
-static _printf_(4, 5) void field(struct pen *p, const char *label, enum look look, const char *fmt, ...)
+static _printf_(4, 5) void field(
+	struct pen *p, const char *label, enum look look, const char *fmt, ...)
 {
 	char text[400];
 	va_list ap;
@@ -73,7 +74,8 @@ static const char *join(const json_t *list, char *out, size_t room)
 	*out = '\0';
 	json_array_foreach (list, i, word)
 		if (len < room && json_string_value(word))
-			len += (size_t)snprintf(out + len, room - len, "%s%s", len ? ", " : "", json_string_value(word));
+			len += (size_t)snprintf(out + len, room - len, "%s%s", len ? ", " : "",
+				json_string_value(word));
 	return out;
 }
 
@@ -86,8 +88,8 @@ static const char *labels(const json_t *object, char *out, size_t room)
 	*out = '\0';
 	json_object_foreach ((json_t *)(uintptr_t)object, key, value)
 		if (len < room)
-			len += (size_t)snprintf(out + len, room - len, "%s%s=%s", len ? ", " : "", key,
-				json_string_value(value) ? json_string_value(value) : "");
+			len += (size_t)snprintf(out + len, room - len, "%s%s=%s", len ? ", " : "",
+				key, json_string_value(value) ? json_string_value(value) : "");
 	return out;
 }
 
@@ -99,8 +101,9 @@ static const char *ports(const json_t *list, char *out, size_t room)
 	*out = '\0';
 	json_array_foreach (list, i, port)
 		if (len < room)
-			len += (size_t)snprintf(out + len, room - len, "%s%lld>%lld%s", len ? "  " : "",
-				(long long)item_int(port, "host"), (long long)item_int(port, "guest"),
+			len += (size_t)snprintf(out + len, room - len, "%s%lld>%lld%s",
+				len ? "  " : "", (long long)item_int(port, "host"),
+				(long long)item_int(port, "guest"),
 				item_bool(port, "open") ? "" : " (closed)");
 	return out;
 }
@@ -116,13 +119,15 @@ static void chart(struct pen *p, const char *top, const float *samples, unsigned
 	grid_put_right(p->g, p->row, p->column, LABEL - 2, LOOK_DIM, top);
 	grid_put_right(p->g, p->row + CHART_ROWS - 1, p->column, LABEL - 2, LOOK_DIM, "0");
 	for (int i = 0; i < n; i++) {
-		int eighths = (int)(samples[count - (unsigned)n + (unsigned)i] / max * CHART_ROWS * 8);
+		int eighths =
+			(int)(samples[count - (unsigned)n + (unsigned)i] / max * CHART_ROWS * 8);
 
 		for (int row = 0; row < CHART_ROWS; row++) {
 			int level = eighths - (CHART_ROWS - 1 - row) * 8;
 
 			if (level > 0 || row == CHART_ROWS - 1)
-				grid_level(p->g, p->row + row, p->column + LABEL + room - n + i, level, LOOK_GOOD);
+				grid_level(p->g, p->row + row, p->column + LABEL + room - n + i,
+					level, LOOK_GOOD);
 		}
 	}
 	p->row += CHART_ROWS;
@@ -136,17 +141,20 @@ static void vm_use(struct pen *p, const struct item *item, bool wide)
 
 	short_size(memory, a);
 	if (!u) {
-		field(p, "size", LOOK_PLAIN, "%lld CPUs, %s of memory", (long long)item_int(item->record, "cpus"), a);
+		field(p, "size", LOOK_PLAIN, "%lld CPUs, %s of memory",
+			(long long)item_int(item->record, "cpus"), a);
 		return;
 	}
-	field(p, "cpu", LOOK_PLAIN, "%.0f%% of %lld CPU%s", BG_MAX(u->cpu, 0.0), (long long)item_int(item->record, "cpus"),
+	field(p, "cpu", LOOK_PLAIN, "%.0f%% of %lld CPU%s", BG_MAX(u->cpu, 0.0),
+		(long long)item_int(item->record, "cpus"),
 		item_int(item->record, "cpus") == 1 ? "" : "s");
 	if (wide)
 		chart(p, "100%", u->cpu_samples, u->count, 100);
-	field(p, "memory", LOOK_PLAIN, "%s of %s, host %s", u->guest ? short_size(u->guest, b) : "?", a,
-		short_size(u->host, c));
+	field(p, "memory", LOOK_PLAIN, "%s of %s, host %s",
+		u->guest ? short_size(u->guest, b) : "?", a, short_size(u->host, c));
 	if (wide)
-		chart(p, short_size(BG_MAX(memory, u->host), top), u->memory_samples, u->count, (float)BG_MAX(memory, u->host));
+		chart(p, short_size(BG_MAX(memory, u->host), top), u->memory_samples, u->count,
+			(float)BG_MAX(memory, u->host));
 }
 
 static void vm_detail(const struct ui *ui, struct pen *p, const struct item *item, bool wide)
@@ -156,16 +164,22 @@ static void vm_detail(const struct ui *ui, struct pen *p, const struct item *ite
 
 	field(p, "image", LOOK_PLAIN, "%s", item_text(r, "image"));
 	field(p, "kernel", LOOK_PLAIN, "%s", item_text(r, "kernel"));
-	field(p, "vmm", LOOK_PLAIN, "%s%s%s", item_text(r, "vmm"), *item_text(r, "accel") ? ", " : "", item_text(r, "accel"));
-	field(p, "disk", LOOK_PLAIN, "%s%s/ %s, /root %s", item->usage ? short_size(item->usage->disk, used) : "",
-		item->usage ? "; " : "", short_size(item_int(r, "disk_mib") * (int64_t)MIB, disk),
+	field(p, "vmm", LOOK_PLAIN, "%s%s%s", item_text(r, "vmm"),
+		*item_text(r, "accel") ? ", " : "", item_text(r, "accel"));
+	field(p, "disk", LOOK_PLAIN, "%s%s/ %s, /root %s",
+		item->usage ? short_size(item->usage->disk, used) : "", item->usage ? "; " : "",
+		short_size(item_int(r, "disk_mib") * (int64_t)MIB, disk),
 		short_size(item_int(r, "work_mib") * (int64_t)MIB, work));
 	vm_use(p, item, wide);
-	field(p, "ssh", LOOK_PLAIN, "%s%s", *item_text(r, "address") ? item_text(r, "name") : "", *item_text(r, "address") ? ".vm" : "");
+	field(p, "ssh", LOOK_PLAIN, "%s%s", *item_text(r, "address") ? item_text(r, "name") : "",
+		*item_text(r, "address") ? ".vm" : "");
 	field(p, "address", LOOK_PLAIN, "%s", item_text(r, "address"));
-	field(p, "network", LOOK_PLAIN, "%s%s", item_bool(r, "nat") ? "internet" : "this host only", item_bool(r, "peers") ? ", peers" : "");
-	field(p, "ports", LOOK_PLAIN, "%s", ports(json_object_get(r, "publish"), text, sizeof(text)));
-	field(p, "labels", LOOK_PLAIN, "%s", labels(json_object_get(r, "labels"), text, sizeof(text)));
+	field(p, "network", LOOK_PLAIN, "%s%s", item_bool(r, "nat") ? "internet" : "this host only",
+		item_bool(r, "peers") ? ", peers" : "");
+	field(p, "ports", LOOK_PLAIN, "%s",
+		ports(json_object_get(r, "publish"), text, sizeof(text)));
+	field(p, "labels", LOOK_PLAIN, "%s",
+		labels(json_object_get(r, "labels"), text, sizeof(text)));
 	if (wide) {
 		field(p, "storage", LOOK_PLAIN, "%s", item_text(r, "storage"));
 		field(p, "created", LOOK_PLAIN, "%s", item_text(r, "created_at"));
@@ -184,7 +198,8 @@ static void image_detail(struct pen *p, const json_t *r)
 	field(p, "size", LOOK_PLAIN, "%s", short_size(item_int(r, "size_bytes"), size));
 	short_size(item_int(r, "real_bytes"), real);
 	if (item_int(r, "shared_bytes") > 0)
-		field(p, "on disk", LOOK_PLAIN, "%s, %s of it shared", real, short_size(item_int(r, "shared_bytes"), shared));
+		field(p, "on disk", LOOK_PLAIN, "%s, %s of it shared", real,
+			short_size(item_int(r, "shared_bytes"), shared));
 	else
 		field(p, "on disk", LOOK_PLAIN, "%s", real);
 	field(p, "kernel", LOOK_PLAIN, "%s", item_text(r, "kernel"));
@@ -207,13 +222,15 @@ static const char *amount(const json_t *progress, char out[64])
 	if (bg_streq(item_text(progress, "unit"), "bytes"))
 		snprintf(out, 64, "%s of %s", short_size(done, a), short_size(total, b));
 	else
-		snprintf(out, 64, "%lld of %lld %.20s", (long long)done, (long long)total, item_text(progress, "unit"));
+		snprintf(out, 64, "%lld of %lld %.20s", (long long)done, (long long)total,
+			item_text(progress, "unit"));
 	return out;
 }
 
 static void op_detail(const struct ui *ui, struct pen *p, const struct item *item)
 {
-	const json_t *r = item->record, *error = json_object_get(r, "error"), *progress = json_object_get(r, "progress");
+	const json_t *r = item->record, *error = json_object_get(r, "error"),
+		     *progress = json_object_get(r, "progress");
 	const json_t *stages = json_object_get(r, "stages"), *stage;
 	size_t count = json_array_size(stages), rows = (size_t)BG_MAX(p->box.rows - 3, 1), i;
 	char elapsed[SHORT_TEXT], text[64];
@@ -221,7 +238,8 @@ static void op_detail(const struct ui *ui, struct pen *p, const struct item *ite
 	if (op_share(r) >= 0 && bg_streq(item_text(r, "state"), "running")) {
 		line(p);
 		draw_bar(p->g, p->row, p->column, BG_MIN(p->box.columns - 30, 40), op_share(r));
-		grid_put(p->g, p->row++, p->column + BG_MIN(p->box.columns - 30, 40) + 1, 28, LOOK_PLAIN, amount(progress, text));
+		grid_put(p->g, p->row++, p->column + BG_MIN(p->box.columns - 30, 40) + 1, 28,
+			LOOK_PLAIN, amount(progress, text));
 	}
 	wrapped(p, "error", LOOK_BAD, item_text(error, "message"));
 	wrapped(p, "", LOOK_PLAIN, item_text(error, "hint"));
@@ -229,9 +247,11 @@ static void op_detail(const struct ui *ui, struct pen *p, const struct item *ite
 	json_array_foreach (stages, i, stage) {
 		if (i + rows < count || p->row >= p->box.row + p->box.rows)
 			continue;
-		grid_put_right(p->g, p->row, p->column, LABEL - 1, LOOK_DIM, short_elapsed(item_int(stage, "ms"), elapsed));
+		grid_put_right(p->g, p->row, p->column, LABEL - 1, LOOK_DIM,
+			short_elapsed(item_int(stage, "ms"), elapsed));
 		grid_put(p->g, p->row++, p->column + LABEL, p->box.columns - LABEL - 1,
-			bg_streq(item_text(stage, "state"), "running") ? LOOK_BUSY : LOOK_PLAIN, item_text(stage, "text"));
+			bg_streq(item_text(stage, "state"), "running") ? LOOK_BUSY : LOOK_PLAIN,
+			item_text(stage, "text"));
 	}
 }
 
@@ -245,7 +265,8 @@ void draw_detail(const struct ui *ui, struct grid *g, struct box box)
 	if (!item)
 		return;
 	/* Below the list it stands in the rule. */
-	grid_printf(g, box.row, box.column + (below ? 2 : 0), box.columns - 4, LOOK_TITLE, below ? " %s " : "%s",
+	grid_printf(g, box.row, box.column + (below ? 2 : 0), box.columns - 4, LOOK_TITLE,
+		below ? " %s " : "%s",
 		ui->view == KIND_OP ? item_text(item->record, "kind") : item_name(ui->view, item));
 	if (ui->view == KIND_VM)
 		vm_detail(ui, &p, item, wide);

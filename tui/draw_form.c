@@ -11,7 +11,8 @@ static int value_columns(const struct grid *g)
 	return BG_MIN(VALUE, g->columns - LABEL - 6);
 }
 
-static void draw_value(struct grid *g, int row, int column, int room, const struct field *f, const struct field_row *r, bool focus)
+static void draw_value(struct grid *g, int row, int column, int room, const struct field *f,
+	const struct field_row *r, bool focus)
 {
 	char head[FIELD_ROOM];
 	int before;
@@ -51,7 +52,8 @@ static void draw_field(const struct form *f, struct grid *g, int row, size_t i)
 	draw_value(g, row, LABEL + 1, r->kind == FIELD_SWITCH ? 3 : room, field, r, focus);
 	if (r->kind == FIELD_SWITCH)
 		beside = LABEL + 6;
-	grid_put(g, row, beside, g->columns - beside - 1, *field->error ? LOOK_BAD : LOOK_DIM, *field->error ? field->error : r->hint);
+	grid_put(g, row, beside, g->columns - beside - 1, *field->error ? LOOK_BAD : LOOK_DIM,
+		*field->error ? field->error : r->hint);
 }
 
 static void draw_choices(const struct ui *ui, struct grid *g, int row)
@@ -71,7 +73,8 @@ static void draw_choices(const struct ui *ui, struct grid *g, int row)
 			grid_reverse(g, row + 1 + i, LABEL + 2, room - 2);
 	}
 	grid_clear(g, row + 1, LABEL + room + 3, g->columns - LABEL - room - 4, LOOK_PLAIN);
-	grid_printf(g, row + 1, LABEL + room + 3, g->columns - LABEL - room - 4, LOOK_DIM, "%zu match; Tab takes the first", n);
+	grid_printf(g, row + 1, LABEL + room + 3, g->columns - LABEL - room - 4, LOOK_DIM,
+		"%zu match; Tab takes the first", n);
 }
 
 /* Over as many rows as it needs. */
@@ -93,21 +96,28 @@ static void draw_command(const struct form *f, struct grid *g, int row)
 void draw_form(const struct ui *ui, struct grid *g)
 {
 	const struct form *f = &ui->form;
-	int count = (int)form_row(f)->count, gap = count * 2 + 8 < g->rows && count < 6 ? 2 : 1, top = 3;
+	int count = (int)form_row(f)->count, gap = count * 2 + 8 < g->rows && count < 6 ? 2 : 1,
+	    top = 3;
 	/* In a low window the field in focus stays in sight. */
 	int skip = BG_MAX(0, ((int)f->focus + 1) * gap + top + 6 - g->rows);
 
-	grid_printf(g, 0, 1, g->columns - 2, LOOK_TITLE, "banger > %s%s%s", form_row(f)->title, *f->target ? " > " : "", f->target);
+	grid_printf(g, 0, 1, g->columns - 2, LOOK_TITLE, "banger > %s%s%s", form_row(f)->title,
+		*f->target ? " > " : "", f->target);
 	grid_rule(g, 1, 1, g->columns - 2);
 	for (int i = 0; i < count; i++)
 		if (i * gap - skip >= 0 && top + i * gap - skip < g->rows - 3)
 			draw_field(f, g, top + i * gap - skip, (size_t)i);
 	if (top + count * gap + 3 < g->rows)
-		draw_command(f, g, g->rows - 7 > top + count * gap ? g->rows - 7 : top + count * gap);
+		draw_command(
+			f, g, g->rows - 7 > top + count * gap ? g->rows - 7 : top + count * gap);
 	draw_choices(ui, g, top + (int)f->focus * gap - skip + 1);
 	grid_rule(g, g->rows - 3, 1, g->columns - 2);
 	grid_clear(g, g->rows - 2, 1, g->columns - 2, LOOK_PLAIN);
-	grid_put(g, g->rows - 2, 1, g->columns - 2, *f->error ? LOOK_BAD : LOOK_BUSY, *f->error ? f->error : f->sent ? "asked; waiting for the answer" : "");
-	grid_printf(g, g->rows - 1, 1, g->columns - 2, LOOK_PLAIN, "Enter %s  Tab next  S-Tab back  Down list  Space switch  ^U clear  Esc leave",
+	grid_put(g, g->rows - 2, 1, g->columns - 2, *f->error ? LOOK_BAD : LOOK_BUSY,
+		*f->error ? f->error
+		: f->sent ? "asked; waiting for the answer"
+			  : "");
+	grid_printf(g, g->rows - 1, 1, g->columns - 2, LOOK_PLAIN,
+		"Enter %s  Tab next  S-Tab back  Down list  Space switch  ^U clear  Esc leave",
 		form_row(f)->verb);
 }

@@ -105,8 +105,8 @@ static void vm_ports(const struct ui *ui, const struct item *item, struct shown 
 
 	json_array_foreach (json_object_get(item->record, "publish"), i, port)
 		if (len < sizeof(s->text))
-			len += (size_t)snprintf(s->text + len, sizeof(s->text) - len, "%s%lld", len ? " " : "",
-				(long long)item_int(port, "host"));
+			len += (size_t)snprintf(s->text + len, sizeof(s->text) - len, "%s%lld",
+				len ? " " : "", (long long)item_int(port, "host"));
 }
 
 static void vm_image(const struct ui *ui, const struct item *item, struct shown *s)
@@ -154,7 +154,8 @@ static void any_users(const struct ui *ui, const struct item *item, struct shown
 
 	json_array_foreach (list, i, name)
 		if (len < sizeof(s->text) && json_string_value(name))
-			len += (size_t)snprintf(s->text + len, sizeof(s->text) - len, "%s%s", len ? " " : "", json_string_value(name));
+			len += (size_t)snprintf(s->text + len, sizeof(s->text) - len, "%s%s",
+				len ? " " : "", json_string_value(name));
 }
 
 static void image_kernel(const struct ui *ui, const struct item *item, struct shown *s)
@@ -229,7 +230,8 @@ static void op_state(const struct ui *ui, const struct item *item, struct shown 
 static void op_what(const struct ui *ui, const struct item *item, struct shown *s)
 {
 	const char *error = item_text(json_object_get(item->record, "error"), "message");
-	const char *stage = op_stage(item->record), *more = item_text(json_object_get(item->record, "progress"), "text");
+	const char *stage = op_stage(item->record),
+		   *more = item_text(json_object_get(item->record, "progress"), "text");
 	int share = op_share(item->record);
 
 	if (*error)
@@ -279,9 +281,12 @@ static const struct {
 	const char *none;
 } tables[] = {
 	[KIND_VM] = {vm_columns, ARRAY_SIZE(vm_columns), "There are no VMs yet: c creates one."},
-	[KIND_IMAGE] = {image_columns, ARRAY_SIZE(image_columns), "There are no images yet: c pulls one, b builds one."},
-	[KIND_KERNEL] = {kernel_columns, ARRAY_SIZE(kernel_columns), "There are no kernels yet: c pulls one."},
-	[KIND_OP] = {op_columns, ARRAY_SIZE(op_columns), "Nothing was done since the daemon started."},
+	[KIND_IMAGE] = {image_columns, ARRAY_SIZE(image_columns),
+		"There are no images yet: c pulls one, b builds one."},
+	[KIND_KERNEL] = {kernel_columns, ARRAY_SIZE(kernel_columns),
+		"There are no kernels yet: c pulls one."},
+	[KIND_OP] = {op_columns, ARRAY_SIZE(op_columns),
+		"Nothing was done since the daemon started."},
 	[KIND_CHECK] = {check_columns, ARRAY_SIZE(check_columns), "r looks at this machine."},
 };
 
@@ -315,7 +320,9 @@ static void divide(enum kind kind, int room, int widths[COLUMNS_MAX])
 	}
 	for (size_t i = 0; i < count; i++)
 		if (columns[i].grows && widths[i] > 0 && room > used)
-			widths[i] += kind == KIND_VM || kind == KIND_IMAGE || kind == KIND_KERNEL ? BG_MIN(room - used, 24) : room - used;
+			widths[i] += kind == KIND_VM || kind == KIND_IMAGE || kind == KIND_KERNEL
+					     ? BG_MIN(room - used, 24)
+					     : room - used;
 }
 
 /* The newest samples, each a level of its cell. */
@@ -327,11 +334,13 @@ static void draw_spark(struct grid *g, int row, int column, int room, const stru
 		float percent = u->cpu_samples[u->count - (unsigned)n + (unsigned)i];
 		int level = percent < 1 ? 0 : 1 + (int)(percent * 8 / 101);
 
-		grid_level(g, row, column + room - n + i, level, percent >= 85 ? LOOK_BAD : LOOK_GOOD);
+		grid_level(
+			g, row, column + room - n + i, level, percent >= 85 ? LOOK_BAD : LOOK_GOOD);
 	}
 }
 
-static void draw_cell(const struct ui *ui, struct grid *g, int row, int at, int width, const struct column *c, const struct item *item)
+static void draw_cell(const struct ui *ui, struct grid *g, int row, int at, int width,
+	const struct column *c, const struct item *item)
 {
 	struct shown s = {.look = LOOK_PLAIN};
 
@@ -344,7 +353,8 @@ static void draw_cell(const struct ui *ui, struct grid *g, int row, int at, int 
 		grid_put(g, row, at, width, s.look, *s.text ? s.text : "-");
 }
 
-static void draw_row(const struct ui *ui, struct grid *g, int row, struct box box, const int *widths, const struct item *item)
+static void draw_row(const struct ui *ui, struct grid *g, int row, struct box box,
+	const int *widths, const struct item *item)
 {
 	bool cursor = bg_streq(item->key, ui->views[ui->view].cursor);
 	enum look look = LOOK_PLAIN;
@@ -438,8 +448,10 @@ void draw_ops_brief(const struct ui *ui, struct grid *g, struct box box)
 		grid_put(g, row, box.column + 3, 14, LOOK_PLAIN, item_text(op->record, "kind"));
 		grid_put(g, row, box.column + 18, 14, LOOK_BOLD, item_text(op->record, "target"));
 		op_what(ui, op, &s);
-		grid_put(g, row, box.column + 33, rest, LOOK_PLAIN, *s.text ? s.text : item_text(op->record, "state"));
-		grid_put_right(g, row, box.column + box.columns - 10, 9, LOOK_DIM, short_elapsed(op_elapsed(ui, op), elapsed));
+		grid_put(g, row, box.column + 33, rest, LOOK_PLAIN,
+			*s.text ? s.text : item_text(op->record, "state"));
+		grid_put_right(g, row, box.column + box.columns - 10, 9, LOOK_DIM,
+			short_elapsed(op_elapsed(ui, op), elapsed));
 	}
 }
 
@@ -455,6 +467,7 @@ void draw_notes(const struct ui *ui, struct grid *g, struct box box)
 		strftime(when, sizeof(when), "%H:%M:%S", &tm);
 		grid_put(g, box.row + i, box.column + 1, 8, LOOK_DIM, when);
 		grid_put(g, box.row + i, box.column + 11, 16, LOOK_BOLD, n->name);
-		grid_put(g, box.row + i, box.column + 28, box.columns - 28, n->bad ? LOOK_BAD : LOOK_PLAIN, n->text);
+		grid_put(g, box.row + i, box.column + 28, box.columns - 28,
+			n->bad ? LOOK_BAD : LOOK_PLAIN, n->text);
 	}
 }

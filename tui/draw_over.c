@@ -18,7 +18,8 @@ static const char *noun(enum kind kind, size_t count)
 static const char *consequence(const struct dialog *d)
 {
 	if (d->act == ACT_DELETE && d->kind == KIND_VM)
-		return d->count == 1 ? "Its disks go with it. There is no undo." : "Their disks go with them. There is no undo.";
+		return d->count == 1 ? "Its disks go with it. There is no undo."
+				     : "Their disks go with them. There is no undo.";
 	if (d->act == ACT_DELETE)
 		return "It is refused while something uses it.";
 	if (d->act == ACT_KILL)
@@ -26,7 +27,8 @@ static const char *consequence(const struct dialog *d)
 	return d->act == ACT_CANCEL ? "What it has done so far is undone." : "";
 }
 
-static void target_line(const struct ui *ui, struct grid *g, int row, int column, int room, const char *key)
+static void target_line(
+	const struct ui *ui, struct grid *g, int row, int column, int room, const char *key)
 {
 	const struct item *item = model_find(&ui->model, ui->dialog.kind, key);
 	const char *word = "gone meanwhile";
@@ -53,10 +55,12 @@ static void answer_line(const struct dialog *d, struct grid *g, int row, int col
 	const char *word = act_rows[d->act].word;
 
 	if (!d->type_count) {
-		grid_printf(g, row, column, room, LOOK_ACCENT, "y  %s     Esc, Enter  leave as it is", word);
+		grid_printf(g, row, column, room, LOOK_ACCENT,
+			"y  %s     Esc, Enter  leave as it is", word);
 		return;
 	}
-	column += grid_printf(g, row, column, room, LOOK_ACCENT, "Type %zu and Enter to %s: [ ", d->count, word);
+	column += grid_printf(
+		g, row, column, room, LOOK_ACCENT, "Type %zu and Enter to %s: [ ", d->count, word);
 	g->cursor_row = row;
 	g->cursor_column = column + grid_put(g, row, column, 6, LOOK_BOLD, d->typed);
 	grid_put(g, row, g->cursor_column + 1, 20, LOOK_ACCENT, "]   Esc leaves it");
@@ -66,7 +70,8 @@ void draw_dialog(const struct ui *ui, struct grid *g)
 {
 	const struct dialog *d = &ui->dialog;
 	int columns = BG_MIN(DIALOG_COLUMNS, g->columns - 2), left = (g->columns - columns) / 2;
-	int lines = (int)BG_MIN(d->count, (size_t)BG_MIN(DIALOG_LINES, g->rows - 7)), rows = lines + 6;
+	int lines = (int)BG_MIN(d->count, (size_t)BG_MIN(DIALOG_LINES, g->rows - 7)),
+	    rows = lines + 6;
 	int top = BG_MAX((g->rows - rows) / 2, 0);
 	char title[80], verb[32];
 
@@ -77,7 +82,8 @@ void draw_dialog(const struct ui *ui, struct grid *g)
 	for (int i = 0; i < lines; i++)
 		target_line(ui, g, top + 1 + i, left + 3, columns - 6, d->targets[i]);
 	if ((size_t)lines < d->count)
-		grid_printf(g, top + 1 + lines, left + 3, columns - 6, LOOK_DIM, "and %zu more", d->count - (size_t)lines);
+		grid_printf(g, top + 1 + lines, left + 3, columns - 6, LOOK_DIM, "and %zu more",
+			d->count - (size_t)lines);
 	grid_put(g, top + lines + 2, left + 3, columns - 6, LOOK_PLAIN, consequence(d));
 	answer_line(d, g, top + lines + 4, left + 3, columns - 6);
 }
@@ -103,7 +109,8 @@ void draw_palette(struct ui *ui, struct grid *g)
 	enum act acts[ACT_MAX_];
 	size_t count = ui_palette(ui, acts);
 	int columns = BG_MIN(78, g->columns - 2), left = (g->columns - columns) / 2;
-	int room = BG_MIN((int)count, g->rows - 6), rows = BG_MAX(room, 1) + 4, top = BG_MAX((g->rows - rows) / 2, 0);
+	int room = BG_MIN((int)count, g->rows - 6), rows = BG_MAX(room, 1) + 4,
+	    top = BG_MAX((g->rows - rows) / 2, 0);
 
 	if (p->row < p->top)
 		p->top = p->row;
@@ -112,11 +119,14 @@ void draw_palette(struct ui *ui, struct grid *g)
 	p->top = BG_MIN(p->top, count - BG_MIN(count, (size_t)room));
 	grid_frame(g, top, left, rows, columns, p->menu ? "what can be done" : "keys");
 	for (int i = 0; i < room; i++)
-		palette_row(g, top + 1 + i, left, columns, acts[p->top + (size_t)i], p->row == p->top + (size_t)i);
+		palette_row(g, top + 1 + i, left, columns, acts[p->top + (size_t)i],
+			p->row == p->top + (size_t)i);
 	if (count == 0)
 		grid_put(g, top + 1, left + 2, columns - 4, LOOK_DIM, "nothing matches");
 	grid_put(g, top + rows - 2, left + 2, 10, LOOK_DIM, "find:");
 	g->cursor_row = top + rows - 2;
-	g->cursor_column = left + 8 + grid_put(g, top + rows - 2, left + 8, 30, LOOK_BOLD, p->typed);
-	grid_put_right(g, top + rows - 2, left + 40, columns - 42, LOOK_DIM, "Enter does it   Esc closes");
+	g->cursor_column =
+		left + 8 + grid_put(g, top + rows - 2, left + 8, 30, LOOK_BOLD, p->typed);
+	grid_put_right(
+		g, top + rows - 2, left + 40, columns - 42, LOOK_DIM, "Enter does it   Esc closes");
 }

@@ -68,12 +68,16 @@ static void draw_status(const struct ui *ui, struct grid *g)
 		at += 3;
 	}
 	if (*ui->message)
-		grid_put(g, row, at, g->columns - 1 - at, ui->message_bad ? LOOK_BAD : LOOK_PLAIN, ui->message);
+		grid_put(g, row, at, g->columns - 1 - at, ui->message_bad ? LOOK_BAD : LOOK_PLAIN,
+			ui->message);
 	else if (!p->follow && p->unseen)
-		grid_printf(g, row, at, g->columns - 40, LOOK_BUSY, "paused: %zu new lines below", p->unseen);
+		grid_printf(g, row, at, g->columns - 40, LOOK_BUSY, "paused: %zu new lines below",
+			p->unseen);
 	else if (p->is_diff)
-		grid_put(g, row, at, g->columns - 40, LOOK_DIM, "P brings these changes into the checkout");
-	snprintf(where, sizeof(where), "%s%s%s", p->follow ? "following" : "", p->wrap ? "  wrapped" : "", p->left ? "  moved right" : "");
+		grid_put(g, row, at, g->columns - 40, LOOK_DIM,
+			"P brings these changes into the checkout");
+	snprintf(where, sizeof(where), "%s%s%s", p->follow ? "following" : "",
+		p->wrap ? "  wrapped" : "", p->left ? "  moved right" : "");
 	grid_put_right(g, row, g->columns - 30, 29, LOOK_DIM, where);
 }
 
@@ -84,7 +88,8 @@ void draw_text(struct ui *ui, struct grid *g)
 	char lines[48];
 
 	pager_settle(p, rows, p->wrap ? g->columns - 1 : 0);
-	grid_printf(g, 0, 1, g->columns - 30, LOOK_TITLE, "banger > %s%s", p->title, p->is_log ? p->vmm ? " of the VMM" : " of the console" : "");
+	grid_printf(g, 0, 1, g->columns - 30, LOOK_TITLE, "banger > %s%s", p->title,
+		p->is_log ? p->vmm ? " of the VMM" : " of the console" : "");
 	snprintf(lines, sizeof(lines), "%zu lines", p->count);
 	grid_put_right(g, 0, g->columns - 25, 24, LOOK_DIM, lines);
 	grid_rule(g, 1, 1, g->columns - 2);

@@ -36,7 +36,9 @@ const char *short_size(int64_t bytes, char out[SHORT_TEXT])
 	if (bytes <= 0)
 		snprintf(out, SHORT_TEXT, "-");
 	else
-		snprintf(out, SHORT_TEXT, n < 9.95 && unit > 1 && (int)(n * 10 + 0.5) % 10 ? "%.1f%c" : "%.0f%c", n, units[unit]);
+		snprintf(out, SHORT_TEXT,
+			n < 9.95 && unit > 1 && (int)(n * 10 + 0.5) % 10 ? "%.1f%c" : "%.0f%c", n,
+			units[unit]);
 	return out;
 }
 
@@ -86,7 +88,8 @@ void draw_bar(struct grid *g, int row, int column, int room, int share)
 		return;
 	grid_put(g, row, column, 1, LOOK_DIM, "[");
 	for (int i = 0; i < room - 2; i++)
-		grid_put(g, row, column + 1 + i, 1, i < full ? LOOK_GOOD : LOOK_DIM, i < full ? "#" : ".");
+		grid_put(g, row, column + 1 + i, 1, i < full ? LOOK_GOOD : LOOK_DIM,
+			i < full ? "#" : ".");
 	grid_put(g, row, column + room - 1, 1, LOOK_DIM, "]");
 }
 
@@ -95,8 +98,10 @@ char face_glyph(enum face face, enum look *look)
 	static const struct {
 		char glyph;
 		enum look look;
-	} faces[] = {[FACE_RUNNING] = {'*', LOOK_GOOD}, [FACE_BUSY] = {'~', LOOK_BUSY},
-		[FACE_STOPPED] = {'.', LOOK_DIM}, [FACE_FAILED] = {'!', LOOK_BAD}};
+	} faces[] = {[FACE_RUNNING] = {'*', LOOK_GOOD},
+		[FACE_BUSY] = {'~', LOOK_BUSY},
+		[FACE_STOPPED] = {'.', LOOK_DIM},
+		[FACE_FAILED] = {'!', LOOK_BAD}};
 
 	*look = faces[face].look;
 	return faces[face].glyph;
@@ -138,7 +143,8 @@ static size_t act_hints(struct ui *ui, struct hint out[HINTS_MAX])
 
 		if (!row->rank || !(row->views & ui_where(ui)) || ui_why_not(ui, (enum act)i))
 			continue;
-		if ((i == ACT_OTHER_LOG && !ui->pager.is_log) || (i == ACT_SEARCH_NEXT && !*ui->pager.search))
+		if ((i == ACT_OTHER_LOG && !ui->pager.is_log) ||
+			(i == ACT_SEARCH_NEXT && !*ui->pager.search))
 			continue;
 		out[n] = (struct hint){.word = row->word, .rank = row->rank};
 		if (ui->pager.open && i == ACT_FILTER)
@@ -173,6 +179,8 @@ void draw_hints(struct ui *ui, struct grid *g)
 		if (hints[i].rank > rank)
 			continue;
 		column += grid_put(g, g->rows - 1, column, 12, LOOK_ACCENT, hints[i].key) + 1;
-		column += grid_put(g, g->rows - 1, column, g->columns - 1 - column, LOOK_PLAIN, hints[i].word) + 2;
+		column += grid_put(g, g->rows - 1, column, g->columns - 1 - column, LOOK_PLAIN,
+				  hints[i].word) +
+			  2;
 	}
 }

@@ -13,44 +13,60 @@ static const struct field_row create_fields[] = {
 	{"Name", FIELD_NAME, "name", "", "made up; type another", .needed = true},
 	{"Image", FIELD_IMAGE, "image", "--image", "empty: the default one"},
 	{"CPUs", FIELD_NUMBER, "cpus", "--cpus", "empty: the default", BG_VCPU_MIN, BG_VCPU_MAX},
-	{"Memory", FIELD_SIZE, "memory_mib", "--memory", "2G or 512M; empty: the default", BG_MEMORY_MIB_MIN, BG_MEMORY_MIB_MAX},
-	{"Disk  /", FIELD_SIZE, "disk_mib", "--disk-size", "takes room as it fills; empty: the default", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX},
-	{"Disk  /root", FIELD_SIZE, "work_mib", "--work-size", "a disk of its own; empty: the default", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX},
-	{"Internet", FIELD_SWITCH, "nat", "--nat", "it may reach the network beyond this host", .on = true},
-	{"Peers", FIELD_SWITCH, "peers", "--peers", "it and your other VMs with this reach each other"},
+	{"Memory", FIELD_SIZE, "memory_mib", "--memory", "2G or 512M; empty: the default",
+		BG_MEMORY_MIB_MIN, BG_MEMORY_MIB_MAX},
+	{"Disk  /", FIELD_SIZE, "disk_mib", "--disk-size",
+		"takes room as it fills; empty: the default", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX},
+	{"Disk  /root", FIELD_SIZE, "work_mib", "--work-size",
+		"a disk of its own; empty: the default", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX},
+	{"Internet", FIELD_SWITCH, "nat", "--nat", "it may reach the network beyond this host",
+		.on = true},
+	{"Peers", FIELD_SWITCH, "peers", "--peers",
+		"it and your other VMs with this reach each other"},
 	{"Ports", FIELD_PORTS, "publish", "--publish", "HOST:GUEST ..., such as 8080:80 2222:22"},
 	{"Labels", FIELD_LABELS, "labels", "--label", "KEY=VALUE ..."},
 	{"Kernel", FIELD_KERNEL, "kernel", "--kernel", "empty: the image's own"},
 	{"Start it", FIELD_SWITCH, "start", "--start", "", .on = true},
 };
 static const struct field_row set_fields[] = {
-	{"CPUs", FIELD_NUMBER, "cpus", "--cpus", "of a stopped VM", BG_VCPU_MIN, BG_VCPU_MAX, .needed = true, .stopped = true},
-	{"Memory", FIELD_SIZE, "memory_mib", "--memory", "of a stopped VM", BG_MEMORY_MIB_MIN, BG_MEMORY_MIB_MAX, .needed = true, .stopped = true},
-	{"Disk  /", FIELD_SIZE, "disk_mib", "--disk-size", "grows only", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, .needed = true},
-	{"Disk  /root", FIELD_SIZE, "work_mib", "--work-size", "grows only", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX, .needed = true},
+	{"CPUs", FIELD_NUMBER, "cpus", "--cpus", "of a stopped VM", BG_VCPU_MIN, BG_VCPU_MAX,
+		.needed = true, .stopped = true},
+	{"Memory", FIELD_SIZE, "memory_mib", "--memory", "of a stopped VM", BG_MEMORY_MIB_MIN,
+		BG_MEMORY_MIB_MAX, .needed = true, .stopped = true},
+	{"Disk  /", FIELD_SIZE, "disk_mib", "--disk-size", "grows only", BG_DISK_MIB_MIN,
+		BG_DISK_MIB_MAX, .needed = true},
+	{"Disk  /root", FIELD_SIZE, "work_mib", "--work-size", "grows only", BG_DISK_MIB_MIN,
+		BG_DISK_MIB_MAX, .needed = true},
 	{"Internet", FIELD_SWITCH, "nat", "--nat", "it may reach the network beyond this host"},
-	{"Peers", FIELD_SWITCH, "peers", "--peers", "it and your other VMs with this reach each other"},
+	{"Peers", FIELD_SWITCH, "peers", "--peers",
+		"it and your other VMs with this reach each other"},
 	{"Ports", FIELD_PORTS, "publish", "--publish", "HOST:GUEST ..., such as 8080:80 2222:22"},
 	{"Labels", FIELD_LABELS, "labels", "--label", "KEY=VALUE ..."},
 };
 static const struct field_row ports_fields[] = {
-	{"Ports", FIELD_PORTS, "publish", "--publish", "HOST:GUEST ...: 127.0.0.1:HOST leads to GUEST in it"},
+	{"Ports", FIELD_PORTS, "publish", "--publish",
+		"HOST:GUEST ...: 127.0.0.1:HOST leads to GUEST in it"},
 };
 static const struct field_row pull_fields[] = {
-	{"Reference", FIELD_TEXT, "ref", "", "such as alpine:3.20, or HOST/NAME:TAG of a registry", .needed = true},
+	{"Reference", FIELD_TEXT, "ref", "", "such as alpine:3.20, or HOST/NAME:TAG of a registry",
+		.needed = true},
 	{"Name", FIELD_NAME, "name", "--name", "empty: after the reference"},
 	{"Kernel", FIELD_KERNEL, "kernel", "--kernel-ref", "empty: the only one there is"},
-	{"Size", FIELD_SIZE, "size_mib", "--size", "empty: its content and some room", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX},
+	{"Size", FIELD_SIZE, "size_mib", "--size", "empty: its content and some room",
+		BG_DISK_MIB_MIN, BG_DISK_MIB_MAX},
 };
 static const struct field_row build_fields[] = {
 	{"Name", FIELD_NAME, "name", "--name", "", .needed = true},
-	{"Packages", FIELD_WORDS, "packages", "--packages", "Debian packages, on top of the usual ones"},
+	{"Packages", FIELD_WORDS, "packages", "--packages",
+		"Debian packages, on top of the usual ones"},
 	{"Kernel", FIELD_KERNEL, "kernel", "--kernel", "empty: the only one there is"},
-	{"Size", FIELD_SIZE, "size_mib", "--size", "empty: the default", BG_DISK_MIB_MIN, BG_DISK_MIB_MAX},
+	{"Size", FIELD_SIZE, "size_mib", "--size", "empty: the default", BG_DISK_MIB_MIN,
+		BG_DISK_MIB_MAX},
 	{"Suite", FIELD_TEXT, "suite", "--suite", "empty: the default"},
 };
 static const struct field_row kernel_fields[] = {
-	{"Catalog name", FIELD_TEXT, "catalog", "", "what a catalog calls it: `banger kernel search`", .needed = true},
+	{"Catalog name", FIELD_TEXT, "catalog", "",
+		"what a catalog calls it: `banger kernel search`", .needed = true},
 	{"Name", FIELD_NAME, "name", "--name", "empty: the same"},
 };
 static const struct field_row rename_fields[] = {
@@ -84,17 +100,27 @@ static const struct field_row exec_fields[] = {
 
 #define FIELDS(rows) .fields = rows, .count = ARRAY_SIZE(rows)
 static const struct form_row form_rows[] = {
-	[FORM_CREATE] = {"create a VM", "create", "banger vm create", "/v1/vms", FIELDS(create_fields)},
+	[FORM_CREATE] = {"create a VM", "create", "banger vm create", "/v1/vms",
+		FIELDS(create_fields)},
 	[FORM_SET] = {"set", "set", "banger vm set", "/v1/vms/{}/set", FIELDS(set_fields)},
-	[FORM_PORTS] = {"published ports", "set", "banger vm set", "/v1/vms/{}/set", FIELDS(ports_fields)},
-	[FORM_PULL] = {"pull an image", "pull", "banger image pull", "/v1/images/pull", FIELDS(pull_fields)},
-	[FORM_BUILD] = {"build an image", "build", "banger image build", "/v1/images/build", FIELDS(build_fields)},
-	[FORM_KERNEL] = {"pull a kernel", "pull", "banger kernel pull", "/v1/kernels/pull", FIELDS(kernel_fields)},
-	[FORM_RENAME] = {"rename", "rename", "banger vm rename", "/v1/vms/{}/set", FIELDS(rename_fields)},
-	[FORM_EXPORT] = {"export", "export", "banger image export", "/v1/images/{}/export", FIELDS(export_fields)},
-	[FORM_IMPORT] = {"import an image", "import", "banger image import", "/v1/images/import", FIELDS(import_fields)},
-	[FORM_REGISTER] = {"register an image", "register", "banger image register", "/v1/images/register", FIELDS(register_fields)},
-	[FORM_IMPORT_KERNEL] = {"import a kernel", "import", "banger kernel import", "/v1/kernels/import", FIELDS(import_kernel_fields)},
+	[FORM_PORTS] = {"published ports", "set", "banger vm set", "/v1/vms/{}/set",
+		FIELDS(ports_fields)},
+	[FORM_PULL] = {"pull an image", "pull", "banger image pull", "/v1/images/pull",
+		FIELDS(pull_fields)},
+	[FORM_BUILD] = {"build an image", "build", "banger image build", "/v1/images/build",
+		FIELDS(build_fields)},
+	[FORM_KERNEL] = {"pull a kernel", "pull", "banger kernel pull", "/v1/kernels/pull",
+		FIELDS(kernel_fields)},
+	[FORM_RENAME] = {"rename", "rename", "banger vm rename", "/v1/vms/{}/set",
+		FIELDS(rename_fields)},
+	[FORM_EXPORT] = {"export", "export", "banger image export", "/v1/images/{}/export",
+		FIELDS(export_fields)},
+	[FORM_IMPORT] = {"import an image", "import", "banger image import", "/v1/images/import",
+		FIELDS(import_fields)},
+	[FORM_REGISTER] = {"register an image", "register", "banger image register",
+		"/v1/images/register", FIELDS(register_fields)},
+	[FORM_IMPORT_KERNEL] = {"import a kernel", "import", "banger kernel import",
+		"/v1/kernels/import", FIELDS(import_kernel_fields)},
 	[FORM_EXEC] = {"run a command", "run", "banger vm exec", NULL, FIELDS(exec_fields)},
 };
 static_assert(ARRAY_SIZE(form_rows) == FORM_MAX_, "one for each form");
@@ -112,8 +138,8 @@ static void labels_text(const json_t *labels, char *out, size_t room)
 
 	json_object_foreach ((json_t *)(uintptr_t)labels, key, value)
 		if (len < room)
-			len += (size_t)snprintf(out + len, room - len, "%s%s=%s", len ? " " : "", key,
-				json_string_value(value) ? json_string_value(value) : "");
+			len += (size_t)snprintf(out + len, room - len, "%s%s=%s", len ? " " : "",
+				key, json_string_value(value) ? json_string_value(value) : "");
 }
 
 static void ports_text(const json_t *list, char *out, size_t room)
@@ -123,8 +149,9 @@ static void ports_text(const json_t *list, char *out, size_t room)
 
 	json_array_foreach (list, i, port)
 		if (len < room)
-			len += (size_t)snprintf(out + len, room - len, "%s%lld:%lld", len ? " " : "",
-				(long long)item_int(port, "host"), (long long)item_int(port, "guest"));
+			len += (size_t)snprintf(out + len, room - len, "%s%lld:%lld",
+				len ? " " : "", (long long)item_int(port, "host"),
+				(long long)item_int(port, "guest"));
 }
 
 /* What a record has at the field's key, as the field shows it. */
@@ -136,7 +163,8 @@ static void take_value(struct field *field, const struct field_row *row, const j
 	if (row->kind == FIELD_SWITCH)
 		field->on = value ? json_is_true(value) : row->on;
 	else if (row->kind == FIELD_SIZE && json_is_integer(value))
-		snprintf(field->text, FIELD_ROOM, "%s", bg_size_print_mib((uint64_t)json_integer_value(value), size));
+		snprintf(field->text, FIELD_ROOM, "%s",
+			bg_size_print_mib((uint64_t)json_integer_value(value), size));
 	else if (row->kind == FIELD_NUMBER && json_is_integer(value))
 		snprintf(field->text, FIELD_ROOM, "%lld", (long long)json_integer_value(value));
 	else if (row->kind == FIELD_LABELS)
@@ -217,7 +245,8 @@ bool form_folder(const struct form *f, char out[FIELD_ROOM])
 }
 
 /* Names in the folder that is typed, once the daemon has listed it. */
-static size_t file_choices(const struct form *f, const struct model *m, const char *out[FORM_CHOICES])
+static size_t file_choices(
+	const struct form *f, const struct model *m, const char *out[FORM_CHOICES])
 {
 	const char *typed = last_name(f->fields[f->focus].text);
 	char folder[FIELD_ROOM];
@@ -377,7 +406,8 @@ static void take_choice(struct form *f, const char *choice, bool go_on)
 	bool folder;
 
 	snprintf(text, sizeof(text), "%.*s%.255s", (int)kept, field->text, choice);
-	folder = is_file(f) && *choice && choice[strlen(choice) - 1] == '/' && strlen(text) < FIELD_ROOM;
+	folder = is_file(f) && *choice && choice[strlen(choice) - 1] == '/' &&
+		 strlen(text) < FIELD_ROOM;
 	set_text(field, text);
 	f->list = folder;
 	f->choice = 0;

@@ -29,7 +29,8 @@ struct field_row {
 	const char *label;
 	enum field_kind kind;
 	const char *json; /* the key of the body */
-	const char *flag; /* "--memory"; "": the word itself; a switch has "--nat", and --no-nat for off */
+	const char *
+		flag; /* "--memory"; "": the word itself; a switch has "--nat", and --no-nat for off */
 	const char *hint;
 	int64_t min, max;
 	bool needed;  /* may not be empty */
@@ -76,7 +77,7 @@ struct form {
 	char target[KEY_TEXT]; /* the name of the VM or image */
 	size_t focus;
 	struct field fields[FORM_FIELDS];
-	bool list;	/* the list of choices was asked for */
+	bool list; /* the list of choices was asked for */
 	size_t choice;
 	char error[256];
 };

@@ -35,7 +35,8 @@ static size_t cut_words(char *text, char *words[WORDS_MAX])
 	char *save = NULL;
 	size_t n = 0;
 
-	for (char *word = strtok_r(text, " ,", &save); word && n < WORDS_MAX; word = strtok_r(NULL, " ,", &save))
+	for (char *word = strtok_r(text, " ,", &save); word && n < WORDS_MAX;
+		word = strtok_r(NULL, " ,", &save))
 		words[n++] = word;
 	return n;
 }
@@ -46,7 +47,8 @@ static int number(struct field *field, const struct field_row *row, json_t *body
 	long long n = strtoll(field->text, &end, 10);
 
 	if (*end || n < row->min || n > row->max)
-		return wrong(field, "a number from %lld to %lld", (long long)row->min, (long long)row->max);
+		return wrong(field, "a number from %lld to %lld", (long long)row->min,
+			(long long)row->max);
 	return json_object_set_new(body, row->json, json_integer(n));
 }
 
@@ -55,12 +57,14 @@ static int size(struct field *field, const struct field_row *row, json_t *body)
 	struct bg_err *err = NULL;
 	uint64_t mib = 0;
 
-	if (bg_size_parse_mib(row->label, field->text, (uint64_t)row->min, (uint64_t)row->max, &mib, &err) < 0)
+	if (bg_size_parse_mib(row->label, field->text, (uint64_t)row->min, (uint64_t)row->max, &mib,
+		    &err) < 0)
 		return put_error(field, err);
 	return json_object_set_new(body, row->json, json_integer((json_int_t)mib));
 }
 
-static int name(struct field *field, const struct field_row *row, const struct model *m, bool is_vm, json_t *body)
+static int name(struct field *field, const struct field_row *row, const struct model *m, bool is_vm,
+	json_t *body)
 {
 	struct bg_err *err = NULL;
 
@@ -71,7 +75,8 @@ static int name(struct field *field, const struct field_row *row, const struct m
 	return json_object_set_new(body, row->json, json_string(field->text));
 }
 
-static int asset(struct field *field, const struct field_row *row, const struct model *m, json_t *body)
+static int asset(
+	struct field *field, const struct field_row *row, const struct model *m, json_t *body)
 {
 	enum kind kind = row->kind == FIELD_IMAGE ? KIND_IMAGE : KIND_KERNEL;
 
@@ -111,7 +116,8 @@ static bool is_published(const json_t *list, long host, long guest)
 	size_t i;
 
 	json_array_foreach (list, i, port)
-		if (item_int(port, "host") == host && (guest == 0 || item_int(port, "guest") == guest))
+		if (item_int(port, "host") == host &&
+			(guest == 0 || item_int(port, "guest") == guest))
 			return true;
 	return false;
 }
@@ -141,9 +147,11 @@ static int ports(struct field *field, const struct field_row *row, const json_t 
 	for (i = 0; i < n; i++) {
 		if (!parse_port(words[i], &host, &guest))
 			return wrong(field, "\"%.40s\" is not HOST:GUEST", words[i]);
-		json_array_append_new(all, json_pack("{s:i, s:i}", "host", (int)host, "guest", (int)guest));
+		json_array_append_new(
+			all, json_pack("{s:i, s:i}", "host", (int)host, "guest", (int)guest));
 		if (!is_published(old, host, guest))
-			json_array_append_new(add, json_pack("{s:i, s:i}", "host", (int)host, "guest", (int)guest));
+			json_array_append_new(add,
+				json_pack("{s:i, s:i}", "host", (int)host, "guest", (int)guest));
 	}
 	json_array_foreach (old, i, port)
 		if (!is_published(all, (long)item_int(port, "host"), (long)item_int(port, "guest")))
@@ -180,7 +188,8 @@ static int file(struct field *field, const struct field_row *row, json_t *body)
 	return json_object_set_new(body, row->json, bg_json_str(path));
 }
 
-static int put_value(struct form *f, size_t i, const struct model *m, const json_t *record, json_t *body)
+static int put_value(
+	struct form *f, size_t i, const struct model *m, const json_t *record, json_t *body)
 {
 	const struct field_row *row = &form_row(f)->fields[i];
 	struct field *field = &f->fields[i];
@@ -250,7 +259,8 @@ int form_body(struct form *f, const struct model *m, json_t **ret)
 
 static bool is_plain(const char *word)
 {
-	return *word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@,+%") == strlen(word);
+	return *word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678"
+				     "9-_./:=@,+%") == strlen(word);
 }
 
 static void add_word(FILE *out, const char *word)
@@ -293,13 +303,16 @@ static void add_field(FILE *out, const struct form *f, size_t i)
 	if (row->kind == FIELD_SWITCH) {
 		if (field->on != field->first_on)
 			fprintf(out, " --%s%s", field->on ? "" : "no-", row->flag + 2);
-	} else if (row->kind == FIELD_LABELS || row->kind == FIELD_PORTS || row->kind == FIELD_WORDS) {
+	} else if (row->kind == FIELD_LABELS || row->kind == FIELD_PORTS ||
+		   row->kind == FIELD_WORDS) {
 		add_list(out, row, field);
 	} else {
 		if (*row->flag)
 			fprintf(out, " %s", row->flag);
 		/* A quoted ~ would be a folder's name. */
-		add_word(out, row->kind == FIELD_FILE || row->kind == FIELD_SOURCE ? form_path(field->text, path) : field->text);
+		add_word(out, row->kind == FIELD_FILE || row->kind == FIELD_SOURCE
+				      ? form_path(field->text, path)
+				      : field->text);
 	}
 }
 

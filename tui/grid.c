@@ -34,7 +34,10 @@ static int32_t next_char(const char **text)
 {
 	const unsigned char *s = (const unsigned char *)*text;
 	static const int32_t least[] = {0, 0x80, 0x800, 0x10000};
-	int more = *s >= 0xf0 && *s < 0xf8 ? 3 : *s >= 0xe0 && *s < 0xf0 ? 2 : *s >= 0xc0 && *s < 0xe0 ? 1 : 0;
+	int more = *s >= 0xf0 && *s < 0xf8   ? 3
+		   : *s >= 0xe0 && *s < 0xf0 ? 2
+		   : *s >= 0xc0 && *s < 0xe0 ? 1
+					     : 0;
 	int32_t c = more ? *s & (0x3f >> more) : *s;
 
 	for (int i = 1; i <= more; i++) {
@@ -45,14 +48,18 @@ static int32_t next_char(const char **text)
 		c = c << 6 | (s[i] & 0x3f);
 	}
 	*text += more + 1;
-	return (more == 0 && c >= 0x80) || c < least[more] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? -1 : c;
+	return (more == 0 && c >= 0x80) || c < least[more] || c > 0x10ffff ||
+			       (c >= 0xd800 && c < 0xe000)
+		       ? -1
+		       : c;
 }
 
 /* Characters that reorder, hide or split what is around them. */
 static bool is_trick(int32_t c)
 {
-	return (c >= 0x80 && c < 0xa0) || c == 0x61c || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-	       (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xe000 && c < 0xf900) || c >= 0xe0000;
+	return (c >= 0x80 && c < 0xa0) || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
+	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
+	       (c >= 0xe000 && c < 0xf900) || c >= 0xe0000;
 }
 
 /* What a character is shown as: up to two cells. Returns how many columns; 0: it is left out. */
@@ -121,10 +128,12 @@ int grid_put(struct grid *g, int row, int column, int room, enum look look, cons
 	while (room > 0 && *text) {
 		int width = show_char(next_char(&text), g->ascii, cells);
 
-		if (used + width > room || (used + width == room && *text && grid_columns(text) > 0)) {
+		if (used + width > room ||
+			(used + width == room && *text && grid_columns(text) > 0)) {
 			for (; used < room - 1; used++)
 				set(g, row, column + used, (struct cell){L' ', 1, 0}, look);
-			set(g, row, column + used++, (struct cell){g->ascii ? L'~' : L'\u2026', 1, 0}, look);
+			set(g, row, column + used++,
+				(struct cell){g->ascii ? L'~' : L'\u2026', 1, 0}, look);
 			break;
 		}
 		for (int i = 0; i < width; i++)
@@ -179,7 +188,8 @@ void grid_frame(struct grid *g, int row, int column, int rows, int columns, cons
 		grid_clear(g, r, column, columns, LOOK_PLAIN);
 		for (int side = 0; side < 2; side++)
 			if (clip(g, r, side ? right : column, 1))
-				set(g, r, side ? right : column, (struct cell){g->ascii ? L'|' : L'\u2502', 1, 0}, LOOK_DIM);
+				set(g, r, side ? right : column,
+					(struct cell){g->ascii ? L'|' : L'\u2502', 1, 0}, LOOK_DIM);
 	}
 	grid_rule(g, row, column, columns);
 	grid_rule(g, bottom, column, columns);
@@ -198,7 +208,9 @@ void grid_level(struct grid *g, int row, int column, int level, enum look look)
 	level = BG_MAX(BG_MIN(level, 8), 0);
 	if (!clip(g, row, column, 1))
 		return;
-	set(g, row, column, (struct cell){g->ascii ? plain[level] : (wchar_t)(0x2580 + BG_MAX(level, 1)), 1, 0}, look);
+	set(g, row, column,
+		(struct cell){g->ascii ? plain[level] : (wchar_t)(0x2580 + BG_MAX(level, 1)), 1, 0},
+		look);
 }
 
 void grid_reverse(struct grid *g, int row, int column, int room)

@@ -33,7 +33,7 @@ struct cell {
 
 struct grid {
 	int rows, columns;
-	bool ascii; /* the terminal shows nothing else */
+	bool ascii;		       /* the terminal shows nothing else */
 	int cursor_row, cursor_column; /* -1: no cursor */
 	struct cell *cells;
 };
@@ -50,7 +50,8 @@ int grid_put(struct grid *g, int row, int column, int room, enum look look, cons
 int grid_printf(struct grid *g, int row, int column, int room, enum look look, const char *fmt, ...)
 	_printf_(6, 7);
 /* The same, with its end at column + room. */
-void grid_put_right(struct grid *g, int row, int column, int room, enum look look, const char *text);
+void grid_put_right(
+	struct grid *g, int row, int column, int room, enum look look, const char *text);
 /* Blanks with this look. */
 void grid_clear(struct grid *g, int row, int column, int room, enum look look);
 /* A rule; with ASCII it is of '-'. */

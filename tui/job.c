@@ -83,7 +83,8 @@ static void on_child(evutil_socket_t signo, short what, void *userdata)
 		struct job *job = &jobs->job[kind];
 		int status = 0;
 
-		if (!job->pid || job->ended || waitpid(job->pid, &status, WNOHANG | WUNTRACED) != job->pid)
+		if (!job->pid || job->ended ||
+			waitpid(job->pid, &status, WNOHANG | WUNTRACED) != job->pid)
 			continue;
 		if (WIFSTOPPED(status)) {
 			give_terminal(jobs->tty, getpgrp());
@@ -96,7 +97,8 @@ static void on_child(evutil_socket_t signo, short what, void *userdata)
 	}
 }
 
-int jobs_new(struct event_base *base, int tty, const struct job_user *user, void *userdata, struct jobs **ret)
+int jobs_new(struct event_base *base, int tty, const struct job_user *user, void *userdata,
+	struct jobs **ret)
 {
 	struct jobs *jobs = calloc(1, sizeof(*jobs));
 
@@ -132,7 +134,8 @@ void jobs_free(struct jobs *jobs)
 
 static void default_signals(void)
 {
-	static const int signals[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD, SIGPIPE, SIGHUP, SIGTERM, SIGCONT};
+	static const int signals[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD, SIGPIPE,
+		SIGHUP, SIGTERM, SIGCONT};
 	sigset_t none;
 
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
@@ -145,8 +148,13 @@ _noreturn_ static void exec_job(const struct job *job, const char *const *argv, 
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	bool terminal = job->kind == JOB_TERMINAL;
-	int fds[3] = {in >= 0 ? in : terminal ? job->jobs->tty : null, terminal ? job->jobs->tty : out,
-		terminal ? job->jobs->tty : job->kind == JOB_DOCTOR ? null : out};
+	int fds[3] = {in >= 0	 ? in
+		      : terminal ? job->jobs->tty
+				 : null,
+		terminal ? job->jobs->tty : out,
+		terminal		  ? job->jobs->tty
+		: job->kind == JOB_DOCTOR ? null
+					  : out};
 
 	(void)setpgid(0, 0);
 	if (terminal)

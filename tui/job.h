@@ -25,7 +25,8 @@ struct job_user {
 	void (*on_stop)(void *u);
 };
 
-int jobs_new(struct event_base *base, int tty, const struct job_user *user, void *userdata, struct jobs **ret);
+int jobs_new(struct event_base *base, int tty, const struct job_user *user, void *userdata,
+	struct jobs **ret);
 /* Ends what is not the daemon's start. */
 void jobs_free(struct jobs *jobs);
 /* argv[0] is a path or found by PATH. in: what it reads, -1 for nothing; taken. -EBUSY: one of this kind runs. */

@@ -5,8 +5,15 @@
 
 const struct act_row act_rows[ACT_MAX_] = {
 #define X(act, key_, key2_, views_, need_, asks_, rank_, word_, help_)                             \
-	[ACT_##act] = {.key = key_, .key2 = key2_, .views = views_, .need = need_, .asks = asks_,  \
-		.rank = rank_, .name = #act, .word = word_, .help = help_},
+	[ACT_##act] = {.key = key_,                                                                \
+		.key2 = key2_,                                                                     \
+		.views = views_,                                                                   \
+		.need = need_,                                                                     \
+		.asks = asks_,                                                                     \
+		.rank = rank_,                                                                     \
+		.name = #act,                                                                      \
+		.word = word_,                                                                     \
+		.help = help_},
 #include "tui/keys.def"
 #undef X
 };
@@ -27,10 +34,11 @@ const char *key_label(int key, char out[KEY_NAME])
 	static const struct {
 		int key;
 		const char *name;
-	} names[] = {{KEY_TAB_, "Tab"}, {KEY_ENTER_, "Enter"}, {KEY_ESCAPE_, "Esc"}, {KEY_UP_, "Up"},
-		{KEY_DOWN_, "Down"}, {KEY_LEFT_, "Left"}, {KEY_RIGHT_, "Right"}, {KEY_HOME_, "Home"},
-		{KEY_END_, "End"}, {KEY_PAGE_UP_, "PgUp"}, {KEY_PAGE_DOWN_, "PgDn"},
-		{KEY_DELETE_, "Delete"}, {KEY_BACK_TAB_, "S-Tab"}, {KEY_F1_, "F1"}, {' ', "Space"}};
+	} names[] = {{KEY_TAB_, "Tab"}, {KEY_ENTER_, "Enter"}, {KEY_ESCAPE_, "Esc"},
+		{KEY_UP_, "Up"}, {KEY_DOWN_, "Down"}, {KEY_LEFT_, "Left"}, {KEY_RIGHT_, "Right"},
+		{KEY_HOME_, "Home"}, {KEY_END_, "End"}, {KEY_PAGE_UP_, "PgUp"},
+		{KEY_PAGE_DOWN_, "PgDn"}, {KEY_DELETE_, "Delete"}, {KEY_BACK_TAB_, "S-Tab"},
+		{KEY_F1_, "F1"}, {' ', "Space"}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i].key == key) {

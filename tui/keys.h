@@ -5,7 +5,7 @@
 
 #include "common/base.h"
 
-#define KEY_CTRL(c) ((c) & 0x1f)
+#define KEY_CTRL(c) ((c)&0x1f)
 
 enum {
 	KEY_TAB_ = '\t',

@@ -62,7 +62,8 @@ static void end_call(struct call *c, const json_t *reply, struct bg_err *err)
 	if (raw)
 		link->user->on_raw(link->userdata, "", 0);
 	else
-		link->user->on_reply(link->userdata, why, what, reply, err ? err->message : NULL, err ? err->hint : NULL);
+		link->user->on_reply(link->userdata, why, what, reply, err ? err->message : NULL,
+			err ? err->hint : NULL);
 	bg_err_free(err);
 }
 
@@ -100,7 +101,8 @@ static void on_call(evutil_socket_t fd, short what, void *userdata)
 
 	(void)fd;
 	if (what & EV_TIMEOUT)
-		bg_err_set(&err, BG_ERR_TIMEOUT, ETIMEDOUT, "bangerd did not answer within %d s", CALL_TIMEOUT_S);
+		bg_err_set(&err, BG_ERR_TIMEOUT, ETIMEDOUT, "bangerd did not answer within %d s",
+			CALL_TIMEOUT_S);
 	else
 		(void)bg_http_pump(c->http, &err);
 	if (err)
@@ -111,7 +113,8 @@ static void on_call(evutil_socket_t fd, short what, void *userdata)
 		take_answer(c);
 }
 
-static struct call *begin(struct link *link, const char *method, const char *path, const json_t *body, bool raw, struct bg_err **err)
+static struct call *begin(struct link *link, const char *method, const char *path,
+	const json_t *body, bool raw, struct bg_err **err)
 {
 	const struct timeval limit = {.tv_sec = CALL_TIMEOUT_S};
 	struct call *c = calloc(1, sizeof(*c));
@@ -121,8 +124,10 @@ static struct call *begin(struct link *link, const char *method, const char *pat
 	c->link = link;
 	c->raw = raw;
 	LIST_INSERT_HEAD(&link->calls, c, next);
-	if (bg_http_connect_now(link->socket, &c->http, err) < 0 || bg_http_send(c->http, method, path, body, err) < 0 ||
-		!(c->event = event_new(link->base, bg_http_fd(c->http), EV_READ | EV_PERSIST, on_call, c)) ||
+	if (bg_http_connect_now(link->socket, &c->http, err) < 0 ||
+		bg_http_send(c->http, method, path, body, err) < 0 ||
+		!(c->event = event_new(
+			  link->base, bg_http_fd(c->http), EV_READ | EV_PERSIST, on_call, c)) ||
 		event_add(c->event, raw ? NULL : &limit) < 0) {
 		call_free(c);
 		return NULL;
@@ -130,7 +135,8 @@ static struct call *begin(struct link *link, const char *method, const char *pat
 	return c;
 }
 
-void link_call(struct link *link, enum call_for why, const char *method, const char *path, json_t *body, const char *what)
+void link_call(struct link *link, enum call_for why, const char *method, const char *path,
+	json_t *body, const char *what)
 {
 	struct bg_err *err = NULL;
 	struct call *c = begin(link, method, path, body, false, &err);
@@ -141,7 +147,8 @@ void link_call(struct link *link, enum call_for why, const char *method, const c
 		snprintf(c->what, sizeof(c->what), "%s", what);
 		return;
 	}
-	link->user->on_reply(link->userdata, why, what, NULL, err ? err->message : "out of memory", err ? err->hint : NULL);
+	link->user->on_reply(link->userdata, why, what, NULL, err ? err->message : "out of memory",
+		err ? err->hint : NULL);
 	bg_err_free(err);
 }
 
@@ -158,7 +165,8 @@ void link_follow(struct link *link, const char *path)
 
 static void try_later(struct link *link)
 {
-	const struct timeval wait = {.tv_sec = link->again_ms / 1000, .tv_usec = link->again_ms % 1000 * 1000};
+	const struct timeval wait = {
+		.tv_sec = link->again_ms / 1000, .tv_usec = link->again_ms % 1000 * 1000};
 
 	(void)event_add(link->again, &wait);
 	link->again_ms = BG_MIN(link->again_ms * 2, (int)AGAIN_MAX_MS);
@@ -227,7 +235,8 @@ static void connect_events(struct link *link)
 		lose(link, r == -ENOENT || r == -ECONNREFUSED);
 		return;
 	}
-	link->events_event = event_new(link->base, bg_http_fd(link->events), EV_READ | EV_PERSIST, on_events, link);
+	link->events_event = event_new(
+		link->base, bg_http_fd(link->events), EV_READ | EV_PERSIST, on_events, link);
 	if (!link->events_event || event_add(link->events_event, &silent) < 0)
 		lose(link, false);
 }
@@ -250,7 +259,8 @@ void link_again(struct link *link)
 	event_active(link->again, EV_TIMEOUT, 0);
 }
 
-int link_new(struct event_base *base, const char *socket, const struct link_user *user, void *userdata, struct link **ret)
+int link_new(struct event_base *base, const char *socket, const struct link_user *user,
+	void *userdata, struct link **ret)
 {
 	struct link *link = calloc(1, sizeof(*link));
 

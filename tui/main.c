@@ -29,7 +29,8 @@ static int parse(int argc, char **argv, struct app_options *o, struct bg_err **e
 		else if (bg_streq(argv[i], "--idle-fd") && value)
 			o->idle_fd = atoi(argv[++i]);
 		else
-			return bg_err_set(err, BG_ERR_USAGE, EINVAL, "banger-tui: \"%.60s\" is unknown; use `banger tui`", argv[i]);
+			return bg_err_set(err, BG_ERR_USAGE, EINVAL,
+				"banger-tui: \"%.60s\" is unknown; use `banger tui`", argv[i]);
 	}
 	return 0;
 }

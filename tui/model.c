@@ -154,7 +154,8 @@ static void note_vm(struct model *m, const json_t *old, const json_t *new)
 	else if (!item_bool(old, "ready") && item_bool(new, "ready"))
 		note(m, item_text(new, "name"), false, "ready", item_text(new, "address"));
 	else if (!bg_streq(was, is))
-		note(m, item_text(new, "name"), bg_vm_failure(new), bg_vm_failure(new) ? "failed" : is, error);
+		note(m, item_text(new, "name"), bg_vm_failure(new),
+			bg_vm_failure(new) ? "failed" : is, error);
 }
 
 static void note_op(struct model *m, const json_t *old, const json_t *new)
@@ -187,7 +188,8 @@ static void forget_usage(struct item *item)
 /* A VM with another name stands elsewhere, and is the same otherwise. */
 static struct item *replace(struct list *list, enum kind kind, struct item *item, json_t *record)
 {
-	bool moves = kind == KIND_VM && !bg_streq(item_text(item->record, "name"), item_text(record, "name"));
+	bool moves = kind == KIND_VM &&
+		     !bg_streq(item_text(item->record, "name"), item_text(record, "name"));
 	size_t i = (size_t)(item - list->items);
 	struct item moved;
 
@@ -238,7 +240,8 @@ static void deleted(struct model *m, enum kind kind, const char *name)
 		if (!bg_streq(item_name(kind, &list->items[i]), name))
 			continue;
 		if (m->synced)
-			note(m, name, false, kind == KIND_VM ? "deleted" : type_words[kind], kind == KIND_VM ? "" : "deleted");
+			note(m, name, false, kind == KIND_VM ? "deleted" : type_words[kind],
+				kind == KIND_VM ? "" : "deleted");
 		remove_at(list, i);
 		return;
 	}
@@ -265,8 +268,10 @@ static void sync_end(struct model *m)
 static void add_sample(struct usage *u, double cpu, double memory)
 {
 	if (u->count == SAMPLES) {
-		memmove(u->cpu_samples, u->cpu_samples + 1, (SAMPLES - 1) * sizeof(*u->cpu_samples));
-		memmove(u->memory_samples, u->memory_samples + 1, (SAMPLES - 1) * sizeof(*u->memory_samples));
+		memmove(u->cpu_samples, u->cpu_samples + 1,
+			(SAMPLES - 1) * sizeof(*u->cpu_samples));
+		memmove(u->memory_samples, u->memory_samples + 1,
+			(SAMPLES - 1) * sizeof(*u->memory_samples));
 		u->count--;
 	}
 	u->cpu_samples[u->count] = (float)cpu;
@@ -301,7 +306,8 @@ void model_guest(struct model *m, const char *name, const json_t *guest)
 	if (!item || !item->usage || total <= 0)
 		return;
 	item->usage->guest_total = total;
-	item->usage->guest = BG_MAX(total - item_int(guest, "memory_available_kib") * 1024, (int64_t)0);
+	item->usage->guest =
+		BG_MAX(total - item_int(guest, "memory_available_kib") * 1024, (int64_t)0);
 }
 
 void model_event(struct model *m, const json_t *line)
@@ -351,7 +357,10 @@ void model_files(struct model *m, const char *folder, const json_t *reply)
 		bool enter = bg_streq(kind, "folder");
 
 		if (enter || bg_streq(kind, "file"))
-			json_array_append_new(m->files, json_sprintf("%s%s", name, enter && name[strlen(name) - (*name != 0)] != '/' ? "/" : ""));
+			json_array_append_new(m->files,
+				json_sprintf("%s%s", name,
+					enter && name[strlen(name) - (*name != 0)] != '/' ? "/"
+											  : ""));
 	}
 }
 

@@ -13,15 +13,22 @@
 
 enum kind { KIND_VM, KIND_IMAGE, KIND_KERNEL, KIND_OP, KIND_CHECK, KIND_MAX_ };
 
-enum { KEY_TEXT = 72, SAMPLES = 120, NOTES_MAX = 64, NOTE_TEXT = 160, OPS_KEPT = 200, FOLDER_TEXT = 256 };
+enum {
+	KEY_TEXT = 72,
+	SAMPLES = 120,
+	NOTES_MAX = 64,
+	NOTE_TEXT = 160,
+	OPS_KEPT = 200,
+	FOLDER_TEXT = 256
+};
 
 /* Of a VM that runs. Newest sample last, of at most SAMPLES. */
 struct usage {
-	double cpu;		      /* percent of one CPU; below 0: not known yet */
-	int64_t host, guest, disk;    /* bytes; guest 0: not known */
+	double cpu;		   /* percent of one CPU; below 0: not known yet */
+	int64_t host, guest, disk; /* bytes; guest 0: not known */
 	int64_t guest_total;
 	unsigned count;
-	float cpu_samples[SAMPLES];   /* percent of its CPUs */
+	float cpu_samples[SAMPLES];    /* percent of its CPUs */
 	float memory_samples[SAMPLES]; /* bytes of the host */
 };
 
@@ -30,7 +37,7 @@ struct item {
 	json_t *record;
 	struct usage *usage; /* VMs only; NULL until the first sample */
 	bool marked, fresh;  /* fresh: heard of since the connection began */
-	int64_t seen;        /* of an operation: model.now when its record came */
+	int64_t seen;	     /* of an operation: model.now when its record came */
 };
 
 struct list {
@@ -55,10 +62,10 @@ struct model {
 	struct list lists[KIND_MAX_];
 	struct note notes[NOTES_MAX]; /* newest first */
 	unsigned n_notes;
-	json_t *files;	     /* names in folder, those of folders with a slash; NULL: not known, or not yet */
+	json_t *files; /* names in folder, those of folders with a slash; NULL: not known, or not yet */
 	char folder[FOLDER_TEXT];
 	bool folder_asked;
-	json_t *daemon;	     /* GET /v1/daemon, or NULL */
+	json_t *daemon; /* GET /v1/daemon, or NULL */
 	enum link_state link;
 	bool synced;	     /* all of the state was heard */
 	bool checks_running; /* doctor is at work */

@@ -105,7 +105,8 @@ void pager_feed(struct pager *p, const char *data, size_t len)
 	char clean[PIECE + CONSOLE_HELD];
 
 	while (p->open && len > 0) {
-		size_t piece = BG_MIN(len, (size_t)PIECE), n = console_clean(&p->console, data, piece, clean);
+		size_t piece = BG_MIN(len, (size_t)PIECE),
+		       n = console_clean(&p->console, data, piece, clean);
 
 		for (size_t i = 0; i < n; i++)
 			take_byte(p, clean[i]);
@@ -185,9 +186,12 @@ bool pager_matches(const struct pager *p, size_t line)
 
 bool pager_find(struct pager *p, int direction, int rows)
 {
-	size_t from = p->hit != SIZE_MAX ? p->hit : direction > 0 ? p->top - 1 : BG_MIN(p->top + (size_t)rows, p->count);
+	size_t from = p->hit != SIZE_MAX ? p->hit
+		      : direction > 0	 ? p->top - 1
+					 : BG_MIN(p->top + (size_t)rows, p->count);
 
-	for (size_t i = from + (size_t)(long)direction; i < p->count; i += (size_t)(long)direction) {
+	for (size_t i = from + (size_t)(long)direction; i < p->count;
+		i += (size_t)(long)direction) {
 		if (!pager_matches(p, i))
 			continue;
 		p->hit = i;

@@ -20,11 +20,11 @@ struct pager {
 	char title[96], vm[72];
 	char **lines;
 	size_t count, room, bytes;
-	size_t top;	    /* the first line shown */
-	size_t unseen;	    /* lines that came since it was last at its end */
-	int left;	    /* columns that are off to the left */
+	size_t top;    /* the first line shown */
+	size_t unseen; /* lines that came since it was last at its end */
+	int left;      /* columns that are off to the left */
 	char search[PAGER_SEARCH];
-	size_t hit;	    /* the line of the last match; SIZE_MAX: none */
+	size_t hit;	       /* the line of the last match; SIZE_MAX: none */
 	char part[PAGER_LINE]; /* the last line, while it has no end */
 	size_t part_len;
 	struct console console;

@@ -92,11 +92,17 @@ static void take_end_strings(void)
 
 static void set_colours(const struct tty_options *options)
 {
-	static const short foregrounds[LOOK_MAX_] = {[LOOK_PLAIN] = -1, [LOOK_DIM] = -1, [LOOK_BOLD] = -1,
-		[LOOK_TITLE] = COLOR_CYAN, [LOOK_GOOD] = COLOR_GREEN, [LOOK_BUSY] = COLOR_YELLOW, [LOOK_BAD] = COLOR_RED,
+	static const short foregrounds[LOOK_MAX_] = {[LOOK_PLAIN] = -1,
+		[LOOK_DIM] = -1,
+		[LOOK_BOLD] = -1,
+		[LOOK_TITLE] = COLOR_CYAN,
+		[LOOK_GOOD] = COLOR_GREEN,
+		[LOOK_BUSY] = COLOR_YELLOW,
+		[LOOK_BAD] = COLOR_RED,
 		[LOOK_ACCENT] = COLOR_CYAN};
 
-	tty.colours = !options->no_colour && has_colors() && start_color() != ERR && use_default_colors() != ERR;
+	tty.colours = !options->no_colour && has_colors() && start_color() != ERR &&
+		      use_default_colors() != ERR;
 	for (short look = 0; tty.colours && look < LOOK_MAX_; look++)
 		init_pair((short)(look + 1), foregrounds[look], -1);
 	tty.few = COLORS < 16;
@@ -107,10 +113,12 @@ static void define_keys(void)
 	static const struct {
 		const char *text;
 		int key;
-	} keys[] = {{"\033[200~", PASTE_BEGIN}, {"\033[201~", PASTE_END}, {"\033[I", FOCUS_IN}, {"\033[O", FOCUS_OUT},
-		{"\033[1~", KEY_HOME}, {"\033[4~", KEY_END}, {"\033[7~", KEY_HOME}, {"\033[8~", KEY_END}, {"\033[H", KEY_HOME},
-		{"\033[F", KEY_END}, {"\033[A", KEY_UP}, {"\033[B", KEY_DOWN}, {"\033[C", KEY_RIGHT}, {"\033[D", KEY_LEFT},
-		{"\033[Z", KEY_BTAB}, {"\033[3~", KEY_DC}};
+	} keys[] = {{"\033[200~", PASTE_BEGIN}, {"\033[201~", PASTE_END}, {"\033[I", FOCUS_IN},
+		{"\033[O", FOCUS_OUT}, {"\033[1~", KEY_HOME}, {"\033[4~", KEY_END},
+		{"\033[7~", KEY_HOME}, {"\033[8~", KEY_END}, {"\033[H", KEY_HOME},
+		{"\033[F", KEY_END}, {"\033[A", KEY_UP}, {"\033[B", KEY_DOWN},
+		{"\033[C", KEY_RIGHT}, {"\033[D", KEY_LEFT}, {"\033[Z", KEY_BTAB},
+		{"\033[3~", KEY_DC}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		(void)define_key(keys[i].text, keys[i].key);
@@ -135,7 +143,9 @@ int tty_open(const struct tty_options *options, struct bg_err **err)
 	if (!tty.screen || !tigetstr("cup") || tigetstr("cup") == (char *)-1) {
 		if (tty.screen)
 			endwin();
-		return bg_err_set(err, BG_ERR_USAGE, ENOTTY, "the terminal (TERM=%s) cannot place text", getenv("TERM") ? getenv("TERM") : "");
+		return bg_err_set(err, BG_ERR_USAGE, ENOTTY,
+			"the terminal (TERM=%s) cannot place text",
+			getenv("TERM") ? getenv("TERM") : "");
 	}
 	(void)set_term(tty.screen);
 	tty.open = true;
@@ -184,7 +194,8 @@ void tty_size(int *rows, int *columns)
 	struct winsize size = {0};
 
 	if (ioctl(tty.fd, TIOCGWINSZ, &size) < 0 || size.ws_row == 0 || size.ws_col == 0)
-		size = (struct winsize){.ws_row = (unsigned short)LINES, .ws_col = (unsigned short)COLS};
+		size = (struct winsize){
+			.ws_row = (unsigned short)LINES, .ws_col = (unsigned short)COLS};
 	if (size.ws_row != LINES || size.ws_col != COLS) {
 		resizeterm(size.ws_row, size.ws_col);
 		tty_forget();
@@ -246,9 +257,11 @@ static int translate(wint_t c)
 {
 	static const struct {
 		int from, to;
-	} keys[] = {{KEY_UP, KEY_UP_}, {KEY_DOWN, KEY_DOWN_}, {KEY_LEFT, KEY_LEFT_}, {KEY_RIGHT, KEY_RIGHT_}, {KEY_HOME, KEY_HOME_},
-		{KEY_END, KEY_END_}, {KEY_PPAGE, KEY_PAGE_UP_}, {KEY_NPAGE, KEY_PAGE_DOWN_}, {KEY_DC, KEY_DELETE_},
-		{KEY_BACKSPACE, KEY_BACKSPACE_}, {KEY_BTAB, KEY_BACK_TAB_}, {KEY_ENTER, KEY_ENTER_}, {KEY_F(1), KEY_F1_}};
+	} keys[] = {{KEY_UP, KEY_UP_}, {KEY_DOWN, KEY_DOWN_}, {KEY_LEFT, KEY_LEFT_},
+		{KEY_RIGHT, KEY_RIGHT_}, {KEY_HOME, KEY_HOME_}, {KEY_END, KEY_END_},
+		{KEY_PPAGE, KEY_PAGE_UP_}, {KEY_NPAGE, KEY_PAGE_DOWN_}, {KEY_DC, KEY_DELETE_},
+		{KEY_BACKSPACE, KEY_BACKSPACE_}, {KEY_BTAB, KEY_BACK_TAB_}, {KEY_ENTER, KEY_ENTER_},
+		{KEY_F(1), KEY_F1_}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if ((wint_t)keys[i].from == c)
@@ -315,7 +328,8 @@ enum input tty_next(struct tty_input *ret)
 
 static attr_t attributes(uint8_t look)
 {
-	static const attr_t always[LOOK_MAX_] = {[LOOK_BOLD] = A_BOLD, [LOOK_TITLE] = A_BOLD, [LOOK_BAD] = A_BOLD};
+	static const attr_t always[LOOK_MAX_] = {
+		[LOOK_BOLD] = A_BOLD, [LOOK_TITLE] = A_BOLD, [LOOK_BAD] = A_BOLD};
 	static const attr_t without[LOOK_MAX_] = {[LOOK_ACCENT] = A_BOLD};
 	attr_t a = always[look & ~LOOK_REVERSE];
 
@@ -357,12 +371,14 @@ static void remember(const struct grid *g)
 void tty_show(const struct grid *g)
 {
 	size_t row_bytes = (size_t)g->columns * sizeof(*g->cells);
-	bool same_size = tty.last.cells && tty.last.rows == g->rows && tty.last.columns == g->columns;
+	bool same_size =
+		tty.last.cells && tty.last.rows == g->rows && tty.last.columns == g->columns;
 
 	if (tty.left)
 		return;
 	for (int row = 0; row < g->rows; row++)
-		if (!same_size || memcmp(&g->cells[row * g->columns], &tty.last.cells[row * g->columns], row_bytes) != 0)
+		if (!same_size || memcmp(&g->cells[row * g->columns],
+					  &tty.last.cells[row * g->columns], row_bytes) != 0)
 			show_row(g, row);
 	(void)curs_set(g->cursor_row >= 0);
 	if (g->cursor_row >= 0)
@@ -409,19 +425,22 @@ void tty_return(void)
 void tty_mouse(bool on)
 {
 	tty.mouse = on;
-	mousemask(on ? BUTTON1_PRESSED | BUTTON3_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0, NULL);
+	mousemask(on ? BUTTON1_PRESSED | BUTTON3_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0,
+		NULL);
 	mouseinterval(0);
 }
 
 void tty_copy(const char *text)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	size_t len = BG_MIN(strlen(text), (size_t)COPY_MAX);
 	const unsigned char *s = (const unsigned char *)text;
 
 	fputs("\033]52;c;", tty.file);
 	for (size_t i = 0; i < len; i += 3) {
-		uint32_t n = (uint32_t)s[i] << 16 | (i + 1 < len ? (uint32_t)s[i + 1] << 8 : 0) | (i + 2 < len ? s[i + 2] : 0);
+		uint32_t n = (uint32_t)s[i] << 16 | (i + 1 < len ? (uint32_t)s[i + 1] << 8 : 0) |
+			     (i + 2 < len ? s[i + 2] : 0);
 
 		fputc(digits[n >> 18], tty.file);
 		fputc(digits[n >> 12 & 63], tty.file);

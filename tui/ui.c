@@ -49,7 +49,8 @@ static bool label_matches(const json_t *labels, const char *word)
 	json_t *value;
 
 	json_object_foreach ((json_t *)(uintptr_t)labels, key, value) {
-		snprintf(text, sizeof(text), "%s=%s", key, json_string_value(value) ? json_string_value(value) : "");
+		snprintf(text, sizeof(text), "%s=%s", key,
+			json_string_value(value) ? json_string_value(value) : "");
 		if (word_matches(text, word))
 			return true;
 	}
@@ -58,7 +59,8 @@ static bool label_matches(const json_t *labels, const char *word)
 
 static bool passes(const struct ui *ui, const struct item *item)
 {
-	static const char *const keys[] = {"name", "image", "address", "kind", "target", "state", "text", "os", "release", "source"};
+	static const char *const keys[] = {"name", "image", "address", "kind", "target", "state",
+		"text", "os", "release", "source"};
 	const char *word = ui->views[ui->view].filter, *state = "";
 
 	if (!*word)
@@ -68,7 +70,8 @@ static bool passes(const struct ui *ui, const struct item *item)
 			return true;
 	if (ui->view == KIND_VM)
 		(void)vm_face(item, &state);
-	return word_matches(state, word) || label_matches(json_object_get(item->record, "labels"), word);
+	return word_matches(state, word) ||
+	       label_matches(json_object_get(item->record, "labels"), word);
 }
 
 /* What the order of VMs goes by, where it is a number; larger ones first. */
@@ -220,7 +223,8 @@ static void typing_key(struct ui *ui, int key)
 	if (!text)
 		return;
 	ui->pager.hit = SIZE_MAX;
-	if (*line && !pager_find(&ui->pager, 1, ui_text_rows(ui)) && !pager_find(&ui->pager, -1, ui_text_rows(ui)))
+	if (*line && !pager_find(&ui->pager, 1, ui_text_rows(ui)) &&
+		!pager_find(&ui->pager, -1, ui_text_rows(ui)))
 		ui_say(ui, false, "nothing matches \"%s\"", line);
 }
 
@@ -232,9 +236,11 @@ size_t ui_palette(const struct ui *ui, enum act out[ACT_MAX_])
 	for (int act = ACT_NONE + 1; act < ACT_MAX_; act++) {
 		const struct act_row *row = &act_rows[act];
 
-		if (!(row->views & ui_where(ui)) || (*typed && !strcasestr(row->help, typed) && !strcasestr(row->word, typed)))
+		if (!(row->views & ui_where(ui)) ||
+			(*typed && !strcasestr(row->help, typed) && !strcasestr(row->word, typed)))
 			continue;
-		if (ui->palette.menu && (row->need == NEED_NOTHING || ui_why_not(ui, (enum act)act)))
+		if (ui->palette.menu &&
+			(row->need == NEED_NOTHING || ui_why_not(ui, (enum act)act)))
 			continue;
 		out[n++] = (enum act)act;
 	}
@@ -285,9 +291,11 @@ static void submit(struct ui *ui)
 		ui_exec(ui);
 		return;
 	}
-	snprintf(path, sizeof(path), "%.*s%s%s", (int)strcspn(row->path, "{"), row->path, strchr(row->path, '{') ? f->target : "",
+	snprintf(path, sizeof(path), "%.*s%s%s", (int)strcspn(row->path, "{"), row->path,
+		strchr(row->path, '{') ? f->target : "",
 		strchr(row->path, '}') ? strchr(row->path, '}') + 1 : "");
-	snprintf(what, sizeof(what), "%s %s", row->verb, *f->target ? f->target : f->fields[0].text);
+	snprintf(
+		what, sizeof(what), "%s %s", row->verb, *f->target ? f->target : f->fields[0].text);
 	f->sent = true;
 	ui->effects->call(ui->userdata, CALL_FORM, "POST", path, body, what);
 }
@@ -297,7 +305,9 @@ static void print_encoded(char *out, size_t room, const char *text)
 	size_t n = 0;
 
 	for (; *text && n + 4 < room; text++)
-		n += (size_t)snprintf(out + n, room - n, isalnum((unsigned char)*text) || strchr("/-._", *text) ? "%c" : "%%%02X", (unsigned char)*text);
+		n += (size_t)snprintf(out + n, room - n,
+			isalnum((unsigned char)*text) || strchr("/-._", *text) ? "%c" : "%%%02X",
+			(unsigned char)*text);
 	out[n] = '\0';
 }
 
@@ -307,7 +317,8 @@ static void ask_folder(struct ui *ui)
 	char folder[FIELD_ROOM], encoded[3 * FIELD_ROOM], path[3 * FIELD_ROOM + 32];
 
 	ui->model.folder_asked = ui->model.folder_asked && ui->form.open;
-	if (!ui->form.open || !form_folder(&ui->form, folder) || !model_want_folder(&ui->model, folder))
+	if (!ui->form.open || !form_folder(&ui->form, folder) ||
+		!model_want_folder(&ui->model, folder))
 		return;
 	print_encoded(encoded, sizeof(encoded), folder);
 	snprintf(path, sizeof(path), "/v1/files%s%s", *folder ? "?path=" : "", encoded);
@@ -332,7 +343,8 @@ static void act_key(struct ui *ui, int key)
 	if (act == ACT_NONE) {
 		char name[KEY_NAME];
 
-		ui_say(ui, false, "%s does nothing here; ? shows the keys", key < KEY_UNKNOWN_ ? key_label(key, name) : "that key");
+		ui_say(ui, false, "%s does nothing here; ? shows the keys",
+			key < KEY_UNKNOWN_ ? key_label(key, name) : "that key");
 		return;
 	}
 	ui_do(ui, act);
@@ -387,7 +399,9 @@ void ui_paste(struct ui *ui, const char *text)
 		ask_folder(ui);
 	} else if (ui->typing && !ui->dialog.open) {
 		for (; *text; text++)
-			(void)edit_line(ui->pager.open ? ui->pager.search : ui->views[ui->view].filter, FILTER_ROOM, *text);
+			(void)edit_line(
+				ui->pager.open ? ui->pager.search : ui->views[ui->view].filter,
+				FILTER_ROOM, *text);
 		ui_settle(ui);
 	} else {
 		ui_say(ui, false, "what was pasted is dropped: nothing is being typed");
@@ -411,7 +425,8 @@ void ui_checks(struct ui *ui, const json_t *report)
 	ui_settle(ui);
 }
 
-void ui_reply(struct ui *ui, enum call_for why, const char *what, const json_t *reply, const char *error, const char *hint)
+void ui_reply(struct ui *ui, enum call_for why, const char *what, const json_t *reply,
+	const char *error, const char *hint)
 {
 	if (why == CALL_GUEST && reply)
 		model_guest(&ui->model, what, json_object_get(reply, "guest"));

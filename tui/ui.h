@@ -17,7 +17,8 @@ enum call_for { CALL_ACTION, CALL_FORM, CALL_GUEST, CALL_DAEMON, CALL_FILES };
 
 struct effects {
 	/* body is taken, may be NULL. The answer comes by ui_reply. what: "stop web", for messages. */
-	void (*call)(void *u, enum call_for why, const char *method, const char *path, json_t *body, const char *what);
+	void (*call)(void *u, enum call_for why, const char *method, const char *path, json_t *body,
+		const char *what);
 	/* banger with these arguments (ending with NULL) and the terminal; ui_child_ended follows. */
 	void (*run)(void *u, const char *const *args);
 	/* The same without the terminal: what it prints goes to the pager. */
@@ -76,9 +77,9 @@ struct ui {
 	struct form form;
 	struct palette palette;
 	struct pager pager;
-	bool typing;	  /* into the filter, or the pager's search */
+	bool typing; /* into the filter, or the pager's search */
 	bool mouse_off;
-	int detail;	  /* rows or columns that the pane of details is larger by */
+	int detail;	   /* rows or columns that the pane of details is larger by */
 	int rows, columns; /* of the screen */
 	int list_row, list_rows, list_columns; /* where the list was drawn: for the mouse */
 	int head_row;
@@ -99,7 +100,8 @@ enum mouse { MOUSE_CLICK, MOUSE_DOUBLE, MOUSE_RIGHT, MOUSE_WHEEL_UP, MOUSE_WHEEL
 void ui_mouse(struct ui *ui, enum mouse what, int row, int column);
 void ui_line(struct ui *ui, const json_t *line);
 /* reply: the body, or NULL; error, hint: NULL when it went well. */
-void ui_reply(struct ui *ui, enum call_for why, const char *what, const json_t *reply, const char *error, const char *hint);
+void ui_reply(struct ui *ui, enum call_for why, const char *what, const json_t *reply,
+	const char *error, const char *hint);
 void ui_checks(struct ui *ui, const json_t *report);
 void ui_child_ended(struct ui *ui, const char *what, int status);
 void ui_say(struct ui *ui, bool bad, const char *fmt, ...) _printf_(3, 4);
@@ -129,7 +131,8 @@ void ui_ask(struct ui *ui, enum act act, enum kind kind, char (*targets)[KEY_TEX
 void ui_dialog_key(struct ui *ui, int key);
 void ui_dialog_close(struct ui *ui);
 /* Of ui_act.c, for what the dialog said yes to. */
-void ui_carry_out(struct ui *ui, enum act act, enum kind kind, char (*targets)[KEY_TEXT], size_t count);
+void ui_carry_out(
+	struct ui *ui, enum act act, enum kind kind, char (*targets)[KEY_TEXT], size_t count);
 /* ui_move.c: what moves, marks, sorts; false: not one of those. */
 bool ui_move(struct ui *ui, enum act act);
 bool ui_move_text(struct ui *ui, enum act act);

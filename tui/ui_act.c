@@ -31,7 +31,8 @@ static const char *vm_why_not(enum need need, const struct item *item)
 	if (need == NEED_RUNNING && !running)
 		return stopped ? "it is stopped; u starts it" : "it does not run yet";
 	if (need == NEED_STOPPED && !stopped)
-		return running ? "it runs already" : "something is under way on it; 4 shows the operations";
+		return running ? "it runs already"
+			       : "something is under way on it; 4 shows the operations";
 	if (need == NEED_UP && stopped)
 		return "it is stopped already";
 	return NULL;
@@ -44,10 +45,12 @@ const char *ui_why_not(const struct ui *ui, enum act act)
 
 	if (row->need == NEED_NOTHING)
 		return NULL;
-	if (ui->model.link != LINK_UP && act != ACT_OPEN && act != ACT_MARK && act != ACT_MARK_ALL && act != ACT_MARK_RANGE)
+	if (ui->model.link != LINK_UP && act != ACT_OPEN && act != ACT_MARK &&
+		act != ACT_MARK_ALL && act != ACT_MARK_RANGE)
 		return "bangerd does not answer; it is being tried again";
 	if (!item)
-		return ui->view == KIND_VM ? "there is no VM here; c creates one" : "there is nothing here";
+		return ui->view == KIND_VM ? "there is no VM here; c creates one"
+					   : "there is nothing here";
 	if (row->need == NEED_OP)
 		return ui_operation(ui) ? NULL : "no operation is running here";
 	if (act == ACT_PROMOTE && item_bool(item->record, "managed"))
@@ -70,7 +73,8 @@ static void call_vm(struct ui *ui, enum act act, const char *name)
 	static const struct {
 		enum act act;
 		const char *verb;
-	} verbs[] = {{ACT_START, "start"}, {ACT_STOP, "stop"}, {ACT_RESTART, "restart"}, {ACT_KILL, "kill"}};
+	} verbs[] = {{ACT_START, "start"}, {ACT_STOP, "stop"}, {ACT_RESTART, "restart"},
+		{ACT_KILL, "kill"}};
 	char path[160], what[120];
 
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
@@ -84,15 +88,18 @@ static void call_vm(struct ui *ui, enum act act, const char *name)
 
 static void call_delete(struct ui *ui, enum kind kind, const char *name)
 {
-	static const char *const folders[] = {[KIND_VM] = "vms", [KIND_IMAGE] = "images", [KIND_KERNEL] = "kernels"};
+	static const char *const folders[] = {
+		[KIND_VM] = "vms", [KIND_IMAGE] = "images", [KIND_KERNEL] = "kernels"};
 	char path[160], what[120];
 
-	snprintf(path, sizeof(path), "/v1/%s/%s%s", folders[kind], name, kind == KIND_VM ? "?force=1" : "");
+	snprintf(path, sizeof(path), "/v1/%s/%s%s", folders[kind], name,
+		kind == KIND_VM ? "?force=1" : "");
 	snprintf(what, sizeof(what), "delete %s", name);
 	ui->effects->call(ui->userdata, CALL_ACTION, "DELETE", path, NULL, what);
 }
 
-void ui_carry_out(struct ui *ui, enum act act, enum kind kind, char (*targets)[KEY_TEXT], size_t count)
+void ui_carry_out(
+	struct ui *ui, enum act act, enum kind kind, char (*targets)[KEY_TEXT], size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct item *item = model_find(&ui->model, kind, targets[i]);
@@ -103,7 +110,8 @@ void ui_carry_out(struct ui *ui, enum act act, enum kind kind, char (*targets)[K
 		item->marked = false;
 		if (act == ACT_CANCEL) {
 			snprintf(path, sizeof(path), "/v1/operations/%s", item->key);
-			snprintf(what, sizeof(what), "cancel %s %s", item_text(item->record, "kind"), item_name(kind, item));
+			snprintf(what, sizeof(what), "cancel %s %s",
+				item_text(item->record, "kind"), item_name(kind, item));
 			ui->effects->call(ui->userdata, CALL_ACTION, "DELETE", path, NULL, what);
 		} else if (act == ACT_PROMOTE) {
 			snprintf(path, sizeof(path), "/v1/images/%s/promote", item->key);
@@ -142,7 +150,8 @@ static void act_on_targets(struct ui *ui, enum act act)
 	bool asks = act == ACT_KILL || act == ACT_DELETE || (act_rows[act].asks && n > 1);
 
 	if (n == 0)
-		ui_say(ui, false, "none of the marked ones can be %s", act == ACT_START ? "started" : "done that with");
+		ui_say(ui, false, "none of the marked ones can be %s",
+			act == ACT_START ? "started" : "done that with");
 	else if (asks)
 		ui_ask(ui, act, ui->view, keys, n);
 	else
@@ -190,15 +199,17 @@ static void open_log(struct ui *ui, const char *vm, bool vmm)
 	p->is_log = true;
 	p->vmm = vmm;
 	snprintf(p->vm, sizeof(p->vm), "%s", vm);
-	snprintf(path, sizeof(path), "/v1/vms/%s/logs?log=%s&follow=1&tail=10000", vm, vmm ? "vmm" : "serial");
+	snprintf(path, sizeof(path), "/v1/vms/%s/logs?log=%s&follow=1&tail=10000", vm,
+		vmm ? "vmm" : "serial");
 	ui->effects->follow(ui->userdata, path);
 }
 
 /* A build's output is a file of the user's. */
 static void open_build_log(struct ui *ui, const struct item *item)
 {
-	const char *path = ui->view == KIND_OP ? item_text(item->record, "log")
-					       : item_text(json_object_get(item->record, "paths"), "build_log");
+	const char *path = ui->view == KIND_OP
+				   ? item_text(item->record, "log")
+				   : item_text(json_object_get(item->record, "paths"), "build_log");
 	char piece[4096], title[96];
 	FILE *f = *path ? fopen(path, "re") : NULL;
 	size_t n;
@@ -234,7 +245,9 @@ static void copy(struct ui *ui)
 	const char *text = "";
 
 	if (ui->pager.open)
-		text = ui->pager.count ? ui->pager.lines[ui->pager.hit != SIZE_MAX ? ui->pager.hit : ui->pager.top] : "";
+		text = ui->pager.count ? ui->pager.lines[ui->pager.hit != SIZE_MAX ? ui->pager.hit
+										   : ui->pager.top]
+				       : "";
 	else if (*item_text(r, "address"))
 		text = item_text(r, "address");
 	else if (*item_text(json_object_get(r, "error"), "message"))
@@ -272,7 +285,8 @@ static void program(struct ui *ui, enum act act)
 		pager_begin(&ui->pager, title, false);
 		ui->pager.is_diff = true;
 		snprintf(ui->pager.vm, sizeof(ui->pager.vm), "%s", name);
-		ui->effects->capture(ui->userdata, (const char *const[]){"vm", "workspace", "diff", name, NULL});
+		ui->effects->capture(
+			ui->userdata, (const char *const[]){"vm", "workspace", "diff", name, NULL});
 	}
 }
 
@@ -311,7 +325,9 @@ static void open_form(struct ui *ui, enum act act)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(openers); i++)
 		if (openers[i].act == act && openers[i].views & ui_where(ui))
-			form_begin(&ui->form, openers[i].form, openers[i].of_item ? ui_current(ui)->record : NULL, ui->model.daemon);
+			form_begin(&ui->form, openers[i].form,
+				openers[i].of_item ? ui_current(ui)->record : NULL,
+				ui->model.daemon);
 }
 
 static void open_palette(struct ui *ui, bool menu)
@@ -339,8 +355,10 @@ static void toggle_mouse(struct ui *ui)
 {
 	ui->mouse_off = !ui->mouse_off;
 	ui->effects->mouse(ui->userdata, !ui->mouse_off);
-	ui_say(ui, false, ui->mouse_off ? "the mouse is the terminal's: it selects text; M gives it back"
-					: "the mouse is banger's; with Shift the terminal still selects text");
+	ui_say(ui, false,
+		ui->mouse_off
+			? "the mouse is the terminal's: it selects text; M gives it back"
+			: "the mouse is banger's; with Shift the terminal still selects text");
 }
 
 /* What works in every list, and needs nothing. */
@@ -387,7 +405,8 @@ static void do_item(struct ui *ui, enum act act)
 	const char *why_not = ui_why_not(ui, act);
 
 	if (why_not)
-		ui_say(ui, false, "%s%s%s", ui_current(ui) ? name_of(ui) : "", ui_current(ui) ? ": " : "", why_not);
+		ui_say(ui, false, "%s%s%s", ui_current(ui) ? name_of(ui) : "",
+			ui_current(ui) ? ": " : "", why_not);
 	else if (act == ACT_OPEN)
 		open_json(ui, ui_current(ui));
 	else if (act == ACT_LOGS)
@@ -398,7 +417,8 @@ static void do_item(struct ui *ui, enum act act)
 		open_form(ui, act);
 	else if (act == ACT_CANCEL)
 		cancel(ui);
-	else if (act == ACT_START || act == ACT_STOP || act == ACT_RESTART || act == ACT_KILL || act == ACT_DELETE || act == ACT_PROMOTE)
+	else if (act == ACT_START || act == ACT_STOP || act == ACT_RESTART || act == ACT_KILL ||
+		 act == ACT_DELETE || act == ACT_PROMOTE)
 		act_on_targets(ui, act);
 	else
 		(void)ui_move(ui, act);

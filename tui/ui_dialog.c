@@ -55,7 +55,8 @@ void ui_dialog_key(struct ui *ui, int key)
 	struct dialog *d = &ui->dialog;
 	size_t len = strlen(d->typed);
 
-	if (key == KEY_ESCAPE_ || (!d->type_count && (key == KEY_ENTER_ || key == 'n' || key == 'q'))) {
+	if (key == KEY_ESCAPE_ ||
+		(!d->type_count && (key == KEY_ENTER_ || key == 'n' || key == 'q'))) {
 		ui_dialog_close(ui);
 		ui_say(ui, false, "nothing was done");
 	} else if (!d->type_count) {

@@ -27,7 +27,8 @@ static void show_view(struct ui *ui, int view)
 {
 	ui->view = (enum kind)((view + KIND_MAX_) % KIND_MAX_);
 	ui_settle(ui);
-	if (ui->view == KIND_CHECK && ui->model.lists[KIND_CHECK].count == 0 && !ui->model.checks_running)
+	if (ui->view == KIND_CHECK && ui->model.lists[KIND_CHECK].count == 0 &&
+		!ui->model.checks_running)
 		ui_do(ui, ACT_REREAD);
 }
 
@@ -50,7 +51,8 @@ static void mark_range(struct ui *ui)
 	for (size_t i = 0; i < count; i++)
 		if (bg_streq(items[i]->key, front(ui)->last_mark))
 			from = i;
-	for (size_t i = BG_MIN(from, front(ui)->row); i < count && i <= BG_MAX(from, front(ui)->row); i++)
+	for (size_t i = BG_MIN(from, front(ui)->row);
+		i < count && i <= BG_MAX(from, front(ui)->row); i++)
 		items[i]->marked = true;
 }
 
@@ -81,11 +83,13 @@ static void close_one(struct ui *ui)
 
 static void sort_by(struct ui *ui, int by)
 {
-	static const char *const names[] = {"name", "state", "CPU", "memory of the guest", "memory of the host", "disk", "uptime"};
+	static const char *const names[] = {"name", "state", "CPU", "memory of the guest",
+		"memory of the host", "disk", "uptime"};
 
 	static_assert(ARRAY_SIZE(names) == SORT_MAX_, "one for each");
 	ui->sort = (enum sort)(((int)ui->sort + by + SORT_MAX_) % SORT_MAX_);
-	ui_say(ui, false, "sorted by %s%s", names[ui->sort], ui->invert ? ", the other way round" : "");
+	ui_say(ui, false, "sorted by %s%s", names[ui->sort],
+		ui->invert ? ", the other way round" : "");
 }
 
 static bool look(struct ui *ui, enum act act)
@@ -145,7 +149,8 @@ static void search(struct ui *ui, int direction)
 	if (!*ui->pager.search)
 		ui->typing = true;
 	else if (!pager_find(&ui->pager, direction, ui_text_rows(ui)))
-		ui_say(ui, false, "no %s line matches \"%s\"", direction > 0 ? "later" : "earlier", ui->pager.search);
+		ui_say(ui, false, "no %s line matches \"%s\"", direction > 0 ? "later" : "earlier",
+			ui->pager.search);
 }
 
 static bool text_look(struct ui *ui, enum act act)
@@ -233,7 +238,8 @@ void ui_mouse(struct ui *ui, enum mouse what, int row, int column)
 			show_view(ui, view);
 	} else if (!ui->pager.open && row == ui->head_row && ui->view == KIND_VM) {
 		sort_by(ui, 1);
-	} else if (!ui->pager.open && row >= ui->list_row && row < ui->list_row + ui->list_rows && column < ui->list_columns) {
+	} else if (!ui->pager.open && row >= ui->list_row && row < ui->list_row + ui->list_rows &&
+		   column < ui->list_columns) {
 		click_list(ui, what, row);
 	}
 	ui_settle(ui);

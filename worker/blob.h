@@ -15,7 +15,7 @@
 struct blob_map {
 	struct blob_range {
 		uint64_t at, len;
-	} *range;
+	} * range;
 	size_t n, room;
 };
 void blob_map_free(struct blob_map *map);
@@ -24,8 +24,8 @@ void blob_map_free(struct blob_map *map);
  * Reads a plain file's data. hex gets its digest; map, when not NULL, what has to be stored: zeros of less than 64 KiB
  * between data count as data, and so do the first bytes. done counts on for the job's progress.
  */
-int blob_read(struct job *job, int fd, const char *name, char hex[DIGEST_HEX + 1], struct blob_map *map,
-	uint64_t *done, struct bg_err **err);
+int blob_read(struct job *job, int fd, const char *name, char hex[DIGEST_HEX + 1],
+	struct blob_map *map, uint64_t *done, struct bg_err **err);
 
 /* A sparse file as it arrives in pieces; the digest of what was written. */
 struct blob_out;

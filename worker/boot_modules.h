@@ -13,6 +13,7 @@
  * Writes the archive to fd; leaves it empty when the kernel has none of them as a module.
  * *ret_snapshot: dm-snapshot is among them. e is the tree the modules were written to, before ext4_finish. -errno as from ext4_read_file.
  */
-int boot_modules_write(struct depmod *d, struct ext4 *e, int fd, size_t *ret_count, bool *ret_snapshot);
+int boot_modules_write(
+	struct depmod *d, struct ext4 *e, int fd, size_t *ret_count, bool *ret_snapshot);
 
 #endif

@@ -37,7 +37,7 @@ struct bundle_entry {
  * Reads and checks a manifest: *ret is one with the fields that banger knows and no others. IMAGE_INVALID says what is
  * wrong with it.
  */
-int bundle_manifest_parse(const char *text, size_t len, struct bundle_entry files[static BUNDLE_FILES], json_t **ret,
-	struct bg_err **err);
+int bundle_manifest_parse(const char *text, size_t len,
+	struct bundle_entry files[static BUNDLE_FILES], json_t **ret, struct bg_err **err);
 
 #endif

@@ -30,7 +30,8 @@ _printf_(2, 3) static int bad(struct bg_err **err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	return bg_err_set(err, BG_ERR_IMAGE_INVALID, EBADMSG, "this is not a sound bundle: %s", what);
+	return bg_err_set(
+		err, BG_ERR_IMAGE_INVALID, EBADMSG, "this is not a sound bundle: %s", what);
 }
 
 static int check_sha256(struct unpack *u, struct bg_err **err)

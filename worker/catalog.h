@@ -12,8 +12,8 @@
  * The entry of this kind and name for this machine: *ret is {"url", "sha256", "size", "description"}, NULL when there
  * is none. The whole catalog is checked first. base: the catalog's own URL, which relative ones are relative to.
  */
-int catalog_find(const char *text, size_t len, const char *kind, const char *name, const char *base, json_t **ret,
-	struct bg_err **err);
+int catalog_find(const char *text, size_t len, const char *kind, const char *name, const char *base,
+	json_t **ret, struct bg_err **err);
 /* All of this kind for this machine, CATALOG_SHOWN_MAX at most: *ret is a list of {"name", "size", "description"}. */
 int catalog_list(const char *text, size_t len, const char *kind, json_t **ret, struct bg_err **err);
 

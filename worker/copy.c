@@ -56,9 +56,9 @@ static ssize_t by_buffer(struct copy *c, off_t at, size_t len)
 		return -errno;
 	for (ssize_t i = 0; i < n; i += BG_PAGE_SIZE) {
 		size_t part = BG_MIN((size_t)(n - i), (size_t)BG_PAGE_SIZE);
-		int r = is_zero(c->buf + i, part) ? 0
-						  : write_block(c->to, c->buf + i, part,
-							    at + i + c->shift);
+		int r = is_zero(c->buf + i, part)
+				? 0
+				: write_block(c->to, c->buf + i, part, at + i + c->shift);
 
 		if (r < 0)
 			return r;
@@ -131,8 +131,8 @@ static int copy_data(struct copy *c, off_t at, off_t end, struct bg_err **err)
 	return 0;
 }
 
-int copy_sparse(struct job *job, int from, off_t at, off_t end, int to, off_t shift,
-	uint64_t *done, struct bg_err **err)
+int copy_sparse(struct job *job, int from, off_t at, off_t end, int to, off_t shift, uint64_t *done,
+	struct bg_err **err)
 {
 	_free_ uint8_t *buf = malloc(CHUNK);
 	struct copy c = {.job = job, .from = from, .to = to, .shift = shift, .buf = buf};

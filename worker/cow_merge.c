@@ -65,8 +65,8 @@ static int open_merge(struct merge *m, struct bg_err **err)
 {
 	struct stat base, own;
 	int64_t chunk = 0;
-	int r = bg_json_need_int(m->job->params, "chunk", BG_ERR_WORKER, BG_DISK_CHUNK,
-		BG_COW_CHUNK, &chunk, err);
+	int r = bg_json_need_int(
+		m->job->params, "chunk", BG_ERR_WORKER, BG_DISK_CHUNK, BG_COW_CHUNK, &chunk, err);
 
 	if (r < 0)
 		return r;
@@ -92,8 +92,8 @@ static int put_all(struct merge *m, struct bg_err **err)
 {
 	struct job *job = m->job;
 	off_t store = (off_t)cow_store_bytes(&m->store);
-	int r = copy_sparse(job, job->fd[FD_BASE], 0, (off_t)covered(m), job->fd[FD_TO], 0,
-		&m->done, err);
+	int r = copy_sparse(
+		job, job->fd[FD_BASE], 0, (off_t)covered(m), job->fd[FD_TO], 0, &m->done, err);
 
 	job->before = m->done;
 	if (r >= 0)
@@ -112,8 +112,7 @@ int job_cow_merge(struct job *job, json_t **ret, struct bg_err **err)
 
 	if (r < 0)
 		return r;
-	if (ftruncate(job->fd[FD_TO], 0) < 0 ||
-		ftruncate(job->fd[FD_TO], (off_t)disk_size(&m)) < 0)
+	if (ftruncate(job->fd[FD_TO], 0) < 0 || ftruncate(job->fd[FD_TO], (off_t)disk_size(&m)) < 0)
 		return job_write_err(-errno, err, "empty the disk's copy");
 	r = put_all(&m, err);
 	if (r < 0)

@@ -50,7 +50,8 @@ static bool open_clean(struct seed *s)
 	return !ext2fs_has_feature_journal_needs_recovery(s->fs->super) &&
 	       (s->fs->super->s_state & (EXT2_VALID_FS | EXT2_ERROR_FS)) == EXT2_VALID_FS &&
 	       !ext2fs_has_feature_bigalloc(s->fs->super) && s->fs->blocksize <= s->store.chunk &&
-	       ext2fs_blocks_count(s->fs->super) <= s->store.base * s->store.chunk / s->fs->blocksize &&
+	       ext2fs_blocks_count(s->fs->super) <=
+		       s->store.base * s->store.chunk / s->fs->blocksize &&
 	       !ext2fs_check_desc(s->fs) && !ext2fs_read_block_bitmap(s->fs);
 }
 

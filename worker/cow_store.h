@@ -30,7 +30,8 @@ typedef int (*cow_run_fn)(const struct cow_run *run, void *userdata, struct bg_e
  * Each run that the store has, in its order. IMAGE_INVALID: it is damaged: no store, beyond itself or its base, into
  * its own lists, or with a chunk twice. Runs before the damage have been told.
  */
-int cow_store_read(const struct cow_store *store, cow_run_fn fn, void *userdata, struct bg_err **err);
+int cow_store_read(
+	const struct cow_store *store, cow_run_fn fn, void *userdata, struct bg_err **err);
 
 /*
  * Writes a store that maps these chunks of the base (ascending, n of them) to zeros: header and lists; what they name

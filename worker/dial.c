@@ -86,7 +86,8 @@ static int begin(const struct sockaddr *to, socklen_t len, int type, int protoco
 
 int dial_to(const struct sockaddr *to, socklen_t len, int type, int protocol)
 {
-	struct question q = {.family = to->sa_family, .type = type, .protocol = protocol, .len = len};
+	struct question q = {
+		.family = to->sa_family, .type = type, .protocol = protocol, .len = len};
 	struct answer a = {0};
 	int fd, r;
 
@@ -109,13 +110,17 @@ static struct addrinfo *entry(const struct address *a)
 
 	if (!i)
 		return NULL;
-	*i = (struct addrinfo){.ai_family = a->family, .ai_socktype = a->type, .ai_protocol = a->protocol,
-		.ai_addrlen = a->len, .ai_addr = (struct sockaddr *)(void *)(i + 1)};
+	*i = (struct addrinfo){.ai_family = a->family,
+		.ai_socktype = a->type,
+		.ai_protocol = a->protocol,
+		.ai_addrlen = a->len,
+		.ai_addr = (struct sockaddr *)(void *)(i + 1)};
 	memcpy(i + 1, &a->to, sizeof(a->to));
 	return i;
 }
 
-int dial_names(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+int dial_names(
+	const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
 {
 	struct question q = {.names = true};
 	struct addrinfo **end = ret;
@@ -124,7 +129,8 @@ int dial_names(const char *host, const char *service, const struct addrinfo *hin
 
 	*ret = NULL;
 	if (snprintf(q.host, sizeof(q.host), "%s", host ? host : "") >= (int)sizeof(q.host) ||
-		snprintf(q.service, sizeof(q.service), "%s", service ? service : "") >= (int)sizeof(q.service))
+		snprintf(q.service, sizeof(q.service), "%s", service ? service : "") >=
+			(int)sizeof(q.service))
 		return EAI_NONAME;
 	if (hints) {
 		q.family = hints->ai_family;
@@ -162,18 +168,23 @@ static bool is_text(const char *s, size_t size)
 
 static void find(const struct question *q, struct answer *a)
 {
-	const struct addrinfo hints = {.ai_family = q->family, .ai_socktype = q->type, .ai_protocol = q->protocol, .ai_flags = q->flags};
+	const struct addrinfo hints = {.ai_family = q->family,
+		.ai_socktype = q->type,
+		.ai_protocol = q->protocol,
+		.ai_flags = q->flags};
 	struct addrinfo *list = NULL;
 
 	a->error = EAI_NONAME;
 	if (is_text(q->host, sizeof(q->host)) && is_text(q->service, sizeof(q->service)))
-		a->error = getaddrinfo(*q->host ? q->host : NULL, *q->service ? q->service : NULL, &hints, &list);
+		a->error = getaddrinfo(
+			*q->host ? q->host : NULL, *q->service ? q->service : NULL, &hints, &list);
 	for (const struct addrinfo *i = list; i && a->n < ADDRESSES_MAX; i = i->ai_next) {
 		struct address *to = &a->addresses[a->n];
 
 		if (i->ai_addrlen > sizeof(to->to))
 			continue;
-		*to = (struct address){i->ai_family, i->ai_socktype, i->ai_protocol, i->ai_addrlen, {0}};
+		*to = (struct address){
+			i->ai_family, i->ai_socktype, i->ai_protocol, i->ai_addrlen, {0}};
 		memcpy(&to->to, i->ai_addr, i->ai_addrlen);
 		a->n++;
 	}
@@ -221,7 +232,9 @@ static void connect_for(const struct question *q, int to)
 	_close_ int owned = to, fd = -1;
 	struct answer a = {0};
 
-	fd = q->len <= sizeof(q->to) && q->type == SOCK_STREAM ? begin((const struct sockaddr *)&q->to, q->len, q->type, q->protocol) : -EINVAL;
+	fd = q->len <= sizeof(q->to) && q->type == SOCK_STREAM
+		     ? begin((const struct sockaddr *)&q->to, q->len, q->type, q->protocol)
+		     : -EINVAL;
 	a.error = BG_MIN(fd, 0);
 	(void)bg_frame_send(owned, &a, sizeof(a), &fd, fd >= 0);
 }

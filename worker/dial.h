@@ -26,7 +26,8 @@ bool dial_is_elsewhere(void);
  */
 int dial_to(const struct sockaddr *to, socklen_t len, int type, int protocol);
 /* getaddrinfo by the dialer: 0 and *ret, for dial_free_names, or an EAI_ code. */
-int dial_names(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret);
+int dial_names(
+	const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret);
 void dial_free_names(struct addrinfo *list);
 /* The dialer's life: answers what comes over fd until its other end closes. */
 void dial_serve(int fd);

@@ -16,7 +16,8 @@
 static void take_named(const json_t *params)
 {
 	static const char *const keys[] = {"after", "url", "host"}; /* the first that is there */
-	static const char *const proxies[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+	static const char *const proxies[] = {
+		"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
 	const char *server = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys) && !server; i++)
@@ -30,7 +31,8 @@ static void take_named(const json_t *params)
 /* The child's whole life: its socket takes the place of the job's. */
 _Noreturn static void live(int sock, int deadline_s)
 {
-	if (dup2(sock, BG_JOB_FD) < 0 || sandbox_enter(NULL) < 0 || sandbox_seal(deadline_s, SANDBOX_DIAL, NULL, 0, NULL) < 0)
+	if (dup2(sock, BG_JOB_FD) < 0 || sandbox_enter(NULL) < 0 ||
+		sandbox_seal(deadline_s, SANDBOX_DIAL, NULL, 0, NULL) < 0)
 		_exit(EXIT_FAILURE);
 	dial_serve(BG_JOB_FD);
 	_exit(EXIT_SUCCESS);

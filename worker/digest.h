@@ -17,7 +17,8 @@ BG_DEFINE_UNREF(digest, struct digest *, digest_free)
 void digest_reset(struct digest *d);
 void digest_add(struct digest *d, const void *p, size_t len);
 /* What fd has from its start to its end; *ret_size is that. Can be cancelled; reports as the job's progress. */
-int digest_add_file(struct digest *d, struct job *job, int fd, uint64_t *ret_size, struct bg_err **err);
+int digest_add_file(
+	struct digest *d, struct job *job, int fd, uint64_t *ret_size, struct bg_err **err);
 /* Of all so far, in lower case; more may be added afterwards. */
 void digest_hex(const struct digest *d, char out[DIGEST_HEX + 1]);
 

@@ -150,7 +150,8 @@ static int read_text(
 
 	if (!f || f->size > MANIFEST_MAX)
 		return bg_err_set(err, BG_ERR_REGISTRY_INVALID, EBADMSG,
-			"%s is not a docker archive that can be read: it has no %.100s, or one over 4 "
+			"%s is not a docker archive that can be read: it has no %.100s, or one "
+			"over 4 "
 			"MiB",
 			a->name, name);
 	text = malloc(f->size + 1);

@@ -26,8 +26,8 @@ int entry_err(int r, enum bg_err_code code, const char *path, struct bg_err **er
 		return bg_err_set(
 			err, code, E2BIG, "the extended attributes of /%s are too large", path);
 	case -ENOTDIR:
-		return bg_err_set(
-			err, code, ENOTDIR, "/%s lies below something that is not a directory", path);
+		return bg_err_set(err, code, ENOTDIR,
+			"/%s lies below something that is not a directory", path);
 	case -ENOTEMPTY:
 		return bg_err_set(
 			err, code, ENOTEMPTY, "/%s replaces a directory that has files", path);

@@ -14,11 +14,11 @@
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
-#define INODE_RATIO	 16384 /* bytes of space for one inode, as mke2fs has it */
-#define INODE_SIZE	 256
-#define GROUP_BLOCKS	 32768 /* 8 * EXT4_BLOCK: what one bitmap block covers */
-#define GROUP_INODES	 (GROUP_BLOCKS * (EXT4_BLOCK / 1024) * 1024 / INODE_RATIO)
-#define DESC_PER_BLOCK	 (EXT4_BLOCK / 64)
+#define INODE_RATIO    16384 /* bytes of space for one inode, as mke2fs has it */
+#define INODE_SIZE     256
+#define GROUP_BLOCKS   32768 /* 8 * EXT4_BLOCK: what one bitmap block covers */
+#define GROUP_INODES   (GROUP_BLOCKS * (EXT4_BLOCK / 1024) * 1024 / INODE_RATIO)
+#define DESC_PER_BLOCK (EXT4_BLOCK / 64)
 /* Descriptors in use and reserved: online growth to 256 GiB, then the kernel goes on with meta_bg.
  * Growing to 8 GiB zeroes the reserved ones of nine backups: with 256 that wrote 12 MiB, now 1.5. */
 #define GDT_BLOCKS	 32

@@ -13,7 +13,8 @@
 typedef int look_up(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 typedef void free_list(struct addrinfo *);
 
-EXPORTED int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+EXPORTED int getaddrinfo(
+	const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
 {
 	if (dial_is_elsewhere())
 		return dial_names(host, service, hints, ret);

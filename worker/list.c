@@ -12,8 +12,8 @@
 #include "worker/job.h"
 
 enum {
-	READ_MAX = 20000,      /* entries that are read; what comes behind them is not even counted */
-	TOLD_MAX = 1000,       /* that are told */
+	READ_MAX = 20000, /* entries that are read; what comes behind them is not even counted */
+	TOLD_MAX = 1000,  /* that are told */
 	BYTES_MAX = 48 * 1024, /* of them, as JSON: an answer is one datagram */
 };
 
@@ -37,8 +37,10 @@ static void listing_done(struct listing *l)
 
 static int no_folder(int errnum, struct bg_err **err)
 {
-	return bg_err_set(err, BG_ERR_FOLDER, errnum, "%s", errnum == ENOTDIR ? "not a folder"
-		: errnum == EINVAL ? "the path has a . or .. or an empty name in it" : strerror(errnum));
+	return bg_err_set(err, BG_ERR_FOLDER, errnum, "%s",
+		errnum == ENOTDIR  ? "not a folder"
+		: errnum == EINVAL ? "the path has a . or .. or an empty name in it"
+				   : strerror(errnum));
 }
 
 /* One name of the path; "" behind the last. */
@@ -95,8 +97,10 @@ static int add(struct listing *l, int fd, const char *name, struct bg_err **err)
 		l->entries = p;
 		l->size = size;
 	}
-	l->entries[l->n] = (struct entry){strdup(name), kind_of(st.st_mode), S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0};
-	return l->entries[l->n].name ? (int)(l->n++, 0) : bg_err_set(err, BG_ERR_WORKER, ENOMEM, "out of memory");
+	l->entries[l->n] = (struct entry){
+		strdup(name), kind_of(st.st_mode), S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0};
+	return l->entries[l->n].name ? (int)(l->n++, 0)
+				     : bg_err_set(err, BG_ERR_WORKER, ENOMEM, "out of memory");
 }
 
 /* Hidden ones are not for a picker. */
@@ -122,7 +126,8 @@ static int read_all(struct job *job, DIR *dir, struct listing *l, bool *more, st
 static int folders_first(const void *a, const void *b)
 {
 	const struct entry *x = a, *y = b;
-	int folder = (x->kind[0] == 'f' && x->kind[1] == 'o') - (y->kind[0] == 'f' && y->kind[1] == 'o');
+	int folder =
+		(x->kind[0] == 'f' && x->kind[1] == 'o') - (y->kind[0] == 'f' && y->kind[1] == 'o');
 
 	return folder ? -folder : strcmp(x->name, y->name);
 }
@@ -144,7 +149,8 @@ static json_t *tell(const struct listing *l, bool more)
 
 	for (size_t i = 0; i < l->n; i++) {
 		const struct entry *e = &l->entries[i];
-		json_t *name = json_string(e->name); /* NULL: it is not UTF-8, which no request could say either */
+		json_t *name = json_string(
+			e->name); /* NULL: it is not UTF-8, which no request could say either */
 
 		bytes += name ? cost(e->name) : 0;
 		if (!name || json_array_size(list) == TOLD_MAX || bytes > BYTES_MAX) {
@@ -152,9 +158,11 @@ static json_t *tell(const struct listing *l, bool more)
 			left_out++;
 			continue;
 		}
-		json_array_append_new(list, json_pack("{s:o, s:s, s:I}", "name", name, "kind", e->kind, "size", (json_int_t)e->size));
+		json_array_append_new(list, json_pack("{s:o, s:s, s:I}", "name", name, "kind",
+						    e->kind, "size", (json_int_t)e->size));
 	}
-	return json_pack("{s:o, s:I, s:b}", "entries", list, "left_out", (json_int_t)left_out, "more", (int)more);
+	return json_pack("{s:o, s:I, s:b}", "entries", list, "left_out", (json_int_t)left_out,
+		"more", (int)more);
 }
 
 int job_list(struct job *job, json_t **ret, struct bg_err **err)

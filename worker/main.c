@@ -139,7 +139,8 @@ static int receive(struct request *rq, struct bg_err **err)
 		return bg_err_set(err, BG_ERR_WORKER, EPROTO, "the job request is malformed");
 	rq->json = json_loadb(buf, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(rq->json))
-		return bg_err_set(err, BG_ERR_WORKER, EPROTO, "the job request is not a JSON object");
+		return bg_err_set(
+			err, BG_ERR_WORKER, EPROTO, "the job request is not a JSON object");
 	return 0;
 }
 

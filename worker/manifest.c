@@ -222,7 +222,8 @@ int manifest_check_config(
 	}
 	if (image_env_take(json_object_get(json_object_get(doc, "config"), "Env"), ret_env) < 0)
 		return wrong(name,
-			"the environment in its config is not a list of strings, or over 8 KiB", err);
+			"the environment in its config is not a list of strings, or over 8 KiB",
+			err);
 	return 0;
 }
 

@@ -35,17 +35,18 @@ struct manifest {
  * type is the media type that it came with, or NULL. name is for messages. REGISTRY_INVALID,
  * REGISTRY_PLATFORM; *ret is the caller's, by free().
  */
-int manifest_parse(const char *text, size_t len, const char *type, const char *name, struct manifest **ret,
-	struct bg_err **err);
+int manifest_parse(const char *text, size_t len, const char *type, const char *name,
+	struct manifest **ret, struct bg_err **err);
 /*
  * Whether the image's config is for this machine: REGISTRY_PLATFORM when it is not. *ret_env is the
  * caller's: its environment as image_env_take leaves it, or NULL.
  */
-int manifest_check_config(const char *text, size_t len, const char *name, json_t **ret_env, struct bg_err **err);
+int manifest_check_config(
+	const char *text, size_t len, const char *name, json_t **ret_env, struct bg_err **err);
 /* "sha256:HEX" of text. */
 int manifest_digest(const char *text, size_t len, char out[BG_OCI_DIGEST + 1], struct bg_err **err);
 /* NET_DIGEST when text has another digest than wanted. */
-int manifest_check_digest(const char *text, size_t len, const struct descriptor *want, const char *name,
-	struct bg_err **err);
+int manifest_check_digest(const char *text, size_t len, const struct descriptor *want,
+	const char *name, struct bg_err **err);
 
 #endif

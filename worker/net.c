@@ -358,9 +358,11 @@ static int explain(const struct transfer *t, CURLcode code, struct bg_err **err)
 			"%s: the server redirects more than %ld times", t->name, REDIRECTS_MAX);
 	if (code == CURLE_COULDNT_CONNECT && t->too_near) {
 		r = bg_err_set(err, BG_ERR_NET_REDIRECTS, EACCES,
-			"%s: the server leads to an address of this host, its VMs or its own network",
+			"%s: the server leads to an address of this host, its VMs or its own "
+			"network",
 			t->name);
-		bg_err_hint(err, "only a server on the same host or network may; name the other one yourself");
+		bg_err_hint(err, "only a server on the same host or network may; name the other "
+				 "one yourself");
 		return r;
 	}
 	if (code == CURLE_OPERATION_TIMEDOUT && t->fetched + (uint64_t)t->status == 0)

@@ -17,11 +17,11 @@ struct transfer {
 	const char *url;
 	const char *name;   /* in messages: "layer 3 of …" */
 	const char *accept; /* header lines; NULL for none */
-	char *const *auth; /* where the present header line with credentials is; NULL for none */
-	const char *post; /* form to send with POST; NULL: GET */
+	char *const *auth;  /* where the present header line with credentials is; NULL for none */
+	const char *post;   /* form to send with POST; NULL: GET */
 	const char *user, *password; /* basic credentials; NULL for none */
-	uint64_t max;	  /* more bytes of body are an error */
-	uint64_t want;	  /* exactly so many, when known; 0: whatever comes */
+	uint64_t max;		     /* more bytes of body are an error */
+	uint64_t want;		     /* exactly so many, when known; 0: whatever comes */
 	/*
 	 * The file: written from `size` on, which counts what it has and what digest has seen. fd -1
 	 * collects the body in text instead, which is the caller's to free.
@@ -34,22 +34,22 @@ struct transfer {
 	int (*authorize)(struct transfer *t, struct bg_err **err);
 	void *userdata;
 
-	long status;	   /* of the last answer */
-	char *challenge;   /* its WWW-Authenticate lines, one after the other; the caller's to free */
-	char *type;	   /* its Content-Type without parameters; the caller's to free */
-	uint64_t fetched;  /* bytes of body that came */
-	uint64_t total;	   /* size that the file will have; 0: not known yet */
+	long status;	 /* of the last answer */
+	char *challenge; /* its WWW-Authenticate lines, one after the other; the caller's to free */
+	char *type;	 /* its Content-Type without parameters; the caller's to free */
+	uint64_t fetched; /* bytes of body that came */
+	uint64_t total;	  /* size that the file will have; 0: not known yet */
 
 	/* net.c's */
 	void *handle;
 	void *headers;
 	struct net *net;
 	struct bg_err *err;
-	bool too_near;	 /* an address was refused: dial.h */
+	bool too_near; /* an address was refused: dial.h */
 	unsigned tries;
 	unsigned authorized; /* authorize's own: how often it got something new for this one */
 	char *auth_used;     /* the line that the last try was sent with */
-	char *complaint; /* start of the body of an answer that refuses */
+	char *complaint;     /* start of the body of an answer that refuses */
 	size_t complaint_len;
 };
 

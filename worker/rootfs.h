@@ -25,8 +25,8 @@ BG_DEFINE_UNREF(rootfs, struct rootfs *, rootfs_free)
 /* What follows belongs to layer n, 1 to BG_LAYERS_MAX, counted upwards. */
 void rootfs_layer(struct rootfs *u, unsigned n);
 /* The entry that src stands at. */
-int rootfs_take(struct rootfs *u, struct source *src, struct archive_entry *entry,
-	struct bg_err **err);
+int rootfs_take(
+	struct rootfs *u, struct source *src, struct archive_entry *entry, struct bg_err **err);
 /* Removes what lower layers have at path, or, with self false, only what is below it. */
 int rootfs_whiteout(struct rootfs *u, const char *path, bool self, struct bg_err **err);
 uint64_t rootfs_entries(const struct rootfs *u); /* taken so far */

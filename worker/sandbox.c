@@ -116,7 +116,8 @@ static const struct seal_rule file_calls[] = {
 static const struct seal_rule server_calls[] = {
 	{SCMP_SYS(openat), THIRD_ARG_NOT, WRITING, "see certificates[] and naming[]"},
 	{SCMP_SYS(open), SECOND_ARG_NOT, WRITING, "as openat"},
-	{SCMP_SYS(newfstatat), ALLOW, 0, "whether resolv.conf changed, which certificates there are"},
+	{SCMP_SYS(newfstatat), ALLOW, 0,
+		"whether resolv.conf changed, which certificates there are"},
 	{SCMP_SYS(stat), ALLOW, 0, "as above"},
 	{SCMP_SYS(access), REFUSE(EACCES), "the resolver looks for nscd"},
 	{SCMP_SYS(readlink), REFUSE(EACCES), "libraries try"},
@@ -127,7 +128,8 @@ static const struct seal_rule server_calls[] = {
 	{SCMP_SYS(shutdown), ALLOW, 0, "connections"},
 	{SCMP_SYS(recvfrom), ALLOW, 0, "connections"},
 	{SCMP_SYS(recvmsg), ALLOW, 0, "answers of the dialer; netlink, name servers"},
-	{SCMP_SYS(sendmsg), THIRD_ARG_NOT, MSG_FASTOPEN, "questions to the dialer, and its answers; with this flag it would connect"},
+	{SCMP_SYS(sendmsg), THIRD_ARG_NOT, MSG_FASTOPEN,
+		"questions to the dialer, and its answers; with this flag it would connect"},
 	{SCMP_SYS(ioctl), SECOND_ARG_IS, FIONBIO, "connections that do not block"},
 	{SCMP_SYS(clone), FIRST_ARG_HAS, CLONE_THREAD | CLONE_VM, "a thread per name to resolve"},
 	{SCMP_SYS(clone3), REFUSE(ENOSYS), "its flags are in memory; libc falls back to clone"},
@@ -144,7 +146,8 @@ static const struct seal_rule net_calls[] = {
 	{SCMP_SYS(socket), REFUSE(EACCES), "the dialer's work"},
 	{SCMP_SYS(connect), REFUSE(EINPROGRESS), "the dialer has begun it already"},
 	{SCMP_SYS(socketpair), FIRST_ARG_IS, AF_UNIX,
-		"libcurl wakes itself; answers of the dialer; a datagram end would send to any path",
+		"libcurl wakes itself; answers of the dialer; a datagram end would send to any "
+		"path",
 		SEAL_LACKS, 1, NO_STREAM},
 	{SCMP_SYS(pipe2), ALLOW, 0, "libcurl wakes itself"},
 	{SCMP_SYS(eventfd2), ALLOW, 0, "as above"},
@@ -198,9 +201,10 @@ static const struct seal_rule receive_calls[] = {
 };
 
 /* What the resolver and TLS read; a missing one does not matter. */
-static const char *const naming[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"};
-static const char *const certificates[] = {"/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/lib/ssl",
-	"/usr/share/ca-certificates", "/usr/local/share/ca-certificates"};
+static const char *const naming[] = {
+	"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"};
+static const char *const certificates[] = {"/etc/ssl", "/etc/pki", "/etc/ca-certificates",
+	"/usr/lib/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"};
 
 static int set_limit(int what, const char *name, rlim_t value, struct bg_err **err)
 {

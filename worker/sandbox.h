@@ -11,7 +11,14 @@
 
 #include "common/err.h"
 
-enum sandbox_kind { SANDBOX_FILES, SANDBOX_NET, SANDBOX_DIAL, SANDBOX_EMPTY, SANDBOX_LIST, SANDBOX_RECEIVE };
+enum sandbox_kind {
+	SANDBOX_FILES,
+	SANDBOX_NET,
+	SANDBOX_DIAL,
+	SANDBOX_EMPTY,
+	SANDBOX_LIST,
+	SANDBOX_RECEIVE
+};
 
 /*
  * Stage 1, before the request is read. Must: close what was inherited beyond the job socket, die
@@ -22,6 +29,7 @@ int sandbox_enter(struct bg_err **err);
  * Stage 2, before the first foreign byte. Must: CPU limit, Landlock where the kernel has it,
  * seccomp. Must not: fail silently; only a missing Landlock is accepted. fds: the job's n, borrowed.
  */
-int sandbox_seal(int deadline_s, enum sandbox_kind kind, const int *fds, size_t n, struct bg_err **err);
+int sandbox_seal(
+	int deadline_s, enum sandbox_kind kind, const int *fds, size_t n, struct bg_err **err);
 
 #endif

@@ -47,7 +47,8 @@ static json_t *helper_json(const struct engine *engine)
 	const struct bg_err *err = net_error(engine->net);
 
 	return json_pack("{s:b, s:s, s:i, s:s, s:o}", "ok", !err, "path", engine->helper_path,
-		"slots", (int)net_slots(engine->net), "gateway", net_gateway(engine->net), "error", err ? bg_err_to_json(err) : json_null());
+		"slots", (int)net_slots(engine->net), "gateway", net_gateway(engine->net), "error",
+		err ? bg_err_to_json(err) : json_null());
 }
 
 static json_t *disk_helper_json(const struct engine *engine)
@@ -138,9 +139,10 @@ static json_t *store_json(const struct engine *engine)
 
 static json_t *defaults_json(const struct config *config)
 {
-	return json_pack("{s:i, s:I, s:I, s:I, s:b}", "cpus", (int)config->default_cpus, "memory_mib",
-		(json_int_t)config->default_memory_mib, "disk_mib", (json_int_t)config->default_disk_mib,
-		"work_mib", (json_int_t)config->default_work_mib, "nat", config->default_nat);
+	return json_pack("{s:i, s:I, s:I, s:I, s:b}", "cpus", (int)config->default_cpus,
+		"memory_mib", (json_int_t)config->default_memory_mib, "disk_mib",
+		(json_int_t)config->default_disk_mib, "work_mib",
+		(json_int_t)config->default_work_mib, "nat", config->default_nat);
 }
 
 static json_t *status_json(const struct engine *engine)
@@ -157,13 +159,12 @@ static json_t *status_json(const struct engine *engine)
 		"started_at", bg_time_print(engine->started_at, text), "rss_kib", rss_kib(), "vms",
 		vms_json(engine), "helper", helper_json(engine), "disk_helper",
 		disk_helper_json(engine), "taps", taps_json(engine), "dns", dns_json(engine), "vmm",
-		api_vmm_json(engine), "storage", storage_json(engine), "store",
-		store_json(engine), "web", web_to_json(engine->web), "config_changed",
+		api_vmm_json(engine), "storage", storage_json(engine), "store", store_json(engine),
+		"web", web_to_json(engine->web), "config_changed",
 		config_changed(engine->config, paths->config_file), "config_error",
 		config_error_json(engine), "operations", (int)ops_running(engine->ops), "defaults",
-		defaults_json(engine->config), "ssh", "key",
-		keys_private_path(engine->keys), "known_hosts",
-		keys_known_hosts_path(engine->keys));
+		defaults_json(engine->config), "ssh", "key", keys_private_path(engine->keys),
+		"known_hosts", keys_known_hosts_path(engine->keys));
 }
 
 void api_daemon_status(struct http_call *call, struct engine *engine)

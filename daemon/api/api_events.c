@@ -11,8 +11,8 @@ static void send_list(struct http_stream *stream, const char *type, const char *
 	size_t i;
 
 	json_array_foreach (json_object_get(reply, key), i, record) {
-		const json_t *name = json_object_get(
-			record, bg_streq(type, "operation") ? "target" : "name");
+		const json_t *name =
+			json_object_get(record, bg_streq(type, "operation") ? "target" : "name");
 		json_t *line = json_pack("{s:s, s:s, s:O?, s:O}", "type", type, "action", "present",
 			"name", name, "record", record);
 

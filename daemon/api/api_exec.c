@@ -21,7 +21,7 @@ static const char *const kinds[] = {
 	[BG_AGENT_K_PORTS] = "ports",
 	[BG_AGENT_K_STATS] = "stats",
 	[BG_AGENT_K_WORKSPACE] = "workspace",
-	[BG_AGENT_K_NAME] = NULL, /* of `vm set` alone, as is GROW */
+	[BG_AGENT_K_NAME] = NULL,   /* of `vm set` alone, as is GROW */
 	[BG_AGENT_K_EXPOSE] = NULL, /* of --expose-host, as is the next */
 	[BG_AGENT_K_ACCEPT] = NULL,
 };
@@ -90,8 +90,8 @@ static int check_vm(const struct vm *vm, struct bg_err **err)
 	int r;
 
 	if (vm->vmm && vm->vmm_silent) {
-		r = bg_err_set(err, BG_ERR_VM_NOT_READY, EAGAIN, "the VMM of VM \"%s\" does not answer",
-			name);
+		r = bg_err_set(err, BG_ERR_VM_NOT_READY, EAGAIN,
+			"the VMM of VM \"%s\" does not answer", name);
 		bg_err_hint(err, "is its process %lld stopped? `banger vm kill %s` ends it",
 			(long long)vm->row->pid, name);
 		return r;
@@ -149,7 +149,8 @@ static int add_image_env(const struct vm *vm, struct bg_exec *exec, json_t **mem
 }
 
 /* accept: of a WebSocket, or NULL. */
-static void start(struct http_call *call, struct engine *engine, const json_t *body, const char *accept)
+static void start(
+	struct http_call *call, struct engine *engine, const json_t *body, const char *accept)
 {
 	_free_ const char **argv = NULL, **env = NULL, **all = NULL;
 	_json_ json_t *memory = NULL;
@@ -173,7 +174,8 @@ void api_vm_exec(struct http_call *call, struct engine *engine)
 /* The query as vm_exec's body has it. */
 static json_t *terminal_body(const struct http_call *call)
 {
-	const char *command = http_call_query(call, "command"), *user = http_call_query(call, "user");
+	const char *command = http_call_query(call, "command"),
+		   *user = http_call_query(call, "user");
 	const char *rows = http_call_query(call, "rows"), *cols = http_call_query(call, "cols");
 	json_t *body = json_pack("{s:b, s:[s]}", "tty", 1, "env", "TERM=xterm-256color");
 

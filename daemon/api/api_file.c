@@ -40,8 +40,10 @@ static void on_listed(const json_t *result, struct bg_err *err, void *userdata)
 		return;
 	}
 	http_reply(listing->call, 200,
-		json_pack("{s:s, s:s?, s:O, s:O, s:O}", "path", listing->path, "parent", listing->parent, "entries", json_object_get(result, "entries"),
-			"left_out", json_object_get(result, "left_out"), "more", json_object_get(result, "more")));
+		json_pack("{s:s, s:s?, s:O, s:O, s:O}", "path", listing->path, "parent",
+			listing->parent, "entries", json_object_get(result, "entries"), "left_out",
+			json_object_get(result, "left_out"), "more",
+			json_object_get(result, "more")));
 }
 
 /* The next of "A:B"; false: there is none. */
@@ -91,14 +93,16 @@ static char *parent_of(const char *path, const char *rest)
 
 static int refuse(const char *path, struct bg_err **err)
 {
-	int r = bg_err_set(err, BG_ERR_FOLDER, EPERM, "%.200s is in none of the folders that may be listed", path);
+	int r = bg_err_set(err, BG_ERR_FOLDER, EPERM,
+		"%.200s is in none of the folders that may be listed", path);
 
 	bg_err_hint(err, "web_folders of config.toml names them; then `banger daemon restart`");
 	return r;
 }
 
 /* *ret_rest is of path. */
-static int open_folder(const struct config *config, const char *path, int *ret, const char **ret_rest, struct bg_err **err)
+static int open_folder(const struct config *config, const char *path, int *ret,
+	const char **ret_rest, struct bg_err **err)
 {
 	const char *list = config->web_folders;
 	char folder[PATH_MAX];
@@ -113,7 +117,8 @@ static int open_folder(const struct config *config, const char *path, int *ret, 
 	return refuse(path, err);
 }
 
-static int start(struct http_call *call, struct engine *engine, const char *path, struct bg_err **err)
+static int start(
+	struct http_call *call, struct engine *engine, const char *path, struct bg_err **err)
 {
 	_unref_(listing) struct listing *listing = calloc(1, sizeof(*listing));
 	_close_ int fd = -1;
@@ -128,8 +133,8 @@ static int start(struct http_call *call, struct engine *engine, const char *path
 	if (r >= 0)
 		listing->parent = parent_of(listing->path, rest);
 	if (r >= 0)
-		r = job_start(engine->jobs, JOB_LIST, json_pack("{s:s}", "path", rest), &fd, 1, NULL, on_listed, listing,
-			&listing->job, err);
+		r = job_start(engine->jobs, JOB_LIST, json_pack("{s:s}", "path", rest), &fd, 1,
+			NULL, on_listed, listing, &listing->job, err);
 	if (r < 0)
 		return r;
 	listing->call = call;
@@ -144,8 +149,12 @@ static void reply_folders(struct http_call *call, const struct config *config)
 	char folder[PATH_MAX];
 
 	while (next_folder(&list, folder))
-		json_array_append_new(entries, json_pack("{s:o, s:s, s:i}", "name", bg_json_str(folder), "kind", "folder", "size", 0));
-	http_reply(call, 200, json_pack("{s:n, s:n, s:o, s:i, s:b}", "path", "parent", "entries", entries, "left_out", 0, "more", 0));
+		json_array_append_new(
+			entries, json_pack("{s:o, s:s, s:i}", "name", bg_json_str(folder), "kind",
+					 "folder", "size", 0));
+	http_reply(call, 200,
+		json_pack("{s:n, s:n, s:o, s:i, s:b}", "path", "parent", "entries", entries,
+			"left_out", 0, "more", 0));
 }
 
 void api_file_list(struct http_call *call, struct engine *engine)

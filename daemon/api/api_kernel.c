@@ -29,8 +29,8 @@ void api_kernel_import(struct http_call *call, struct engine *engine)
 	struct bg_err *err = NULL;
 	struct op *op = NULL;
 
-	(void)kernel_import(engine, api_str(body, "name"), &files,
-		api_bool(body, "replace", false), &op, &err);
+	(void)kernel_import(
+		engine, api_str(body, "name"), &files, api_bool(body, "replace", false), &op, &err);
 	api_reply_op(call, op, err);
 }
 

@@ -56,7 +56,8 @@ static void put_usage(FILE *f, const struct engine *engine)
 		{"banger_vm_cpu_seconds_total", "counter", "CPU time of the VMM on this host."},
 		{"banger_vm_memory_bytes", "gauge", "Resident memory of the VMM."},
 		{"banger_vm_disk_bytes", "gauge", "What the VM's disks take on this host."},
-		{"banger_vm_written_bytes_total", "counter", "Bytes that the VMM wrote to this host's disks."},
+		{"banger_vm_written_bytes_total", "counter",
+			"Bytes that the VMM wrote to this host's disks."},
 	};
 	_free_ struct row *rows = NULL;
 	size_t n = read_rows(engine, &rows);
@@ -81,7 +82,8 @@ static void put_operations(FILE *f, const struct engine *engine)
 
 	begin(f, "banger_operations", "gauge", "Operations that run.");
 	fprintf(f, "banger_operations %u\n", ops_running(engine->ops));
-	begin(f, "banger_operations_ended_total", "counter", "Operations that ended since the daemon started.");
+	begin(f, "banger_operations_ended_total", "counter",
+		"Operations that ended since the daemon started.");
 	for (int state = OP_DONE; state < OP_STATE_MAX_; state++)
 		fprintf(f, "banger_operations_ended_total{state=\"%s\"} %llu\n", words[state],
 			(unsigned long long)ops_ended(engine->ops, (enum op_state)state));
@@ -92,7 +94,8 @@ static void put_latency(FILE *f)
 	const struct loop_latency *l = loop_latency();
 	unsigned long long sum = 0;
 
-	begin(f, "banger_loop_callback_seconds", "histogram", "How long callbacks of the daemon's loop took.");
+	begin(f, "banger_loop_callback_seconds", "histogram",
+		"How long callbacks of the daemon's loop took.");
 	for (size_t i = 0; i < LOOP_BOUNDS; i++) {
 		sum += l->within[i];
 		fprintf(f, "banger_loop_callback_seconds_bucket{le=\"%g\"} %llu\n",
@@ -100,7 +103,8 @@ static void put_latency(FILE *f)
 	}
 	sum += l->above;
 	fprintf(f, "banger_loop_callback_seconds_bucket{le=\"+Inf\"} %llu\n", sum);
-	fprintf(f, "banger_loop_callback_seconds_sum %.6f\nbanger_loop_callback_seconds_count %llu\n",
+	fprintf(f,
+		"banger_loop_callback_seconds_sum %.6f\nbanger_loop_callback_seconds_count %llu\n",
 		(double)l->sum_usec / 1e6, sum);
 }
 

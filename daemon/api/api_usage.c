@@ -46,7 +46,8 @@ void api_vm_usage(struct http_call *call, struct engine *engine)
 
 	if (!answer)
 		bg_err_set(&err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	else if (find(engine, http_call_arg(call), &vm, &err) >= 0 && !(answer->record = usage_of(vm)))
+	else if (find(engine, http_call_arg(call), &vm, &err) >= 0 &&
+		 !(answer->record = usage_of(vm)))
 		bg_err_set(&err, BG_ERR_VM_STATE, ESRCH, "the VMM of VM \"%s\" has just ended",
 			vm->row->name);
 	if (err) {

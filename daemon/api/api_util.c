@@ -19,8 +19,8 @@ json_t *api_usage_list(struct engine *engine)
 {
 	char text[BG_TIME_TEXT];
 
-	return json_pack("{s:s, s:o}", "at", bg_time_print(time(NULL), text), "vms",
-		usage_of_all(engine));
+	return json_pack(
+		"{s:s, s:o}", "at", bg_time_print(time(NULL), text), "vms", usage_of_all(engine));
 }
 
 bool api_is_on(const char *word)

@@ -56,8 +56,7 @@ struct look {
 
 static void reply_list(struct http_call *call, const struct engine *engine)
 {
-	http_reply(call, 200,
-		vms_to_json(engine->vms, api_is_on(http_call_query(call, "brief"))));
+	http_reply(call, 200, vms_to_json(engine->vms, api_is_on(http_call_query(call, "brief"))));
 }
 
 static void reply_one(struct http_call *call, const struct engine *engine)
@@ -85,8 +84,8 @@ static void on_looked_at_one(void *userdata)
 	reply_one(look->call, look->engine);
 }
 
-static bool look(struct http_call *call, struct engine *engine, const char *name,
-	void (*fn)(void *userdata))
+static bool look(
+	struct http_call *call, struct engine *engine, const char *name, void (*fn)(void *userdata))
 {
 	struct look *look = malloc(sizeof(*look));
 

@@ -20,13 +20,13 @@
 enum { READ_SIZE = 64 * 1024, READS_PER_TURN = 4 };
 
 static const char switching[] = "HTTP/1.1 101 Switching Protocols\r\n"
-			     "Connection: Upgrade\r\n"
-			     "Upgrade: banger-frames\r\n\r\n";
+				"Connection: Upgrade\r\n"
+				"Upgrade: banger-frames\r\n\r\n";
 
 struct exec_relay {
 	LIST_ENTRY(exec_relay) link;
 	struct loop *loop;
-	uint64_t owner; /* of its call; 0: none */
+	uint64_t owner;		/* of its call; 0: none */
 	struct http_call *call; /* until the upgrade */
 	struct loop_source *start, *io;
 	int fd; /* -1 until the upgrade */
@@ -89,7 +89,8 @@ static int queue_ws_head(struct exec_relay *relay, enum ws_opcode opcode, size_t
 	return queue(relay, head, ws_head(head, opcode, len));
 }
 
-static int queue_frame(struct exec_relay *relay, uint16_t type, uint16_t sub, const void *p, size_t len)
+static int queue_frame(
+	struct exec_relay *relay, uint16_t type, uint16_t sub, const void *p, size_t len)
 {
 	struct bg_agent_head head;
 	int r = relay->ws ? queue_ws_head(relay, WS_BINARY, sizeof(head) + len) : 0;
@@ -295,8 +296,8 @@ static const struct guest_stream_events stream_events = {
 	.frame = on_frame, .room = on_room, .broken = on_broken};
 
 /* accept: the answer of a WebSocket, or NULL. */
-static int relay_new(struct engine *engine, struct guest *guest, const struct bg_exec *exec, const char *accept,
-	struct exec_relay **ret, struct bg_err **err)
+static int relay_new(struct engine *engine, struct guest *guest, const struct bg_exec *exec,
+	const char *accept, struct exec_relay **ret, struct bg_err **err)
 {
 	_unref_(relay) struct exec_relay *relay = malloc(sizeof(*relay));
 	_free_ uint8_t *payload = NULL;
@@ -329,8 +330,8 @@ static int relay_new(struct engine *engine, struct guest *guest, const struct bg
 	return 0;
 }
 
-void exec_relay_start(struct engine *engine, struct http_call *call, struct guest *guest, const struct bg_exec *exec,
-	const char *accept)
+void exec_relay_start(struct engine *engine, struct http_call *call, struct guest *guest,
+	const struct bg_exec *exec, const char *accept)
 {
 	_unref_(relay) struct exec_relay *relay = NULL;
 	struct bg_err *err = NULL;

@@ -23,8 +23,8 @@ LIST_HEAD(exec_relay_list, exec_relay);
 enum { EXEC_RELAY_STREAM = 1 };
 
 /* Ends the call, by 101 and what follows or by an error. accept: the answer to a WebSocket (ws_accept), whose messages then carry the frames; else NULL. */
-void exec_relay_start(struct engine *engine, struct http_call *call, struct guest *guest, const struct bg_exec *exec,
-	const char *accept);
+void exec_relay_start(struct engine *engine, struct http_call *call, struct guest *guest,
+	const struct bg_exec *exec, const char *accept);
 /* Ends the sessions of this owner (http_call_set_owner). */
 void exec_relay_end(struct engine *engine, uint64_t owner);
 

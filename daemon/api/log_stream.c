@@ -11,14 +11,19 @@
 #include "daemon/api/log_match.h"
 #include "daemon/logfile.h"
 
-enum { PIECE = 64 * 1024, QUEUED_MAX = 256 * 1024, TICK_USEC = 50000, TAIL_MAX = 1024 * 1024,
-	PIECES = 16 /* of a turn: a word that is nowhere must not hold the loop for a whole file */ };
+enum {
+	PIECE = 64 * 1024,
+	QUEUED_MAX = 256 * 1024,
+	TICK_USEC = 50000,
+	TAIL_MAX = 1024 * 1024,
+	PIECES = 16 /* of a turn: a word that is nowhere must not hold the loop for a whole file */
+};
 
 struct log_stream {
 	struct http_stream *stream;
 	struct loop_source *ticker;
 	struct log_match *match; /* NULL: all lines */
-	int fd; /* -1: nothing to read */
+	int fd;			 /* -1: nothing to read */
 	bool follow;
 };
 

@@ -12,9 +12,10 @@ struct log_part {
 };
 
 struct log_ask {
-	bool follow;	   /* goes on as the file grows */
-	int64_t tail;	   /* the last so many lines; 0: all */
-	const char *match; /* of these the lines that have it in them, in letters of either case; NULL: all */
+	bool follow;  /* goes on as the file grows */
+	int64_t tail; /* the last so many lines; 0: all */
+	const char *
+		match; /* of these the lines that have it in them, in letters of either case; NULL: all */
 };
 
 /* Ends the call. A missing file is empty. */

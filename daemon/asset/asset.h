@@ -12,13 +12,15 @@ struct op;
 struct trash;
 
 /* A new file dir/name for a worker to fill (0600, read-write); one that was left there goes. *ret_path is the caller's. */
-int asset_output(struct trash *trash, const char *dir, const char *name, char **ret_path, int *ret_fd, struct bg_err **err);
+int asset_output(struct trash *trash, const char *dir, const char *name, char **ret_path,
+	int *ret_fd, struct bg_err **err);
 /* Drops a file that the worker left empty: frees *path and removes it. */
 void asset_drop_empty(char **path);
 /* Bytes allocated on disk; 0 when it is missing. */
 uint64_t asset_real_bytes(const char *path);
 /* Names of the VMs with this image (or this kernel, when image is NULL) go to out. */
-void asset_vms_using(const struct engine *engine, const char *image, const char *kernel, json_t *out);
+void asset_vms_using(
+	const struct engine *engine, const char *image, const char *kernel, json_t *out);
 /* "a, b and 3 more" of a json array of strings. The caller's; NULL when out of memory. */
 char *asset_name_list(const json_t *names);
 /* A source named by the user: opened for reading, a regular file, else an error of this code. */

@@ -21,8 +21,8 @@ BG_DEFINE_UNREF(blobs, struct blobs *, blobs_free)
  * One pull at a time opens and fills blobs, so that no two work on one file: ready comes from the
  * loop when it is this one's turn, which lasts until blobs_turn_free.
  */
-int blobs_wait_turn(struct blobs *blobs, void (*ready)(void *userdata), void *userdata, struct blobs_turn **ret,
-	struct bg_err **err);
+int blobs_wait_turn(struct blobs *blobs, void (*ready)(void *userdata), void *userdata,
+	struct blobs_turn **ret, struct bg_err **err);
 void blobs_turn_free(struct blobs_turn *turn);
 
 /* In its turn: the blob, read-write when it has to be filled (*whole is false). The fd is the caller's. */

@@ -16,7 +16,8 @@ enum { BUNDLE_FDS = 6 };
 extern const char *const bundle_member_names[BUNDLE_FDS];
 
 /* path: absolute, not there yet. */
-int image_export(struct engine *engine, const char *name, const char *path, struct op **ret, struct bg_err **err);
+int image_export(struct engine *engine, const char *name, const char *path, struct op **ret,
+	struct bg_err **err);
 
 /* name NULL: made of the file's name. sha256 NULL: not known. */
 struct image_import_request {

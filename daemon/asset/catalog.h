@@ -17,8 +17,8 @@ struct catalog_lookup;
 typedef void (*catalog_fn)(const json_t *entry, struct bg_err *err, void *userdata);
 
 /* kind: "kernel" or "image", a literal. CATALOG_NOT_FOUND when no catalog has it, or there are none. */
-int catalog_look(struct engine *engine, const char *kind, const char *name, catalog_fn done, void *userdata,
-	struct catalog_lookup **ret, struct bg_err **err);
+int catalog_look(struct engine *engine, const char *kind, const char *name, catalog_fn done,
+	void *userdata, struct catalog_lookup **ret, struct bg_err **err);
 /*
  * All of a kind that the catalogs have: done gets {"entries": [{"name", "size", "description", "catalog"}], "error": of the
  * first catalog that could not be read, or null}. Without catalogs it is empty.

@@ -27,7 +27,8 @@ void images_free(struct images *images);
 BG_DEFINE_UNREF(images, struct images *, images_free)
 
 /* A complete image, borrowed; IMAGE_NOT_FOUND. */
-int images_get(const struct images *images, const char *name, const struct image_row **ret, struct bg_err **err);
+int images_get(const struct images *images, const char *name, const struct image_row **ret,
+	struct bg_err **err);
 /* The one that is complete when there is just one; else NULL. Borrowed. */
 const struct image_row *images_only(const struct images *images);
 /* All, ready or not: the first after NULL. */
@@ -67,8 +68,8 @@ struct image_register_request {
 	struct kernel_files files;
 	bool replace; /* what was registered under this name, if no VM uses it */
 };
-int image_register(struct engine *engine, const struct image_register_request *request, struct op **ret,
-	struct bg_err **err);
+int image_register(struct engine *engine, const struct image_register_request *request,
+	struct op **ret, struct bg_err **err);
 
 /* ref: as oci_ref.h has it. */
 struct image_pull_request {

@@ -20,7 +20,7 @@
 struct commit {
 	struct image_task task;
 	char *vm_id;
-	uint64_t bytes; /* of the root disk */
+	uint64_t bytes;		/* of the root disk */
 	struct stat root, work; /* as they were when it began */
 	struct storage_call *call;
 };
@@ -117,8 +117,8 @@ static int open_merge(struct commit *commit, const struct vm *vm, int fds[3], st
 		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", vm->paths.disk_root);
 	r = images_make_dir(commit->task.engine->images, commit->task.name, &dir, err);
 	return r < 0 ? r
-		     : asset_output(commit->task.engine->trash, dir, IMAGE_ROOTFS, &image_task_row(&commit->task)->rootfs,
-			       &fds[2], err);
+		     : asset_output(commit->task.engine->trash, dir, IMAGE_ROOTFS,
+			       &image_task_row(&commit->task)->rootfs, &fds[2], err);
 }
 
 static int merge(struct commit *commit, const struct vm *vm, struct bg_err **err)

@@ -131,8 +131,8 @@ static void on_packed(const json_t *result, struct bg_err *err, void *userdata)
 	struct export_task *task = userdata;
 
 	if (!err)
-		task->result = json_pack("{s:s, s:s, s:O, s:O}", "image", task->name, "path", task->path,
-			"bytes", json_object_get(result, "bytes"), "sha256",
+		task->result = json_pack("{s:s, s:s, s:O, s:O}", "image", task->name, "path",
+			task->path, "bytes", json_object_get(result, "bytes"), "sha256",
 			json_object_get(result, "sha256"));
 	step_ended(task, err);
 }

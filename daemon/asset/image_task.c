@@ -229,9 +229,8 @@ void image_task_finish(struct op *op, void *ctx, const struct bg_err *err)
 
 	if (err || !row)
 		return;
-	kernel = row->owns_kernel && row->kernel
-			 ? kernels_find(task->engine->kernels, row->kernel)
-			 : NULL;
+	kernel = row->owns_kernel && row->kernel ? kernels_find(task->engine->kernels, row->kernel)
+						 : NULL;
 	if (kernel)
 		kernels_tell(task->engine->kernels, kernel);
 	images_tell(task->engine->images, row);

@@ -21,7 +21,7 @@ struct op;
 
 struct image_task {
 	struct engine *engine;
-	struct op *op; /* set by the step that runs */
+	struct op *op;	 /* set by the step that runs */
 	struct job *job; /* of the step that waits, or NULL */
 	char *name;
 };
@@ -35,7 +35,8 @@ struct image_row *image_task_row(const struct image_task *task);
 /* The end of a step that waited; err is taken. The job goes. */
 void image_task_end_step(struct image_task *task, struct bg_err *err);
 /* Opens <image>/rootfs.ext4 and work-seed.ext4 as outputs and notes their paths in the row; the fds are the caller's. */
-int image_task_outputs(struct image_task *task, int *ret_rootfs, int *ret_seed, struct bg_err **err);
+int image_task_outputs(
+	struct image_task *task, int *ret_rootfs, int *ret_seed, struct bg_err **err);
 /* For job_start: what the worker has done goes to the operation; userdata starts with an image_task. */
 void image_task_progress(const json_t *progress, void *userdata);
 /* What the result of unpack or flatten says about the root file system goes to the row. */
@@ -46,8 +47,8 @@ int image_task_take_env(struct image_task *task, const json_t *result, struct bg
  * A step that makes root file system and seed of n layers (fds borrowed, bottom to top). params: those of the flatten
  * job about the layers; taken.
  */
-int image_task_flatten(struct image_task *task, uint64_t size_mib, json_t *params, const int *layers, size_t n,
-	struct bg_err **err);
+int image_task_flatten(struct image_task *task, uint64_t size_mib, json_t *params,
+	const int *layers, size_t n, struct bg_err **err);
 
 /* For struct op_step and struct op_plan: ctx is the task. */
 void image_task_cancel(struct op *op, void *ctx);
@@ -65,10 +66,10 @@ int image_pick_kernel(struct engine *engine, const char *name, const char *wante
 /* The last word of a path, as far as it can be a name: the caller's. */
 int image_default_name(const char *path, char **ret, struct bg_err **err);
 /* Enters a managed image that is being made. */
-int image_insert(struct engine *engine, const char *name, const char *kernel, bool owns_kernel, const char *source,
-	struct bg_err **err);
-/* All that a pull begins with: the name, which may still be anything, the kernel (image_pick_kernel), the entry. */
-int image_task_enter(struct image_task *task, struct engine *engine, const char *name, const char *kernel,
+int image_insert(struct engine *engine, const char *name, const char *kernel, bool owns_kernel,
 	const char *source, struct bg_err **err);
+/* All that a pull begins with: the name, which may still be anything, the kernel (image_pick_kernel), the entry. */
+int image_task_enter(struct image_task *task, struct engine *engine, const char *name,
+	const char *kernel, const char *source, struct bg_err **err);
 
 #endif

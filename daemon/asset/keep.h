@@ -23,13 +23,14 @@ struct engine;
  * A worker reads the files behind these n paths; done as for job_start, and its result is for keep_take. Nobody may write
  * to them any more. A NULL, and what is kept already, is passed over.
  */
-int keep_look(struct engine *engine, char **const *paths, size_t n, job_progress_fn progress, job_done_fn done,
-	void *userdata, struct job **ret, struct bg_err **err);
+int keep_look(struct engine *engine, char **const *paths, size_t n, job_progress_fn progress,
+	job_done_fn done, void *userdata, struct job **ret, struct bg_err **err);
 /*
  * Afterwards: each becomes a kept one, or is removed where its content is kept already; *paths[i] is changed to that. The
  * folder that they were in goes when it is empty. Before the caller is back in the loop a row has to name them.
  */
-int keep_take(struct engine *engine, char **const *paths, size_t n, const json_t *result, struct bg_err **err);
+int keep_take(struct engine *engine, char **const *paths, size_t n, const json_t *result,
+	struct bg_err **err);
 
 /* Removes a kept file unless a row names it; any other path is left alone. */
 void keep_drop(const struct engine *engine, const char *path);

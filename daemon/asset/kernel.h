@@ -24,7 +24,8 @@ void kernels_free(struct kernels *kernels);
 BG_DEFINE_UNREF(kernels, struct kernels *, kernels_free)
 
 /* A complete kernel, borrowed; KERNEL_NOT_FOUND. */
-int kernels_get(const struct kernels *kernels, const char *name, const struct kernel_row **ret, struct bg_err **err);
+int kernels_get(const struct kernels *kernels, const char *name, const struct kernel_row **ret,
+	struct bg_err **err);
 /* The path of its ELF file, for a VMM that boots no bzImage; the caller's. KERNEL_INVALID when it
  * has none. */
 int kernel_elf(const struct kernel_row *row, char **ret, struct bg_err **err);
@@ -43,10 +44,11 @@ struct kernel_files {
 	const char *initrd;  /* unpacked before banger's own initramfs */
 };
 /* name NULL: from the kernel file's name. replace: one of this name, if there is one; its images and VMs have the new one. */
-int kernel_import(struct engine *engine, const char *name, const struct kernel_files *files, bool replace,
-	struct op **ret, struct bg_err **err);
+int kernel_import(struct engine *engine, const char *name, const struct kernel_files *files,
+	bool replace, struct op **ret, struct bg_err **err);
 /* wanted: what a catalog calls it. name NULL: the same. */
-int kernel_pull(struct engine *engine, const char *wanted, const char *name, struct op **ret, struct bg_err **err);
+int kernel_pull(struct engine *engine, const char *wanted, const char *name, struct op **ret,
+	struct bg_err **err);
 int kernel_delete(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);
 
 /* For those who make kernels: the list. row is taken, also on failure. */
@@ -65,7 +67,8 @@ int kernels_drop(struct kernels *kernels, const char *name, struct bg_err **err)
 struct kernel_row *kernels_find(const struct kernels *kernels, const char *name);
 int kernels_check_free(const struct kernels *kernels, const char *name, struct bg_err **err);
 /* Makes <state>/kernels/<name>; *ret is its path. */
-int kernels_make_dir(const struct kernels *kernels, const char *name, char **ret, struct bg_err **err);
+int kernels_make_dir(
+	const struct kernels *kernels, const char *name, char **ret, struct bg_err **err);
 /* Where a row has the paths of its files; how many. */
 size_t kernel_row_files(struct kernel_row *row, char **ret[KEEP_FILES_MAX]);
 /* How many kernels, ready or not, name the file with this path. */

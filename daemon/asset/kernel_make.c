@@ -22,7 +22,7 @@ struct kernel_make {
 	char *name;
 	int kernel, modules, initrd;	  /* the sources; -1 where there is none */
 	char *kernel_file, *modules_file; /* their names, for messages */
-	bool swapped; /* it is listed, and what it replaces is the other one */
+	bool swapped;			  /* it is listed, and what it replaces is the other one */
 };
 
 static struct kernel_row *row_of(const struct kernel_make *make)

@@ -12,8 +12,8 @@
 struct kernel_make;
 
 /* Checks name and files, records the intent. replace: the one of this name stays listed until kernels_swap. */
-int kernel_make_new(struct engine *engine, const char *name, const struct kernel_files *files, bool replace,
-	struct kernel_make **ret, struct bg_err **err);
+int kernel_make_new(struct engine *engine, const char *name, const struct kernel_files *files,
+	bool replace, struct kernel_make **ret, struct bg_err **err);
 /* Leaves the row alone. */
 void kernel_make_free(struct kernel_make *make);
 BG_DEFINE_UNREF(kernel_make, struct kernel_make *, kernel_make_free)

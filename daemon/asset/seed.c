@@ -121,8 +121,8 @@ int seed_make(struct engine *engine, const char *rootfs, seed_done_fn done, void
 		return 1;
 	r = open_files(call, engine, rootfs, &from, &to, err);
 	if (r >= 0)
-		r = job_start(engine->jobs, JOB_COW_SEED, json_object(),
-			(int[]){from, to}, 2, NULL, on_made, call, &call->job, err);
+		r = job_start(engine->jobs, JOB_COW_SEED, json_object(), (int[]){from, to}, 2, NULL,
+			on_made, call, &call->job, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(call);

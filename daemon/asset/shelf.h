@@ -27,7 +27,8 @@ struct shelf_kind {
 };
 
 /* kind is borrowed: a constant. */
-int shelf_new(struct engine *engine, const struct shelf_kind *kind, struct shelf **ret, struct bg_err **err);
+int shelf_new(struct engine *engine, const struct shelf_kind *kind, struct shelf **ret,
+	struct bg_err **err);
 void shelf_free(struct shelf *shelf);
 BG_DEFINE_UNREF(shelf, struct shelf *, shelf_free)
 

@@ -159,8 +159,8 @@ static unsigned conns_of(const struct dns *dns, const struct sockaddr_in *client
 	const struct dns_conn *conn;
 	unsigned n = 0;
 
-	TAILQ_FOREACH(conn, &dns->conns, link)
-	n += conn->client.sin_addr.s_addr == client->sin_addr.s_addr;
+	TAILQ_FOREACH (conn, &dns->conns, link)
+		n += conn->client.sin_addr.s_addr == client->sin_addr.s_addr;
 	return n;
 }
 
@@ -168,7 +168,8 @@ static void conn_new(struct dns *dns, int sock, const struct sockaddr_in *client
 {
 	struct dns_conn *conn = calloc(1, sizeof(*conn));
 
-	if (!conn || dns_stream_new(dns->loop, sock, on_message, on_conn_end, conn, &conn->stream) < 0) {
+	if (!conn ||
+		dns_stream_new(dns->loop, sock, on_message, on_conn_end, conn, &conn->stream) < 0) {
 		if (!conn)
 			bg_close(sock);
 		free(conn);
@@ -190,8 +191,8 @@ static void on_connection(int fd, unsigned events, void *userdata)
 	while (dns->n_conns < CONNS_MAX) {
 		struct sockaddr_in client;
 		socklen_t len = sizeof(client);
-		int sock = accept4(
-			fd, (struct sockaddr *)&client, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int sock =
+			accept4(fd, (struct sockaddr *)&client, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (sock < 0)
 			return;
@@ -227,8 +228,8 @@ static int bind_somewhere(int type, uint32_t address)
 	int r = -EADDRINUSE;
 
 	for (unsigned i = 0; i < PORT_TRIES && r == -EADDRINUSE; i++)
-		r = bind_one(type, address,
-			PORT_MIN + randombytes_uniform(UINT16_MAX + 1 - PORT_MIN));
+		r = bind_one(
+			type, address, PORT_MIN + randombytes_uniform(UINT16_MAX + 1 - PORT_MIN));
 	return r;
 }
 

@@ -23,8 +23,8 @@ typedef const char *(*dns_name_fn)(uint32_t address, void *userdata);
  * address: this user's gateway, dotted; it need not be there yet. upstream: "system" for the resolvers of
  * /etc/resolv.conf, or an address.
  */
-int dns_new(struct loop *loop, const char *address, const char *upstream, dns_lookup_fn lookup, dns_name_fn name,
-	void *userdata, struct dns **ret, struct bg_err **err);
+int dns_new(struct loop *loop, const char *address, const char *upstream, dns_lookup_fn lookup,
+	dns_name_fn name, void *userdata, struct dns **ret, struct bg_err **err);
 /* For the helper; they stay the server's. */
 void dns_sockets(const struct dns *dns, int *ret_udp, int *ret_tcp);
 /* Tests: another port of the resolvers than 53, another file than /etc/resolv.conf. */

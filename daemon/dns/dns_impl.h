@@ -51,8 +51,8 @@ struct dns {
 void dns_answer(const struct dns *dns, const struct dns_asker *to, const void *packet, size_t len);
 
 /* Asks a resolver of the host's, the same way as we were asked. What is not NOERROR is answered at once. */
-enum dns_rcode dns_relay(struct dns *dns, const struct dns_question *q, const uint8_t *packet, size_t len,
-	const struct dns_asker *asker);
+enum dns_rcode dns_relay(struct dns *dns, const struct dns_question *q, const uint8_t *packet,
+	size_t len, const struct dns_asker *asker);
 /* Those of a connection; NULL: all. */
 void dns_relay_drop(struct dns *dns, const struct dns_conn *conn);
 

@@ -19,10 +19,17 @@ enum {
 	DNS_NAME_MAX = 256,
 	DNS_REPLY_MAX = 512,
 	DNS_PACKET_MAX = 4096, /* of a question */
-	DNS_TTL_S = 5, /* VMs come and go */
+	DNS_TTL_S = 5,	       /* VMs come and go */
 };
 
-enum dns_rcode { DNS_NOERROR = 0, DNS_FORMERR = 1, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3, DNS_NOTIMP = 4, DNS_REFUSED = 5 };
+enum dns_rcode {
+	DNS_NOERROR = 0,
+	DNS_FORMERR = 1,
+	DNS_SERVFAIL = 2,
+	DNS_NXDOMAIN = 3,
+	DNS_NOTIMP = 4,
+	DNS_REFUSED = 5
+};
 enum { DNS_TYPE_A = 1, DNS_TYPE_SOA = 6, DNS_TYPE_PTR = 12, DNS_TYPE_ANY = 255, DNS_CLASS_IN = 1 };
 
 struct dns_question {

@@ -27,7 +27,7 @@ union address {
 struct dns_query {
 	TAILQ_ENTRY(dns_query) link;
 	struct dns *dns;
-	int sock; /* UDP */
+	int sock;		   /* UDP */
 	struct dns_stream *stream; /* TCP */
 	struct loop_source *io, *timer;
 	struct dns_asker asker;
@@ -170,8 +170,8 @@ static int connect_to(const union address *to, int type)
 
 	if (sock < 0)
 		return -errno;
-	if (connect(sock, &to->sa,
-		    to->sa.sa_family == AF_INET ? sizeof(to->in) : sizeof(to->in6)) < 0 &&
+	if (connect(sock, &to->sa, to->sa.sa_family == AF_INET ? sizeof(to->in) : sizeof(to->in6)) <
+			0 &&
 		errno != EINPROGRESS)
 		return -errno;
 	return TAKE_FD(sock);

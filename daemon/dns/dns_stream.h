@@ -19,8 +19,8 @@ typedef void (*dns_stream_fn)(const uint8_t *packet, size_t len, void *userdata)
 typedef void (*dns_stream_end_fn)(void *userdata);
 
 /* sock is taken: connected, or connecting; not blocking. */
-int dns_stream_new(struct loop *loop, int sock, dns_stream_fn message, dns_stream_end_fn end, void *userdata,
-	struct dns_stream **ret);
+int dns_stream_new(struct loop *loop, int sock, dns_stream_fn message, dns_stream_end_fn end,
+	void *userdata, struct dns_stream **ret);
 /* Now or as soon as the peer reads. -ENOBUFS: it reads too little. */
 int dns_stream_send(struct dns_stream *s, const void *packet, size_t len);
 void dns_stream_free(struct dns_stream *s);

@@ -36,12 +36,13 @@ void disk_revive(struct disk *disk, int sock);
 uint64_t disk_held(const struct disk *disk);
 
 /* Calls made before the helper has answered HELLO wait for that. base is opened for reading, overlay for both. */
-int disk_attach(struct disk *disk, unsigned slot, const char *base, const char *overlay, disk_done_fn done,
-	void *userdata, struct disk_call **ret, struct bg_err **err);
-int disk_detach(struct disk *disk, unsigned slot, disk_done_fn done, void *userdata, struct disk_call **ret,
-	struct bg_err **err);
+int disk_attach(struct disk *disk, unsigned slot, const char *base, const char *overlay,
+	disk_done_fn done, void *userdata, struct disk_call **ret, struct bg_err **err);
+int disk_detach(struct disk *disk, unsigned slot, disk_done_fn done, void *userdata,
+	struct disk_call **ret, struct bg_err **err);
 /* Once the helper has answered or failed. */
-int disk_when_known(struct disk *disk, disk_done_fn done, void *userdata, struct disk_call **ret, struct bg_err **err);
+int disk_when_known(struct disk *disk, disk_done_fn done, void *userdata, struct disk_call **ret,
+	struct bg_err **err);
 /* Forgets the answer; the verb itself is carried out all the same. */
 void disk_call_free(struct disk_call *call);
 BG_DEFINE_UNREF(disk_call, struct disk_call *, disk_call_free)

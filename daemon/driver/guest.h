@@ -19,17 +19,18 @@ struct guest_call;
 struct guest_target {
 	const char *carrier;	 /* "virtio" or "vsock", as vmm_driver.agent */
 	const char *socket_path; /* unix socket of the VMM */
-	const char *vm_id;	 /* BG_ID_LEN hex digits: another guest's answer is an error that is logged */
+	const char *
+		vm_id; /* BG_ID_LEN hex digits: another guest's answer is an error that is logged */
 };
 
 /* Each WELCOME, and each STATUS with a flag (enum bg_agent_flag) that was not set before: flags only come,
  * until connected is false: the conversation broke. */
-typedef void (*guest_status_fn)(struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms,
-	void *userdata);
+typedef void (*guest_status_fn)(
+	struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms, void *userdata);
 typedef void (*guest_done_fn)(const struct bg_err *err, void *userdata);
 
-int guest_open(struct loop *loop, const struct guest_target *target, guest_status_fn status, void *userdata,
-	struct guest **ret, struct bg_err **err);
+int guest_open(struct loop *loop, const struct guest_target *target, guest_status_fn status,
+	void *userdata, struct guest **ret, struct bg_err **err);
 void guest_free(struct guest *guest);
 BG_DEFINE_UNREF(guest, struct guest *, guest_free)
 
@@ -54,7 +55,8 @@ struct guest_stream;
 
 struct guest_stream_events {
 	/* DATA, EOF, CREDIT, DONE. After DONE there is nothing more. */
-	void (*frame)(struct guest_stream *stream, const struct bg_agent_frame *frame, void *userdata);
+	void (*frame)(
+		struct guest_stream *stream, const struct bg_agent_frame *frame, void *userdata);
 	/* Asked for by guest_stream_has_room: there is some again. */
 	void (*room)(struct guest_stream *stream, void *userdata);
 	/* The conversation, the guest or its agent is gone. Also after DONE, as long as it is not freed. */

@@ -26,11 +26,11 @@ enum kvm_step {
 };
 
 /* Native: under 1 ms. Emulated (measured): 300 ms. */
-#define KVM_PROBE_LOOPS 200000u /* of two instructions */
+#define KVM_PROBE_LOOPS	       200000u /* of two instructions */
 #define KVM_PROBE_ALLOWED_USEC 20000u
 /* Between the two, a busy host may have taken the processor away: the best of some runs counts. */
 #define KVM_PROBE_DOUBTFUL_USEC 150000u
-#define KVM_PROBE_RUNS_MAX 5
+#define KVM_PROBE_RUNS_MAX	5
 #define KVM_PROBE_DEADLINE_USEC 1000000u
 
 /*

@@ -24,11 +24,13 @@ struct net_card {
 	uint8_t mac[6];
 };
 
-typedef void (*net_attach_fn)(const struct net_card *card, struct bg_err *err /* borrowed */, void *userdata);
+typedef void (*net_attach_fn)(
+	const struct net_card *card, struct bg_err *err /* borrowed */, void *userdata);
 typedef void (*net_done_fn)(struct bg_err *err /* borrowed */, void *userdata);
 
 /* helper_sock is taken; -1 when the monitor could not start the helper. helper_path: for the error that says why. */
-int net_new(struct loop *loop, int helper_sock, const char *helper_path, struct net **ret, struct bg_err **err);
+int net_new(struct loop *loop, int helper_sock, const char *helper_path, struct net **ret,
+	struct bg_err **err);
 /* Tests: cards without a kernel object; fails the nth call when told to. */
 int net_new_fake(struct loop *loop, struct net **ret);
 void net_fake_fail(struct net *net, unsigned nth);
@@ -52,23 +54,27 @@ void net_revive(struct net *net, int sock);
 const struct bg_err *net_error(const struct net *net);
 
 /* Calls made before HELLO is answered wait for it. */
-int net_attach(struct net *net, unsigned slot, net_attach_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
-int net_detach(struct net *net, unsigned slot, net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
+int net_attach(struct net *net, unsigned slot, net_attach_fn done, void *userdata,
+	struct net_call **ret, struct bg_err **err);
+int net_detach(struct net *net, unsigned slot, net_done_fn done, void *userdata,
+	struct net_call **ret, struct bg_err **err);
 /* What the guest of an attached slot may reach: the network beyond this host, and this user's other guests that may too. */
 struct net_reach {
 	bool nat, peers;
 };
-int net_nat(struct net *net, unsigned slot, struct net_reach reach, net_done_fn done, void *userdata, struct net_call **ret,
-	struct bg_err **err);
+int net_nat(struct net *net, unsigned slot, struct net_reach reach, net_done_fn done,
+	void *userdata, struct net_call **ret, struct bg_err **err);
 /* Port 53 of the gateway's address becomes these sockets (dns.h), as long as this helper lives. They stay the caller's. */
-int net_dns(struct net *net, int udp, int tcp, net_done_fn done, void *userdata, struct net_call **ret, struct bg_err **err);
+int net_dns(struct net *net, int udp, int tcp, net_done_fn done, void *userdata,
+	struct net_call **ret, struct bg_err **err);
 /* The host's address towards all guests, dotted; "" until HELLO was answered. Borrowed. */
 const char *net_gateway(const struct net *net);
 /* Forgets the answer; the verb itself is carried out by the helper all the same. */
 void net_call_free(struct net_call *call);
 BG_DEFINE_UNREF(net_call, struct net_call *, net_call_free)
 /* Calls fn in the loop once HELLO was answered or failed; at once when it already was. */
-int net_when_ready(struct net *net, net_done_fn fn, void *userdata, struct net_call **ret, struct bg_err **err);
+int net_when_ready(struct net *net, net_done_fn fn, void *userdata, struct net_call **ret,
+	struct bg_err **err);
 /* bitmap of slots that the helper's ledger has for us, as of its last HELLO/LIST: the engine detaches those no VM holds. */
 uint64_t net_held(const struct net *net);
 

@@ -19,8 +19,8 @@ struct relay;
  * Listens on 127.0.0.1:port from now on. PORT_TAKEN when another program does, IO for what else may be (a port
  * below 1024 needs a right that the daemon does not have).
  */
-int relay_open(struct loop *loop, uint16_t port, const struct sockaddr_in *target, struct relay **ret,
-	struct bg_err **err);
+int relay_open(struct loop *loop, uint16_t port, const struct sockaddr_in *target,
+	struct relay **ret, struct bg_err **err);
 /* From now on; connections that are there stay where they lead. */
 void relay_lead_to(struct relay *relay, const struct sockaddr_in *target);
 /* Ends its connections too. Takes NULL. */

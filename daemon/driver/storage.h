@@ -24,9 +24,9 @@ struct storage_driver {
 	 * Clones source (of guest-cow: the image's seed, see asset/seed.h) to target, then makes it size bytes long (sparse). Exactly one done unless the
 	 * call is freed first, which cancels and leaves nothing behind.
 	 */
-	int (*clone)(struct loop *loop, struct jobs *jobs, const char *source, const char *target, uint64_t size,
-		storage_progress_fn progress, storage_done_fn done, void *userdata, struct storage_call **ret,
-		struct bg_err **err);
+	int (*clone)(struct loop *loop, struct jobs *jobs, const char *source, const char *target,
+		uint64_t size, storage_progress_fn progress, storage_done_fn done, void *userdata,
+		struct storage_call **ret, struct bg_err **err);
 };
 
 extern const struct storage_driver storage_reflink;
@@ -44,11 +44,11 @@ BG_DEFINE_UNREF(storage_call, struct storage_call *, storage_call_free)
  * Tries FICLONE in dir (one block) where that matters. reason: a static sentence. NULL without an error: config says
  * dm-snapshot, which depends on the disk helper, and is storage_choose_dm's once that has answered.
  */
-const struct storage_driver *storage_choose(enum config_storage wanted, const char *dir, const char **ret_reason,
-	struct bg_err **err);
+const struct storage_driver *storage_choose(
+	enum config_storage wanted, const char *dir, const char **ret_reason, struct bg_err **err);
 /* helper: why it cannot work, NULL when it can. NULL: config asked for what is not there. */
-const struct storage_driver *storage_choose_dm(const char *dir, const struct bg_err *helper, const char **ret_reason,
-	struct bg_err **err);
+const struct storage_driver *storage_choose_dm(
+	const char *dir, const struct bg_err *helper, const char **ret_reason, struct bg_err **err);
 /* Whether a disk can lie over this file with guest-cow; else such a VM gets a copy. */
 bool storage_cow_fits(const char *source);
 /* Whether the disk helper makes overlays over this file; else such a VM gets a copy. */

@@ -11,8 +11,9 @@ struct storage_call {
 	struct job *job;	      /* copy only */
 	struct loop_source *deferred; /* the others: done comes from the loop */
 	char *source, *target, *tmp;  /* tmp: target.new, NULL once renamed or removed */
-	int source_fd, tmp_fd; /* -1 while a worker has them: whoever closes a written file last may wait for its blocks */
-	bool made;	       /* tmp or target is there */
+	/* -1 while a worker has them: whoever closes a written file last may wait for its blocks */
+	int source_fd, tmp_fd;
+	bool made; /* tmp or target is there */
 	uint64_t size, source_bytes;
 	bool told;	    /* done was called: a committed target is the owner's now */
 	struct bg_err *err; /* lent to done */

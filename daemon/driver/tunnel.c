@@ -19,7 +19,7 @@ struct tunnel {
 	struct loop *loop;
 	uint16_t port;
 	struct guest_stream *stream;
-	int fd;			      /* -1: it waits in the guest */
+	int fd; /* -1: it waits in the guest */
 	struct loop_source *io;
 	struct loop_source *deadline; /* of the connect; NULL once connected */
 	uint32_t window;	      /* bytes that the guest takes now */
@@ -39,9 +39,11 @@ static void end(struct tunnel *t)
 	t->events->ended(t, t->why[0] ? t->why : NULL, t->userdata);
 }
 
-static int send_frame(struct tunnel *t, enum bg_agent_type type, unsigned sub, const void *p, size_t len)
+static int send_frame(
+	struct tunnel *t, enum bg_agent_type type, unsigned sub, const void *p, size_t len)
 {
-	const struct bg_agent_frame frame = {.type = type, .sub = (uint16_t)sub, .payload = p, .len = (uint32_t)len};
+	const struct bg_agent_frame frame = {
+		.type = type, .sub = (uint16_t)sub, .payload = p, .len = (uint32_t)len};
 
 	return guest_stream_send(t->stream, &frame);
 }
@@ -54,7 +56,8 @@ static void watch(struct tunnel *t)
 		return;
 	if (t->deadline || t->out_len > 0)
 		events |= LOOP_WRITE;
-	if (!t->deadline && !t->in_ended && !t->done && t->window > 0 && guest_stream_has_room(t->stream))
+	if (!t->deadline && !t->in_ended && !t->done && t->window > 0 &&
+		guest_stream_has_room(t->stream))
 		events |= LOOP_READ;
 	(void)loop_source_set_events(t->io, events);
 }
@@ -72,7 +75,8 @@ static bool to_service(struct tunnel *t)
 		t->out_at += (size_t)n;
 		t->out_len -= (size_t)n;
 		credit = htole32((uint32_t)n);
-		if (!t->done && send_frame(t, BG_AGENT_CREDIT, BG_AGENT_OUT, &credit, sizeof(credit)) < 0)
+		if (!t->done &&
+			send_frame(t, BG_AGENT_CREDIT, BG_AGENT_OUT, &credit, sizeof(credit)) < 0)
 			return false;
 	}
 	if ((t->out_ended || t->done) && t->out_len == 0 && !t->shut) {
@@ -159,7 +163,8 @@ static bool on_said(struct tunnel *t, const struct bg_agent_frame *f)
 	if (t->fd >= 0 || f->len == 0)
 		return true;
 	if (f->payload[0] != BG_AGENT_ACCEPTED) {
-		(void)snprintf(t->why, sizeof(t->why), "%.*s", (int)BG_MIN(f->len, sizeof(t->why)), (const char *)f->payload);
+		(void)snprintf(t->why, sizeof(t->why), "%.*s", (int)BG_MIN(f->len, sizeof(t->why)),
+			(const char *)f->payload);
 		t->why[strcspn(t->why, "\n")] = '\0';
 		return true;
 	}
@@ -229,7 +234,8 @@ static int open_stream(struct tunnel *t, struct guest *guest, struct bg_err **er
 	static const struct guest_stream_events stream_events = {on_frame, on_room, on_broken};
 	char port[8];
 	const char *const argv[] = {port, NULL}, *const env[] = {NULL};
-	const struct bg_exec exec = {.kind = BG_AGENT_K_ACCEPT, .workdir = "/", .argv = argv, .env = env};
+	const struct bg_exec exec = {
+		.kind = BG_AGENT_K_ACCEPT, .workdir = "/", .argv = argv, .env = env};
 	_free_ uint8_t *payload = NULL;
 	size_t len;
 	int r;
@@ -241,8 +247,9 @@ static int open_stream(struct tunnel *t, struct guest *guest, struct bg_err **er
 	return guest_stream_open(guest, payload, len, &stream_events, t, &t->stream, err);
 }
 
-int tunnel_wait(struct loop *loop, struct guest *guest, uint16_t port, const struct tunnel_events *events,
-	void *userdata, struct tunnel **ret, struct bg_err **err)
+int tunnel_wait(struct loop *loop, struct guest *guest, uint16_t port,
+	const struct tunnel_events *events, void *userdata, struct tunnel **ret,
+	struct bg_err **err)
 {
 	_unref_(tunnel) struct tunnel *t = calloc(1, sizeof(*t));
 	int r;

@@ -19,8 +19,9 @@ struct tunnel_events {
 };
 
 /* The guest listens on that port of host.vm already (BG_AGENT_K_EXPOSE). AGENT when there is no conversation. */
-int tunnel_wait(struct loop *loop, struct guest *guest, uint16_t port, const struct tunnel_events *events,
-	void *userdata, struct tunnel **ret, struct bg_err **err);
+int tunnel_wait(struct loop *loop, struct guest *guest, uint16_t port,
+	const struct tunnel_events *events, void *userdata, struct tunnel **ret,
+	struct bg_err **err);
 uint16_t tunnel_port(const struct tunnel *tunnel);
 /* Nobody in the guest has connected yet. */
 bool tunnel_waits(const struct tunnel *tunnel);

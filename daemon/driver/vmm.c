@@ -363,8 +363,7 @@ static void raise_file_limit(const struct vmm *vmm, uint64_t bytes)
 {
 	struct rlimit rl;
 
-	if (vmm->pid <= 0 || prlimit(vmm->pid, RLIMIT_FSIZE, NULL, &rl) < 0 ||
-		rl.rlim_cur >= bytes)
+	if (vmm->pid <= 0 || prlimit(vmm->pid, RLIMIT_FSIZE, NULL, &rl) < 0 || rl.rlim_cur >= bytes)
 		return;
 	rl.rlim_cur = BG_MIN((rlim_t)bytes, rl.rlim_max);
 	(void)prlimit(vmm->pid, RLIMIT_FSIZE, &rl, NULL);

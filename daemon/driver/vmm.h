@@ -21,7 +21,7 @@ int vmm_accel_parse(const char *word, enum vmm_accel *ret);
 
 /* What a start needs; everything borrowed for the call. Paths are absolute. */
 struct vmm_spec {
-	const char *id;	  /* BG_ID_LEN hex digits */
+	const char *id; /* BG_ID_LEN hex digits */
 	const char *name;
 	unsigned vcpus;
 	uint64_t memory_mib;
@@ -31,7 +31,8 @@ struct vmm_spec {
 	const char *version; /* of the binary; NULL: not known */
 	const char *kernel;
 	const char *initrd;
-	const char *disk_base; /* NULL: none; else what disk_root keeps only the differences from, attached read-only */
+	const char *
+		disk_base; /* NULL: none; else what disk_root keeps only the differences from, attached read-only */
 	const char *disk_root;
 	const char *disk_work;	  /* NULL: none */
 	const char *disk_modules; /* NULL: none; attached read-only */
@@ -59,18 +60,18 @@ typedef void (*vmm_exit_fn)(struct vmm *vmm, int status, void *userdata);
 typedef void (*vmm_done_fn)(const struct bg_err *err, void *userdata);
 
 struct vmm_driver {
-	const char *name;	/* "qemu" */
-	const char *agent;	/* carrier of the agent for vm.conf: "virtio" or "vsock" */
-	const char *poweroff;	/* for vm.conf: "off" or "reset" */
+	const char *name;	  /* "qemu" */
+	const char *agent;	  /* carrier of the agent for vm.conf: "virtio" or "vsock" */
+	const char *poweroff;	  /* for vm.conf: "off" or "reset" */
 	const char *agent_socket; /* file name in run_dir */
 	bool boots_elf_only;	  /* spec.kernel must be an ELF file: kernel_elf */
 	bool holds_term;	  /* its process was started with SIGTERM and SIGHUP blocked */
-	bool reset_ends;	  /* a guest that reboots ends the process; else it boots in place */
+	bool reset_ends; /* a guest that reboots ends the process; else it boots in place */
 	/* Starts the process; returns as soon as it is spawned. ret is empty before, its descriptors the caller's. */
 	int (*spawn)(const struct vmm_spec *spec, struct vmm_process *ret, struct bg_err **err);
 	/* Tells the VMM that the file of a disk ("root", "work") has become bytes long. */
-	int (*resize)(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes, vmm_done_fn done,
-		void *userdata, struct vmm_call **ret, struct bg_err **err);
+	int (*resize)(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes,
+		vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err);
 	int (*command)(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
 		struct vmm_call **ret, struct bg_err **err);
 };
@@ -87,8 +88,9 @@ const struct vmm_driver *vmm_driver_by_name(const char *name);
 int vmm_start(struct loop *loop, const struct vmm_driver *driver, const struct vmm_spec *spec,
 	vmm_exit_fn exited, void *userdata, struct vmm **ret, struct bg_err **err);
 /* -ESRCH when that process is gone or is another one by now. */
-int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id, const char *run_dir,
-	pid_t pid, uint64_t pid_start, vmm_exit_fn exited, void *userdata, struct vmm **ret);
+int vmm_adopt(struct loop *loop, const struct vmm_driver *driver, const char *id,
+	const char *run_dir, pid_t pid, uint64_t pid_start, vmm_exit_fn exited, void *userdata,
+	struct vmm **ret);
 /* Looks through /proc for our own process with this VM id in its command line: after a crash between spawn and its record. */
 int vmm_find(const char *id, pid_t *ret_pid, uint64_t *ret_start);
 /* All VMMs of this user, whoever started them; *ret is the caller's. -EMFILE, -ENFILE, -ENOMEM: it could not look. */
@@ -112,8 +114,8 @@ int vmm_signal(struct vmm *vmm, int signo);
 int vmm_send_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
 	struct vmm_call **ret, struct bg_err **err);
 /* As vmm_driver.resize. */
-int vmm_resize(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes, vmm_done_fn done,
-	void *userdata, struct vmm_call **ret, struct bg_err **err);
+int vmm_resize(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes,
+	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err);
 void vmm_call_free(struct vmm_call *call);
 BG_DEFINE_UNREF(vmm_call, struct vmm_call *, vmm_call_free)
 
@@ -124,16 +126,16 @@ BG_DEFINE_UNREF(vmm_call, struct vmm_call *, vmm_call_free)
 struct vmm_choice {
 	const struct vmm_driver *driver; /* NULL: none usable, see err */
 	enum vmm_accel accel;
-	char *binary;	/* absolute */
+	char *binary; /* absolute */
 	char *version;
-	char *reason;	/* one sentence, for `vm show` and doctor */
+	char *reason; /* one sentence, for `vm show` and doctor */
 	struct bg_err *err;
 };
 struct vmm_probe;
 typedef void (*vmm_probe_fn)(const struct vmm_choice *choice, void *userdata);
 struct config;
-int vmm_probe_start(struct loop *loop, const struct config *config, vmm_probe_fn done, void *userdata,
-	struct vmm_probe **ret, struct bg_err **err);
+int vmm_probe_start(struct loop *loop, const struct config *config, vmm_probe_fn done,
+	void *userdata, struct vmm_probe **ret, struct bg_err **err);
 /* NULL until done; owned by the probe. */
 const struct vmm_choice *vmm_probe_choice(const struct vmm_probe *probe);
 void vmm_probe_free(struct vmm_probe *probe);

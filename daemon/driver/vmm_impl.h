@@ -14,7 +14,7 @@ struct spawn;
 
 /* The argument that marks a process as the VMM of this VM, in its own place of the command line. */
 #define VMM_TAG_PREFIX "banger-"
-#define VMM_TAG_SIZE (sizeof(VMM_TAG_PREFIX) + BG_ID_LEN)
+#define VMM_TAG_SIZE   (sizeof(VMM_TAG_PREFIX) + BG_ID_LEN)
 void vmm_tag(const char *id, char ret[VMM_TAG_SIZE]);
 
 /* "dir/name"; BG_ERR_VMM_FAILED when it does not fit a socket address. */
@@ -53,8 +53,8 @@ int vmm_seal_filter(enum vmm_seal seal, struct bg_err **err);
  * vmm_launch.c: the arguments of banger-launch. begin names what any VMM of this spec reads; the
  * driver grants what it opens by path beyond that. file_bytes: its largest disk.
  */
-int vmm_launch_begin(struct argv *argv, const struct vmm_spec *spec, uint64_t file_bytes,
-	struct bg_err **err);
+int vmm_launch_begin(
+	struct argv *argv, const struct vmm_spec *spec, uint64_t file_bytes, struct bg_err **err);
 void vmm_grant(struct argv *argv, enum bg_launch_grant grant, const char *path);
 /* Starts launcher with vmm as what it becomes. spawn has the descriptors. */
 int vmm_launch(const struct argv *launcher, const struct argv *vmm, struct spawn *spawn,

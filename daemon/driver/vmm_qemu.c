@@ -336,9 +336,8 @@ static const struct vmm_dialog qmp_dialog = {.socket = QMP_SOCKET, .answer = qmp
 static int qemu_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
 	struct vmm_call **ret, struct bg_err **err)
 {
-	static const char *const words[] = {[VMM_PAUSE] = "stop",
-		[VMM_RESUME] = "cont",
-		[VMM_QUERY] = "query-status"};
+	static const char *const words[] = {
+		[VMM_PAUSE] = "stop", [VMM_RESUME] = "cont", [VMM_QUERY] = "query-status"};
 	char *request = NULL;
 
 	if (asprintf(&request,

@@ -65,7 +65,8 @@ static struct bufferevent *on_connect(struct event_base *base, void *userdata)
 	return bev;
 }
 
-int admit_new(struct loop *loop, struct evhttp *evhttp, bool (*fn)(int fd, void *userdata), void *userdata, struct admit **ret)
+int admit_new(struct loop *loop, struct evhttp *evhttp, bool (*fn)(int fd, void *userdata),
+	void *userdata, struct admit **ret)
 {
 	struct admit *admit = calloc(1, sizeof(*admit));
 

@@ -14,7 +14,8 @@ struct loop;
 struct admit;
 
 /* Takes evhttp's bevcb. fn(descriptor): may it stay? */
-int admit_new(struct loop *loop, struct evhttp *evhttp, bool (*fn)(int fd, void *userdata), void *userdata, struct admit **ret);
+int admit_new(struct loop *loop, struct evhttp *evhttp, bool (*fn)(int fd, void *userdata),
+	void *userdata, struct admit **ret);
 /* After the evhttp. */
 void admit_free(struct admit *admit);
 

@@ -22,7 +22,7 @@ struct http_call {
 	struct http *http; /* NULL once gone */
 	struct evhttp_request *req;
 	bool sent;
-	bool checked; /* it is as the tables want it: the handler has it, or had */
+	bool checked;		    /* it is as the tables want it: the handler has it, or had */
 	struct http_stream *stream; /* set by http_reply_stream */
 	struct route_match match;
 	struct evkeyvalq query, form;

@@ -22,7 +22,8 @@ const char *http_call_path(const struct http_call *call)
 
 unsigned http_call_header(const struct http_call *call, const char *name, const char **ret)
 {
-	const struct evkeyvalq *headers = call->req ? evhttp_request_get_input_headers(call->req) : NULL;
+	const struct evkeyvalq *headers =
+		call->req ? evhttp_request_get_input_headers(call->req) : NULL;
 	const struct evkeyval *kv;
 	unsigned n = 0;
 
@@ -70,7 +71,10 @@ static int read_form(struct http_call *call)
 	if (!text || evbuffer_copyout(in, text, len) != (ev_ssize_t)len)
 		return -EINVAL;
 	text[len] = '\0';
-	return strlen(text) == len && !call_text_has_nul(text) && evhttp_parse_query_str(text, &call->form) >= 0 ? 0 : -EINVAL;
+	return strlen(text) == len && !call_text_has_nul(text) &&
+			       evhttp_parse_query_str(text, &call->form) >= 0
+		       ? 0
+		       : -EINVAL;
 }
 
 int http_call_read_fields(struct http_call *call)
@@ -78,7 +82,8 @@ int http_call_read_fields(struct http_call *call)
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(call->req);
 	const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
 
-	if (!bg_isempty(query) && (call_text_has_nul(query) || evhttp_parse_query_str(query, &call->query) < 0))
+	if (!bg_isempty(query) &&
+		(call_text_has_nul(query) || evhttp_parse_query_str(query, &call->query) < 0))
 		return -EINVAL;
 	return http_call_method(call) == HTTP_POST ? read_form(call) : 0;
 }
@@ -106,7 +111,8 @@ void http_call_add_header(struct http_call *call, const char *name, const char *
 		evhttp_add_header(evhttp_request_get_output_headers(call->req), name, value);
 }
 
-void http_reply_bytes(struct http_call *call, int status, const char *type, const void *bytes, size_t len)
+void http_reply_bytes(
+	struct http_call *call, int status, const char *type, const void *bytes, size_t len)
 {
 	struct evbuffer *buf;
 
@@ -126,8 +132,8 @@ void http_reply_bytes(struct http_call *call, int status, const char *type, cons
 		evbuffer_free(buf);
 }
 
-void http_ask(struct engine *engine, enum http_method method, const char *path, json_t *body, http_own_fn done,
-	void *userdata)
+void http_ask(struct engine *engine, enum http_method method, const char *path, json_t *body,
+	http_own_fn done, void *userdata)
 {
 	struct http_call *call = call_alloc();
 	_free_ char *bare = strndup(path, strcspn(path, "?"));

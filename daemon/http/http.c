@@ -27,7 +27,8 @@
 #include "daemon/loop/loop.h"
 
 #define ACCEPT_PAUSE_USEC 100000 /* after accept failed for want of descriptors */
-#define IDLE_S		  60	 /* a request's head and body, or the next request: so long between two bytes */
+/* a request's head and body, or the next request: so long between two bytes */
+#define IDLE_S 60
 
 struct http {
 	LIST_ENTRY(http) link;
@@ -188,8 +189,7 @@ void http_reply_error(struct http_call *call, struct bg_err *err)
 {
 	assert(err);
 	log_err(LOG_DEBUG, "http", "refused", err);
-	http_reply(call, status_of(call, err),
-		json_pack("{s:o}", "error", http_error_json(err)));
+	http_reply(call, status_of(call, err), json_pack("{s:o}", "error", http_error_json(err)));
 	bg_err_free(err);
 }
 
@@ -283,9 +283,9 @@ int call_check_body(struct http_call *call, struct bg_err **err)
 
 	if (*route->body)
 		return api_schema_check(route->body, call->body, err);
-	return json_object_size(call->body) == 0
-		       ? 0
-		       : bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "%s takes no body", route->path);
+	return json_object_size(call->body) == 0 ? 0
+						 : bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+							   "%s takes no body", route->path);
 }
 
 static int read_body(struct http_call *call, struct bg_err **err)
@@ -315,8 +315,8 @@ static int read_body(struct http_call *call, struct bg_err **err)
 static void end_after_trace(struct http_call *call)
 {
 	if (evhttp_request_get_command(call->req) == EVHTTP_REQ_TRACE)
-		evhttp_add_header(evhttp_request_get_output_headers(call->req), "Connection",
-			"close");
+		evhttp_add_header(
+			evhttp_request_get_output_headers(call->req), "Connection", "close");
 }
 
 static int read_request(struct http_call *call, struct bg_err **err)
@@ -373,7 +373,8 @@ static bool left_before(const struct http_call *call)
 	struct pollfd p = {.events = POLLRDHUP,
 		.fd = bufferevent_getfd(evhttp_connection_get_bufferevent(call_connection(call)))};
 
-	if (call->match.route->method == HTTP_GET || bg_streq(call->match.route->symbol, "OP_CANCEL"))
+	if (call->match.route->method == HTTP_GET ||
+		bg_streq(call->match.route->symbol, "OP_CANCEL"))
 		return false;
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
@@ -382,7 +383,8 @@ static void refuse_left(struct http_call *call)
 {
 	struct bg_err *err = NULL;
 
-	log_msg(LOG_WARN, "http", "a client left before its request was read: it is not begun", "route", call->match.route->symbol, NULL);
+	log_msg(LOG_WARN, "http", "a client left before its request was read: it is not begun",
+		"route", call->match.route->symbol, NULL);
 	bg_err_set(&err, BG_ERR_CANCELLED, ECANCELED, "the client left");
 	http_reply_error(call, err);
 }
@@ -523,8 +525,8 @@ int http_new(struct loop *loop, struct engine *engine, int listen_fd, struct htt
 	return 0;
 }
 
-int http_new_front(struct loop *loop, struct engine *engine, int listen_fd, const struct http_front *front,
-	struct http **ret, struct bg_err **err)
+int http_new_front(struct loop *loop, struct engine *engine, int listen_fd,
+	const struct http_front *front, struct http **ret, struct bg_err **err)
 {
 	int r = http_new(loop, engine, listen_fd, ret, err);
 

@@ -35,8 +35,8 @@ struct http_front {
 	void *userdata;
 };
 /* listen_fd as above; front is copied. */
-int http_new_front(struct loop *loop, struct engine *engine, int listen_fd, const struct http_front *front,
-	struct http **ret, struct bg_err **err);
+int http_new_front(struct loop *loop, struct engine *engine, int listen_fd,
+	const struct http_front *front, struct http **ret, struct bg_err **err);
 /* Serves this one in the place of the last, whose connections go on. listen_fd is taken. */
 int http_listen(struct http *http, int listen_fd, struct bg_err **err);
 /* Who is refused although its uid is ours: barred(pid of the caller). Without one, nobody. */
@@ -80,7 +80,8 @@ void http_end_owner(struct http *http, uint64_t owner);
 /* For the answer, before it. */
 void http_call_add_header(struct http_call *call, const char *name, const char *value);
 /* Ends the call with these bytes, which are copied; type may be NULL. */
-void http_reply_bytes(struct http_call *call, int status, const char *type, const void *bytes, size_t len);
+void http_reply_bytes(
+	struct http_call *call, int status, const char *type, const void *bytes, size_t len);
 
 /* The answer to a call of our own: body is borrowed. */
 typedef void (*http_own_fn)(int status, const json_t *body, void *userdata);
@@ -89,8 +90,8 @@ typedef void (*http_own_fn)(int status, const json_t *body, void *userdata);
  * encoded, maybe with a query; body is taken and may be NULL. done comes once, maybe from inside of this. Routes that
  * stream or upgrade answer with an error.
  */
-void http_ask(struct engine *engine, enum http_method method, const char *path, json_t *body, http_own_fn done,
-	void *userdata);
+void http_ask(struct engine *engine, enum http_method method, const char *path, json_t *body,
+	http_own_fn done, void *userdata);
 
 /* {"code", "message", "hint", "exit"}: the error object of the API; also for an operation's record. */
 json_t *http_error_json(const struct bg_err *err);
@@ -115,8 +116,8 @@ void http_stream_bytes(struct http_stream *stream, const void *buf, size_t len);
 /* Bytes queued and not yet taken by the client: writers of bulk data wait below a bound. */
 size_t http_stream_pending(const struct http_stream *stream);
 /* fn comes each time all of the queue was taken: the moment for a bulk writer's next piece. */
-void http_stream_on_drain(struct http_stream *stream,
-	void (*fn)(struct http_stream *stream, void *userdata));
+void http_stream_on_drain(
+	struct http_stream *stream, void (*fn)(struct http_stream *stream, void *userdata));
 /* Frees the stream and closes the connection soon, with what is queued; on_gone does not come. */
 void http_stream_drop(struct http_stream *stream);
 /* Frees the stream; what is queued still goes out. */

@@ -41,7 +41,8 @@ static bool key_valid(const char *key)
 	size_t len = 0;
 
 	return key && strlen(key) == KEY_TEXT &&
-	       sodium_base642bin(raw, sizeof(raw), key, KEY_TEXT, NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL) == 0 &&
+	       sodium_base642bin(raw, sizeof(raw), key, KEY_TEXT, NULL, &len, NULL,
+		       sodium_base64_VARIANT_ORIGINAL) == 0 &&
 	       len == KEY_SIZE;
 }
 
@@ -63,9 +64,11 @@ int ws_accept(const struct http_call *call, char answer[WS_ANSWER_MAX], struct b
 	if (!is_one(call, "Upgrade", "websocket") || !is_one(call, "Connection", "upgrade"))
 		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "this is for WebSocket clients");
 	if (!is_one(call, "Sec-WebSocket-Version", "13"))
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "the WebSocket version is not 13");
+		return bg_err_set(
+			err, BG_ERR_BAD_REQUEST, EINVAL, "the WebSocket version is not 13");
 	if (http_call_header(call, "Sec-WebSocket-Key", &key) != 1 || !key_valid(key))
-		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "the WebSocket key is malformed");
+		return bg_err_set(
+			err, BG_ERR_BAD_REQUEST, EINVAL, "the WebSocket key is malformed");
 	accept_text(key, accept);
 	snprintf(answer, WS_ANSWER_MAX,
 		"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

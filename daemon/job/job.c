@@ -74,7 +74,7 @@ struct jobs {
 	unsigned n_running[CLASS_MAX_];
 	uint64_t deadline_usec; /* 0: the table's */
 	struct job_waste waste;
-	uint8_t *buf;		/* one datagram and a byte more, to see that it was longer */
+	uint8_t *buf; /* one datagram and a byte more, to see that it was longer */
 };
 
 struct job {

@@ -32,7 +32,8 @@ typedef void (*job_progress_fn)(const json_t *progress, void *userdata);
 typedef void (*job_done_fn)(const json_t *result, struct bg_err *err, void *userdata);
 
 /* worker_path: absolute; worker_log: fd that gets stdout and stderr of every worker, borrowed. */
-int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct jobs **ret, struct bg_err **err);
+int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct jobs **ret,
+	struct bg_err **err);
 void jobs_free(struct jobs *jobs);
 BG_DEFINE_UNREF(jobs, struct jobs *, jobs_free)
 /*
@@ -53,7 +54,8 @@ void jobs_set_deadline(struct jobs *jobs, uint64_t usec);
 
 /* params is taken; fds are duplicated. progress may be NULL. */
 int job_start(struct jobs *jobs, enum job_kind kind, json_t *params, const int *fds, unsigned n_fds,
-	job_progress_fn progress, job_done_fn done, void *userdata, struct job **ret, struct bg_err **err);
+	job_progress_fn progress, job_done_fn done, void *userdata, struct job **ret,
+	struct bg_err **err);
 /*
  * fn is called when the job is still in its queue, at once, with what it waits for ("a worker (4 of 4 busy)", borrowed); and with
  * NULL when its worker has started. It frees nothing.

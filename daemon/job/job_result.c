@@ -49,7 +49,8 @@ static const struct field fields[JOB_MAX_][FIELDS_MAX] = {
 	[JOB_PACK_BUNDLE] = {{"bytes", COUNT, false}, {"sha256", SHA256, false}},
 	[JOB_UNPACK_BUNDLE] = {{"manifest", OBJECT, false}},
 	[JOB_CATALOG] = {{"entry", OBJECT, true}, {"entries", OFFERS, true}},
-	[JOB_LIST] = {{"entries", FILES, false}, {"left_out", COUNT, false}, {"more", YES_NO, false}},
+	[JOB_LIST] = {{"entries", FILES, false}, {"left_out", COUNT, false},
+		{"more", YES_NO, false}},
 	[JOB_DIGEST] = {{"digests", SHA256S, false}},
 	[JOB_INSPECT] = {{"os_release", OBJECT, true}, {"has_sshd", YES_NO, true}},
 	[JOB_COW_SEED] = {{"chunks", COUNT, false}},
@@ -88,8 +89,9 @@ static bool is_file(const json_t *value)
 	(void)bg_json_get_str(value, "kind", &kind);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		known = known || bg_streq(kinds[i], kind);
-	return known && is_text(name) && json_string_length(name) > 0 && !strchr(json_string_value(name), '/') &&
-	       json_object_size(value) == 3 && bg_json_get_int(value, "size", 0, INT64_MAX, &size) >= 0;
+	return known && is_text(name) && json_string_length(name) > 0 &&
+	       !strchr(json_string_value(name), '/') && json_object_size(value) == 3 &&
+	       bg_json_get_int(value, "size", 0, INT64_MAX, &size) >= 0;
 }
 
 static bool is_layer(const json_t *value)

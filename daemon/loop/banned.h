@@ -37,7 +37,8 @@
 #pragma GCC poison unlink unlinkat
 #pragma GCC poison copy_file_range sendfile readahead
 #pragma GCC poison bg_write_file_at bg_cut_head
-#pragma GCC poison getpwuid getpwnam getpwuid_r getpwnam_r getgrgid getgrnam getgrgid_r getgrnam_r initgroups
+#pragma GCC poison getpwuid getpwnam getpwuid_r getpwnam_r getgrgid getgrnam getgrgid_r getgrnam_r \
+	initgroups
 #pragma GCC poison getaddrinfo getnameinfo gethostbyname gethostbyaddr
 #pragma GCC poison system popen wait3 wait4
 #pragma GCC poison sleep usleep nanosleep clock_nanosleep

@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/queue.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -206,8 +206,8 @@ static void judge_callback(const char *name, const struct loop_span *began)
 	judge.over++;
 	snprintf(ran_text, sizeof(ran_text), "%llu", (unsigned long long)ran);
 	snprintf(slept_text, sizeof(slept_text), "%llu", (unsigned long long)slept);
-	log_msg(LOG_ERROR, "loop", "a callback was above the limit", "name", name, "ran_usec", ran_text,
-		"slept_usec", slept_text, NULL);
+	log_msg(LOG_ERROR, "loop", "a callback was above the limit", "name", name, "ran_usec",
+		ran_text, "slept_usec", slept_text, NULL);
 }
 #endif
 

@@ -47,26 +47,26 @@ void loop_exit(struct loop *loop, int code);
 struct event_base *loop_base(struct loop *loop);
 
 /* name: a string literal, for the slow-callback log. All return 0 or -errno. */
-int loop_add_timer(struct loop *loop, const char *name, uint64_t usec, loop_timer_fn fn, void *userdata,
-	struct loop_source **ret);
+int loop_add_timer(struct loop *loop, const char *name, uint64_t usec, loop_timer_fn fn,
+	void *userdata, struct loop_source **ret);
 /* Again and again, every usec. */
-int loop_add_ticker(struct loop *loop, const char *name, uint64_t usec, loop_timer_fn fn, void *userdata,
-	struct loop_source **ret);
+int loop_add_ticker(struct loop *loop, const char *name, uint64_t usec, loop_timer_fn fn,
+	void *userdata, struct loop_source **ret);
 /* As soon as control is back in the loop. */
 int loop_defer(struct loop *loop, const char *name, loop_timer_fn fn, void *userdata,
 	struct loop_source **ret);
 /* The fd stays the caller's. */
-int loop_add_fd(struct loop *loop, const char *name, int fd, unsigned events, loop_fd_fn fn, void *userdata,
-	struct loop_source **ret);
+int loop_add_fd(struct loop *loop, const char *name, int fd, unsigned events, loop_fd_fn fn,
+	void *userdata, struct loop_source **ret);
 int loop_source_set_events(struct loop_source *source, unsigned events);
 /* Watches pidfd (stays the caller's) and reaps a child. Called once. */
-int loop_add_exit(struct loop *loop, const char *name, pid_t pid, int pidfd, loop_exit_fn fn, void *userdata,
-	struct loop_source **ret);
-int loop_add_signal(struct loop *loop, const char *name, int signo, loop_signal_fn fn, void *userdata,
-	struct loop_source **ret);
+int loop_add_exit(struct loop *loop, const char *name, pid_t pid, int pidfd, loop_exit_fn fn,
+	void *userdata, struct loop_source **ret);
+int loop_add_signal(struct loop *loop, const char *name, int signo, loop_signal_fn fn,
+	void *userdata, struct loop_source **ret);
 /* The same for who must know who sent it. Blocks the signal for this process, and leaves it so. */
-int loop_add_signal_from(struct loop *loop, const char *name, int signo, loop_sender_fn fn, void *userdata,
-	struct loop_source **ret);
+int loop_add_signal_from(struct loop *loop, const char *name, int signo, loop_sender_fn fn,
+	void *userdata, struct loop_source **ret);
 void loop_source_free(struct loop_source *source);
 BG_DEFINE_UNREF(loop_source, struct loop_source *, loop_source_free)
 
@@ -79,14 +79,16 @@ uint64_t loop_now_usec(void);
 uint64_t loop_until_multiple(uint64_t now_usec, uint64_t usec);
 /* For callbacks that reach us by another way than a source (http): names the one that took long. */
 struct loop_span {
-	uint64_t began_usec, ready_usec, disk_usec, own_usec, cpu_usec; /* all but the first of a loop that is judged */
+	/* all but the first of a loop that is judged */
+	uint64_t began_usec, ready_usec, disk_usec, own_usec, cpu_usec;
 };
 struct loop_span loop_span_begin(void);
 void loop_span_end(const char *name, const struct loop_span *span);
 /* How long callbacks took so far, of this process: the clock's time. */
 #define LOOP_BOUNDS 7
 struct loop_latency {
-	uint64_t within[LOOP_BOUNDS]; /* how many took at most loop_bounds_usec of that place, and more than the one before */
+	/* how many took at most loop_bounds_usec of that place, and more than the one before */
+	uint64_t within[LOOP_BOUNDS];
 	uint64_t above, sum_usec;
 };
 extern const unsigned loop_bounds_usec[LOOP_BOUNDS];

@@ -14,13 +14,15 @@
 #define SPAWN_FDS_MAX 12
 
 struct spawn {
-	const char *path;	  /* absolute, or a name looked up in PATH */
-	const char *const *argv;  /* NULL-terminated */
-	const char *const *env;	  /* NULL: the caller's */
-	int fd[SPAWN_FDS_MAX];	  /* fd[i] becomes descriptor i of the program; -1 is /dev/null for 0-2, absent above */
-	unsigned n_fds;		  /* at least 3 */
-	bool new_session;	  /* setsid: outlives the terminal and its signals */
-	bool holds_term;	  /* SIGTERM and SIGHUP are blocked: what ends a session ends all of it at once, and this is ended by us */
+	const char *path;	 /* absolute, or a name looked up in PATH */
+	const char *const *argv; /* NULL-terminated */
+	const char *const *env;	 /* NULL: the caller's */
+	/* fd[i] becomes descriptor i of the program; -1 is /dev/null for 0-2, absent above */
+	int fd[SPAWN_FDS_MAX];
+	unsigned n_fds;	  /* at least 3 */
+	bool new_session; /* setsid: outlives the terminal and its signals */
+	/* SIGTERM and SIGHUP are blocked: what ends a session ends all of it at once, and this is ended by us */
+	bool holds_term;
 };
 
 /* The child's status when a program that is there and may be run cannot be: no program of this machine. */

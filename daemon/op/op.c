@@ -33,12 +33,12 @@ struct op {
 	unsigned undo_stop; /* steps below this one are kept */
 	bool waiting;	    /* the present run or undo returned OP_WAIT */
 	bool cancelled;
-	bool cut;	    /* see op_cut */
-	char *by;	    /* who cut it */
+	bool cut; /* see op_cut */
+	char *by; /* who cut it */
 	const struct op_plan *become;
 	TAILQ_HEAD(, op_watch) watches; /* told in the order in which they came */
-	bool began; /* its intent is on the disk */
-	bool late;  /* of the present commit: its failure is only logged */
+	bool began;			/* its intent is on the disk */
+	bool late;			/* of the present commit: its failure is only logged */
 	struct store_call *commit;
 	struct bg_err *err;
 	json_t *result;
@@ -205,9 +205,9 @@ static struct bg_err *cancelled_error(const struct op *op)
 
 	bg_err_set(&err, BG_ERR_CANCELLED, ECANCELED, "%s of \"%s\" was cancelled%s%s; %s",
 		op->plan->kind, op->target, op->by ? " by " : "", op->by ? op->by : "",
-		op->plan->after_cancel		? op->plan->after_cancel
-		: keep_below(op, op->at) > 0	? "what was complete is kept"
-						: "what it had begun is undone");
+		op->plan->after_cancel	     ? op->plan->after_cancel
+		: keep_below(op, op->at) > 0 ? "what was complete is kept"
+					     : "what it had begun is undone");
 	return err;
 }
 
@@ -652,10 +652,9 @@ int ops_check_idle(const struct ops *ops, struct bg_err **err)
 
 	if (!f)
 		return n ? bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory") : 0;
-	TAILQ_FOREACH_REVERSE (op, &ops->list, op_list, link)
-		if (op->phase != PHASE_END)
-			fprintf(f, "%s%s of \"%s\"", ftell(f) > 0 ? ", " : "", op->plan->kind,
-				op->target);
+	TAILQ_FOREACH_REVERSE(op, &ops->list, op_list, link)
+	if (op->phase != PHASE_END)
+		fprintf(f, "%s%s of \"%s\"", ftell(f) > 0 ? ", " : "", op->plan->kind, op->target);
 	fclose(f);
 	return bg_err_set(err, BG_ERR_DAEMON_BUSY, EBUSY, "%u operation%s running: %s", n,
 		n == 1 ? " is" : "s are", list);

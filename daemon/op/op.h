@@ -26,7 +26,8 @@ enum op_state { OP_RUNNING, OP_DONE, OP_FAILED, OP_CANCELLED, OP_STATE_MAX_ };
 enum { OP_WAIT = 1 };
 
 struct op_step {
-	const char *name; /* the stage that clients see; steps of the same name in a row are one stage */
+	const char *
+		name; /* the stage that clients see; steps of the same name in a row are one stage */
 	const char *text; /* what is being done, for people */
 	bool keep;	  /* see above */
 	/* 0: done; OP_WAIT; or -errno with *err set. */
@@ -40,7 +41,8 @@ struct op_step {
 
 struct op_plan {
 	const char *kind; /* "vm.create" */
-	bool acts_first;  /* it may begin before its intent is on the disk: what ends VMs must work on a full one */
+	/* it may begin before its intent is on the disk: what ends VMs must work on a full one */
+	bool acts_first;
 	const struct op_step *steps;
 	unsigned n_steps;
 	/* After the last step or undo, before clients hear of the end; err is borrowed, NULL on success. */
@@ -60,8 +62,8 @@ BG_DEFINE_UNREF(ops, struct ops *, ops_free)
  * Records the operation and starts it from the loop, when the intent and all else that was posted in this turn is on the disk. ctx is taken in every case. plan and
  * what it points to outlive the operation (they are constants); target is copied.
  */
-int op_start(struct ops *ops, const struct op_plan *plan, const char *target, void *ctx, struct op **ret,
-	struct bg_err **err);
+int op_start(struct ops *ops, const struct op_plan *plan, const char *target, void *ctx,
+	struct op **ret, struct bg_err **err);
 
 /* Completion of the step that returned OP_WAIT: exactly one of the two. err is taken. */
 void op_step_done(struct op *op);

@@ -86,7 +86,8 @@ static int not_member(const char *path, struct bg_err **err)
 	bg_err_set(err, BG_ERR_HELPER_NOT_MEMBER, EACCES,
 		"%s may not use the network helper: not in group %s", user ? user : "this user",
 		group);
-	bg_err_hint(err, "`sudo usermod -aG %s %s`, then log in again", group, user ? user : "$USER");
+	bg_err_hint(
+		err, "`sudo usermod -aG %s %s`, then log in again", group, user ? user : "$USER");
 	return -EACCES;
 }
 
@@ -151,7 +152,8 @@ bool priv_route_overlap_in(char *routes, const char *gateway, char ret[PRIV_ROUT
 			continue;
 		to.s_addr = dst;
 		(void)snprintf(ret, PRIV_ROUTE_TEXT, "%s/%d by %s",
-			inet_ntop(AF_INET, &to, text, sizeof(text)), __builtin_popcount(mask), name);
+			inet_ntop(AF_INET, &to, text, sizeof(text)), __builtin_popcount(mask),
+			name);
 		return true;
 	}
 	return false;

@@ -68,7 +68,8 @@ int priv_encode_dns_port(uint32_t id, int udp, int tcp, struct priv_msg *ret);
 int priv_encode_list(uint32_t id, struct priv_msg *ret);
 int priv_encode_cleanup(uint32_t id, struct priv_msg *ret);
 /* The descriptors are borrowed until the message was sent. */
-int priv_encode_disk_attach(uint32_t id, unsigned slot, int base, int overlay, struct priv_msg *ret);
+int priv_encode_disk_attach(
+	uint32_t id, unsigned slot, int base, int overlay, struct priv_msg *ret);
 int priv_encode_disk_detach(uint32_t id, unsigned slot, struct priv_msg *ret);
 
 /*

@@ -151,8 +151,7 @@ static int sync_folders(struct batch *b, struct message *m)
 	size_t i;
 	int r = 0;
 
-	json_array_foreach(list, i, name)
-	{
+	json_array_foreach (list, i, name) {
 		const char *folder = json_string_value(name);
 
 		if (r >= 0 && record_key_valid(folder))
@@ -286,7 +285,8 @@ static bool empty_instead(struct batch *b, const struct message *m)
 		if (m->writes[i].table == TABLE_VM && m->writes[i].text)
 			any |= record_empty_doomed(b->o->dirfd, m->writes[i].key);
 	if (any)
-		log_msg(LOG_WARN, "store", "there is no room to say that a VM is deleted: its files go first", NULL);
+		log_msg(LOG_WARN, "store",
+			"there is no room to say that a VM is deleted: its files go first", NULL);
 	return any;
 }
 

@@ -111,8 +111,8 @@ static void send_parcel(struct store *store, struct parcel *p, bool more)
 	struct store_head head = {.verb = STORE_COMMIT,
 		.seq = p->seq,
 		.flags = (more ? STORE_MORE : 0U) | (p->waits ? STORE_WAITS : 0U)};
-	_json_ json_t *body = json_pack("{s:o, s:O?}", "rows", TAKE_PTR(p->rows), "sync",
-		store->sync);
+	_json_ json_t *body =
+		json_pack("{s:o, s:O?}", "rows", TAKE_PTR(p->rows), "sync", store->sync);
 
 	if (p->r >= 0)
 		p->r = body ? link_send(store, &head, body) : -ENOMEM;
@@ -134,8 +134,8 @@ static void pack(struct store *store, struct parcel *p, struct entry *e)
 		send_parcel(store, p, true);
 	if (!p->rows)
 		p->rows = json_array();
-	if (json_array_append_new(p->rows, json_pack("[s, s, O?]", store_table(e->table)->name,
-						   e->key, e->row)) < 0)
+	if (json_array_append_new(p->rows,
+		    json_pack("[s, s, O?]", store_table(e->table)->name, e->key, e->row)) < 0)
 		p->r = -ENOMEM;
 	p->size += size;
 	e->seq = p->seq;
@@ -553,9 +553,8 @@ static void load_counters(struct store *store)
 int64_t store_op_begin(struct store *store, const char *kind, const char *target)
 {
 	char id[24];
-	struct op_row row = {.id = id,
-		.kind = (char *)(uintptr_t)kind,
-		.target = (char *)(uintptr_t)target};
+	struct op_row row = {
+		.id = id, .kind = (char *)(uintptr_t)kind, .target = (char *)(uintptr_t)target};
 
 	reserve_ops(store);
 	snprintf(id, sizeof(id), "%lld", (long long)store->next_op);
@@ -591,11 +590,10 @@ json_t *store_status(const struct store *store)
 {
 	bool silent = store->asked_usec && loop_now_usec() - store->asked_usec > SILENT_USEC;
 
-	return json_pack("{s:s, s:s?, s:i, s:o, s:O, s:o}", "mode",
-		silent ? "silent" : store->mode, "file", store->file, "pid", (int)store->pid,
-		"error", store->err ? bg_err_to_json(store->err) : json_null(), "notes",
-		store->notes, "orphans",
-		store->orphans ? json_incref(store->orphans) : json_array());
+	return json_pack("{s:s, s:s?, s:i, s:o, s:O, s:o}", "mode", silent ? "silent" : store->mode,
+		"file", store->file, "pid", (int)store->pid, "error",
+		store->err ? bg_err_to_json(store->err) : json_null(), "notes", store->notes,
+		"orphans", store->orphans ? json_incref(store->orphans) : json_array());
 }
 
 static size_t find_orphan(const struct store *store, const char *path)
@@ -619,8 +617,8 @@ void store_forget_orphan(struct store *store, const char *path)
 	(void)json_array_remove(store->orphans, find_orphan(store, path));
 }
 
-int store_open(struct loop *loop, const char *state_dir, void (*on_child)(void),
-	struct store **ret, struct bg_err **err)
+int store_open(struct loop *loop, const char *state_dir, void (*on_child)(void), struct store **ret,
+	struct bg_err **err)
 {
 	struct store *store = calloc(1, sizeof(*store));
 	int r;
@@ -635,9 +633,8 @@ int store_open(struct loop *loop, const char *state_dir, void (*on_child)(void),
 	TAILQ_INIT(&store->loaded);
 	store->dir = strdup(state_dir);
 	store->notes = json_array();
-	r = store->dir && store->notes
-		    ? link_open(store, err)
-		    : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	r = store->dir && store->notes ? link_open(store, err)
+				       : bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r < 0) {
 		store_close(store);
 		return r;

@@ -18,9 +18,9 @@ struct entry {
 	TAILQ_ENTRY(entry) link;
 	enum table_id table;
 	char *key;
-	json_t *row;   /* NULL: it goes */
-	uint64_t seq;  /* in which it was sent last; 0: not yet */
-	bool dirty;    /* it is to be sent */
+	json_t *row;  /* NULL: it goes */
+	uint64_t seq; /* in which it was sent last; 0: not yet */
+	bool dirty;   /* it is to be sent */
 };
 TAILQ_HEAD(entry_list, entry);
 
@@ -60,8 +60,8 @@ struct store {
 	struct loop_source *flush, *retry;
 	uint64_t seq, done_seq; /* of the last message sent, and answered */
 	uint64_t asked_usec;	/* when the oldest message without an answer was sent; 0: none */
-	bool poke;    /* a message is to be sent though there is no row for it */
-	bool hurried; /* the last one said that somebody waits */
+	bool poke;		/* a message is to be sent though there is no row for it */
+	bool hurried;		/* the last one said that somebody waits */
 	bool no_memory;
 	int64_t next_op, op_reserved;
 	json_t *notes, *orphans;

@@ -32,12 +32,12 @@ struct column {
 
 /* The C type that goes with each kind; COLUMN() below asserts it. */
 typedef char column_id[BG_ID_LEN + 1];
-#define COLUMN_TYPE_ID column_id
-#define COLUMN_TYPE_STR char *
-#define COLUMN_TYPE_INT int
+#define COLUMN_TYPE_ID	 column_id
+#define COLUMN_TYPE_STR	 char *
+#define COLUMN_TYPE_INT	 int
 #define COLUMN_TYPE_UINT unsigned
-#define COLUMN_TYPE_U64 uint64_t
-#define COLUMN_TYPE_I64 int64_t
+#define COLUMN_TYPE_U64	 uint64_t
+#define COLUMN_TYPE_I64	 int64_t
 #define COLUMN_TYPE_BOOL bool
 #define COLUMN(row, field, kind, home)                                                             \
 	{                                                                                          \

@@ -38,8 +38,9 @@ static const char schema[] = "PRAGMA application_id = 0x62677374;" /* bgst */
 			     " PRIMARY KEY (tab, key));"
 			     "CREATE TABLE filler (bytes BLOB);";
 
-static const char put_sql[] = "INSERT INTO row (tab, key, rev, text, crc) VALUES (?1, ?2, ?3, ?4, ?5)"
-			      " ON CONFLICT (tab, key) DO UPDATE SET rev = ?3, text = ?4, crc = ?5";
+static const char put_sql[] =
+	"INSERT INTO row (tab, key, rev, text, crc) VALUES (?1, ?2, ?3, ?4, ?5)"
+	" ON CONFLICT (tab, key) DO UPDATE SET rev = ?3, text = ?4, crc = ?5";
 static const char drop_sql[] = "DELETE FROM row WHERE tab = ?1 AND key = ?2";
 
 /* Over quota is not SQLITE_FULL. */
@@ -55,7 +56,7 @@ static int errno_of(sqlite3 *db, int rc)
 		return ENOSPC;
 	case SQLITE_IOERR:
 		return rc != SQLITE_IOERR_FSYNC && (system == EDQUOT || system == ENOSPC) ? ENOSPC
-											   : EIO;
+											  : EIO;
 	case SQLITE_READONLY:
 		return EROFS;
 	case SQLITE_CANTOPEN:
@@ -123,7 +124,8 @@ static int make_file(const char *path, struct bg_err **err)
 
 	if (r >= 0)
 		return 0;
-	return bg_err_sys(err, r == -ENOSPC || r == -EDQUOT ? BG_ERR_NO_SPACE : BG_ERR_STATE, r == -EDQUOT ? ENOSPC : -r, "make the database %s", path);
+	return bg_err_sys(err, r == -ENOSPC || r == -EDQUOT ? BG_ERR_NO_SPACE : BG_ERR_STATE,
+		r == -EDQUOT ? ENOSPC : -r, "make the database %s", path);
 }
 
 static int connect_to(const char *path, int create, struct ledger **ret, struct bg_err **err)
@@ -144,8 +146,7 @@ static int connect_to(const char *path, int create, struct ledger **ret, struct 
 		return failed(ledger, "open", rc, err);
 	/* sqlite falls back to reading silently, and would fail at the first change. */
 	if (sqlite3_db_readonly(ledger->db, "main") == 1)
-		return bg_err_set(
-			err, BG_ERR_STATE, EROFS, "the database %s is readonly", path);
+		return bg_err_set(err, BG_ERR_STATE, EROFS, "the database %s is readonly", path);
 	harden(ledger->db);
 	r = exec(ledger, "open", setup, err);
 	if (r < 0)
@@ -157,8 +158,7 @@ static int connect_to(const char *path, int create, struct ledger **ret, struct 
 
 static int prepare(struct ledger *ledger, const char *sql, sqlite3_stmt **ret, struct bg_err **err)
 {
-	int rc = sqlite3_prepare_v3(
-		ledger->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL);
+	int rc = sqlite3_prepare_v3(ledger->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL);
 
 	return rc == SQLITE_OK ? 0 : failed(ledger, "prepare", rc, err);
 }
@@ -371,8 +371,7 @@ static void forget_commit(const struct ledger *ledger, int pages)
 			LOG_HEADER + (off_t)pages * (LEDGER_PAGE + FRAME_HEADER), FRAME_HEADER);
 }
 
-int ledger_apply(
-	struct ledger *ledger, const struct change *changes, size_t n, struct bg_err **err)
+int ledger_apply(struct ledger *ledger, const struct change *changes, size_t n, struct bg_err **err)
 {
 	int r, pages = ledger->log_pages;
 

@@ -31,7 +31,8 @@ struct change {
  */
 int ledger_open(const char *path, struct rows *rows, struct ledger **ret, struct bg_err **err);
 /* A new file with these rows; on the disk when it returns, its folder's entry is not. */
-int ledger_create(const char *path, const struct rows *rows, struct ledger **ret, struct bg_err **err);
+int ledger_create(
+	const char *path, const struct rows *rows, struct ledger **ret, struct bg_err **err);
 /* The last connection's files stay, the log at its full size. */
 void ledger_close(struct ledger *ledger);
 BG_DEFINE_UNREF(ledger, struct ledger *, ledger_close)
@@ -43,7 +44,8 @@ BG_DEFINE_UNREF(ledger_open, struct ledger *, ledger_abandon)
  * One transaction, on the disk when it returns 0. -ENOSPC (also over quota) and -EINVAL (a row that cannot be stored): nothing
  * was changed, the file is good. Anything else: it is not.
  */
-int ledger_apply(struct ledger *ledger, const struct change *changes, size_t n, struct bg_err **err);
+int ledger_apply(
+	struct ledger *ledger, const struct change *changes, size_t n, struct bg_err **err);
 /* Copies the log into the database; for idle moments. As ledger_apply. */
 int ledger_checkpoint(struct ledger *ledger, struct bg_err **err);
 /* Pages in the log since the last checkpoint. */

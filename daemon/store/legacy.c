@@ -14,7 +14,7 @@ BG_DEFINE_UNREF(stmt, sqlite3_stmt *, sqlite3_finalize)
 
 static int failed(sqlite3 *db, const char *path, int rc, struct bg_err **err)
 {
-	int errnum = (rc & 0xff) == SQLITE_BUSY	     ? EBUSY
+	int errnum = (rc & 0xff) == SQLITE_BUSY	      ? EBUSY
 		     : (rc & 0xff) == SQLITE_CANTOPEN ? EACCES
 						      : EUCLEAN;
 
@@ -181,7 +181,7 @@ void legacy_leave_mark(const char *path)
 
 	snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", MARK_VERSION);
 	if (sqlite3_open_v2(path, &db,
-		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
-		SQLITE_OK)
+		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+		    NULL) == SQLITE_OK)
 		(void)sqlite3_exec(db, sql, NULL, NULL, NULL);
 }

@@ -21,7 +21,8 @@ enum { OPEN_MS = 120000, CLOSE_MS = 30000, BUFFER = 1024 * 1024 };
 
 static void close_others(int sock)
 {
-	int keep[] = {STDERR_FILENO, BG_MIN(sock, log_descriptor()), BG_MAX(sock, log_descriptor())};
+	int keep[] = {
+		STDERR_FILENO, BG_MIN(sock, log_descriptor()), BG_MAX(sock, log_descriptor())};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
 		unsigned from = (unsigned)BG_MAX(keep[i], STDERR_FILENO) + 1;
@@ -94,7 +95,8 @@ static void on_silence(void *userdata)
 
 	loop_source_free(TAKE_PTR(store->silence));
 	if (late && store->pid > 0 && bg_proc_state(store->pid) != 'D') {
-		log_msg(LOG_ERROR, "store", "the store process does not answer: killed, another is started", NULL);
+		log_msg(LOG_ERROR, "store",
+			"the store process does not answer: killed, another is started", NULL);
 		(void)pidfd_send_signal(store->pidfd, SIGKILL, NULL, 0);
 	}
 	link_watch_silence(store);
@@ -105,7 +107,8 @@ void link_watch_silence(struct store *store)
 	if (!store->asked_usec)
 		loop_source_free(TAKE_PTR(store->silence));
 	else if (!store->silence)
-		(void)loop_add_timer(store->loop, "store silence", HUNG_USEC, on_silence, store, &store->silence);
+		(void)loop_add_timer(store->loop, "store silence", HUNG_USEC, on_silence, store,
+			&store->silence);
 }
 
 static void take_rows(struct store *store, const json_t *body)
@@ -205,12 +208,12 @@ static void on_exit_of(pid_t pid, int status, void *userdata)
 
 static int watch(struct store *store)
 {
-	int r = loop_add_exit(store->loop, "store", store->pid, store->pidfd, on_exit_of, store,
-		&store->exit);
+	int r = loop_add_exit(
+		store->loop, "store", store->pid, store->pidfd, on_exit_of, store, &store->exit);
 
 	if (r >= 0)
-		r = loop_add_fd(store->loop, "store", store->sock, LOOP_READ, on_read, store,
-			&store->read);
+		r = loop_add_fd(
+			store->loop, "store", store->sock, LOOP_READ, on_read, store, &store->read);
 	return r;
 }
 

@@ -191,11 +191,14 @@ static bool is_fatal(int r)
 static void hint_newer(const struct opened *o, struct bg_err **err)
 {
 	bg_err_hint(err,
-		"install that banger again; to go on with this one, from what it can read of the folders' records: "
-		"`cd %s && mkdir -p " STORE_ASIDE " && mv banger.*.db* " STORE_ASIDE "/`", o->dir);
+		"install that banger again; to go on with this one, from what it can read of the "
+		"folders' records: "
+		"`cd %s && mkdir -p " STORE_ASIDE " && mv banger.*.db* " STORE_ASIDE "/`",
+		o->dir);
 }
 
-static int open_generation(struct opened *o, unsigned number, struct rows *rows, struct bg_err **err)
+static int open_generation(
+	struct opened *o, unsigned number, struct rows *rows, struct bg_err **err)
 {
 	_free_ char *path = store_file(o->dir, number);
 
@@ -223,7 +226,8 @@ static void put_away(struct opened *o, unsigned number, const struct bg_err *why
 	snprintf(name, sizeof(name), "banger.%u.db", number);
 	store_set_file_aside(o, name, &aside);
 	if (why)
-		store_note(o, "%s; it is kept as %s/%s", why->message, o->dir, aside ? aside : name);
+		store_note(
+			o, "%s; it is kept as %s/%s", why->message, o->dir, aside ? aside : name);
 }
 
 /* ---- finding ---- */
@@ -380,8 +384,7 @@ static int write_changed(struct opened *o, const json_t *changed, struct bg_err 
 
 	if (!changes)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	json_array_foreach(changed, i, pair)
-	{
+	json_array_foreach (changed, i, pair) {
 		enum table_id table = (enum table_id)json_integer_value(json_array_get(pair, 0));
 		const char *key = json_string_value(json_array_get(pair, 1));
 		const struct stored *row = rows_find(&o->rows, table, key);

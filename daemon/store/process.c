@@ -17,12 +17,13 @@
 #include "daemon/store/seal.h"
 
 enum {
-	LAZY_MS = 200,	   /* what nobody waits for may wait so long */
-	IDLE_MS = 1000,	   /* then the log is copied and records are caught up */
+	LAZY_MS = 200,	/* what nobody waits for may wait so long */
+	IDLE_MS = 1000, /* then the log is copied and records are caught up */
 	TRY_AGAIN_MS = 10000,
 	LOG_PAGES_MAX = 200,
-	ROWS_BYTES = 16 * 1024, /* of text in one message; JSON makes it six times as long at worst */
-	LOCK_TRIES = 150, /* of 100 ms: the last daemon's store may be writing still */
+	ROWS_BYTES =
+		16 * 1024, /* of text in one message; JSON makes it six times as long at worst */
+	LOCK_TRIES = 150,  /* of 100 ms: the last daemon's store may be writing still */
 };
 
 struct process {
@@ -114,8 +115,8 @@ static int tell_opened(struct process *p)
 {
 	const struct store_head head = {.verb = STORE_OPENED};
 	_free_ char *file = store_file(p->o.dir, p->o.generation);
-	_json_ json_t *body = json_pack("{s:O, s:O, s:s?}", "notes", p->o.notes, "orphans",
-		p->o.orphans, "file", file);
+	_json_ json_t *body = json_pack(
+		"{s:O, s:O, s:s?}", "notes", p->o.notes, "orphans", p->o.orphans, "file", file);
 
 	p->n_notes = json_array_size(p->o.notes);
 	return body ? store_send(p->sock, &head, body) : -ENOMEM;

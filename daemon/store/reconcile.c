@@ -47,14 +47,14 @@ static void list_orphan(struct reconciling *c, const char *name, int why)
 	/* Its name may be given again, and then its files would be written over. */
 	if (c->table != TABLE_VM)
 		(void)store_set_aside(c->o, path, &aside);
-	json_array_append_new(c->o->orphans,
-		json_pack("{s:s, s:s, s:s, s:s}", "kind", t->name, "name", name, "path",
-			aside ? aside : path, "why",
-			why == -EPROTONOSUPPORT ? "its record is a newer banger's"
-			: why == -EBADMSG	? "its record is damaged"
-						: "it has no record"));
-	log_msg(LOG_WARN, "store", "a folder without row and record", "path",
-		aside ? aside : path, NULL);
+	json_array_append_new(
+		c->o->orphans, json_pack("{s:s, s:s, s:s, s:s}", "kind", t->name, "name", name,
+				       "path", aside ? aside : path, "why",
+				       why == -EPROTONOSUPPORT ? "its record is a newer banger's"
+				       : why == -EBADMSG       ? "its record is damaged"
+							       : "it has no record"));
+	log_msg(LOG_WARN, "store", "a folder without row and record", "path", aside ? aside : path,
+		NULL);
 }
 
 static void collect_names(struct reconciling *c)
@@ -66,9 +66,8 @@ static void collect_names(struct reconciling *c)
 
 		if (stored->table != TABLE_VM || table_parse(TABLE_VM, stored->text, &row) < 0)
 			continue;
-		json_object_set_new(c->names, ((struct vm_row *)row)->name
-						      ? ((struct vm_row *)row)->name
-						      : "",
+		json_object_set_new(c->names,
+			((struct vm_row *)row)->name ? ((struct vm_row *)row)->name : "",
 			json_true());
 		table_row_free(TABLE_VM, row);
 	}

@@ -54,16 +54,14 @@ static char *print_record(enum table_id table, const void *row, uint64_t rev)
 	_free_ char *line = NULL, *with_end = NULL;
 	char *text = NULL;
 
-	if (!json ||
-		json_object_set_new(json, "v", json_integer(RECORD_VERSION)) < 0 ||
+	if (!json || json_object_set_new(json, "v", json_integer(RECORD_VERSION)) < 0 ||
 		json_object_set_new(json, "kind", json_string(store_table(table)->name)) < 0 ||
 		json_object_set_new(json, "rev", json_integer((json_int_t)rev)) < 0)
 		return NULL;
 	line = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
 	if (!line || asprintf(&with_end, "%s\n", line) < 0)
 		return NULL;
-	if (asprintf(&text, "%s" CRC_LINE, with_end,
-		    store_crc(0, with_end, strlen(with_end))) < 0)
+	if (asprintf(&text, "%s" CRC_LINE, with_end, store_crc(0, with_end, strlen(with_end))) < 0)
 		return NULL;
 	return text;
 }
@@ -72,9 +70,9 @@ int record_write(int state_dirfd, enum table_id table, const void *row, uint64_t
 {
 	const struct table *t = store_table(table);
 	_free_ char *text = print_record(table, row, rev);
-	_close_ int fd = text ? open_folder(
-				    state_dirfd, table, table_key(table, row), table != TABLE_VM)
-			      : -ENOMEM;
+	_close_ int fd =
+		text ? open_folder(state_dirfd, table, table_key(table, row), table != TABLE_VM)
+		     : -ENOMEM;
 	int r = fd < 0 ? fd : bg_write_file_at(fd, t->record, text, strlen(text), 0600);
 
 	if (r >= 0 && fsync(fd) < 0)
@@ -125,8 +123,7 @@ static int check_crc(const char *text, size_t len, size_t *ret)
 	return 0;
 }
 
-int record_parse(
-	enum table_id table, const char *text, size_t len, void **ret, uint64_t *ret_rev)
+int record_parse(enum table_id table, const char *text, size_t len, void **ret, uint64_t *ret_rev)
 {
 	_json_ json_t *json = NULL;
 	int64_t version = 0, rev = 0;
@@ -138,8 +135,8 @@ int record_parse(
 	json = json_loadb(text, line, JSON_REJECT_DUPLICATES, NULL);
 	if (bg_json_get_int(json, "v", 1, INT64_MAX, &version) < 0 ||
 		bg_json_get_int(json, "rev", 1, INT64_MAX, &rev) < 0 ||
-		!bg_streq(json_string_value(json_object_get(json, "kind")),
-			store_table(table)->name))
+		!bg_streq(
+			json_string_value(json_object_get(json, "kind")), store_table(table)->name))
 		return -EBADMSG;
 	if (version > RECORD_VERSION)
 		return -EPROTONOSUPPORT;
@@ -157,8 +154,7 @@ int record_read(
 	size_t len = 0;
 	void *row;
 	int r = fd < 0 ? fd
-		       : bg_read_file_at(
-				 fd, store_table(table)->record, RECORD_MAX, &text, &len);
+		       : bg_read_file_at(fd, store_table(table)->record, RECORD_MAX, &text, &len);
 
 	if (r < 0)
 		return r;
@@ -185,7 +181,8 @@ int record_mark_doomed(int state_dirfd, enum table_id table, const char *key)
 bool record_empty_doomed(int state_dirfd, const char *vm)
 {
 	_close_ int fd = open_folder(state_dirfd, TABLE_VM, vm, false);
-	static const char *const files[] = {"serial.log", "vmm.log", "initrd", "work.img", "root.img"};
+	static const char *const files[] = {
+		"serial.log", "vmm.log", "initrd", "work.img", "root.img"};
 	bool any = false;
 
 	for (size_t i = 0; fd >= 0 && i < ARRAY_SIZE(files); i++)

@@ -11,7 +11,7 @@
 #include "daemon/store/db.h"
 
 #define RECORD_VERSION BG_STATE_FORMAT
-#define RECORD_MAX (1024 * 1024)
+#define RECORD_MAX     (1024 * 1024)
 
 /* row: as in the table. On the disk when it returns, and the folder's entry too. 0 or -errno. */
 int record_write(int state_dirfd, enum table_id table, const void *row, uint64_t rev);
@@ -21,7 +21,8 @@ int record_sync_files(int state_dirfd, enum table_id table, const char *key);
  * -ENOENT: none; -EBADMSG: damaged, or another's; -EPROTONOSUPPORT: a newer banger's. *ret is a row with nothing but the KEEP
  * columns.
  */
-int record_read(int state_dirfd, enum table_id table, const char *key, void **ret, uint64_t *ret_rev);
+int record_read(
+	int state_dirfd, enum table_id table, const char *key, void **ret, uint64_t *ret_rev);
 /* The text of a record, as record_read takes it; for tests. */
 int record_parse(enum table_id table, const char *text, size_t len, void **ret, uint64_t *ret_rev);
 

@@ -141,9 +141,9 @@ __attribute__((constructor)) static void make_crc_steps(void)
 static uint32_t crc_of_eight(uint32_t crc, const uint8_t *p)
 {
 	crc ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-	return crc_step[7][crc & 0xff] ^ crc_step[6][crc >> 8 & 0xff] ^ crc_step[5][crc >> 16 & 0xff] ^
-	       crc_step[4][crc >> 24] ^ crc_step[3][p[4]] ^ crc_step[2][p[5]] ^ crc_step[1][p[6]] ^
-	       crc_step[0][p[7]];
+	return crc_step[7][crc & 0xff] ^ crc_step[6][crc >> 8 & 0xff] ^
+	       crc_step[5][crc >> 16 & 0xff] ^ crc_step[4][crc >> 24] ^ crc_step[3][p[4]] ^
+	       crc_step[2][p[5]] ^ crc_step[1][p[6]] ^ crc_step[0][p[7]];
 }
 
 uint32_t store_crc(uint32_t crc, const void *buf, size_t len)

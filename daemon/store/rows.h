@@ -12,7 +12,7 @@ struct stored {
 	enum table_id table;
 	char *key;
 	char *text;
-	uint64_t rev;	  /* counts changes of the KEEP columns, from 1 */
+	uint64_t rev;	   /* counts changes of the KEEP columns, from 1 */
 	uint64_t recorded; /* the rev that its record has; 0: none, or not looked at */
 };
 
@@ -24,8 +24,8 @@ struct rows {
 void rows_done(struct rows *rows);
 struct stored *rows_find(const struct rows *rows, enum table_id table, const char *key);
 /* A new row or another text of one that is there; text is copied. 0 or -ENOMEM. */
-int rows_put(struct rows *rows, enum table_id table, const char *key, const char *text, uint64_t rev,
-	struct stored **ret);
+int rows_put(struct rows *rows, enum table_id table, const char *key, const char *text,
+	uint64_t rev, struct stored **ret);
 void rows_drop(struct rows *rows, enum table_id table, const char *key);
 
 /* CRC-32 as of zlib and Ethernet; crc: of what came before, 0 at the beginning. */

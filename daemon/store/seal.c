@@ -94,7 +94,8 @@ static const struct seal_rule rules[] = {
 	ALLOW(rt_sigprocmask, "signals"),
 	ALLOW(rt_sigreturn, "signals"),
 	ALLOW(restart_syscall, "after a stop"),
-	ALLOW(tgkill, "abort(3); to others it is the uid that counts, and Landlock's scope where there is one"),
+	ALLOW(tgkill, "abort(3); to others it is the uid that counts, and Landlock's scope where "
+		      "there is one"),
 	ALLOW(exit, "its end"),
 	ALLOW(exit_group, "its end"),
 };

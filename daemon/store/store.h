@@ -45,17 +45,18 @@ struct vm_row {
 	uint64_t disk_mib;
 	uint64_t work_mib;
 	bool nat;
-	int slot;	 /* network slot, -1 when none is held */
-	char *vmm;	 /* NULL before the first start */
+	int slot;  /* network slot, -1 when none is held */
+	char *vmm; /* NULL before the first start */
 	char *accel;
 	char *vmm_reason;
 	char *storage;
-	char *address;	 /* NULL when not attached */
-	int64_t pid;	 /* 0: no VMM */
-	uint64_t pid_start; /* start time of that process, clock ticks since boot (proc(5) field 22) */
-	int64_t created_at; /* seconds since the epoch */
-	int64_t started_at; /* 0: not started */
-	char *error_json;   /* bg_err as JSON, or NULL */
+	char *address; /* NULL when not attached */
+	int64_t pid;   /* 0: no VMM */
+	/* start time of that process, clock ticks since boot (proc(5) field 22) */
+	uint64_t pid_start;
+	int64_t created_at;    /* seconds since the epoch */
+	int64_t started_at;    /* 0: not started */
+	char *error_json;      /* bg_err as JSON, or NULL */
 	char *host_key_public; /* "ssh-ed25519 AAAA…" line without comment */
 	bool has_sshd;
 	char *labels;	      /* JSON object of strings, or NULL */
@@ -64,22 +65,23 @@ struct vm_row {
 	uint64_t boot_serial; /* bytes that the logs had when it was last started */
 	uint64_t boot_vmm;
 	bool with_init; /* an image without an init is given one at its first boot */
-	bool peers; /* it reaches this user's other VMs that have this too */
-	int home_slot; /* of its last start, kept for it while it can be; -1: none yet */
-	bool autostart;	    /* the daemon's start brings it up */
-	int restart;	    /* enum restart_policy */
-	char *stopped_boot; /* its user wanted it down: the host's boot id then; NULL: not so, or it was started since */
+	bool peers;	/* it reaches this user's other VMs that have this too */
+	int home_slot;	/* of its last start, kept for it while it can be; -1: none yet */
+	bool autostart; /* the daemon's start brings it up */
+	int restart;	/* enum restart_policy */
+	/* its user wanted it down: the host's boot id then; NULL: not so, or it was started since */
+	char *stopped_boot;
 };
 
 struct image_row {
 	char *name;
 	bool managed;
-	bool ready; /* false: it is being made or removed; the next start removes such rows */
-	char *kernel;	/* NULL: none recorded */
+	bool ready;	  /* false: it is being made or removed; the next start removes such rows */
+	char *kernel;	  /* NULL: none recorded */
 	bool owns_kernel; /* it came with the image, and goes with it */
-	char *source;	/* "build", "register", "import" */
-	char *os;	/* PRETTY_NAME, or NULL */
-	char *rootfs;	/* absolute paths; NULL when absent */
+	char *source;	  /* "build", "register", "import" */
+	char *os;	  /* PRETTY_NAME, or NULL */
+	char *rootfs;	  /* absolute paths; NULL when absent */
 	char *work_seed;
 	bool has_sshd;
 	char *env; /* JSON list of "NAME=value" for commands, see common/image_env.h; NULL: none */
@@ -90,8 +92,8 @@ struct image_row {
 struct kernel_row {
 	char *name;
 	bool ready;
-	char *format;  /* "bzimage", "elf" */
-	char *release; /* or NULL */
+	char *format;	    /* "bzimage", "elf" */
+	char *release;	    /* or NULL */
 	char *path;	    /* boot image */
 	char *elf;	    /* out of it, when it is a bzImage; NULL: none */
 	char *modules_cpio; /* NULL: none */
@@ -131,26 +133,28 @@ void store_image_drop(struct store *store, const char *name);
 void store_kernel_drop(struct store *store, const char *name);
 
 /* Each row that was stored when the engine began, once: fn takes it over; a negative return stops and is returned. */
-int store_vm_each(struct store *store, int (*fn)(struct vm_row *row, void *userdata), void *userdata,
-	struct bg_err **err);
-int store_image_each(struct store *store, int (*fn)(struct image_row *row, void *userdata), void *userdata,
-	struct bg_err **err);
-int store_kernel_each(struct store *store, int (*fn)(struct kernel_row *row, void *userdata), void *userdata,
-	struct bg_err **err);
+int store_vm_each(struct store *store, int (*fn)(struct vm_row *row, void *userdata),
+	void *userdata, struct bg_err **err);
+int store_image_each(struct store *store, int (*fn)(struct image_row *row, void *userdata),
+	void *userdata, struct bg_err **err);
+int store_kernel_each(struct store *store, int (*fn)(struct kernel_row *row, void *userdata),
+	void *userdata, struct bg_err **err);
 
 /* Operations: intent before the first side effect. Unfinished ones are found again after a crash. */
 int64_t store_op_begin(struct store *store, const char *kind, const char *target);
 void store_op_end(struct store *store, int64_t id);
 /* Those of the last daemon; they end by being seen. */
 void store_op_each_unfinished(struct store *store,
-	void (*fn)(int64_t id, const char *kind, const char *target, void *userdata), void *userdata);
+	void (*fn)(int64_t id, const char *kind, const char *target, void *userdata),
+	void *userdata);
 
 /*
  * done once, from the loop, when all that was posted up to now is on the disk, or a part of it failed; err is
  * borrowed. *ret is the caller's: freed from done on, or earlier to hear nothing of it.
  */
 typedef void (*store_done_fn)(const struct bg_err *err, void *userdata);
-int store_commit(struct store *store, store_done_fn done, void *userdata, struct store_call **ret, struct bg_err **err);
+int store_commit(struct store *store, store_done_fn done, void *userdata, struct store_call **ret,
+	struct bg_err **err);
 void store_call_free(struct store_call *call);
 /* The entries of <state>/FOLDER, by rename and unlink, are to be on the disk before what is posted next. */
 void store_sync_folder(struct store *store, const char *folder);

@@ -27,8 +27,8 @@ void boot_gate_free(struct boot_gate *gate);
  * limit: how many may have their turn at once, 1 or more; the last one asked with counts. True in *waits: not yet, fn will
  * be called; false: it is there, fn never is. *ret is the caller's. 0 or -ENOMEM.
  */
-int boot_turn_take(struct boot_gate *gate, unsigned limit, boot_turn_fn fn, void *userdata, bool *waits,
-	struct boot_turn **ret);
+int boot_turn_take(struct boot_gate *gate, unsigned limit, boot_turn_fn fn, void *userdata,
+	bool *waits, struct boot_turn **ret);
 /* Ends the turn, which may let others in (their fn is called from here), or leaves the queue. NULL is fine. */
 void boot_turn_free(struct boot_turn *turn);
 bool boot_turn_waits(const struct boot_turn *turn);

@@ -83,7 +83,8 @@ static int remove_ports(struct ports *ports, const json_t *remove, struct bg_err
 		size_t at = place_of(ports, json_integer_value(item));
 
 		if (at == ports->count)
-			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "port %lld of this machine is not exposed to this VM",
+			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+				"port %lld of this machine is not exposed to this VM",
 				(long long)json_integer_value(item));
 		ports->port[at] = ports->port[--ports->count];
 	}
@@ -99,17 +100,20 @@ static int add_ports(struct ports *ports, const json_t *add, struct bg_err **err
 		json_int_t port = json_integer_value(item);
 
 		if (port <= 0 || port > UINT16_MAX)
-			return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "a port to expose is 1 to 65535");
+			return bg_err_set(
+				err, BG_ERR_BAD_REQUEST, EINVAL, "a port to expose is 1 to 65535");
 		if (place_of(ports, port) < ports->count)
 			continue;
 		if (ports->count == BG_EXPOSE_MAX)
-			return bg_err_set(err, BG_ERR_VM_LIMITS, E2BIG, "a VM is given at most %d ports of this machine", BG_EXPOSE_MAX);
+			return bg_err_set(err, BG_ERR_VM_LIMITS, E2BIG,
+				"a VM is given at most %d ports of this machine", BG_EXPOSE_MAX);
 		ports->port[ports->count++] = (uint16_t)port;
 	}
 	return 0;
 }
 
-int expose_apply(const char *old, const json_t *add, const json_t *remove, char **ret, struct bg_err **err)
+int expose_apply(
+	const char *old, const json_t *add, const json_t *remove, char **ret, struct bg_err **err)
 {
 	struct ports ports;
 	int r;
@@ -169,7 +173,8 @@ static void on_ended(struct tunnel *tunnel, const char *why, void *userdata)
 
 	(void)snprintf(port, sizeof(port), "%u", tunnel_port(tunnel));
 	if (why)
-		log_msg(LOG_WARN, "vm", "a port cannot be exposed", "vm", e->vm->row->name, "port", port, "error", why, NULL);
+		log_msg(LOG_WARN, "vm", "a port cannot be exposed", "vm", e->vm->row->name, "port",
+			port, "error", why, NULL);
 	line_free(line);
 	/* There may have been too many for the next one to wait. */
 	if (used && e->vm->guest && guest_connected(e->vm->guest))
@@ -185,7 +190,8 @@ static void wait_for(struct expose *e, uint16_t port)
 	if (!line || e->count >= BG_EXPOSE_CONNECTIONS_MAX)
 		return;
 	line->expose = e;
-	if (tunnel_wait(e->vm->engine->loop, e->vm->guest, port, &events, line, &line->tunnel, &err) < 0) {
+	if (tunnel_wait(e->vm->engine->loop, e->vm->guest, port, &events, line, &line->tunnel,
+		    &err) < 0) {
 		log_err(LOG_WARN, "vm", e->vm->row->name, err);
 		return;
 	}
@@ -194,7 +200,8 @@ static void wait_for(struct expose *e, uint16_t port)
 	TAKE_PTR(line);
 }
 
-static void on_list_frame(struct guest_stream *stream, const struct bg_agent_frame *frame, void *userdata)
+static void on_list_frame(
+	struct guest_stream *stream, const struct bg_agent_frame *frame, void *userdata)
 {
 	struct expose *e = userdata;
 
@@ -218,7 +225,8 @@ static void on_list_broken(struct guest_stream *stream, const char *why, void *u
 /* An agent that is older answers ENOSYS, and the tunnels' ends say so again. */
 static int tell_list(struct expose *e, const struct ports *ports, struct bg_err **err)
 {
-	static const struct guest_stream_events events = {on_list_frame, on_list_room, on_list_broken};
+	static const struct guest_stream_events events = {
+		on_list_frame, on_list_room, on_list_broken};
 	char text[BG_EXPOSE_MAX][8];
 	const char *argv[BG_EXPOSE_MAX + 1] = {NULL}, *const env[] = {NULL};
 	const struct bg_exec exec = {.kind = BG_AGENT_K_EXPOSE, .argv = argv, .env = env};
@@ -244,7 +252,8 @@ static void drop_waiting(struct expose *e, const struct ports *keep)
 
 	for (line = LIST_FIRST(&e->lines); line; line = next) {
 		next = LIST_NEXT(line, link);
-		if (tunnel_waits(line->tunnel) && place_of(keep, tunnel_port(line->tunnel)) == keep->count)
+		if (tunnel_waits(line->tunnel) &&
+			place_of(keep, tunnel_port(line->tunnel)) == keep->count)
 			line_free(line);
 	}
 }
@@ -298,7 +307,8 @@ json_t *expose_to_json(const struct vm *vm)
 
 	load(vm->row->expose, &ports);
 	for (size_t i = 0; i < ports.count; i++)
-		json_array_append_new(list, json_pack("{s:i, s:b}", "port", ports.port[i], "open",
-						    vm->expose && waiting_for(vm->expose, ports.port[i]) != NULL));
+		json_array_append_new(list,
+			json_pack("{s:i, s:b}", "port", ports.port[i], "open",
+				vm->expose && waiting_for(vm->expose, ports.port[i]) != NULL));
 	return list;
 }

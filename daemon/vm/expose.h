@@ -15,7 +15,8 @@ struct expose; /* what is open */
 struct vm;
 
 /* Works a change out: add and remove are lists of ports, each may be NULL. *ret (the caller's) is the new text. BAD_REQUEST, VM_LIMITS. */
-int expose_apply(const char *old, const json_t *add, const json_t *remove, char **ret, struct bg_err **err);
+int expose_apply(
+	const char *old, const json_t *add, const json_t *remove, char **ret, struct bg_err **err);
 /* The row says other ports: makes what is open be what it says. Never fails: what cannot be open is in the log. */
 void expose_follow(struct vm *vm);
 /* The same when an agent has come; one that has gone took all with it. */

@@ -105,8 +105,7 @@ static void ask_vmm(struct vm *vm)
 
 	set_silent(vm, true, stopped || vm->vmm_silent);
 	if (!stopped && !vm->vmm_query)
-		(void)vmm_send_command(
-			vm->vmm, VMM_QUERY, on_vmm_answer, vm, &vm->vmm_query, NULL);
+		(void)vmm_send_command(vm->vmm, VMM_QUERY, on_vmm_answer, vm, &vm->vmm_query, NULL);
 }
 
 /* ---- looks ---- */
@@ -197,7 +196,7 @@ bool health_look(
 			waits |= look_at(vm, now);
 	look = waits ? calloc(1, sizeof(*look)) : NULL;
 	if (!look || (!health->late && loop_add_timer(health->engine->loop, "health", LOOK_USEC,
-						on_look_late, health, &health->late) < 0)) {
+					       on_look_late, health, &health->late) < 0)) {
 		free(look);
 		return false;
 	}

@@ -21,7 +21,8 @@ void health_free(struct health *health);
  * Somebody reads records: those VMs (name NULL: all) that nothing was heard of lately are asked. True: fn will come, once, from the
  * loop, when they have answered or it took too long; false: all is known, it does not. NULL health: false.
  */
-bool health_look(struct health *health, const char *name, void (*fn)(void *userdata), void *userdata);
+bool health_look(
+	struct health *health, const char *name, void (*fn)(void *userdata), void *userdata);
 
 /* "ok", "paused", "agent_silent", "vmm_silent"; NULL: it does not run, or is still booting. Static. */
 const char *vm_health(const struct vm *vm);

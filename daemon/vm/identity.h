@@ -13,8 +13,8 @@
  * with identity_free_pem), *ret_public_line "ssh-ed25519 AAAA… comment" without a line
  * end. The comment may be "" but holds no line end.
  */
-int identity_make_key(const char *comment, char **ret_private_pem, char **ret_public_line,
-	struct bg_err **err);
+int identity_make_key(
+	const char *comment, char **ret_private_pem, char **ret_public_line, struct bg_err **err);
 /* Wipes and frees. Takes NULL. */
 void identity_free_pem(char *pem);
 

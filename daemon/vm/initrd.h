@@ -13,24 +13,24 @@
 
 /* The keys of vm.conf; NULL leaves an optional one out. All strings are borrowed. */
 struct guest_conf {
-	const char *id;	      /* 32 hex digits */
+	const char *id; /* 32 hex digits */
 	const char *hostname;
-	const char *root;     /* "vda"; NULL with base */
-	const char *base;     /* optional, and then the next three too */
+	const char *root; /* "vda"; NULL with base */
+	const char *base; /* optional, and then the next three too */
 	const char *own;
-	uint64_t store;	      /* sectors; 0 leaves it out */
-	unsigned chunk;	      /* sectors; 0 leaves it out */
-	const char *work;     /* optional */
-	const char *modules;  /* optional */
-	const char *addr;     /* optional, dotted */
-	const char *gateway;  /* optional */
-	const char *mac;      /* optional */
-	const char *dns;      /* optional */
-	const char *agent;    /* "virtio" or "vsock" */
-	const char *poweroff; /* optional: "off" or "reset" */
-	const char *setup;    /* optional: "ssh" or "init" */
-	int64_t time;	      /* 0 leaves it out */
-	const char *host_key; /* optional: private key file, whole text */
+	uint64_t store;		     /* sectors; 0 leaves it out */
+	unsigned chunk;		     /* sectors; 0 leaves it out */
+	const char *work;	     /* optional */
+	const char *modules;	     /* optional */
+	const char *addr;	     /* optional, dotted */
+	const char *gateway;	     /* optional */
+	const char *mac;	     /* optional */
+	const char *dns;	     /* optional */
+	const char *agent;	     /* "virtio" or "vsock" */
+	const char *poweroff;	     /* optional: "off" or "reset" */
+	const char *setup;	     /* optional: "ssh" or "init" */
+	int64_t time;		     /* 0 leaves it out */
+	const char *host_key;	     /* optional: private key file, whole text */
 	const char *authorized_keys; /* optional: whole text */
 };
 

@@ -17,7 +17,7 @@
 
 enum {
 	FIRST_S = 1,
-	LAST_S = 300,	 /* between two tries; doubled from the first on */
+	LAST_S = 300,	   /* between two tries; doubled from the first on */
 	LIVED_WELL_S = 60, /* one that was up so long begins with the first again */
 	BOOT_ID_MAX = 64,
 };
@@ -145,7 +145,8 @@ static void schedule(struct vm *vm)
 		return;
 	put_off(r);
 	r->delay_s = r->delay_s ? BG_MIN(r->delay_s * 2, (unsigned)LAST_S) : (unsigned)FIRST_S;
-	if (loop_add_timer(vm->engine->loop, "revive", r->delay_s * UINT64_C(1000000), on_time, r, &r->timer) < 0)
+	if (loop_add_timer(vm->engine->loop, "revive", r->delay_s * UINT64_C(1000000), on_time, r,
+		    &r->timer) < 0)
 		return;
 	r->at = time(NULL) + r->delay_s;
 	snprintf(text, sizeof(text), "%u", r->delay_s);
@@ -155,7 +156,8 @@ static void schedule(struct vm *vm)
 
 static bool policy_wants(const struct vm *vm, bool bad)
 {
-	return vm->row->restart == RESTART_ALWAYS || (vm->row->restart == RESTART_ON_FAILURE && bad);
+	return vm->row->restart == RESTART_ALWAYS ||
+	       (vm->row->restart == RESTART_ON_FAILURE && bad);
 }
 
 static void user_stopped(struct vm *vm)
@@ -228,8 +230,8 @@ void revive_all(struct engine *engine)
 	for (struct vm *vm = vms_first(engine->vms); vm; vm = next) {
 		next = vm->next;
 		if (wanted_up(vm)) {
-			log_msg(LOG_INFO, "revive", "is started with the daemon", "vm", vm->row->name,
-				NULL);
+			log_msg(LOG_INFO, "revive", "is started with the daemon", "vm",
+				vm->row->name, NULL);
 			start(vm);
 		}
 	}

@@ -19,7 +19,7 @@
  */
 enum {
 	PROC_FILE_MAX = 4096,
-	NEAR = 4,	/* below this many reserves who writes is watched, at the shortest interval */
+	NEAR = 4, /* below this many reserves who writes is watched, at the shortest interval */
 	MUCH_PART = 64, /* of the reserve, within about two seconds: 4 MiB/s where it is 512 MiB */
 	DECAY = 8,	/* of what was written before, one part in so many is forgotten each time */
 };
@@ -152,8 +152,7 @@ static void look_at(struct vm *vm, int64_t room, int64_t reserve)
 		return; /* the last command is under way */
 	if (vm->paused && room > reserve + reserve / 2)
 		resume_vm(vm);
-	else if (!vm->paused && !going &&
-		 (room < reserve / 2 || (room < reserve && much)))
+	else if (!vm->paused && !going && (room < reserve / 2 || (room < reserve && much)))
 		pause_vm(vm, room);
 }
 

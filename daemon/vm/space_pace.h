@@ -14,9 +14,9 @@
 
 /* Zeroed: nothing was seen yet. */
 struct space_pace {
-	int64_t room;	   /* at the last look */
-	uint64_t at_usec;  /* of the last look; 0: there was none */
-	uint64_t per_sec;  /* bytes that the fastest of the last looks saw go */
+	int64_t room;	  /* at the last look */
+	uint64_t at_usec; /* of the last look; 0: there was none */
+	uint64_t per_sec; /* bytes that the fastest of the last looks saw go */
 };
 
 /*

@@ -16,8 +16,7 @@ static void note_cpu(struct vm *vm, double cpu_s)
 		vm->usage_usec = 0;
 	if (vm->usage_usec && since < AGAIN_USEC)
 		return;
-	vm->cpu_percent =
-		vm->usage_usec ? 100 * (cpu_s - vm->cpu_s) / ((double)since / 1e6) : -1;
+	vm->cpu_percent = vm->usage_usec ? 100 * (cpu_s - vm->cpu_s) / ((double)since / 1e6) : -1;
 	vm->cpu_s = cpu_s;
 	vm->usage_usec = now;
 }

@@ -20,6 +20,7 @@ json_t *usage_of_all(struct engine *engine);
  * Asks the agent. fn comes once from the loop, with a record (borrowed) or NULL when the guest does not answer within three
  * seconds. False: there is nobody to ask, and fn does not come. The look ends by itself, with the VM's conversation too.
  */
-bool usage_ask_guest(struct vm *vm, void (*fn)(const json_t *record, void *userdata), void *userdata);
+bool usage_ask_guest(
+	struct vm *vm, void (*fn)(const json_t *record, void *userdata), void *userdata);
 
 #endif

@@ -70,8 +70,10 @@ static int open_stream(struct vm *vm, struct question *q)
 	static const struct guest_stream_events events = {
 		.frame = on_frame, .room = on_room, .broken = on_broken};
 	static const char *const none[] = {NULL};
-	const struct bg_exec exec = {
-		.kind = BG_AGENT_K_STATS, .timeout_ms = LATE_USEC / 1000, .argv = none, .env = none};
+	const struct bg_exec exec = {.kind = BG_AGENT_K_STATS,
+		.timeout_ms = LATE_USEC / 1000,
+		.argv = none,
+		.env = none};
 	_free_ uint8_t *payload = NULL;
 	size_t len = 0;
 	int r = bg_exec_encode(&exec, &payload, &len);
@@ -84,7 +86,8 @@ static int open_stream(struct vm *vm, struct question *q)
 	return r;
 }
 
-bool usage_ask_guest(struct vm *vm, void (*fn)(const json_t *record, void *userdata), void *userdata)
+bool usage_ask_guest(
+	struct vm *vm, void (*fn)(const json_t *record, void *userdata), void *userdata)
 {
 	struct question *q;
 

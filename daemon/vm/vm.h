@@ -27,14 +27,14 @@ struct vmm_call;
 struct vms;
 
 struct vm_paths {
-	char *dir;	  /* <state>/vms/<id> */
-	char *disk_root;  /* root.img */
-	char *disk_work;  /* work.img */
+	char *dir;	 /* <state>/vms/<id> */
+	char *disk_root; /* root.img */
+	char *disk_work; /* work.img */
 	char *initrd;
-	char *host_key;	  /* ssh_host_ed25519_key: private, 0600 */
+	char *host_key; /* ssh_host_ed25519_key: private, 0600 */
 	char *serial_log;
 	char *vmm_log;
-	char *run_dir;	  /* <run>/vm/<first 12 digits of id> */
+	char *run_dir; /* <run>/vm/<first 12 digits of id> */
 };
 
 struct vm {
@@ -43,24 +43,25 @@ struct vm {
 	struct vm_row *row; /* row->state is changed by vm_move alone */
 	struct vm_paths paths;
 	struct vm_files_seen *files; /* which of them are there; see vm_files.h */
-	struct vmm *vmm;     /* NULL: no process */
-	struct guest *guest; /* NULL: no process */
-	struct op *op;	     /* the operation under way on it */
+	struct vmm *vmm;	     /* NULL: no process */
+	struct guest *guest;	     /* NULL: no process */
+	struct op *op;		     /* the operation under way on it */
 	bool ready;
-	const char *disk_note; /* what was last said of its disks, static; NULL: nothing */
-	bool paused;		    /* for want of space; see space.h */
-	bool agent_silent, vmm_silent;	/* see health.c, as what follows */
+	const char *disk_note;	       /* what was last said of its disks, static; NULL: nothing */
+	bool paused;		       /* for want of space; see space.h */
+	bool agent_silent, vmm_silent; /* see health.c, as what follows */
 	struct guest_call *ping;
 	struct vmm_call *vmm_query;
 	struct vmm_call *space_call; /* pause or resume under way */
 	uint64_t written, writes;    /* by its VMM so far, and of late; see space.c */
-	double cpu_s, cpu_percent;   /* of its VMM when it was last looked at, and up to then; see usage.c */
-	uint64_t usage_usec;	     /* when that was; 0: never */
-	int64_t console_size;	     /* of serial.log when it was last looked at; see console.c */
-	struct revival *revival;     /* see revive.h */
-	bool farewell;		     /* it is asked to shut down because the session ends; see farewell.h */
-	bool halted;		     /* its kernel has ended: its VMM is being ended too */
-	int exit_status;     /* of the last process, as from waitpid; -1 unknown */
+	double cpu_s,
+		cpu_percent; /* of its VMM when it was last looked at, and up to then; see usage.c */
+	uint64_t usage_usec;	 /* when that was; 0: never */
+	int64_t console_size;	 /* of serial.log when it was last looked at; see console.c */
+	struct revival *revival; /* see revive.h */
+	bool farewell;	 /* it is asked to shut down because the session ends; see farewell.h */
+	bool halted;	 /* its kernel has ended: its VMM is being ended too */
+	int exit_status; /* of the last process, as from waitpid; -1 unknown */
 	struct bg_err *error; /* why it went down or did not get ready */
 	/* Who wants to know of the next exit of the process; else it is a crash or the guest's own wish. */
 	void (*on_exit)(struct vm *vm, int status, void *userdata);
@@ -105,21 +106,23 @@ struct vm_request {
 	bool nat;
 	bool peers; /* it reaches this user's other VMs that have this too */
 	bool with_init;
-	bool own_disk; /* its root disk is a file of its own, not an overlay: images are made of such */
+	/* its root disk is a file of its own, not an overlay: images are made of such */
+	bool own_disk;
 	bool start;
 	bool autostart;
-	int restart; /* enum restart_policy */
+	int restart;	       /* enum restart_policy */
 	const json_t *labels;  /* as labels_apply takes them; NULL: none */
 	const json_t *publish; /* as publish_apply takes them; NULL: none */
 	const json_t *expose;  /* as expose_apply takes them; NULL: none */
 };
-int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret, struct bg_err **err);
+int vm_create(struct engine *engine, const struct vm_request *request, struct op **ret,
+	struct bg_err **err);
 
 struct vm_options {
 	unsigned stop_timeout_s; /* 0: BG_STOP_TIMEOUT_S */
 	int signo;		 /* 0: SIGKILL */
 	bool force;		 /* DELETE: cancels what is under way on it */
-	bool by_itself;		 /* START and STOP: the daemon's own, not its user's wish; see revive.h */
+	bool by_itself; /* START and STOP: the daemon's own, not its user's wish; see revive.h */
 	const struct vm_change *change; /* SET: needed, borrowed for the call */
 };
 /*

@@ -55,8 +55,7 @@ static int refuse(const struct vm *vm, enum vm_event event, struct bg_err **err)
 	enum vm_state state = state_of(vm);
 
 	if (state == VM_STOPPED)
-		bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is not running",
-			vm->row->name);
+		bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is not running", vm->row->name);
 	else
 		bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is %s: no %s now",
 			vm->row->name, vm_state_str(state), vm_event_str(event));
@@ -74,8 +73,8 @@ static int refuse_busy(const struct vm *vm, enum vm_event event, struct bg_err *
 	if (event == VM_EV_DELETE)
 		bg_err_hint(err, "`banger vm delete --force %s` cancels that first", name);
 	else
-		bg_err_hint(err, "wait for it, or `banger op cancel %lld`",
-			(long long)op_id(vm->op));
+		bg_err_hint(
+			err, "wait for it, or `banger op cancel %lld`", (long long)op_id(vm->op));
 	return -EBUSY;
 }
 
@@ -252,7 +251,8 @@ static void note_wish(struct vm *vm, const struct vm_task *task)
 		return;
 	if (task->event == VM_EV_START || task->event == VM_EV_RESTART)
 		revive_on_start(vm);
-	else if (task->event == VM_EV_STOP || (task->event == VM_EV_KILL && vm_signal_ends(task->signo)))
+	else if (task->event == VM_EV_STOP ||
+		 (task->event == VM_EV_KILL && vm_signal_ends(task->signo)))
 		revive_on_stop(vm);
 }
 
@@ -270,6 +270,5 @@ int vm_ask(struct vm *vm, enum vm_event event, const struct vm_options *options,
 		options->stop_timeout_s ? options->stop_timeout_s : BG_STOP_TIMEOUT_S;
 	task->signo = options->signo ? options->signo : SIGKILL;
 	note_wish(vm, task);
-	return vm->op ? start_behind(task, vm, ret, err)
-					    : start_now(task, options, ret, err);
+	return vm->op ? start_behind(task, vm, ret, err) : start_now(task, options, ret, err);
 }

@@ -62,8 +62,8 @@ static int check_disk(
 		return 0;
 	bg_err_set(err, BG_ERR_IMAGE_INVALID, EUCLEAN, "a disk of image \"%s\" %s: %s", image->name,
 		what, path ? path : "none is recorded");
-	bg_err_hint(err, "make or fetch the image again: `banger image delete %s` first",
-		image->name);
+	bg_err_hint(
+		err, "make or fetch the image again: `banger image delete %s` first", image->name);
 	return -EUCLEAN;
 }
 
@@ -80,7 +80,9 @@ int vm_check_name(const char *name, struct bg_err **err)
 
 	if (r < 0 || !bg_streq(name, "host"))
 		return r;
-	r = bg_err_set(err, BG_ERR_NAME_INVALID, EINVAL, "a VM cannot be named \"host\": " BG_AGENT_HOST_NAME " is this machine in every guest");
+	r = bg_err_set(err, BG_ERR_NAME_INVALID, EINVAL,
+		"a VM cannot be named \"host\": " BG_AGENT_HOST_NAME
+		" is this machine in every guest");
 	bg_err_hint(err, "take another name, such as host1");
 	return r;
 }

@@ -145,8 +145,8 @@ static int fill_row(struct engine *engine, const struct vm_request *request,
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	r = request->labels ? labels_apply(NULL, request->labels, &row->labels, err) : 0;
 	if (r >= 0 && request->publish)
-		r = publish_apply(engine->vms, NULL, NULL, request->publish, NULL, &row->publish,
-			err);
+		r = publish_apply(
+			engine->vms, NULL, NULL, request->publish, NULL, &row->publish, err);
 	if (r >= 0 && request->expose)
 		r = expose_apply(NULL, request->expose, NULL, &row->expose, err);
 	if (r >= 0)
@@ -241,8 +241,8 @@ static int clone_disk(struct vm_task *task, const struct storage_driver *driver,
 	const char *target, uint64_t bytes, struct bg_err **err)
 {
 	struct engine *engine = task->engine;
-	int r = driver->clone(engine->loop, engine->jobs, source, target, bytes,
-		on_clone_progress, vm_task_call_ended, task, &task->clone, err);
+	int r = driver->clone(engine->loop, engine->jobs, source, target, bytes, on_clone_progress,
+		vm_task_call_ended, task, &task->clone, err);
 
 	if (r < 0)
 		return r;
@@ -290,8 +290,8 @@ static int step_work(struct op *op, void *ctx, struct bg_err **err)
 	(void)op;
 	if (r < 0)
 		return r;
-	return clone_disk(task, vm_on_base(vm) ? &storage_copy : storage_of(task),
-		image->work_seed, vm->paths.disk_work, vm->row->work_mib * MIB, err);
+	return clone_disk(task, vm_on_base(vm) ? &storage_copy : storage_of(task), image->work_seed,
+		vm->paths.disk_work, vm->row->work_mib * MIB, err);
 }
 
 int vm_host_key(const struct vm *vm, char **ret, struct bg_err **err)

@@ -177,7 +177,8 @@ int vm_step_seed(struct op *op, void *ctx, struct bg_err **err)
 		return 0;
 	r = images_get(task->engine->images, task->vm->row->image, &image, err);
 	if (r >= 0)
-		r = seed_make(task->engine, image->rootfs, vm_task_call_ended, task, &task->seed, err);
+		r = seed_make(
+			task->engine, image->rootfs, vm_task_call_ended, task, &task->seed, err);
 	return r == 0 ? OP_WAIT : r < 0 ? r : 0;
 }
 
@@ -224,8 +225,8 @@ static int check_kernel(const struct vm *vm, struct bg_err **err)
 	if (r < 0 || kernel->cow)
 		return r;
 	bg_err_set(err, BG_ERR_KERNEL_INVALID, ENODEV,
-		"kernel \"%s\" has no dm-snapshot, which the disk of VM \"%s\" needs",
-		kernel->name, vm->row->name);
+		"kernel \"%s\" has no dm-snapshot, which the disk of VM \"%s\" needs", kernel->name,
+		vm->row->name);
 	bg_err_hint(err, "`banger kernel import --replace` with one that has it, as Debian's have");
 	return -ENODEV;
 }

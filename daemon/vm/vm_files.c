@@ -12,8 +12,8 @@
 enum { EVENTS_MAX = 64, BUFFER = 16384 };
 
 #define NAMES (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
-#define SELF (IN_DELETE_SELF | IN_MOVE_SELF)
-#define OVER (SELF | IN_UNMOUNT | IN_IGNORED | IN_Q_OVERFLOW)
+#define SELF  (IN_DELETE_SELF | IN_MOVE_SELF)
+#define OVER  (SELF | IN_UNMOUNT | IN_IGNORED | IN_Q_OVERFLOW)
 
 struct vm_files {
 	char *dir;
@@ -54,15 +54,15 @@ static int watch(const struct vm_files *files, const char *path)
 		       : inotify_add_watch(files->inotify, path, NAMES | SELF | IN_ONLYDIR);
 }
 
-static bool concerns(const struct vm_files *files, const struct vm *vm, const struct inotify_event *e)
+static bool concerns(
+	const struct vm_files *files, const struct vm *vm, const struct inotify_event *e)
 {
 	if (e->wd == files->top)
 		return e->len > 0 && bg_streq(e->name, vm->row->id);
 	return e->wd == vm->files->watch;
 }
 
-static void forget(
-	struct vm_files *files, const struct vms *vms, const struct inotify_event *e)
+static void forget(struct vm_files *files, const struct vms *vms, const struct inotify_event *e)
 {
 	bool all = !e || (e->mask & IN_Q_OVERFLOW) || (e->wd == files->top && (e->mask & OVER));
 

@@ -22,8 +22,8 @@ static void on_nat(struct bg_err *err, void *userdata)
 
 static int ask_helper(struct vm_task *task, struct bg_err **err)
 {
-	int r = net_nat(task->engine->net, (unsigned)task->vm->row->slot, task->reach, on_nat,
-		task, &task->net_call, err);
+	int r = net_nat(task->engine->net, (unsigned)task->vm->row->slot, task->reach, on_nat, task,
+		&task->net_call, err);
 
 	return r < 0 ? r : OP_WAIT;
 }

@@ -24,8 +24,8 @@ struct vm_task {
 	enum vm_state before; /* the request */
 	unsigned stop_timeout_s;
 	int signo;
-	struct net_reach reach; /* wanted */
-	bool own_disk; /* no overlay of the disk helper's for the VM that is made */
+	struct net_reach reach;	     /* wanted */
+	bool own_disk;		     /* no overlay of the disk helper's for the VM that is made */
 	struct vm_settings settings; /* of a SET */
 	bool grown;		     /* a disk of a running VM */
 	char said[256];		     /* what the guest said to what it was told (vm_tell.h) */
@@ -33,14 +33,15 @@ struct vm_task {
 	uint64_t deadline_usec; /* of the boot */
 	uint32_t wanted_flags;	/* enum bg_agent_flag: any of them ends the wait */
 	struct net_card card;	/* of this start */
-	char node[sizeof(BG_DISK_NODE_DIR) + 1 + PRIV_NAME]; /* of this start; empty: the disk is a file */
+	/* of this start; empty: the disk is a file */
+	char node[sizeof(BG_DISK_NODE_DIR) + 1 + PRIV_NAME];
 	struct boot_turn *turn; /* from before the VMM until the guest is ready */
 	/* of a request that waits for another operation (vm_ask.c); vm is NULL meanwhile */
 	enum vm_event event;
 	bool force, joins, waited, by_itself;
 	char vm_id[BG_ID_LEN + 1];
 	struct op_watch *other;
-	struct bg_err *failed;	/* what the step will fail with, once its tap is gone */
+	struct bg_err *failed; /* what the step will fail with, once its tap is gone */
 	/* waits; freed by vm_task_forget */
 	struct loop_source *timer;
 	struct net_call *net_call;
@@ -65,8 +66,9 @@ extern const struct op_plan vm_plan_restart;
 extern const struct op_plan vm_plan_kill;
 extern const struct op_plan vm_plan_delete;
 extern const struct op_plan vm_plan_set;
-extern const struct op_plan vm_plan_down;    /* after a process that ended by itself */
-extern const struct op_plan vm_plan_reboot;  /* after a process that ended because the guest rebooted */
+extern const struct op_plan vm_plan_down; /* after a process that ended by itself */
+extern const struct op_plan
+	vm_plan_reboot; /* after a process that ended because the guest rebooted */
 extern const struct op_plan vm_plan_nothing; /* it is so already */
 
 struct vm_task *vm_task_new(struct engine *engine, struct vm *vm);
@@ -86,7 +88,8 @@ void vm_settle(struct vm *vm);
 /*
  * vm_ask without the table: starts plan on vm and binds the two. The task is taken.
  */
-int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **ret, struct bg_err **err);
+int vm_task_start(
+	struct vm_task *task, const struct op_plan *plan, struct op **ret, struct bg_err **err);
 
 /* Steps that several plans use; see the files that define them. */
 #define VM_STEPS_START                                                                             \
@@ -96,12 +99,13 @@ int vm_task_start(struct vm_task *task, const struct op_plan *plan, struct op **
 		{"network", "attaching the disk", false, vm_step_disk, vm_step_cancel, NULL},      \
 		{"network", "turning NAT on", false, vm_step_nat, vm_step_cancel, NULL},           \
 		{"network", "publishing its ports", false, vm_step_publish, NULL, NULL},           \
-		{"turn", "waiting for its turn to boot", false, vm_step_turn, vm_step_cancel_turn,      \
+		{"turn", "waiting for its turn to boot", false, vm_step_turn, vm_step_cancel_turn, \
 			vm_step_end_turn, .rare = true},                                           \
-		{"vmm", "starting the VMM", false, vm_step_initrd, vm_step_cancel, NULL},                    \
+		{"vmm", "starting the VMM", false, vm_step_initrd, vm_step_cancel, NULL},          \
 		{"vmm", "starting the VMM", true, vm_step_spawn, NULL, vm_step_kill},              \
-		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel, NULL}, \
-		{"packages", "installing missing packages in the guest", false,       \
+		{"boot", "waiting for the guest", false, vm_step_wait_agent, vm_step_cancel,       \
+			NULL},                                                                     \
+		{"packages", "installing missing packages in the guest", false,                    \
 			vm_step_wait_setup, vm_step_cancel, NULL, .rare = true},                   \
 	{                                                                                          \
 		"ssh", "waiting for ssh", false, vm_step_wait_ssh, vm_step_cancel, NULL            \

@@ -206,9 +206,9 @@ static void release_slots(struct bg_err *err, void *userdata)
 {
 	struct engine *engine = userdata;
 	uint64_t stray = err || !slots_are_known(engine->vms)
-			     ? 0
-			     : net_held(engine->net) & ~slots_in_use(engine->vms) &
-					 ~tap_pool_slots(engine->pool);
+				 ? 0
+				 : net_held(engine->net) & ~slots_in_use(engine->vms) &
+					   ~tap_pool_slots(engine->pool);
 
 	net_call_free(TAKE_PTR(engine->net_boot));
 	for (unsigned i = 0; i < 64; i++) {

@@ -24,7 +24,8 @@ int vm_step_rename(struct op *op, void *ctx, struct bg_err **err)
 	if (other && other != vm) /* made since the request was checked */
 		return bg_err_set(err, BG_ERR_VM_NAME_TAKEN, EEXIST,
 			"there is a VM named \"%s\" already", task->settings.name);
-	log_msg(LOG_INFO, "vm", "another name", "vm", vm->row->name, "name", task->settings.name, NULL);
+	log_msg(LOG_INFO, "vm", "another name", "vm", vm->row->name, "name", task->settings.name,
+		NULL);
 	vm_rename(vm, &task->settings.name);
 	task->settings.renamed = true;
 	return 0;
@@ -68,15 +69,18 @@ int vm_step_tell_name(struct op *op, void *ctx, struct bg_err **err)
 	if (!task->settings.renamed)
 		return 0;
 	/* It stays, whatever comes, and all else with it. */
-	task->settings.swapped = task->settings.renamed = task->settings.published = task->settings.reached = false;
+	task->settings.swapped = task->settings.renamed = task->settings.published =
+		task->settings.reached = false;
 	keys_touch(task->engine->keys);
 	if (!vm->vmm)
 		return 0;
 	op_set_text(op, "telling the guest its name");
 	if (vm_tell_guest(task, &exec, GUEST_S, on_told, &failed) >= 0)
 		return OP_WAIT;
-	bg_err_context(&failed, "VM \"%s\" has its new name, and its guest does not know", vm->row->name);
-	bg_err_hint(&failed, "it takes it at its next start: `banger vm restart %s`", vm->row->name);
+	bg_err_context(
+		&failed, "VM \"%s\" has its new name, and its guest does not know", vm->row->name);
+	bg_err_hint(
+		&failed, "it takes it at its next start: `banger vm restart %s`", vm->row->name);
 	*err = failed;
 	return -EIO;
 }

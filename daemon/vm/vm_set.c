@@ -59,17 +59,17 @@ static int check_live(const struct vm *vm, const struct vm_change *change, struc
 		(change->memory_mib && change->memory_mib != row->memory_mib))
 		return stop_first(vm, "its memory and CPUs change only", err);
 	if (change->disk_mib > row->disk_mib && vm_on_overlay(vm))
-		return stop_first(
-			vm, "its disk (dm-snapshot) grows only", err);
+		return stop_first(vm, "its disk (dm-snapshot) grows only", err);
 	return 0;
 }
 
 static bool is_empty(const struct vm_change *c)
 {
-	return !c->name && !c->has_nat && !c->has_peers && !c->has_with_init && !c->has_autostart && !c->has_restart && !c->vcpus && !c->memory_mib && !c->disk_mib &&
-	       !c->work_mib && json_object_size(c->labels) == 0 &&
-	       json_array_size(c->publish) == 0 && json_array_size(c->unpublish) == 0 &&
-	       json_array_size(c->expose) == 0 && json_array_size(c->unexpose) == 0;
+	return !c->name && !c->has_nat && !c->has_peers && !c->has_with_init && !c->has_autostart &&
+	       !c->has_restart && !c->vcpus && !c->memory_mib && !c->disk_mib && !c->work_mib &&
+	       json_object_size(c->labels) == 0 && json_array_size(c->publish) == 0 &&
+	       json_array_size(c->unpublish) == 0 && json_array_size(c->expose) == 0 &&
+	       json_array_size(c->unexpose) == 0;
 }
 
 static int check_name(const struct vm *vm, const char *name, char **ret, struct bg_err **err)
@@ -105,7 +105,8 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 		.has_labels = json_object_size(change->labels) > 0,
 		.has_publish = json_array_size(change->publish) > 0 ||
 			       json_array_size(change->unpublish) > 0,
-		.has_expose = json_array_size(change->expose) > 0 || json_array_size(change->unexpose) > 0};
+		.has_expose = json_array_size(change->expose) > 0 ||
+			      json_array_size(change->unexpose) > 0};
 	int r = check_live(vm, change, err);
 
 	if (is_empty(change))

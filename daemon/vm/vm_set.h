@@ -26,7 +26,7 @@ struct vm_change {
 	uint64_t memory_mib;
 	uint64_t disk_mib;
 	uint64_t work_mib;
-	const json_t *labels; /* as labels_apply takes them */
+	const json_t *labels;		   /* as labels_apply takes them */
 	const json_t *publish, *unpublish; /* as publish_apply takes them */
 	const json_t *expose, *unexpose;   /* as expose_apply takes them */
 };
@@ -47,8 +47,8 @@ struct vm_settings {
 	uint64_t work_mib;
 	bool has_labels, has_publish, has_expose;
 	char *labels, *publish, *expose;
-	bool published;	      /* publish is what it had */
-	bool reached;	      /* the helper was asked for another reach than had */
+	bool published; /* publish is what it had */
+	bool reached;	/* the helper was asked for another reach than had */
 	struct net_reach had;
 	bool swapped; /* these are in the row, and what it had is here */
 };

@@ -175,7 +175,8 @@ static void finish_delete(struct op *op, void *ctx, const struct bg_err *err)
 		return;
 	vm_task_release(task, err);
 	if (err && !op_began(op))
-		task->vm->row->state = (int)task->before; /* not even the intent could be recorded */
+		task->vm->row->state =
+			(int)task->before; /* not even the intent could be recorded */
 	vm_save(task->vm);
 }
 

@@ -59,8 +59,8 @@ static void on_broken(struct guest_stream *stream, const char *why, void *userda
 	told(userdata, err);
 }
 
-int vm_tell_guest(struct vm_task *task, const struct bg_exec *exec, unsigned seconds, vm_told_fn done,
-	struct bg_err **err)
+int vm_tell_guest(struct vm_task *task, const struct bg_exec *exec, unsigned seconds,
+	vm_told_fn done, struct bg_err **err)
 {
 	static const struct guest_stream_events events = {.frame = on_frame, .broken = on_broken};
 	_free_ uint8_t *payload = NULL;
@@ -76,8 +76,8 @@ int vm_tell_guest(struct vm_task *task, const struct bg_exec *exec, unsigned sec
 	task->told = done;
 	r = guest_stream_open(task->vm->guest, payload, len, &events, task, &task->stream, err);
 	if (r >= 0)
-		r = loop_add_timer(task->engine->loop, "vm-tell", seconds * UINT64_C(1000000), on_late,
-			task, &task->timer);
+		r = loop_add_timer(task->engine->loop, "vm-tell", seconds * UINT64_C(1000000),
+			on_late, task, &task->timer);
 	if (r < 0)
 		vm_task_forget(task);
 	return r;

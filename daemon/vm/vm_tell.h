@@ -13,7 +13,7 @@ typedef void (*vm_told_fn)(struct vm_task *task, struct bg_err *err);
  * One exec at a time for a task. Everything of it is borrowed for the call. 0: done comes later, once, unless
  * vm_task_forget comes first.
  */
-int vm_tell_guest(struct vm_task *task, const struct bg_exec *exec, unsigned seconds, vm_told_fn done,
-	struct bg_err **err);
+int vm_tell_guest(struct vm_task *task, const struct bg_exec *exec, unsigned seconds,
+	vm_told_fn done, struct bg_err **err);
 
 #endif

@@ -20,7 +20,8 @@ static bool take_word(const char **p, const char **word, size_t *len)
 
 static int wrong(const char *name, const char *value, const char *want, struct bg_err **err)
 {
-	return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL, "%s: \"%.60s\" is not %s", name, value, want);
+	return bg_err_set(
+		err, BG_ERR_BAD_REQUEST, EINVAL, "%s: \"%.60s\" is not %s", name, value, want);
 }
 
 static int take_text(const char *name, const char *value, json_t **ret, struct bg_err **err)
@@ -73,7 +74,8 @@ static int take_labels(const char *name, const char *value, json_t **ret, struct
 			return wrong(name, word, "KEY=VALUE", err);
 		snprintf(key, sizeof(key), "%.*s", (int)(eq - word), word);
 		text = json_stringn(eq + 1, (size_t)(word + len - eq - 1));
-		json_object_set_new(labels, key, json_string_length(text) > 0 ? json_incref(text) : json_null());
+		json_object_set_new(labels, key,
+			json_string_length(text) > 0 ? json_incref(text) : json_null());
 		json_decref(text);
 	}
 	*ret = TAKE_PTR(labels);
@@ -92,13 +94,15 @@ static int take_ports(const char *name, const char *value, json_t **ret, struct 
 
 		if (sscanf(word, "%5u:%5u%n", &host, &guest, &n) != 2 || (size_t)n != len)
 			return wrong(name, word, "HOST:GUEST, two port numbers", err);
-		json_array_append_new(list, json_pack("{s:i, s:i}", "host", (int)host, "guest", (int)guest));
+		json_array_append_new(
+			list, json_pack("{s:i, s:i}", "host", (int)host, "guest", (int)guest));
 	}
 	*ret = TAKE_PTR(list);
 	return 0;
 }
 
-static int take_list(const char *name, const char *value, bool numbers, json_t **ret, struct bg_err **err)
+static int take_list(
+	const char *name, const char *value, bool numbers, json_t **ret, struct bg_err **err)
 {
 	_json_ json_t *list = json_array();
 	const char *word;
@@ -110,7 +114,8 @@ static int take_list(const char *name, const char *value, bool numbers, json_t *
 		int r;
 
 		snprintf(text, sizeof(text), "%.*s", (int)len, word);
-		r = numbers ? take_number(name, text, &item, err) : take_text(name, text, &item, err);
+		r = numbers ? take_number(name, text, &item, err)
+			    : take_text(name, text, &item, err);
 		if (r < 0)
 			return r;
 		json_array_append_new(list, item);
@@ -143,7 +148,8 @@ static const struct {
 	{"words", take_words},
 };
 
-static int add_field(json_t *body, const char *name, const char *kind, const char *value, struct bg_err **err)
+static int add_field(
+	json_t *body, const char *name, const char *kind, const char *value, struct bg_err **err)
 {
 	bool flag = bg_streq(kind, "flag");
 	json_t *item = NULL;
@@ -176,10 +182,12 @@ static int make_body(const struct visit *visit, json_t **ret, struct bg_err **er
 /* Names of VMs and the like, as web_route_find takes them: what the API says is put into a path. */
 static const char *target_of(const json_t *body)
 {
-	const char *target = json_string_value(json_object_get(json_object_get(body, "operation"), "target"));
+	const char *target =
+		json_string_value(json_object_get(json_object_get(body, "operation"), "target"));
 	size_t len = target ? strlen(target) : 0;
 
-	return len > 0 && strspn(target, "abcdefghijklmnopqrstuvwxyz0123456789-") == len ? target : "";
+	return len > 0 && strspn(target, "abcdefghijklmnopqrstuvwxyz0123456789-") == len ? target
+											 : "";
 }
 
 static void on_done(int status, const json_t *body, void *userdata)
@@ -191,7 +199,8 @@ static void on_done(int status, const json_t *body, void *userdata)
 		page_reply_api_error(visit, status, body);
 		return;
 	}
-	web_path(visit->route->back, strstr(visit->route->back, "{target}") ? target_of(body) : visit->arg, path);
+	web_path(visit->route->back,
+		strstr(visit->route->back, "{target}") ? target_of(body) : visit->arg, path);
 	page_go(visit, path);
 }
 
@@ -231,7 +240,8 @@ static bool name_plain(const char *name)
 {
 	size_t len = strlen(name);
 
-	return len > 0 && len <= WEB_ARG_MAX && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+	return len > 0 && len <= WEB_ARG_MAX &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
 /* The first that fails is the error that is shown; the others are done all the same. */
@@ -278,7 +288,8 @@ static void confirm_many(struct visit *visit)
 	for (unsigned i = 0; i < MANY_MAX && (name = http_call_field(visit->call, "vm", i)); i++)
 		if (name_plain(name))
 			json_array_append_new(names, json_string(name));
-	page_reply(visit, 200, "delete_many", json_pack("{s:i, s:o}", "n", (int)json_array_size(names), "names", names));
+	page_reply(visit, 200, "delete_many",
+		json_pack("{s:i, s:o}", "n", (int)json_array_size(names), "names", names));
 }
 
 void action_many(struct visit *visit)

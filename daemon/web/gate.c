@@ -60,7 +60,8 @@ static bool origin_own_or_absent(const struct gate_request *q)
 /* A top-level navigation: never an image, a script or a frame, nor something fetched ahead. */
 static bool is_document(const struct gate_request *q)
 {
-	return q->origin.count == 0 && is_or_absent(&q->mode, "navigate") && is_or_absent(&q->dest, "document");
+	return q->origin.count == 0 && is_or_absent(&q->mode, "navigate") &&
+	       is_or_absent(&q->dest, "document");
 }
 
 static enum gate_answer check_page(const struct gate_request *q)
@@ -82,7 +83,8 @@ static enum gate_answer check_open(const struct gate_request *q)
 
 static enum gate_answer check_asset(const struct gate_request *q)
 {
-	return origin_own_or_absent(q) && (is_or_absent(&q->site, "same-origin") || is(&q->site, "none"))
+	return origin_own_or_absent(q) &&
+			       (is_or_absent(&q->site, "same-origin") || is(&q->site, "none"))
 		       ? GATE_PASS
 		       : GATE_REFUSED;
 }
@@ -90,7 +92,8 @@ static enum gate_answer check_asset(const struct gate_request *q)
 static enum gate_answer check_data(const struct gate_request *q)
 {
 	/* A log is also a document of its own, for a browser without JavaScript. */
-	bool read = is(&q->site, "same-origin") || (is_document(q) && is_or_absent(&q->site, "none"));
+	bool read =
+		is(&q->site, "same-origin") || (is_document(q) && is_or_absent(&q->site, "none"));
 
 	return q->signed_in && read && origin_own_or_absent(q) ? GATE_PASS : GATE_REFUSED;
 }
@@ -98,13 +101,16 @@ static enum gate_answer check_data(const struct gate_request *q)
 static enum gate_answer check_socket(const struct gate_request *q)
 {
 	/* Chromium sends no Sec-Fetch-Site here. */
-	return q->signed_in && origin_own(q) && is_or_absent(&q->site, "same-origin") ? GATE_PASS : GATE_REFUSED;
+	return q->signed_in && origin_own(q) && is_or_absent(&q->site, "same-origin")
+		       ? GATE_PASS
+		       : GATE_REFUSED;
 }
 
 static enum gate_answer check_change(const struct gate_request *q)
 {
-	return q->signed_in && q->form && origin_own(q) && is_or_absent(&q->site, "same-origin") ? GATE_PASS
-												 : GATE_REFUSED;
+	return q->signed_in && q->form && origin_own(q) && is_or_absent(&q->site, "same-origin")
+		       ? GATE_PASS
+		       : GATE_REFUSED;
 }
 
 typedef enum gate_answer (*check_fn)(const struct gate_request *q);
@@ -129,6 +135,8 @@ enum gate_answer gate_check(const struct gate_request *q)
 	if (q->method != wanted)
 		return GATE_WRONG_METHOD;
 	if (host > 0) /* the cookie and all that needs it belong to one name */
-		return document && is_document(q) ? GATE_MOVE : q->kind == GATE_ASSET ? check_asset(q) : GATE_REFUSED;
+		return document && is_document(q) ? GATE_MOVE
+		       : q->kind == GATE_ASSET	  ? check_asset(q)
+						  : GATE_REFUSED;
 	return checks[q->kind](q);
 }

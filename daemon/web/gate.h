@@ -44,8 +44,8 @@ enum gate_answer {
 	GATE_WRONG_METHOD, /* 405 */
 	GATE_REFUSED,	   /* 403 */
 	GATE_MOVE,	   /* a document of another of our names: a page that leads to WEB_HOST */
-	GATE_BOUNCE,	   /* a link from elsewhere, for which the browser holds the cookie back: a page that leads to the same again */
-	GATE_SIGN_IN,	   /* a page that says how to get in */
+	GATE_BOUNCE, /* a link from elsewhere, for which the browser holds the cookie back: a page that leads to the same again */
+	GATE_SIGN_IN, /* a page that says how to get in */
 };
 
 enum gate_answer gate_check(const struct gate_request *request);

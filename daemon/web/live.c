@@ -31,7 +31,7 @@ struct watcher {
 struct live {
 	struct web *web;
 	LIST_HEAD(, watcher) watchers; /* the newest first */
-	json_t *dirty; /* "vm NAME" and "op ID" to {"event", "data"} */
+	json_t *dirty;		       /* "vm NAME" and "op ID" to {"event", "data"} */
 	struct loop_source *tick, *beat, *usage;
 	bool asking; /* for the usage: the answer is on its way */
 };
@@ -146,7 +146,8 @@ static void on_tick(void *userdata)
 
 	loop_source_free(TAKE_PTR(live->tick));
 	json_object_foreach (dirty, key, item) {
-		_free_ char *text = message(json_string_value(json_object_get(item, "event")), json_object_get(item, "data"), &n);
+		_free_ char *text = message(json_string_value(json_object_get(item, "event")),
+			json_object_get(item, "data"), &n);
 
 		if (text && f)
 			fwrite(text, 1, n, f);
@@ -170,7 +171,8 @@ static void on_beat(void *userdata)
 static void on_usage_answer(int status, const json_t *body, void *userdata)
 {
 	struct live *live = userdata;
-	_json_ json_t *list = status < 400 ? view_list(json_object_get(body, "vms"), view_usage) : NULL;
+	_json_ json_t *list =
+		status < 400 ? view_list(json_object_get(body, "vms"), view_usage) : NULL;
 	size_t len = 0;
 	_free_ char *text = list ? message("usage", list, &len) : NULL;
 
@@ -190,20 +192,29 @@ static void on_usage(void *userdata)
 }
 
 /* The latest of a thing takes the place of those before; it is put into words when it is sent. */
-static void on_event(const char *type, const char *action, const char *name, const json_t *record, void *userdata)
+static void on_event(const char *type, const char *action, const char *name, const json_t *record,
+	void *userdata)
 {
 	struct live *live = userdata;
 	bool op = bg_streq(type, "operation"), vm = bg_streq(type, "vm");
 	const char *id = op ? json_string_value(json_object_get(record, "id")) : name;
-	json_t *data = op ? view_op(record) : vm && json_is_object(record) ? view_vm(record, time(NULL)) : json_object();
+	json_t *data = op			      ? view_op(record)
+		       : vm && json_is_object(record) ? view_vm(record, time(NULL))
+						      : json_object();
 	char key[128];
 
 	json_object_set_new(data, "name", json_string(op ? "" : name));
 	snprintf(key, sizeof(key), "%.20s %.100s", type, id ? id : "");
 	json_object_set_new(live->dirty, key,
-		json_pack("{s:s, s:o}", "event", op ? "op" : !vm ? "other" : bg_streq(action, "deleted") ? "gone" : "vm", "data", data));
+		json_pack("{s:s, s:o}", "event",
+			op			      ? "op"
+			: !vm			      ? "other"
+			: bg_streq(action, "deleted") ? "gone"
+						      : "vm",
+			"data", data));
 	if (!live->tick)
-		(void)loop_add_timer(live->web->engine->loop, "live", TICK_USEC, on_tick, live, &live->tick);
+		(void)loop_add_timer(
+			live->web->engine->loop, "live", TICK_USEC, on_tick, live, &live->tick);
 }
 
 /* The session's oldest goes when there are too many. */
@@ -229,7 +240,8 @@ static struct watcher *watch(struct live *live, struct http_call *call, uint64_t
 		return NULL;
 	make_room(live, session);
 	http_call_add_header(call, "Cache-Control", "no-store");
-	watcher->stream = http_reply_stream(call, "text/event-stream; charset=utf-8", on_gone, watcher);
+	watcher->stream =
+		http_reply_stream(call, "text/event-stream; charset=utf-8", on_gone, watcher);
 	if (!watcher->stream) {
 		free(watcher);
 		return NULL;
@@ -273,9 +285,11 @@ static void begin(struct visit *visit)
 		http_stream_bytes(watcher->stream, text, len);
 		events_tap(visit->web->engine->events, on_event, live);
 		if (!live->beat)
-			(void)loop_add_ticker(visit->web->engine->loop, "live beat", BEAT_USEC, on_beat, live, &live->beat);
+			(void)loop_add_ticker(visit->web->engine->loop, "live beat", BEAT_USEC,
+				on_beat, live, &live->beat);
 		if (!live->usage)
-			(void)loop_add_ticker(visit->web->engine->loop, "live usage", USAGE_USEC, on_usage, live, &live->usage);
+			(void)loop_add_ticker(visit->web->engine->loop, "live usage", USAGE_USEC,
+				on_usage, live, &live->usage);
 		on_usage(live); /* a page that was just opened does not wait for the next round */
 	}
 	visit_free(visit);

@@ -64,7 +64,8 @@ bool visit_of_script(const struct visit *visit)
 {
 	const char *accept;
 
-	return http_call_header(visit->call, "Accept", &accept) == 1 && strcasecmp(accept, "application/json") == 0;
+	return http_call_header(visit->call, "Accept", &accept) == 1 &&
+	       strcasecmp(accept, "application/json") == 0;
 }
 
 void page_reply_api_error(struct visit *visit, int status, const json_t *body)
@@ -154,7 +155,8 @@ static bool has_text(const json_t *vm, const char *key, const char *what)
 
 static bool is_wanted(const json_t *vm, const char *text, const char *state)
 {
-	if (!bg_isempty(text) && !has_text(vm, "name", text) && !has_text(vm, "image", text) && !has_text(vm, "labels", text))
+	if (!bg_isempty(text) && !has_text(vm, "name", text) && !has_text(vm, "image", text) &&
+		!has_text(vm, "labels", text))
 		return false;
 	return bg_isempty(state) || flag_of(vm, state);
 }
@@ -178,7 +180,8 @@ static void add_chips(json_t *view, const unsigned *counts, const char *state)
 static void add_vms(const struct visit *visit, json_t *view)
 {
 	const json_t *list = json_object_get(json_object_get(visit->raw, "vms"), "vms"), *vm;
-	const char *text = http_call_field(visit->call, "q", 0), *state = http_call_field(visit->call, "state", 0);
+	const char *text = http_call_field(visit->call, "q", 0),
+		   *state = http_call_field(visit->call, "state", 0);
 	unsigned counts[ARRAY_SIZE(chips)] = {0};
 	json_t *shown = json_array();
 	int64_t now = time(NULL);
@@ -226,7 +229,8 @@ static void add_vm(const struct visit *visit, json_t *view)
 	add_tab(visit, view);
 }
 
-static void add_list(const json_t *raw, json_t *view, const char *key, json_t *(*make)(const json_t *record))
+static void add_list(
+	const json_t *raw, json_t *view, const char *key, json_t *(*make)(const json_t *record))
 {
 	const json_t *list = json_object_get(json_object_get(raw, key), key);
 	json_t *all;
@@ -322,15 +326,18 @@ static void set_cookie(struct visit *visit, const char *value)
 void page_open(struct visit *visit)
 {
 	char cookie[WEB_SECRET_TEXT];
-	int r = sessions_redeem(visit->web->sessions, visit->arg, loop_now_usec() / 1000000, cookie);
+	int r = sessions_redeem(
+		visit->web->sessions, visit->arg, loop_now_usec() / 1000000, cookie);
 
 	if (r < 0) {
-		page_reply(visit, r == -EBUSY ? 429 : 403, "used", json_pack("{s:b}", "shut", r == -EBUSY));
+		page_reply(visit, r == -EBUSY ? 429 : 403, "used",
+			json_pack("{s:b}", "shut", r == -EBUSY));
 		return;
 	}
 	set_cookie(visit, cookie);
 	http_call_add_header(visit->call, "Refresh", "0; url=/?signed=in");
-	page_reply(visit, 200, "moved", json_pack("{s:s, s:b}", "url", "/?signed=in", "entered", 1));
+	page_reply(
+		visit, 200, "moved", json_pack("{s:s, s:b}", "url", "/?signed=in", "entered", 1));
 }
 
 void action_sign_out(struct visit *visit)

@@ -20,13 +20,18 @@ static int fill(int fd, struct ask *ask)
 	struct sockaddr_in own = {0}, peer = {0};
 	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
 
-	if (getsockname(fd, (struct sockaddr *)&own, &own_len) < 0 || getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0)
+	if (getsockname(fd, (struct sockaddr *)&own, &own_len) < 0 ||
+		getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0)
 		return -errno;
 	if (own.sin_family != AF_INET || peer.sin_family != AF_INET)
 		return -EAFNOSUPPORT;
 	*ask = (struct ask){
-		.head = {.nlmsg_len = sizeof(*ask), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
-		.req = {.sdiag_family = AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u},
+		.head = {.nlmsg_len = sizeof(*ask),
+			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			.nlmsg_flags = NLM_F_REQUEST},
+		.req = {.sdiag_family = AF_INET,
+			.sdiag_protocol = IPPROTO_TCP,
+			.idiag_states = ~0u},
 	};
 	ask->req.id.idiag_sport = peer.sin_port;
 	ask->req.id.idiag_dport = own.sin_port;
@@ -39,7 +44,8 @@ static int fill(int fd, struct ask *ask)
 /* The kernel answers within the send: what is not there at once does not come. */
 static int exchange(const struct ask *ask, struct inet_diag_msg *ret)
 {
-	_close_ int nl = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+	_close_ int nl =
+		socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 	struct {
 		struct nlmsghdr head;
 		struct inet_diag_msg msg;
@@ -50,7 +56,8 @@ static int exchange(const struct ask *ask, struct inet_diag_msg *ret)
 	if (nl < 0 || send(nl, ask, sizeof(*ask), MSG_NOSIGNAL) < 0)
 		return -errno;
 	n = recv(nl, &answer, sizeof(answer), 0);
-	if (n < (ssize_t)(sizeof(answer.head) + sizeof(answer.msg)) || answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY)
+	if (n < (ssize_t)(sizeof(answer.head) + sizeof(answer.msg)) ||
+		answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY)
 		return -EACCES;
 	*ret = answer.msg;
 	return 0;
@@ -66,7 +73,8 @@ int peer_uid(int fd, uid_t *ret)
 		r = exchange(&ask, &msg);
 	if (r < 0)
 		return r;
-	if (msg.idiag_inode == 0 || msg.id.idiag_sport != ask.req.id.idiag_sport || msg.id.idiag_dport != ask.req.id.idiag_dport)
+	if (msg.idiag_inode == 0 || msg.id.idiag_sport != ask.req.id.idiag_sport ||
+		msg.id.idiag_dport != ask.req.id.idiag_dport)
 		return -EACCES;
 	*ret = msg.idiag_uid;
 	return 0;

@@ -33,7 +33,8 @@ static const struct pick *pick_of(const struct visit *visit)
 
 static void print_encoded(FILE *f, const char *text)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
 
 	for (; *text; text++)
 		if (strchr(plain, *text))
@@ -107,16 +108,21 @@ static char *encoded_path(const char *folder, const char *name)
 
 static json_t *view_entry(const char *folder, const json_t *entry)
 {
-	const char *kind = json_string_value(json_object_get(entry, "kind")), *name = json_string_value(json_object_get(entry, "name"));
-	bool plain = is_plain(name), enter = plain && bg_streq(kind, "folder"), take = plain && bg_streq(kind, "file");
+	const char *kind = json_string_value(json_object_get(entry, "kind")),
+		   *name = json_string_value(json_object_get(entry, "name"));
+	bool plain = is_plain(name), enter = plain && bg_streq(kind, "folder"),
+	     take = plain && bg_streq(kind, "file");
 	_free_ char *url = encoded_path(folder, name);
 	json_t *view = view_file(entry);
 
 	json_object_set_new(view, "url", bg_json_str(url ? url : ""));
 	json_object_set_new(view, "enter", json_boolean(enter));
 	json_object_set_new(view, "take", json_boolean(take));
-	json_object_set_new(view, "odd", json_string(enter || take ? "" : !plain ? "its name cannot be typed"
-		: bg_streq(kind, "link") ? "a link" : "no file"));
+	json_object_set_new(view, "odd",
+		json_string(enter || take	     ? ""
+			    : !plain		     ? "its name cannot be typed"
+			    : bg_streq(kind, "link") ? "a link"
+						     : "no file"));
 	return view;
 }
 
@@ -141,10 +147,11 @@ static void add_entries(const json_t *files, json_t *view)
 static void show(struct visit *visit, const struct pick *pick, const json_t *files)
 {
 	_free_ char *keep = kept(visit, pick);
-	json_t *view = json_pack("{s:s, s:s, s:s, s:s, s:s}", "for", pick->word, "form", pick->form, "field", pick->field, "back", pick->back,
-		"keep", keep ? keep : "");
+	json_t *view = json_pack("{s:s, s:s, s:s, s:s, s:s}", "for", pick->word, "form", pick->form,
+		"field", pick->field, "back", pick->back, "keep", keep ? keep : "");
 
-	json_object_set_new(view, bg_streq(pick->back, "/kernels") ? "nav_kernels" : "nav_images", json_true());
+	json_object_set_new(
+		view, bg_streq(pick->back, "/kernels") ? "nav_kernels" : "nav_images", json_true());
 	add_entries(files, view);
 	page_reply(visit, 200, visit->route->template, view);
 }
@@ -204,7 +211,8 @@ void pick_fill(const struct visit *visit, json_t *view)
 	json_t *form = json_object();
 	char name[WORD_MAX];
 
-	json_object_set_new(view, "picker", json_boolean(!bg_isempty(visit->web->engine->config->web_folders)));
+	json_object_set_new(
+		view, "picker", json_boolean(!bg_isempty(visit->web->engine->config->web_folders)));
 	while (next_field(&fields, name)) {
 		const char *value = http_call_field(visit->call, name, 0);
 

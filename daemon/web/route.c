@@ -5,12 +5,22 @@
 #include "daemon/web/web_impl.h"
 
 static const struct web_route routes[] = {
-#define X(path_, kind_, run_, template_, wants_, nav_)                                                                 \
-	{.path = path_, .kind = GATE_##kind_, .run = run_, .template = template_, .wants = wants_, .nav = nav_},
+#define X(path_, kind_, run_, template_, wants_, nav_)                                             \
+	{.path = path_,                                                                            \
+		.kind = GATE_##kind_,                                                              \
+		.run = run_,                                                                       \
+		.template = template_,                                                             \
+		.wants = wants_,                                                                   \
+		.nav = nav_},
 #include "daemon/web/pages.def"
 #undef X
-#define X(path_, method_, api_, fields_, back_)                                                                        \
-	{.path = path_, .kind = GATE_CHANGE, .run = action_run, .method = HTTP_##method_, .api = api_, .fields = fields_,  \
+#define X(path_, method_, api_, fields_, back_)                                                    \
+	{.path = path_,                                                                            \
+		.kind = GATE_CHANGE,                                                               \
+		.run = action_run,                                                                 \
+		.method = HTTP_##method_,                                                          \
+		.api = api_,                                                                       \
+		.fields = fields_,                                                                 \
 		.back = back_},
 #include "daemon/web/actions.def"
 #undef X
@@ -20,7 +30,8 @@ static const struct web_route routes[] = {
 
 static bool arg_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '_' || c == '.';
 }
 
 /* Takes one segment for {name}. Where it ends; NULL: it is not one. */
@@ -46,7 +57,7 @@ static bool matches(const char *template, const char *p, char arg[WEB_ARG_MAX + 
 			p = take_arg(p, arg);
 			if (!p)
 				return false;
-		} else if (*template++ != *p++) {
+		} else if (*template ++ != *p++) {
 			return false;
 		}
 	}
@@ -67,7 +78,8 @@ void web_path(const char *template, const char *arg, char out[WEB_PATH_MAX])
 	const char *open = strchr(template, '{');
 
 	if (open)
-		snprintf(out, WEB_PATH_MAX, "%.*s%s%s", (int)(open - template), template, arg, strchr(open, '}') + 1);
+		snprintf(out, WEB_PATH_MAX, "%.*s%s%s", (int)(open - template), template, arg,
+			strchr(open, '}') + 1);
 	else
 		snprintf(out, WEB_PATH_MAX, "%s", template);
 }

@@ -38,8 +38,8 @@ int sessions_new(const char *place, struct sessions **ret)
 		return -ENOMEM;
 	TAILQ_INIT(&s->list);
 	crypto_hash_sha256(hash, (const uint8_t *)place, strlen(place));
-	snprintf(s->cookie_name, sizeof(s->cookie_name), "__Host-banger-%02x%02x%02x%02x", hash[0], hash[1], hash[2],
-		hash[3]);
+	snprintf(s->cookie_name, sizeof(s->cookie_name), "__Host-banger-%02x%02x%02x%02x", hash[0],
+		hash[1], hash[2], hash[3]);
 	*ret = s;
 	return 0;
 }
@@ -64,7 +64,8 @@ static void make_secret(char text[WEB_SECRET_TEXT], uint8_t hash[HASH])
 	uint8_t raw[SECRET];
 
 	randombytes_buf(raw, sizeof(raw));
-	sodium_bin2base64(text, WEB_SECRET_TEXT, raw, sizeof(raw), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	sodium_bin2base64(
+		text, WEB_SECRET_TEXT, raw, sizeof(raw), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 	hash_text(text, hash);
 	sodium_memzero(raw, sizeof(raw));
 }
@@ -125,7 +126,8 @@ void sessions_end(struct sessions *s, struct session *session)
 	free(session);
 }
 
-int sessions_redeem(struct sessions *s, const char *token, uint64_t now, char cookie[WEB_SECRET_TEXT])
+int sessions_redeem(
+	struct sessions *s, const char *token, uint64_t now, char cookie[WEB_SECRET_TEXT])
 {
 	struct session *session;
 

@@ -17,7 +17,8 @@ enum {
 	WEB_SESSIONS_MAX = 16,
 	WEB_IDLE_S = 12 * 3600,
 	WEB_AGE_S = 7 * 24 * 3600,
-	WEB_WRONG_MAX = 5, /* wrong tokens within WEB_TOKEN_S, after which the door is shut for as long */
+	WEB_WRONG_MAX =
+		5, /* wrong tokens within WEB_TOKEN_S, after which the door is shut for as long */
 };
 
 struct sessions;
@@ -34,7 +35,8 @@ BG_DEFINE_UNREF(sessions, struct sessions *, sessions_free)
 /* Another token; the oldest of too many goes. */
 void sessions_token(struct sessions *sessions, uint64_t now, char ret[WEB_SECRET_TEXT]);
 /* Uses the token up and makes a session. -EACCES: no such token (any more); -EBUSY: too many wrong ones lately. */
-int sessions_redeem(struct sessions *sessions, const char *token, uint64_t now, char cookie[WEB_SECRET_TEXT]);
+int sessions_redeem(
+	struct sessions *sessions, const char *token, uint64_t now, char cookie[WEB_SECRET_TEXT]);
 /* The session of a Cookie header, or NULL; it counts as used now. */
 struct session *sessions_find(struct sessions *sessions, const char *header, uint64_t now);
 void sessions_end(struct sessions *sessions, struct session *session);

@@ -55,8 +55,8 @@ static unsigned hidden(const unsigned char *p, unsigned *len)
 		return 0;
 	c = 0x2000u | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
 	*len = 3;
-	return c == 0x200e || c == 0x200f || c == 0x2028 || c == 0x2029 || (c >= 0x202a && c <= 0x202e) ||
-			       (c >= 0x2066 && c <= 0x2069)
+	return c == 0x200e || c == 0x200f || c == 0x2028 || c == 0x2029 ||
+			       (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069)
 		       ? c
 		       : 0;
 }
@@ -170,7 +170,8 @@ static int find_end(const struct tag *tag, const char *end, struct tag *ret)
 
 static int render(struct render *r, const char *p, const char *end, const struct frame *frame);
 
-static int section(struct render *r, const struct tag *tag, const struct tag *close, const struct frame *frame)
+static int section(
+	struct render *r, const struct tag *tag, const struct tag *close, const struct frame *frame)
 {
 	const json_t *value = look_up(frame, tag->name), *item;
 	int rc = 0;
@@ -197,7 +198,8 @@ static int part(struct render *r, const char *name, const struct frame *frame)
 }
 
 /* *p: behind the tag and all that belongs to it. */
-static int handle(struct render *r, const struct tag *tag, const char *end, const struct frame *frame, const char **p)
+static int handle(struct render *r, const struct tag *tag, const char *end,
+	const struct frame *frame, const char **p)
 {
 	struct tag close;
 

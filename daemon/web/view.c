@@ -131,7 +131,8 @@ static const char *state_word(const json_t *vm, const char **look)
 	return *text_of(vm, "missing") ? "no disks" : bg_streq(*look, "failed") ? *look : state;
 }
 
-static void put_list(json_t *view, const char *key, const json_t *list, const char *between, void (*print)(FILE *f, const json_t *item))
+static void put_list(json_t *view, const char *key, const json_t *list, const char *between,
+	void (*print)(FILE *f, const json_t *item))
 {
 	_free_ char *text = NULL;
 	const json_t *item;
@@ -150,7 +151,8 @@ static void put_list(json_t *view, const char *key, const json_t *list, const ch
 
 static void print_port(FILE *f, const json_t *item)
 {
-	fprintf(f, "%lld:%lld", (long long)number_of(item, "host"), (long long)number_of(item, "guest"));
+	fprintf(f, "%lld:%lld", (long long)number_of(item, "host"),
+		(long long)number_of(item, "guest"));
 }
 
 static void print_exposed(FILE *f, const json_t *item)
@@ -169,7 +171,8 @@ static void put_labels(json_t *view, const json_t *vm)
 	if (!f)
 		return;
 	json_object_foreach (labels, key, value)
-		fprintf(f, "%s%s=%s", ftell(f) > 0 ? " " : "", key, json_is_string(value) ? json_string_value(value) : "");
+		fprintf(f, "%s%s=%s", ftell(f) > 0 ? " " : "", key,
+			json_is_string(value) ? json_string_value(value) : "");
 	fclose(f);
 	put(view, "labels", text);
 }
@@ -207,7 +210,8 @@ static void put_sizes(json_t *view, const json_t *vm)
 	put_mib(view, "memory", vm, "memory_mib");
 	put_mib(view, "disk", vm, "disk_mib");
 	put_mib(view, "work", vm, "work_mib");
-	put_text(view, "runs_on", "%s%s%s", text_of(vm, "vmm"), *text_of(vm, "accel") ? ", " : "", text_of(vm, "accel"));
+	put_text(view, "runs_on", "%s%s%s", text_of(vm, "vmm"), *text_of(vm, "accel") ? ", " : "",
+		text_of(vm, "accel"));
 	put(view, "nat", flag_of(vm, "nat") ? "on" : "off");
 	put_flag(view, "nat_on", flag_of(vm, "nat"));
 	put_flag(view, "peers_on", flag_of(vm, "peers"));
@@ -215,7 +219,8 @@ static void put_sizes(json_t *view, const json_t *vm)
 
 json_t *view_vm(const json_t *vm, int64_t now)
 {
-	static const char *const same[] = {"name", "image", "kernel", "address", "operation", "storage", "id", NULL};
+	static const char *const same[] = {
+		"name", "image", "kernel", "address", "operation", "storage", "id", NULL};
 	const char *state = text_of(vm, "state"), *look;
 	json_t *view = json_object();
 
@@ -252,7 +257,8 @@ static const json_t *stage_now(const json_t *op)
 /* "38.2M of 71M" when the unit is bytes. */
 static void put_amount(const json_t *progress, char *out, size_t size)
 {
-	long long done = (long long)number_of(progress, "done"), total = (long long)number_of(progress, "total");
+	long long done = (long long)number_of(progress, "done"),
+		  total = (long long)number_of(progress, "total");
 	const char *unit = text_of(progress, "unit");
 	char a[BG_SIZE_TEXT], b[BG_SIZE_TEXT];
 
@@ -260,7 +266,8 @@ static void put_amount(const json_t *progress, char *out, size_t size)
 	if (total <= 0)
 		return;
 	if (bg_streq(unit, "bytes"))
-		snprintf(out, size, ", %s of %s", bg_size_print((uint64_t)BG_MAX(done, 0), a), bg_size_print((uint64_t)total, b));
+		snprintf(out, size, ", %s of %s", bg_size_print((uint64_t)BG_MAX(done, 0), a),
+			bg_size_print((uint64_t)total, b));
 	else
 		snprintf(out, size, ", %lld of %lld %.20s", done, total, unit);
 }
@@ -276,7 +283,8 @@ static void put_progress(json_t *view, const json_t *op)
 	put_text(view, "text", "%s%s", *own ? own : text_of(stage, "text"), amount);
 	/* Nothing to measure: a bar that only moves. */
 	put_flag(view, "measured", total > 0);
-	put_text(view, "percent", "%lld", total > 0 ? (long long)BG_MIN(100, BG_MAX(done, 0) * 100 / total) : 0LL);
+	put_text(view, "percent", "%lld",
+		total > 0 ? (long long)BG_MIN(100, BG_MAX(done, 0) * 100 / total) : 0LL);
 }
 
 /* "vm.create" of "web": "create". */
@@ -310,8 +318,11 @@ json_t *view_op(const json_t *op)
 	put_text(view, "noun", "%.*s", (int)strcspn(kind, "."), kind);
 	put_flag(view, "of_vm", strncmp(kind, "vm.", 3) == 0);
 	put_flag(view, "running", bg_streq(state, "running"));
-	put_text(view, "look", "s-%s", bg_streq(state, "running") ? "starting" : bg_streq(state, "done") ? "running"
-		: bg_streq(state, "failed") ? state : "stopped");
+	put_text(view, "look", "s-%s",
+		bg_streq(state, "running")  ? "starting"
+		: bg_streq(state, "done")   ? "running"
+		: bg_streq(state, "failed") ? state
+					    : "stopped");
 	put_progress(view, op);
 	put_end(view, op);
 	put_time(view, "created", op, "created_at");
@@ -377,8 +388,10 @@ json_t *view_file(const json_t *entry)
 json_t *view_host(const json_t *daemon, int64_t now)
 {
 	static const char *const same[] = {"version", "socket", "state_dir", "log", "config", NULL};
-	const json_t *vmm = json_object_get(daemon, "vmm"), *storage = json_object_get(daemon, "storage");
-	const json_t *helper = json_object_get(daemon, "helper"), *error = json_object_get(helper, "error");
+	const json_t *vmm = json_object_get(daemon, "vmm"),
+		     *storage = json_object_get(daemon, "storage");
+	const json_t *helper = json_object_get(daemon, "helper"),
+		     *error = json_object_get(helper, "error");
 	int64_t since = seconds_of(text_of(daemon, "started_at"));
 	char text[VIEW_DURATION];
 	json_t *view = json_object();
@@ -399,7 +412,8 @@ json_t *view_host(const json_t *daemon, int64_t now)
 	put_text(view, "slots", "%lld", (long long)number_of(helper, "slots"));
 	put(view, "store", text_of(json_object_get(daemon, "store"), "mode"));
 	put_flag(view, "config_changed", flag_of(daemon, "config_changed"));
-	put_text(view, "sessions", "%lld", (long long)number_of(json_object_get(daemon, "web"), "sessions"));
+	put_text(view, "sessions", "%lld",
+		(long long)number_of(json_object_get(daemon, "web"), "sessions"));
 	return view;
 }
 

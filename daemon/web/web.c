@@ -26,15 +26,17 @@ enum { BACKLOG = 64 };
 static const struct {
 	const char *name, *value;
 } headers[] = {
-	{"Content-Security-Policy",
-		"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-		"base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"},
+	{"Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "
+				    "img-src 'self'; connect-src 'self'; form-action 'self'; "
+				    "base-uri 'none'; frame-ancestors 'none'; "
+				    "require-trusted-types-for 'script'; trusted-types 'none'"},
 	{"X-Frame-Options", "DENY"},
 	{"X-Content-Type-Options", "nosniff"},
 	{"Referrer-Policy", "same-origin"},
 	{"Cross-Origin-Opener-Policy", "same-origin"},
 	{"Cross-Origin-Resource-Policy", "same-origin"},
-	{"Permissions-Policy", "camera=(), microphone=(), geolocation=(), usb=(), serial=(), clipboard-read=(self), "
+	{"Permissions-Policy", "camera=(), microphone=(), geolocation=(), usb=(), serial=(), "
+			       "clipboard-read=(self), "
 			       "clipboard-write=(self), fullscreen=(self)"},
 };
 
@@ -81,7 +83,8 @@ static bool is_form(const struct http_call *call)
 	const char *type;
 	unsigned n = http_call_header(call, "Content-Type", &type);
 
-	return n == 0 || (n == 1 && strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0);
+	return n == 0 ||
+	       (n == 1 && strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0);
 }
 
 static struct session *session_of(const struct web *web, const struct http_call *call)
@@ -135,7 +138,8 @@ static void lead(struct visit *visit, const char *template, const char *base, co
 {
 	char url[2 * WEB_PATH_MAX], refresh[2 * WEB_PATH_MAX + 16];
 
-	snprintf(url, sizeof(url), "%s%.200s%s", base, visit->route ? http_call_path(visit->call) : "/", query);
+	snprintf(url, sizeof(url), "%s%.200s%s", base,
+		visit->route ? http_call_path(visit->call) : "/", query);
 	snprintf(refresh, sizeof(refresh), "0; url=%s", url);
 	http_call_add_header(visit->call, "Refresh", refresh);
 	page_reply(visit, 200, template, json_pack("{s:s}", "url", url));
@@ -187,7 +191,8 @@ static void run_route(struct visit *visit)
 		visit->route->run(visit);
 		return;
 	}
-	bg_err_set(&err, BG_ERR_NO_ROUTE, ENOENT, "there is no page %.200s", http_call_path(visit->call));
+	bg_err_set(&err, BG_ERR_NO_ROUTE, ENOENT, "there is no page %.200s",
+		http_call_path(visit->call));
 	bg_err_hint(&err, "the list of VMs leads to all there is");
 	page_reply_error(visit, 404, err);
 }
@@ -211,7 +216,8 @@ static bool on_request(struct http_call *call, void *userdata)
 		refuse(call, 403, "refused\n");
 		return true;
 	}
-	*visit = (struct visit){.web = userdata, .call = call, .session = session_of(userdata, call)};
+	*visit = (struct visit){
+		.web = userdata, .call = call, .session = session_of(userdata, call)};
 	api = is_api(http_call_path(call), &kind);
 	visit->route = api ? NULL : web_route_find(http_call_path(call), visit->arg);
 	answer = ask_gate(visit, visit->route ? visit->route->kind : kind);
@@ -244,7 +250,8 @@ static int listen_at(const char *address, unsigned *ret_port, struct bg_err **er
 		bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(fd, BACKLOG) < 0 ||
 		getsockname(fd, (struct sockaddr *)&sin, &len) < 0) {
 		bg_err_sys(err, BG_ERR_PORT_TAKEN, errno, "the web page on %s", address);
-		bg_err_hint(err, "set web = \"127.0.0.1:PORT\" in config.toml, or \"\" for no page");
+		bg_err_hint(
+			err, "set web = \"127.0.0.1:PORT\" in config.toml, or \"\" for no page");
 		return -EADDRINUSE;
 	}
 	*ret_port = ntohs(sin.sin_port);
@@ -254,7 +261,8 @@ static int listen_at(const char *address, unsigned *ret_port, struct bg_err **er
 /* The daemon goes on without a page. */
 static int serve(struct web *web, struct bg_err **err)
 {
-	const struct http_front front = {.admit = on_connection, .request = on_request, .userdata = web};
+	const struct http_front front = {
+		.admit = on_connection, .request = on_request, .userdata = web};
 	int fd = listen_at(web->address, &web->port, &web->err);
 
 	if (fd < 0) {
@@ -282,7 +290,8 @@ int web_new(struct engine *engine, struct web **ret, struct bg_err **err)
 	if (bg_isempty(engine->config->web))
 		return 0;
 	web = calloc(1, sizeof(*web));
-	if (!web || sessions_new(engine->paths->state_dir, &web->sessions) < 0 || live_new(web, &web->live) < 0)
+	if (!web || sessions_new(engine->paths->state_dir, &web->sessions) < 0 ||
+		live_new(web, &web->live) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	web->engine = engine;
 	snprintf(web->address, sizeof(web->address), "%s", engine->config->web);
@@ -327,7 +336,8 @@ json_t *web_to_json(const struct web *web)
 		return json_pack("{s:s, s:n, s:o, s:i}", "address", web->address, "url", "error",
 			web->err ? http_error_json(web->err) : json_null(), "sessions", 0);
 	return json_pack("{s:s, s:o, s:n, s:i}", "address", web->address, "url",
-		json_sprintf("http://%s:%u/", WEB_HOST, web->port), "error", "sessions", (int)sessions_count(web->sessions));
+		json_sprintf("http://%s:%u/", WEB_HOST, web->port), "error", "sessions",
+		(int)sessions_count(web->sessions));
 }
 
 int web_link(struct web *web, json_t **ret, struct bg_err **err)
@@ -337,14 +347,16 @@ int web_link(struct web *web, json_t **ret, struct bg_err **err)
 
 	if (!web) {
 		r = bg_err_set(err, BG_ERR_CONFIG, ENOENT, "the web page is turned off");
-		bg_err_hint(err, "set web = \"127.0.0.1:7777\" in config.toml, then `banger daemon restart`");
+		bg_err_hint(err, "set web = \"127.0.0.1:7777\" in config.toml, then `banger daemon "
+				 "restart`");
 		return r;
 	}
 	if (!web->http)
 		return bg_err_set(err, BG_ERR_PORT_TAKEN, EADDRINUSE, "there is no web page: %s",
 			web->err ? web->err->message : "the daemon ends");
 	sessions_token(web->sessions, loop_now_usec() / 1000000, token);
-	*ret = json_pack("{s:o, s:i, s:i}", "url", json_sprintf("http://%s:%u/open/%s", WEB_HOST, web->port, token), "port",
+	*ret = json_pack("{s:o, s:i, s:i}", "url",
+		json_sprintf("http://%s:%u/open/%s", WEB_HOST, web->port, token), "port",
 		(int)web->port, "expires_s", WEB_TOKEN_S);
 	return 0;
 }

@@ -28,10 +28,11 @@ struct visit {
 	struct http_call *call;
 	struct session *session; /* valid until control is back in the loop */
 	const struct web_route *route;
-	char arg[WEB_ARG_MAX + 1]; /* what {name} of the path stood for: letters, digits, ".", "_" and "-" */
-	json_t *raw;	/* answers of the API by key, as they come */
+	/* what {name} of the path stood for: letters, digits, ".", "_" and "-" */
+	char arg[WEB_ARG_MAX + 1];
+	json_t *raw;	  /* answers of the API by key, as they come */
 	const char *more; /* what is still to be asked */
-	unsigned next;	/* of several, which one is asked about */
+	unsigned next;	  /* of several, which one is asked about */
 	struct bg_err *err;
 };
 

@@ -273,9 +273,9 @@ static void on_wait(const char *what, void *userdata)
 /* A long one: the fake fails it, or waits. */
 static void start_fetch(struct outcome *o, const char *how)
 {
-	CHECK_INT(job_start(jobs, JOB_FETCH, json_pack("{s:s}", "label", how),
-			  (int[]){worker_log, worker_log}, 2, on_progress, on_done, o, &o->job,
-			  NULL),
+	CHECK_INT(
+		job_start(jobs, JOB_FETCH, json_pack("{s:s}", "label", how),
+			(int[]){worker_log, worker_log}, 2, on_progress, on_done, o, &o->job, NULL),
 		0);
 }
 

@@ -191,8 +191,11 @@ TEST(nat)
 
 	setup();
 	answer_hello();
-	CHECK_INT(net_nat(net, 5, (struct net_reach){.nat = true, .peers = true}, on_done, &on, &on.call, NULL), 0);
-	CHECK_INT(net_nat(net, 6, (struct net_reach){.nat = false}, on_done, &off, &off.call, NULL), 0);
+	CHECK_INT(net_nat(net, 5, (struct net_reach){.nat = true, .peers = true}, on_done, &on,
+			  &on.call, NULL),
+		0);
+	CHECK_INT(net_nat(net, 6, (struct net_reach){.nat = false}, on_done, &off, &off.call, NULL),
+		0);
 	req = next_request(PRIV_NET_NAT);
 	CHECK(req.net_nat.slot == 5 && req.net_nat.on == 1 && req.net_nat.peers == 1);
 	reply((struct priv_rep){.verb = PRIV_NET_NAT, .id = req.id, .net_nat = {.changed = 1}});

@@ -33,7 +33,8 @@ static struct {
 	char why[200];
 } f;
 
-static void on_status(struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms, void *userdata)
+static void on_status(
+	struct guest *guest, bool connected, uint32_t flags, uint32_t uptime_ms, void *userdata)
 {
 }
 
@@ -96,7 +97,8 @@ static int connect_to_host_vm(void)
 static void start_guest(void)
 {
 	static char path[96];
-	const struct guest_target target = {.carrier = "virtio", .socket_path = path, .vm_id = vm_id};
+	const struct guest_target target = {
+		.carrier = "virtio", .socket_path = path, .vm_id = vm_id};
 
 	snprintf(path, sizeof(path), "%s/agent.sock", test_tmpdir());
 	f.pid = spin_fake_guest(path, vm_id, &f.stdin_fd);
@@ -124,7 +126,8 @@ static void wait_in_guest(size_t i)
 {
 	static const struct tunnel_events events = {on_taken, on_ended};
 
-	CHECK_INT(tunnel_wait(f.loop, f.guest, f.port, &events, &f.tunnels[i], &f.tunnels[i], NULL), 0);
+	CHECK_INT(tunnel_wait(f.loop, f.guest, f.port, &events, &f.tunnels[i], &f.tunnels[i], NULL),
+		0);
 	CHECK(tunnel_waits(f.tunnels[i]));
 	CHECK_INT(tunnel_port(f.tunnels[i]), f.port);
 }
@@ -173,7 +176,8 @@ static void expect(int fd, const char *text, size_t n)
 	if (n == 0)
 		SPIN(f.loop, (r = recv(fd, buf, sizeof(buf), 0)) >= 0);
 	while (got < n) {
-		SPIN(f.loop, (r = recv(fd, buf + got, sizeof(buf) - 1 - got, 0)) != -1 || errno != EAGAIN);
+		SPIN(f.loop, (r = recv(fd, buf + got, sizeof(buf) - 1 - got, 0)) != -1 ||
+				     errno != EAGAIN);
 		CHECK(r > 0);
 		got += (size_t)r;
 	}
@@ -222,7 +226,8 @@ TEST(much_both_ways)
 	client = connect_to_host_vm();
 	service = accepted();
 	while (at_service < MUCH || at_client < MUCH) {
-		ssize_t n = send(client, bytes, BG_MIN(sizeof(bytes), MUCH - to_service), MSG_NOSIGNAL);
+		ssize_t n =
+			send(client, bytes, BG_MIN(sizeof(bytes), MUCH - to_service), MSG_NOSIGNAL);
 
 		to_service += (size_t)BG_MAX(n, 0);
 		n = send(service, bytes, BG_MIN(sizeof(bytes), MUCH - to_client), MSG_NOSIGNAL);

@@ -85,8 +85,8 @@ static void open_with_monitor(void)
 	CHECK_INT(monitor_client_new(
 			  w.engine.loop, pair[1], &monitor_events, NULL, &w.engine.monitor, NULL),
 		0);
-	CHECK_INT(loop_add_fd(w.engine.loop, "monitor", monitor, LOOP_READ, on_packet, NULL, &io),
-		0);
+	CHECK_INT(
+		loop_add_fd(w.engine.loop, "monitor", monitor, LOOP_READ, on_packet, NULL, &io), 0);
 }
 
 static struct op *build(const char *name)
@@ -114,8 +114,8 @@ static const char *text_of(const struct op *op)
 	static char text[128];
 	_json_ json_t *record = op_to_json(op);
 	const json_t *stages = json_object_get(record, "stages");
-	const char *at = json_string_value(json_object_get(
-		json_array_get(stages, json_array_size(stages) - 1), "text"));
+	const char *at = json_string_value(
+		json_object_get(json_array_get(stages, json_array_size(stages) - 1), "text"));
 
 	snprintf(text, sizeof(text), "%s", at ? at : "");
 	return text;

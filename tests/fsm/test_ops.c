@@ -391,7 +391,7 @@ TEST(a_reader_of_records_is_not_told_what_was)
 	world_run(&w, is_stale, NULL);
 	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGSTOP), 0);
 	(void)health_look(health, "a", on_look, &told);
-	world_run(&w, has_health, (void *)(uintptr_t)"vmm_silent");
+	world_run(&w, has_health, (void *)(uintptr_t) "vmm_silent");
 	CHECK_INT(kill((pid_t)vm("a")->row->pid, SIGKILL), 0);
 	world_run(&w, is_stopped, NULL);
 	CHECK(!vm_health(vm("a")));

@@ -46,7 +46,8 @@ static void set(const char *name, int restart, bool autostart)
 		.autostart = autostart};
 	struct op *op;
 
-	CHECK_INT(vm_ask(vm(name), VM_EV_SET, &(struct vm_options){.change = &change}, &op, NULL), 0);
+	CHECK_INT(
+		vm_ask(vm(name), VM_EV_SET, &(struct vm_options){.change = &change}, &op, NULL), 0);
 	CHECK_INT(world_wait(&w, op), OP_DONE);
 }
 
@@ -196,7 +197,8 @@ TEST(the_start_of_the_daemon_brings_them_up)
 	vm("last-boot")->row->stopped_boot = strdup("another boot of the host");
 	vm_save(vm("last-boot"));
 	vm("failed")->on_exit = NULL;
-	CHECK_INT(world_ask(&w, "plain", VM_EV_STOP), OP_DONE); /* what was posted before is in the store */
+	CHECK_INT(world_ask(&w, "plain", VM_EV_STOP),
+		OP_DONE); /* what was posted before is in the store */
 	pid = vmm_pid(vm("failed")->vmm);
 	end_by("failed", SIGKILL);
 	CHECK_INT(waitpid(pid, NULL, 0), pid); /* a daemon's end would leave it to init */
@@ -206,6 +208,7 @@ TEST(the_start_of_the_daemon_brings_them_up)
 	world_run(&w, is_up, (void *)"always");
 	world_run(&w, is_up, (void *)"failed");
 	world_run(&w, is_up, (void *)"last-boot");
-	CHECK(is_down(&w, (void *)"plain") && is_down(&w, (void *)"rest") && is_down(&w, (void *)"stopped"));
+	CHECK(is_down(&w, (void *)"plain") && is_down(&w, (void *)"rest") &&
+		is_down(&w, (void *)"stopped"));
 	end();
 }

@@ -15,7 +15,8 @@ static void check(const char *text, size_t len)
 
 static char *render(const char *template, const char *value, size_t *len)
 {
-	json_t *view = json_pack("{s:s, s:[s, s], s:{s:b}}", "a", value, "l", value, "x", "o", "f", 1);
+	json_t *view =
+		json_pack("{s:s, s:[s, s], s:{s:b}}", "a", value, "l", value, "x", "o", "f", 1);
 	char *text = NULL;
 	FILE *f = open_memstream(&text, len);
 

@@ -45,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct result whole = read_all(data, size, size + 1), single = read_all(data, size, 1);
 
-	if (whole.sum != single.sum || whole.bytes != single.bytes || whole.control != single.control || whole.end != single.end)
+	if (whole.sum != single.sum || whole.bytes != single.bytes ||
+		whole.control != single.control || whole.end != single.end)
 		abort();
 	return 0;
 }

@@ -143,12 +143,15 @@ static char *lines_of(const struct worker_answer *a)
 
 TEST(list_shows_a_folder_and_leads_nowhere_else)
 {
-	static const char *const wrong[] = {"..", ".", "a/..", "a/../..", "/a", "a//b", "link", "link/b", "file", "file/x", "none"};
+	static const char *const wrong[] = {"..", ".", "a/..", "a/../..", "/a", "a//b", "link",
+		"link/b", "file", "file/x", "none"};
 	int fd = open(test_tmpdir(), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_free_ char *text = NULL;
 	struct worker_answer a;
 
-	CHECK_INT(mkdirat(fd, "a", 0700) | mkdirat(fd, "a/b", 0700) | symlinkat("a", fd, "link") | mkfifoat(fd, "a/pipe", 0600), 0);
+	CHECK_INT(mkdirat(fd, "a", 0700) | mkdirat(fd, "a/b", 0700) | symlinkat("a", fd, "link") |
+			  mkfifoat(fd, "a/pipe", 0600),
+		0);
 	CHECK_INT(close(openat(fd, "a/.hidden", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
 	CHECK_INT(close(openat(fd, "a/\xff", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
 	CHECK_INT(close(openat(fd, "a/a \"\\\n", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
@@ -181,7 +184,9 @@ TEST(list_of_very_many)
 
 	CHECK_INT(mkdirat(fd, "m", 0700), 0);
 	for (int i = 0; i < 1500; i++) {
-		snprintf(name, sizeof(name), "m/%04d%.*s", i, 240, "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1");
+		snprintf(name, sizeof(name), "m/%04d%.*s", i, 240,
+			"\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1"
+			"\1\1\1");
 		CHECK_INT(close(openat(fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
 	}
 	a = worker_run("{\"job\":\"list\",\"path\":\"m\"}", &fd, 1);
@@ -200,7 +205,8 @@ TEST(list_of_very_many)
 	n = (int64_t)json_array_size(json_object_get(a.result, "entries"));
 	CHECK(n > 100 && n <= 1000);
 	/* "." and ".." are read, too */
-	CHECK(n + worker_result_int(&a, "left_out") >= 19998 && n + worker_result_int(&a, "left_out") <= 20000);
+	CHECK(n + worker_result_int(&a, "left_out") >= 19998 &&
+		n + worker_result_int(&a, "left_out") <= 20000);
 	worker_answer_clear(&a);
 }
 

@@ -194,15 +194,14 @@ TEST(lists_go_on_in_the_next_area)
 
 TEST(what_a_hostile_guest_could_leave)
 {
-	const uint64_t store = bg_disk_store_size(CHUNKS * BG_COW_CHUNK, BG_COW_CHUNK) / BG_COW_CHUNK;
+	const uint64_t store =
+		bg_disk_store_size(CHUNKS * BG_COW_CHUNK, BG_COW_CHUNK) / BG_COW_CHUNK;
 	const struct {
 		uint64_t from, to;
 		const char *why;
 	} pairs[] = {
-		{CHUNKS, 3, "beyond its image"},
-		{UINT64_MAX, 3, "beyond its image"},
-		{1, store, "beyond its store"},
-		{1, UINT64_MAX, "beyond its store"},
+		{CHUNKS, 3, "beyond its image"}, {UINT64_MAX, 3, "beyond its image"},
+		{1, store, "beyond its store"}, {1, UINT64_MAX, "beyond its store"},
 		{1, 1, "a list for content"},
 		{0, 3, "a chunk twice"}, /* the one before it has it */
 	};
@@ -326,7 +325,8 @@ TEST(no_seed_for_what_is_not_clean)
 
 		CHECK_INT(fstat(fds[1], &st), 0);
 		CHECK_INT(st.st_size, bg_cow_file_size(20000, 20000));
-		CHECK_INT(pread(fds[1], got, 3, (off_t)(bg_cow_store_size(20000) + 17000 - 16384)), 3);
+		CHECK_INT(pread(fds[1], got, 3, (off_t)(bg_cow_store_size(20000) + 17000 - 16384)),
+			3);
 		CHECK(memcmp(got, "end", 3) == 0);
 	}
 }

@@ -29,7 +29,7 @@ const char *test_build_dir(void);
 
 #define TEST(id)                                                                                   \
 	static void test_##id(void);                                                               \
-	__attribute__((constructor)) static void test_register_##id(void)                         \
+	__attribute__((constructor)) static void test_register_##id(void)                          \
 	{                                                                                          \
 		static struct test t = {#id, test_##id, NULL};                                     \
 		test_register(&t);                                                                 \

@@ -87,7 +87,8 @@ TEST(other_tools_spellings)
 {
 	struct args args;
 
-	CHECK_INT(parse("vm create", ARGV("--vcpu", "3", "--mem=2G", "--disk", "9G"), &args, NULL), 0);
+	CHECK_INT(parse("vm create", ARGV("--vcpu", "3", "--mem=2G", "--disk", "9G"), &args, NULL),
+		0);
 	CHECK_STR(args_value(&args, "--cpus"), "3");
 	CHECK_STR(args_value(&args, "--memory"), "2G");
 	CHECK_STR(args_value(&args, "--disk-size"), "9G");

@@ -63,9 +63,11 @@ TEST(folders_for_the_picker)
 	unsetenv("HOME");
 	c = (config_free(c), parse(""));
 	CHECK_STR(c->web_folders, "");
-	check_fails("web_folders = \"~/x\"", "c.toml:1: web_folders: \"~/x\" is not an absolute path");
+	check_fails(
+		"web_folders = \"~/x\"", "c.toml:1: web_folders: \"~/x\" is not an absolute path");
 	setenv("HOME", "/home/u", 1);
-	check_fails("web_folders = \"/a:b\"", "c.toml:1: web_folders: \"b\" is not an absolute path");
+	check_fails(
+		"web_folders = \"/a:b\"", "c.toml:1: web_folders: \"b\" is not an absolute path");
 	check_fails("web_folders = \"~other\"", "is not an absolute path");
 }
 

@@ -20,7 +20,8 @@ static int start(const char *key, const char *server, struct sockaddr_in *ret)
 
 	if (BG_SANITIZED)
 		test_skip("there is no dialer under the address sanitizer");
-	*ret = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	*ret = (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	CHECK_INT(bind(fd, (const struct sockaddr *)ret, len), 0);
 	CHECK_INT(listen(fd, 8), 0);
 	CHECK_INT(getsockname(fd, (struct sockaddr *)ret, &len), 0);
@@ -71,7 +72,8 @@ TEST(nearer_is_refused_whatever_the_worker_says)
 
 	CHECK(server >= 0);
 	CHECK_INT(dial(&here, SOCK_STREAM), -EACCES);
-	CHECK_INT(dial_names("127.0.0.1", "80", NULL, &list), 0); /* to look it up changes nothing */
+	CHECK_INT(
+		dial_names("127.0.0.1", "80", NULL, &list), 0); /* to look it up changes nothing */
 	dial_free_names(list);
 	CHECK_INT(dial(&here, SOCK_STREAM), -EACCES);
 	here.sin_addr.s_addr = htonl(0x0a000001);
@@ -80,8 +82,11 @@ TEST(nearer_is_refused_whatever_the_worker_says)
 
 TEST(a_catalog_decides_not_the_file_that_it_names)
 {
-	_json_ json_t *params = json_pack("{s:s, s:s}", "url", "http://127.0.0.1/file", "after", "https://192.0.2.7/list.json");
-	const struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	_json_ json_t *params = json_pack("{s:s, s:s}", "url", "http://127.0.0.1/file", "after",
+		"https://192.0.2.7/list.json");
+	const struct sockaddr_in here = {.sin_family = AF_INET,
+		.sin_port = htons(9),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
 	if (BG_SANITIZED)
 		test_skip("there is no dialer under the address sanitizer");
@@ -114,7 +119,8 @@ TEST(names)
 	CHECK_INT(dial_names("localhost", "443", &hints, &list), 0);
 	CHECK_INT(list->ai_family, AF_INET);
 	CHECK_INT(ntohs(((const struct sockaddr_in *)(const void *)list->ai_addr)->sin_port), 443);
-	CHECK_INT(((const struct sockaddr_in *)(const void *)list->ai_addr)->sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	CHECK_INT(((const struct sockaddr_in *)(const void *)list->ai_addr)->sin_addr.s_addr,
+		htonl(INADDR_LOOPBACK));
 	dial_free_names(list);
 	CHECK(dial_names("no host has this name.invalid", "443", &hints, &list) != 0);
 	CHECK(!list);

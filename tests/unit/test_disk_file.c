@@ -227,7 +227,8 @@ TEST(store_holds_the_whole_base)
 	for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
 		uint64_t chunks = bases[i] / 4096, areas = chunks / 256 + 1;
 
-		CHECK(bg_disk_store_size(bases[i], BG_DISK_CHUNK) >= (1 + chunks + areas + 1) * 4096);
+		CHECK(bg_disk_store_size(bases[i], BG_DISK_CHUNK) >=
+			(1 + chunks + areas + 1) * 4096);
 		CHECK_INT(bg_disk_store_size(bases[i], BG_DISK_CHUNK) % MIB, 0);
 	}
 }

@@ -26,7 +26,8 @@ static void expect(const char *text, const char *want)
 
 TEST(the_first_marked_line_is_the_reason)
 {
-	expect("Reading package lists...\nE: Unable to locate package nosuch\r\nE: apt-get failed: process exited with 100\n",
+	expect("Reading package lists...\nE: Unable to locate package nosuch\r\nE: apt-get failed: "
+	       "process exited with 100\n",
 		"Unable to locate package nosuch");
 	expect("fetch\nERROR: unable to select packages:\n  nosuch (no such package):\n",
 		"unable to select packages:");

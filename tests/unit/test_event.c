@@ -231,7 +231,8 @@ TEST(usage_is_asked_for_once_and_only_while_somebody_follows_it)
 	close(with[1]);
 	read_head(fd = ask("GET /v1/vms"));
 	close(fd);
-	CHECK(take(without, (size_t)RECORD * ROUND) < (size_t)(RECORD + 200) * ROUND); /* and no usage */
+	CHECK(take(without, (size_t)RECORD * ROUND) <
+		(size_t)(RECORD + 200) * ROUND); /* and no usage */
 	close(without);
 	fd = ask("POST /v1/daemon/stop");
 	CHECK_INT(waitpid(server, &status, 0), server);

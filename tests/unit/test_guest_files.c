@@ -18,7 +18,8 @@ TEST(hosts_keeps_the_users_lines)
 {
 	_free_ char *t = text_hosts("127.0.0.1 localhost\n1.2.3.4 db", "alpha", NULL);
 
-	CHECK_STR(t, "127.0.0.1 localhost\n1.2.3.4 db\n127.0.0.2\thost.vm # banger\n127.0.1.1\talpha.vm alpha # banger\n");
+	CHECK_STR(t, "127.0.0.1 localhost\n1.2.3.4 db\n127.0.0.2\thost.vm # "
+		     "banger\n127.0.1.1\talpha.vm alpha # banger\n");
 }
 
 TEST(hosts_twice_is_once)

@@ -66,4 +66,3 @@ TEST(an_init_that_fits)
 	CHECK(!setup_init_fits("/bin/busybox", NULL, false));
 	CHECK(!setup_init_fits("busybox", NULL, true));
 }
-

@@ -29,7 +29,8 @@ static const struct {
 	{JOB_DIGEST, "{\"digests\":[\"" HEX "\"]}"},
 	{JOB_COW_SEED, "{\"chunks\":0}"},
 	{JOB_COW_MERGE, "{\"bytes\":7}"},
-	{JOB_LIST, "{\"entries\":[{\"name\":\"a\",\"kind\":\"file\",\"size\":1}],\"left_out\":0,\"more\":false}"},
+	{JOB_LIST, "{\"entries\":[{\"name\":\"a\",\"kind\":\"file\",\"size\":1}],\"left_out\":0,"
+		   "\"more\":false}"},
 };
 
 static int check(enum job_kind kind, const json_t *result)
@@ -66,7 +67,8 @@ static unsigned spoil(enum job_kind kind, json_t *whole, json_t *at)
 	json_t *value;
 	void *next;
 
-	json_object_foreach_safe (at, next, key, value) {
+	json_object_foreach_safe(at, next, key, value)
+	{
 		_json_ json_t *old = json_incref(value);
 
 		refused += spoil(kind, whole, value);
@@ -113,9 +115,12 @@ TEST(answers_that_the_engine_once_followed)
 		{JOB_DIGEST, "{\"digests\":[\"0123\"]}"},
 		{JOB_DIGEST, "{\"digests\":[]}"},
 		{JOB_COPY, "{\"bytes\":-1}"},
-		{JOB_LIST, "{\"entries\":[{\"name\":\"a/b\",\"kind\":\"file\",\"size\":1}],\"left_out\":0,\"more\":false}"},
-		{JOB_LIST, "{\"entries\":[{\"name\":\"\",\"kind\":\"file\",\"size\":1}],\"left_out\":0,\"more\":false}"},
-		{JOB_LIST, "{\"entries\":[{\"name\":\"a\",\"kind\":\"door\",\"size\":1}],\"left_out\":0,\"more\":false}"},
+		{JOB_LIST, "{\"entries\":[{\"name\":\"a/"
+			   "b\",\"kind\":\"file\",\"size\":1}],\"left_out\":0,\"more\":false}"},
+		{JOB_LIST, "{\"entries\":[{\"name\":\"\",\"kind\":\"file\",\"size\":1}],\"left_"
+			   "out\":0,\"more\":false}"},
+		{JOB_LIST, "{\"entries\":[{\"name\":\"a\",\"kind\":\"door\",\"size\":1}],\"left_"
+			   "out\":0,\"more\":false}"},
 		{JOB_COPY, "{}"},
 		{JOB_UNPACK, "{\"size\":0}"},
 		{JOB_RESOLVE, "{\"digest\":\"sha256:" HEX "\",\"layers\":[]}"},

@@ -6,10 +6,10 @@
 #include "daemon/monitor.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -77,9 +77,12 @@ static void start_build(bool cancel)
 	_err_ struct bg_err *err = NULL;
 	int out = open(getenv("TEST_OUT"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	int log = open(getenv("TEST_LOG"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	struct bootstrap_spec spec = {
-		.suite = "bookworm", .mirror = "http://127.0.0.1:1/debian", .packages = packages,
-		.n_packages = 2, .out_fd = out, .log_fd = log,
+	struct bootstrap_spec spec = {.suite = "bookworm",
+		.mirror = "http://127.0.0.1:1/debian",
+		.packages = packages,
+		.n_packages = 2,
+		.out_fd = out,
+		.log_fd = log,
 		.minimal = getenv("TEST_MINIMAL") != NULL};
 
 	if (monitor_bootstrap_start(client, &spec, on_done, NULL, &build, &err) < 0)
@@ -212,8 +215,11 @@ static int ready;
 
 static void start_monitor(const char *role)
 {
-	struct bg_paths paths = {
-		.state_dir = in_tmp("."), .run_dir = in_tmp("run"), .log_file = in_tmp("log"), .lock_file = in_tmp("lock"), .socket = in_tmp("run/sock")};
+	struct bg_paths paths = {.state_dir = in_tmp("."),
+		.run_dir = in_tmp("run"),
+		.log_file = in_tmp("log"),
+		.lock_file = in_tmp("lock"),
+		.socket = in_tmp("run/sock")};
 	struct monitor_fds fds = {.claim = -1};
 	int p[2];
 
@@ -514,9 +520,9 @@ TEST(payloads_are_checked_whole)
 		{"bookworm\0\0full\0jq\0", 18, 0},
 		{"bookworm\0\0minimal\0", 18, 0},
 		{"bookworm\0\0small\0", 16, -EINVAL},
-		{"bookworm\0\0", 10, -EINVAL}, /* no kind */
+		{"bookworm\0\0", 10, -EINVAL},	       /* no kind */
 		{"bookworm\0\0full\0jq", 17, -EINVAL}, /* no end */
-		{"bookworm\0", 9, -EINVAL},	 /* no mirror */
+		{"bookworm\0", 9, -EINVAL},	       /* no mirror */
 		{"\0\0full\0jq\0", 10, -EINVAL},
 		{"bookworm\0\0full\0-x\0", 18, -EINVAL},
 		{"bookworm\0\0full\0jq\0\0", 19, -EINVAL},

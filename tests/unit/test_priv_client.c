@@ -18,7 +18,8 @@ static struct priv_msg refusal(enum priv_verb verb, uint32_t id, enum priv_code 
 
 TEST(routes_that_overlap)
 {
-	static const char head[] = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\n";
+	static const char head[] =
+		"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\n";
 	static const struct {
 		const char *line, *text;
 	} rows[] = {
@@ -27,7 +28,8 @@ TEST(routes_that_overlap)
 		{"*\t0003D10A\t00000000\t0200\t0\t0\t9898\t00FFFFFF\t0\n", NULL},
 		{"eth0\t0004D10A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\n", NULL},
 		{"tun7\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\n", "10.0.0.0/8 by tun7"},
-		{"eth1\t8003D10A\t00000000\t0001\t0\t0\t0\t80FFFFFF\t0\n", "10.209.3.128/25 by eth1"},
+		{"eth1\t8003D10A\t00000000\t0001\t0\t0\t0\t80FFFFFF\t0\n",
+			"10.209.3.128/25 by eth1"},
 		{"half a line\n", NULL},
 	};
 	char text[512], route[PRIV_ROUTE_TEXT];

@@ -283,8 +283,10 @@ TEST(a_database_that_is_lost_is_made_anew_from_the_records)
 TEST(a_mark_with_a_wrong_checksum_is_damage)
 {
 	make_some();
-	CHECK(shell("python3 -c \"import sqlite3, glob; d = sqlite3.connect(glob.glob('banger.*.db')[0]);"
-		    "d.execute(\\\"update row set text = '99' where tab = 'ledger'\\\"); d.commit()\""));
+	CHECK(shell("python3 -c \"import sqlite3, glob; d = "
+		    "sqlite3.connect(glob.glob('banger.*.db')[0]);"
+		    "d.execute(\\\"update row set text = '99' where tab = 'ledger'\\\"); "
+		    "d.commit()\""));
 	expect_all("another mark"); /* whose checksum is not right: damaged */
 	close_store(&f);
 }
@@ -390,13 +392,15 @@ TEST(a_folder_without_row_and_record_is_listed)
 	const json_t *orphans;
 
 	make_some();
-	CHECK(shell("mkdir -p vms/cc images/old && echo x >vms/cc/root.img && echo x >images/old/f"));
+	CHECK(shell(
+		"mkdir -p vms/cc images/old && echo x >vms/cc/root.img && echo x >images/old/f"));
 	expect_all("orphans");
 	status = store_status(f.store);
 	orphans = json_object_get(status, "orphans");
 	CHECK_INT(json_array_size(orphans), 2);
 	/* An image's name may be given again: its folder is moved. */
-	CHECK(shell("test -f vms/cc/root.img && test -f set-aside/images-old/f && ! test -e images/old"));
+	CHECK(shell("test -f vms/cc/root.img && test -f set-aside/images-old/f && ! test -e "
+		    "images/old"));
 	close_store(&f);
 }
 
@@ -424,7 +428,8 @@ TEST(a_record_of_another_is_not_believed)
 TEST(two_vms_of_one_name)
 {
 	make_some();
-	CHECK(shell("mkdir vms/cc && sed 's/\"id\":\"aa\"/\"id\":\"cc\"/; /crc32/d' vms/aa/vm.rec >vms/cc/vm.rec"));
+	CHECK(shell("mkdir vms/cc && sed 's/\"id\":\"aa\"/\"id\":\"cc\"/; /crc32/d' vms/aa/vm.rec "
+		    ">vms/cc/vm.rec"));
 	CHECK(shell("python3 -c \"import zlib; p = 'vms/cc/vm.rec'; b = open(p, 'rb').read();"
 		    "open(p, 'ab').write(b'crc32 %08x\\n' % zlib.crc32(b))\""));
 	open_store(&f);
@@ -524,8 +529,9 @@ TEST(nobody_gets_in_while_it_is_open)
 
 	make_some();
 	open_store(&f);
-	CHECK(shell("python3 -c \"import sqlite3, glob; sqlite3.connect(glob.glob('banger.*.db')[0], "
-		    "timeout=0).execute('select * from row').fetchall()\" 2>&1 | grep -q locked"));
+	CHECK(shell(
+		"python3 -c \"import sqlite3, glob; sqlite3.connect(glob.glob('banger.*.db')[0], "
+		"timeout=0).execute('select * from row').fetchall()\" 2>&1 | grep -q locked"));
 	store_vm_put(f.store, &row);
 	CHECK_INT(commit(&f), 0);
 	CHECK(shell("! ls *-shm 2>/dev/null"));
@@ -603,8 +609,10 @@ TEST(the_old_database_is_taken_over_and_an_old_banger_kept_out)
 TEST(a_damaged_old_database_is_kept_and_what_reads_counts)
 {
 	make_legacy(", labels TEXT", ", NULL", 3);
-	CHECK(shell("mkdir -p vms/aa && python3 -c \"p = 'banger.db'; b = bytearray(open(p, 'rb').read());"
-		    "i = b.rindex(b'/s/kernels'); b[i - 40:i - 20] = bytes(20); open(p, 'wb').write(b)\""));
+	CHECK(shell("mkdir -p vms/aa && python3 -c \"p = 'banger.db'; b = bytearray(open(p, "
+		    "'rb').read());"
+		    "i = b.rindex(b'/s/kernels'); b[i - 40:i - 20] = bytes(20); open(p, "
+		    "'wb').write(b)\""));
 	open_store(&f);
 	CHECK_INT(f.vms, 1);
 	CHECK(shell("test -f set-aside/banger.db"));
@@ -655,7 +663,8 @@ static int try_doors(void)
 		return 2;
 	if (kill(getppid(), 0) == 0 || getppid() > 0)
 		return 3;
-	if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+	if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+		MAP_FAILED)
 		return 4;
 	if (bg_landlock_abi() >= 2 && open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0)
 		return 5;
@@ -679,7 +688,8 @@ TEST(the_process_is_sealed)
 	{
 		_free_ char *command = NULL;
 
-		CHECK(asprintf(&command, "grep -q '^Seccomp:.2' /proc/%d/status", (int)store_pid()) > 0);
+		CHECK(asprintf(&command, "grep -q '^Seccomp:.2' /proc/%d/status",
+			      (int)store_pid()) > 0);
 		CHECK(shell(command));
 	}
 	close_store(&f);

@@ -173,7 +173,7 @@ static void create(const char *id)
 	put_vm(id, 1, STORE_VM_STOPPED);
 }
 
-static void delete(const char *id)
+static void delete (const char *id)
 {
 	put_vm(id, 1, STORE_VM_DELETING);
 	run("mkdir -p '%1$s/trash' && mv '%1$s/vms/%2$s' '%1$s/trash/'", state, id);
@@ -195,8 +195,8 @@ static void list_vms(const struct opened *found, char *out, size_t size)
 			continue;
 		row = parsed;
 		if (row->state == STORE_VM_STOPPED)
-			n += (size_t)snprintf(out + n, size - n, "%s%s:%u", n ? " " : "", row->id,
-				row->vcpus);
+			n += (size_t)snprintf(
+				out + n, size - n, "%s%s:%u", n ? " " : "", row->id, row->vcpus);
 		vm_row_free(row);
 	}
 }
@@ -228,7 +228,8 @@ static void cut(const char *want)
 			run("rm -f '%s'/*.db '%1$s'/*.db-* %s", to, "");
 		expect_after(to, want, lost ? "a cut and a lost database" : "a cut");
 		/* Each disk that is listed has its bytes. */
-		run("for i in '%s'/vms/*/vm.rec; do [ ! -e $i ] || grep -q disk $(dirname $i)/root.img || exit 1; done %s",
+		run("for i in '%s'/vms/*/vm.rec; do [ ! -e $i ] || grep -q disk $(dirname "
+		    "$i)/root.img || exit 1; done %s",
 			to, "");
 	}
 	run("rm -rf '%s' %s", to, "");
@@ -260,7 +261,7 @@ TEST(what_was_acknowledged_survives_a_cut)
 	cut("aa:3 bb:1");
 	CHECK_INT(ledger_checkpoint(o.ledger, NULL), 0);
 	cut("aa:3 bb:1");
-	delete("aa");
+	delete ("aa");
 	cut("bb:1");
 	create("cc");
 	cut("bb:1 cc:1");

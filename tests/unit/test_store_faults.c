@@ -20,8 +20,8 @@ enum call { CALL_WRITE, CALL_SYNC, CALL_CUT, CALL_OPEN, CALL_RENAME, CALL_UNLINK
 static struct {
 	bool armed;
 	enum call call;
-	unsigned at;	 /* fails at this one, counted from 1 */
-	bool for_ever;	 /* and at all that follow */
+	unsigned at;   /* fails at this one, counted from 1 */
+	bool for_ever; /* and at all that follow */
 	int errnum;
 	unsigned n[CALL_MAX_];
 } fault;

@@ -31,7 +31,8 @@ static _printf_(1, 2) void note(const char *fmt, ...)
 	va_end(ap);
 }
 
-static void fake_call(void *u, enum call_for why, const char *method, const char *path, json_t *body, const char *what)
+static void fake_call(void *u, enum call_for why, const char *method, const char *path,
+	json_t *body, const char *what)
 {
 	_free_ char *text = body ? json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 
@@ -115,7 +116,8 @@ static void begin_with_events(void)
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		feed(line);
 	{
-		_json_ json_t *guest = json_pack("{s:i, s:i}", "memory_total_kib", 1000 * 1024, "memory_available_kib", 588 * 1024);
+		_json_ json_t *guest = json_pack("{s:i, s:i}", "memory_total_kib", 1000 * 1024,
+			"memory_available_kib", 588 * 1024);
 
 		model_guest(&ui.model, "web", guest);
 	}
@@ -162,7 +164,8 @@ static void write_screen(FILE *f)
 
 		fprintf(f, "%s\n", row);
 	}
-	fputs("---- looks: 1 dim 2 bold 3 title 4 good 5 busy 6 bad 7 accent, letters: reversed\n", f);
+	fputs("---- looks: 1 dim 2 bold 3 title 4 good 5 busy 6 bad 7 accent, letters: reversed\n",
+		f);
 	for (int i = 0; i < grid.rows; i++) {
 		char text[512];
 		int last = 0;
@@ -170,7 +173,9 @@ static void write_screen(FILE *f)
 		for (int c = 0; c < grid.columns; c++) {
 			uint8_t look = grid.cells[i * grid.columns + c].look;
 
-			text[c] = look & LOOK_REVERSE ? (char)('a' + (look & ~LOOK_REVERSE)) : look ? (char)('0' + look) : ' ';
+			text[c] = look & LOOK_REVERSE ? (char)('a' + (look & ~LOOK_REVERSE))
+				  : look	      ? (char)('0' + look)
+						      : ' ';
 			last = look ? c + 1 : last;
 		}
 		fprintf(f, "%.*s\n", last, text);
@@ -208,7 +213,8 @@ TEST(screens_of_vms)
 	static const struct {
 		int rows, columns;
 		const char *name;
-	} sizes[] = {{24, 80, "main-80x24"}, {50, 160, "main-160x50"}, {8, 40, "main-40x8"}, {24, 200, "main-200x24"}};
+	} sizes[] = {{24, 80, "main-80x24"}, {50, 160, "main-160x50"}, {8, 40, "main-40x8"},
+		{24, 200, "main-200x24"}};
 
 	begin_with_events();
 	cursor_to("web");
@@ -230,8 +236,9 @@ TEST(screens_of_the_rest)
 {
 	static const struct {
 		const char *keys, *name;
-	} screens[] = {{"2G", "images-80x24"}, {"3", "kernels-80x24"}, {"4", "operations-80x24"}, {"4jX", "cancel-80x24"},
-		{"1?", "keys-80x24"}, {"\033xs", "menu-80x24"}, {"\0331*D", "delete-80x24"}, {"\033\033/docker\r", "filter-80x24"}};
+	} screens[] = {{"2G", "images-80x24"}, {"3", "kernels-80x24"}, {"4", "operations-80x24"},
+		{"4jX", "cancel-80x24"}, {"1?", "keys-80x24"}, {"\033xs", "menu-80x24"},
+		{"\0331*D", "delete-80x24"}, {"\033\033/docker\r", "filter-80x24"}};
 
 	begin_with_events();
 	show(24, 80);
@@ -261,8 +268,10 @@ TEST(screens_of_forms_and_texts)
 	keys("\033l");
 	for (int i = 0; i < 60; i++) {
 		char line[200];
-		int n = snprintf(line, sizeof(line), "[%5d.%06d] \033[0;32mline\033[0m %d of what the guest says\x1b]0;title\a\x07%s\n", i, i * 777, i,
-			i % 7 ? "" : " with an error");
+		int n = snprintf(line, sizeof(line),
+			"[%5d.%06d] \033[0;32mline\033[0m %d of what the guest "
+			"says\x1b]0;title\a\x07%s\n",
+			i, i * 777, i, i % 7 ? "" : " with an error");
 
 		pager_feed(&ui.pager, line, (size_t)n);
 	}
@@ -284,10 +293,17 @@ TEST(text_is_made_safe)
 {
 	static const struct {
 		const char *text, *shown;
-	} rows[] = {{"plain", "plain"}, {"a\033[31mb", "a^[[31mb"}, {"\a\b\x7f", "^G^H^?"}, {"\xc2\x9b" "31m", "?31m"},
-		{"\xff\xfe", "??"}, {"\xc0\xaf", "?"}, {"\xe2\x80\xae" "evil", "?evil"}, {"\xed\xa0\x80", "?"},
-		{"\xe6\xbc\xa2\xe5\xad\x97", "\xe6\xbc\xa2\xe5\xad\x97"}, {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"}, {"a\xcc\x81", "a"},
-		{"\xe2\x80\x8b", "?"}, {"\xf4\x90\x80\x80", "?"}, {"\xe2\x82", "??"}};
+	} rows[] = {{"plain", "plain"}, {"a\033[31mb", "a^[[31mb"}, {"\a\b\x7f", "^G^H^?"},
+		{"\xc2\x9b"
+		 "31m",
+			"?31m"},
+		{"\xff\xfe", "??"}, {"\xc0\xaf", "?"},
+		{"\xe2\x80\xae"
+		 "evil",
+			"?evil"},
+		{"\xed\xa0\x80", "?"}, {"\xe6\xbc\xa2\xe5\xad\x97", "\xe6\xbc\xa2\xe5\xad\x97"},
+		{"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"}, {"a\xcc\x81", "a"}, {"\xe2\x80\x8b", "?"},
+		{"\xf4\x90\x80\x80", "?"}, {"\xe2\x82", "??"}};
 
 	begin();
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -320,7 +336,8 @@ TEST(text_is_cut_at_its_columns)
 
 TEST(each_key_means_one_thing_in_a_view)
 {
-	static const int never[] = {KEY_CTRL('S'), KEY_CTRL('Q'), KEY_CTRL('A'), KEY_CTRL('B'), KEY_CTRL('H'), KEY_BACKSPACE_, ':', 't'};
+	static const int never[] = {KEY_CTRL('S'), KEY_CTRL('Q'), KEY_CTRL('A'), KEY_CTRL('B'),
+		KEY_CTRL('H'), KEY_BACKSPACE_, ':', 't'};
 
 	for (int i = ACT_NONE + 1; i < ACT_MAX_; i++) {
 		const struct act_row *row = &act_rows[i];
@@ -391,7 +408,8 @@ TEST(marks_are_done_at_once)
 	CHECK_INT(n_asked, 1);
 	keys("\033*S");
 	CHECK(ui.dialog.open && ui.dialog.type_count);
-	CHECK_INT(ui.dialog.count, 6); /* all but the one that is stopped: what starts can be stopped */
+	CHECK_INT(ui.dialog.count,
+		6); /* all but the one that is stopped: what starts can be stopped */
 	keys("5\r");
 	CHECK_INT(n_asked, 1);
 	ui_key(&ui, KEY_BACKSPACE_);
@@ -448,7 +466,8 @@ TEST(a_new_connection_forgets_what_is_gone)
 	cursor_to("web");
 	model_begin(&ui.model);
 	CHECK_INT(ui.model.lists[KIND_VM].count, 7);
-	feed("{\"type\":\"vm\",\"action\":\"present\",\"name\":\"web\",\"record\":{\"id\":\"00000000000000000000000000000001\",\"name\":\"web\",\"state\":\"stopped\"}}");
+	feed("{\"type\":\"vm\",\"action\":\"present\",\"name\":\"web\",\"record\":{\"id\":"
+	     "\"00000000000000000000000000000001\",\"name\":\"web\",\"state\":\"stopped\"}}");
 	feed("{\"type\":\"sync\"}");
 	CHECK_INT(ui.model.lists[KIND_VM].count, 1);
 	CHECK_INT(ui.model.lists[KIND_IMAGE].count, 0);
@@ -459,9 +478,12 @@ TEST(a_new_connection_forgets_what_is_gone)
 
 TEST(lines_that_make_no_sense_are_passed_over)
 {
-	static const char *const lines[] = {"{}", "{\"type\":\"vm\"}", "{\"type\":\"vm\",\"record\":{}}", "{\"type\":\"vm\",\"record\":{\"id\":7}}",
-		"{\"type\":\"usage\"}", "{\"type\":\"usage\",\"vms\":{}}", "{\"type\":\"usage\",\"vms\":[1,{\"name\":\"none\"}]}",
-		"{\"type\":\"vm\",\"action\":\"deleted\",\"name\":\"none\"}", "{\"type\":\"new-kind\",\"record\":{\"name\":\"x\"}}"};
+	static const char *const lines[] = {"{}", "{\"type\":\"vm\"}",
+		"{\"type\":\"vm\",\"record\":{}}", "{\"type\":\"vm\",\"record\":{\"id\":7}}",
+		"{\"type\":\"usage\"}", "{\"type\":\"usage\",\"vms\":{}}",
+		"{\"type\":\"usage\",\"vms\":[1,{\"name\":\"none\"}]}",
+		"{\"type\":\"vm\",\"action\":\"deleted\",\"name\":\"none\"}",
+		"{\"type\":\"new-kind\",\"record\":{\"name\":\"x\"}}"};
 
 	begin_with_events();
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
@@ -495,9 +517,11 @@ static void files_reply(const char *folder, const char *text)
 	ui_reply(&ui, CALL_FILES, folder, reply, NULL, NULL);
 }
 
-#define FILES                                                                                                          \
-	"{\"path\":\"/home/me\",\"entries\":[{\"name\":\"bundles\",\"kind\":\"folder\",\"size\":0},"                              \
-	"{\"name\":\"base.tar.zst\",\"kind\":\"file\",\"size\":9},{\"name\":\"dev.tar.zst\",\"kind\":\"file\",\"size\":9},"             \
+#define FILES                                                                                      \
+	"{\"path\":\"/home/"                                                                       \
+	"me\",\"entries\":[{\"name\":\"bundles\",\"kind\":\"folder\",\"size\":0},"                 \
+	"{\"name\":\"base.tar.zst\",\"kind\":\"file\",\"size\":9},{\"name\":\"dev.tar.zst\","      \
+	"\"kind\":\"file\",\"size\":9},"                                                           \
 	"{\"name\":\"link\",\"kind\":\"link\",\"size\":0}]}"
 
 TEST(screens_of_forms_with_files)
@@ -542,7 +566,8 @@ TEST(a_renamed_vm_is_the_same)
 	samples = item->usage->count;
 	record = json_deep_copy(item->record);
 	json_object_set_new(record, "name", json_string("a-first"));
-	changed = json_pack("{s:s, s:s, s:s, s:O}", "type", "vm", "action", "changed", "name", "a-first", "record", record);
+	changed = json_pack("{s:s, s:s, s:s, s:O}", "type", "vm", "action", "changed", "name",
+		"a-first", "record", record);
 	ui_line(&ui, changed);
 	feed("{\"type\": \"vm\", \"action\": \"deleted\", \"name\": \"web\", \"record\": null}");
 	CHECK(!model_find_vm(&ui.model, "web"));
@@ -577,18 +602,23 @@ TEST(files_are_completed_by_what_the_daemon_lists)
 	CHECK_STR(ui.form.fields[0].text, "~/bundles/");
 	CHECK_STR(asked[2], "GET /v1/files?path=/home/me/bundles/");
 	CHECK_INT(ui.form.focus, 0);
-	files_reply("/home/me/bundles/", "{\"path\":\"/home/me/bundles\",\"entries\":[{\"name\":\"a b%\",\"kind\":\"folder\",\"size\":0}]}");
+	files_reply("/home/me/bundles/",
+		"{\"path\":\"/home/me/bundles\",\"entries\":[{\"name\":\"a "
+		"b%\",\"kind\":\"folder\",\"size\":0}]}");
 	keys("\t");
 	CHECK_STR(asked[3], "GET /v1/files?path=/home/me/bundles/a%20b%25/");
-	ui_reply(&ui, CALL_FILES, "/home/me/bundles/a b%/", NULL, "list: not a folder", NULL); /* nothing to say: any path may be typed */
+	ui_reply(&ui, CALL_FILES, "/home/me/bundles/a b%/", NULL, "list: not a folder",
+		NULL); /* nothing to say: any path may be typed */
 	CHECK_STR(ui.message, "");
 	keys("x.zst\t");
 	CHECK_INT(ui.form.focus, 1);
 	keys("dev\t\r");
-	CHECK_STR(asked[4], "POST /v1/images/import {\"from\":\"/home/me/bundles/a b%/x.zst\",\"name\":\"dev\"}");
+	CHECK_STR(asked[4], "POST /v1/images/import {\"from\":\"/home/me/bundles/a "
+			    "b%/x.zst\",\"name\":\"dev\"}");
 	ui_reply(&ui, CALL_FORM, "import", NULL, NULL, NULL);
 	keys("ihttps://example.org/dev.tar.zst\r");
-	CHECK_STR(asked[n_asked - 1], "POST /v1/images/import {\"from\":\"https://example.org/dev.tar.zst\"}");
+	CHECK_STR(asked[n_asked - 1],
+		"POST /v1/images/import {\"from\":\"https://example.org/dev.tar.zst\"}");
 	end();
 }
 
@@ -600,18 +630,24 @@ TEST(forms_for_assets_and_names)
 	setenv("HOME", "/home/me", 1);
 	show(24, 80);
 	keys("2ge");
-	CHECK_STR(form_command(&ui.form, text, sizeof(text)), "banger image export debian /home/me/debian.tar.zst");
+	CHECK_STR(form_command(&ui.form, text, sizeof(text)),
+		"banger image export debian /home/me/debian.tar.zst");
 	keys("\r");
-	CHECK_STR(asked[n_asked - 1], "POST /v1/images/debian/export {\"path\":\"/home/me/debian.tar.zst\"}");
+	CHECK_STR(asked[n_asked - 1],
+		"POST /v1/images/debian/export {\"path\":\"/home/me/debian.tar.zst\"}");
 	ui_reply(&ui, CALL_FORM, "export", NULL, NULL, NULL);
 	keys("amine\troot.ext4\r");
 	CHECK(strstr(ui.form.fields[1].error, "begins with /"));
 	ui_key(&ui, KEY_CTRL('U'));
 	keys("/srv/root.ext4\tcloud\r");
-	CHECK_STR(asked[n_asked - 1], "POST /v1/images/register {\"kernel\":\"cloud\",\"name\":\"mine\",\"rootfs\":\"/srv/root.ext4\"}");
+	CHECK_STR(asked[n_asked - 1],
+		"POST /v1/images/register "
+		"{\"kernel\":\"cloud\",\"name\":\"mine\",\"rootfs\":\"/srv/root.ext4\"}");
 	ui_reply(&ui, CALL_FORM, "register", NULL, NULL, NULL);
-	feed("{\"type\":\"image\",\"action\":\"updated\",\"id\":\"mine\",\"record\":{\"name\":\"mine\",\"managed\":false}}");
-	feed("{\"type\":\"image\",\"action\":\"updated\",\"id\":\"ours\",\"record\":{\"name\":\"ours\",\"managed\":true}}");
+	feed("{\"type\":\"image\",\"action\":\"updated\",\"id\":\"mine\",\"record\":{\"name\":"
+	     "\"mine\",\"managed\":false}}");
+	feed("{\"type\":\"image\",\"action\":\"updated\",\"id\":\"ours\",\"record\":{\"name\":"
+	     "\"ours\",\"managed\":true}}");
 	keys("/mine\rp");
 	CHECK_STR(asked[n_asked - 1], "POST /v1/images/mine/promote");
 	keys("\033/ours\rp\033");
@@ -635,7 +671,6 @@ TEST(forms_for_assets_and_names)
 	end();
 }
 
-
 TEST(a_form_becomes_a_body)
 {
 	begin_with_events();
@@ -646,8 +681,11 @@ TEST(a_form_becomes_a_body)
 	CHECK_STR(ui.form.fields[1].text, "debian"); /* Tab took the first that matches */
 	keys("3G\t\t\t ");
 	keys("\t\t8080:80 90:9\ta=b\t\t\r");
-	CHECK_STR(asked[0], "POST /v1/vms {\"cpus\":4,\"image\":\"debian\",\"labels\":{\"a\":\"b\"},\"memory_mib\":3072,\"name\":\"demo\",\"nat\":false,"
-			    "\"peers\":false,\"publish\":[{\"guest\":80,\"host\":8080},{\"guest\":9,\"host\":90}],\"start\":true}");
+	CHECK_STR(asked[0], "POST /v1/vms "
+			    "{\"cpus\":4,\"image\":\"debian\",\"labels\":{\"a\":\"b\"},\"memory_"
+			    "mib\":3072,\"name\":\"demo\",\"nat\":false,"
+			    "\"peers\":false,\"publish\":[{\"guest\":80,\"host\":8080},{\"guest\":"
+			    "9,\"host\":90}],\"start\":true}");
 	ui_reply(&ui, CALL_FORM, "create demo", NULL, "the disk is full", NULL);
 	CHECK(ui.form.open);
 	CHECK_STR(ui.form.error, "the disk is full");
@@ -661,9 +699,11 @@ TEST(a_field_is_checked_before_anything_is_asked)
 {
 	static const struct {
 		const char *keys, *error;
-	} rows[] = {{"Bad Name\r", "name"}, {"web\r", "there is a VM of this name"}, {"x\tnone\r", "there is no such image"},
-		{"x\t\t99\r", "a number from 1 to 32"}, {"x\t\t\t1X\r", ""}, {"x\t\t\t\t\t\t\t\t80\r", "\"80\" is not HOST:GUEST"},
-		{"x\t\t\t\t\t\t\t\t\tlabel\r", "\"label\" is not KEY=VALUE"}, {"\r", "may not be empty"}};
+	} rows[] = {{"Bad Name\r", "name"}, {"web\r", "there is a VM of this name"},
+		{"x\tnone\r", "there is no such image"}, {"x\t\t99\r", "a number from 1 to 32"},
+		{"x\t\t\t1X\r", ""}, {"x\t\t\t\t\t\t\t\t80\r", "\"80\" is not HOST:GUEST"},
+		{"x\t\t\t\t\t\t\t\t\tlabel\r", "\"label\" is not KEY=VALUE"},
+		{"\r", "may not be empty"}};
 
 	begin_with_events();
 	show(24, 80);
@@ -672,7 +712,8 @@ TEST(a_field_is_checked_before_anything_is_asked)
 		ui_key(&ui, KEY_CTRL('U'));
 		keys(rows[i].keys);
 		CHECK(ui.form.open && !ui.form.sent);
-		CHECK(strstr(ui.form.fields[ui.form.focus].error, rows[i].error) && *ui.form.fields[ui.form.focus].error);
+		CHECK(strstr(ui.form.fields[ui.form.focus].error, rows[i].error) &&
+			*ui.form.fields[ui.form.focus].error);
 		keys("\033");
 	}
 	CHECK_INT(n_asked, 0);
@@ -695,10 +736,13 @@ TEST(set_says_only_what_was_changed)
 	keys("9000:90\t");
 	ui_key(&ui, KEY_CTRL('W'));
 	keys("x=y");
-	CHECK_STR(form_command(&ui.form, text, sizeof(text)), "banger vm set web --no-nat --publish 9000:90 --label x=y");
+	CHECK_STR(form_command(&ui.form, text, sizeof(text)),
+		"banger vm set web --no-nat --publish 9000:90 --label x=y");
 	keys("\r");
-	CHECK_STR(asked[0], "POST /v1/vms/web/set {\"labels\":{\"team\":\"web\",\"tier\":null,\"x\":\"y\"},\"nat\":false,"
-			    "\"publish\":[{\"guest\":90,\"host\":9000}],\"unpublish\":[2222]}");
+	CHECK_STR(asked[0],
+		"POST /v1/vms/web/set "
+		"{\"labels\":{\"team\":\"web\",\"tier\":null,\"x\":\"y\"},\"nat\":false,"
+		"\"publish\":[{\"guest\":90,\"host\":9000}],\"unpublish\":[2222]}");
 	end();
 }
 
@@ -750,18 +794,21 @@ TEST(a_long_line_is_wrapped_or_cut)
 /* Whatever comes: each row is as wide as the screen and has no control character. */
 TEST(nothing_breaks_the_screen)
 {
-	static const int extra[] = {KEY_UP_, KEY_DOWN_, KEY_ESCAPE_, KEY_ENTER_, KEY_TAB_, KEY_BACK_TAB_, KEY_PAGE_DOWN_, KEY_PAGE_UP_,
-		KEY_BACKSPACE_, KEY_DELETE_, KEY_HOME_, KEY_END_, KEY_LEFT_, KEY_RIGHT_, KEY_UNKNOWN_};
+	static const int extra[] = {KEY_UP_, KEY_DOWN_, KEY_ESCAPE_, KEY_ENTER_, KEY_TAB_,
+		KEY_BACK_TAB_, KEY_PAGE_DOWN_, KEY_PAGE_UP_, KEY_BACKSPACE_, KEY_DELETE_, KEY_HOME_,
+		KEY_END_, KEY_LEFT_, KEY_RIGHT_, KEY_UNKNOWN_};
 	unsigned seed = 4711;
 
 	begin_with_events();
 	for (int i = 0; i < 4000; i++) {
 		int rows = 1 + (int)(rand_r(&seed) % 60), columns = 1 + (int)(rand_r(&seed) % 220);
-		int key = rand_r(&seed) % 3 ? ' ' + (int)(rand_r(&seed) % 95) : extra[(unsigned)rand_r(&seed) % ARRAY_SIZE(extra)];
+		int key = rand_r(&seed) % 3 ? ' ' + (int)(rand_r(&seed) % 95)
+					    : extra[(unsigned)rand_r(&seed) % ARRAY_SIZE(extra)];
 
 		ui_key(&ui, key);
 		if (i % 5 == 0)
-			ui_mouse(&ui, (enum mouse)(rand_r(&seed) % 5), (int)(rand_r(&seed) % 60), (int)(rand_r(&seed) % 200));
+			ui_mouse(&ui, (enum mouse)(rand_r(&seed) % 5), (int)(rand_r(&seed) % 60),
+				(int)(rand_r(&seed) % 200));
 		if (ui.pager.open)
 			pager_feed(&ui.pager, "\033[31m\xff\t wide \xe6\xbc\xa2 line\n", 20);
 		show(rows, columns);

@@ -24,7 +24,8 @@ TEST(a_process_uses_what_getrusage_says)
 	CHECK(fd >= 0);
 	CHECK_INT(bg_write_all(fd, block, sizeof(block)), 0);
 	CHECK_INT(fsync(fd), 0);
-	CHECK_INT(bg_usage_read(getpid(), (const char *const[]){path, "/nowhere/x", NULL}, &usage), 0);
+	CHECK_INT(bg_usage_read(getpid(), (const char *const[]){path, "/nowhere/x", NULL}, &usage),
+		0);
 	CHECK_INT(getrusage(RUSAGE_SELF, &own), 0);
 	close(fd);
 	CHECK(usage.disk_bytes >= (int64_t)sizeof(block));

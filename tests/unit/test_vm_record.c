@@ -7,8 +7,10 @@
 #include "tests/lib/test.h"
 #include "tui/model.h"
 
-static const char clean[] = "{\"state\": \"stopped\", \"error\": {\"code\": \"vm.session_ended\", \"message\": \"m\"}}";
-static const char failed[] = "{\"state\": \"stopped\", \"error\": {\"code\": \"vmm.died\", \"message\": \"m\"}}";
+static const char clean[] =
+	"{\"state\": \"stopped\", \"error\": {\"code\": \"vm.session_ended\", \"message\": \"m\"}}";
+static const char failed[] =
+	"{\"state\": \"stopped\", \"error\": {\"code\": \"vmm.died\", \"message\": \"m\"}}";
 static const char stopped[] = "{\"state\": \"stopped\", \"error\": null}";
 
 static void check_words(const char *json, bool failure, const char *word, enum face face)

@@ -33,8 +33,10 @@ static void check(const char *template, const char *json, const char *want)
 
 TEST(values_are_escaped)
 {
-	check("<b title=\"{{a}}\">{{a}}</b>", "{\"a\": \"<i>\\\"'&\"}", "<b title=\"&lt;i&gt;&quot;&#39;&amp;\">&lt;i&gt;&quot;&#39;&amp;</b>");
-	check("{{a}}", "{\"a\": \"\\u001b[2J\\u007f\\u009b\\u202e\\u2067x\\u00e9\\u4e2d\"}", "^[[2J^?\\u009b\\u202e\\u2067xé中");
+	check("<b title=\"{{a}}\">{{a}}</b>", "{\"a\": \"<i>\\\"'&\"}",
+		"<b title=\"&lt;i&gt;&quot;&#39;&amp;\">&lt;i&gt;&quot;&#39;&amp;</b>");
+	check("{{a}}", "{\"a\": \"\\u001b[2J\\u007f\\u009b\\u202e\\u2067x\\u00e9\\u4e2d\"}",
+		"^[[2J^?\\u009b\\u202e\\u2067xé中");
 	check("{{n}} {{none}}{{b}}", "{\"n\": 42, \"b\": true}", "42 ");
 }
 
@@ -42,7 +44,8 @@ TEST(sections)
 {
 	check("{{#l}}{{.}},{{/l}}{{^l}}none{{/l}}", "{\"l\": [\"a\", \"b\"]}", "a,b,");
 	check("{{#l}}{{.}},{{/l}}{{^l}}none{{/l}}", "{\"l\": []}", "none");
-	check("{{#o}}{{a}}{{b}}{{/o}}", "{\"o\": {\"a\": \"in\"}, \"a\": \"out\", \"b\": \"er\"}", "iner");
+	check("{{#o}}{{a}}{{b}}{{/o}}", "{\"o\": {\"a\": \"in\"}, \"a\": \"out\", \"b\": \"er\"}",
+		"iner");
 	check("{{#l}}{{#l}}x{{/l}}{{/l}}", "{\"l\": true}", "x");
 	check("{{#s}}full{{/s}}{{^s}}empty{{/s}}", "{\"s\": \"\"}", "empty");
 	check("{{#l}}open", "{\"l\": true}", NULL);
@@ -162,10 +165,13 @@ TEST(states)
 {
 	check_state("{\"state\": \"running\", \"ready\": true}", "running", "s-running");
 	check_state("{\"state\": \"running\", \"ready\": false}", "not ready", "s-starting");
-	check_state("{\"state\": \"running\", \"ready\": true, \"paused\": true}", "paused", "s-paused");
+	check_state("{\"state\": \"running\", \"ready\": true, \"paused\": true}", "paused",
+		"s-paused");
 	check_state("{\"state\": \"stopped\"}", "stopped", "s-stopped");
-	check_state("{\"state\": \"stopped\", \"error\": {\"message\": \"m\"}}", "failed", "s-failed");
-	check_state("{\"state\": \"stopped\", \"error\": {\"code\": \"vm.session_ended\"}}", "stopped", "s-stopped");
+	check_state(
+		"{\"state\": \"stopped\", \"error\": {\"message\": \"m\"}}", "failed", "s-failed");
+	check_state("{\"state\": \"stopped\", \"error\": {\"code\": \"vm.session_ended\"}}",
+		"stopped", "s-stopped");
 	check_state("{\"state\": \"stopped\", \"missing\": \"/x\"}", "no disks", "s-failed");
 	check_state("{}", "", "s-");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#include "daemon/http/websocket.h"
 #include "common/sha1.h"
+#include "daemon/http/websocket.h"
 #include "tests/lib/test.h"
 
 /* A masked frame; returns its length. */
@@ -123,6 +123,8 @@ TEST(sha1)
 {
 	check_sha1("", "da39a3ee5e6b4b0d3255bfef95601890afd80709");
 	check_sha1("abc", "a9993e364706816aba3e25717850c26c9cd0d89d");
-	check_sha1("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
-	check_sha1("dGhlIHNhbXBsZSBub25jZQ==258EAFA5-E914-47DA-95CA-C5AB0DC85B11", "b37a4f2cc0624f1690f64606cf385945b2bec4ea");
+	check_sha1("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+		"84983e441c3bd26ebaae4aa1f95129e5e54670f1");
+	check_sha1("dGhlIHNhbXBsZSBub25jZQ==258EAFA5-E914-47DA-95CA-C5AB0DC85B11",
+		"b37a4f2cc0624f1690f64606cf385945b2bec4ea");
 }

@@ -153,7 +153,8 @@ static int stream_pair(void)
 static int send_to_address(void)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(9)};
-	int fd = kind == SANDBOX_DIAL ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : STDIN_FILENO;
+	int fd =
+		kind == SANDBOX_DIAL ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : STDIN_FILENO;
 
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	return sendto(fd, "x", 1, 0, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ? errno : 0;
