@@ -30,6 +30,11 @@ int vmm_open_log(const char *path, struct bg_err **err);
 int vmm_open_disk(const char *path, bool write, uint64_t *ret_bytes, struct bg_err **err);
 /* Listens at run_dir/name, made anew. The descriptor, or -errno. */
 int vmm_listen(const char *run_dir, const char *name, struct bg_err **err);
+/*
+ * The guest's memory: a file without a name, as long as the memory, all holes. QEMU maps it shared, so that whoever holds the
+ * file has the memory. The descriptor, or -errno.
+ */
+int vmm_make_memory(uint64_t mib, struct bg_err **err);
 /* Opens the user's tap of that name as its one queue, with vnet headers. The descriptor, or -errno. */
 int vmm_open_tap(const char *name, struct bg_err **err);
 
@@ -102,6 +107,7 @@ enum vmm_qemu_fd {
 	VMM_QEMU_MODULES,
 	VMM_QEMU_TAP,
 	VMM_QEMU_BASE,
+	VMM_QEMU_MEMORY,
 	VMM_QEMU_FD_MAX_,
 };
 

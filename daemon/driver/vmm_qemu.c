@@ -47,6 +47,15 @@ static unsigned tsc_khz(const struct vmm_spec *spec)
 	return spec->accel == VMM_ACCEL_TCG ? vmm_tsc_khz() : 0;
 }
 
+/* A file of ours (vmm_make_memory), so that the memory can be kept without QEMU's writing it anywhere. */
+static void add_memory(struct argv *argv, const struct vmm_spec *spec)
+{
+	argv_add(argv, "-object");
+	argv_add(argv,
+		"memory-backend-file,id=ram,share=on,mem-path=/proc/self/fd/%d,size=%" PRIu64 "M",
+		VMM_QEMU_MEMORY, spec->memory_mib);
+}
+
 static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 {
 	argv_add(argv, "-M");
@@ -55,7 +64,7 @@ static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 	 * measures it by that timer, and hangs without. */
 	argv_add(argv,
 		"microvm,acpi=on,pit=%s,rtc=on,graphics=off,usb=off,x-option-roms=off,auto-kernel-"
-		"cmdline=off",
+		"cmdline=off,memory-backend=ram",
 		tsc_khz(spec) > 0 ? "off" : "auto");
 	argv_add(argv, "-global");
 	argv_add(argv, "virtio-mmio.force-legacy=false");
@@ -67,6 +76,7 @@ static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 	argv_add(argv, "%u", spec->vcpus);
 	argv_add(argv, "-m");
 	argv_add(argv, "%" PRIu64 "M", spec->memory_mib);
+	add_memory(argv, spec);
 }
 
 static void add_boot(struct argv *argv, const struct vmm_spec *spec)
@@ -252,6 +262,8 @@ static int open_rest(const struct vmm_spec *spec, struct handed *h, struct bg_er
 		r = fd[VMM_QEMU_SERIAL] = vmm_open_log(spec->serial_log, err);
 	if (r >= 0)
 		r = fd[STDERR_FILENO] = vmm_open_log(spec->vmm_log, err);
+	if (r >= 0)
+		r = fd[VMM_QEMU_MEMORY] = vmm_make_memory(spec->memory_mib, err);
 	if (r >= 0 && spec->tap)
 		r = fd[VMM_QEMU_TAP] = vmm_open_tap(spec->tap, err);
 	return r;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -99,6 +100,15 @@ int vmm_listen(const char *run_dir, const char *name, struct bg_err **err)
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 1) < 0)
 		return bg_err_sys(err, BG_ERR_IO, errno, "listen at %s", path);
 	return TAKE_FD(fd);
+}
+
+int vmm_make_memory(uint64_t mib, struct bg_err **err)
+{
+	_close_ int fd = memfd_create("guest memory", MFD_CLOEXEC);
+	int r = fd < 0 ? -errno : bg_grow_file(fd, mib * MIB);
+
+	return r < 0 ? bg_err_sys(err, BG_ERR_VMM_FAILED, -r, "make memory for the guest")
+		     : TAKE_FD(fd);
 }
 
 int vmm_open_tap(const char *name, struct bg_err **err)

@@ -11,7 +11,7 @@
 #include "common/base.h"
 #include "common/err.h"
 
-#define SPAWN_FDS_MAX 12
+#define SPAWN_FDS_MAX 16
 
 struct spawn {
 	const char *path;	 /* absolute, or a name looked up in PATH */
