@@ -132,14 +132,16 @@ static void take_sample(const json_t *vm, struct sample *ret)
 
 static json_t *host_record(const json_t *vm, const struct sample *first)
 {
+	int64_t pss = bg_usage_pss((pid_t)render_int(vm, "pid"));
 	struct bg_usage usage = {0};
 	double percent = 0, at = now_s();
 
 	if (read_usage(vm, &usage) && at > first->at_s)
 		percent = 100 * (usage.cpu_s - first->cpu_s) / (at - first->at_s);
-	return json_pack("{s:f, s:f, s:I, s:I, s:I}", "cpu_percent", percent, "cpu_seconds",
-		usage.cpu_s, "memory_bytes", (json_int_t)usage.memory_bytes, "disk_bytes",
-		(json_int_t)usage.disk_bytes, "written_bytes", (json_int_t)usage.written_bytes);
+	return json_pack("{s:f, s:f, s:I, s:o, s:I, s:I}", "cpu_percent", percent, "cpu_seconds",
+		usage.cpu_s, "memory_bytes", (json_int_t)usage.memory_bytes, "pss_bytes",
+		pss ? json_integer(pss) : json_null(), "disk_bytes", (json_int_t)usage.disk_bytes,
+		"written_bytes", (json_int_t)usage.written_bytes);
 }
 
 static void of_total(const struct term *t, const char *label, uint64_t used_kib, uint64_t total_kib)
@@ -163,16 +165,20 @@ static void print_stats(struct cli *cli, const json_t *stats)
 	const json_t *host = json_object_get(stats, "host"),
 		     *guest = json_object_get(stats, "guest");
 	const struct term *t = &cli->out;
-	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], written[BG_SIZE_TEXT], up[DURATION_TEXT],
-		cpu[DURATION_TEXT];
+	char memory[BG_SIZE_TEXT], pss[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], written[BG_SIZE_TEXT],
+		up[DURATION_TEXT], cpu[DURATION_TEXT];
 	uint64_t total = number(guest, "memory_total_kib");
 
 	render_field(t, "name", STYLE_BOLD, "%s", render_text(stats, "name"));
 	render_field(t, "host cpu", STYLE_PLAIN, "%.0f %%, %s since its start",
 		json_number_value(json_object_get(host, "cpu_percent")),
 		render_age((int64_t)json_number_value(json_object_get(host, "cpu_seconds")), cpu));
-	render_field(t, "host memory", STYLE_PLAIN, "%s",
-		bg_size_print_mib(number(host, "memory_bytes") / MIB, memory));
+	render_field(t, "host memory", STYLE_PLAIN, "%s%s%s%s",
+		bg_size_print_mib(number(host, "memory_bytes") / MIB, memory),
+		number(host, "pss_bytes") ? ", " : "",
+		number(host, "pss_bytes") ? bg_size_print_mib(number(host, "pss_bytes") / MIB, pss)
+					  : "",
+		number(host, "pss_bytes") ? " of it its own" : "");
 	render_field(t, "host disk", STYLE_PLAIN, "%s, %s written since its start",
 		bg_size_print_mib(number(host, "disk_bytes") / MIB, disk),
 		bg_size_print_mib(number(host, "written_bytes") / MIB, written));

@@ -140,11 +140,13 @@ static void show_missing(const struct term *t, const json_t *vm)
 
 static void show_sizes(const struct term *t, const json_t *vm)
 {
+	const char *balloon = render_text(vm, "balloon_reason");
 	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], work[BG_SIZE_TEXT];
 
 	render_field(t, "cpu", STYLE_PLAIN, "%lld", (long long)render_int(vm, "cpus"));
-	render_field(t, "memory", STYLE_PLAIN, "%s",
-		bg_size_print_mib((uint64_t)render_int(vm, "memory_mib"), memory));
+	render_field(t, "memory", STYLE_PLAIN, "%s%s%s",
+		bg_size_print_mib((uint64_t)render_int(vm, "memory_mib"), memory),
+		*balloon ? ", " : "", balloon);
 	render_field(t, "disk", STYLE_PLAIN, "%s of /, %s of /root%s%s",
 		bg_size_print_mib((uint64_t)render_int(vm, "disk_mib"), disk),
 		bg_size_print_mib((uint64_t)render_int(vm, "work_mib"), work),
@@ -298,6 +300,8 @@ static const struct flag create_flags[] = {
 	{"--no-nat", NULL, ARG_NONE, "no internet access"},
 	{"--peers", NULL, ARG_NONE, "let it and your other VMs with --peers reach each other"},
 	{"--no-peers", NULL, ARG_NONE, "turn that off"},
+	{"--no-balloon", NULL, ARG_NONE, "keep memory that its guest frees until it stops"},
+	{"--balloon", NULL, ARG_NONE, "give that memory back to this machine (the default)"},
 	{"--label", "KEY=VALUE", ARG_TEXT, "a label to find it by; may be repeated", 'l'},
 	{"--publish", "HOST:GUEST", ARG_TEXT,
 		"lead this TCP port of 127.0.0.1 to that one of the VM; may be repeated", 'p'},
@@ -337,6 +341,9 @@ static const struct flag set_flags[] = {
 	{"--no-nat", NULL, ARG_NONE, "no internet access"},
 	{"--peers", NULL, ARG_NONE, "let it and your other VMs with --peers reach each other"},
 	{"--no-peers", NULL, ARG_NONE, "turn that off"},
+	{"--no-balloon", NULL, ARG_NONE,
+		"keep memory that its guest frees until it stops, from its next start"},
+	{"--balloon", NULL, ARG_NONE, "give that memory back to this machine"},
 	{"--with-init", NULL, ARG_NONE,
 		"at the next start install an init if the image lacks one (needs internet access)"},
 	{"--autostart", NULL, ARG_NONE, "start it with the daemon (see `banger daemon install`)"},

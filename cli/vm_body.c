@@ -17,6 +17,20 @@ static void set_number(json_t *body, const char *key, uint64_t value)
 		json_object_set_new(body, key, json_integer((json_int_t)value));
 }
 
+/* --KEY and --no-KEY; neither: the body does not say. */
+static int add_switch(const struct args *args, json_t *body, const char *on_flag,
+	const char *off_flag, struct bg_err **err)
+{
+	bool on = args_has(args, on_flag), off = args_has(args, off_flag);
+
+	if (on && off)
+		return bg_err_set(
+			err, BG_ERR_USAGE, EINVAL, "%s or %s, not both", on_flag, off_flag);
+	if (on || off)
+		json_object_set_new(body, on_flag + 2, json_boolean(on));
+	return 0;
+}
+
 int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err)
 {
 	uint64_t cpus = 0, memory = 0, disk = 0, work = 0;
@@ -36,21 +50,7 @@ int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err)
 	set_number(body, "memory_mib", memory);
 	set_number(body, "disk_mib", disk);
 	set_number(body, "work_mib", work);
-	return r;
-}
-
-/* --KEY and --no-KEY; neither: the body does not say. */
-static int add_switch(const struct args *args, json_t *body, const char *on_flag,
-	const char *off_flag, struct bg_err **err)
-{
-	bool on = args_has(args, on_flag), off = args_has(args, off_flag);
-
-	if (on && off)
-		return bg_err_set(
-			err, BG_ERR_USAGE, EINVAL, "%s or %s, not both", on_flag, off_flag);
-	if (on || off)
-		json_object_set_new(body, on_flag + 2, json_boolean(on));
-	return 0;
+	return r < 0 ? r : add_switch(args, body, "--balloon", "--no-balloon", err);
 }
 
 int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err)

@@ -14,7 +14,7 @@ void vm_body_text(json_t *body, const char *key, const char *value);
 #define MEMORY_ALSO "--mem"
 #define DISK_ALSO   "--disk"
 
-/* --cpus, --memory, --disk-size, --work-size. */
+/* --cpus, --memory, --disk-size, --work-size, --balloon. */
 int vm_body_sizes(const struct args *args, json_t *body, struct bg_err **err);
 /* --nat, --no-nat. */
 int vm_body_nat(const struct args *args, json_t *body, struct bg_err **err);

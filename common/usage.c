@@ -45,6 +45,15 @@ static int64_t resident_bytes(pid_t pid)
 	return pages * sysconf(_SC_PAGESIZE);
 }
 
+int64_t bg_usage_pss(pid_t pid)
+{
+	_free_ char *text = read_proc(pid, "smaps_rollup");
+	const char *line = text ? strstr(text, "\nPss: ") : NULL;
+	long long kib = 0;
+
+	return line && sscanf(line, "\nPss: %lld", &kib) == 1 ? kib * 1024 : 0;
+}
+
 static int64_t written_bytes(pid_t pid)
 {
 	_free_ char *text = read_proc(pid, "io");

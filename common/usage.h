@@ -17,6 +17,12 @@ struct bg_usage {
 	int64_t written_bytes;
 };
 
+/*
+ * The same as memory_bytes, but what it shares with others counted by its share; the kernel walks all of the process's
+ * pages for it, some ms for each GiB: not for a loop. 0: the host does not say.
+ */
+int64_t bg_usage_pss(pid_t pid);
+
 /* files: ends with NULL; one that is not there takes nothing. -ESRCH: there is no such process. */
 int bg_usage_read(pid_t pid, const char *const *files, struct bg_usage *ret);
 

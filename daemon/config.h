@@ -42,6 +42,7 @@ struct config {
 	char *default_image_name;    /* "default" */
 	unsigned default_cpus;	     /* 2 */
 	bool default_nat;	     /* true */
+	bool balloon;		     /* what guests free goes back to the host; true */
 	uint64_t default_memory_mib; /* 1024; written as "1G" or a number of MiB */
 	uint64_t default_disk_mib;   /* 8G */
 	uint64_t default_work_mib;   /* 8G */

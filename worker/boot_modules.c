@@ -13,8 +13,8 @@
  * must be there before the devices are looked for, failover pairs with the network driver. */
 static const char *const wanted[] = {"virtio_ring", "virtio", "virtio_mmio", "virtio_pci",
 	"virtio_blk", "virtio_console", "failover", "net_failover", "virtio_net", "virtio_rng",
-	"crc32c_generic", "ext4", "overlay", "vsock", "vmw_vsock_virtio_transport_common",
-	"vmw_vsock_virtio_transport"};
+	"virtio_balloon", "crc32c_generic", "ext4", "overlay", "vsock",
+	"vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport"};
 
 /* The same for a VM whose root is joined of two disks: listed apart, so that others do without. */
 static const char *const wanted_dm[] = {"dm_mod", "dm_bufio", "dm_snapshot"};

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include "common/fd.h"
+#include "common/program.h"
 #include "daemon/driver/vmm_impl.h"
 
 /* /proc/PID/cmdline: a VMM's is below 8 KiB; what does not fit is not ours. */
@@ -61,6 +62,13 @@ const struct vmm_driver *vmm_driver_by_name(const char *name)
 		if (bg_streq(drivers[i]->name, name))
 			return drivers[i];
 	return NULL;
+}
+
+bool vmm_has_balloon(const struct vmm_driver *driver, const char *version)
+{
+	const unsigned *since = driver->balloon_since;
+
+	return (!since[0] && !since[1]) || bg_version_at_least(version, since[0], since[1]);
 }
 
 const char *vmm_guest_disk(enum vmm_disk disk, bool has_base)

@@ -37,6 +37,7 @@ struct vmm_spec {
 	const char *disk_work;	  /* NULL: none */
 	const char *disk_modules; /* NULL: none; attached read-only */
 	const char *tap;	  /* NULL: no network */
+	bool balloon;		  /* what the guest frees goes back to the host */
 	uint8_t mac[6];
 	const char *run_dir;	/* short path, exists, ours: control and agent sockets */
 	const char *serial_log; /* appended to */
@@ -60,12 +61,13 @@ typedef void (*vmm_exit_fn)(struct vmm *vmm, int status, void *userdata);
 typedef void (*vmm_done_fn)(const struct bg_err *err, void *userdata);
 
 struct vmm_driver {
-	const char *name;	  /* "qemu" */
-	const char *agent;	  /* carrier of the agent for vm.conf: "virtio" or "vsock" */
-	const char *poweroff;	  /* for vm.conf: "off" or "reset" */
-	const char *agent_socket; /* file name in run_dir */
-	bool boots_elf_only;	  /* spec.kernel must be an ELF file: kernel_elf */
-	bool holds_term;	  /* its process was started with SIGTERM and SIGHUP blocked */
+	const char *name;	   /* "qemu" */
+	const char *agent;	   /* carrier of the agent for vm.conf: "virtio" or "vsock" */
+	const char *poweroff;	   /* for vm.conf: "off" or "reset" */
+	const char *agent_socket;  /* file name in run_dir */
+	bool boots_elf_only;	   /* spec.kernel must be an ELF file: kernel_elf */
+	bool holds_term;	   /* its process was started with SIGTERM and SIGHUP blocked */
+	unsigned balloon_since[2]; /* its first version, major and minor, that takes spec.balloon */
 	bool reset_ends; /* a guest that reboots ends the process; else it boots in place */
 	/* Starts the process; returns as soon as it is spawned. ret is empty before, its descriptors the caller's. */
 	int (*spawn)(const struct vmm_spec *spec, struct vmm_process *ret, struct bg_err **err);
@@ -82,6 +84,8 @@ extern const struct vmm_driver vmm_fake; /* tests: a child that runs tests/lib/f
 /* The guest's name of a disk, with every driver: it finds them in this order, all from the root on as if they were there. */
 enum vmm_disk { VMM_DISK_BASE, VMM_DISK_ROOT, VMM_DISK_WORK, VMM_DISK_MODULES };
 const char *vmm_guest_disk(enum vmm_disk disk, bool has_base);
+/* Can it give back what a guest frees, in this version (NULL: not known)? */
+bool vmm_has_balloon(const struct vmm_driver *driver, const char *version);
 /* NULL when there is none of that name. */
 const struct vmm_driver *vmm_driver_by_name(const char *name);
 

@@ -73,6 +73,16 @@ static json_t *make_nets(const struct vmm_spec *spec)
 	return TAKE_PTR(nets);
 }
 
+/* It stays empty: for the guest's reports of free pages alone. -1: out of memory. */
+static int add_balloon(json_t *config, const struct vmm_spec *spec)
+{
+	if (!config || !spec->balloon)
+		return 0;
+	return json_object_set_new(config, "balloon",
+		json_pack("{s:i, s:b, s:i, s:b}", "amount_mib", 0, "deflate_on_oom", 1,
+			"stats_polling_interval_s", 0, "free_page_reporting", 1));
+}
+
 int vmm_firecracker_config(const struct vmm_spec *spec, char **ret, struct bg_err **err)
 {
 	_free_ char *vsock = NULL, *text = NULL;
@@ -87,7 +97,7 @@ int vmm_firecracker_config(const struct vmm_spec *spec, char **ret, struct bg_er
 		(int)spec->vcpus, "mem_size_mib", (json_int_t)spec->memory_mib, "drives",
 		make_drives(spec), "network-interfaces", make_nets(spec), "vsock", "guest_cid",
 		GUEST_CID, "uds_path", bg_json_str(vsock), "entropy");
-	text = config ? json_dumps(config, JSON_INDENT(2)) : NULL;
+	text = config && add_balloon(config, spec) >= 0 ? json_dumps(config, JSON_INDENT(2)) : NULL;
 	if (!text)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	*ret = TAKE_PTR(text);
@@ -299,6 +309,7 @@ const struct vmm_driver vmm_firecracker = {
 	.poweroff = "reset",
 	.agent_socket = VSOCK_SOCKET,
 	.boots_elf_only = true, /* bzImage since 1.17 only */
+	.balloon_since = {1, 14},
 	.reset_ends = true,
 	.spawn = firecracker_spawn,
 	.resize = firecracker_resize,

@@ -148,7 +148,8 @@ enum {
 	BUS_DISKS = 23, /* and down to 20 */
 	BUS_SERIAL = 19,
 	BUS_RNG = 18,
-	BUS_NET = 17
+	BUS_NET = 17,
+	BUS_BALLOON = 16
 };
 
 static int add_disks(struct argv *argv, const struct vmm_spec *spec)
@@ -199,6 +200,21 @@ static void add_agent(struct argv *argv)
 	argv_add(argv, "virtio-rng-device,bus=virtio-mmio-bus.%u", (unsigned)BUS_RNG);
 }
 
+/*
+ * The balloon stays empty: it is there for the guest's reports of pages that it has no use for, which
+ * QEMU takes out of its memory. A page that the guest touches again is a new one.
+ */
+static void add_balloon(struct argv *argv, const struct vmm_spec *spec)
+{
+	if (!spec->balloon)
+		return;
+	argv_add(argv, "-device");
+	argv_add(argv,
+		"virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on,bus=virtio-mmio-"
+		"bus.%u",
+		(unsigned)BUS_BALLOON);
+}
+
 int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err **err)
 {
 	char tag[VMM_TAG_SIZE];
@@ -220,6 +236,7 @@ int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err 
 	r = add_disks(argv, spec);
 	add_agent(argv);
 	add_net(argv, spec);
+	add_balloon(argv, spec);
 	if (r < 0 || !argv_finish(argv))
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return 0;

@@ -71,6 +71,8 @@ struct vm_row {
 	int restart;	/* enum restart_policy */
 	/* its user wanted it down: the host's boot id then; NULL: not so, or it was started since */
 	char *stopped_boot;
+	bool no_balloon; /* keep what its guest frees */
+	int balloon;	 /* enum vm_balloon, of its VMM */
 };
 
 struct image_row {

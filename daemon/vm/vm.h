@@ -106,6 +106,7 @@ struct vm_request {
 	bool nat;
 	bool peers; /* it reaches this user's other VMs that have this too */
 	bool with_init;
+	bool no_balloon;
 	/* its root disk is a file of its own, not an overlay: images are made of such */
 	bool own_disk;
 	bool start;

@@ -133,6 +133,7 @@ static int fill_row(struct engine *engine, const struct vm_request *request,
 	row->nat = request->nat;
 	row->peers = request->peers;
 	row->with_init = request->with_init;
+	row->no_balloon = request->no_balloon;
 	row->autostart = request->autostart;
 	row->restart = request->restart;
 	row->has_sshd = image->has_sshd;

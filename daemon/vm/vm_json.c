@@ -14,6 +14,7 @@
 #include "daemon/vm/publish.h"
 #include "daemon/vm/revive.h"
 #include "daemon/vm/vm.h"
+#include "daemon/vm/vm_memory.h"
 
 static json_t *time_json(int64_t seconds)
 {
@@ -133,6 +134,8 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "nat", json_boolean(row->nat));
 	put(json, "peers", json_boolean(row->peers));
 	put(json, "with_init", json_boolean(row->with_init));
+	put(json, "balloon", json_boolean(!row->no_balloon));
+	put(json, "balloon_reason", bg_json_str(vm_balloon_reason(vm)));
 	put(json, "vmm", bg_json_str(row->vmm));
 	put(json, "accel", bg_json_str(row->accel));
 	put(json, "vmm_reason", bg_json_str(row->vmm_reason));

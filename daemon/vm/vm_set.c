@@ -65,11 +65,11 @@ static int check_live(const struct vm *vm, const struct vm_change *change, struc
 
 static bool is_empty(const struct vm_change *c)
 {
-	return !c->name && !c->has_nat && !c->has_peers && !c->has_with_init && !c->has_autostart &&
-	       !c->has_restart && !c->vcpus && !c->memory_mib && !c->disk_mib && !c->work_mib &&
-	       json_object_size(c->labels) == 0 && json_array_size(c->publish) == 0 &&
-	       json_array_size(c->unpublish) == 0 && json_array_size(c->expose) == 0 &&
-	       json_array_size(c->unexpose) == 0;
+	return !c->name && !c->has_nat && !c->has_peers && !c->has_with_init && !c->has_balloon &&
+	       !c->has_autostart && !c->has_restart && !c->vcpus && !c->memory_mib &&
+	       !c->disk_mib && !c->work_mib && json_object_size(c->labels) == 0 &&
+	       json_array_size(c->publish) == 0 && json_array_size(c->unpublish) == 0 &&
+	       json_array_size(c->expose) == 0 && json_array_size(c->unexpose) == 0;
 }
 
 static int check_name(const struct vm *vm, const char *name, char **ret, struct bg_err **err)
@@ -94,6 +94,8 @@ int vm_settings_make(const struct vm *vm, const struct vm_change *change, struct
 		.peers = change->peers,
 		.has_with_init = change->has_with_init,
 		.with_init = change->with_init,
+		.has_balloon = change->has_balloon,
+		.no_balloon = change->no_balloon,
 		.has_autostart = change->has_autostart,
 		.autostart = change->autostart,
 		.has_restart = change->has_restart,
@@ -203,6 +205,8 @@ static void swap_settings(struct vm_row *row, struct vm_settings *s)
 {
 	if (s->has_with_init)
 		SWAP(row->with_init, s->with_init);
+	if (s->has_balloon)
+		SWAP(row->no_balloon, s->no_balloon);
 	if (s->has_autostart)
 		SWAP(row->autostart, s->autostart);
 	if (s->has_restart)

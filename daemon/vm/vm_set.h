@@ -19,6 +19,7 @@ struct vm_change {
 	bool has_nat, nat;
 	bool has_peers, peers;
 	bool has_with_init, with_init;
+	bool has_balloon, no_balloon;
 	bool has_autostart, autostart;
 	bool has_restart;
 	int restart; /* enum restart_policy */
@@ -38,6 +39,7 @@ struct vm_settings {
 	bool has_nat, nat;
 	bool has_peers, peers;
 	bool has_with_init, with_init;
+	bool has_balloon, no_balloon;
 	bool has_autostart, autostart;
 	bool has_restart;
 	int restart;

@@ -20,6 +20,7 @@
 #include "daemon/vm/revive.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_check.h"
+#include "daemon/vm/vm_memory.h"
 #include "daemon/vm/vm_plan.h"
 
 enum { PROBE_POLL_USEC = 10000 };
@@ -262,8 +263,11 @@ int vm_step_end_turn(struct op *op, void *ctx, struct bg_err **err)
 	return 0;
 }
 
-static int record_choice(struct vm_row *row, const struct vmm_choice *choice)
+static int record_choice(struct vm *vm, const struct vmm_choice *choice)
 {
+	struct vm_row *row = vm->row;
+
+	row->balloon = vm_balloon_choose(vm, choice);
 	if (put_string(&row->vmm, choice->driver->name) < 0 ||
 		put_string(&row->accel, vmm_accel_str(choice->accel)) < 0 ||
 		put_string(&row->vmm_reason, choice->reason) < 0)
@@ -294,6 +298,7 @@ static void fill_spec(const struct vm_task *task, const struct kernel_row *kerne
 		.disk_work = vm->paths.disk_work,
 		.disk_modules = kernel->modules_disk,
 		.tap = task->card.tap,
+		.balloon = vm->row->balloon == VM_BALLOON_ON,
 		.run_dir = vm->paths.run_dir,
 		.serial_log = vm->paths.serial_log,
 		.vmm_log = vm->paths.vmm_log,
@@ -325,7 +330,7 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 		r = vm_disk_base(vm, &base, err);
 	if (r < 0)
 		return r;
-	if (record_choice(vm->row, choice) < 0)
+	if (record_choice(vm, choice) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	r = bg_paths_private_dir(vm->paths.run_dir, err);
 	if (r < 0)

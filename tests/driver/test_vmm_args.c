@@ -22,6 +22,7 @@ static const struct vmm_spec golden_spec = {
 	.disk_work = "/d/work \"2\".img",
 	.disk_modules = "/d/modules.img",
 	.tap = "bgr3-1",
+	.balloon = true,
 	.mac = {0x02, 0x62, 0x67, 0x00, 0x03, 0x01},
 	.run_dir = "/run/vm",
 	.serial_log = "/l/serial,x.log",
@@ -83,7 +84,9 @@ TEST(firecracker_config_without_options)
 	_free_ char *text = NULL;
 
 	spec.disk_work = spec.disk_modules = spec.tap = NULL;
+	spec.balloon = false;
 	CHECK_INT(vmm_firecracker_config(&spec, &text, NULL), 0);
+	CHECK(!strstr(text, "balloon"));
 	CHECK(strstr(text, "\"network-interfaces\": []"));
 	CHECK(!strstr(text, "\"work\"") && !strstr(text, "\"modules\""));
 }
@@ -102,6 +105,16 @@ static char *join_argv(const struct vmm_spec *spec)
 		text = longer;
 	}
 	return text;
+}
+
+TEST(who_gives_memory_back)
+{
+	CHECK(vmm_has_balloon(&vmm_qemu, "7.2.22"));
+	CHECK(vmm_has_balloon(&vmm_qemu, NULL));
+	CHECK(!vmm_has_balloon(&vmm_firecracker, "1.13.1"));
+	CHECK(vmm_has_balloon(&vmm_firecracker, "1.14.0"));
+	CHECK(vmm_has_balloon(&vmm_firecracker, "2.0.0"));
+	CHECK(!vmm_has_balloon(&vmm_firecracker, NULL));
 }
 
 TEST(qemu_command_line_golden)
@@ -127,7 +140,9 @@ TEST(qemu_command_line_in_software)
 	spec.accel = VMM_ACCEL_TCG;
 	spec.version = "8.1.0";
 	spec.disk_work = spec.disk_modules = spec.tap = NULL;
+	spec.balloon = false;
 	text = join_argv(&spec);
+	CHECK(!strstr(text, "balloon"));
 	CHECK(strstr(text, "-accel\ntcg,thread=multi\n-cpu\nmax\n"));
 	CHECK(strstr(text, " tsc=reliable tsc_early_khz="));
 	CHECK(!strstr(text, "virtio-net") && !strstr(text, "node-name\":\"work"));

@@ -31,6 +31,9 @@ TEST(a_process_uses_what_getrusage_says)
 	CHECK(usage.disk_bytes >= (int64_t)sizeof(block));
 	CHECK(usage.disk_bytes < (int64_t)sizeof(block) * 4);
 	CHECK(usage.memory_bytes > 100 * 1024);
+	CHECK(bg_usage_pss(getpid()) > 50 * 1024);
+	CHECK(bg_usage_pss(getpid()) <= own.ru_maxrss * 1024 + 1024 * 1024);
+	CHECK_INT(bg_usage_pss(0x3fffffff), 0);
 	CHECK(usage.memory_bytes <= own.ru_maxrss * 1024 + 1024 * 1024);
 	CHECK(usage.cpu_s <= (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec) + 2);
 	CHECK_INT(bg_usage_read(0x3fffffff, (const char *const[]){NULL}, &usage), -ESRCH);

@@ -170,10 +170,11 @@ def test_prune_leaves_what_is_busy(home, fake):
 
 def test_set_sends_what_was_asked(home, zoo):
     r = home.run("vm", "set", "db", "--cpus", "4", "--memory", "2G", "--disk-size=20G",
-                 "--work-size", "1G", "--no-nat", "--with-init", "--label", "env=a=b", "--label", "old-")
+                 "--work-size", "1G", "--no-nat", "--with-init", "--no-balloon", "--label", "env=a=b", "--label", "old-")
     assert r.status == 0 and r.out == "db changed in 3.2 s\n"
     assert zoo.asked("POST", "/v1/vms/db/set") == [{
         "cpus": 4, "memory_mib": 2048, "disk_mib": 20480, "work_mib": 1024, "nat": False, "with_init": True,
+        "balloon": False,
         "labels": {"env": "a=b", "old": None}}]
 
 

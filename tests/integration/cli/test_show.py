@@ -246,6 +246,7 @@ def test_what_running_vms_use(home, fake):
         assert lines[0].split() == ["NAME", "CPU", "MEMORY", "DISK", "WRITTEN", "CPU", "TIME"], lines
         assert len(lines) == 2 and lines[1].split()[0] == "alpha", lines
     host = json.loads(home.run("top", "--once", "--json").out)[0]["host"]
+    assert host["pss_bytes"] is None or 1 << 20 < host["pss_bytes"] <= host["memory_bytes"]  # None: of a process of another user
     assert host["memory_bytes"] > 1 << 20 and host["cpu_seconds"] > 0 and host["written_bytes"] >= 0
     fake.on("GET", "/v1/vms", {"vms": [vm("beta")]})
     assert home.run("top", "--once").err == "No VM is running.\n"
