@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * args.c: The parser of a command line: finds the command's row, then its flags and words. One
+ * pass, left to right; what it cannot place is an error that names the nearest word there is.
+ */
 #include "cli/args.h"
 
 #include <limits.h>

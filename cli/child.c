@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * child.c: One child at a time. A failed exec is told apart from the program's own exit by a pipe
+ * that a good exec closes.
+ */
 #include "cli/child.h"
 
 #include <fcntl.h>

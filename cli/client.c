@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * client.c: One connection per call; the daemon is started only by calls that need it. What the
+ * daemon answers as an error becomes a bg_err here and nowhere else.
+ */
 #include "cli/client.h"
 
 #include <assert.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * cmd_complete.c: The shell scripts hold no word of ours: each TAB asks this program, which reads
+ * the same rows as the parser. Names of VMs come from a running daemon only; a TAB never starts
+ * one.
+ */
 #include "cli/cmd_complete.h"
 
 #include "cli/client.h"

@@ -14,7 +14,7 @@
 #include "cli/launch.h"
 #include "cli/units.h"
 #include "common/fd.h"
-#include "unit_text.h"
+#include "packaging/units/unit_text.h"
 
 #define MARK "# Written by `banger daemon install`, removed by `banger daemon uninstall`.\n"
 

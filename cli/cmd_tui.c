@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* cmd_tui.c: Finds banger-tui and becomes it. */
 #include "cli/cmd_tui.h"
 
 #include <limits.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * cmd_vm_io.c: vm ssh, vm run, vm logs: what they need of a VM is checked first, so that ssh is
+ * only started when it can connect.
+ */
 #include "cli/cmd_vm_io.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * cmd_vm_many.c: Each command picks its VMs, then gives one operation per VM to jobs.c, and prints
+ * a line per VM as it ends.
+ */
 #include "cli/cmd_vm_many.h"
 
 #include "cli/cmd_vm_io.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * console.c: A state machine over bytes: an escape sequence is held until it has ended, then kept
+ * (colors) or dropped (all others).
+ */
 #include "cli/console.h"
 
 static void hold(struct console *c, unsigned char byte)

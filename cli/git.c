@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * git.c: git as a child with a clean environment. Every call goes through start_git, which turns
+ * off what could run a program or reach a network.
+ */
 #include "cli/git.h"
 
 #include <fcntl.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * guest.c: One session of the agent per script, with a bound on what a guest may print into our
+ * memory.
+ */
 #include "cli/guest.h"
 
 #include <signal.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* help.c: Texts are laid out at the terminal's width. Nothing here knows a command by its name. */
 #include "cli/help.h"
 
 #include <assert.h>

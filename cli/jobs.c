@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * jobs.c: One poll() loop over all operations that run. Records come from each operation's event
+ * stream; the daemon's silence is watched by pulse.c.
+ */
 #include "cli/jobs.h"
 
 #include <poll.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * launch.c: A daemon that is waited for is held as a pidfd or by its ready descriptor, so that one
+ * that died is told from one that is slow.
+ */
 #include "cli/launch.h"
 
 #include <fcntl.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * progress.c: Stages are drawn in place only on a terminal. Nothing here reads a socket: jobs.c
+ * hands over the records.
+ */
 #include "cli/progress.h"
 
 #include "common/clock.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * pulse.c: The question is an ordinary GET of the version, on a connection of its own, polled
+ * beside the stream.
+ */
 #include "cli/pulse.h"
 
 #include <poll.h>

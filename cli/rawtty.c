@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* rawtty.c: The old modes are kept beside the descriptor and put back once. */
 #include "cli/rawtty.h"
 
 void rawtty_enter(struct rawtty *raw, int fd)

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * render.c: Output for people. The width is measured once; a table drops columns before it cuts
+ * words.
+ */
 #include "cli/render.h"
 
 #include <stdarg.h>

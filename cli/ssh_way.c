@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * ssh_way.c: A TCP connection is tried first, within a short limit; when nothing answers, the
+ * agent looks for a server in the guest.
+ */
 #include "cli/ssh_way.h"
 
 #include <arpa/inet.h>

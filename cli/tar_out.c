@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * tar_out.c: Only what GNU tar and busybox both read: ustar, with GNU's long names and sparse
+ * files where needed.
+ */
 #include "cli/tar_out.h"
 
 #include <stdio.h>

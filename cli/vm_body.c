@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * vm_body.c: Flags to JSON and back to text: the two directions stand beside each other, so that
+ * what is shown can be typed.
+ */
 #include "cli/vm_body.h"
 
 #include "cli/render.h"

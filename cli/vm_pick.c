@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* vm_pick.c: The list is asked for only when a pattern or --all is among the words. */
 #include "cli/vm_pick.h"
 
 #include <fnmatch.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * workspace_back.c: Everything that a guest sends is unpacked into a repository of our own and
+ * checked there; the user's repository gets one branch at the end.
+ */
 #include "cli/workspace_back.h"
 
 #include <fcntl.h>

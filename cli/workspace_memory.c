@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * workspace_memory.c: One file per VM and folder in the cache, named by a digest, replaced whole
+ * or appended to; one that was not used for long is removed.
+ */
 #include "cli/workspace_memory.h"
 
 #include <dirent.h>

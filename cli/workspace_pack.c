@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * workspace_pack.c: The archive is built in an unnamed file, so that a killed CLI leaves nothing.
+ */
 #include "cli/workspace_pack.h"
 
 #include <dirent.h>

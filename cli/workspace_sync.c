@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * workspace_sync.c: The order of a transfer: look, judge, pack, send, commit. What the user would
+ * lose stops it before the first byte is sent.
+ */
 #include "cli/workspace_sync.h"
 
 #include <fcntl.h>

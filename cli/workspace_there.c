@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * workspace_there.c: Reads what the agent and git print line by line; a guest that prints anything
+ * else is an error, never a guess.
+ */
 #include "cli/workspace_there.h"
 
 #include "cli/child.h"

@@ -3,8 +3,8 @@
  * agent_exec.h: the payload of BG_AGENT_EXEC, made by the daemon and read by the agent. Pure:
  * structs to bytes and back, every count and string checked.
  */
-#ifndef BG_AGENT_EXEC_H
-#define BG_AGENT_EXEC_H
+#ifndef BG_COMMON_AGENT_EXEC_H
+#define BG_COMMON_AGENT_EXEC_H
 
 #include "common/agent_proto.h"
 #include "common/base.h"

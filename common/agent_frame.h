@@ -11,8 +11,8 @@
  *   rc == 0: the input is used up; rc < 0: malformed, the reader has begun to look
  *   for an opening again and may be fed on.
  */
-#ifndef BG_AGENT_FRAME_H
-#define BG_AGENT_FRAME_H
+#ifndef BG_COMMON_AGENT_FRAME_H
+#define BG_COMMON_AGENT_FRAME_H
 
 #include "common/agent_proto.h"
 #include "common/base.h"

@@ -31,8 +31,8 @@
  * the command has ended and what it wrote was sent. BG_AGENT_CANCEL is the host's last one: the
  * guest ends what it started and answers nothing.
  */
-#ifndef BG_AGENT_PROTO_H
-#define BG_AGENT_PROTO_H
+#ifndef BG_COMMON_AGENT_PROTO_H
+#define BG_COMMON_AGENT_PROTO_H
 
 #include <stdint.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* api_schema.c: The rows of api_fields.def as a table, and a walk over a body beside it. */
 #include "common/api_schema.h"
 
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * api_schema.h: common/api_fields.def as data, and requests checked by it. The same rows become the API's description
  * (openapi.h), so what it says is what is checked. Pure; never logs.
  */
-#ifndef BG_API_SCHEMA_H
-#define BG_API_SCHEMA_H
+#ifndef BG_COMMON_API_SCHEMA_H
+#define BG_COMMON_API_SCHEMA_H
 
 #include <jansson.h>
 

@@ -4,8 +4,8 @@
  * hand-over, array sizes, attributes. Included by every program, the
  * privileged helpers too, so nothing in here may need more than libc.
  */
-#ifndef BG_BASE_H
-#define BG_BASE_H
+#ifndef BG_COMMON_BASE_H
+#define BG_COMMON_BASE_H
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* clock.h: time that only goes forward, for how long something took and for deadlines. */
-#ifndef BG_CLOCK_H
-#define BG_CLOCK_H
+#ifndef BG_COMMON_CLOCK_H
+#define BG_COMMON_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/* companion.c: Looks where this program lies, by /proc/self/exe. */
 #include "common/companion.h"
 
-#include <linux/limits.h> /* <limits.h> is our own in this folder */
+#include <limits.h>
 #include <stdio.h>
 
 /* Folder that the program itself lies in, without a '/' at its end. */

@@ -3,8 +3,8 @@
  * companion.h: where our other programs lie: in the build tree that this one lies in, beside it, in the
  * libexec of the prefix that this one was installed in, else in BG_PROGRAM_DIR. Used by bangerd and by the CLI.
  */
-#ifndef BG_COMPANION_H
-#define BG_COMPANION_H
+#ifndef BG_COMMON_COMPANION_H
+#define BG_COMMON_COMPANION_H
 
 #include "common/err.h"
 

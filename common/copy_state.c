@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* copy_state.c: One letter for the type, then the digest of what there is. */
 #include "common/copy_state.h"
 
 #define DIGITS ((size_t)BG_SHA256_HEX - 1)

@@ -4,8 +4,8 @@
  * both ends: the agent puts files in place when nothing is lost, the CLI says which would be.
  * Pure. The text of a state is its type, then for files and links 64 digits: "f2c26...", "d", "-".
  */
-#ifndef BG_COPY_STATE_H
-#define BG_COPY_STATE_H
+#ifndef BG_COMMON_COPY_STATE_H
+#define BG_COMMON_COPY_STATE_H
 
 #include "common/sha256.h"
 

@@ -4,8 +4,8 @@
  * drivers/md/dm-snap-persistent.c; numbers are little-endian). Read by banger-init before it joins
  * the root's two disks, by the disk helper, and by the worker that reads a store back. Pure.
  */
-#ifndef BG_COW_STORE_H
-#define BG_COW_STORE_H
+#ifndef BG_COMMON_COW_STORE_H
+#define BG_COMMON_COW_STORE_H
 
 #include <endian.h>
 

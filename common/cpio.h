@@ -5,8 +5,8 @@
  * Documentation/driver-api/early-userspace/buffer-format.rst. All owners are root, all
  * times 0, so that the same input gives the same bytes.
  */
-#ifndef BG_CPIO_H
-#define BG_CPIO_H
+#ifndef BG_COMMON_CPIO_H
+#define BG_COMMON_CPIO_H
 
 #include <sys/types.h>
 

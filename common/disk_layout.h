@@ -13,8 +13,8 @@
  *
  * In the guest the base ends at its last whole chunk; what lies behind that begins the tail.
  */
-#ifndef BG_DISK_LAYOUT_H
-#define BG_DISK_LAYOUT_H
+#ifndef BG_COMMON_DISK_LAYOUT_H
+#define BG_COMMON_DISK_LAYOUT_H
 
 #include "common/base.h"
 #include "common/limits.h"

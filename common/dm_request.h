@@ -3,8 +3,8 @@
  * dm_request.h: one request to device-mapper by its ioctls (linux/dm-ioctl.h, version 4). No libdevmapper: it
  * wants udev's cookies, semaphores and a lock folder. Used by the disk helper on the host and by banger-init in the guest.
  */
-#ifndef BG_DM_REQUEST_H
-#define BG_DM_REQUEST_H
+#ifndef BG_COMMON_DM_REQUEST_H
+#define BG_COMMON_DM_REQUEST_H
 
 #include <linux/dm-ioctl.h>
 #include <sys/ioctl.h> /* which its numbers need */

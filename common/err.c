@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * err.c: The codes come from err_codes.def. An error is one allocation; when there is none left, a
+ * static one says so.
+ */
 #include "common/err.h"
 
 #include <assert.h>

@@ -8,8 +8,8 @@
  * returns 0 or -errno; *ret is set only on success, *err only on failure.
  * err may be NULL when the caller does not care. Leaf code returns -errno only.
  */
-#ifndef BG_ERR_H
-#define BG_ERR_H
+#ifndef BG_COMMON_ERR_H
+#define BG_COMMON_ERR_H
 
 #include <stdarg.h>
 

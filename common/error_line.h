@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* error_line.h: the line of a package manager's log that says what went wrong. */
-#ifndef BG_ERROR_LINE_H
-#define BG_ERROR_LINE_H
+#ifndef BG_COMMON_ERROR_LINE_H
+#define BG_COMMON_ERROR_LINE_H
 
 #include "common/base.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* fd.c: Short reads and EINTR are dealt with here, so that no caller has to. */
 #include "common/fd.h"
 
 #include <dirent.h>

@@ -3,8 +3,8 @@
  * fd.h: whole reads and writes, small files, atomic replacement. Leaf code:
  * returns -errno, never logs, allocates only what it hands out.
  */
-#ifndef BG_FD_H
-#define BG_FD_H
+#ifndef BG_COMMON_FD_H
+#define BG_COMMON_FD_H
 
 #include <sys/types.h>
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * frame.c: One sendmsg, one recvmsg. What arrives with the wrong shape is closed before the caller
+ * sees it.
+ */
 #include "common/frame.h"
 
 #include <assert.h>

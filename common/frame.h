@@ -5,8 +5,8 @@
  * caller's, received descriptors become the caller's. Must never hand out a part
  * of a datagram or of its descriptors: what was cut short is an error and closed.
  */
-#ifndef BG_FRAME_H
-#define BG_FRAME_H
+#ifndef BG_COMMON_FRAME_H
+#define BG_COMMON_FRAME_H
 
 #include "common/base.h"
 

@@ -12,8 +12,8 @@
  *                               files lie in /banger/ko/
  *   /banger/modules.dm          the same, of device-mapper: loaded when `base` is set
  */
-#ifndef BG_GUEST_CONF_H
-#define BG_GUEST_CONF_H
+#ifndef BG_COMMON_GUEST_CONF_H
+#define BG_COMMON_GUEST_CONF_H
 
 #define BG_GUEST_DIR	    "/banger"
 #define BG_GUEST_CONF	    "/banger/vm.conf"

@@ -2,7 +2,7 @@
 /* See helper_hint.h. */
 #include "common/helper_hint.h"
 
-#include <linux/limits.h> /* <limits.h> is our own in this folder */
+#include <limits.h>
 #include <stdio.h>
 
 #include "common/base.h"

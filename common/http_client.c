@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * http_client.c: A connection per request. Waits are poll() with the deadline of the whole
+ * request, not of one read.
+ */
 #include "common/http_client.h"
 
 #include <poll.h>

@@ -5,8 +5,8 @@
  * calls named _next_ block; bg_http_pump with poll() on bg_http_fd serves many
  * answers at once. Owns its fd and buffers; never starts a daemon, never prints.
  */
-#ifndef BG_HTTP_CLIENT_H
-#define BG_HTTP_CLIENT_H
+#ifndef BG_COMMON_HTTP_CLIENT_H
+#define BG_COMMON_HTTP_CLIENT_H
 
 #include <jansson.h>
 

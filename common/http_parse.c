@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * http_parse.c: A head is read line by line, a body is copied as it comes; what follows a whole
+ * answer is an error.
+ */
 #include "common/http_parse.h"
 
 #include <strings.h>

@@ -5,8 +5,8 @@
  * what RFC 9112 lets a client refuse is refused. Called by http_client.c and by
  * the fuzzer.
  */
-#ifndef BG_HTTP_PARSE_H
-#define BG_HTTP_PARSE_H
+#ifndef BG_COMMON_HTTP_PARSE_H
+#define BG_COMMON_HTTP_PARSE_H
 
 #include "common/base.h"
 

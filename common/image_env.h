@@ -4,8 +4,8 @@
  * "NAME=value". The worker takes it from an image's config or a bundle's manifest, the daemon from
  * the worker; both may be hostile. Pure.
  */
-#ifndef BG_IMAGE_ENV_H
-#define BG_IMAGE_ENV_H
+#ifndef BG_COMMON_IMAGE_ENV_H
+#define BG_COMMON_IMAGE_ENV_H
 
 #include <jansson.h>
 

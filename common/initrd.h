@@ -3,8 +3,8 @@
  * initrd.h: an initramfs out of its parts, archives behind each other. Written by the engine when the parts are small and
  * in the page cache, else by a worker (JOB_INITRD).
  */
-#ifndef BG_INITRD_H
-#define BG_INITRD_H
+#ifndef BG_COMMON_INITRD_H
+#define BG_COMMON_INITRD_H
 
 #include "common/base.h"
 

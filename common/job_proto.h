@@ -15,8 +15,8 @@
  * Closing the socket cancels: the worker dies at the next poll or by its parent-death signal.
  * The worker never opens a path: everything comes in as a descriptor.
  */
-#ifndef BG_JOB_PROTO_H
-#define BG_JOB_PROTO_H
+#ifndef BG_COMMON_JOB_PROTO_H
+#define BG_COMMON_JOB_PROTO_H
 
 #define BG_JOB_FD 3
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * json.c: Getters over jansson. get tells what is wrong by its errno, need makes the error, or
+ * takes a default.
+ */
 #include "common/json.h"
 
 static int find(const json_t *obj, const char *key, const json_t **ret)

@@ -8,8 +8,8 @@
  * another type or is out of range; *ret is only set on 0. obj need not be an object
  * (then -EINVAL), and may be NULL (then -ENOENT).
  */
-#ifndef BG_JSON_H
-#define BG_JSON_H
+#ifndef BG_COMMON_JSON_H
+#define BG_COMMON_JSON_H
 
 #include <jansson.h>
 

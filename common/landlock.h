@@ -5,8 +5,8 @@
  * returns -errno. The numbers are the kernel's (linux/landlock.h), here because a host's headers
  * are often older than its kernel.
  */
-#ifndef BG_LANDLOCK_H
-#define BG_LANDLOCK_H
+#ifndef BG_COMMON_LANDLOCK_H
+#define BG_COMMON_LANDLOCK_H
 
 #include "common/base.h"
 

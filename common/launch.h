@@ -9,8 +9,8 @@
  * --WORD: a row of launch_grants.def. --abi: plays a kernel with an older Landlock; tests.
  * Descriptor 3 is the seccomp filter; 0 to 2 and those from 4 on are the program's.
  */
-#ifndef BG_LAUNCH_H
-#define BG_LAUNCH_H
+#ifndef BG_COMMON_LAUNCH_H
+#define BG_COMMON_LAUNCH_H
 
 #define BG_LAUNCH_PROGRAM "banger-launch"
 

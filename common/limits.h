@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* limits.h: every bound that crosses a border, with its unit and its reason. */
-#ifndef BG_LIMITS_H
-#define BG_LIMITS_H
+#ifndef BG_COMMON_LIMITS_H
+#define BG_COMMON_LIMITS_H
 
 /* bytes of a VM, image or kernel name: fits a DNS label (63) with room */
 #define BG_NAME_MAX 40

@@ -3,8 +3,8 @@
  * log.h: bangerd.log, one JSON object a line: {"time","level","source","message", fields...}.
  * Levels: error, warn, info, debug. A function logs or returns an error, not both.
  */
-#ifndef BG_LOG_H
-#define BG_LOG_H
+#ifndef BG_COMMON_LOG_H
+#define BG_COMMON_LOG_H
 
 #include "common/base.h"
 #include "common/err.h"

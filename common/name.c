@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* name.c: The rule, and random names of an adjective and a noun. */
 #include "common/name.h"
 
 #include <stdio.h>

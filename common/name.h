@@ -3,8 +3,8 @@
  * name.h: names of VMs, images and kernels: one rule for all, checked by CLI
  * and daemon alike. A valid name is a DNS label and a safe file name at once.
  */
-#ifndef BG_NAME_H
-#define BG_NAME_H
+#ifndef BG_COMMON_NAME_H
+#define BG_COMMON_NAME_H
 
 #include "common/err.h"
 #include "common/limits.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * near.c: The distance of two words: letters put in, left out, exchanged, or swapped with their
+ * neighbor.
+ */
 #include "common/near.h"
 
 unsigned bg_distance(const char *a, const char *b)

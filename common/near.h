@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* near.h: which of the words that there are somebody may have meant. Pure. Used for commands, flags and configuration keys. */
-#ifndef BG_NEAR_H
-#define BG_NEAR_H
+#ifndef BG_COMMON_NEAR_H
+#define BG_COMMON_NEAR_H
 
 #include "common/base.h"
 

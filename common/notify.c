@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* notify.c: One datagram to $NOTIFY_SOCKET; without it nothing happens. */
 #include "common/notify.h"
 
 #include <stddef.h>

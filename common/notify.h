@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* notify.h: tells a service manager how a service is, as sd_notify(3) does and without its library. */
-#ifndef BG_NOTIFY_H
-#define BG_NOTIFY_H
+#ifndef BG_COMMON_NOTIFY_H
+#define BG_COMMON_NOTIFY_H
 
 #include "common/base.h"
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * oci_ref.c: Digest and tag are split off first, then host and path; each part is checked by its
+ * own rule of the grammar.
+ */
 #include "common/oci_ref.h"
 
 #include <stdio.h>

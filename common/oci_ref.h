@@ -4,8 +4,8 @@
  * with the defaults everybody is used to (Docker Hub, library/, latest). Grammar: "reference" of
  * the OCI distribution project. Owns strings only.
  */
-#ifndef BG_OCI_REF_H
-#define BG_OCI_REF_H
+#ifndef BG_COMMON_OCI_REF_H
+#define BG_COMMON_OCI_REF_H
 
 #include "common/err.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* openapi.c: Walks the tables and writes JSON; no text about a route stands here. */
 #include "common/openapi.h"
 
 #include <ctype.h>

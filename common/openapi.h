@@ -3,8 +3,8 @@
  * openapi.h: the API's own description, OpenAPI 3.1, made of common/http_routes.def, api_fields.def, api_errors.def and
  * api_texts.def. docs/api.md is rendered from it by scripts/render-api.
  */
-#ifndef BG_OPENAPI_H
-#define BG_OPENAPI_H
+#ifndef BG_COMMON_OPENAPI_H
+#define BG_COMMON_OPENAPI_H
 
 #include <jansson.h>
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * paths.c: The environment is read once, in bg_paths_init. Relative values are ignored, as the XDG
+ * rules ask.
+ */
 #include "common/paths.h"
 
 #include <fcntl.h>

@@ -5,8 +5,8 @@
  * the strings; bg_paths_init touches no file, bg_paths_create makes directories
  * and refuses those of another user. Must never follow a relative XDG value.
  */
-#ifndef BG_PATHS_H
-#define BG_PATHS_H
+#ifndef BG_COMMON_PATHS_H
+#define BG_COMMON_PATHS_H
 
 #include "common/err.h"
 

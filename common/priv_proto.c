@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * priv_proto.c: Expands priv_verbs.def into encoders, decoders and checks: both ends of the border
+ * run this file.
+ */
 #include "common/priv_proto.h"
 
 #include <assert.h>

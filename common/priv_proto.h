@@ -10,8 +10,8 @@
  * On the wire: struct priv_head, then the verb's struct as it stands here (packed,
  * little-endian, so that neither side converts anything).
  */
-#ifndef BG_PRIV_PROTO_H
-#define BG_PRIV_PROTO_H
+#ifndef BG_COMMON_PRIV_PROTO_H
+#define BG_COMMON_PRIV_PROTO_H
 
 #include "common/base.h"
 #include "common/limits.h"

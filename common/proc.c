@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* proc.c: One read of a small file each; what cannot be read counts as gone. */
 #include "common/proc.h"
 
 #include <dirent.h>

@@ -3,8 +3,8 @@
  * proc.h: what /proc says of a process to everybody, also of one that is not dumpable (then its folder is root's and its
  * descriptors are hidden). All of it is history when it is read: hold a pidfd first where that matters.
  */
-#ifndef BG_PROC_H
-#define BG_PROC_H
+#ifndef BG_COMMON_PROC_H
+#define BG_COMMON_PROC_H
 
 #include <sys/types.h>
 

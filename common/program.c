@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/* program.c: Searches the absolute folders of PATH. */
 #include "common/program.h"
 
-#include <linux/limits.h> /* <limits.h> is our own in this folder */
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 

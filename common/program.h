@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* program.h: where a program lies and how new it is. Used by the daemon before it starts one, and
  * by doctor. Leaf code, never logs. */
-#ifndef BG_PROGRAM_H
-#define BG_PROGRAM_H
+#ifndef BG_COMMON_PROGRAM_H
+#define BG_COMMON_PROGRAM_H
 
 #include "common/base.h"
 

@@ -3,8 +3,8 @@
  * redact.h: users and passwords in URLs are nobody's business: err.c and log.c let none of them
  * into a message. What has a URL with a password and prints it in another way calls this too.
  */
-#ifndef BG_REDACT_H
-#define BG_REDACT_H
+#ifndef BG_COMMON_REDACT_H
+#define BG_COMMON_REDACT_H
 
 #include <stddef.h>
 

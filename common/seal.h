@@ -3,8 +3,8 @@
  * seal.h: rows of a seccomp filter {call, rule, reason} and how they become one. Used by the
  * sandboxes of bangerd and banger-worker, which own their tables and what happens to other calls.
  */
-#ifndef BG_SEAL_H
-#define BG_SEAL_H
+#ifndef BG_COMMON_SEAL_H
+#define BG_COMMON_SEAL_H
 
 #include <seccomp.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* sha1.c: Written from FIPS 180-4, for texts that fit one buffer. */
 #include "common/sha1.h"
 
 enum { BLOCK = 64 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* sha256.c: Written from FIPS 180-4, in plain C. */
 #include "common/sha256.h"
 
 enum { BLOCK = 64, ROUNDS = 64, LENGTH_AT = 56 };

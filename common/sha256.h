@@ -3,8 +3,8 @@
  * sha256.h: SHA-256 (FIPS 180-4) for programs that must start quickly and so link no crypto
  * library. Tells files apart; nothing here is secret. Never allocates, never fails.
  */
-#ifndef BG_SHA256_H
-#define BG_SHA256_H
+#ifndef BG_COMMON_SHA256_H
+#define BG_COMMON_SHA256_H
 
 #include "common/base.h"
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * size.c: Units are powers of 1024. Fractions are read in thousandths, so no floating point is
+ * needed.
+ */
 #include "common/size.h"
 
 #include <stdio.h>

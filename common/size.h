@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* size.h: sizes as people write them ("2G", "1.5G", "512M") and as they read them. */
-#ifndef BG_SIZE_H
-#define BG_SIZE_H
+#ifndef BG_COMMON_SIZE_H
+#define BG_COMMON_SIZE_H
 
 #include "common/err.h"
 

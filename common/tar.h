@@ -5,8 +5,8 @@
  * link and leaves no directory that it was given, whatever the stream says: a hostile guest can
  * spoil the destination and nothing else. Both block; neither holds more than a piece in memory.
  */
-#ifndef BG_TAR_H
-#define BG_TAR_H
+#ifndef BG_COMMON_TAR_H
+#define BG_COMMON_TAR_H
 
 #include <sys/types.h>
 

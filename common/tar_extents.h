@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* tar_extents.h: where a file has data, for the entries of sparse files that vm cp and workspaces send. */
-#ifndef BG_TAR_EXTENTS_H
-#define BG_TAR_EXTENTS_H
+#ifndef BG_COMMON_TAR_EXTENTS_H
+#define BG_COMMON_TAR_EXTENTS_H
 
 #include <sys/stat.h>
 

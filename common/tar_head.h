@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* tar_head.h: the 512-byte heads and pax records that tar_pack.c writes and tar_unpack.c reads. Pure. */
-#ifndef BG_TAR_HEAD_H
-#define BG_TAR_HEAD_H
+#ifndef BG_COMMON_TAR_HEAD_H
+#define BG_COMMON_TAR_HEAD_H
 
 #include "common/base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* tar_in.h: the bytes of a tar stream as tar_unpack.c takes them, and the map of a sparse file. Blocks; a piece in memory. */
-#ifndef BG_TAR_IN_H
-#define BG_TAR_IN_H
+#ifndef BG_COMMON_TAR_IN_H
+#define BG_COMMON_TAR_IN_H
 
 #include <sys/types.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* timefmt.c: UTC only: what is local time is the reader's matter. */
 #include "common/timefmt.h"
 
 #include <time.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* timefmt.h: times as the API writes them: RFC 3339 in UTC with seconds. */
-#ifndef BG_TIMEFMT_H
-#define BG_TIMEFMT_H
+#ifndef BG_COMMON_TIMEFMT_H
+#define BG_COMMON_TIMEFMT_H
 
 #include <stdint.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* usage.c: Fields of /proc/PID/stat, statm and io, and what stat(2) says of the disks. */
 #include "common/usage.h"
 
 #include <fcntl.h>

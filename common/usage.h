@@ -3,8 +3,8 @@
  * usage.h: what a process and its disks use of this host, as /proc says it (proc(5)). Used by the daemon of its
  * VMMs. Does not block but for the look-up of the files, never logs.
  */
-#ifndef BG_USAGE_H
-#define BG_USAGE_H
+#ifndef BG_COMMON_USAGE_H
+#define BG_COMMON_USAGE_H
 
 #include <stdint.h>
 #include <sys/types.h>

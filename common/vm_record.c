@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* vm_record.c: Picks fields out of JSON; one that is missing is an empty text or a zero. */
 #include "common/vm_record.h"
 
 #include <stdio.h>

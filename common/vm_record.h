@@ -3,8 +3,8 @@
  * vm_record.h: what the CLI, the terminal UI and the web page read alike out of a VM's record (docs/json.md) and out
  * of what its agent says of the guest. Pure, never logs.
  */
-#ifndef BG_VM_RECORD_H
-#define BG_VM_RECORD_H
+#ifndef BG_COMMON_VM_RECORD_H
+#define BG_COMMON_VM_RECORD_H
 
 #include <jansson.h>
 

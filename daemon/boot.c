@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * boot.c: The lock decides who is the daemon of a state folder; all other files of a start only
+ * explain.
+ */
 #include "daemon/boot.h"
 
 #include <fcntl.h>

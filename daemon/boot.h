@@ -6,8 +6,8 @@
  * {"error": {"code", "message", "hint", "errno", "exit"}}. Without one, errors go to stderr as a sentence. The same text
  * answers those who wait at the socket, and lies in start-error.json of the state folder until a start succeeds.
  */
-#ifndef BOOT_H
-#define BOOT_H
+#ifndef BG_DAEMON_BOOT_H
+#define BG_DAEMON_BOOT_H
 
 #include <sys/types.h>
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * bootstrap.c: Runs unsealed, as a child of the monitor: mmdebstrap needs newuidmap. Ends every
+ * process that it left behind before it exits itself.
+ */
 #include "daemon/bootstrap.h"
 
 #include <dirent.h>

@@ -6,8 +6,8 @@
  * processes nor files behind: what mmdebstrap unshared belongs to other uids, so it needs doing
  * here.
  */
-#ifndef BOOTSTRAP_H
-#define BOOTSTRAP_H
+#ifndef BG_DAEMON_BOOTSTRAP_H
+#define BG_DAEMON_BOOTSTRAP_H
 
 /* Exit status: mmdebstrap's own; 127 when it cannot be started; 128 + signal when it was killed. */
 int bootstrap_main(int argc, char **argv);

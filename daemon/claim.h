@@ -4,8 +4,8 @@
  * share the network helper's slots with the first, and give back the taps that the first one's VMs run on. Taken by the monitor
  * at its start; held by an abstract socket, which ends with the process and is the network's, as the taps are.
  */
-#ifndef CLAIM_H
-#define CLAIM_H
+#ifndef BG_DAEMON_CLAIM_H
+#define BG_DAEMON_CLAIM_H
 
 #include "common/paths.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* config.c: One row per key; a kind of value is a function that takes the text into the field. */
 #include "daemon/config.h"
 
 #include <arpa/inet.h>

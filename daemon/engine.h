@@ -3,8 +3,8 @@
  * engine.h: the engine's parts, made once by engine_run and handed to whoever needs them. The
  * engine is one process, one loop: no locks, and nothing in here is global.
  */
-#ifndef ENGINE_H
-#define ENGINE_H
+#ifndef BG_DAEMON_ENGINE_H
+#define BG_DAEMON_ENGINE_H
 
 #include "common/paths.h"
 #include "daemon/api/exec_relay.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* event.c: A list of followers, each with a queue that is bounded: who does not read is let go. */
 #include "daemon/event.h"
 
 #include <sys/queue.h>

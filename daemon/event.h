@@ -3,8 +3,8 @@
  * event.h: tells every follower what changed: GET /v1/events, and GET /v1/operations/{id}/events,
  * which sees one operation only and ends with it.
  */
-#ifndef EVENT_H
-#define EVENT_H
+#ifndef BG_DAEMON_EVENT_H
+#define BG_DAEMON_EVENT_H
 
 #include <jansson.h>
 

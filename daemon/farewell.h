@@ -3,8 +3,8 @@
  * farewell.h: the end of the session or the machine. VMs are shut down, each by its agent, then the engine stops. Bounded by what
  * systemd gives a session (90 s). Called by the engine for a SIGTERM of the init process; VMMs do not end by theirs.
  */
-#ifndef FAREWELL_H
-#define FAREWELL_H
+#ifndef BG_DAEMON_FAREWELL_H
+#define BG_DAEMON_FAREWELL_H
 
 struct engine;
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* helpers.c: One small machine for each helper: asked for, begun, lost, waiting to ask again. */
 #include "daemon/helpers.h"
 
 #include "common/log.h"

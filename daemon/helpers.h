@@ -5,8 +5,8 @@
  * had worked for some time is replaced at once, one that ends soon after its start, or is not installed, later and later.
  * Made by the engine once the drivers and VMs are. Must never ask twice at one time.
  */
-#ifndef HELPERS_H
-#define HELPERS_H
+#ifndef BG_DAEMON_HELPERS_H
+#define BG_DAEMON_HELPERS_H
 
 #include "common/base.h"
 

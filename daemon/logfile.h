@@ -4,8 +4,8 @@
  * life and is not asked to open another, so what is old is punched out of the file's head: offsets stay,
  * its blocks go. Used by the watch over consoles (daemon/vm/console.c) and by whoever reads such a log.
  */
-#ifndef LOGFILE_H
-#define LOGFILE_H
+#ifndef BG_DAEMON_LOGFILE_H
+#define BG_DAEMON_LOGFILE_H
 
 #include <stdint.h>
 

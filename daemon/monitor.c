@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * monitor.c: Event by event: a child ended, a datagram of the engine, a signal. Nothing here
+ * parses what a client or a guest sent.
+ */
 #include "daemon/monitor.h"
 
 #include <fcntl.h>

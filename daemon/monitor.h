@@ -6,8 +6,8 @@
  * mmdebstrap for it (which must gain privilege by newuidmap; nothing below the engine can). It must
  * never parse anything but the messages of monitor_proto.h.
  */
-#ifndef MONITOR_H
-#define MONITOR_H
+#ifndef BG_DAEMON_MONITOR_H
+#define BG_DAEMON_MONITOR_H
 
 #include "daemon/boot.h"
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * monitor_bootstrap.c: At most a few at once; each is a pidfd and the id that the engine gave it.
+ */
 #include "daemon/monitor_bootstrap.h"
 
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* monitor_bootstrap.h: the monitor's running bootstraps (daemon/bootstrap.h), by the engine's ids.
  */
-#ifndef MONITOR_BOOTSTRAP_H
-#define MONITOR_BOOTSTRAP_H
+#ifndef BG_DAEMON_MONITOR_BOOTSTRAP_H
+#define BG_DAEMON_MONITOR_BOOTSTRAP_H
 
 #include "daemon/loop/loop.h"
 #include "daemon/monitor_proto.h"

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * monitor_client.c: Answers of the monitor find their request by id; its end is the engine's end.
+ */
 #include "daemon/monitor_client.h"
 
 #include <assert.h>

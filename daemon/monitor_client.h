@@ -3,8 +3,8 @@
  * monitor_client.h: the engine's side of monitor_proto.h. One per engine; owns the socket. What can
  * be asked of the monitor is what needs to gain privilege: mmdebstrap, the helpers.
  */
-#ifndef MONITOR_CLIENT_H
-#define MONITOR_CLIENT_H
+#ifndef BG_DAEMON_MONITOR_CLIENT_H
+#define BG_DAEMON_MONITOR_CLIENT_H
 
 #include "common/err.h"
 #include "daemon/loop/loop.h"

@@ -4,8 +4,8 @@
  * watched and reaped. One that does not die (it hangs in the kernel) is let go of after GRACE_MS: the monitor must not
  * wait for it, and must not gather them without bound.
  */
-#ifndef MONITOR_HELPER_IMPL_H
-#define MONITOR_HELPER_IMPL_H
+#ifndef BG_DAEMON_MONITOR_HELPER_H
+#define BG_DAEMON_MONITOR_HELPER_H
 
 #include "daemon/loop/loop.h"
 #include "daemon/monitor_proto.h"

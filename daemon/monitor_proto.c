@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* monitor_proto.c: Encoding and checks of both directions, so that the two ends cannot differ. */
 #include "daemon/monitor_proto.h"
 
 #include <assert.h>

@@ -19,8 +19,8 @@
  *
  * The monitor ends the engine for a message that is malformed.
  */
-#ifndef MONITOR_PROTO_H
-#define MONITOR_PROTO_H
+#ifndef BG_DAEMON_MONITOR_PROTO_H
+#define BG_DAEMON_MONITOR_PROTO_H
 
 #include <sys/types.h>
 

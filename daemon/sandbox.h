@@ -9,8 +9,8 @@
  *   seal     no_new_privs, then the filter; nothing can be gained from here on, by no exec.
  * The monitor hides too, and does no more: it starts programs that gain rights.
  */
-#ifndef SANDBOX_H
-#define SANDBOX_H
+#ifndef BG_DAEMON_SANDBOX_H
+#define BG_DAEMON_SANDBOX_H
 
 #include "common/err.h"
 

@@ -5,8 +5,8 @@
  * manager every call does nothing. The protocols are sd_listen_fds(3) and sd_notify(3), spoken without their library. None of
  * the variables reaches a child: what is said there is the monitor's to say.
  */
-#ifndef SERVICE_H
-#define SERVICE_H
+#ifndef BG_DAEMON_SERVICE_H
+#define BG_DAEMON_SERVICE_H
 
 #include "daemon/boot.h"
 

@@ -5,8 +5,8 @@
  * seconds for a disk of many GiB, is a worker's, outside of the loop. What a crash leaves is emptied by the next daemon:
  * to lie in such a folder is the decision. Owned by the engine, fed by whoever deletes.
  */
-#ifndef TRASH_H
-#define TRASH_H
+#ifndef BG_DAEMON_TRASH_H
+#define BG_DAEMON_TRASH_H
 
 #include "common/err.h"
 

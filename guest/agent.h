@@ -3,8 +3,8 @@
  * agent.h: the part of banger-init that stays and answers the host. A child of PID 1 in a
  * session of its own, forked before the image's init runs.
  */
-#ifndef BANGER_GUEST_AGENT_H
-#define BANGER_GUEST_AGENT_H
+#ifndef BG_GUEST_AGENT_H
+#define BG_GUEST_AGENT_H
 
 #include "guest/conf.h"
 

@@ -3,8 +3,8 @@
  * applet.h: what the agent itself can do for a session, in the session's own process: spawn.c calls
  * it there, with the streams on 0, 1 and 2, as the user and in the folder of the request.
  */
-#ifndef BANGER_GUEST_APPLET_H
-#define BANGER_GUEST_APPLET_H
+#ifndef BG_GUEST_APPLET_H
+#define BG_GUEST_APPLET_H
 
 #include "common/agent_exec.h"
 

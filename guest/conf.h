@@ -3,8 +3,8 @@
  * conf.h: vm.conf as banger-init sees it (the format: common/guest_conf.h). Pure:
  * text in, checked values out. Called once by init.c; fuzzed.
  */
-#ifndef BANGER_GUEST_CONF_H
-#define BANGER_GUEST_CONF_H
+#ifndef BG_GUEST_CONF_H
+#define BG_GUEST_CONF_H
 
 #include <netinet/in.h>
 

@@ -4,8 +4,8 @@
  * file (common/disk_layout.h): a snapshot over the image's range, plain blocks behind it. Made by banger-init before it
  * mounts the root, and there until the machine ends; the agent, its child, knows it too, and takes a longer disk in.
  */
-#ifndef BANGER_GUEST_COW_H
-#define BANGER_GUEST_COW_H
+#ifndef BG_GUEST_COW_H
+#define BG_GUEST_COW_H
 
 #include "common/err.h"
 #include "guest/conf.h"

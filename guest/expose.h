@@ -4,8 +4,8 @@
  * of the guest's loopback; each connection is taken by a session that the host began beforehand (BG_AGENT_K_ACCEPT),
  * so the host alone decides how many there are. Owns the listening sockets.
  */
-#ifndef BANGER_GUEST_EXPOSE_H
-#define BANGER_GUEST_EXPOSE_H
+#ifndef BG_GUEST_EXPOSE_H
+#define BG_GUEST_EXPOSE_H
 
 /* Exactly these ports from now on; what cannot be listened on is told by expose_accept. */
 void expose_set(const char *const *ports);

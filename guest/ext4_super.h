@@ -4,8 +4,8 @@
  * one keeps them in the device's page cache, so they are of now. Pure: bytes in, checked numbers out. Layout: the
  * kernel's Documentation/filesystems/ext4.
  */
-#ifndef BANGER_GUEST_EXT4_SUPER_H
-#define BANGER_GUEST_EXT4_SUPER_H
+#ifndef BG_GUEST_EXT4_SUPER_H
+#define BG_GUEST_EXT4_SUPER_H
 
 #include "common/base.h"
 

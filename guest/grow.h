@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* grow.h: a mounted ext4 file system grows to the size of its device. */
-#ifndef BANGER_GUEST_GROW_H
-#define BANGER_GUEST_GROW_H
+#ifndef BG_GUEST_GROW_H
+#define BG_GUEST_GROW_H
 
 #include "common/base.h"
 

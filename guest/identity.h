@@ -3,8 +3,8 @@
  * identity.h: who this guest is: names, resolver, machine id, ssh keys. Writes into the
  * image's root and the work disk, and only what differs from what is there.
  */
-#ifndef BANGER_GUEST_IDENTITY_H
-#define BANGER_GUEST_IDENTITY_H
+#ifndef BG_GUEST_IDENTITY_H
+#define BG_GUEST_IDENTITY_H
 
 #include "guest/conf.h"
 

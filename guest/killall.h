@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* killall.h: signals for all processes of a session, in whatever groups a shell has put them. */
-#ifndef BANGER_GUEST_KILLALL_H
-#define BANGER_GUEST_KILLALL_H
+#ifndef BG_GUEST_KILLALL_H
+#define BG_GUEST_KILLALL_H
 
 #include <sys/types.h>
 

@@ -3,8 +3,8 @@
  * link.h: the carrier of the agent's byte stream: a virtio-serial port that the host
  * opens and closes as it likes, or a vsock socket that it connects to. Owned by agent.c.
  */
-#ifndef BANGER_GUEST_LINK_H
-#define BANGER_GUEST_LINK_H
+#ifndef BG_GUEST_LINK_H
+#define BG_GUEST_LINK_H
 
 #include "common/err.h"
 #include "guest/conf.h"

@@ -4,8 +4,8 @@
  * Each is "banger-init: [seconds since the kernel started] text". Used by every
  * part of banger-init; never fails, never allocates.
  */
-#ifndef BANGER_GUEST_LOG_H
-#define BANGER_GUEST_LOG_H
+#ifndef BG_GUEST_LOG_H
+#define BG_GUEST_LOG_H
 
 #include "common/base.h"
 

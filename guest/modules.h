@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* modules.h: loads the kernel modules that the initramfs carries, in its order. */
-#ifndef BANGER_GUEST_MODULES_H
-#define BANGER_GUEST_MODULES_H
+#ifndef BG_GUEST_MODULES_H
+#define BG_GUEST_MODULES_H
 
 #include "common/err.h"
 

@@ -3,8 +3,8 @@
  * mounts.h: file systems of the guest, from the initramfs to the image's root. Called
  * by init.c in the order below. Knows no settings but what it is handed.
  */
-#ifndef BANGER_GUEST_MOUNTS_H
-#define BANGER_GUEST_MOUNTS_H
+#ifndef BG_GUEST_MOUNTS_H
+#define BG_GUEST_MOUNTS_H
 
 #include "common/err.h"
 

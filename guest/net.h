@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* net.h: lo and eth0, by ioctl. The image's own network tools are not needed. */
-#ifndef BANGER_GUEST_NET_H
-#define BANGER_GUEST_NET_H
+#ifndef BG_GUEST_NET_H
+#define BG_GUEST_NET_H
 
 #include "common/err.h"
 #include "guest/conf.h"

@@ -3,8 +3,8 @@
  * plain_init.h: PID 1 of an image that has no init of its own, such as a container image,
  * and of every image while its package manager brings in what it lacks (setup.h).
  */
-#ifndef BANGER_GUEST_PLAIN_INIT_H
-#define BANGER_GUEST_PLAIN_INIT_H
+#ifndef BG_GUEST_PLAIN_INIT_H
+#define BG_GUEST_PLAIN_INIT_H
 
 #include "guest/setup.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* ports.h: the text of /proc/net/tcp and its like, as a list of what listens. Pure. */
-#ifndef BANGER_GUEST_PORTS_H
-#define BANGER_GUEST_PORTS_H
+#ifndef BG_GUEST_PORTS_H
+#define BG_GUEST_PORTS_H
 
 #include "common/base.h"
 

@@ -4,8 +4,8 @@
  * runs here, with their input, output and windows. Owned by agent.c, whose epoll it uses. It holds at
  * most BG_AGENT_WINDOW bytes of input for each, and output only in the talk's own buffer.
  */
-#ifndef BANGER_GUEST_SESSION_H
-#define BANGER_GUEST_SESSION_H
+#ifndef BG_GUEST_SESSION_H
+#define BG_GUEST_SESSION_H
 
 #include "guest/talk.h"
 

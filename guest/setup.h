@@ -4,8 +4,8 @@
  * the image's own package manager: an ssh server and, when asked for, an init. Called by
  * PID 1 in a child of its own; the packages, and nothing else, change the image.
  */
-#ifndef BANGER_GUEST_SETUP_H
-#define BANGER_GUEST_SETUP_H
+#ifndef BG_GUEST_SETUP_H
+#define BG_GUEST_SETUP_H
 
 #include "common/base.h"
 

@@ -3,8 +3,8 @@
  * shutdown.h: how the machine ends. The agent asks whatever init runs; our own init, and
  * a boot that failed, end it themselves.
  */
-#ifndef BANGER_GUEST_SHUTDOWN_H
-#define BANGER_GUEST_SHUTDOWN_H
+#ifndef BG_GUEST_SHUTDOWN_H
+#define BG_GUEST_SHUTDOWN_H
 
 #include "common/agent_proto.h"
 #include "guest/agent.h"

@@ -4,8 +4,8 @@
  * environment. Called by session.c, in the agent; what fails after the fork is said on the
  * session's stderr and is an exit status, as a shell does it.
  */
-#ifndef BANGER_GUEST_SPAWN_H
-#define BANGER_GUEST_SPAWN_H
+#ifndef BG_GUEST_SPAWN_H
+#define BG_GUEST_SPAWN_H
 
 #include <sys/types.h>
 

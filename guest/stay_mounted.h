@@ -4,8 +4,8 @@
  * down: processes that systemd ends later still have files of it open, and it would say that it failed. Written
  * to /run alone, which is gone with the boot. Where the init is another one this does nothing.
  */
-#ifndef BANGER_GUEST_STAY_MOUNTED_H
-#define BANGER_GUEST_STAY_MOUNTED_H
+#ifndef BG_GUEST_STAY_MOUNTED_H
+#define BG_GUEST_STAY_MOUNTED_H
 
 #include <stddef.h>
 

@@ -3,8 +3,8 @@
  * talk.h: the guest's side of the conversation (common/agent_proto.h), without any
  * carrier: bytes in, bytes out. agent.c owns one and moves the bytes; tests drive it alone.
  */
-#ifndef BANGER_GUEST_TALK_H
-#define BANGER_GUEST_TALK_H
+#ifndef BG_GUEST_TALK_H
+#define BG_GUEST_TALK_H
 
 #include "common/agent_frame.h"
 

@@ -3,8 +3,8 @@
  * text.h: the edits that banger makes in files of the image which may also hold lines
  * of the user. Pure: old text in, new text out; applying an edit twice changes nothing.
  */
-#ifndef BANGER_GUEST_TEXT_H
-#define BANGER_GUEST_TEXT_H
+#ifndef BG_GUEST_TEXT_H
+#define BG_GUEST_TEXT_H
 
 #include "common/base.h"
 

@@ -3,8 +3,8 @@
  * trim.h: the process beside the agent that may wait for a disk. It gives room that the guest has freed back to the host, a block
  * group at a time, soon after large deletions, else when the disk is quiet; and it notices when ext4 records an error.
  */
-#ifndef BANGER_GUEST_TRIM_H
-#define BANGER_GUEST_TRIM_H
+#ifndef BG_GUEST_TRIM_H
+#define BG_GUEST_TRIM_H
 
 #include "guest/conf.h"
 

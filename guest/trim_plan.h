@@ -4,8 +4,8 @@
  * from how much was written. Pure. A group that is not known to have lost blocks is left alone: to trim what the host
  * never had costs time, with a snapshot below even writes.
  */
-#ifndef BANGER_GUEST_TRIM_PLAN_H
-#define BANGER_GUEST_TRIM_PLAN_H
+#ifndef BG_GUEST_TRIM_PLAN_H
+#define BG_GUEST_TRIM_PLAN_H
 
 #include "guest/ext4_super.h"
 

@@ -3,8 +3,8 @@
  * users.h: the image's users, read from /etc/passwd and /etc/group. A static program has no
  * other way, and the agent's children need no more. Pure but for users_find, which reads the two files.
  */
-#ifndef BANGER_GUEST_USERS_H
-#define BANGER_GUEST_USERS_H
+#ifndef BG_GUEST_USERS_H
+#define BG_GUEST_USERS_H
 
 #include <sys/types.h>
 

@@ -4,8 +4,8 @@
  * table is read: often for a moment after the server's program was opened (inotify),
  * seldom otherwise, never again once found. Owned by agent.c.
  */
-#ifndef BANGER_GUEST_WATCH_H
-#define BANGER_GUEST_WATCH_H
+#ifndef BG_GUEST_WATCH_H
+#define BG_GUEST_WATCH_H
 
 #include "common/base.h"
 

@@ -5,8 +5,8 @@
  * program of the image. Beside a copy /root/repo lies /root/.banger/repo: the record of what was
  * brought ("manifest"), which this only keeps and the CLI reads, and what is just being received ("stage").
  */
-#ifndef BANGER_GUEST_WORKSPACE_H
-#define BANGER_GUEST_WORKSPACE_H
+#ifndef BG_GUEST_WORKSPACE_H
+#define BG_GUEST_WORKSPACE_H
 
 #include "common/err.h"
 

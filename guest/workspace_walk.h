@@ -3,8 +3,8 @@
  * workspace_walk.h: names of a copy ("./a/b") looked up component by component, through no link: what a guest has put
  * in the place of a folder leads nobody out. Keeps the last folder open, as lists are sorted. -errno, never logs.
  */
-#ifndef BANGER_GUEST_WORKSPACE_WALK_H
-#define BANGER_GUEST_WORKSPACE_WALK_H
+#ifndef BG_GUEST_WORKSPACE_WALK_H
+#define BG_GUEST_WORKSPACE_WALK_H
 
 #include "common/base.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* disk_file.c: sizes, magic numbers and formats are compared; nothing is interpreted. */
 #include "privhelper/disk_file.h"
 
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* forward.c: Reads the switch; writes it only when it is off. */
 #include "privhelper/forward.h"
 
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* identity.c: Asks for the ids and groups of this process, and who made its socket. */
 #include "privhelper/identity.h"
 
 #include <grp.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * ledger.c: Places in the file follow from the user's index and the slot alone; each header and
+ * row has a checksum. Locks are OFD locks on single bytes behind the rows.
+ */
 #include "privhelper/ledger.h"
 
 #include <assert.h>

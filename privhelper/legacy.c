@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* legacy.c: getsockopt(IPT_SO_GET_ENTRIES) and a bounded walk over what it returns. */
 #include "privhelper/legacy.h"
 
 /* libc's first: the kernel's headers then leave out what they have in common. */

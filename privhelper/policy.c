@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * policy.c: A parser by hand for a file of a few lines; a line that it does not know makes the
+ * file invalid.
+ */
 #include "privhelper/policy.h"
 
 #include <stdio.h>

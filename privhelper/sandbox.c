@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* sandbox.c: The stages in the order in which main runs them. */
 #include "privhelper/sandbox.h"
 
 #include <fcntl.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * tap.c: ioctl for the device, netlink for its address, files below /proc/sys/net for the rest;
+ * each part can be repeated.
+ */
 #include "privhelper/tap.h"
 
 #include <fcntl.h>

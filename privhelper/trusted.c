@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* trusted.c: openat one part of a path after another, each checked by fstat before the next. */
 #include "privhelper/trusted.h"
 
 #include <assert.h>

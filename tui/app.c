@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* app.c: Effects that ui.h asks for are functions fx_*; callbacks of the loop are on_*. */
 #include "tui/app.h"
 
 #include <poll.h>

@@ -4,8 +4,8 @@
  * that happens is an event: a key, a line of the daemon, a signal, a child's end, a timer when something on
  * the screen changes by itself. After a batch of them the screen is drawn once. Idle, it sleeps.
  */
-#ifndef TUI_APP_H
-#define TUI_APP_H
+#ifndef BG_TUI_APP_H
+#define BG_TUI_APP_H
 
 #include "common/err.h"
 #include "common/paths.h"

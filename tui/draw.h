@@ -4,8 +4,8 @@
  * ui for the mouse. draw.c divides the screen, draw_list.c has the columns, draw_detail.c the panes, draw_over.c
  * what lies over them, draw_text.c texts.
  */
-#ifndef TUI_DRAW_H
-#define TUI_DRAW_H
+#ifndef BG_TUI_DRAW_H
+#define BG_TUI_DRAW_H
 
 #include "tui/grid.h"
 #include "tui/ui.h"

@@ -4,8 +4,8 @@
  * is edited by keys and checked as it is typed; who submits takes form_body. Names of images, kernels and files are completed from
  * the model. No screen, no connection, no file.
  */
-#ifndef TUI_FORM_H
-#define TUI_FORM_H
+#ifndef BG_TUI_FORM_H
+#define BG_TUI_FORM_H
 
 #include "tui/keys.h"
 #include "tui/model.h"

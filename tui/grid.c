@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * grid.c: A cell holds one character and its look; of a wide one the right half is a cell of width
+ * 0.
+ */
 #include "tui/grid.h"
 
 #include <stdarg.h>

@@ -4,8 +4,8 @@
  * term.c shows. All text enters by grid_put, which makes it safe: guests, images and logs choose some of it. Nothing
  * else may write a character that it was handed.
  */
-#ifndef TUI_GRID_H
-#define TUI_GRID_H
+#ifndef BG_TUI_GRID_H
+#define BG_TUI_GRID_H
 
 #include <wchar.h>
 

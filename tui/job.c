@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* job.c: fork with a pipe; the child's end comes through the event loop. */
 #include "tui/job.h"
 
 #include <fcntl.h>

@@ -4,8 +4,8 @@
  * start of the daemon). They are reaped by the event loop, which goes on meanwhile. Those with the terminal are a process group
  * of their own with its foreground; the others get no terminal and end with the UI, but for the daemon's start.
  */
-#ifndef TUI_JOB_H
-#define TUI_JOB_H
+#ifndef BG_TUI_JOB_H
+#define BG_TUI_JOB_H
 
 #include <event2/event.h>
 #include <sys/types.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* keys.c: The rows of keys.def. */
 #include "tui/keys.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* keys.h: keys as numbers of our own (a character, or one of these), and what they do, by keys.def. */
-#ifndef TUI_KEYS_H
-#define TUI_KEYS_H
+#ifndef BG_TUI_KEYS_H
+#define BG_TUI_KEYS_H
 
 #include "common/base.h"
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * link.c: Connections are non-blocking throughout; a lost one is tried again after a while that
+ * grows.
+ */
 #include "tui/link.h"
 
 #include <stdio.h>

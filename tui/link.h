@@ -4,8 +4,8 @@
  * stream. Nothing in here waits: a daemon that hangs makes a banner, not a frozen screen. Starts no daemon: on_lost tells
  * who does.
  */
-#ifndef TUI_LINK_H
-#define TUI_LINK_H
+#ifndef BG_TUI_LINK_H
+#define BG_TUI_LINK_H
 
 #include <event2/event.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* model.c: Arrays in the order of the screen, searched from the front. */
 #include "tui/model.h"
 
 #include <assert.h>

@@ -4,8 +4,8 @@
  * Filled by the lines of GET /v1/events?state=1&usage=2 and by doctor's checks. Knows no screen and no connection;
  * reads no clock: model.now is set by who has one. A record stays with its key wherever it stands in its list.
  */
-#ifndef TUI_MODEL_H
-#define TUI_MODEL_H
+#ifndef BG_TUI_MODEL_H
+#define BG_TUI_MODEL_H
 
 #include <jansson.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* pager.c: Whole lines in an array, and the part of a line that has no end yet. */
 #include "tui/pager.h"
 
 #include <stdarg.h>

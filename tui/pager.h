@@ -4,8 +4,8 @@
  * lines; following stays at the end, scrolling up stays where it is and counts what came since. Colours of a
  * log are taken out, other control characters stay, for the grid to show.
  */
-#ifndef TUI_PAGER_H
-#define TUI_PAGER_H
+#ifndef BG_TUI_PAGER_H
+#define BG_TUI_PAGER_H
 
 #include "cli/console.h"
 #include "common/base.h"

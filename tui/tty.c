@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* tty.c: curses knows the terminal; mouse reports and pastes are taken apart here. */
 #define NCURSES_WIDECHAR 1
 #include "tui/tty.h"
 

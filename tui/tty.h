@@ -3,8 +3,8 @@
  * tty.h: the terminal: keys, pastes and the mouse come in, grids go out. tty.c is the only file that includes curses.h.
  * There is one terminal; it is left and taken again around programs that need it.
  */
-#ifndef TUI_TTY_H
-#define TUI_TTY_H
+#ifndef BG_TUI_TTY_H
+#define BG_TUI_TTY_H
 
 #include "common/err.h"
 #include "tui/grid.h"

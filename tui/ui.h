@@ -4,8 +4,8 @@
  * lines and the clock come in; effects (a call of the API, a program in the terminal) go out by a table of functions,
  * and draw.h makes a grid of it. So all of it runs in a unit test. One thread; never blocks.
  */
-#ifndef TUI_UI_H
-#define TUI_UI_H
+#ifndef BG_TUI_UI_H
+#define BG_TUI_UI_H
 
 #include "tui/form.h"
 #include "tui/keys.h"

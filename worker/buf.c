@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* buf.c: Doubles when it is full. */
 #include "worker/buf.h"
 
 #include <stdarg.h>

@@ -8,8 +8,8 @@
  * Each question goes over the dialer's socket with one end of a pair, which the answer comes back on: threads may ask
  * at once. Called by net.c and getaddrinfo.c; dialer.c starts and seals it.
  */
-#ifndef WORKER_DIAL_H
-#define WORKER_DIAL_H
+#ifndef BG_WORKER_DIAL_H
+#define BG_WORKER_DIAL_H
 
 #include <netdb.h>
 #include <sys/socket.h>

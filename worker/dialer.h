@@ -3,8 +3,8 @@
  * dialer.h: the process that dial.h speaks of: a child of the worker, sealed on its own (SANDBOX_DIAL): no file but what
  * naming reads, nothing that listens. It ends with the worker.
  */
-#ifndef WORKER_DIALER_H
-#define WORKER_DIALER_H
+#ifndef BG_WORKER_DIALER_H
+#define BG_WORKER_DIALER_H
 
 #include "common/json.h"
 

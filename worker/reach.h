@@ -4,8 +4,8 @@
  * the server for tokens) leads no nearer: a registry on the internet sends nobody to this host, its guests or the network
  * around, one on the network around not to this host. The dialer asks it for each connection (dial.h); one job a process.
  */
-#ifndef WORKER_REACH_H
-#define WORKER_REACH_H
+#ifndef BG_WORKER_REACH_H
+#define BG_WORKER_REACH_H
 
 #include <sys/socket.h>
 

@@ -3,8 +3,8 @@
  * api.h: the handlers, one per row of common/http_routes.def. The preprocessor cannot make a
  * symbol lower case, so each is spelled here once; a row without its line does not link.
  */
-#ifndef API_H
-#define API_H
+#ifndef BG_DAEMON_API_API_H
+#define BG_DAEMON_API_API_H
 
 #include "daemon/http/http.h"
 

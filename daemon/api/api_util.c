@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* api_util.c: Getters of a request's query and body, and the answer 202 with an operation. */
 #include "daemon/api/api_util.h"
 
 #include <time.h>

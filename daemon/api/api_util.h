@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* api_util.h: what the handlers of api/ share. */
-#ifndef API_UTIL_H
-#define API_UTIL_H
+#ifndef BG_DAEMON_API_API_UTIL_H
+#define BG_DAEMON_API_API_UTIL_H
 
 #include <jansson.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* log_match.c: Keeps one line, or the part of a long one that fits. */
 #include "daemon/api/log_match.h"
 
 #include <strings.h>

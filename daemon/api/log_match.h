@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* log_match.h: the lines of a text that have a word in them, fed in pieces. Pure. */
-#ifndef LOG_MATCH_H
-#define LOG_MATCH_H
+#ifndef BG_DAEMON_API_LOG_MATCH_H
+#define BG_DAEMON_API_LOG_MATCH_H
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* log_stream.h: a log file as a reply, whole, its last lines, or followed as it grows. */
-#ifndef LOG_STREAM_H
-#define LOG_STREAM_H
+#ifndef BG_DAEMON_API_LOG_STREAM_H
+#define BG_DAEMON_API_LOG_STREAM_H
 
 #include "daemon/http/http.h"
 #include "daemon/loop/loop.h"

@@ -3,8 +3,8 @@
  * apt_count.h: how far apt and dpkg are, by what they print while an image is built. Fed with the
  * log as it grows; a piece may end anywhere. Knows nothing of files.
  */
-#ifndef APT_COUNT_H
-#define APT_COUNT_H
+#ifndef BG_DAEMON_ASSET_APT_COUNT_H
+#define BG_DAEMON_ASSET_APT_COUNT_H
 
 #include "common/base.h"
 

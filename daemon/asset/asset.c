@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* asset.c: Functions of one call each, without state. */
 #include "daemon/asset/asset.h"
 
 #include <fcntl.h>

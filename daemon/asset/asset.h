@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* asset.h: the few lines that kernels and images share: output files, real sizes, who uses what. */
-#ifndef ASSET_H
-#define ASSET_H
+#ifndef BG_DAEMON_ASSET_ASSET_H
+#define BG_DAEMON_ASSET_ASSET_H
 
 #include <jansson.h>
 

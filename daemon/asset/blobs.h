@@ -4,8 +4,8 @@
  * and checked, <cache>/blobs/partial/HEX before. The directory is the truth, nothing of it is in
  * the store. Whoever needs a blob holds a descriptor: then it may be removed at any time.
  */
-#ifndef BLOBS_H
-#define BLOBS_H
+#ifndef BG_DAEMON_ASSET_BLOBS_H
+#define BG_DAEMON_ASSET_BLOBS_H
 
 #include "common/err.h"
 

@@ -3,8 +3,8 @@
  * bundle.h: an image and its kernel as one file, out and in. The file is made and read by the worker
  * (common/job_table.def: pack_bundle, unpack_bundle); nothing here looks into it.
  */
-#ifndef BUNDLE_H
-#define BUNDLE_H
+#ifndef BG_DAEMON_ASSET_BUNDLE_H
+#define BG_DAEMON_ASSET_BUNDLE_H
 
 #include "common/err.h"
 

@@ -3,8 +3,8 @@
  * catalog.h: looks a kernel or an image up in the catalogs that config.toml names, one after the other. Catalogs are
  * fetched and read by the worker; nothing of them is kept.
  */
-#ifndef CATALOG_H
-#define CATALOG_H
+#ifndef BG_DAEMON_ASSET_CATALOG_H
+#define BG_DAEMON_ASSET_CATALOG_H
 
 #include <jansson.h>
 

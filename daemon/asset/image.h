@@ -4,8 +4,8 @@
  * kernel they boot with. The files of managed ones are kept by content (keep.h) and never changed; registered ones
  * stay where the user has them, only their work seed is ours. <state>/images/<name>/ is where one is made.
  */
-#ifndef IMAGE_H
-#define IMAGE_H
+#ifndef BG_DAEMON_ASSET_IMAGE_H
+#define BG_DAEMON_ASSET_IMAGE_H
 
 #include <jansson.h>
 

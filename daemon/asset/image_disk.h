@@ -3,8 +3,8 @@
  * image_disk.h: container images on disk as sources of `image pull`: oci:DIR[:TAG], an OCI layout,
  * and docker-archive:FILE[:NAME:TAG], what `docker save` writes. Called by image_pull.c only.
  */
-#ifndef IMAGE_DISK_H
-#define IMAGE_DISK_H
+#ifndef BG_DAEMON_ASSET_IMAGE_DISK_H
+#define BG_DAEMON_ASSET_IMAGE_DISK_H
 
 #include "daemon/asset/image.h"
 

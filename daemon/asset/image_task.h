@@ -4,8 +4,8 @@
  * how it is taken back and what it tells at its end. A task struct starts with an image_task; its
  * step and plan functions then serve as they are.
  */
-#ifndef IMAGE_TASK_H
-#define IMAGE_TASK_H
+#ifndef BG_DAEMON_ASSET_IMAGE_TASK_H
+#define BG_DAEMON_ASSET_IMAGE_TASK_H
 
 #include <jansson.h>
 

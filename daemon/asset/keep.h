@@ -6,8 +6,8 @@
  *
  * Not hard links, though they would count themselves: the disk helper takes no base that has a second name.
  */
-#ifndef KEEP_H
-#define KEEP_H
+#ifndef BG_DAEMON_ASSET_KEEP_H
+#define BG_DAEMON_ASSET_KEEP_H
 
 #include <jansson.h>
 

@@ -5,8 +5,8 @@
  * initrd of the user's comes before banger's own. Made by a worker (kernel_make.h) in
  * <state>/kernels/<name>/; the files are then kept by content (keep.h) and never changed.
  */
-#ifndef KERNEL_H
-#define KERNEL_H
+#ifndef BG_DAEMON_ASSET_KERNEL_H
+#define BG_DAEMON_ASSET_KERNEL_H
 
 #include <jansson.h>
 

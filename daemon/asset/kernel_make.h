@@ -4,8 +4,8 @@
  * image together with its kernel. Owns the sources opened and the worker job under way. Its row is in the list
  * from the start, not ready: what a crash leaves is dropped at the next one.
  */
-#ifndef KERNEL_MAKE_H
-#define KERNEL_MAKE_H
+#ifndef BG_DAEMON_ASSET_KERNEL_MAKE_H
+#define BG_DAEMON_ASSET_KERNEL_MAKE_H
 
 #include "daemon/asset/kernel.h"
 

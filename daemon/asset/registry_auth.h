@@ -5,8 +5,8 @@
  * files and nothing else; programs that keep credentials elsewhere (credsStore, credHelpers) are
  * not run, but named.
  */
-#ifndef REGISTRY_AUTH_H
-#define REGISTRY_AUTH_H
+#ifndef BG_DAEMON_ASSET_REGISTRY_AUTH_H
+#define BG_DAEMON_ASSET_REGISTRY_AUTH_H
 
 #include <jansson.h>
 

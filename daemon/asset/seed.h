@@ -4,8 +4,8 @@
  * <cache>/seeds/HEX, HEX being that of its path, size and times, so that one that was written to has another. Made by a
  * worker when the first disk is, and never needed after that: whoever removes it makes the next disk wait a moment.
  */
-#ifndef SEED_H
-#define SEED_H
+#ifndef BG_DAEMON_ASSET_SEED_H
+#define BG_DAEMON_ASSET_SEED_H
 
 #include "common/err.h"
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * shelf.c: A list in memory, ordered by name, with the store's rows behind it. A folder goes to
+ * the trash before its row goes.
+ */
 #include "daemon/asset/shelf.h"
 
 #include <assert.h>

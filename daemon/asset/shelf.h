@@ -4,8 +4,8 @@
  * own below the state directory. A row that is not ready is the intent of a job under way; those are dropped
  * at the next start.
  */
-#ifndef SHELF_H
-#define SHELF_H
+#ifndef BG_DAEMON_ASSET_SHELF_H
+#define BG_DAEMON_ASSET_SHELF_H
 
 #include "common/err.h"
 #include "daemon/asset/keep.h"

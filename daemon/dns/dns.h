@@ -5,8 +5,8 @@
  * guests by way of the host's resolvers. Called by the engine. Owns its sockets and the queries
  * under way. Must never forward for somebody who is not a guest, nor block.
  */
-#ifndef DNS_H
-#define DNS_H
+#ifndef BG_DAEMON_DNS_DNS_H
+#define BG_DAEMON_DNS_DNS_H
 
 #include "common/err.h"
 #include "daemon/loop/loop.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* dns_impl.h: dns.c (who asks, and the zone) and dns_relay.c (what other servers are asked). */
-#ifndef DNS_IMPL_H
-#define DNS_IMPL_H
+#ifndef BG_DAEMON_DNS_DNS_IMPL_H
+#define BG_DAEMON_DNS_DNS_IMPL_H
 
 #include <netinet/in.h>
 #include <sys/queue.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * dns_msg.c: Packets are read and written by index with a bound; a compressed name in a question
+ * is refused.
+ */
 #include "daemon/dns/dns_msg.h"
 
 #include <arpa/inet.h>

@@ -9,8 +9,8 @@
  * Not libevent's DNS server: that one keeps the socket to itself and hands out no packet, so what
  * is not ours could be forwarded for three record types only.
  */
-#ifndef DNS_MSG_H
-#define DNS_MSG_H
+#ifndef BG_DAEMON_DNS_DNS_MSG_H
+#define BG_DAEMON_DNS_DNS_MSG_H
 
 #include "common/base.h"
 

@@ -4,8 +4,8 @@
  * dns.c for guests that come by TCP and for the resolver that their questions go to. Owns the socket. Must never hold
  * more of what its peer sent than one message, nor more for it than DNS_STREAM_OUT_MAX bytes.
  */
-#ifndef DNS_STREAM_H
-#define DNS_STREAM_H
+#ifndef BG_DAEMON_DNS_DNS_STREAM_H
+#define BG_DAEMON_DNS_DNS_STREAM_H
 
 #include "daemon/loop/loop.h"
 

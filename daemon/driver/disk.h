@@ -5,8 +5,8 @@
  * then verbs, answered in order. Without a helper every attach gives the error that says why.
  * Used by storage (may it be chosen?) and by the plans of a VM.
  */
-#ifndef DISK_H
-#define DISK_H
+#ifndef BG_DAEMON_DRIVER_DISK_H
+#define BG_DAEMON_DRIVER_DISK_H
 
 #include "common/base.h"
 #include "common/disk_layout.h"

@@ -4,8 +4,8 @@
  * VM. It connects by itself, again and again until freed: the carrier may not be there yet (the
  * VMM or the guest is still starting) or break (the guest reboots).
  */
-#ifndef GUEST_H
-#define GUEST_H
+#ifndef BG_DAEMON_DRIVER_GUEST_H
+#define BG_DAEMON_DRIVER_GUEST_H
 
 #include "common/agent_proto.h"
 #include "common/base.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* guest_impl.h: the one struct that guest_agent.c (conversation) and guest_call.c (requests) share.
  */
-#ifndef GUEST_IMPL_H
-#define GUEST_IMPL_H
+#ifndef BG_DAEMON_DRIVER_GUEST_IMPL_H
+#define BG_DAEMON_DRIVER_GUEST_IMPL_H
 
 #include <sys/queue.h>
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * kvm_probe.c: Steps towards a VM of a few instructions, each of which can fail with its own
+ * reason; then the clock decides.
+ */
 #include "daemon/driver/kvm_probe.h"
 
 #include <assert.h>

@@ -4,8 +4,8 @@
  * monitor handed the engine; requests are answered in order. When the helper cannot work,
  * every attach gives the error that says why (priv_helper_check).
  */
-#ifndef NET_H
-#define NET_H
+#ifndef BG_DAEMON_DRIVER_NET_H
+#define BG_DAEMON_DRIVER_NET_H
 
 #include <net/if.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* net_impl.h: net.c (calls and their completion) and its two carriers, net_helper.c and net_fake.c.
  */
-#ifndef NET_IMPL_H
-#define NET_IMPL_H
+#ifndef BG_DAEMON_DRIVER_NET_IMPL_H
+#define BG_DAEMON_DRIVER_NET_IMPL_H
 
 #include <sys/queue.h>
 

@@ -4,8 +4,8 @@
  * carried by the engine itself, each with a bounded buffer in each direction: a reader that stops
  * stops the writer behind it. One end's half close is passed on. Owned by publish.c; knows no VM.
  */
-#ifndef RELAY_H
-#define RELAY_H
+#ifndef BG_DAEMON_DRIVER_RELAY_H
+#define BG_DAEMON_DRIVER_RELAY_H
 
 #include <netinet/in.h>
 

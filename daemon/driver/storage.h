@@ -5,8 +5,8 @@
  * dm-snapshot (the same, joined by the disk helper: a device only while the VM runs), copy (sparse, hole-preserving, in a worker), fake (tests). A clone is made under its final name's
  * ".new", and renamed when complete.
  */
-#ifndef STORAGE_H
-#define STORAGE_H
+#ifndef BG_DAEMON_DRIVER_STORAGE_H
+#define BG_DAEMON_DRIVER_STORAGE_H
 
 #include "common/base.h"
 #include "common/err.h"

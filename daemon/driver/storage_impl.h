@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* storage_impl.h: what the storage drivers share: the new file on its way to its name, and the
  * call. */
-#ifndef STORAGE_IMPL_H
-#define STORAGE_IMPL_H
+#ifndef BG_DAEMON_DRIVER_STORAGE_IMPL_H
+#define BG_DAEMON_DRIVER_STORAGE_IMPL_H
 
 #include "daemon/driver/storage.h"
 

@@ -4,8 +4,8 @@
  * waits in the guest first (BG_AGENT_K_ACCEPT), and leads here once somebody there has connected. What either side does
  * not take yet is bounded by the stream's windows. One side's half close is passed on. Owned by expose.c; knows no VM.
  */
-#ifndef TUNNEL_H
-#define TUNNEL_H
+#ifndef BG_DAEMON_DRIVER_TUNNEL_H
+#define BG_DAEMON_DRIVER_TUNNEL_H
 
 #include "daemon/driver/guest.h"
 

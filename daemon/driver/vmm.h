@@ -5,8 +5,8 @@
  * time and the VM's id in its command line. A struct vmm is the engine's hold on it; freeing that
  * leaves the process alone.
  */
-#ifndef VMM_H
-#define VMM_H
+#ifndef BG_DAEMON_DRIVER_VMM_H
+#define BG_DAEMON_DRIVER_VMM_H
 
 #include <sys/types.h>
 

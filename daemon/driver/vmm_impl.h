@@ -4,8 +4,8 @@
  * start, and one request to a control socket (a connection of its own each, so that nothing of
  * it needs to survive a restart of bangerd).
  */
-#ifndef VMM_IMPL_H
-#define VMM_IMPL_H
+#ifndef BG_DAEMON_DRIVER_VMM_IMPL_H
+#define BG_DAEMON_DRIVER_VMM_IMPL_H
 
 #include "common/launch.h"
 #include "daemon/driver/vmm.h"

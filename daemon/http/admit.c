@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* admit.c: Compares the peer's uid with ours, once per connection. */
 #include "daemon/http/admit.h"
 
 #include <event2/bufferevent.h>

@@ -3,8 +3,8 @@
  * admit.h: who may be connected at all. evhttp hands out a connection with its first request: who sends none would hold a descriptor until it
  * is idle for too long. So each is looked at as soon as control is back in the loop, and a stranger's is shut down.
  */
-#ifndef HTTP_ADMIT_H
-#define HTTP_ADMIT_H
+#ifndef BG_DAEMON_HTTP_ADMIT_H
+#define BG_DAEMON_HTTP_ADMIT_H
 
 #include <event2/http.h>
 

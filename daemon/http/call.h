@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* call.h: what http.c (server, calls) and stream.c share. */
-#ifndef HTTP_CALL_H
-#define HTTP_CALL_H
+#ifndef BG_DAEMON_HTTP_CALL_H
+#define BG_DAEMON_HTTP_CALL_H
 
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>

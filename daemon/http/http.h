@@ -4,8 +4,8 @@
  * the dispatch table names a handler  void api_<symbol>(struct http_call *call, struct engine *engine).
  * Only peers of our own uid are served (SO_PEERCRED). evhttp is used in this folder alone.
  */
-#ifndef HTTP_H
-#define HTTP_H
+#ifndef BG_DAEMON_HTTP_HTTP_H
+#define BG_DAEMON_HTTP_HTTP_H
 
 #include <jansson.h>
 #include <sys/types.h>

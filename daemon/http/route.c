@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * route.c: Walks the rows segment by segment; the arguments of a path are decoded and checked
+ * before a handler sees them.
+ */
 #include "daemon/http/route.h"
 
 #include <assert.h>

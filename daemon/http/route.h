@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* route.h: finds the row of common/http_routes.def that a request means. Knows no evhttp; used by
  * http.c. */
-#ifndef HTTP_ROUTE_H
-#define HTTP_ROUTE_H
+#ifndef BG_DAEMON_HTTP_ROUTE_H
+#define BG_DAEMON_HTTP_ROUTE_H
 
 #include "common/limits.h"
 #include "daemon/http/http.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* websocket.c: A parser with one frame's state, and heads for what is sent. */
 #include "daemon/http/websocket.h"
 
 enum { FIN = 0x80, RSV = 0x70, OPCODE = 0x0f, MASKED = 0x80, LENGTH = 0x7f };

@@ -4,8 +4,8 @@
  * and heads of frames out. Bytes of messages are handed out as they come: where a message ends means nothing to the session.
  * Every byte of it is hostile; a peer that breaks a rule loses its connection.
  */
-#ifndef HTTP_WEBSOCKET_H
-#define HTTP_WEBSOCKET_H
+#ifndef BG_DAEMON_HTTP_WEBSOCKET_H
+#define BG_DAEMON_HTTP_WEBSOCKET_H
 
 #include "daemon/http/http.h"
 

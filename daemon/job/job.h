@@ -5,8 +5,8 @@
  * what is over in seconds (short: copies, empty file systems, digests, catalogs) never waits for a pull; and so have the trash and looks into folders,
  * which may be of a file system that does not answer.
  */
-#ifndef JOB_H
-#define JOB_H
+#ifndef BG_DAEMON_JOB_JOB_H
+#define BG_DAEMON_JOB_JOB_H
 
 #include <jansson.h>
 

@@ -3,8 +3,8 @@
  * job_result.h: what a worker's result must have (common/job_table.def) before anybody in the engine sees it. A worker may
  * have been taken over by what it read, so its answer is checked as any peer's is. Pure: no state, no I/O.
  */
-#ifndef JOB_RESULT_H
-#define JOB_RESULT_H
+#ifndef BG_DAEMON_JOB_JOB_RESULT_H
+#define BG_DAEMON_JOB_JOB_RESULT_H
 
 #include <jansson.h>
 

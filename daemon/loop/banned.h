@@ -12,8 +12,8 @@
  * Not in here, for what they do elsewhere: open, rename, mkdir, rmdir, which wait only for a file system
  * that is stuck; waitid with WNOHANG.
  */
-#ifndef BANNED_H
-#define BANNED_H
+#ifndef BG_DAEMON_LOOP_BANNED_H
+#define BG_DAEMON_LOOP_BANNED_H
 
 /* Declared before they are poisoned. */
 #include <fcntl.h>

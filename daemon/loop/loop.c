@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * loop.c: Wraps libevent. The judge around each callback measures what it took of the clock, and
+ * whether that was its own time, the disk's or another program's.
+ */
 #include "daemon/loop/loop.h"
 
 #include <assert.h>

@@ -13,8 +13,8 @@
  * Every source has one owner, who frees it; freeing is allowed inside its own callback,
  * and after it no callback comes. One-shot sources stay allocated until freed.
  */
-#ifndef LOOP_H
-#define LOOP_H
+#ifndef BG_DAEMON_LOOP_LOOP_H
+#define BG_DAEMON_LOOP_LOOP_H
 
 #include <sys/types.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* spawn.c: fork and exec with descriptors in their places; nothing here waits for the child. */
 #include "daemon/loop/spawn.h"
 
 #include <assert.h>

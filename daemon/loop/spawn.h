@@ -3,8 +3,8 @@
  * spawn.h: starts a program with exactly the descriptors named, without waiting for it: not for its turn on a processor, nor
  * for its file on the disk.
  */
-#ifndef SPAWN_H
-#define SPAWN_H
+#ifndef BG_DAEMON_LOOP_SPAWN_H
+#define BG_DAEMON_LOOP_SPAWN_H
 
 #include <sys/types.h>
 

@@ -8,8 +8,8 @@
  * marked `keep`: what that one made is worth keeping (a VM whose boot failed). A
  * cancelled operation is undone whole. Ended operations stay readable for a while.
  */
-#ifndef OP_H
-#define OP_H
+#ifndef BG_DAEMON_OP_OP_H
+#define BG_DAEMON_OP_OP_H
 
 #include <jansson.h>
 

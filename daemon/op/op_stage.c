@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* op_stage.c: A list of stages with their times; the last one is the present one. */
 #include "daemon/op/op_stage.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* op_stage.h: the stages of an operation as clients see them: name, text, time taken, progress. Used by op.c alone. */
-#ifndef OP_STAGE_H
-#define OP_STAGE_H
+#ifndef BG_DAEMON_OP_OP_STAGE_H
+#define BG_DAEMON_OP_OP_STAGE_H
 
 #include <jansson.h>
 

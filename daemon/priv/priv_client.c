@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * priv_client.c: One pair of functions per verb: encode a request, decode its reply into plain
+ * values.
+ */
 #include "daemon/priv/priv_client.h"
 
 #include <stdio.h>

@@ -9,8 +9,8 @@
  * matches replies, which come in the order of the requests. Must never be given a
  * message whose descriptors somebody still needs to close: the caller does that.
  */
-#ifndef BG_DAEMON_PRIV_CLIENT_H
-#define BG_DAEMON_PRIV_CLIENT_H
+#ifndef BG_DAEMON_PRIV_PRIV_CLIENT_H
+#define BG_DAEMON_PRIV_PRIV_CLIENT_H
 
 #include <sys/types.h>
 

@@ -4,8 +4,8 @@
  * records that follow. On a full disk it gives the reserve up for those that remove something, and where even that is not enough
  * marks what is to be removed; after an error that makes the file doubtful it goes on in the next generation.
  */
-#ifndef STORE_BATCH_H
-#define STORE_BATCH_H
+#ifndef BG_DAEMON_STORE_BATCH_H
+#define BG_DAEMON_STORE_BATCH_H
 
 #include "daemon/store/open.h"
 

@@ -3,8 +3,8 @@
  * client.h: what client.c (what is posted and who waits) and link.c (the process and its socket) share of the engine's
  * end of the store.
  */
-#ifndef STORE_CLIENT_H
-#define STORE_CLIENT_H
+#ifndef BG_DAEMON_STORE_CLIENT_H
+#define BG_DAEMON_STORE_CLIENT_H
 
 #include <sys/queue.h>
 #include <sys/types.h>

@@ -4,8 +4,8 @@
  * which is what the ledger keeps, what passes between engine and process, and (the KEEP columns) what a record has.
  * Included by store/ and its tests only.
  */
-#ifndef STORE_DB_H
-#define STORE_DB_H
+#ifndef BG_DAEMON_STORE_DB_H
+#define BG_DAEMON_STORE_DB_H
 
 #include <assert.h>
 

@@ -7,8 +7,8 @@
  * After an error of a sync the file is not to be believed any more (the kernel forgets the error, and SQLite goes on):
  * ledger_apply says -EIO then, and its caller makes the next generation out of what it has in memory.
  */
-#ifndef STORE_LEDGER_H
-#define STORE_LEDGER_H
+#ifndef BG_DAEMON_STORE_LEDGER_H
+#define BG_DAEMON_STORE_LEDGER_H
 
 #include <sqlite3.h>
 

@@ -4,8 +4,8 @@
  * its place a file remains that tells such a banger that it is too old, as it would take a missing one for "no VMs" and
  * delete what nobody names.
  */
-#ifndef STORE_LEGACY_H
-#define STORE_LEGACY_H
+#ifndef BG_DAEMON_STORE_LEGACY_H
+#define BG_DAEMON_STORE_LEGACY_H
 
 #include "daemon/store/rows.h"
 

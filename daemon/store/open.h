@@ -5,8 +5,8 @@
  * folders. One that a newer banger wrote is refused, and nothing is touched. Nothing ends by not being found: a folder without row and record stays, and is listed; one of
  * an image or kernel, whose name may be used again, is moved to <state>/set-aside.
  */
-#ifndef STORE_OPEN_H
-#define STORE_OPEN_H
+#ifndef BG_DAEMON_STORE_OPEN_H
+#define BG_DAEMON_STORE_OPEN_H
 
 #include "daemon/store/ledger.h"
 

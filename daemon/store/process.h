@@ -4,8 +4,8 @@
  * answers when it is on the disk. It also does the small file work that has an order with rows: records, syncs of folders,
  * the reserve. It may block. It ends with the engine's socket, after what was posted is written.
  */
-#ifndef STORE_PROCESS_H
-#define STORE_PROCESS_H
+#ifndef BG_DAEMON_STORE_PROCESS_H
+#define BG_DAEMON_STORE_PROCESS_H
 
 #include <jansson.h>
 

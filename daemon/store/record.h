@@ -4,8 +4,8 @@
  * database. Two lines: an object {"v", "kind", "rev", and the KEEP columns}, compact with sorted keys; and "crc32 XXXXXXXX" of the
  * first line with its end. Written by the store process alone, mode 0600, by rename.
  */
-#ifndef STORE_RECORD_H
-#define STORE_RECORD_H
+#ifndef BG_DAEMON_STORE_RECORD_H
+#define BG_DAEMON_STORE_RECORD_H
 
 #include "common/version.h"
 #include "daemon/store/db.h"

@@ -3,8 +3,8 @@
  * reserve.h: a file of a few MiB that is there to be removed: on a full disk what frees room must first write. It is unlinked and not cut,
  * as that works on every file system, over quota too.
  */
-#ifndef STORE_RESERVE_H
-#define STORE_RESERVE_H
+#ifndef BG_DAEMON_STORE_RESERVE_H
+#define BG_DAEMON_STORE_RESERVE_H
 
 #include "common/base.h"
 

@@ -3,8 +3,8 @@
  * rows.h: what the store process has in memory: every row as text, so that a new file can be written at any time without the old
  * one. Ordered by table and key.
  */
-#ifndef STORE_ROWS_H
-#define STORE_ROWS_H
+#ifndef BG_DAEMON_STORE_ROWS_H
+#define BG_DAEMON_STORE_ROWS_H
 
 #include "daemon/store/db.h"
 

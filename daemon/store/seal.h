@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* seal.h: what the store process may still do: files below the state folder, and its socket. */
-#ifndef STORE_SEAL_H
-#define STORE_SEAL_H
+#ifndef BG_DAEMON_STORE_SEAL_H
+#define BG_DAEMON_STORE_SEAL_H
 
 /* For good. What the kernel does not offer is left away: the engine's own seal is inherited as well. */
 void store_seal(const char *dir);

@@ -8,8 +8,8 @@
  *
  * Errors are NO_SPACE or STATE, with the file's name.
  */
-#ifndef STORE_H
-#define STORE_H
+#ifndef BG_DAEMON_STORE_STORE_H
+#define BG_DAEMON_STORE_STORE_H
 
 #include <jansson.h>
 

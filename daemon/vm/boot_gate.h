@@ -8,8 +8,8 @@
  *
  * Owned by the engine, turns by their tasks. Nothing of it is on record: after a crash nobody boots.
  */
-#ifndef BOOT_GATE_H
-#define BOOT_GATE_H
+#ifndef BG_DAEMON_VM_BOOT_GATE_H
+#define BG_DAEMON_VM_BOOT_GATE_H
 
 #include "common/base.h"
 

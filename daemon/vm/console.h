@@ -5,8 +5,8 @@
  * stays (Firecracker has no way to power off), and a reset ends Firecracker where a machine would boot
  * again. What a guest writes there can end or start that guest alone.
  */
-#ifndef CONSOLE_H
-#define CONSOLE_H
+#ifndef BG_DAEMON_VM_CONSOLE_H
+#define BG_DAEMON_VM_CONSOLE_H
 
 #include <stddef.h>
 

@@ -4,8 +4,8 @@
  * in the row, [5432, ...], NULL when there are none; each is carried by tunnels over the agent (tunnel.h), so it needs no
  * network and reaches nothing else of this machine.
  */
-#ifndef EXPOSE_H
-#define EXPOSE_H
+#ifndef BG_DAEMON_VM_EXPOSE_H
+#define BG_DAEMON_VM_EXPOSE_H
 
 #include <jansson.h>
 

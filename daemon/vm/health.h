@@ -4,8 +4,8 @@
  * of late), else one of them every fifteen seconds, each once a minute at most. One that does not
  * answer in time is shown in the VM's record; whether its VMM still does is asked then. Nothing is done about it. Owned by the engine.
  */
-#ifndef HEALTH_H
-#define HEALTH_H
+#ifndef BG_DAEMON_VM_HEALTH_H
+#define BG_DAEMON_VM_HEALTH_H
 
 #include "common/err.h"
 

@@ -3,8 +3,8 @@
  * identity.h: ed25519 keys in OpenSSH's formats: the user's own key and each guest's host
  * key. Needs no ssh-keygen. Formats: OpenSSH's PROTOCOL.key and RFC 8709.
  */
-#ifndef BANGER_VM_IDENTITY_H
-#define BANGER_VM_IDENTITY_H
+#ifndef BG_DAEMON_VM_IDENTITY_H
+#define BG_DAEMON_VM_IDENTITY_H
 
 #include "common/err.h"
 

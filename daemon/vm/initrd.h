@@ -5,8 +5,8 @@
  * by the start operation; owns nothing. The file holds a private key: the caller opens
  * it with mode 0600.
  */
-#ifndef BANGER_VM_INITRD_H
-#define BANGER_VM_INITRD_H
+#ifndef BG_DAEMON_VM_INITRD_H
+#define BG_DAEMON_VM_INITRD_H
 
 #include "common/err.h"
 #include "common/initrd.h"

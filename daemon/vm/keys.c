@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* keys.c: known_hosts is written anew, whole, a moment after the last change. */
 #include "daemon/vm/keys.h"
 
 #include <fcntl.h>

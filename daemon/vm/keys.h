@@ -3,8 +3,8 @@
  * keys.h: the user's ssh key (made on first use, or the one that config's ssh_key_path names), and the
  * known_hosts file that lists every VM's host key, so that ssh neither asks nor trusts blindly.
  */
-#ifndef KEYS_H
-#define KEYS_H
+#ifndef BG_DAEMON_VM_KEYS_H
+#define BG_DAEMON_VM_KEYS_H
 
 #include "common/err.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* labels.c: Text of JSON in, text of JSON out, sorted by key. */
 #include "daemon/vm/labels.h"
 
 #include "common/json.h"

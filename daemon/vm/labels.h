@@ -3,8 +3,8 @@
  * labels.h: the labels of a VM, "key=value" for its user to sort by; nothing in banger acts on them. In the
  * row they are the text of a JSON object of strings, NULL when there are none. No I/O.
  */
-#ifndef LABELS_H
-#define LABELS_H
+#ifndef BG_DAEMON_VM_LABELS_H
+#define BG_DAEMON_VM_LABELS_H
 
 #include <jansson.h>
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * publish.c: New ports are opened first; what is open already goes over to the new list, which
+ * cannot fail.
+ */
 #include "daemon/vm/publish.h"
 
 #include <arpa/inet.h>

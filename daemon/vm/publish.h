@@ -4,8 +4,8 @@
  * [{"host": N, "guest": N}, ...] by host port, NULL when there are none), and the relays that carry them
  * while the VM has an address. A host port belongs to one VM, running or not.
  */
-#ifndef PUBLISH_H
-#define PUBLISH_H
+#ifndef BG_DAEMON_VM_PUBLISH_H
+#define BG_DAEMON_VM_PUBLISH_H
 
 #include <jansson.h>
 

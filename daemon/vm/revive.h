@@ -8,8 +8,8 @@
  * Owned by its VM, as vm->revival; NULL while there is nothing to be said. Each start is an ordinary operation, which takes its turn
  * with all others (boot_gate.h).
  */
-#ifndef REVIVE_H
-#define REVIVE_H
+#ifndef BG_DAEMON_VM_REVIVE_H
+#define BG_DAEMON_VM_REVIVE_H
 
 #include <jansson.h>
 

@@ -6,8 +6,8 @@
  * slow writers it looks seldom (space_pace.h), without VMs not at all. Owned by the engine; acts on VMs through their VMM's
  * pause and resume.
  */
-#ifndef SPACE_H
-#define SPACE_H
+#ifndef BG_DAEMON_VM_SPACE_H
+#define BG_DAEMON_VM_SPACE_H
 
 #include "common/err.h"
 

@@ -3,8 +3,8 @@
  * space_pace.h: when is the room of a file system to be looked at again? Often where it could be gone before long, seldom where
  * it could not. Arithmetic without a clock of its own; used by the watch over free space (space.c).
  */
-#ifndef SPACE_PACE_H
-#define SPACE_PACE_H
+#ifndef BG_DAEMON_VM_SPACE_PACE_H
+#define BG_DAEMON_VM_SPACE_PACE_H
 
 #include <stdint.h>
 

@@ -8,8 +8,8 @@
  * Made and drained by the engine, asked by vm_start.c. Must never hold a slot back: a VM that finds no other takes
  * the pool's.
  */
-#ifndef TAP_POOL_H
-#define TAP_POOL_H
+#ifndef BG_DAEMON_VM_TAP_POOL_H
+#define BG_DAEMON_VM_TAP_POOL_H
 
 #include "common/base.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* usage.c: Processor time is the difference of two looks; the first look after a start has none. */
 #include "daemon/vm/usage.h"
 
 #include "common/json.h"

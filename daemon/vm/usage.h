@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* usage.h: what running VMs use of the host, and what their guests say of themselves. */
-#ifndef VM_USAGE_H
-#define VM_USAGE_H
+#ifndef BG_DAEMON_VM_USAGE_H
+#define BG_DAEMON_VM_USAGE_H
 
 #include <jansson.h>
 

@@ -4,8 +4,8 @@
  * happen to one is vm_table.h; the work is in the vm_*.c files of the plans. State changes go
  * through vm_move alone.
  */
-#ifndef VM_H
-#define VM_H
+#ifndef BG_DAEMON_VM_VM_H
+#define BG_DAEMON_VM_VM_H
 
 #include <jansson.h>
 

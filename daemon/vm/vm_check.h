@@ -3,8 +3,8 @@
  * vm_check.h: what is known to fail is refused before anything is made: files of image and kernel that are gone or damaged, more
  * memory than this machine has, a host on which no VM can boot now.
  */
-#ifndef VM_CHECK_H
-#define VM_CHECK_H
+#ifndef BG_DAEMON_VM_VM_CHECK_H
+#define BG_DAEMON_VM_VM_CHECK_H
 
 #include "common/err.h"
 #include "daemon/store/store.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* vm_dns.c: Answers come from the list of VMs at the moment of the question; nothing is kept. */
 #include "daemon/vm/vm_dns.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* vm_dns.h: the names of running VMs for daemon/dns. Called by the engine at its start, and with each new helper. */
-#ifndef VM_DNS_H
-#define VM_DNS_H
+#ifndef BG_DAEMON_VM_VM_DNS_H
+#define BG_DAEMON_VM_VM_DNS_H
 
 struct engine;
 

@@ -3,8 +3,8 @@
  * vm_files.h: are the files of each VM still there? A list asks that of every VM, so the disk is asked only about
  * those of which inotify said that something changed. What cannot be watched is asked each time. Owned by vms (vm.c).
  */
-#ifndef VM_FILES_H
-#define VM_FILES_H
+#ifndef BG_DAEMON_VM_VM_FILES_H
+#define BG_DAEMON_VM_VM_FILES_H
 
 #include "common/base.h"
 

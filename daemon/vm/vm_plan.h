@@ -4,8 +4,8 @@
  * context of one operation on one VM: the VM, the parameters of the request, and the one thing
  * that its present step waits for.
  */
-#ifndef VM_PLAN_H
-#define VM_PLAN_H
+#ifndef BG_DAEMON_VM_VM_PLAN_H
+#define BG_DAEMON_VM_VM_PLAN_H
 
 #include "common/priv_proto.h"
 #include "daemon/driver/disk.h"

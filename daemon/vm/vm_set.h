@@ -3,8 +3,8 @@
  * vm_set.h: a change of a VM that is there: what may be changed, and when. Checked as a whole before
  * anything of it is done; see vm_set.c for the plan that does it.
  */
-#ifndef VM_SET_H
-#define VM_SET_H
+#ifndef BG_DAEMON_VM_VM_SET_H
+#define BG_DAEMON_VM_VM_SET_H
 
 #include <jansson.h>
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * vm_table.c: The table itself. A pair of state and event that has no row is refused with the
+ * state's name.
+ */
 #include "daemon/vm/vm_table.h"
 
 #include <assert.h>

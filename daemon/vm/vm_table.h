@@ -3,8 +3,8 @@
  * vm_table.h: the life of a VM: its states, the events that move it, and the one table
  * that says which event is allowed where, what it leads to and which plan does the work.
  */
-#ifndef VM_TABLE_H
-#define VM_TABLE_H
+#ifndef BG_DAEMON_VM_VM_TABLE_H
+#define BG_DAEMON_VM_VM_TABLE_H
 
 #include "common/base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* vm_tell.h: a step of a plan has the agent of a running VM do something, and waits for the end of it. */
-#ifndef VM_TELL_H
-#define VM_TELL_H
+#ifndef BG_DAEMON_VM_VM_TELL_H
+#define BG_DAEMON_VM_VM_TELL_H
 
 #include "common/agent_exec.h"
 #include "daemon/vm/vm_plan.h"

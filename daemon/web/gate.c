@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* gate.c: One function per row of docs/web.md's table; the first that says no decides. */
 #include "daemon/web/gate.h"
 
 #include <stdio.h>

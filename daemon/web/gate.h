@@ -6,8 +6,8 @@
  * Another port of this host is the same site for a browser, which then sends our cookie along: so the page lives under a host name of its
  * own, only "same-origin" counts, and every change needs our own Origin.
  */
-#ifndef WEB_GATE_H
-#define WEB_GATE_H
+#ifndef BG_DAEMON_WEB_GATE_H
+#define BG_DAEMON_WEB_GATE_H
 
 #include "daemon/http/http.h"
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * peer.c: Asks the kernel's sock_diag for the socket whose addresses are ours turned round; its
+ * uid is the answer.
+ */
 #include "daemon/web/peer.h"
 
 #include <linux/inet_diag.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* peer.h: whose process is at the other end of a TCP connection on this host, as SO_PEERCRED tells it of a unix socket. */
-#ifndef WEB_PEER_H
-#define WEB_PEER_H
+#ifndef BG_DAEMON_WEB_PEER_H
+#define BG_DAEMON_WEB_PEER_H
 
 #include <sys/types.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* session.c: A short table, searched whole; secrets are compared as hashes, in constant time. */
 #include "daemon/web/session.h"
 
 #include <sodium.h>

@@ -3,8 +3,8 @@
  * session.h: who is signed in to the web page. A link's token is good once and for a minute; what it gives is a cookie with another secret.
  * Only hashes of either are kept, in memory: they end with the daemon. Times are seconds of a clock that only goes forward.
  */
-#ifndef WEB_SESSION_H
-#define WEB_SESSION_H
+#ifndef BG_DAEMON_WEB_SESSION_H
+#define BG_DAEMON_WEB_SESSION_H
 
 #include <jansson.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* template.c: One pass over the text; a section is a call of itself. */
 #include "daemon/web/template.h"
 
 enum { DEPTH_MAX = 12, NAME_MAX_ = 48 };

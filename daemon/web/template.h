@@ -6,8 +6,8 @@
  *   {{^name}}...{{/name}}   when it is not
  *   {{>part}}           another template
  */
-#ifndef WEB_TEMPLATE_H
-#define WEB_TEMPLATE_H
+#ifndef BG_DAEMON_WEB_TEMPLATE_H
+#define BG_DAEMON_WEB_TEMPLATE_H
 
 #include <jansson.h>
 #include <stdio.h>

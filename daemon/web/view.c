@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* view.c: One function per kind of record. */
 #include "daemon/web/view.h"
 
 #include <stdio.h>

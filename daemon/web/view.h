@@ -3,8 +3,8 @@
  * view.h: records of the API as the pages show them: every value a text, a number or a flag that a template (and the page's script, which
  * gets the same by /live) puts in its place as it is. Pure. What is missing in a record is an empty text.
  */
-#ifndef WEB_VIEW_H
-#define WEB_VIEW_H
+#ifndef BG_DAEMON_WEB_VIEW_H
+#define BG_DAEMON_WEB_VIEW_H
 
 #include <jansson.h>
 

@@ -3,8 +3,8 @@
  * web.h: the page on 127.0.0.1 (docs/web.md). A client of the API like any other: what it shows and does goes through http_ask, so that
  * curl can do the same on the unix socket. It owns its listening socket, its sessions and its streams of events; it knows no VM.
  */
-#ifndef WEB_H
-#define WEB_H
+#ifndef BG_DAEMON_WEB_WEB_H
+#define BG_DAEMON_WEB_WEB_H
 
 #include <jansson.h>
 

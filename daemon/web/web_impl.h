@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* web_impl.h: what the files of web/ share: the request under way, pages and actions as rows, the files in the binary. */
-#ifndef WEB_IMPL_H
-#define WEB_IMPL_H
+#ifndef BG_DAEMON_WEB_WEB_IMPL_H
+#define BG_DAEMON_WEB_WEB_IMPL_H
 
 #include "daemon/http/http.h"
 #include "daemon/web/gate.h"

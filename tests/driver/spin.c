@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* spin.c: One turn of the loop at a time, with a deadline far beyond what a slow machine needs. */
 #include "tests/driver/spin.h"
 
 #include <poll.h>

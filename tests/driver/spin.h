@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* spin.h: runs a loop until a condition holds, bounded; the rest of the test stays straight-line
  * code. */
-#ifndef SPIN_H
-#define SPIN_H
+#ifndef BG_TESTS_DRIVER_SPIN_H
+#define BG_TESTS_DRIVER_SPIN_H
 
 #include "daemon/loop/loop.h"
 #include "tests/lib/test.h"

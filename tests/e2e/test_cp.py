@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: ISC
 """vm cp, vm ports, vm stats, vm connect, and vm ssh by way of the agent, on a real guest."""
-import json
 import os
 import subprocess
 

@@ -233,7 +233,7 @@ def test_much_input_arrives_whole_in_bounded_memory(guest):
     before = rss_kib(daemon)
     process = guest.popen("sha256sum", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     most = 0
-    for i in range(mib):
+    for _i in range(mib):
         digest.update(block)
         process.stdin.write(block)
         most = max(most, rss_kib(daemon))

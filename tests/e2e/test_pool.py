@@ -77,6 +77,6 @@ def test_killed_helper_is_started_again(make_user):
     assert own_taps(uid) == taps
     # One that dies soon after its start is given more and more time, but somebody in need does not wait for that.
     os.kill(second, signal.SIGKILL)
-    wait_for(lambda: (p := helper_pid(user)) not in (None, second), 20)
+    wait_for(lambda: helper_pid(user) not in (None, second), 20)
     user.banger.ok("daemon", "stop")
     assert own_taps(uid) == []

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: ISC
 """What the commands show in a real terminal (tmux) of 80 and of 200 columns, with a real guest behind them."""
-import os
 import re
 import shutil
 

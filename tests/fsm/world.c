@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* world.c: Builds the parts as engine.c does, with the fakes in the places of the drivers. */
 #include "tests/fsm/world.h"
 
 #include <dirent.h>

@@ -3,8 +3,8 @@
  * world.h: an engine with fakes below it (storage, network, VMM), a real store and a real loop, in a test's
  * own directory. The life of a VM is driven through vm_create and vm_ask as the API does it.
  */
-#ifndef WORLD_H
-#define WORLD_H
+#ifndef BG_TESTS_FSM_WORLD_H
+#define BG_TESTS_FSM_WORLD_H
 
 #include "daemon/engine.h"
 

@@ -4,8 +4,8 @@
  * With -Dfuzz=true (clang) libFuzzer calls it; otherwise replay.c does, over the
  * files of its corpus and their small mutations, as a plain test.
  */
-#ifndef BG_TEST_FUZZ_H
-#define BG_TEST_FUZZ_H
+#ifndef BG_TESTS_FUZZ_FUZZ_H
+#define BG_TESTS_FUZZ_FUZZ_H
 
 #include "common/base.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* worker_job.c: Inputs are files in memory, as the engine would hand them over. */
 #include "tests/fuzz/worker_job.h"
 
 #include <locale.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* worker_job.h: runs a handler of banger-worker in this process on one input; for fuzzers. */
-#ifndef BG_FUZZ_WORKER_JOB_H
-#define BG_FUZZ_WORKER_JOB_H
+#ifndef BG_TESTS_FUZZ_WORKER_JOB_H
+#define BG_TESTS_FUZZ_WORKER_JOB_H
 
 #include "worker/job.h"
 

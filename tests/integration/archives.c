@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * archives.c: libarchive writes what it can; what it refuses to write (a wrong head, a bzImage) is
+ * put together by hand.
+ */
 #include "tests/integration/archives.h"
 
 #include <elf.h>

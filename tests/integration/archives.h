@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* archives.h: builds the archives that the worker tests feed in, good ones and hostile ones. */
-#ifndef BG_TEST_ARCHIVES_H
-#define BG_TEST_ARCHIVES_H
+#ifndef BG_TESTS_INTEGRATION_ARCHIVES_H
+#define BG_TESTS_INTEGRATION_ARCHIVES_H
 
 #include <archive.h>
 #include <archive_entry.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* worker_client.c: Starts the built worker with its socket and speaks frame.h to it. */
 #include "tests/integration/worker_client.h"
 
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* worker_client.h: plays bangerd to the real banger-worker; for tests only. */
-#ifndef BG_TEST_WORKER_CLIENT_H
-#define BG_TEST_WORKER_CLIENT_H
+#ifndef BG_TESTS_INTEGRATION_WORKER_CLIENT_H
+#define BG_TESTS_INTEGRATION_WORKER_CLIENT_H
 
 #include <sys/types.h>
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: ISC
+# shellcheck shell=dash disable=SC2086 # words of a list are arguments of ip
 # What banger's own kernel promises, tried inside a guest that runs it: `vm ssh NAME -- "$(cat kernel-checks.sh)"`, as root.
 # A line for each: "ok NAME" or "FAILED NAME: why"; the last line is "end". Used by the tests of e2e and of the lab.
 check() { # NAME COMMAND...

@@ -57,7 +57,7 @@ class FullScreen(Screen):
         self.process, self.cwd, self.columns = run, cwd, columns
         self.env = {**env, "TMUX_TMPDIR": cwd, "SHELL": "/bin/sh"}
         self.tmux("-f", "/dev/null", "start-server", ";", "set", "-g", "default-terminal", term, ";", "set", "-g", "escape-time", "0", ";",
-                  "new-session", "-d", "-x", str(columns), "-y", str(rows), "-s", "s", f"PS1='$ ' exec sh")
+                  "new-session", "-d", "-x", str(columns), "-y", str(rows), "-s", "s", "PS1='$ ' exec sh")
         self.wait("$")
         self.type(f"{command}; echo ended $?")
 

@@ -137,7 +137,7 @@ class Machine:
 
     @staticmethod
     def _clear_group(path):
-        for top, dirs, _ in os.walk(path, topdown=False):
+        for top, _dirs, _ in os.walk(path, topdown=False):
             try:
                 os.rmdir(top)
             except OSError:

@@ -4,8 +4,8 @@
  * else: main() is in test.c, which runs each block in a process of its own
  * (a crash fails one test, not the file) and prints TAP.
  */
-#ifndef BG_TEST_H
-#define BG_TEST_H
+#ifndef BG_TESTS_LIB_TEST_H
+#define BG_TESTS_LIB_TEST_H
 
 #include <stdio.h>
 

@@ -17,7 +17,8 @@ NEEDS = ("systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd
          "libevent-core-2.1-7", "libevent-extra-2.1-7", "libjansson4", "libsqlite3-0", "libcap-ng0", "libseccomp2", "libarchive13", "libcurl4", "libssl3", "libext2fs2", "libcom-err2",
          "libsodium23", "qemu-system-x86", "e2fsprogs", "passwd", "dmsetup", "polkitd")
 # Of systemd, the package manager and time, not of ours.
-NOISE = re.compile(r"^(/var/(log|cache|lib/(dpkg|apt|systemd|polkit-1|dbus))|/etc/(ld\.so\.cache|machine-id|\.pwd\.lock|subuid|subgid|(passwd|group|shadow|gshadow)-?$)|/var/lib/ucf|/var/tmp|/var/backups)")
+NOISE = re.compile(r"^(/var/(log|cache|lib/(dpkg|apt|systemd|polkit-1|dbus))|/etc/(ld\.so\.cache|machine-id|\.pwd\.lock|subuid|subgid|"
+                   r"(passwd|group|shadow|gshadow)-?$)|/var/lib/ucf|/var/tmp|/var/backups)")
 
 
 @pytest.fixture(scope="module")

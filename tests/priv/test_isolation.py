@@ -104,7 +104,7 @@ def send_all(guests, gateways):
         targets = {other: g.address for other, g in guests.items() if other != name}
         targets.update({f"gateway of {user}": address for user, address in gateways.items()}, host=HOST, everybody="255.255.255.255")
         for to, address in targets.items():
-            for n, kind in enumerate(probes(guest.address, address, b"")):
+            for _n, kind in enumerate(probes(guest.address, address, b"")):
                 mark = b"<%04d>" % len(sent)
                 source, protocol, payload = probes(guest.address, address, mark)[kind]
                 guest.send(address, protocol, payload, source)

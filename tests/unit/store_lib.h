@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* store_lib.h: what the tests of the store share: a loop, a store in the test's folder, rows, and waits for what it says. */
-#ifndef TEST_STORE_LIB_H
-#define TEST_STORE_LIB_H
+#ifndef BG_TESTS_UNIT_STORE_LIB_H
+#define BG_TESTS_UNIT_STORE_LIB_H
 
 #include "common/json.h"
 #include "daemon/loop/loop.h"
@@ -198,6 +198,33 @@ static inline bool shell(const char *command)
 
 	CHECK(asprintf(&text, "cd '%s' && %s", test_tmpdir(), command) > 0);
 	return system(text) == 0;
+}
+
+struct lib_until {
+	struct loop *loop;
+	const char *command;
+};
+
+static inline void lib_on_tick(void *userdata)
+{
+	const struct lib_until *wait = userdata;
+
+	if (shell(wait->command))
+		loop_exit(wait->loop, 0);
+}
+
+/* Until the command says so. */
+static inline void lib_wait_for(struct fixture *f, const char *command)
+{
+	struct lib_until wait = {f->loop, command};
+	struct loop_source *ticker, *late;
+
+	CHECK_INT(loop_add_ticker(f->loop, "wait", 50000, lib_on_tick, &wait, &ticker), 0);
+	CHECK_INT(loop_add_timer(f->loop, "late", 30000000, lib_late, f->loop, &late), 0);
+	loop_run(f->loop);
+	loop_source_free(ticker);
+	loop_source_free(late);
+	CHECK(shell(command));
 }
 
 #endif

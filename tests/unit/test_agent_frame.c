@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * test_agent_frame.c: Frames of the agent's wire: cut anywhere, damaged in each field, behind
+ * garbage.
+ */
 #include "common/agent_frame.h"
 #include "tests/lib/test.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_args.c: The parser of command lines, and the rows of all commands. */
 #include "cli/args.h"
 #include "common/near.h"
 

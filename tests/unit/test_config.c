@@ -147,67 +147,68 @@ TEST(strings_keep_their_escapes)
 	CHECK_STR(c->firecracker_bin, "/a\\b");
 }
 
+/* Lines, and words of the errors that they are. */
+static const struct {
+	const char *text, *words;
+} wrong[] = {
+	{"vm = \"qemu\"", "c.toml:1: there is no key \"vm\""},
+	{"\n\nvmm = \"xen\"", "c.toml:3: vmm: \"xen\" is not one of auto, qemu or firecracker"},
+	{"debug = \"on\"", "c.toml:1: debug: \"on\" is not one of off or dumpable"},
+	{"vmm = 3", "c.toml:1: vmm is to be a \"text\""},
+	{"log_level = \"loud\"", "c.toml:1: log_level: \"loud\" is not a level"},
+	{"default_cpus = \"2\"", "c.toml:1: default_cpus is to be a whole number"},
+	{"default_cpus = 0", "is not between 1 and 32"},
+	{"default_cpus = 33", "is not between 1 and 32"},
+	{"default_cpus = -1", "is not between 1 and 32"},
+	{"default_memory = \"lots\"", "c.toml:1: default_memory: \"lots\" is not a size"},
+	{"default_memory = 1", "c.toml:1: default_memory: 1 is not between 128M and"},
+	{"default_disk = true", "default_disk is to be a size"},
+	{"default_image_name = \"No\"", "c.toml:1: default_image_name: \"No\" cannot be"},
+	{"ssh_key_path = \"key\"", "is not an absolute path"},
+	{"qemu_bin = \"./qemu\"", "is not a program"},
+	{"qemu_bin = \"\"", "is not a program"},
+	{"dns = \"9.9.9\"", "is not an address"},
+	{"vmm = \"qemu\"\n\nvmm = \"auto\"", "c.toml:3: vmm was set in line 1 already"},
+	{"[vm]\n", "c.toml:1: tables"},
+	{"vmm", "c.toml:1: \"=\" was expected"},
+	{"vmm.x = 1", "dotted keys"},
+	{"\"vmm\" = 1", "without quotes"},
+	{"= 1", "a key was expected"},
+	{"vmm = ", "a value was expected"},
+	{"vmm = [1]", "lists and tables"},
+	{"vmm = {}", "lists and tables"},
+	{"vmm = \"qemu\nx = 1", "c.toml:1: a string has no end on its line"},
+	{"vmm = \"qemu", "a string has no end"},
+	{"vmm = \"\"\"qemu\"\"\"", "multi-line"},
+	{"vmm = \"qemu\" \"x\"", "c.toml:1: more than one value"},
+	{"vmm = \"\\q\"", "unknown escape"},
+	{"vmm = \"\\u12\"", "bad \\u escape"},
+	{"vmm = \"\\u0000\"", "not a character"},
+	{"vmm = \"\\ud800\"", "not a character"},
+	{"vmm = \"\\U00110000\"", "not a character"},
+	{"vmm = \"a\x01\"", "control character"},
+	{"# a\x01", "control character in a comment"},
+	{"default_cpus = 1.5", "only whole decimal numbers"},
+	{"default_cpus = 0x10", "only whole decimal numbers"},
+	{"default_cpus = 1_000", "only whole decimal numbers"},
+	{"default_cpus = 012", "starts with 0"},
+	{"default_cpus = 99999999999999999999", "too large"},
+	{"default_cpus = truely", "a value was expected"},
+};
+
 TEST(errors_name_file_and_line)
 {
-	static const struct {
-		const char *text, *words;
-	} rows[] = {
-		{"vm = \"qemu\"", "c.toml:1: there is no key \"vm\""},
-		{"\n\nvmm = \"xen\"",
-			"c.toml:3: vmm: \"xen\" is not one of auto, qemu or firecracker"},
-		{"debug = \"on\"", "c.toml:1: debug: \"on\" is not one of off or dumpable"},
-		{"vmm = 3", "c.toml:1: vmm is to be a \"text\""},
-		{"log_level = \"loud\"", "c.toml:1: log_level: \"loud\" is not a level"},
-		{"default_cpus = \"2\"", "c.toml:1: default_cpus is to be a whole number"},
-		{"default_cpus = 0", "is not between 1 and 32"},
-		{"default_cpus = 33", "is not between 1 and 32"},
-		{"default_cpus = -1", "is not between 1 and 32"},
-		{"default_memory = \"lots\"", "c.toml:1: default_memory: \"lots\" is not a size"},
-		{"default_memory = 1", "c.toml:1: default_memory: 1 is not between 128M and"},
-		{"default_disk = true", "default_disk is to be a size"},
-		{"default_image_name = \"No\"", "c.toml:1: default_image_name: \"No\" cannot be"},
-		{"ssh_key_path = \"key\"", "is not an absolute path"},
-		{"qemu_bin = \"./qemu\"", "is not a program"},
-		{"qemu_bin = \"\"", "is not a program"},
-		{"dns = \"9.9.9\"", "is not an address"},
-		{"vmm = \"qemu\"\n\nvmm = \"auto\"", "c.toml:3: vmm was set in line 1 already"},
-		{"[vm]\n", "c.toml:1: tables"},
-		{"vmm", "c.toml:1: \"=\" was expected"},
-		{"vmm.x = 1", "dotted keys"},
-		{"\"vmm\" = 1", "without quotes"},
-		{"= 1", "a key was expected"},
-		{"vmm = ", "a value was expected"},
-		{"vmm = [1]", "lists and tables"},
-		{"vmm = {}", "lists and tables"},
-		{"vmm = \"qemu\nx = 1", "c.toml:1: a string has no end on its line"},
-		{"vmm = \"qemu", "a string has no end"},
-		{"vmm = \"\"\"qemu\"\"\"", "multi-line"},
-		{"vmm = \"qemu\" \"x\"", "c.toml:1: more than one value"},
-		{"vmm = \"\\q\"", "unknown escape"},
-		{"vmm = \"\\u12\"", "bad \\u escape"},
-		{"vmm = \"\\u0000\"", "not a character"},
-		{"vmm = \"\\ud800\"", "not a character"},
-		{"vmm = \"\\U00110000\"", "not a character"},
-		{"vmm = \"a\x01\"", "control character"},
-		{"# a\x01", "control character in a comment"},
-		{"default_cpus = 1.5", "only whole decimal numbers"},
-		{"default_cpus = 0x10", "only whole decimal numbers"},
-		{"default_cpus = 1_000", "only whole decimal numbers"},
-		{"default_cpus = 012", "starts with 0"},
-		{"default_cpus = 99999999999999999999", "too large"},
-		{"default_cpus = truely", "a value was expected"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		_err_ struct bg_err *err = NULL;
 		struct config *config = NULL;
 
-		CHECK_INT(config_parse("c.toml", rows[i].text, strlen(rows[i].text), &config, &err),
+		CHECK_INT(
+			config_parse("c.toml", wrong[i].text, strlen(wrong[i].text), &config, &err),
 			-EINVAL);
 		CHECK(!config && err->code == BG_ERR_CONFIG);
-		if (!strstr(err->message, rows[i].words) ||
+		if (!strstr(err->message, wrong[i].words) ||
 			strncmp(err->message, "c.toml:", 7) != 0)
-			test_fail(__FILE__, __LINE__, "%s: %s", rows[i].text, err->message);
+			test_fail(__FILE__, __LINE__, "%s: %s", wrong[i].text, err->message);
 	}
 }
 

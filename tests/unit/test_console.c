@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_console.c: What of a guest's console reaches the terminal. */
 #include "cli/console.h"
 #include "tests/lib/test.h"
 

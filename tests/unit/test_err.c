@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_err.c: The error object and its codes. */
 #include "common/err.h"
 #include "tests/lib/test.h"
 

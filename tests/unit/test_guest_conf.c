@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_guest_conf.c: The settings that the daemon writes and banger-init reads, as one format. */
 #include <arpa/inet.h>
 #include <stdio.h>
 

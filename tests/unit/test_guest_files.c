@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * test_guest_files.c: Files that the agent edits in an image: hosts, authorized_keys; and what it
+ * reads in /proc/net.
+ */
 #include "guest/stay_mounted.h"
 #include "guest/text.h"
 #include "guest/watch.h"

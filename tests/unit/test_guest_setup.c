@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_guest_setup.c: Which package manager an image has, and by which packages it gets an init. */
 #include "guest/setup.h"
 #include "tests/lib/test.h"
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * test_guest_talk.c: The agent's end of a conversation: hello, status, shutdown, a host that goes
+ * away.
+ */
 #include <endian.h>
 
 #include "guest/talk.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* daemon/http over a real socket: a server with fake handlers in a child, a plain client here. */
+/* daemon/http over a real socket: a plain client, and the server of http_played.h. */
 #include "daemon/http/http.h"
 
 #include <fcntl.h>
@@ -20,240 +20,14 @@
 #include "daemon/api/api.h"
 #include "daemon/loop/loop.h"
 #include "tests/lib/test.h"
-
-/* ---- the server's side ---- */
-
-struct engine {
-	struct loop *loop;
-	struct http *http;
-	struct loop_source *later, *stop;
-	struct http_call *pending;
-	struct http_stream *events, *logs;
-	int report; /* the test reads here what happened in the server */
-	size_t left;
-	unsigned overruns;
-};
-
-static void report(struct engine *e, const char *what)
-{
-	CHECK_INT(bg_write_all(e->report, what, strlen(what)), 0);
-}
-
-static void check_stop(void *userdata)
-{
-	struct engine *e = userdata;
-
-	if (http_busy(e->http) == 0)
-		loop_exit(e->loop, 0);
-}
-
-static void reply_pending(struct engine *e)
-{
-	report(e, "replied;");
-	http_reply(TAKE_PTR(e->pending), 202, json_pack("{s:s}", "late", "yes"));
-}
-
-static void on_later(void *userdata)
-{
-	struct engine *e = userdata;
-
-	loop_source_free(TAKE_PTR(e->later));
-	reply_pending(e);
-}
-
-static void on_gone(struct http_stream *stream, void *userdata)
-{
-	struct engine *e = userdata;
-
-	if (stream == e->events)
-		e->events = NULL;
-	if (stream == e->logs)
-		e->logs = NULL;
-	report(e, "gone;");
-}
-
-static void fill(struct http_stream *stream, void *userdata)
-{
-	struct engine *e = userdata;
-	static char block[65536];
-
-	memset(block, 'x', sizeof(block));
-	while (e->left > 0 && http_stream_pending(stream) < 256 * 1024) {
-		size_t n = BG_MIN(e->left, sizeof(block));
-
-		http_stream_bytes(stream, block, n);
-		e->left -= n;
-	}
-	if (e->left == 0)
-		http_stream_end(TAKE_PTR(e->logs));
-}
-
-static void start_logs(struct engine *e, struct http_call *call)
-{
-	const char *tail = http_call_query(call, "tail");
-
-	e->left = tail ? strtoul(tail, NULL, 10) : 10;
-	e->logs = http_reply_stream(call, "text/plain", on_gone, e);
-	http_stream_on_drain(e->logs, fill);
-	fill(e->logs, e);
-}
-
-static void start_events(struct engine *e, struct http_call *call)
-{
-	json_t *line = json_pack("{s:s}", "type", "vm");
-
-	e->events = http_reply_stream(call, "application/x-ndjson", on_gone, e);
-	http_stream_json(e->events, line);
-	json_decref(line);
-}
-
-/* Writes without looking: the reader must be dropped, and only from the loop. */
-static void start_overrun(struct engine *e, struct http_call *call)
-{
-	static char block[1024 * 1024];
-
-	e->logs = http_reply_stream(call, "text/plain", on_gone, e);
-	for (int i = 0; i < 64; i++)
-		http_stream_bytes(e->logs, block, sizeof(block));
-	report(e, e->logs ? "written;" : "early;");
-}
-
-static void echo(struct http_call *call, const char *symbol)
-{
-	http_reply(call, 200,
-		json_pack("{s:s, s:o, s:O}", "symbol", symbol, "arg",
-			bg_json_str(http_call_arg(call)), "body", http_call_body(call)));
-}
-
-static void fake(struct http_call *call, struct engine *e, const char *symbol)
-{
-	struct bg_err *err = NULL;
-
-	if (bg_streq(symbol, "DAEMON_STOP")) {
-		echo(call, symbol);
-		CHECK_INT(loop_add_ticker(e->loop, "stop", 1000, check_stop, e, &e->stop), 0);
-	} else if (bg_streq(symbol, "VM_START")) {
-		e->pending = call;
-		CHECK_INT(loop_add_timer(e->loop, "later", 10000, on_later, e, &e->later), 0);
-	} else if (bg_streq(symbol, "VM_STOP")) {
-		e->pending = call;
-		report(e, "pending;");
-	} else if (bg_streq(symbol, "VM_LOGS")) {
-		start_logs(e, call);
-	} else if (bg_streq(symbol, "OP_FOLLOW")) {
-		start_overrun(e, call);
-	} else if (bg_streq(symbol, "EVENTS")) {
-		start_events(e, call);
-	} else if (bg_streq(symbol, "OP_LIST")) {
-		json_t *line = json_pack("{s:s}", "type", "image");
-
-		http_stream_json(e->events, line);
-		json_decref(line);
-		echo(call, symbol);
-	} else if (bg_streq(symbol, "VM_DELETE")) {
-		bg_err_set(&err, BG_ERR_VM_NOT_FOUND, ENOENT, "no VM \"%s\"", http_call_arg(call));
-		http_reply_error(call, err);
-	} else {
-		echo(call, symbol);
-	}
-}
-
-#define X(sym, method, path, query, body, reply, summary)                                          \
-	void api_##sym(struct http_call *call, struct engine *engine)                              \
-	{                                                                                          \
-		fake(call, engine, #sym);                                                          \
-	}
-#include "common/http_routes.def"
-#undef X
-
-static struct sockaddr_un addr = {.sun_family = AF_UNIX};
-static int reports = -1;
-static pid_t server;
-static pid_t barred_pid;
-
-static bool barred(pid_t pid, struct engine *engine)
-{
-	return pid == barred_pid;
-}
-
-static void on_usr1(int signo, void *userdata)
-{
-	reply_pending(userdata);
-}
-
-static void on_term(int signo, void *userdata)
-{
-	loop_exit(((struct engine *)userdata)->loop, 0);
-}
-
-static int idle_s;
-static unsigned more_fds;
-
-static void leave_descriptors(unsigned n)
-{
-	int next = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-	struct rlimit limit = {(rlim_t)next + n, (rlim_t)next + n};
-
-	CHECK(next >= 0);
-	close(next);
-	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
-_noreturn_ static void serve(int listen_fd, int report_fd)
-{
-	struct engine e = {.report = report_fd};
-	struct loop_source *usr1, *term;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	CHECK_INT(loop_new(&e.loop), 0);
-	CHECK_INT(http_new(e.loop, &e, listen_fd, &e.http, NULL), 0);
-	http_set_barred(e.http, barred);
-	if (idle_s)
-		http_set_idle(e.http, idle_s);
-	if (more_fds) /* what it has, and so many connections */
-		leave_descriptors(more_fds);
-	CHECK_INT(loop_add_signal(e.loop, "usr1", SIGUSR1, on_usr1, &e, &usr1), 0);
-	CHECK_INT(loop_add_signal(e.loop, "term", SIGTERM, on_term, &e, &term), 0);
-	CHECK_INT(loop_run(e.loop), 0);
-	http_free(e.http);
-	if (e.pending)
-		reply_pending(&e); /* its connection is long gone */
-	loop_source_free(e.stop);
-	loop_source_free(usr1);
-	loop_source_free(term);
-	loop_free(e.loop);
-	exit(0);
-}
-
-static void start_server(void)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), p[2];
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/sock", test_tmpdir());
-	CHECK(fd >= 0);
-	CHECK_INT(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	CHECK_INT(chmod(addr.sun_path, 0666), 0);
-	CHECK_INT(listen(fd, 16), 0);
-	CHECK_INT(pipe(p), 0);
-	server = fork();
-	CHECK(server >= 0);
-	if (server == 0) {
-		close(p[0]);
-		serve(fd, p[1]);
-	}
-	close(fd);
-	close(p[1]);
-	reports = p[0];
-}
-
-/* ---- the client's side ---- */
+#include "tests/unit/http_played.h"
 
 static int dial(void)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	CHECK(fd >= 0);
-	CHECK_INT(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	CHECK_INT(connect(fd, (struct sockaddr *)&played.addr, sizeof(played.addr)), 0);
 	return fd;
 }
 
@@ -328,7 +102,7 @@ static void expect_report(const char *want)
 	char got[64] = "";
 
 	CHECK(strlen(want) < sizeof(got));
-	CHECK_INT(bg_read_exact(reports, got, strlen(want)), 0);
+	CHECK_INT(bg_read_exact(played.reports, got, strlen(want)), 0);
 	CHECK_STR(got, want);
 }
 
@@ -337,13 +111,13 @@ static void stop_server(void)
 	int status;
 
 	expect("POST", "/v1/daemon/stop", "", 200, "DAEMON_STOP");
-	CHECK_INT(waitpid(server, &status, 0), server);
+	CHECK_INT(waitpid(played.pid, &status, 0), played.pid);
 	CHECK_INT(status, 0);
 }
 
 TEST(routes_find_their_handlers)
 {
-	start_server();
+	played_http_start();
 	expect("GET", "/v1/daemon", "", 200,
 		"{\"symbol\":\"DAEMON_STATUS\",\"arg\":null,\"body\":{}}");
 	expect("GET", "/v1/vms", "", 200, "\"VM_LIST\"");
@@ -363,9 +137,9 @@ TEST(a_barred_process_is_refused)
 	pid_t other;
 	int status;
 
-	barred_pid = getpid();
-	start_server();
-	barred_pid = 0;
+	played.barred_pid = getpid();
+	played_http_start();
+	played.barred_pid = 0;
 	expect("GET", "/v1/vms", "", 403, "request.forbidden");
 	other = fork();
 	CHECK(other >= 0);
@@ -376,13 +150,13 @@ TEST(a_barred_process_is_refused)
 	}
 	CHECK_INT(waitpid(other, &status, 0), other);
 	CHECK_INT(status, 0);
-	CHECK_INT(waitpid(server, &status, 0), server);
+	CHECK_INT(waitpid(played.pid, &status, 0), played.pid);
 	CHECK_INT(status, 0);
 }
 
 TEST(errors_are_objects)
 {
-	start_server();
+	played_http_start();
 	expect("DELETE", "/v1/vms/alpha", "", 404,
 		"{\"error\":{\"code\":\"vm.not_found\",\"message\":\"no VM "
 		"\\\"alpha\\\"\",\"hint\":\"`banger");
@@ -436,7 +210,7 @@ TEST(wrong_requests_are_refused)
 		{"POST", "/v1/vms/a/start", "{\"x\":1}", 400, "takes no body"},
 	};
 
-	start_server();
+	played_http_start();
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		expect(rows[i].method, rows[i].path, rows[i].body, rows[i].status, rows[i].words);
 	stop_server();
@@ -448,7 +222,7 @@ TEST(a_body_is_not_the_next_request)
 	static const char *const methods[] = {"GET", "DELETE", "OPTIONS", "TRACE", "PUT", "PATCH"};
 	static const char hidden[] = "DELETE /v1/vms/b HTTP/1.1\r\nHost: b\r\n\r\n";
 
-	start_server();
+	played_http_start();
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
 		int fd = dial();
 		struct answer a = ask(fd, methods[i], "/v1/vms/a", hidden);
@@ -467,7 +241,7 @@ TEST(method_not_allowed_names_those_that_are)
 	struct answer a;
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	a = ask(fd, "PATCH", "/v1/vms/a", "");
 	CHECK_INT(a.status, 405);
@@ -503,8 +277,8 @@ TEST(more_clients_than_descriptors)
 	int hogs[12], fd;
 	struct answer a;
 
-	more_fds = 4;
-	start_server();
+	played.more_fds = 4;
+	played_http_start();
 	for (size_t i = 0; i < ARRAY_SIZE(hogs); i++)
 		hogs[i] = dial();
 	a = ask(hogs[0], "GET", "/v1/vms", "");
@@ -528,8 +302,8 @@ TEST(silent_clients_are_closed)
 	struct answer a;
 	int fd;
 
-	idle_s = 1;
-	start_server();
+	played.idle_s = 1;
+	played_http_start();
 	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++) {
 		fd = dial();
 		send_text(fd, beginnings[i]);
@@ -572,8 +346,8 @@ TEST(slow_answers_outlive_the_idle_bound)
 	int fd, stream, watcher;
 	struct answer a;
 
-	idle_s = 1;
-	start_server();
+	played.idle_s = 1;
+	played_http_start();
 	stream = dial();
 	send_text(stream, "GET /v1/vms/a/logs?tail=900000 HTTP/1.1\r\nHost: b\r\n\r\n");
 	fd = dial();
@@ -582,7 +356,7 @@ TEST(slow_answers_outlive_the_idle_bound)
 	watcher = dial(); /* closed by the server once the bound has passed for the others too */
 	CHECK_INT(read(watcher, &(char){0}, 1), 0);
 	close(watcher);
-	kill(server, SIGUSR1);
+	kill(played.pid, SIGUSR1);
 	expect_report("replied;");
 	a = read_answer(fd);
 	CHECK_INT(a.status, 202);
@@ -595,7 +369,7 @@ TEST(slow_answers_outlive_the_idle_bound)
 
 TEST(body_has_a_bound)
 {
-	start_server();
+	played_http_start();
 	CHECK_INT(ask_big(BG_HTTP_BODY_MAX), 200);
 	CHECK_INT(ask_big(BG_HTTP_BODY_MAX + 1), 400);
 	stop_server();
@@ -608,7 +382,7 @@ TEST(garbage_ends_the_connection_and_not_the_server)
 		"POST /v1/vms HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
 		"POST /v1/vms HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"};
 
-	start_server();
+	played_http_start();
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		char sink[4096];
 		int fd = dial();
@@ -626,7 +400,7 @@ TEST(connections_are_kept_alive)
 {
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	for (int i = 0; i < 50; i++)
 		CHECK_INT(ask(fd, "GET", "/v1/vms/alpha", "").status, 200);
@@ -640,7 +414,7 @@ TEST(pipelined_requests_are_answered_in_order)
 {
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	send_text(fd, "POST /v1/vms/a/start HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n"
 		      "GET /v1/vms/second HTTP/1.1\r\nHost: b\r\n\r\n");
@@ -652,7 +426,7 @@ TEST(pipelined_requests_are_answered_in_order)
 
 TEST(calls_may_be_answered_later)
 {
-	start_server();
+	played_http_start();
 	expect("POST", "/v1/vms/a/start", "", 202, "{\"late\":\"yes\"}");
 	stop_server();
 }
@@ -661,12 +435,12 @@ TEST(late_answer_to_a_client_that_left)
 {
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	send_text(fd, "POST /v1/vms/a/stop HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n");
 	expect_report("pending;");
 	close(fd);
-	kill(server, SIGUSR1);
+	kill(played.pid, SIGUSR1);
 	expect_report("replied;");
 	expect("GET", "/v1/vms", "", 200, "VM_LIST");
 	stop_server();
@@ -677,14 +451,14 @@ TEST(answer_after_the_server_is_gone)
 	char c;
 	int fd, status;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	send_text(fd, "POST /v1/vms/a/stop HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n");
 	expect_report("pending;");
-	kill(server, SIGTERM);
+	kill(played.pid, SIGTERM);
 	expect_report("replied;");
 	CHECK_INT(read(fd, &c, 1), 0);
-	CHECK_INT(waitpid(server, &status, 0), server);
+	CHECK_INT(waitpid(played.pid, &status, 0), played.pid);
 	CHECK_INT(status, 0);
 	close(fd);
 }
@@ -707,7 +481,7 @@ TEST(stream_sends_lines_and_sees_the_client_leave)
 {
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	send_text(fd, "GET /v1/events HTTP/1.1\r\nHost: b\r\n\r\n");
 	read_until(fd, "{\"type\":\"vm\"}\n");
@@ -722,7 +496,7 @@ TEST(client_that_leaves_with_bytes_unread)
 {
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	send_text(fd, "GET /v1/events HTTP/1.1\r\nHost: b\r\n\r\n");
 	read_until(fd, "HTTP/1.1 200");
@@ -737,7 +511,7 @@ TEST(bulk_stream_waits_for_its_reader_and_ends)
 	struct answer a;
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	send_text(fd, "GET /v1/vms/a/logs?tail=20000000 HTTP/1.1\r\nHost: b\r\n\r\n");
 	read_head(fd, &a);
@@ -754,7 +528,7 @@ TEST(request_sent_ahead_of_a_stream_is_served_after_it)
 	struct answer a;
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	send_text(fd, "GET /v1/vms/a/logs?tail=5000000 HTTP/1.1\r\nHost: b\r\n\r\n");
 	send_text(fd, "GET /v1/vms/second HTTP/1.1\r\nHost: b\r\n\r\n");
@@ -769,7 +543,7 @@ TEST(reader_that_does_not_read_is_dropped)
 {
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	send_text(fd, "GET /v1/operations/1/events HTTP/1.1\r\nHost: b\r\n\r\n");
 	expect_report("written;gone;");
@@ -781,7 +555,7 @@ TEST(stop_with_an_open_stream)
 {
 	int fd;
 
-	start_server();
+	played_http_start();
 	fd = dial();
 	send_text(fd, "GET /v1/events HTTP/1.1\r\nHost: b\r\n\r\n");
 	read_until(fd, "{\"type\":\"vm\"}\n");
@@ -797,7 +571,7 @@ TEST(other_users_are_refused)
 
 	if (geteuid() != 0)
 		test_skip("needs root to become another user");
-	start_server();
+	played_http_start();
 	CHECK_INT(chmod(test_tmpdir(), 0755), 0);
 	pid = fork();
 	if (pid == 0) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_identity.c: Host keys that ssh-keygen reads, names and signs with. */
 #include <fcntl.h>
 #include <stdio.h>
 

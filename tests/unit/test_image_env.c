@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_image_env.c: Which variables of a container image's environment are taken over. */
 #include "common/image_env.h"
 
 #include "common/json.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_initrd.c: The initrd's archives, read back by cpio. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>

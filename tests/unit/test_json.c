@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_json.c: Getters of JSON, and the error object there and back. */
 #include "common/json.h"
 #include "tests/lib/test.h"
 

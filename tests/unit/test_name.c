@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_name.c: Names of VMs, images and kernels. */
 #include "common/name.h"
 #include "tests/lib/test.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_oci_ref.c: Names of container images as people write them. */
 #include "common/oci_ref.h"
 #include "tests/lib/test.h"
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * test_paths.c: Where the folders are by HOME and the XDG variables, and whose folders are
+ * refused.
+ */
 #include "common/paths.h"
 
 #include <fcntl.h>

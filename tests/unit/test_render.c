@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_render.c: Tables, durations and times at several widths. */
 #include "cli/render.h"
 
 #include <time.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_sha256.c: SHA-256 against FIPS 180-4's examples. */
 #include "common/sha256.h"
 
 #include "tests/lib/test.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_size.c: Sizes as people write them and as they are printed. */
 #include "common/size.h"
 #include "tests/lib/test.h"
 

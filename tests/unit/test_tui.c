@@ -1,212 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * The terminal UI without a terminal: its model out of recorded events, its keys, forms and texts, and whole screens
- * against tests/unit/tui/NAME.txt (the characters, then the looks). BANGER_UPDATE_GOLDEN=1 writes those anew: look at them.
- */
-#include <locale.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <time.h>
-
+/* The terminal UI without a terminal: its model out of recorded events, its keys and texts, and whole screens. */
 #include "common/fd.h"
 #include "common/json.h"
 #include "tests/lib/test.h"
-#include "tui/draw.h"
-
-enum { NOW_S = 1767582245 /* 2026-01-05T03:04:05Z */, ASKED_MAX = 32 };
-
-/* What the UI asked for, a line each. */
-static char asked[ASKED_MAX][400];
-static unsigned n_asked;
-static struct ui ui;
-static struct grid grid;
-
-static _printf_(1, 2) void note(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (n_asked < ASKED_MAX)
-		vsnprintf(asked[n_asked++], sizeof(asked[0]), fmt, ap);
-	va_end(ap);
-}
-
-static void fake_call(void *u, enum call_for why, const char *method, const char *path,
-	json_t *body, const char *what)
-{
-	_free_ char *text = body ? json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-
-	note("%s %s%s%s", method, path, text ? " " : "", text ? text : "");
-	json_decref(body);
-}
-
-static void fake_run(void *u, const char *const *args)
-{
-	char text[300] = "run";
-	size_t len = strlen(text);
-
-	for (; *args && len < sizeof(text); args++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, " %s", *args);
-	note("%s", text);
-}
-
-static void fake_text(void *u, const char *text)
-{
-	if (text)
-		note("text %s", text);
-}
-
-static void fake_on(void *u, bool on)
-{
-	note("mouse %d", on);
-}
-
-static void fake_nothing(void *u)
-{
-	note("other");
-}
-
-static void fake_quit(void *u)
-{
-	note("quit");
-}
-
-static const struct effects fake = {
-	.call = fake_call,
-	.run = fake_run,
-	.capture = fake_run,
-	.follow = fake_text,
-	.doctor = fake_nothing,
-	.copy = fake_text,
-	.page = fake_nothing,
-	.mouse = fake_on,
-	.reread = fake_nothing,
-	.repaint = fake_nothing,
-	.suspend = fake_nothing,
-	.quit = fake_quit,
-};
-
-static void feed(const char *text)
-{
-	_json_ json_t *line = json_loads(text, 0, NULL);
-
-	CHECK(line);
-	ui_line(&ui, line);
-}
-
-static void begin(void)
-{
-	if (!setlocale(LC_ALL, "C.UTF-8"))
-		test_skip("there is no C.UTF-8 here");
-	setenv("TZ", "UTC", 1);
-	tzset();
-	ui_init(&ui, &fake, NULL);
-	ui.model.now = (int64_t)NOW_S * 1000;
-}
-
-/* The recorded events, and a guest's numbers. */
-static void begin_with_events(void)
-{
-	_free_ char *path = NULL, *text = NULL;
-	char *save = NULL;
-
-	begin();
-	CHECK(asprintf(&path, "%s/tests/unit/tui/events.ndjson", test_source_dir()) > 0);
-	CHECK(bg_read_file_at(-1, path, 4 * MIB, &text, NULL) >= 0);
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		feed(line);
-	{
-		_json_ json_t *guest = json_pack("{s:i, s:i}", "memory_total_kib", 1000 * 1024,
-			"memory_available_kib", 588 * 1024);
-
-		model_guest(&ui.model, "web", guest);
-	}
-}
-
-static void end(void)
-{
-	ui_done(&ui);
-	grid_done(&grid);
-}
-
-static void show(int rows, int columns)
-{
-	CHECK(grid_reset(&grid, rows, columns) >= 0);
-	draw(&ui, &grid);
-}
-
-static void keys(const char *text)
-{
-	for (; *text; text++)
-		ui_key(&ui, (unsigned char)*text);
-}
-
-/* Row of the screen that has the text; NULL: none has. Valid until the next call. */
-static const char *row_with(const char *text)
-{
-	static char *row;
-
-	for (int i = 0; i < grid.rows; i++) {
-		free(row);
-		row = grid_row_text(&grid, i);
-		if (strstr(row, text))
-			return row;
-	}
-	return NULL;
-}
-
-/* ---- golden screens ---- */
-
-static void write_screen(FILE *f)
-{
-	for (int i = 0; i < grid.rows; i++) {
-		_free_ char *row = grid_row_text(&grid, i);
-
-		fprintf(f, "%s\n", row);
-	}
-	fputs("---- looks: 1 dim 2 bold 3 title 4 good 5 busy 6 bad 7 accent, letters: reversed\n",
-		f);
-	for (int i = 0; i < grid.rows; i++) {
-		char text[512];
-		int last = 0;
-
-		for (int c = 0; c < grid.columns; c++) {
-			uint8_t look = grid.cells[i * grid.columns + c].look;
-
-			text[c] = look & LOOK_REVERSE ? (char)('a' + (look & ~LOOK_REVERSE))
-				  : look	      ? (char)('0' + look)
-						      : ' ';
-			last = look ? c + 1 : last;
-		}
-		fprintf(f, "%.*s\n", last, text);
-	}
-}
-
-static void check_screen(const char *name)
-{
-	_free_ char *path = NULL, *expected = NULL, *got = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&got, &len);
-
-	write_screen(f);
-	fclose(f);
-	CHECK(asprintf(&path, "%s/tests/unit/tui/%s.txt", test_source_dir(), name) > 0);
-	if (getenv("BANGER_UPDATE_GOLDEN"))
-		CHECK(bg_write_file_at(-1, path, got, len, 0644) >= 0);
-	CHECK(bg_read_file_at(-1, path, MIB, &expected, NULL) >= 0);
-	if (strcmp(expected, got) != 0)
-		test_fail(__FILE__, __LINE__, "%s differs; it is now:\n%s", path, got);
-}
-
-static void cursor_to(const char *name)
-{
-	struct item *item = model_find_vm(&ui.model, name);
-
-	CHECK(item);
-	strcpy(ui.views[KIND_VM].cursor, item->key);
-	ui.views[KIND_VM].chosen = true;
-	ui_settle(&ui);
-}
+#include "tests/unit/tui_played.h"
 
 TEST(screens_of_vms)
 {
@@ -229,7 +26,7 @@ TEST(screens_of_vms)
 	check_screen("ascii-80x24");
 	for (int i = 0; i < 24 * 80; i++)
 		CHECK(grid.cells[i].ch < 0x7f);
-	end();
+	played_end();
 }
 
 TEST(screens_of_the_rest)
@@ -249,7 +46,7 @@ TEST(screens_of_the_rest)
 		if (i == 3)
 			ui_key(&ui, KEY_ESCAPE_);
 	}
-	end();
+	played_end();
 }
 
 TEST(screens_of_forms_and_texts)
@@ -284,7 +81,7 @@ TEST(screens_of_forms_and_texts)
 	ui.model.now += 4000;
 	show(24, 80);
 	check_screen("away-80x24");
-	end();
+	played_end();
 }
 
 /* ---- text ---- */
@@ -314,7 +111,7 @@ TEST(text_is_made_safe)
 		text = grid_row_text(&grid, 0);
 		CHECK_STR(text, rows[i].shown);
 	}
-	end();
+	played_end();
 }
 
 TEST(text_is_cut_at_its_columns)
@@ -329,7 +126,7 @@ TEST(text_is_cut_at_its_columns)
 	CHECK_INT(grid_put(&grid, 0, 8, 5, LOOK_PLAIN, "abc"), 2);
 	CHECK_INT(grid_put(&grid, 3, 0, 5, LOOK_PLAIN, "abc"), 0);
 	CHECK_INT(grid_put(&grid, 0, -1, 5, LOOK_PLAIN, "abc"), 0);
-	end();
+	played_end();
 }
 
 /* ---- keys ---- */
@@ -380,7 +177,7 @@ TEST(what_is_lost_is_asked_about)
 	keys("S");
 	CHECK_STR(asked[3], "POST /v1/vms/db/stop");
 	CHECK_INT(n_asked, 4);
-	end();
+	played_end();
 }
 
 TEST(a_question_keeps_its_targets)
@@ -396,7 +193,7 @@ TEST(a_question_keeps_its_targets)
 	CHECK_INT(n_asked, 0);
 	/* And the cursor is on what took its place. */
 	CHECK_STR(item_name(KIND_VM, ui_current(&ui)), "db-copy");
-	end();
+	played_end();
 }
 
 TEST(marks_are_done_at_once)
@@ -415,7 +212,7 @@ TEST(marks_are_done_at_once)
 	ui_key(&ui, KEY_BACKSPACE_);
 	keys("6\r");
 	CHECK_INT(n_asked, 7);
-	end();
+	played_end();
 }
 
 TEST(keys_that_cannot_work_say_why)
@@ -435,7 +232,7 @@ TEST(keys_that_cannot_work_say_why)
 	ui.model.link = LINK_UP;
 	ui_paste(&ui, "yD\ny");
 	CHECK(!ui.dialog.open && n_asked == 0);
-	end();
+	played_end();
 }
 
 TEST(programs_get_the_right_words)
@@ -455,7 +252,7 @@ TEST(programs_get_the_right_words)
 	keys("l\t");
 	CHECK_STR(asked[5], "text /v1/vms/web/logs?log=serial&follow=1&tail=10000");
 	CHECK_STR(asked[6], "text /v1/vms/web/logs?log=vmm&follow=1&tail=10000");
-	end();
+	played_end();
 }
 
 /* ---- the model ---- */
@@ -473,7 +270,7 @@ TEST(a_new_connection_forgets_what_is_gone)
 	CHECK_INT(ui.model.lists[KIND_IMAGE].count, 0);
 	CHECK_STR(item_name(KIND_VM, ui_current(&ui)), "web");
 	CHECK(!ui_current(&ui)->usage);
-	end();
+	played_end();
 }
 
 TEST(lines_that_make_no_sense_are_passed_over)
@@ -490,7 +287,7 @@ TEST(lines_that_make_no_sense_are_passed_over)
 		feed(lines[i]);
 	CHECK_INT(ui.model.lists[KIND_VM].count, 7);
 	show(24, 80);
-	end();
+	played_end();
 }
 
 TEST(the_order_may_be_another)
@@ -506,50 +303,7 @@ TEST(the_order_may_be_another)
 	keys("i");
 	keys("G");
 	CHECK_STR(item_name(KIND_VM, ui_current(&ui)), "ci-runner");
-	end();
-}
-
-static void files_reply(const char *folder, const char *text)
-{
-	_json_ json_t *reply = json_loads(text, 0, NULL);
-
-	CHECK(reply);
-	ui_reply(&ui, CALL_FILES, folder, reply, NULL, NULL);
-}
-
-#define FILES                                                                                      \
-	"{\"path\":\"/home/"                                                                       \
-	"me\",\"entries\":[{\"name\":\"bundles\",\"kind\":\"folder\",\"size\":0},"                 \
-	"{\"name\":\"base.tar.zst\",\"kind\":\"file\",\"size\":9},{\"name\":\"dev.tar.zst\","      \
-	"\"kind\":\"file\",\"size\":9},"                                                           \
-	"{\"name\":\"link\",\"kind\":\"link\",\"size\":0}]}"
-
-TEST(screens_of_forms_with_files)
-{
-	begin_with_events();
-	setenv("HOME", "/home/me", 1);
-	show(24, 80);
-	keys("2i~/b");
-	files_reply("/home/me/", FILES);
-	show(24, 80);
-	check_screen("import-80x24");
-	keys("\033a");
-	keys("mine\t~/rootfs.ext4\tcl\t");
-	show(24, 80);
-	check_screen("register-80x24");
-	keys("\033ge");
-	show(24, 80);
-	check_screen("export-80x24");
-	keys("\0333i~/linux.deb");
-	show(24, 80);
-	check_screen("import-kernel-80x24");
-	keys("\0331");
-	cursor_to("web");
-	keys("n");
-	show(24, 80);
-	check_screen("rename-80x24");
-	keys("\033");
-	end();
+	played_end();
 }
 
 /* The cursor, marks and curves are the VM's, not its name's. */
@@ -576,174 +330,7 @@ TEST(a_renamed_vm_is_the_same)
 	CHECK_INT(ui_current(&ui)->usage->count, samples);
 	CHECK_STR(item_name(KIND_VM, &ui.model.lists[KIND_VM].items[0]), "a-first");
 	CHECK_STR(ui.model.notes[0].text, "renamed from: web");
-	end();
-}
-
-/* ---- forms ---- */
-
-TEST(files_are_completed_by_what_the_daemon_lists)
-{
-	begin_with_events();
-	setenv("HOME", "/home/me", 1);
-	show(24, 80);
-	keys("2i");
-	CHECK_STR(asked[0], "GET /v1/files");
-	keys("~/b");
-	CHECK_INT(n_asked, 2); /* once for each folder */
-	CHECK_STR(asked[1], "GET /v1/files?path=/home/me/");
-	files_reply("/elsewhere/", FILES); /* late: of the folder before */
-	show(24, 80);
-	CHECK(!row_with("2 match"));
-	files_reply("/home/me/", FILES);
-	show(24, 80);
-	CHECK(row_with("2 match"));
-	CHECK(row_with("bundles/") && row_with("base.tar.zst") && !row_with("link"));
-	ui_key(&ui, KEY_TAB_); /* a folder: its own names are next */
-	CHECK_STR(ui.form.fields[0].text, "~/bundles/");
-	CHECK_STR(asked[2], "GET /v1/files?path=/home/me/bundles/");
-	CHECK_INT(ui.form.focus, 0);
-	files_reply("/home/me/bundles/",
-		"{\"path\":\"/home/me/bundles\",\"entries\":[{\"name\":\"a "
-		"b%\",\"kind\":\"folder\",\"size\":0}]}");
-	keys("\t");
-	CHECK_STR(asked[3], "GET /v1/files?path=/home/me/bundles/a%20b%25/");
-	ui_reply(&ui, CALL_FILES, "/home/me/bundles/a b%/", NULL, "list: not a folder",
-		NULL); /* nothing to say: any path may be typed */
-	CHECK_STR(ui.message, "");
-	keys("x.zst\t");
-	CHECK_INT(ui.form.focus, 1);
-	keys("dev\t\r");
-	CHECK_STR(asked[4], "POST /v1/images/import {\"from\":\"/home/me/bundles/a "
-			    "b%/x.zst\",\"name\":\"dev\"}");
-	ui_reply(&ui, CALL_FORM, "import", NULL, NULL, NULL);
-	keys("ihttps://example.org/dev.tar.zst\r");
-	CHECK_STR(asked[n_asked - 1],
-		"POST /v1/images/import {\"from\":\"https://example.org/dev.tar.zst\"}");
-	end();
-}
-
-TEST(forms_for_assets_and_names)
-{
-	char text[512];
-
-	begin_with_events();
-	setenv("HOME", "/home/me", 1);
-	show(24, 80);
-	keys("2ge");
-	CHECK_STR(form_command(&ui.form, text, sizeof(text)),
-		"banger image export debian /home/me/debian.tar.zst");
-	keys("\r");
-	CHECK_STR(asked[n_asked - 1],
-		"POST /v1/images/debian/export {\"path\":\"/home/me/debian.tar.zst\"}");
-	ui_reply(&ui, CALL_FORM, "export", NULL, NULL, NULL);
-	keys("amine\troot.ext4\r");
-	CHECK(strstr(ui.form.fields[1].error, "begins with /"));
-	ui_key(&ui, KEY_CTRL('U'));
-	keys("/srv/root.ext4\tcloud\r");
-	CHECK_STR(asked[n_asked - 1],
-		"POST /v1/images/register "
-		"{\"kernel\":\"cloud\",\"name\":\"mine\",\"rootfs\":\"/srv/root.ext4\"}");
-	ui_reply(&ui, CALL_FORM, "register", NULL, NULL, NULL);
-	feed("{\"type\":\"image\",\"action\":\"updated\",\"id\":\"mine\",\"record\":{\"name\":"
-	     "\"mine\",\"managed\":false}}");
-	feed("{\"type\":\"image\",\"action\":\"updated\",\"id\":\"ours\",\"record\":{\"name\":"
-	     "\"ours\",\"managed\":true}}");
-	keys("/mine\rp");
-	CHECK_STR(asked[n_asked - 1], "POST /v1/images/mine/promote");
-	keys("\033/ours\rp\033");
-	CHECK_STR(asked[n_asked - 1], "POST /v1/images/mine/promote");
-	keys("3i/boot/vmlinuz\r");
-	CHECK_STR(asked[n_asked - 1], "POST /v1/kernels/import {\"path\":\"/boot/vmlinuz\"}");
-	ui_reply(&ui, CALL_FORM, "import", NULL, NULL, NULL);
-	keys("1");
-	cursor_to("web");
-	keys("n\r");
-	CHECK_STR(ui.message, "nothing was changed");
-	keys("n");
-	ui_key(&ui, KEY_CTRL('U'));
-	keys("api\r");
-	CHECK(strstr(ui.form.fields[0].error, "there is a VM of this name"));
-	ui_key(&ui, KEY_CTRL('U'));
-	keys("site");
-	CHECK_STR(form_command(&ui.form, text, sizeof(text)), "banger vm rename web site");
-	keys("\r");
-	CHECK_STR(asked[n_asked - 1], "POST /v1/vms/web/set {\"name\":\"site\"}");
-	end();
-}
-
-TEST(a_form_becomes_a_body)
-{
-	begin_with_events();
-	show(24, 80);
-	keys("c");
-	ui_key(&ui, KEY_CTRL('U'));
-	keys("demo\tdeb\t4\t");
-	CHECK_STR(ui.form.fields[1].text, "debian"); /* Tab took the first that matches */
-	keys("3G\t\t\t ");
-	keys("\t\t8080:80 90:9\ta=b\t\t\r");
-	CHECK_STR(asked[0], "POST /v1/vms "
-			    "{\"cpus\":4,\"image\":\"debian\",\"labels\":{\"a\":\"b\"},\"memory_"
-			    "mib\":3072,\"name\":\"demo\",\"nat\":false,"
-			    "\"peers\":false,\"publish\":[{\"guest\":80,\"host\":8080},{\"guest\":"
-			    "9,\"host\":90}],\"start\":true}");
-	ui_reply(&ui, CALL_FORM, "create demo", NULL, "the disk is full", NULL);
-	CHECK(ui.form.open);
-	CHECK_STR(ui.form.error, "the disk is full");
-	keys("\r");
-	ui_reply(&ui, CALL_FORM, "create demo", NULL, NULL, NULL);
-	CHECK(!ui.form.open);
-	end();
-}
-
-TEST(a_field_is_checked_before_anything_is_asked)
-{
-	static const struct {
-		const char *keys, *error;
-	} rows[] = {{"Bad Name\r", "name"}, {"web\r", "there is a VM of this name"},
-		{"x\tnone\r", "there is no such image"}, {"x\t\t99\r", "a number from 1 to 32"},
-		{"x\t\t\t1X\r", ""}, {"x\t\t\t\t\t\t\t\t80\r", "\"80\" is not HOST:GUEST"},
-		{"x\t\t\t\t\t\t\t\t\tlabel\r", "\"label\" is not KEY=VALUE"},
-		{"\r", "may not be empty"}};
-
-	begin_with_events();
-	show(24, 80);
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		keys("c");
-		ui_key(&ui, KEY_CTRL('U'));
-		keys(rows[i].keys);
-		CHECK(ui.form.open && !ui.form.sent);
-		CHECK(strstr(ui.form.fields[ui.form.focus].error, rows[i].error) &&
-			*ui.form.fields[ui.form.focus].error);
-		keys("\033");
-	}
-	CHECK_INT(n_asked, 0);
-	end();
-}
-
-TEST(set_says_only_what_was_changed)
-{
-	char text[512];
-
-	begin_with_events();
-	cursor_to("web");
-	show(24, 80);
-	keys("m\r");
-	CHECK_STR(ui.message, "nothing was changed");
-	keys("m");
-	keys("\t\t\t\t ");
-	keys("\t\t");
-	ui_key(&ui, KEY_CTRL('W'));
-	keys("9000:90\t");
-	ui_key(&ui, KEY_CTRL('W'));
-	keys("x=y");
-	CHECK_STR(form_command(&ui.form, text, sizeof(text)),
-		"banger vm set web --no-nat --publish 9000:90 --label x=y");
-	keys("\r");
-	CHECK_STR(asked[0],
-		"POST /v1/vms/web/set "
-		"{\"labels\":{\"team\":\"web\",\"tier\":null,\"x\":\"y\"},\"nat\":false,"
-		"\"publish\":[{\"guest\":90,\"host\":9000}],\"unpublish\":[2222]}");
-	end();
+	played_end();
 }
 
 /* ---- texts ---- */
@@ -771,7 +358,7 @@ TEST(a_log_is_bounded_and_paused_by_scrolling)
 	keys("G");
 	show(24, 80);
 	CHECK(row_with("two") && ui.pager.follow);
-	end();
+	played_end();
 }
 
 TEST(a_long_line_is_wrapped_or_cut)
@@ -788,7 +375,7 @@ TEST(a_long_line_is_wrapped_or_cut)
 	keys("w");
 	show(24, 80);
 	CHECK(row_with("end"));
-	end();
+	played_end();
 }
 
 /* Whatever comes: each row is as wide as the screen and has no control character. */
@@ -816,5 +403,5 @@ TEST(nothing_breaks_the_screen)
 			CHECK(grid.cells[c].ch >= ' ' && grid.cells[c].ch != 0x7f);
 		n_asked = 0;
 	}
-	end();
+	played_end();
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* test_websocket.c: Frames of RFC 6455, good and bad, cut anywhere. */
 #include "common/sha1.h"
 #include "daemon/http/websocket.h"
 #include "tests/lib/test.h"

@@ -2,7 +2,6 @@
 """The page in a browser, with and without JavaScript: what it shows, does and refuses. VMs are played."""
 import glob
 import http.server
-import json
 import os
 import re
 import threading
@@ -282,7 +281,8 @@ ATTACK = """async ([base, ws]) => {
     out.read = await fetch(base + '/', {credentials: 'include'}).then(r => r.text(), () => 'failed');
     out.events = await opened(new EventSource(base + '/live', {withCredentials: true}), 'onopen', 'onerror');
     out.socket = await opened(new WebSocket(ws + '/v1/vms/runs-a/terminal?rows=24&cols=80'), 'onopen', 'onerror');
-    out.script = await new Promise(done => { const s = document.createElement('script'); s.src = base + '/live'; s.onload = () => done('loaded'); s.onerror = () => done('failed'); document.head.append(s); });
+    out.script = await new Promise(done => { const s = document.createElement('script'); s.src = base + '/live';
+        s.onload = () => done('loaded'); s.onerror = () => done('failed'); document.head.append(s); });
     const frame = document.createElement('iframe');
     frame.src = base + '/';
     await new Promise(done => { frame.onload = done; document.body.append(frame); setTimeout(done, 3000); });

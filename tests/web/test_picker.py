@@ -68,11 +68,11 @@ def test_what_it_must_not_lead_to(site, tree):
     for path in paths:
         answer = site.ask(path="/files?for=import&in=" + path, headers=[("Cookie", cookie)])
         assert answer.status in (400, 403, 404, 422), (path, answer.status)
-        assert not any(f'"/images?for=import&amp;from' in answer.text or f">{s}<" in answer.text for s in secrets), path
+        assert not any('"/images?for=import&amp;from' in answer.text or f">{s}<" in answer.text for s in secrets), path
         assert "error" in site.api("GET", "/v1/files?path=" + path), path
     assert site.ask(path="/files?for=import").status == 403  # no cookie
     assert site.ask(path="/files?for=else", headers=[("Cookie", cookie)]).status == 404
-    for n in range(2):  # a folder that becomes a link between two looks is not followed
+    for _n in range(2):  # a folder that becomes a link between two looks is not followed
         os.rename(tree + "/deep", tree + "/deep.was")
         os.symlink("/etc", tree + "/deep")
         assert "error" in listed(site, tree + "/deep")

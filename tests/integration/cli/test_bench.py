@@ -226,7 +226,7 @@ def test_a_bare_vmm_that_fails_is_said_and_is_no_failure(home, played, vmm):
 
 
 def test_ctrl_c_ends_the_bare_vmm(home, played, vmm):
-    vmm("echo $$ >{home}/bare-pid; exec sleep 600".format(home=home.path))
+    vmm(f"echo $$ >{home.path}/bare-pid; exec sleep 600")
     p = home.start("bench", "-n", "1", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         wait_for(lambda: os.path.exists(home.path + "/bare-pid") and os.path.getsize(home.path + "/bare-pid"))

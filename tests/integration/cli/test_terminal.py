@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from fake_daemon import image, running, stage, vm
+from fake_daemon import running, stage, vm
 from screen import Screen
 
 VMS = [running("web-frontend-of-the-shop", image="debian-with-all-the-tools", labels={"env": "test", "team": "shop"}),

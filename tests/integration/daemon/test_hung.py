@@ -25,7 +25,8 @@ ALONE = {
 WORDS = {
     "vm create": "new --image r --no-start", "vm set": "a --cpus 2", "vm rename": "a b", "vm delete": "a --force", "vm prune": "--force", "vm list": "",
     "vm exec": "a -- true", "vm cp": "{home}/file a:/tmp/x", "vm stats": "", "vm connect": "a 22", "vm ssh": "a -- true",
-    "vm run": "--name new --image r {home}/repo -- true", "vm workspace prepare": "a {home}/repo", "vm workspace diff": "a {home}/repo", "vm workspace pull": "a {home}/repo", "image build": "--name b",
+    "vm run": "--name new --image r {home}/repo -- true", "vm workspace prepare": "a {home}/repo", "vm workspace diff": "a {home}/repo",
+    "vm workspace pull": "a {home}/repo", "image build": "--name b",
     "image register": "--name s --rootfs {home}/sources/rootfs.ext4 --kernel-ref k", "image pull": "{oci} --name p --kernel-ref k",
     "image prune": "", "image export": "r {home}/out", "image import": "{home}/bundle --name i", "image promote": "r", "image search": "",
     "image list": "", "image show": "r", "image delete": "r", "kernel import": "{home}/sources/vmlinux --name l", "kernel pull": "k2",

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from conftest import BANGER, BUILD
-from world import World, ident, image, operation, running, stage, vm
+from world import World, ident, image, running, stage, vm
 
 MIB = 1 << 20
 
