@@ -238,9 +238,9 @@ void check_forward(const struct doctor *d, struct finding *f)
 			   : "ip_forward is 0; the first VM with NAT sets it to 1";
 	if (access("/run/firewalld", F_OK) == 0 || access("/usr/sbin/firewalld", X_OK) == 0) {
 		finding_set(f, FINDING_WARN,
-			"%s; firewalld is installed and may drop what is forwarded", now);
-		finding_hint(f, "let it accept what is forwarded from and to bgr*: "
-				"docs/privilege.md, \"NAT\"");
+			"%s; firewalld is installed: as it comes it lets no guest out", now);
+		finding_hint(f, "`sudo firewall-cmd --permanent --zone=trusted "
+				"--add-interface=bgr+ && sudo firewall-cmd --reload`");
 	} else if (module_loaded("iptable_filter")) {
 		finding_set(f, FINDING_WARN,
 			"%s; iptables-legacy is in use: with its FORWARD policy DROP, NAT is "
