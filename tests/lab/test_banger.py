@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """banger as installed, under real KVM: a member's VM from a kernel package to a command over ssh, and what a reboot of
 the host leaves of it."""
+import json
 import os
 import re
 
@@ -50,6 +51,15 @@ def test_auto_joins_the_disk_in_the_guest(dev, vm):
     dev.banger("vm", "set", vm, "--disk-size", f"{record['disk_mib'] + 512}M")
     dev.banger("vm", "restart", vm)
     assert dev.banger("vm", "ssh", vm, "--", "sha256sum -c /big.sum; findmnt -no FSTYPE /") == "/big: OK\next4\n"
+
+
+@pytest.mark.skipif(not os.path.exists(FIRECRACKER), reason="no Firecracker was brought in: see machine/firecracker.py")
+def test_bench_beside_a_bare_firecracker(dev, vm):
+    record = json.loads(dev.banger("bench", "--count", "1", "--at-once", "1", "--image", "plain", "--kernel", "debian", "--memory", "512M", "--json"))
+    assert record["vmm"] == "firecracker" and record["bare_error"] is None, record
+    (run,), (bare,) = record["alone"]["runs"], record["bare"]["runs"]
+    assert run["total"] > 0 and bare["total"] > 0 and {"disks", "network", "vmm", "boot", "ssh"} <= set(run)
+    assert [vm["name"] for vm in json.loads(dev.banger("vm", "list", "--json"))] == ["web"]
 
 
 def test_qemu_with_kvm(helper_installed):
