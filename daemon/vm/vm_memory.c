@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* vm_memory.c: the balloon of a VM: whether its VMM has one in this run, and the words for it. */
 #include "daemon/vm/vm_memory.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* vm_memory.h: does memory that a guest frees go back to the host? Decided at each start (vm_start.c), shown with the record. */
-#ifndef VM_MEMORY_H
-#define VM_MEMORY_H
+#ifndef BG_DAEMON_VM_VM_MEMORY_H
+#define BG_DAEMON_VM_VM_MEMORY_H
 
 #include "common/base.h"
 
