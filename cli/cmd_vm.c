@@ -157,6 +157,21 @@ static void show_sizes(const struct term *t, const json_t *vm)
 		render_field(t, "note", STYLE_YELLOW, "%s", render_text(vm, "disk_note"));
 }
 
+static void show_agent(const struct term *t, const json_t *vm)
+{
+	const json_t *gap = NULL;
+
+	if (*render_text(vm, "agent_note"))
+		render_field(t, "agent", STYLE_YELLOW, "%s", render_text(vm, "agent_note"));
+	if (bg_json_get_obj(vm, "gap", &gap) < 0)
+		return;
+	render_field(t, "gap", STYLE_PLAIN, "%s, after %s: clock %s, randomness %s, network %s",
+		render_text(gap, "at"), render_text(gap, "after"),
+		json_is_true(json_object_get(gap, "clock")) ? "right" : "not set",
+		json_is_true(json_object_get(gap, "randomness")) ? "renewed" : "not renewed",
+		json_is_true(json_object_get(gap, "network")) ? "announced" : "not announced");
+}
+
 static void show_vmm(const struct term *t, const json_t *vm)
 {
 	const char *reason = render_text(vm, "vmm_reason");
@@ -218,6 +233,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	render_time(t, "next start", render_text(vm, "next_start_at"));
 	render_field(t, "labels", STYLE_PLAIN, "%s", labels ? labels : "");
 	show_vmm(t, vm);
+	show_agent(t, vm);
 	render_time(t, "created", render_text(vm, "created_at"));
 	render_field(t, "operation", STYLE_YELLOW, "%s", render_text(vm, "operation"));
 	show_paths(t, vm);

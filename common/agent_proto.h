@@ -30,6 +30,14 @@
  * (host, 1 or 2) says that nobody reads it any more. BG_AGENT_DONE is the guest's last frame of a stream:
  * the command has ended and what it wrote was sent. BG_AGENT_CANCEL is the host's last one: the
  * guest ends what it started and answers nothing.
+ *
+ * Gaps. A guest that stood still (resume, fork, sleep of the host) knows nothing of it: the host sends BG_AGENT_GAP
+ * as soon as it runs again, before any stream, and the guest puts right what it wants, in the order of enum
+ * bg_agent_gap_part, before it takes the next frame. A PING with sub BG_AGENT_PING_TIME asks for the guest's clocks too.
+ *
+ * Additions. BG_AGENT_VERSION stays as long as each side gets on with the other's older builds: a guest says in
+ * WELCOME what it can do beyond the first protocol (enum bg_agent_can), and the host sends nothing else;
+ * an agent that knows no BG_AGENT_PING_TIME answers with the plain 8 bytes.
  */
 #ifndef BG_COMMON_AGENT_PROTO_H
 #define BG_COMMON_AGENT_PROTO_H
@@ -52,11 +60,13 @@ enum bg_agent_type {
 	BG_AGENT_WELCOME = 2, /* guest: struct bg_agent_welcome */
 	BG_AGENT_BOOT = 3,    /* guest: no payload; sent once when the agent starts */
 	BG_AGENT_STATUS = 4,  /* guest: struct bg_agent_status; after WELCOME and at every change */
-	BG_AGENT_PING = 5,    /* host: 8 bytes of its choice */
-	BG_AGENT_PONG = 6,    /* guest: the same 8 bytes */
+	BG_AGENT_PING = 5,    /* host: 8 bytes of its choice; sub: 0 or BG_AGENT_PING_TIME */
+	BG_AGENT_PONG = 6,    /* guest: the same 8 bytes, or struct bg_agent_pong */
 	BG_AGENT_SHUTDOWN =
 		7, /* host: 1 byte, enum bg_agent_shutdown; the guest answers DONE then goes down */
-	BG_AGENT_DONE = 8, /* guest, also in streams: struct bg_agent_done */
+	BG_AGENT_DONE = 8,	/* guest, also in streams: struct bg_agent_done */
+	BG_AGENT_GAP = 9,	/* host, to a guest that can: struct bg_agent_gap */
+	BG_AGENT_GAP_DONE = 10, /* guest: struct bg_agent_gap_done */
 	/* streams */
 	BG_AGENT_DATA =
 		16, /* both: bytes; the sub-stream is head.sub (0 stdin/body, 1 stdout, 2 stderr) */
@@ -70,6 +80,9 @@ enum bg_agent_type {
 	BG_AGENT_WORDS =
 		23, /* host, after an EXEC with BG_AGENT_X_WORDS: bytes of enum bg_agent_words; none: that is all */
 };
+
+/* The sub of a PING: the answer is to carry the guest's clocks. */
+#define BG_AGENT_PING_TIME 1
 
 /* Sub-streams. */
 enum { BG_AGENT_IN = 0, BG_AGENT_OUT = 1, BG_AGENT_ERR = 2, BG_AGENT_SUBS = 3 };
@@ -127,9 +140,48 @@ struct bg_agent_head {
 
 struct bg_agent_welcome {
 	uint8_t nonce[BG_AGENT_NONCE];
-	uint32_t version; /* BG_AGENT_VERSION */
-	uint32_t reserved;
+	uint32_t version;  /* BG_AGENT_VERSION */
+	uint32_t can;	   /* enum bg_agent_can; 0 from builds before there was any */
 	uint8_t vm_id[16]; /* from the settings: the host checks that it talks to the right guest */
+} __attribute__((packed));
+
+enum bg_agent_can {
+	BG_AGENT_CAN_GAP = 1 << 0, /* BG_AGENT_GAP */
+};
+
+struct bg_agent_pong {
+	uint8_t ping[8];
+	int64_t time_usec; /* the guest's wall clock */
+	uint64_t up_usec;  /* its CLOCK_BOOTTIME, which nobody in it can set */
+} __attribute__((packed));
+
+/* What is put right after a gap, in this order. */
+enum bg_agent_gap_part {
+	BG_AGENT_GAP_RANDOM =
+		1
+		<< 0, /* the kernel's randomness: the 64 bytes are mixed in, then it is reseeded */
+	BG_AGENT_GAP_CLOCK = 1 << 1, /* the wall clock, when it is behind */
+	BG_AGENT_GAP_BACK = 1 << 2,  /* with CLOCK: also when it is ahead */
+	BG_AGENT_GAP_NET = 1 << 3,   /* eth0's address is announced by ARP */
+	BG_AGENT_GAP_ALL = (1 << 4) - 1,
+};
+
+#define BG_AGENT_GAP_BYTES 64
+
+struct bg_agent_gap {
+	uint64_t number; /* of the host's choice */
+	uint32_t parts;	 /* enum bg_agent_gap_part; others are passed over */
+	uint32_t reserved;
+	int64_t time_usec; /* the host's wall clock at the sending */
+	uint8_t random[BG_AGENT_GAP_BYTES];
+} __attribute__((packed));
+
+struct bg_agent_gap_done {
+	uint64_t number;
+	uint32_t done; /* the parts that are right now */
+	uint32_t reserved;
+	int64_t step_usec; /* how far the clock was set forward; negative: back; 0: it was right */
+	int64_t time_usec; /* the guest's wall clock now */
 } __attribute__((packed));
 
 /* What the guest has come to. Bits are only ever added during one boot. */
@@ -177,5 +229,8 @@ _Static_assert(sizeof(struct bg_agent_head) == 16, "wire format");
 _Static_assert(sizeof(struct bg_agent_welcome) == 40, "wire format");
 _Static_assert(sizeof(struct bg_agent_status) == 8, "wire format");
 _Static_assert(sizeof(struct bg_agent_done) == 8, "wire format");
+_Static_assert(sizeof(struct bg_agent_pong) == 24, "wire format");
+_Static_assert(sizeof(struct bg_agent_gap) == 88, "wire format");
+_Static_assert(sizeof(struct bg_agent_gap_done) == 32, "wire format");
 
 #endif

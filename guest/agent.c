@@ -15,6 +15,7 @@
 
 #include "common/agent_proto.h"
 #include "common/fd.h"
+#include "guest/gap.h"
 #include "guest/link.h"
 #include "guest/log.h"
 #include "guest/mounts.h"
@@ -271,6 +272,7 @@ static _noreturn_ void agent_main(const struct agent_setup *setup)
 	agent.trim = trim_start(setup->conf);
 	agent.epoll = epoll_create1(EPOLL_CLOEXEC);
 	talk_init(&agent.talk, setup->conf->id, setup->flags);
+	agent.talk.gap = gap_put_right;
 	sessions_init(&agent.talk, agent.epoll);
 	watch_init(&agent.watch, setup->sshd);
 	if (link_open(&agent.link, setup->conf->agent, setup->events, PORT_TIMEOUT_MS, &err) < 0)

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <endian.h>
 
+#include "common/clock.h"
 #include "guest/log.h"
 
 enum { DATA_WANTED = 32 * 1024 };
@@ -110,6 +111,7 @@ void talk_init(struct talk *t, const uint8_t vm_id[16], uint32_t flags)
 	t->flags = flags;
 	t->shutdown = false;
 	t->streams = NULL;
+	t->gap = NULL;
 	talk_reset(t);
 }
 
@@ -129,7 +131,8 @@ void talk_boot(struct talk *t)
 
 static void on_hello(struct talk *t, const struct bg_agent_frame *f)
 {
-	struct bg_agent_welcome w = {.version = htole32(BG_AGENT_VERSION)};
+	struct bg_agent_welcome w = {.version = htole32(BG_AGENT_VERSION),
+		.can = htole32(t->gap ? BG_AGENT_CAN_GAP : 0)};
 
 	memcpy(w.nonce, f->payload, sizeof(w.nonce));
 	memcpy(w.vm_id, t->vm_id, sizeof(w.vm_id));
@@ -151,6 +154,37 @@ static void on_shutdown(struct talk *t, const struct bg_agent_frame *f)
 	talk_done(t, 0, 0, 0);
 }
 
+static void on_ping(struct talk *t, const struct bg_agent_frame *f)
+{
+	struct bg_agent_pong pong = {.time_usec = (int64_t)htole64(bg_now_usec(CLOCK_REALTIME)),
+		.up_usec = htole64(bg_now_usec(CLOCK_BOOTTIME))};
+
+	memcpy(pong.ping, f->payload, sizeof(pong.ping));
+	if (f->sub == BG_AGENT_PING_TIME)
+		queue(t, BG_AGENT_PONG, 0, &pong, sizeof(pong));
+	else
+		queue(t, BG_AGENT_PONG, 0, f->payload, f->len);
+}
+
+static void on_gap(struct talk *t, const struct bg_agent_frame *f)
+{
+	struct bg_agent_gap_done done = {0};
+	struct bg_agent_gap gap;
+
+	if (!t->gap)
+		return;
+	memcpy(&gap, f->payload, sizeof(gap));
+	done.number = gap.number;
+	gap.parts = le32toh(gap.parts) & BG_AGENT_GAP_ALL;
+	gap.time_usec = (int64_t)le64toh((uint64_t)gap.time_usec);
+	t->gap(&gap, &done);
+	explicit_bzero(&gap, sizeof(gap));
+	done.done = htole32(done.done);
+	done.step_usec = (int64_t)htole64((uint64_t)done.step_usec);
+	done.time_usec = (int64_t)htole64(bg_now_usec(CLOCK_REALTIME));
+	queue(t, BG_AGENT_GAP_DONE, 0, &done, sizeof(done));
+}
+
 /* A request that this build lacks is told so. */
 static void on_stream(struct talk *t, const struct bg_agent_frame *f)
 {
@@ -169,7 +203,9 @@ static void on_frame(struct talk *t, const struct bg_agent_frame *f)
 	if (f->type == BG_AGENT_HELLO)
 		on_hello(t, f);
 	else if (f->type == BG_AGENT_PING)
-		queue(t, BG_AGENT_PONG, 0, f->payload, f->len);
+		on_ping(t, f);
+	else if (f->type == BG_AGENT_GAP)
+		on_gap(t, f);
 	else if (f->type == BG_AGENT_SHUTDOWN)
 		on_shutdown(t, f);
 }

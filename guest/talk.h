@@ -21,6 +21,9 @@ struct talk_streams {
 	void *userdata;
 };
 
+/* Puts right what the host asks for after a gap, at once, and fills *done's done and step_usec: gap.h. */
+typedef void (*talk_gap_fn)(const struct bg_agent_gap *gap, struct bg_agent_gap_done *done);
+
 struct talk {
 	struct bg_agent_reader in;
 	bool open;    /* HELLO was answered */
@@ -30,6 +33,7 @@ struct talk {
 	bool shutdown; /* asked for, and answered */
 	enum bg_agent_shutdown how;
 	const struct talk_streams *streams; /* NULL: there are none */
+	talk_gap_fn gap;		    /* NULL: it cannot */
 	size_t out_at, out_len;		    /* unsent: out_len bytes from out_at on */
 	uint8_t out[TALK_OUT_MAX];
 };

@@ -36,6 +36,8 @@ BG_DEFINE_UNREF(guest, struct guest *, guest_free)
 
 bool guest_connected(const struct guest *guest);
 uint32_t guest_flags(const struct guest *guest);
+/* enum bg_agent_can, of the conversation that is open. */
+uint32_t guest_can(const struct guest *guest);
 /* When its last frame came, as loop_now_usec. */
 uint64_t guest_heard_usec(const struct guest *guest);
 
@@ -44,6 +46,25 @@ int guest_shutdown(struct guest *guest, enum bg_agent_shutdown kind, uint64_t de
 	guest_done_fn done, void *userdata, struct guest_call **ret, struct bg_err **err);
 int guest_ping(struct guest *guest, uint64_t deadline_usec, guest_done_fn done, void *userdata,
 	struct guest_call **ret, struct bg_err **err);
+/*
+ * The guest stood still: it is to put these right (enum bg_agent_gap_part), with the host's clock and fresh randomness as they are
+ * when the message leaves. Without a conversation it is the first of the next one. An agent that cannot: ENOSYS.
+ */
+int guest_gap(struct guest *guest, uint32_t parts, uint64_t deadline_usec, guest_done_fn done,
+	void *userdata, struct guest_call **ret, struct bg_err **err);
+
+/* What an answer said, and between which moments of this host it was written. */
+struct guest_reply {
+	bool has_time;		       /* of a ping: false from agents that cannot say */
+	int64_t sent_usec, heard_usec; /* CLOCK_REALTIME */
+	uint64_t sent_up, heard_up;    /* CLOCK_BOOTTIME */
+	int64_t time_usec;	       /* the guest's CLOCK_REALTIME */
+	uint64_t up_usec;	       /* its CLOCK_BOOTTIME; 0 in a gap's */
+	uint32_t done;		       /* enum bg_agent_gap_part */
+	int64_t step_usec;
+};
+/* Of a ping or a gap that was answered, borrowed: from inside its done. */
+const struct guest_reply *guest_call_reply(const struct guest_call *call);
 void guest_call_free(struct guest_call *call);
 BG_DEFINE_UNREF(guest_call, struct guest_call *, guest_call_free)
 

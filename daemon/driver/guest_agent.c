@@ -271,6 +271,7 @@ static void on_welcome(struct guest *guest, const struct bg_agent_frame *frame)
 	guest->opening_usec = OPENING_MIN_USEC;
 	guest->wrong_logged = false;
 	guest->flags = 0;
+	guest->can = le32toh(welcome.can);
 	guest_calls_open(guest);
 	if (!guest->dead)
 		tell(guest, true, 0);
@@ -328,7 +329,8 @@ static void on_frame(struct guest *guest, const struct bg_agent_frame *frame)
 	}
 	if (frame->type == BG_AGENT_STATUS)
 		on_status(guest, frame);
-	else if (frame->type == BG_AGENT_PONG || frame->type == BG_AGENT_DONE)
+	else if (frame->type == BG_AGENT_PONG || frame->type == BG_AGENT_DONE ||
+		 frame->type == BG_AGENT_GAP_DONE)
 		guest_calls_answer(guest, frame);
 }
 
@@ -546,4 +548,9 @@ uint64_t guest_heard_usec(const struct guest *guest)
 uint32_t guest_flags(const struct guest *guest)
 {
 	return guest->flags;
+}
+
+uint32_t guest_can(const struct guest *guest)
+{
+	return guest->state == GUEST_OPEN ? guest->can : 0;
 }

@@ -5,7 +5,9 @@
  */
 #include <assert.h>
 #include <endian.h>
+#include <sys/random.h>
 
+#include "common/clock.h"
 #include "daemon/driver/guest_impl.h"
 
 struct guest_call {
@@ -13,8 +15,11 @@ struct guest_call {
 	TAILQ_ENTRY(guest_call) link;
 	const char *what;
 	enum bg_agent_type type, answer;
-	uint8_t payload[8];
+	uint16_t sub;
+	uint8_t payload[8]; /* what names its answer, where something does */
 	size_t len;
+	uint32_t parts; /* of a gap */
+	struct guest_reply reply;
 	bool sent;
 	struct loop_source *deadline;
 	guest_done_fn done;
@@ -58,13 +63,42 @@ static void on_deadline(void *userdata)
 			   : "there is no agent in the guest yet");
 }
 
+/* Made as it leaves: the time is the present one, and the randomness is in no other message. */
+static int send_gap(struct guest_call *call)
+{
+	struct bg_agent_gap gap = {.parts = htole32(call->parts),
+		.time_usec = (int64_t)htole64((uint64_t)call->reply.sent_usec)};
+	int r;
+
+	if (!(call->guest->can & BG_AGENT_CAN_GAP))
+		return -ENOSYS;
+	memcpy(&gap.number, call->payload, sizeof(gap.number));
+	if (getrandom(gap.random, sizeof(gap.random), GRND_NONBLOCK) != (ssize_t)sizeof(gap.random))
+		return -EIO;
+	r = guest_send(call->guest, BG_AGENT_GAP, &gap, sizeof(gap));
+	explicit_bzero(&gap, sizeof(gap));
+	return r;
+}
+
 static int send_call(struct guest_call *call)
 {
-	int r = guest_send(call->guest, call->type, call->payload, call->len);
+	int r;
 
+	call->reply.sent_usec = (int64_t)bg_now_usec(CLOCK_REALTIME);
+	call->reply.sent_up = bg_now_usec(CLOCK_BOOTTIME);
+	if (call->type == BG_AGENT_GAP)
+		r = send_gap(call);
+	else
+		r = guest_send_stream(
+			call->guest, call->type, 0, call->sub, call->payload, call->len);
 	if (r >= 0)
 		call->sent = true;
 	return r;
+}
+
+static const char *why_not_sent(int r)
+{
+	return r == -ENOSYS ? "the agent in the guest is too old for it" : "it cannot be sent";
 }
 
 /* First call that is (not) sent; the list may change with every completion, so it is searched anew.
@@ -83,9 +117,12 @@ void guest_calls_open(struct guest *guest)
 {
 	struct guest_call *call;
 
-	while (!guest->dead && (call = first_call(guest, false)))
-		if (send_call(call) < 0)
-			fail(call, EIO, "it cannot be sent");
+	while (!guest->dead && (call = first_call(guest, false))) {
+		int r = send_call(call);
+
+		if (r < 0)
+			fail(call, -r, why_not_sent(r));
+	}
 }
 
 void guest_calls_broken(struct guest *guest, const char *why)
@@ -96,13 +133,51 @@ void guest_calls_broken(struct guest *guest, const char *why)
 		fail(call, ECONNRESET, why);
 }
 
-/* PONG by its bytes; DONE answers the oldest shutdown. */
+/* PONG and GAP_DONE by their first bytes; DONE answers the oldest shutdown. */
 static bool answers(const struct guest_call *call, const struct bg_agent_frame *frame)
 {
 	if (!call->sent || call->answer != (enum bg_agent_type)frame->type)
 		return false;
-	return frame->type != BG_AGENT_PONG ||
-	       memcmp(call->payload, frame->payload, call->len) == 0;
+	return frame->type == BG_AGENT_DONE ||
+	       memcmp(call->payload, frame->payload, sizeof(call->payload)) == 0;
+}
+
+static void take_pong(struct guest_reply *reply, const struct bg_agent_frame *frame)
+{
+	struct bg_agent_pong pong;
+
+	reply->has_time = frame->len == sizeof(pong);
+	if (!reply->has_time)
+		return;
+	memcpy(&pong, frame->payload, sizeof(pong));
+	reply->time_usec = (int64_t)le64toh((uint64_t)pong.time_usec);
+	reply->up_usec = le64toh(pong.up_usec);
+}
+
+static void take_gap_done(struct guest_reply *reply, const struct bg_agent_frame *frame)
+{
+	struct bg_agent_gap_done done;
+
+	memcpy(&done, frame->payload, sizeof(done));
+	reply->has_time = true;
+	reply->time_usec = (int64_t)le64toh((uint64_t)done.time_usec);
+	reply->done = le32toh(done.done) & BG_AGENT_GAP_ALL;
+	reply->step_usec = (int64_t)le64toh((uint64_t)done.step_usec);
+}
+
+static void take_reply(struct guest_call *call, const struct bg_agent_frame *frame)
+{
+	call->reply.heard_usec = (int64_t)bg_now_usec(CLOCK_REALTIME);
+	call->reply.heard_up = bg_now_usec(CLOCK_BOOTTIME);
+	if (frame->type == BG_AGENT_PONG)
+		take_pong(&call->reply, frame);
+	else if (frame->type == BG_AGENT_GAP_DONE)
+		take_gap_done(&call->reply, frame);
+}
+
+const struct guest_reply *guest_call_reply(const struct guest_call *call)
+{
+	return &call->reply;
 }
 
 void guest_calls_answer(struct guest *guest, const struct bg_agent_frame *frame)
@@ -115,6 +190,7 @@ void guest_calls_answer(struct guest *guest, const struct bg_agent_frame *frame)
 			break;
 	if (!call)
 		return;
+	take_reply(call, frame);
 	if (frame->type == BG_AGENT_DONE)
 		memcpy(&done, frame->payload, sizeof(done));
 	if (done.error == 0)
@@ -151,7 +227,8 @@ static int start_call(struct guest *guest, const struct guest_call *like, uint64
 	if (guest_connected(guest)) {
 		r = send_call(call);
 		if (r < 0)
-			return bg_err_sys(err, BG_ERR_AGENT, -r, "%s", call->what);
+			return bg_err_set(
+				err, BG_ERR_AGENT, -r, "%s: %s", call->what, why_not_sent(r));
 	}
 	*ret = TAKE_PTR(call);
 	return 0;
@@ -176,17 +253,35 @@ int guest_shutdown(struct guest *guest, enum bg_agent_shutdown kind, uint64_t de
 int guest_ping(struct guest *guest, uint64_t deadline_usec, guest_done_fn done, void *userdata,
 	struct guest_call **ret, struct bg_err **err)
 {
-	uint64_t number = htole64(++guest->next_ping);
+	uint64_t number = htole64(++guest->next_number);
 	struct guest_call like = {
 		.what = "ping the guest",
 		.type = BG_AGENT_PING,
 		.answer = BG_AGENT_PONG,
+		.sub = BG_AGENT_PING_TIME,
 		.len = sizeof(number),
 		.done = done,
 		.userdata = userdata,
 	};
 
 	static_assert(sizeof(number) == sizeof(like.payload), "a ping carries 8 bytes");
+	memcpy(like.payload, &number, sizeof(number));
+	return start_call(guest, &like, deadline_usec, ret, err);
+}
+
+int guest_gap(struct guest *guest, uint32_t parts, uint64_t deadline_usec, guest_done_fn done,
+	void *userdata, struct guest_call **ret, struct bg_err **err)
+{
+	uint64_t number = htole64(++guest->next_number);
+	struct guest_call like = {
+		.what = "put the guest right after a gap",
+		.type = BG_AGENT_GAP,
+		.answer = BG_AGENT_GAP_DONE,
+		.parts = parts,
+		.done = done,
+		.userdata = userdata,
+	};
+
 	memcpy(like.payload, &number, sizeof(number));
 	return start_call(guest, &like, deadline_usec, ret, err);
 }

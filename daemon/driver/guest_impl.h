@@ -41,6 +41,7 @@ struct guest {
 	char line[64];
 	size_t line_len;
 	uint32_t flags;
+	uint32_t can;		/* enum bg_agent_can */
 	unsigned openings;	/* that the guest may still have at once */
 	uint64_t openings_usec; /* when that was counted */
 	guest_status_fn status;
@@ -48,7 +49,7 @@ struct guest {
 	struct guest_calls calls;
 	struct guest_streams streams;
 	uint32_t next_stream;
-	uint64_t next_ping;
+	uint64_t next_number;	       /* of a ping or gap */
 	struct bg_agent_reader reader; /* last: large, and not cleared */
 };
 

@@ -11,6 +11,7 @@
 #include "daemon/driver/guest.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
+#include "daemon/vm/gap.h"
 
 /*
  * While somebody looks a VM that has fallen silent is shown as such within 9.5 s: NEAR and a tick until it is asked, LATE until that
@@ -38,6 +39,7 @@ struct health {
 	struct engine *engine;
 	struct loop_source *timer, *late;
 	uint64_t watched_until, pinged_usec;
+	int64_t asleep_usec; /* see gap_look */
 	LIST_HEAD(, look) looks;
 };
 
@@ -141,12 +143,15 @@ static void on_pong(const struct bg_err *err, void *userdata)
 	struct health *health = vm->engine->health;
 	bool late = err && err->errnum == ETIMEDOUT;
 	bool answered = !err;
+	struct guest_reply reply = *guest_call_reply(vm->ping);
 
 	guest_call_free(TAKE_PTR(vm->ping)); /* err goes with it */
-	if (answered)
+	if (answered) {
 		set_silent(vm, false, false);
-	else if (late && is_running(vm))
+		vm_gap_on_pong(vm, &reply);
+	} else if (late && is_running(vm)) {
 		ask_vmm(vm);
+	}
 	end_looks_if_all_answered(health);
 }
 
@@ -265,6 +270,7 @@ static void on_tick(void *userdata)
 {
 	struct health *health = userdata;
 
+	gap_look(health->engine, &health->asleep_usec);
 	if (is_watched(health))
 		ping_all(health, loop_now_usec());
 	else
@@ -280,6 +286,7 @@ int health_new(struct engine *engine, struct health **ret, struct bg_err **err)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	health->engine = engine;
 	LIST_INIT(&health->looks);
+	gap_look(engine, &health->asleep_usec);
 	next_tick(health);
 	*ret = health;
 	return 0;

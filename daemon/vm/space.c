@@ -96,9 +96,13 @@ static void on_command_done(const struct bg_err *err, void *userdata)
 {
 	struct vm *vm = userdata;
 
+	bool resumed = !err && !vm->paused;
+
 	if (err)
 		log_err(LOG_ERROR, "space", vm->row->name, err);
 	vmm_call_free(TAKE_PTR(vm->space_call)); /* err went with it */
+	if (resumed)
+		vm_gap(vm, GAP_RESUME);
 }
 
 static bool command(struct vm *vm, enum vmm_command what)

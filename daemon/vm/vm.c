@@ -77,6 +77,7 @@ static void vm_free(struct vm *vm)
 		return;
 	revive_clear(vm);
 	vm_health_clear(vm);
+	vm_gap_clear(vm);
 	vmm_call_free(vm->space_call);
 	net_call_free(vm->nat_call);
 	publish_close(vm);
@@ -458,6 +459,7 @@ void vm_on_vmm_exit(struct vmm *vmm, int status, void *userdata)
 
 	(void)vmm;
 	vm_health_clear(vm);
+	vm_gap_clear(vm);
 	vmm_call_free(TAKE_PTR(vm->space_call));
 	expose_close(vm);
 	guest_free(TAKE_PTR(vm->guest));
@@ -523,6 +525,7 @@ static void on_guest_status(
 		vm_save(vm);
 	else if (vm->ready != was_ready || noted)
 		publish(vm);
+	vm_gap_on_agent(vm, connected);
 	expose_on_agent(vm, connected);
 	if (vm->on_guest)
 		vm->on_guest(vm, vm->on_guest_data);

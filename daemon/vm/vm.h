@@ -11,6 +11,7 @@
 
 #include "common/err.h"
 #include "daemon/store/store.h"
+#include "daemon/vm/gap.h"
 #include "daemon/vm/vm_table.h"
 
 struct engine;
@@ -51,6 +52,7 @@ struct vm {
 	bool paused;		       /* for want of space; see space.h */
 	bool agent_silent, vmm_silent; /* see health.c, as what follows */
 	struct guest_call *ping;
+	struct gap gap; /* see gap.h */
 	struct vmm_call *vmm_query;
 	struct vmm_call *space_call; /* pause or resume under way */
 	uint64_t written, writes;    /* by its VMM so far, and of late; see space.c */

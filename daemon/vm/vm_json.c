@@ -143,6 +143,8 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "storage_reason", bg_json_str(vm_storage_reason(vm)));
 	put(json, "disk_note",
 		bg_json_str(vm->guest ? vm_disk_note(guest_flags(vm->guest)) : NULL));
+	put(json, "agent_note", bg_json_str(vm_agent_note(vm)));
+	put(json, "gap", vm_gap_json(vm));
 	put(json, "paused", json_boolean(vm->paused));
 	put(json, "pid", row->pid ? json_integer(row->pid) : json_null());
 	put(json, "created_at", time_json(row->created_at));

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "common/agent_frame.h"
+#include "common/clock.h"
 #include "daemon/driver/guest.h"
 #include "tests/driver/spin.h"
 
@@ -16,6 +17,7 @@ static struct fixture {
 	struct guest_call *call;
 	char path[96];
 	int listener, peer;
+	uint32_t can;		       /* of its WELCOMEs */
 	struct bg_agent_reader reader; /* the guest's */
 	uint8_t in[4096];
 	size_t in_len;
@@ -140,7 +142,8 @@ static void send_frame(enum bg_agent_type type, const void *payload, size_t len)
 
 static size_t make_welcome(uint8_t *buf, const uint8_t *nonce, bool right_id)
 {
-	struct bg_agent_welcome welcome = {.version = htole32(BG_AGENT_VERSION)};
+	struct bg_agent_welcome welcome = {
+		.version = htole32(BG_AGENT_VERSION), .can = htole32(f.can)};
 
 	memcpy(welcome.nonce, nonce, BG_AGENT_NONCE);
 	for (unsigned i = 0; i < 16; i++)
@@ -507,6 +510,131 @@ TEST(call_outlives_the_guest)
 	f.guest = NULL;
 	spin_for(f.loop, 30 * 1000);
 	CHECK_INT(f.completed, 0);
+	close_all();
+}
+
+/* ---- gaps ---- */
+
+static void get_open_that_can(void)
+{
+	f.can = BG_AGENT_CAN_GAP;
+	get_open();
+	CHECK_INT(guest_can(f.guest), BG_AGENT_CAN_GAP);
+}
+
+static struct bg_agent_gap take_gap(void)
+{
+	struct bg_agent_frame frame;
+	struct bg_agent_gap gap;
+
+	expect_frame(BG_AGENT_GAP, &frame);
+	memcpy(&gap, frame.payload, sizeof(gap));
+	return gap;
+}
+
+static int ask_gap(struct bg_err **err)
+{
+	guest_call_free(f.call);
+	f.call = NULL;
+	return guest_gap(f.guest, BG_AGENT_GAP_RANDOM | BG_AGENT_GAP_CLOCK, 5000 * 1000, on_done,
+		NULL, &f.call, err);
+}
+
+/* An answer to another message than the last is passed over. */
+TEST(a_gap_is_told_with_the_time_and_new_randomness)
+{
+	struct bg_agent_gap first, second;
+	struct bg_agent_gap_done done = {.done = htole32(BG_AGENT_GAP_CLOCK | 1u << 30),
+		.step_usec = (int64_t)htole64(20000000),
+		.time_usec = (int64_t)htole64(77)};
+	int64_t begun = (int64_t)bg_now_usec(CLOCK_REALTIME);
+
+	open_guest("virtio");
+	get_open_that_can();
+	CHECK_INT(ask_gap(NULL), 0);
+	first = take_gap();
+	CHECK_INT(ask_gap(NULL), 0);
+	second = take_gap();
+	CHECK(first.number != second.number);
+	CHECK(memcmp(first.random, second.random, sizeof(first.random)) != 0);
+	CHECK_INT(le32toh(second.parts), BG_AGENT_GAP_RANDOM | BG_AGENT_GAP_CLOCK);
+	CHECK((int64_t)le64toh((uint64_t)first.time_usec) >= begun);
+	CHECK((int64_t)le64toh((uint64_t)second.time_usec) <= (int64_t)bg_now_usec(CLOCK_REALTIME));
+	done.number = first.number;
+	send_frame(BG_AGENT_GAP_DONE, &done, sizeof(done));
+	send_status(BG_AGENT_F_ROOT);
+	SPIN(f.loop, guest_flags(f.guest) != 0);
+	CHECK_INT(f.completed, 0);
+	done.number = second.number;
+	send_frame(BG_AGENT_GAP_DONE, &done, sizeof(done));
+	SPIN(f.loop, f.completed == 1);
+	CHECK_INT(f.errnum, 0);
+	CHECK_INT(guest_call_reply(f.call)->done, BG_AGENT_GAP_CLOCK);
+	CHECK_INT(guest_call_reply(f.call)->step_usec, 20000000);
+	CHECK_INT(guest_call_reply(f.call)->time_usec, 77);
+	CHECK(guest_call_reply(f.call)->sent_usec >= begun);
+	CHECK(guest_call_reply(f.call)->heard_usec >= guest_call_reply(f.call)->sent_usec);
+	close_all();
+}
+
+/* It is in front of whatever is asked for after the conversation has begun. */
+TEST(a_gap_waits_for_the_conversation_and_is_its_first_message)
+{
+	struct guest_call *later = NULL;
+	struct bg_agent_frame frame;
+
+	open_guest("virtio");
+	CHECK_INT(ask_gap(NULL), 0);
+	CHECK_INT(guest_ping(f.guest, 5000 * 1000, on_done, NULL, &later, NULL), 0);
+	get_open_that_can();
+	(void)take_gap();
+	expect_frame(BG_AGENT_PING, &frame);
+	CHECK_INT(frame.sub, BG_AGENT_PING_TIME);
+	guest_call_free(later);
+	close_all();
+}
+
+/* Both ways: before its conversation, and in it. It is sent nothing that it does not know. */
+TEST(an_old_agent_is_told_of_no_gap)
+{
+	_err_ struct bg_err *err = NULL;
+	struct guest_call *later = NULL;
+	struct bg_agent_frame frame;
+
+	open_guest("virtio");
+	CHECK_INT(ask_gap(NULL), 0);
+	get_open();
+	SPIN(f.loop, f.completed == 1);
+	CHECK_INT(f.errnum, ENOSYS);
+	CHECK_INT(guest_can(f.guest), 0);
+	CHECK(ask_gap(&err) < 0);
+	CHECK_INT(err->errnum, ENOSYS);
+	CHECK_INT(guest_ping(f.guest, 5000 * 1000, on_done, NULL, &later, NULL), 0);
+	expect_frame(BG_AGENT_PING, &frame);
+	send_frame(BG_AGENT_PONG, frame.payload, 8);
+	SPIN(f.loop, f.completed == 2);
+	CHECK_INT(f.errnum, 0);
+	CHECK(!guest_call_reply(later)->has_time);
+	guest_call_free(later);
+	close_all();
+}
+
+TEST(a_ping_brings_the_clocks_of_the_guest)
+{
+	struct bg_agent_frame frame;
+	struct bg_agent_pong pong = {
+		.time_usec = (int64_t)htole64((uint64_t)-5), .up_usec = htole64(9)};
+
+	open_guest("virtio");
+	get_open_that_can();
+	CHECK_INT(guest_ping(f.guest, 5000 * 1000, on_done, NULL, &f.call, NULL), 0);
+	expect_frame(BG_AGENT_PING, &frame);
+	memcpy(pong.ping, frame.payload, sizeof(pong.ping));
+	send_frame(BG_AGENT_PONG, &pong, sizeof(pong));
+	SPIN(f.loop, f.completed == 1);
+	CHECK(guest_call_reply(f.call)->has_time);
+	CHECK_INT(guest_call_reply(f.call)->time_usec, -5);
+	CHECK_INT(guest_call_reply(f.call)->up_usec, 9);
 	close_all();
 }
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: ISC
 """A real boot that others steer, and a VMM that stands still: no corner without a way out."""
+import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -16,6 +19,25 @@ def popen(*argv):
     command = [os.path.join(ROOT, "scripts", "as-user"), os.path.join(BUILD, "cli", "banger"), "vm", *argv]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                             start_new_session=True)
+
+
+@contextlib.contextmanager
+def qmp(vm_id):
+    """QEMU's own commands, past the daemon, which speaks to it only for a moment at a time."""
+    with open("/proc/net/unix") as f:
+        paths = {line.split()[-1] for line in f if f"/vm/{vm_id[:12]}/qmp.sock" in line}
+    with socket.socket(socket.AF_UNIX) as s, s.makefile("rw") as f:
+        s.settimeout(60)
+        s.connect(paths.pop())
+        f.readline()
+
+        def command(name):
+            f.write(json.dumps({"execute": name}) + "\n")
+            f.flush()
+            while "return" not in json.loads(f.readline()):
+                pass  # an event
+        command("qmp_capabilities")
+        yield command
 
 
 @pytest.fixture
@@ -68,6 +90,35 @@ def test_a_boot_and_a_vmm_that_stands_still(banger, gone):
         os.kill(record["pid"], signal.SIGCONT)
     wait_for(lambda: banger.json("vm", "show", NAME)["health"] == "ok", 60)
     banger.ok("vm", "exec", NAME, "--", "true")
+    check_a_gap(banger)
+
+
+def gap_of(banger):
+    return banger.json("vm", "show", NAME)["gap"]
+
+
+def check_clock(banger):
+    """Within 100 ms of the time that the question took."""
+    before = time.time()
+    guest = float(banger.ok("vm", "exec", NAME, "--", "date", "+%s.%N").out)
+    assert before - 0.1 <= guest <= time.time() + 0.1
+
+
+def check_a_gap(banger):
+    """The machine stands still and nobody says so: the agent's ping shows it, and the agent puts it right."""
+    record = banger.json("vm", "show", NAME)
+    assert record["agent_note"] is None
+    with qmp(record["id"]) as command:
+        before = gap_of(banger)
+        command("stop")
+        time.sleep(4)  # that is the gap
+        command("cont")
+    wait_for(lambda: gap_of(banger) not in (None, before), 120)
+    gap = gap_of(banger)
+    assert gap["after"] == "clock" and gap["clock"] and gap["randomness"] and gap["network"], gap
+    assert 3000 < gap["step_ms"] < 120000, gap
+    check_clock(banger)
+    assert "clock right, randomness renewed, network announced" in banger.ok("vm", "show", NAME).out
 
 
 def test_delete_ends_a_boot(banger, gone):

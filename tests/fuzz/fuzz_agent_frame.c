@@ -4,6 +4,7 @@
  * split; whatever the split, the same bytes give the same frames.
  */
 #include "common/agent_frame.h"
+#include "guest/gap.h"
 #include "guest/talk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -38,11 +39,22 @@ static uint64_t digest(enum bg_agent_end end, const uint8_t *data, size_t size, 
 	return sum;
 }
 
+/* As guest/gap.c decides, without doing it. */
+static void on_gap(const struct bg_agent_gap *gap, struct bg_agent_gap_done *done)
+{
+	if (gap->parts & ~(uint32_t)BG_AGENT_GAP_ALL)
+		abort();
+	done->step_usec = gap_step(0, gap->time_usec, gap->parts);
+	if (done->step_usec && done->step_usec != gap->time_usec)
+		abort();
+}
+
 static void converse(const uint8_t *data, size_t size, size_t piece)
 {
 	static const uint8_t id[16];
 
 	talk_init(&talk, id, 0);
+	talk.gap = on_gap;
 	for (size_t at = 0; at < size; at += piece) {
 		size_t n = BG_MIN(piece, size - at);
 

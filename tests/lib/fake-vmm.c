@@ -24,9 +24,13 @@
  *     die-exec         it exits with status 1 when something is to be run in it
  *     mute-ping        pings are not answered
  *     disk-repaired    says that its disk could not be written to once
+ *     clock=MS         its clock is MS milliseconds ahead at the start
+ *     gap=MS           each SIGCONT finds it MS milliseconds behind: all its clocks stood still
+ *     old-agent        of a build that knows nothing of gaps
+ *     reboot-gap       it boots anew instead of answering the first message of a gap
  *
  * SIGUSR1: its guest resets the machine, which ends the process with status 0. SIGUSR2: its guest
- * halts.
+ * halts. SIGHUP: its user sets the clock an hour back.
  */
 #include <endian.h>
 #include <fcntl.h>
@@ -38,6 +42,7 @@
 #include <time.h>
 
 #include "common/agent_frame.h"
+#include "common/clock.h"
 #include "common/fd.h"
 
 enum { ALL_UP = BG_AGENT_F_ROOT | BG_AGENT_F_NET | BG_AGENT_F_SSHD, NEVER = -1, LOOK_MS = 2000 };
@@ -48,8 +53,12 @@ struct fake {
 	int listener, client;
 	int64_t started;
 	int64_t ready_ms, setup_ms, die_ms, reboot_ms; /* NEVER */
+	int64_t gap_ms;				       /* for each SIGCONT */
+	volatile sig_atomic_t gaps, hours;	       /* SIGCONTs and SIGHUPs that came */
+	int64_t stood_ms, ahead_ms; /* how far its clocks are off: all, the wall's too */
 	bool never_ready, no_sshd, no_manager, no_socket, deaf, wrong_id, ignore_shutdown,
-		ignore_term, no_exec, mute_exec, die_exec, mute_ping, disk_repaired;
+		ignore_term, no_exec, mute_exec, die_exec, mute_ping, disk_repaired, old_agent,
+		reboot_gap;
 	uint32_t flags;
 	bool open;
 	struct bg_agent_reader reader;
@@ -84,6 +93,8 @@ static void apply_word(const char *word)
 		{"die-exec", &fake.die_exec},
 		{"mute-ping", &fake.mute_ping},
 		{"disk-repaired", &fake.disk_repaired},
+		{"old-agent", &fake.old_agent},
+		{"reboot-gap", &fake.reboot_gap},
 	};
 	long ms;
 
@@ -100,6 +111,10 @@ static void apply_word(const char *word)
 		fake.die_ms = ms;
 	else if (sscanf(word, "reboot=%ld", &ms) == 1)
 		fake.reboot_ms = ms;
+	else if (sscanf(word, "clock=%ld", &ms) == 1)
+		fake.ahead_ms = ms;
+	else if (sscanf(word, "gap=%ld", &ms) == 1)
+		fake.gap_ms = ms;
 	else {
 		fprintf(stderr, "fake-vmm: behaviour \"%s\" is none\n", word);
 		exit(2);
@@ -156,7 +171,8 @@ static void send_status(void)
 
 static void on_hello(const struct bg_agent_frame *frame)
 {
-	struct bg_agent_welcome welcome = {.version = htole32(BG_AGENT_VERSION)};
+	struct bg_agent_welcome welcome = {.version = htole32(BG_AGENT_VERSION),
+		.can = htole32(fake.old_agent ? 0 : BG_AGENT_CAN_GAP)};
 
 	memcpy(welcome.nonce, frame->payload, sizeof(welcome.nonce));
 	memcpy(welcome.vm_id, fake.id, sizeof(welcome.vm_id));
@@ -191,6 +207,58 @@ static void on_exec(const struct bg_agent_frame *frame)
 	send_in(frame->stream, BG_AGENT_DONE, 0, &done, sizeof(done));
 }
 
+static void on_reboot(void)
+{
+	fake.reboot_ms = NEVER;
+	fake.open = false;
+	bg_agent_reader_init(&fake.reader, BG_AGENT_END_GUEST);
+	send_frame(BG_AGENT_BOOT, NULL, 0);
+}
+
+/* Signals are counted when its guest looks at the time. */
+static int64_t guest_time_usec(void)
+{
+	for (; fake.gaps > 0; fake.gaps--) {
+		fake.stood_ms += fake.gap_ms;
+		fake.ahead_ms -= fake.gap_ms;
+	}
+	for (; fake.hours > 0; fake.hours--)
+		fake.ahead_ms -= 3600 * 1000;
+	return (int64_t)bg_now_usec(CLOCK_REALTIME) + fake.ahead_ms * 1000;
+}
+
+static void on_ping(const struct bg_agent_frame *frame)
+{
+	struct bg_agent_pong pong = {.time_usec = (int64_t)htole64((uint64_t)guest_time_usec())};
+
+	pong.up_usec = htole64(bg_now_usec(CLOCK_BOOTTIME) - (uint64_t)fake.stood_ms * 1000);
+	memcpy(pong.ping, frame->payload, sizeof(pong.ping));
+	if (frame->sub == BG_AGENT_PING_TIME && !fake.old_agent)
+		send_frame(BG_AGENT_PONG, &pong, sizeof(pong));
+	else
+		send_frame(BG_AGENT_PONG, frame->payload, frame->len);
+}
+
+static void on_gap(const struct bg_agent_frame *frame)
+{
+	struct bg_agent_gap gap;
+	struct bg_agent_gap_done done = {0};
+
+	memcpy(&gap, frame->payload, sizeof(gap));
+	if (fake.reboot_gap) {
+		fake.reboot_gap = false;
+		on_reboot();
+		return;
+	}
+	(void)guest_time_usec();
+	done.number = gap.number;
+	done.done = gap.parts;
+	done.step_usec = (int64_t)htole64((uint64_t)(-fake.ahead_ms * 1000));
+	fake.ahead_ms = 0;
+	done.time_usec = (int64_t)htole64(bg_now_usec(CLOCK_REALTIME));
+	send_frame(BG_AGENT_GAP_DONE, &done, sizeof(done));
+}
+
 static void on_frame(const struct bg_agent_frame *frame)
 {
 	if (fake.deaf)
@@ -198,7 +266,9 @@ static void on_frame(const struct bg_agent_frame *frame)
 	if (frame->type == BG_AGENT_HELLO)
 		on_hello(frame);
 	else if (frame->type == BG_AGENT_PING && !fake.mute_ping)
-		send_frame(BG_AGENT_PONG, frame->payload, frame->len);
+		on_ping(frame);
+	else if (frame->type == BG_AGENT_GAP && !fake.old_agent)
+		on_gap(frame);
 	else if (frame->type == BG_AGENT_EXEC)
 		on_exec(frame);
 	else if (frame->type == BG_AGENT_SHUTDOWN)
@@ -256,14 +326,6 @@ static void on_setup_end(void)
 	fake.flags |= BG_AGENT_F_SETUP_END | (fake.no_sshd ? BG_AGENT_F_NO_SSHD : BG_AGENT_F_SSHD);
 	if (fake.open)
 		send_status();
-}
-
-static void on_reboot(void)
-{
-	fake.reboot_ms = NEVER;
-	fake.open = false;
-	bg_agent_reader_init(&fake.reader, BG_AGENT_END_GUEST);
-	send_frame(BG_AGENT_BOOT, NULL, 0);
 }
 
 /* Does what is due; returns how long to wait for the next. */
@@ -339,6 +401,14 @@ static void on_guest_end(int signo)
 		_exit(0);
 }
 
+static void on_clock(int signo)
+{
+	if (signo == SIGCONT)
+		fake.gaps++;
+	else
+		fake.hours++;
+}
+
 int main(int argc, char **argv)
 {
 	fake.serial_log = argc == 6 ? argv[5] : "";
@@ -353,6 +423,8 @@ int main(int argc, char **argv)
 	read_behaviour();
 	signal(SIGUSR1, on_guest_end);
 	signal(SIGUSR2, on_guest_end);
+	signal(SIGCONT, on_clock);
+	signal(SIGHUP, on_clock);
 	if (fake.ignore_term)
 		signal(SIGTERM, SIG_IGN);
 	if (!fake.no_socket && (fake.listener = listen_at(argv[4])) < 0) {

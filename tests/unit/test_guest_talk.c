@@ -94,6 +94,93 @@ TEST(ping_pong)
 	CHECK(memcmp(f.payload, "12345678", 8) == 0);
 }
 
+TEST(a_ping_asks_for_the_clocks)
+{
+	uint8_t buf[sizeof(struct bg_agent_head) + 8] = {0};
+	struct bg_agent_frame f;
+	struct bg_agent_pong pong;
+	struct bg_agent_head h;
+
+	open_talk();
+	bg_agent_head_init(&h, BG_AGENT_PING, 0, BG_AGENT_PING_TIME, 8);
+	memcpy(buf, &h, sizeof(h));
+	memcpy(buf + sizeof(h), "12345678", 8);
+	CHECK_INT(talk_input(&talk, buf, sizeof(buf)), sizeof(buf));
+	CHECK_INT(answer(&f), BG_AGENT_PONG);
+	CHECK_INT(f.len, sizeof(pong));
+	memcpy(&pong, f.payload, sizeof(pong));
+	CHECK(memcmp(pong.ping, "12345678", 8) == 0);
+	CHECK((int64_t)le64toh((uint64_t)pong.time_usec) > 1600000000LL * 1000000);
+	CHECK(le64toh(pong.up_usec) > 0);
+}
+
+static struct bg_agent_gap asked;
+static unsigned gaps;
+
+static void on_gap(const struct bg_agent_gap *gap, struct bg_agent_gap_done *done)
+{
+	asked = *gap;
+	gaps++;
+	done->done = gap->parts & ~(uint32_t)BG_AGENT_GAP_NET;
+	done->step_usec = -1234567890123;
+}
+
+static void send_gap(void)
+{
+	struct bg_agent_gap gap = {.number = 77,
+		.parts = htole32(
+			1u << 31 | BG_AGENT_GAP_RANDOM | BG_AGENT_GAP_CLOCK | BG_AGENT_GAP_NET),
+		.time_usec = (int64_t)htole64(1700000000000001)};
+
+	memset(gap.random, 0xa5, sizeof(gap.random));
+	send_frame(BG_AGENT_GAP, 0, &gap, sizeof(gap));
+}
+
+/* Parts that this build does not know are passed over; what was not done is not said to be. */
+TEST(a_gap_is_put_right_and_answered)
+{
+	struct bg_agent_gap_done done;
+	struct bg_agent_frame f;
+
+	open_talk();
+	talk.gap = on_gap;
+	gaps = 0;
+	send_gap();
+	CHECK_INT(gaps, 1);
+	CHECK_INT(asked.parts, BG_AGENT_GAP_RANDOM | BG_AGENT_GAP_CLOCK | BG_AGENT_GAP_NET);
+	CHECK_INT(asked.time_usec, 1700000000000001);
+	CHECK(asked.random[0] == 0xa5 && asked.random[BG_AGENT_GAP_BYTES - 1] == 0xa5);
+	CHECK_INT(answer(&f), BG_AGENT_GAP_DONE);
+	memcpy(&done, f.payload, sizeof(done));
+	CHECK_INT(done.number, 77);
+	CHECK_INT(le32toh(done.done), BG_AGENT_GAP_RANDOM | BG_AGENT_GAP_CLOCK);
+	CHECK_INT((int64_t)le64toh((uint64_t)done.step_usec), -1234567890123);
+	CHECK((int64_t)le64toh((uint64_t)done.time_usec) > 1600000000LL * 1000000);
+	CHECK_INT(answer(&f), 0);
+}
+
+TEST(a_guest_says_whether_it_knows_gaps)
+{
+	struct bg_agent_welcome w;
+	struct bg_agent_frame f;
+
+	for (int can = 0; can < 2; can++) {
+		talk_init(&talk, vm_id, 0);
+		talk.gap = can ? on_gap : NULL;
+		gaps = 0;
+		send_gap();
+		CHECK_INT(gaps, 0); /* nothing before HELLO */
+		hello("a nonce");
+		CHECK_INT(answer(&f), BG_AGENT_WELCOME);
+		memcpy(&w, f.payload, sizeof(w));
+		CHECK_INT(le32toh(w.can), can ? BG_AGENT_CAN_GAP : 0);
+	}
+	talk.gap = NULL;
+	CHECK_INT(answer(&f), BG_AGENT_STATUS);
+	send_gap();
+	CHECK_INT(answer(&f), 0);
+}
+
 TEST(flags_are_told_once)
 {
 	struct bg_agent_frame f;
