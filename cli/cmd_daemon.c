@@ -11,7 +11,7 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/size.h"
-#include "daemon/config.h"
+#include "host/config.h"
 
 enum { STOP_TIMEOUT_S = 30, START_ERROR_MAX = 64 * 1024 };
 

@@ -12,11 +12,11 @@
 
 #include "cli/client.h"
 #include "cli/cmd_exec.h"
-#include "cli/console.h"
 #include "cli/pulse.h"
 #include "cli/ssh_options.h"
 #include "cli/ssh_way.h"
 #include "cli/vm_await.h"
+#include "common/console.h"
 #include "common/fd.h"
 #include "common/json.h"
 

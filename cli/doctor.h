@@ -9,7 +9,7 @@
 #define BG_CLI_DOCTOR_H
 
 #include "cli/cli.h"
-#include "daemon/config.h"
+#include "host/config.h"
 
 enum finding_state {
 	FINDING_OK,

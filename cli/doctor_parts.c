@@ -12,8 +12,8 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "common/size.h"
-#include "daemon/driver/kvm_probe.h"
-#include "daemon/priv/priv_client.h"
+#include "host/kvm_probe.h"
+#include "host/priv_check.h"
 
 /* The daemon's own probes have deadlines that add up to less. */
 enum { ASK_DEADLINE_S = 25, ASK_PAUSE_MS = 50 };

@@ -7,7 +7,7 @@
 #include "cli/image_from.h"
 #include "cli/jobs.h"
 #include "common/json.h"
-#include "daemon/config.h"
+#include "host/config.h"
 
 static bool none_there(struct cli *cli)
 {

@@ -10,9 +10,9 @@
 #include <stdio.h>
 
 #include "cli/child.h"
-#include "cli/console.h"
 #include "cli/workspace_pack.h"
 #include "cli/workspace_there.h"
+#include "common/console.h"
 #include "common/fd.h"
 
 #define PACK_MAX   (16 * GIB)

@@ -49,7 +49,7 @@
 #define BG_CONFIG_MAX (256 * 1024) /* bytes of config.toml */
 
 #define BG_BOOT_TIMEOUT_MAX_S 3600
-/* default of boot_timeout (daemon/config_keys.def) is 180 s: VMM start to guest ready; software emulation on a busy machine needs most of it */
+/* default of boot_timeout (host/config_keys.def) is 180 s: VMM start to guest ready; software emulation on a busy machine needs most of it */
 #define BG_STOP_TIMEOUT_S 60 /* shutdown request to VMM exit, then it is killed */
 /* all of an image build: a mirror that gives nothing more, a maintainer script that asks */
 #define BG_BUILD_TIMEOUT_S 7200

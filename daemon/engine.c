@@ -17,6 +17,7 @@
 #include "common/launch.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "daemon/api/api.h"
 #include "daemon/asset/blobs.h"
 #include "daemon/asset/seed.h"
 #include "daemon/boot.h"
@@ -246,7 +247,7 @@ static int make_nouns(struct engine *engine, struct bg_err **err)
 	if (r >= 0)
 		r = images_new(engine, &engine->images, err);
 	if (r >= 0)
-		seeds_prune(engine);
+		images_prune_seeds(engine->images);
 	if (r >= 0)
 		r = blobs_new(engine, &engine->blobs, err);
 	if (r >= 0)
@@ -306,6 +307,7 @@ static int make_all(
 	r = helpers_new(engine, &engine->helpers);
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "look after the helpers");
+	api_routes_bind();
 	r = http_new(engine->loop, engine, TAKE_FD(boot->listen_fd), &engine->http, err);
 	if (r < 0)
 		return r;

@@ -7,15 +7,14 @@
 #define BG_DAEMON_ENGINE_H
 
 #include "common/paths.h"
-#include "daemon/api/exec_relay.h"
 #include "daemon/asset/image.h"
 #include "daemon/asset/kernel.h"
-#include "daemon/config.h"
 #include "daemon/driver/disk.h"
 #include "daemon/driver/net.h"
 #include "daemon/driver/storage.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/event.h"
+#include "daemon/exec_relay.h"
 #include "daemon/http/http.h"
 #include "daemon/job/job.h"
 #include "daemon/loop/loop.h"
@@ -25,7 +24,9 @@
 #include "daemon/vm/keys.h"
 #include "daemon/vm/space.h"
 #include "daemon/vm/vm.h"
+#include "host/config.h"
 
+struct asset_users;
 struct blobs;
 struct boot_gate;
 struct console;
@@ -72,6 +73,7 @@ struct engine {
 	struct images *images;
 	struct blobs *blobs;
 	struct vms *vms;
+	const struct asset_users *asset_users; /* the VMs, once there are any to ask */
 	struct exec_relay_list exec_relays;
 	struct trash *trash;
 	struct tap_pool *pool;

@@ -213,7 +213,7 @@ static _noreturn_ void loop(void)
 		check_sshd();
 		if (agent.talk.shutdown) {
 			agent.talk.shutdown = false;
-			shutdown_request(agent.setup, agent.talk.how);
+			shutdown_request(agent.setup->conf, agent.talk.how);
 		}
 	}
 }

@@ -12,6 +12,7 @@
 #include "guest/expose.h"
 #include "guest/grow.h"
 #include "guest/identity.h"
+#include "guest/pump.h"
 #include "guest/workspace.h"
 
 enum { PIECE = 64 * 1024 };
@@ -44,16 +45,6 @@ static int run_unpack(const char *const *argv, bool folder_only)
 	return bg_tar_unpack(&u, path, folder_only, &err) < 0 ? said(err) : 0;
 }
 
-void applet_copy(int from, int to)
-{
-	static uint8_t buf[PIECE];
-	ssize_t n;
-
-	while ((n = read(from, buf, sizeof(buf))) > 0)
-		if (bg_write_all(to, buf, (size_t)n) < 0)
-			return;
-}
-
 /* A process for each direction: neither ever waits for the other. */
 static int run_connect(const char *port)
 {
@@ -70,11 +61,11 @@ static int run_connect(const char *port)
 	}
 	pid = fork();
 	if (pid == 0) {
-		applet_copy(STDIN_FILENO, fd);
+		pump(STDIN_FILENO, fd);
 		(void)shutdown(fd, SHUT_WR);
 		_exit(0);
 	}
-	applet_copy(fd, STDOUT_FILENO);
+	pump(fd, STDOUT_FILENO);
 	if (pid > 0)
 		(void)kill(pid, SIGKILL);
 	return 0;

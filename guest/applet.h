@@ -14,8 +14,6 @@ enum { APPLET_FD = 3 };
 /* For every kind but BG_AGENT_K_RUN: the exit status. Errors are said on stderr. */
 int applet_run(const struct bg_exec *x);
 
-/* Until from ends or to takes no more. */
-void applet_copy(int from, int to);
 /* One each, in files of their own. */
 int applet_ports(void);
 int applet_stats(void);

@@ -11,8 +11,8 @@
 #include "common/agent_proto.h"
 #include "common/base.h"
 #include "common/limits.h"
-#include "guest/applet.h"
 #include "guest/log.h"
+#include "guest/pump.h"
 
 enum { BACKLOG = 64 };
 
@@ -102,12 +102,12 @@ static void join(int fd)
 
 	if (pid == 0) {
 		(void)close(STDOUT_FILENO); /* the parent's end of it is the guest's */
-		applet_copy(STDIN_FILENO, fd);
+		pump(STDIN_FILENO, fd);
 		(void)shutdown(fd, SHUT_WR);
 		_exit(0);
 	}
 	(void)close(STDIN_FILENO);
-	applet_copy(fd, STDOUT_FILENO);
+	pump(fd, STDOUT_FILENO);
 	(void)close(STDOUT_FILENO);
 	if (pid > 0)
 		(void)waitpid(pid, NULL, 0);

@@ -73,14 +73,14 @@ static bool run_command(enum bg_agent_shutdown how)
 	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-void shutdown_request(const struct agent_setup *setup, enum bg_agent_shutdown how)
+void shutdown_request(const struct conf *conf, enum bg_agent_shutdown how)
 {
 	const struct way *way = find_way();
 	int sig;
 
 	/* The init makes the last call itself; where only a reset ends the VMM at once, that. The
 	 * host knows what it asked for. */
-	if (setup->conf->reset)
+	if (conf->reset)
 		how = BG_AGENT_REBOOT;
 	log_line("host asks for %s", how == BG_AGENT_REBOOT ? "reboot" : "poweroff");
 	if (way)

@@ -7,13 +7,13 @@
 #define BG_GUEST_SHUTDOWN_H
 
 #include "common/agent_proto.h"
-#include "guest/agent.h"
+#include "guest/conf.h"
 
 /*
  * From the agent: asks PID 1 in its own way to go down, once. Falls back to
  * shutdown_machine when there is no way to ask. Returns while the guest goes down.
  */
-void shutdown_request(const struct agent_setup *setup, enum bg_agent_shutdown how);
+void shutdown_request(const struct conf *conf, enum bg_agent_shutdown how);
 /*
  * Ends every process, makes the file systems clean and the machine stop or start anew.
  * Where the machine cannot power off it halts, which the host sees (daemon/vm/console.h).

@@ -62,7 +62,7 @@ static const struct {
 	const char *name, *kind, *standard, *help;
 } keys[] = {
 #define X(key, kind, field, standard, help) {#key, #kind, standard, help},
-#include "daemon/config_keys.def"
+#include "host/config_keys.def"
 #undef X
 };
 

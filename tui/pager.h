@@ -7,8 +7,8 @@
 #ifndef BG_TUI_PAGER_H
 #define BG_TUI_PAGER_H
 
-#include "cli/console.h"
 #include "common/base.h"
+#include "common/console.h"
 
 enum { PAGER_BYTES = 2 * 1024 * 1024, PAGER_LINE = 4096, PAGER_SEARCH = 64 };
 

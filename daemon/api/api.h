@@ -59,4 +59,7 @@
 #include "common/http_routes.def"
 #undef X
 
+/* Gives them all to daemon/http; before the first request. */
+void api_routes_bind(void);
+
 #endif

@@ -7,9 +7,9 @@
 #include "common/json.h"
 #include "daemon/api/api.h"
 #include "daemon/api/api_util.h"
-#include "daemon/api/exec_relay.h"
 #include "daemon/driver/guest.h"
 #include "daemon/engine.h"
+#include "daemon/exec_relay.h"
 #include "daemon/http/websocket.h"
 
 static const char *const kinds[] = {

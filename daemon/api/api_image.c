@@ -6,6 +6,7 @@
 #include "daemon/asset/bundle.h"
 #include "daemon/engine.h"
 #include "daemon/vm/vm.h"
+#include "daemon/vm/vm_commit.h"
 
 void api_image_list(struct http_call *call, struct engine *engine)
 {
@@ -98,7 +99,7 @@ void api_image_commit(struct http_call *call, struct engine *engine)
 	struct vm *vm;
 
 	if (vms_get(engine->vms, api_str(body, "vm"), &vm, &err) >= 0)
-		(void)image_commit(engine, api_str(body, "name"), vm, &op, &err);
+		(void)vm_commit(engine, api_str(body, "name"), vm, &op, &err);
 	api_reply_op(call, op, err);
 }
 

@@ -50,9 +50,8 @@ uint64_t asset_real_bytes(const char *path)
 void asset_vms_using(
 	const struct engine *engine, const char *image, const char *kernel, json_t *out)
 {
-	for (const struct vm *vm = vms_first(engine->vms); vm; vm = vm->next)
-		if (image ? bg_streq(vm->row->image, image) : bg_streq(vm->row->kernel, kernel))
-			json_array_append_new(out, bg_json_str(vm->row->name));
+	if (engine->asset_users)
+		engine->asset_users->names(engine, image, kernel, out);
 }
 
 char *asset_name_list(const json_t *names)

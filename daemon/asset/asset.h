@@ -8,6 +8,7 @@
 #include "common/err.h"
 
 struct engine;
+struct image_row;
 struct op;
 struct trash;
 
@@ -18,6 +19,15 @@ int asset_output(struct trash *trash, const char *dir, const char *name, char **
 void asset_drop_empty(char **path);
 /* Bytes allocated on disk; 0 when it is missing. */
 uint64_t asset_real_bytes(const char *path);
+/* What is asked of those who use images and kernels; the VMs put it into the engine (daemon/vm/vm_users.h). */
+struct asset_users {
+	void (*names)(
+		const struct engine *engine, const char *image, const char *kernel, json_t *out);
+	/* May the file behind an image be another with the same bytes? */
+	int (*check_base)(
+		const struct engine *engine, const struct image_row *row, struct bg_err **err);
+};
+
 /* Names of the VMs with this image (or this kernel, when image is NULL) go to out. */
 void asset_vms_using(
 	const struct engine *engine, const char *image, const char *kernel, json_t *out);

@@ -9,6 +9,7 @@
 #include "common/image_env.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/sha256.h"
 #include "common/timefmt.h"
 #include "daemon/asset/asset.h"
 #include "daemon/asset/seed.h"
@@ -181,6 +182,23 @@ static void mark_going(struct images *images, const char *name, bool going)
 		kernels_set_ready(images->engine->kernels, kernel, !going);
 }
 
+/* Whether the seed of that name belongs to an image. */
+static bool has_seed(const void *userdata, const char *name)
+{
+	const struct image_row *row = NULL;
+	char of[BG_SHA256_HEX];
+
+	while ((row = images_next(userdata, row)))
+		if (row->rootfs && seed_name(row->rootfs, of) >= 0 && bg_streq(of, name))
+			return true;
+	return false;
+}
+
+void images_prune_seeds(const struct images *images)
+{
+	seeds_prune(images->engine, has_seed, images);
+}
+
 int images_drop(struct images *images, const char *name, struct bg_err **err)
 {
 	const struct image_row *row = images_find(images, name);
@@ -190,7 +208,7 @@ int images_drop(struct images *images, const char *name, struct bg_err **err)
 	if (r >= 0)
 		r = shelf_drop(images->shelf, name, err);
 	if (r >= 0)
-		seeds_prune(images->engine);
+		images_prune_seeds(images);
 	return r;
 }
 

@@ -83,10 +83,6 @@ int image_pull(struct engine *engine, const struct image_pull_request *request, 
 /* Copies a registered image's root file system to the managed ones. */
 int image_promote(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);
 
-/* The VM's disks become an image; it must be stopped, and have a root disk of its own. */
-int image_commit(struct engine *engine, const char *name, struct vm *vm, struct op **ret,
-	struct bg_err **err);
-
 int image_delete(struct engine *engine, const char *name, struct op **ret, struct bg_err **err);
 
 /* How many images, ready or not, name the file with this path. */
@@ -119,5 +115,8 @@ char *image_build_log(const struct engine *engine, const char *name);
 int images_make_dir(const struct images *images, const char *name, char **ret, struct bg_err **err);
 /* IMAGE_NAME_TAKEN when there is one, or one is being made. */
 int images_check_free(const struct images *images, const char *name, struct bg_err **err);
+
+/* Removes seeds of images that are gone (seed.h). */
+void images_prune_seeds(const struct images *images);
 
 #endif

@@ -13,7 +13,6 @@
 #include "daemon/asset/image_task.h"
 #include "daemon/engine.h"
 #include "daemon/trash.h"
-#include "daemon/vm/vm.h"
 
 struct promote_task {
 	struct image_task base;
@@ -199,20 +198,6 @@ static const struct op_plan plan = {
 	.ctx_free = task_free,
 };
 
-/*
- * A VM whose image was written to after it was made does not start (vm_check_base). It must not by
- * this either: where the new bytes are kept already, their file's time may be older than the VM.
- */
-static int check_vms(struct engine *engine, const struct image_row *row, struct bg_err **err)
-{
-	int r = 0;
-
-	for (const struct vm *vm = vms_first(engine->vms); vm && r >= 0; vm = vm->next)
-		if (vm_on_base(vm) && bg_streq(vm->row->image, row->name))
-			r = vm_check_base(vm, row, err);
-	return r;
-}
-
 int image_promote(struct engine *engine, const char *name, struct op **ret, struct bg_err **err)
 {
 	const struct image_row *row;
@@ -225,7 +210,8 @@ int image_promote(struct engine *engine, const char *name, struct op **ret, stru
 	if (row->managed)
 		return bg_err_set(err, BG_ERR_IMAGE_MANAGED, EALREADY,
 			"image \"%s\" is a managed one already", name);
-	r = check_vms(engine, row, err);
+	if (engine->asset_users)
+		r = engine->asset_users->check_base(engine, row, err);
 	if (r < 0)
 		return r;
 	task = calloc(1, sizeof(*task));

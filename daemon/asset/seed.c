@@ -10,7 +10,6 @@
 #include "common/fd.h"
 #include "common/paths.h"
 #include "common/sha256.h"
-#include "daemon/asset/image.h"
 #include "daemon/engine.h"
 
 #define SEEDS_DIR "seeds"
@@ -22,7 +21,7 @@ struct seed_call {
 	void *userdata;
 };
 
-static int seed_name(const char *rootfs, char ret[BG_SHA256_HEX])
+int seed_name(const char *rootfs, char ret[BG_SHA256_HEX])
 {
 	struct bg_sha256 h;
 	struct stat st;
@@ -129,18 +128,8 @@ int seed_make(struct engine *engine, const char *rootfs, seed_done_fn done, void
 	return 0;
 }
 
-static bool has_image(const struct engine *engine, const char *name)
-{
-	const struct image_row *row = NULL;
-	char of[BG_SHA256_HEX];
-
-	while ((row = images_next(engine->images, row)))
-		if (row->rootfs && seed_name(row->rootfs, of) >= 0 && bg_streq(of, name))
-			return true;
-	return false;
-}
-
-void seeds_prune(const struct engine *engine)
+void seeds_prune(const struct engine *engine,
+	bool (*is_used)(const void *userdata, const char *name), const void *userdata)
 {
 	_free_ char *path = NULL;
 	const struct dirent *de;
@@ -152,7 +141,7 @@ void seeds_prune(const struct engine *engine)
 	}
 	dir = opendir(path);
 	while (dir && (de = readdir(dir)))
-		if (de->d_name[0] != '.' && !has_image(engine, de->d_name))
+		if (de->d_name[0] != '.' && !is_used(userdata, de->d_name))
 			(void)bg_unlink_small(dirfd(dir), de->d_name);
 	if (dir)
 		closedir(dir);

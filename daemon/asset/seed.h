@@ -8,6 +8,7 @@
 #define BG_DAEMON_ASSET_SEED_H
 
 #include "common/err.h"
+#include "common/sha256.h"
 
 struct engine;
 struct seed_call;
@@ -23,7 +24,11 @@ int seed_make(struct engine *engine, const char *rootfs, seed_done_fn done, void
 void seed_call_free(struct seed_call *call);
 BG_DEFINE_UNREF(seed_call, struct seed_call *, seed_call_free)
 
+/* The name of the seed of a root file system; -errno. */
+int seed_name(const char *rootfs, char ret[BG_SHA256_HEX]);
+
 /* Removes those of root file systems that no image has. */
-void seeds_prune(const struct engine *engine);
+void seeds_prune(const struct engine *engine,
+	bool (*is_used)(const void *userdata, const char *name), const void *userdata);
 
 #endif

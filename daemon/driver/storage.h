@@ -10,9 +10,9 @@
 
 #include "common/base.h"
 #include "common/err.h"
-#include "daemon/config.h"
 #include "daemon/job/job.h"
 #include "daemon/loop/loop.h"
+#include "host/config.h"
 
 struct storage_call;
 typedef void (*storage_done_fn)(struct bg_err *err /* borrowed */, void *userdata);

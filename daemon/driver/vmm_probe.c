@@ -14,10 +14,10 @@
 
 #include "common/fd.h"
 #include "common/program.h"
-#include "daemon/config.h"
-#include "daemon/driver/kvm_probe.h"
 #include "daemon/driver/vmm_impl.h"
 #include "daemon/loop/spawn.h"
+#include "host/config.h"
+#include "host/kvm_probe.h"
 
 enum { VERSION_DEADLINE_USEC = 30 * 1000 * 1000, ANSWER_MAX = 1024 };
 

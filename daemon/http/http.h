@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * http.h: the API server on the unix socket. Routes come from common/http_routes.def: for each row
- * the dispatch table names a handler  void api_<symbol>(struct http_call *call, struct engine *engine).
+ * http.h: the API server on the unix socket. Routes and their handlers are whoever's links this (route.h): daemon/api, or a
+ * test's.
  * Only peers of our own uid are served (SO_PEERCRED). evhttp is used in this folder alone.
  */
 #ifndef BG_DAEMON_HTTP_HTTP_H

@@ -10,14 +10,15 @@
 
 #include "common/api_schema.h"
 #include "common/name.h"
-#include "daemon/api/api.h"
 
-static const struct route routes[] = {
-#define X(sym, method_, path_, query_, body_, reply, summary)                                      \
-	{#sym, HTTP_##method_, path_, query_, body_, api_##sym},
-#include "common/http_routes.def"
-#undef X
-};
+static const struct route *routes;
+static size_t n_routes;
+
+void routes_bind(const struct route *rows, size_t n)
+{
+	routes = rows;
+	n_routes = n;
+}
 
 static const char *const methods[] = {"GET", "POST", "DELETE", "?"};
 static_assert(ARRAY_SIZE(methods) == HTTP_METHOD_MAX_, "one word per method");
@@ -143,7 +144,7 @@ int route_find(enum http_method method, const char *raw_path, struct route_match
 	int r;
 
 	allow[0] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+	for (size_t i = 0; i < n_routes; i++) {
 		if (!path_matches(routes[i].path, raw_path, &arg))
 			continue;
 		if (routes[i].method != method) {

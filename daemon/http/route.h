@@ -16,6 +16,9 @@ struct route {
 	http_handler run;
 };
 
+/* The rows that are served, before the first request; kept as they are. */
+void routes_bind(const struct route *rows, size_t n);
+
 struct route_match {
 	const struct route *route;
 	char arg[BG_NAME_MAX + 1]; /* decoded and valid; empty when the route has none */

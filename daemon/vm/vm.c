@@ -22,6 +22,7 @@
 #include "daemon/vm/revive.h"
 #include "daemon/vm/vm_files.h"
 #include "daemon/vm/vm_plan.h"
+#include "daemon/vm/vm_users.h"
 
 struct vms {
 	struct engine *engine;
@@ -246,6 +247,7 @@ int vms_new(struct engine *engine, struct vms **ret, struct bg_err **err)
 	if (!vms)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	vms->engine = engine;
+	engine->asset_users = &vm_users;
 	r = make_files(vms, err);
 	if (r >= 0)
 		r = store_vm_each(engine->store, load_row, vms, err);

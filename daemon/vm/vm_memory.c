@@ -4,10 +4,10 @@
 
 #include <assert.h>
 
-#include "daemon/config.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/vm.h"
+#include "host/config.h"
 
 static const char *const reasons[] = {
 	[VM_BALLOON_NONE] = "kept until it stops: it was started without a balloon",

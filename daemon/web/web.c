@@ -11,8 +11,8 @@
 
 #include "common/json.h"
 #include "common/log.h"
-#include "daemon/api/exec_relay.h"
 #include "daemon/engine.h"
+#include "daemon/exec_relay.h"
 #include "daemon/web/peer.h"
 #include "daemon/web/web_impl.h"
 

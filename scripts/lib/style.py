@@ -17,6 +17,8 @@ import sys
 import time
 import xml.sax.saxutils
 
+from layers import check as check_layers
+
 FUNCTION_LINES, FILE_LINES = 60, 700
 NO_SOURCE = {".git", ".cache", "__pycache__", "cache"}
 
@@ -105,6 +107,11 @@ def end_of_call(text, at):
     return at
 
 
+def layers(tree):
+    """Calls go only down, as docs/architecture.md has the layers, and in no circle."""
+    return check_layers(tree)
+
+
 def functions(tree):
     """No function of C is above 60 lines, from its name to its last brace."""
     bad = []
@@ -134,7 +141,7 @@ def python(tree):
     return tree.run([tree.ruff, "check", "--no-cache", "--output-format", "concise"], tree.python())
 
 
-GATES = [layout, head, guard, includes, functions, files, shell, python]
+GATES = [layout, head, guard, includes, layers, functions, files, shell, python]
 
 
 def write_junit(path, results):

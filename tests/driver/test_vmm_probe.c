@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 
 #include "common/fd.h"
-#include "daemon/config.h"
-#include "daemon/driver/kvm_probe.h"
 #include "daemon/driver/vmm.h"
+#include "host/config.h"
+#include "host/kvm_probe.h"
 #include "tests/driver/spin.h"
 
 static struct loop *loop;

@@ -14,6 +14,7 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "daemon/asset/seed.h"
+#include "daemon/vm/vm_commit.h"
 #include "daemon/vm/vm_set.h"
 #include "tests/fsm/world.h"
 #include "tests/lib/test.h"
@@ -203,7 +204,7 @@ TEST(becomes_an_image)
 	open_cow(true);
 	CHECK_INT(world_create(&w, "a", false), OP_DONE);
 	write_disk(vm("a")->paths.disk_root);
-	CHECK(image_commit(&w.engine, "made", vm("a"), &op, NULL) >= 0);
+	CHECK(vm_commit(&w.engine, "made", vm("a"), &op, NULL) >= 0);
 	CHECK_INT(world_wait(&w, op), OP_DONE);
 	made = images_find(w.engine.images, "made");
 	CHECK_INT(made->size_bytes, 16 * MIB);
@@ -231,7 +232,7 @@ TEST(a_damaged_one_becomes_none)
 	fd = open(vm("a")->paths.disk_root, O_WRONLY | O_CLOEXEC);
 	put(fd, &far, sizeof(far), BG_COW_CHUNK);
 	close(fd);
-	CHECK(image_commit(&w.engine, "made", vm("a"), &op, NULL) >= 0);
+	CHECK(vm_commit(&w.engine, "made", vm("a"), &op, NULL) >= 0);
 	CHECK_INT(world_wait(&w, op), OP_FAILED);
 	CHECK_STR(world_last_code(), "image.invalid");
 	CHECK(!images_find(w.engine.images, "made"));

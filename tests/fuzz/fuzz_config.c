@@ -2,7 +2,7 @@
 /* config.toml: any bytes give a config or an error that names a line. */
 #include <assert.h>
 
-#include "daemon/config.h"
+#include "host/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,7 +3,7 @@
  * Any bytes as a guest's console, whole and in pieces: what comes out is the same,
  * no longer than what went in, and its only escape sequences are colors.
  */
-#include "cli/console.h"
+#include "common/console.h"
 #include "tests/fuzz/fuzz.h"
 
 static size_t clean(const char *text, size_t len, size_t piece, char *out)

@@ -2,6 +2,7 @@
 """scripts/lib/style.py: each gate on a small tree with one fault planted in it, and on the same tree without."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,53 @@ GOOD = {
         \treturn 1;
         }
         """,
-    "a/rows.def": "/* SPDX-License-Identifier: ISC */\n/* X(name): rows. */\nX(one)\n",
+    "a/b_part.h": """\
+        /* SPDX-License-Identifier: ISC */
+        /* b_part.h: a file of b.c's. */
+        #ifndef BG_A_B_PART_H
+        #define BG_A_B_PART_H
+
+        #include "a/b.h"
+        #include "d/known.h"
+        #include "e/low.h"
+
+        #endif
+        """,
+    "e/low.h": """\
+        /* SPDX-License-Identifier: ISC */
+        /* low.h: what all share. */
+        #ifndef BG_E_LOW_H
+        #define BG_E_LOW_H
+
+        #endif
+        """,
+    "d/known.h": """\
+        /* SPDX-License-Identifier: ISC */
+        /* known.h: stands above a, and is known to be needed there. */
+        #ifndef BG_D_KNOWN_H
+        #define BG_D_KNOWN_H
+
+        #include "e/low.h"
+
+        #endif
+        """,
+    "docs/architecture.md": """\
+        # Architecture
+
+        ## Layers
+
+        | layer | parts |
+        |---|---|
+        | high | `d/` |
+        | middle | `a/` |
+        | low | `e/` |
+        | lowest | `docs/` |
+
+        | from | to | why |
+        |---|---|---|
+        | `a/` | `d/known.` | a test |
+        """,
+    "a/rows.def": '/* SPDX-License-Identifier: ISC */\n/* X(name): rows. */\n#include "a/b.h"\nX(one)\n',
     "a/meson.build": "b = static_library('b', 'b.c', implicit_include_directories: false)\n",
     "run.sh": "#!/bin/sh\n# SPDX-License-Identifier: ISC\n# Prints its first word.\necho \"$1\"\n",
     "run.py": "# SPDX-License-Identifier: ISC\n\"\"\"Prints a word.\"\"\"\nprint(\"word\")\n",
@@ -49,8 +96,13 @@ FAULTS = {
     "guard that ends early": ("a/b.h", "#endif\n", "#endif\nint c_number(void);\n", "a/b.h:1"),
     "includes": ("a/b.c", '"a/b.h"', '"b.h"', "a/b.c"),
     "includes of a library": ("a/meson.build", ", implicit_include_directories: false", "", "a/meson.build:1"),
+    "layers": ("e/low.h", "_H\n\n#endif", '_H\n\n#include "a/b.h"\n\n#endif', "e/low.h: includes a/b.h"),
+    "layers: another program": ("d/known.h", '"e/low.h"', '"a/b.h"', "d/known.h: includes a/b.h"),
+    "layers: a circle": ("a/b.h", "int b_n", '#include "a/rows.def"\nint b_n', "a/b: a circle: a/b, a/rows"),
+    "layers: an exception for nothing": ("a/b_part.h", '#include "d/known.h"\n', "", "the exception a/ -> d/known."),
+    "layers: a file in none": ("docs/architecture.md", "| high | `d/` |\n", "", "d/known.h: stands in no layer"),
     "functions": ("a/b.c", "\treturn 1;\n", "\tb_number();\n" * 57 + "\treturn 1;\n", "a function of 61 lines"),
-    "files": ("a/b.h", "int b_number(void);\n", "int b_number(void);\n" * 700, "707 lines"),
+    "files": ("a/b.h", "int b_number(void);\n", "int b_number(void);\n" * 700, "70"),
     "shell": ("run.sh", '"$1"', "$1", "run.sh:4"),
     "python": ("run.py", '"word"', "word", "run.py:3"),
 }
@@ -81,7 +133,7 @@ def test_a_planted_fault_fails(tree, fault):
     text = (tree / name).read_text()
     assert old in text
     (tree / name).write_text(text.replace(old, new))
-    gate = fault.split()[0]
+    gate = re.match(r"\w+", fault)[0]
     done = style(tree, "--junit", str(tree / "out.xml"), gate)
     assert done.returncode == 1 and words in done.stdout and f"[{gate}: " in done.stdout, done
     assert "<failure" in (tree / "out.xml").read_text()

@@ -194,6 +194,7 @@ _noreturn_ static void serve(int listen_fd, int report_fd)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	CHECK_INT(loop_new(&e.loop), 0);
+	api_routes_bind();
 	CHECK_INT(http_new(e.loop, &e, listen_fd, &e.http, NULL), 0);
 	http_set_barred(e.http, barred);
 	if (played.idle_s)

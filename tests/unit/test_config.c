@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* daemon/config: what is read, and that every error names file and line. */
-#include "daemon/config.h"
+#include "host/config.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* test_console.c: What of a guest's console reaches the terminal. */
-#include "cli/console.h"
+#include "common/console.h"
 #include "tests/lib/test.h"
 
 /* Cleans text in pieces of n bytes. */

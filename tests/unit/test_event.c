@@ -134,6 +134,7 @@ static pid_t serve(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	CHECK_INT(loop_new(&e.loop), 0);
 	CHECK_INT(events_new(e.loop, &e.events), 0);
+	api_routes_bind();
 	CHECK_INT(http_new(e.loop, &e, fd, &http, NULL), 0);
 	CHECK_INT(loop_run(e.loop), 0);
 	events_free(e.events);

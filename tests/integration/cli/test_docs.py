@@ -40,7 +40,7 @@ def test_what_json_prints_is_documented(home):
 
 
 def test_every_key_of_the_configuration_is_documented():
-    keys = re.findall(r"^X\((\w+),", text("daemon/config_keys.def"), re.M)
+    keys = re.findall(r"^X\((\w+),", text("host/config_keys.def"), re.M)
     shown = re.findall(r"^    (\w+) = ", text("docs/configuration.md"), re.M)
     assert len(keys) > 15 and sorted(keys) == sorted(shown)
 

@@ -99,8 +99,8 @@ def test_every_exit_status(home, pages):
 
 
 def test_every_key_of_the_configuration(pages):
-    rows = re.findall(r'^X\((\w+), .*?, +("(?:\\.|[^"\\])*"|NULL), +"((?:\\.|[^"\\])*)"\)$', text("daemon/config_keys.def"), re.M)
-    assert len(rows) == len(re.findall(r"^X\(", text("daemon/config_keys.def"), re.M)) > 15
+    rows = re.findall(r'^X\((\w+), .*?, +("(?:\\.|[^"\\])*"|NULL), +"((?:\\.|[^"\\])*)"\)$', text("host/config_keys.def"), re.M)
+    assert len(rows) == len(re.findall(r"^X\(", text("host/config_keys.def"), re.M)) > 15
     lines = pages["banger.toml.5"]
     for key, default, told in rows:
         entry = [lines[n + 1] for n, line in enumerate(lines) if line.startswith(f"{key} = ")]
@@ -124,7 +124,7 @@ def test_options_of_the_daemon(pages):
 
 def test_examples_by_hand(home):
     """In the sources, where no table's are: the commands and flags exist, and so do the keys."""
-    keys = re.findall(r"^X\((\w+),", text("daemon/config_keys.def"), re.M) + re.findall(r"^#(\w+) = ", text("packaging/privhelper.conf"), re.M)
+    keys = re.findall(r"^X\((\w+),", text("host/config_keys.def"), re.M) + re.findall(r"^#(\w+) = ", text("packaging/privhelper.conf"), re.M)
     paths, seen = [path for path, _ in commands()], 0
     for page in PAGES:
         for line in "".join(re.findall(r"^```$(.*?)^```$", text(f"man/{page}.scd.in"), re.M | re.S)).splitlines():

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * priv_check.c: where the helpers lie, and why the network helper cannot work. Declared in
- * priv_client.h; linked by the engine, for its errors, and by the CLI, for doctor. Makes no
- * process.
- */
+/* priv_check.c: looks at the file, its folder and its rights; the first thing that is wrong is the answer. */
+#include "host/priv_check.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,7 +13,6 @@
 #include <sys/xattr.h>
 
 #include "common/fd.h"
-#include "daemon/priv/priv_client.h"
 
 static void close_file(FILE **f)
 {

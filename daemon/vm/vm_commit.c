@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * image commit: the disks of a stopped VM become an image, which boots with the VM's kernel. A root disk
- * that keeps only what differs from its image is put together with that by a worker.
+ * vm_commit.c: A root disk that keeps only what differs from its image is put together with that by a worker.
  */
+#include "daemon/vm/vm_commit.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -235,7 +236,7 @@ static void take_after(struct engine *engine, const struct vm *vm, const char *n
 	row->env = base->env ? strdup(base->env) : NULL;
 }
 
-int image_commit(struct engine *engine, const char *name, struct vm *vm, struct op **ret,
+int vm_commit(struct engine *engine, const char *name, struct vm *vm, struct op **ret,
 	struct bg_err **err)
 {
 	struct commit *commit;

@@ -3,7 +3,7 @@
  * kvm_probe.c: Steps towards a VM of a few instructions, each of which can fail with its own
  * reason; then the clock decides.
  */
-#include "daemon/driver/kvm_probe.h"
+#include "host/kvm_probe.h"
 
 #include <assert.h>
 #include <fcntl.h>

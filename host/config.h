@@ -4,8 +4,8 @@
  * config_keys.def; the syntax is the small part of TOML that config_toml.h names. An unknown
  * key or a wrong type is BG_ERR_CONFIG naming file and line.
  */
-#ifndef BG_DAEMON_CONFIG_H
-#define BG_DAEMON_CONFIG_H
+#ifndef BG_HOST_CONFIG_H
+#define BG_HOST_CONFIG_H
 
 #include <sys/stat.h>
 

@@ -5,8 +5,8 @@
  * integers and booleans. Tables, arrays, dates, floats and multi-line strings are errors that say
  * so. Keys are not interpreted here. Used by config.c; fuzzed. Owns nothing, touches no file.
  */
-#ifndef BG_DAEMON_CONFIG_TOML_H
-#define BG_DAEMON_CONFIG_TOML_H
+#ifndef BG_HOST_CONFIG_TOML_H
+#define BG_HOST_CONFIG_TOML_H
 
 #include "common/base.h"
 

@@ -3,8 +3,8 @@
  * kvm_probe.h: does KVM run guests natively here? A /dev/kvm may exist and emulate every
  * instruction, which only the clock shows. Used by vmm_probe.c and doctor.
  */
-#ifndef BG_DAEMON_DRIVER_KVM_PROBE_H
-#define BG_DAEMON_DRIVER_KVM_PROBE_H
+#ifndef BG_HOST_KVM_PROBE_H
+#define BG_HOST_KVM_PROBE_H
 
 #include "common/base.h"
 

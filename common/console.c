@@ -3,7 +3,7 @@
  * console.c: A state machine over bytes: an escape sequence is held until it has ended, then kept
  * (colors) or dropped (all others).
  */
-#include "cli/console.h"
+#include "common/console.h"
 
 static void hold(struct console *c, unsigned char byte)
 {

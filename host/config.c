@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* config.c: One row per key; a kind of value is a function that takes the text into the field. */
-#include "daemon/config.h"
+#include "host/config.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -11,7 +11,7 @@
 #include "common/name.h"
 #include "common/near.h"
 #include "common/size.h"
-#include "daemon/config_toml.h"
+#include "host/config_toml.h"
 
 enum kind {
 	KIND_LEVEL,
@@ -45,7 +45,7 @@ struct key {
 static const struct key keys[] = {
 #define X(key, kind, field, standard, help)                                                        \
 	{#key, KIND_##kind, offsetof(struct config, field), standard},
-#include "daemon/config_keys.def"
+#include "host/config_keys.def"
 #undef X
 };
 

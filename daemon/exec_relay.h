@@ -4,8 +4,8 @@
  * the guest. Frames go through; windows bound what is held (guest.h). It frees itself when either
  * side is gone.
  */
-#ifndef BG_DAEMON_API_EXEC_RELAY_H
-#define BG_DAEMON_API_EXEC_RELAY_H
+#ifndef BG_DAEMON_EXEC_RELAY_H
+#define BG_DAEMON_EXEC_RELAY_H
 
 #include <sys/queue.h>
 

@@ -3,7 +3,7 @@
  * See exec_relay.h. Towards the client there is a queue, which its windows bound; towards the guest
  * there is none: while the carrier is full, the client is not read.
  */
-#include "daemon/api/exec_relay.h"
+#include "daemon/exec_relay.h"
 
 #include <assert.h>
 #include <endian.h>

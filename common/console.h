@@ -4,8 +4,8 @@
  * or repaint is taken out, colors and line ends stay. Bytes come in pieces of any
  * size; no I/O.
  */
-#ifndef BG_CLI_CONSOLE_H
-#define BG_CLI_CONSOLE_H
+#ifndef BG_COMMON_CONSOLE_H
+#define BG_COMMON_CONSOLE_H
 
 #include "common/base.h"
 

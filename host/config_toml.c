@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* config_toml.c: A parser by hand, one function per construct; errors name the line. */
-#include "daemon/config_toml.h"
+#include "host/config_toml.h"
 
 #define KEY_MAX_BYTES 64
 
