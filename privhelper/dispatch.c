@@ -6,6 +6,7 @@
  * Between messages it looks after what others take away (the network helper's rules: `nft flush
  * ruleset`).
  */
+#include <assert.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -14,13 +15,15 @@
 #include "privhelper/role.h"
 #include "privhelper/session.h"
 
-static int reply(const struct priv_rep *rep)
+int session_reply(const struct priv_rep *rep)
 {
 	struct priv_msg msg;
+	int r = priv_rep_encode(rep, &msg);
 
-	if (priv_rep_encode(rep, &msg) < 0)
-		return -EINVAL;
-	return priv_msg_send(SESSION_SOCK, &msg);
+	assert(r >= 0); /* it is of our own making */
+	r = priv_msg_send(SESSION_SOCK, &msg);
+	priv_msg_close(&msg); /* sent or not, the descriptors are the peer's now */
+	return r;
 }
 
 int session_log_open(void)
@@ -67,10 +70,7 @@ static int answer(struct session *s, const struct priv_msg *msg)
 	rep.id = req.id;
 	rep.code = role.answers[req.verb](s, &req, &rep);
 	log_answer(s, &req, rep.code);
-	r = reply(&rep);
-	/* Sent or not, they are the peer's now. */
-	for (size_t i = 0; rep.code == PRIV_CODE_OK && i < priv_row(req.verb)->rep.fds; i++)
-		bg_close(rep.fds[i]);
+	r = session_reply(&rep);
 	if (r < 0)
 		return r;
 	if (turn == PRIV_TURN_FIRST && rep.code != PRIV_CODE_OK)

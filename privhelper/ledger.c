@@ -87,10 +87,12 @@ static int read_at(int fd, off_t at, void *buf)
 	return n == ROW_SIZE ? 0 : n < 0 ? -errno : -EIO;
 }
 
-static int write_at(int fd, off_t at, const void *buf)
+static int write_at(int fd, off_t at, const void *buf, bool sync)
 {
 	ssize_t n = pwrite(fd, buf, ROW_SIZE, at);
 
+	if (n == ROW_SIZE && sync)
+		n = fdatasync(fd) < 0 ? -1 : n;
 	return n == ROW_SIZE ? 0 : n < 0 ? -errno : -EIO;
 }
 
@@ -138,10 +140,9 @@ static int open_file(
 
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
 	/* A package makes it empty. Two helpers may do this at once: the outcome is the same. */
-	if (st.st_size == 0 && kind == TRUSTED_FILE_UPDATE && ftruncate(fd, FILE_SIZE) < 0)
+	if (fstat(fd, &st) < 0 ||
+		(st.st_size == 0 && kind == TRUSTED_FILE_UPDATE && ftruncate(fd, FILE_SIZE) < 0))
 		return -errno;
 	if (st.st_size != 0 && st.st_size != FILE_SIZE)
 		return -EPERM;
@@ -176,104 +177,95 @@ int ledger_open_all(struct ledger *l, uint64_t netns)
 
 enum owner { OWNER_NONE, OWNER_ME, OWNER_OTHER };
 
+static enum owner owner_of(const struct ledger *l, unsigned index, const struct disk_user *u)
+{
+	if (is_zero(u, sizeof(*u)))
+		return OWNER_NONE;
+	if (u->magic == USER_MAGIC && u->uid == l->uid && u->index == index &&
+		u->crc == crc32(u, offsetof(struct disk_user, crc)))
+		return OWNER_ME;
+	return OWNER_OTHER; /* a broken header too: nobody gets that block, so nobody gets its addresses */
+}
+
 static int read_owner(const struct ledger *l, unsigned index, enum owner *ret)
 {
 	struct disk_user u;
 	int r = read_at(l->fd, (off_t)index * BLOCK_SIZE, &u);
 
-	if (r < 0)
-		return r;
-	if (is_zero(&u, sizeof(u)))
-		*ret = OWNER_NONE;
-	else if (u.magic == USER_MAGIC && u.uid == l->uid && u.index == index &&
-		 u.crc == crc32(&u, offsetof(struct disk_user, crc)))
-		*ret = OWNER_ME;
-	else /* a broken header too: nobody gets that block, so nobody gets its addresses */
-		*ret = OWNER_OTHER;
-	return 0;
+	if (r >= 0)
+		*ret = owner_of(l, index, &u);
+	return r;
 }
 
 int ledger_look(struct ledger *l, unsigned index)
 {
-	struct disk_user u;
-	int r = read_at(l->fd, (off_t)index * BLOCK_SIZE, &u);
-	enum owner owner;
+	struct disk_user u = {0}; /* which it stays in a ledger that is empty as yet */
 
-	if (r < 0)
-		return -ENOENT; /* also of a ledger that is empty as yet */
+	(void)read_at(l->fd, (off_t)index * BLOCK_SIZE, &u);
 	l->uid = u.uid;
-	r = read_owner(l, index, &owner);
 	l->index = index;
-	l->bound = r >= 0 && owner == OWNER_ME;
-	return r < 0 ? r : l->bound ? 0 : -ENOENT;
+	l->bound = owner_of(l, index, &u) == OWNER_ME;
+	return l->bound ? 0 : -ENOENT;
 }
 
 static int write_owner(const struct ledger *l, unsigned index)
 {
 	struct disk_user u = {.magic = USER_MAGIC, .uid = l->uid, .index = index};
-	int r;
 
 	u.crc = crc32(&u, offsetof(struct disk_user, crc));
-	r = write_at(l->fd, (off_t)index * BLOCK_SIZE, &u);
-	if (r >= 0 && fdatasync(l->fd) < 0)
-		r = -errno;
+	return write_at(l->fd, (off_t)index * BLOCK_SIZE, &u, true);
+}
+
+/* A free block, under that block's own lock; -EAGAIN: somebody has it, or is about to. */
+static int claim_block(struct ledger *l, unsigned index)
+{
+	const off_t at = (off_t)index * BLOCK_SIZE;
+	enum owner owner;
+	int r = read_owner(l, index, &owner);
+
+	if (r >= 0 && (owner != OWNER_NONE || lock_byte(l->fd, at, F_WRLCK) < 0))
+		return -EAGAIN;
+	if (r >= 0)
+		r = read_owner(l, index, &owner);
+	if (r >= 0)
+		r = owner == OWNER_NONE ? write_owner(l, index) : -EAGAIN;
+	(void)lock_byte(l->fd, at, F_UNLCK);
 	return r;
 }
 
 /*
- * Claims a free block, under that block's own lock. A block whose lock somebody holds is
- * passed over: a helper that its user has stopped in here costs the others one index, not
- * their service. Two helpers of one uid cannot be in here: they hold the uid's lock.
+ * A block whose lock somebody holds is passed over: a helper that its user has stopped in here costs
+ * the others one index, not their service. Two helpers of one uid cannot be in here: they hold the uid's lock.
  */
 static int claim(struct ledger *l, unsigned max_users)
 {
-	for (unsigned i = 0; i < max_users; i++) {
-		off_t at = (off_t)i * BLOCK_SIZE;
-		enum owner owner;
-		int r = read_owner(l, i, &owner);
+	int r = -EAGAIN;
 
-		if (r < 0)
-			return r;
-		if (owner != OWNER_NONE || lock_byte(l->fd, at, F_WRLCK) < 0)
-			continue;
-		r = read_owner(l, i, &owner);
-		if (r >= 0 && owner == OWNER_NONE)
-			r = write_owner(l, i);
-		(void)lock_byte(l->fd, at, F_UNLCK);
-		if (r < 0)
-			return r;
-		if (owner == OWNER_NONE) {
-			l->index = i;
-			return 0;
-		}
+	for (unsigned i = 0; i < max_users && r == -EAGAIN; i++) {
+		r = claim_block(l, i);
+		l->index = i;
 	}
-	return -ENOSPC;
+	return r == -EAGAIN ? -ENOSPC : r;
 }
 
 static int find(struct ledger *l)
 {
-	for (unsigned i = 0; i < BG_PRIV_USERS_MAX; i++) {
-		enum owner owner;
-		int r = read_owner(l, i, &owner);
+	enum owner owner = OWNER_NONE;
+	int r = 0;
 
-		if (r < 0)
-			return r;
-		if (owner == OWNER_ME) {
-			l->index = i;
-			return 0;
-		}
+	for (unsigned i = 0; i < BG_PRIV_USERS_MAX && r >= 0 && owner != OWNER_ME; i++) {
+		r = read_owner(l, i, &owner);
+		l->index = i;
 	}
-	return -ENOENT;
+	return r < 0 ? r : owner == OWNER_ME ? 0 : -ENOENT;
 }
 
 int ledger_bind(struct ledger *l, unsigned max_users)
 {
 	int r = lock_byte(l->fd, UID_LOCKS_AT + (off_t)l->uid, F_WRLCK);
 
-	if (r == -EAGAIN)
-		return -EBUSY;
 	if (r < 0)
-		return r;
+		return r == -EAGAIN ? -EBUSY : r;
 	r = find(l);
 	if (r == -ENOENT)
 		r = claim(l, max_users);
@@ -325,7 +317,6 @@ int ledger_get(const struct ledger *l, unsigned slot, struct ledger_row *ret)
 int ledger_put(const struct ledger *l, unsigned slot, const struct ledger_row *row, bool sync)
 {
 	struct disk_row d = {0};
-	int r;
 
 	assert(row->state <= LEDGER_LIVE);
 	if (row->state != LEDGER_FREE) {
@@ -344,8 +335,5 @@ int ledger_put(const struct ledger *l, unsigned slot, const struct ledger_row *r
 		memcpy(d.boot_id, l->boot_id, sizeof(d.boot_id));
 		d.crc = crc32(&d, offsetof(struct disk_row, crc));
 	}
-	r = write_at(l->fd, row_at(l, slot), &d);
-	if (r >= 0 && sync && fdatasync(l->fd) < 0)
-		r = -errno;
-	return r;
+	return write_at(l->fd, row_at(l, slot), &d, sync);
 }

@@ -42,11 +42,7 @@ static enum priv_code start(struct session *s)
 /* Says why it could not start. With rights that may still be there, so nothing else is done. */
 static void refuse(enum priv_code code)
 {
-	const struct priv_rep rep = {.verb = PRIV_HELLO, .code = code};
-	struct priv_msg msg;
-
-	if (priv_rep_encode(&rep, &msg) >= 0)
-		(void)priv_msg_send(SESSION_SOCK, &msg);
+	(void)session_reply(&(struct priv_rep){.verb = PRIV_HELLO, .code = code});
 }
 
 int main(void)

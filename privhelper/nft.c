@@ -27,7 +27,7 @@ struct foreign {
 };
 
 struct survey {
-	const struct nft_names *names;
+	struct nft_names names;
 	unsigned n_foreign;
 	struct foreign foreign[FOREIGN_MAX];
 	struct foreign *at;
@@ -54,21 +54,20 @@ static int see_chain(uint8_t family, const struct nlattr *const *attr, void *use
 	struct survey *s = userdata;
 	struct foreign *f;
 
-	if (family == NFPROTO_IPV4 && nlmsg_is(attr[NFTA_CHAIN_TABLE], s->names->table)) {
+	if (family == NFPROTO_IPV4 && nlmsg_is(attr[NFTA_CHAIN_TABLE], s->names.table)) {
 		s->chains++;
 		s->uses += nft_u32(attr[NFTA_CHAIN_USE]);
 	}
 	if ((family != NFPROTO_IPV4 && family != NFPROTO_INET) || is_ours(attr[NFTA_CHAIN_TABLE]) ||
 		!on_the_way(attr[NFTA_CHAIN_HOOK]))
 		return 0;
-	if (s->n_foreign == FOREIGN_MAX)
-		return -E2BIG;
-	f = &s->foreign[s->n_foreign++];
-	f->family = family;
-	f->drops = attr[NFTA_CHAIN_POLICY] && nft_u32(attr[NFTA_CHAIN_POLICY]) == NF_DROP;
-	if (!nlmsg_text(attr[NFTA_CHAIN_TABLE], f->table, sizeof(f->table)) ||
+	f = &s->foreign[s->n_foreign];
+	if (s->n_foreign++ == FOREIGN_MAX ||
+		!nlmsg_text(attr[NFTA_CHAIN_TABLE], f->table, sizeof(f->table)) ||
 		!nlmsg_text(attr[NFTA_CHAIN_NAME], f->chain, sizeof(f->chain)))
 		return -E2BIG;
+	f->family = family;
+	f->drops = attr[NFTA_CHAIN_POLICY] && nft_u32(attr[NFTA_CHAIN_POLICY]) == NF_DROP;
 	return 0;
 }
 
@@ -78,8 +77,8 @@ static int see_rule(uint8_t family, const struct nlattr *const *attr, void *user
 	struct survey *s = userdata;
 
 	(void)family;
-	if (!mark || !handle || nlmsg_data_len(mark) != s->names->mark_len ||
-		memcmp(nlmsg_data(mark), s->names->mark, s->names->mark_len) != 0)
+	if (!mark || !handle || nlmsg_data_len(mark) != s->names.mark_len ||
+		memcmp(nlmsg_data(mark), s->names.mark, s->names.mark_len) != 0)
 		return 0;
 	if (nlmsg_data_len(handle) != sizeof(uint64_t) || s->at->n_own == OWN_MAX)
 		return -E2BIG;
@@ -87,11 +86,12 @@ static int see_rule(uint8_t family, const struct nlattr *const *attr, void *user
 	return 0;
 }
 
-static int survey_once(struct nft *n, const struct nft_names *names, struct survey *s)
+static int survey_once(struct nft *n, const struct nft_user *user, struct survey *s)
 {
 	int r;
 
-	*s = (struct survey){.names = names};
+	*s = (struct survey){.n_foreign = 0};
+	nft_names_make(user, &s->names);
 	r = nft_dump(n, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, NULL, NULL, see_chain, s);
 	for (unsigned i = 0; i < s->n_foreign && r >= 0; i++) {
 		s->at = &s->foreign[i];
@@ -101,14 +101,12 @@ static int survey_once(struct nft *n, const struct nft_names *names, struct surv
 	return r;
 }
 
-static int survey(
-	struct nft *n, const struct nft_user *user, struct nft_names *names, struct survey *s)
+static int survey(struct nft *n, const struct nft_user *user, struct survey *s)
 {
 	int r = -EINTR;
 
-	nft_names_make(user, names);
 	for (int i = 0; i < RETRIES && (r == -EINTR || r == -ENOENT); i++)
-		r = survey_once(n, names, s);
+		r = survey_once(n, user, s);
 	return r;
 }
 
@@ -127,13 +125,21 @@ static bool as_wanted(const struct foreign *f, const struct nft_user *user)
 	return f->n_own == (user->nat && f->drops ? OWN_RULES : 0);
 }
 
+static bool all_as_wanted(const struct survey *s, const struct nft_user *user)
+{
+	for (unsigned i = 0; i < s->n_foreign; i++)
+		if (!as_wanted(&s->foreign[i], user))
+			return false;
+	return true;
+}
+
 static void mend_foreign(struct nft_builder *b, const struct foreign *f)
 {
-	if (as_wanted(f, b->user))
-		return;
-	for (unsigned i = 0; i < f->n_own; i++)
+	const bool mend = !as_wanted(f, b->user);
+
+	for (unsigned i = 0; i < f->n_own && mend; i++)
 		delete_rule(b, f, f->own[i]);
-	if (b->user->nat && f->drops) {
+	if (b->user->nat && f->drops && mend) {
 		nft_put_accept(b, f->family, f->table, f->chain, true);
 		nft_put_accept(b, f->family, f->table, f->chain, false);
 	}
@@ -167,11 +173,10 @@ static void put_change(struct nft_builder *b, enum change what, uint32_t flags)
 /* One transaction after one look at what there is; -ENOENT and -EINTR: it changed in between. */
 static int change(struct nft *n, const struct nft_user *user, enum change what, uint32_t flags)
 {
-	struct nft_builder b = {.n = n, .user = user};
 	struct survey s;
-	int r;
+	struct nft_builder b = {.n = n, .user = user, .names = &s.names};
+	int r = survey(n, user, &s);
 
-	r = survey(n, user, &b.names, &s);
 	if (r < 0)
 		return r;
 	nft_begin(n);
@@ -198,67 +203,55 @@ static int change_owned(
 {
 	int r = change_surely(n, user, what, flags);
 
-	while ((r == -EOPNOTSUPP || r == -EINVAL) && flags) {
-		flags = flags & F_PERSIST ? F_OWNER : 0;
-		r = change_surely(n, user, what, flags);
-	}
+	if ((r == -EOPNOTSUPP || r == -EINVAL) && flags)
+		r = change_owned(n, user, what, flags & F_PERSIST ? F_OWNER : 0);
 	return r;
+}
+
+static uint32_t seal_of(const struct survey *s)
+{
+	return s->chains ? s->chains << 16 | s->uses : 0;
 }
 
 int nft_apply(struct nft *n, const struct nft_user *user, uint32_t *ret_seal)
 {
-	struct nft_names names;
 	struct survey s;
 	int r = change_owned(n, user, CHANGE_TABLES, F_OWNER);
 
 	if (r < 0)
 		return r;
-	r = survey(n, user, &names, &s);
-	*ret_seal = s.chains << 16 | s.uses;
+	r = survey(n, user, &s);
+	*ret_seal = seal_of(&s);
 	return r;
 }
 
 int nft_let_through(struct nft *n, const struct nft_user *user)
 {
-	struct nft_names names;
 	struct survey s;
-	int r;
+	int r = survey(n, user, &s);
 
-	r = survey(n, user, &names, &s);
-	for (unsigned i = 0; i < s.n_foreign && r >= 0; i++)
-		if (!as_wanted(&s.foreign[i], user))
-			return change_surely(n, user, CHANGE_FOREIGN, 0);
-	return r;
+	return r < 0 || all_as_wanted(&s, user) ? r : change_surely(n, user, CHANGE_FOREIGN, 0);
 }
 
 int nft_remove(struct nft *n, const struct nft_user *user)
 {
 	struct nft_user none = *user;
-	struct nft_names names;
 	struct survey s;
-	int r;
+	int r = survey(n, user, &s);
 
 	none.nat = 0;
-	r = survey(n, user, &names, &s);
-	if (r < 0)
+	if (r < 0 || (s.chains == 0 && !user->names[0] && all_as_wanted(&s, &none) &&
+			     !(user->fence && nft_has_fence(n, user))))
 		return r;
-	r = s.chains != 0 || user->names[0] || (user->fence && nft_has_fence(n, user));
-	for (unsigned i = 0; i < s.n_foreign; i++)
-		r |= s.foreign[i].n_own != 0;
-	return r ? change_owned(n, &none, CHANGE_REMOVE, F_OWNER) : 0;
+	return change_owned(n, &none, CHANGE_REMOVE, F_OWNER);
 }
 
 bool nft_intact(struct nft *n, const struct nft_user *user, uint32_t seal)
 {
-	struct nft_names names;
 	struct survey s;
 
-	if (survey(n, user, &names, &s) < 0 || seal >> 16 == 0 || (s.chains << 16 | s.uses) != seal)
-		return false;
-	for (unsigned i = 0; i < s.n_foreign; i++)
-		if (!as_wanted(&s.foreign[i], user))
-			return false;
-	return true;
+	return survey(n, user, &s) >= 0 && seal != 0 && seal_of(&s) == seal &&
+	       all_as_wanted(&s, user);
 }
 
 /* ---- the fence ---- */

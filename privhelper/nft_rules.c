@@ -66,37 +66,9 @@ struct part {
 
 enum part_id {
 	NO_PART,
-	IN_TAP,
-	IN_NO_TAP,
-	IN_NOT_LO,
-	OUT_TAP,
-	OUT_NOT_TAP,
-	OUT_ANY_TAP,
-	OUT_NO_TAP,
-	OUT_NOT_LO,
-	SRC_NOT_GUEST,
-	SRC_NAT,
-	SRC_NOT_NAT,
-	SRC_PEER,
-	DST_PEER,
-	CT_DST_GUEST,
-	CT_SRC_GUEST,
-	CT_SRC_NOT_GUEST,
-	INVALID,
-	RELATED,
-	NEW,
-	REPLY,
-	SRC_NET,
-	DST_NET,
-	DST_OUTSIDE,
-	DST_GATEWAY,
-	UDP,
-	TCP,
-	PING,
-	PORT_53,
-	DST_HERE,
-	OTHER_UID,
-	TOO_MANY_FLOWS,
+#define NFT_PART(ID, ...) ID,
+#include "privhelper/nft_rules.def"
+#undef NFT_PART
 };
 
 #define EQ	  NFT_CMP_EQ
@@ -107,47 +79,16 @@ enum part_id {
 #define TRANSPORT NFT_PAYLOAD_TRANSPORT_HEADER
 
 static const struct part parts[] = {
-	[IN_TAP] = {IFACE, EQ, IN_NAME, OWN_TAPS},
-	[IN_NO_TAP] = {IFACE, NEQ, IN_NAME, ALL_TAPS},
-	[IN_NOT_LO] = {IFACE, NEQ, IN_NAME, LOOPBACK},
-	[OUT_TAP] = {IFACE, EQ, OUT_NAME, OWN_TAPS},
-	[OUT_NOT_TAP] = {IFACE, NEQ, OUT_NAME, OWN_TAPS},
-	[OUT_ANY_TAP] = {IFACE, EQ, OUT_NAME, ALL_TAPS},
-	[OUT_NO_TAP] = {IFACE, NEQ, OUT_NAME, ALL_TAPS},
-	[OUT_NOT_LO] = {IFACE, NEQ, OUT_NAME, LOOPBACK},
-	[SRC_NOT_GUEST] = {SET, NEQ, AT_SADDR, .set = "guests", .by = IN_NAME, .base = NET_HEAD},
-	[SRC_NAT] = {SET, EQ, AT_SADDR, .set = "nat", .by = IN_NAME, .base = NET_HEAD},
-	[SRC_NOT_NAT] = {SET, NEQ, AT_SADDR, .set = "nat", .by = IN_NAME, .base = NET_HEAD},
-	[SRC_PEER] = {SET, EQ, AT_SADDR, .set = "peers", .by = IN_NAME, .base = NET_HEAD},
-	[DST_PEER] = {SET, EQ, AT_DADDR, .set = "peers", .by = OUT_NAME, .base = NET_HEAD},
-	/* base TRANSPORT: of the connection's original direction instead of the packet's. */
-	[CT_DST_GUEST] = {SET, EQ, NFT_CT_DST_IP, .set = "guests", .by = IN_NAME,
-		.base = TRANSPORT},
-	[CT_SRC_GUEST] = {SET, EQ, NFT_CT_SRC_IP, .set = "guests", .by = OUT_NAME,
-		.base = TRANSPORT},
-	[CT_SRC_NOT_GUEST] = {SET, NEQ, NFT_CT_SRC_IP, .set = "guests", .by = IN_NAME,
-		.base = TRANSPORT},
-	/* Masks as NF_CT_STATE_BIT makes them in the kernel. */
-	[INVALID] = {STATE, .at = 1},
-	[RELATED] = {STATE, .at = 4},
-	[NEW] = {STATE, .at = 8},
-	[REPLY] = {DIRECTION},
-	[SRC_NET] = {ADDRESS, EQ, AT_SADDR, .len = 3},
-	[DST_NET] = {ADDRESS, EQ, AT_DADDR, .len = 3},
-	[DST_OUTSIDE] = {ADDRESS, NEQ, AT_DADDR, .len = 3},
-	[DST_GATEWAY] = {ADDRESS, EQ, AT_DADDR, .len = 4},
-	[UDP] = {BYTES, EQ, AT_PROTOCOL, .base = NET_HEAD, .len = 1, .bytes = {IPPROTO_UDP}},
-	[TCP] = {BYTES, EQ, AT_PROTOCOL, .base = NET_HEAD, .len = 1, .bytes = {IPPROTO_TCP}},
-	[PING] = {BYTES, EQ, 0, .base = TRANSPORT, .len = 2, .bytes = {8, 0}},
-	[PORT_53] = {BYTES, EQ, AT_DPORT, .base = TRANSPORT, .len = 2, .bytes = {0, 53}},
-	[DST_HERE] = {HERE, NEQ},
-	[OTHER_UID] = {UID, NEQ},
-	[TOO_MANY_FLOWS] = {FLOWS},
+#define NFT_PART(ID, ...) [ID] = {__VA_ARGS__},
+#include "privhelper/nft_rules.def"
+#undef NFT_PART
 };
 
 static void put_iface(const struct nft_builder *b, const struct part *p)
 {
-	const char *text = p->text == OWN_TAPS ? b->names.taps : p->text == ALL_TAPS ? "bgr" : "lo";
+	const char *text = p->text == OWN_TAPS	 ? b->names->taps
+			   : p->text == ALL_TAPS ? "bgr"
+						 : "lo";
 
 	nft_meta(b->n, p->at, NFT_REG_1);
 	/* A whole name has its end in it; what it begins with has not. */
@@ -206,7 +147,7 @@ static void put_part(const struct nft_builder *b, const struct part *p)
 		nft_cmp(b->n, NFT_REG_1, EQ, &reply, 1);
 		break;
 	case ADDRESS:
-		put_bytes(b, p, NET_HEAD, b->names.gateway);
+		put_bytes(b, p, NET_HEAD, b->names->gateway);
 		break;
 	case BYTES:
 		put_bytes(b, p, p->base, p->bytes);
@@ -276,7 +217,7 @@ static void put_answer(const struct nft_builder *b, unsigned port)
 {
 	const uint16_t wire = htons((uint16_t)port);
 
-	nft_immediate(b->n, NFT_REG_1, b->names.gateway, sizeof(b->names.gateway));
+	nft_immediate(b->n, NFT_REG_1, b->names->gateway, sizeof(b->names->gateway));
 	nft_immediate(b->n, NFT_REG_2, &wire, sizeof(wire));
 	nft_dnat(b->n, NFT_REG_1, NFT_REG_2);
 }
@@ -377,7 +318,7 @@ void nft_put_accept(
 	put_part(b, &parts[out ? IN_TAP : OUT_TAP]);
 	put_verdict(b, ACCEPT);
 	nlmsg_nest_end(&b->n->req, r);
-	nlmsg_put(&b->n->req, NFTA_RULE_USERDATA, b->names.mark, b->names.mark_len);
+	nlmsg_put(&b->n->req, NFTA_RULE_USERDATA, b->names->mark, b->names->mark_len);
 }
 
 /* ---- sets: tap and guest address of slots; the connections of an address ---- */

@@ -23,7 +23,7 @@ struct nft_names {
 struct nft_builder {
 	struct nft *n;
 	const struct nft_user *user;
-	struct nft_names names;
+	const struct nft_names *names;
 	enum nft_table table; /* under way */
 };
 

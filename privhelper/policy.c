@@ -9,26 +9,6 @@
 
 #include "privhelper/trusted.h"
 
-enum key {
-	KEY_POOL,
-	KEY_SLOTS,
-	KEY_USERS,
-	KEY_MOUNT,
-	KEY_KEEPER,
-	KEY_FLOWS,
-	KEY_MIN_UID,
-	KEY_END_
-};
-
-static const char *const keys[] = {[KEY_POOL] = "pool",
-	[KEY_SLOTS] = "slots_per_user",
-	[KEY_USERS] = "max_users",
-	[KEY_MOUNT] = "mount",
-	[KEY_KEEPER] = "keeper",
-	[KEY_FLOWS] = "flows_per_guest",
-	[KEY_MIN_UID] = "min_uid"};
-_Static_assert(ARRAY_SIZE(keys) == KEY_END_, "one name per key");
-
 static const struct policy defaults = {.pool = 0x0ad10000,
 	.slots_per_user = 64,
 	.max_users = BG_PRIV_USERS_MAX,
@@ -99,55 +79,57 @@ static bool take_yes_no(struct cursor *c, bool *ret)
 	return true;
 }
 
-static bool take_key(struct cursor *c, enum key *ret)
+static const struct key {
+	const char *name;
+	enum { POOL, YES_NO, NUMBER } kind;
+	size_t at;    /* in struct policy */
+	unsigned max; /* of a number, from 1 on */
+} keys[] = {
+	{"pool", POOL, offsetof(struct policy, pool)},
+	{"slots_per_user", NUMBER, offsetof(struct policy, slots_per_user), BG_SLOTS_MAX},
+	{"max_users", NUMBER, offsetof(struct policy, max_users), BG_PRIV_USERS_MAX},
+	{"mount", YES_NO, offsetof(struct policy, mount)},
+	{"keeper", YES_NO, offsetof(struct policy, keeper)},
+	{"flows_per_guest", NUMBER, offsetof(struct policy, flows_per_guest), FLOWS_MAX},
+	{"min_uid", NUMBER, offsetof(struct policy, min_uid), UID_MAX},
+};
+
+/* NULL: not one of them. */
+static const struct key *take_key(struct cursor *c)
 {
 	const char *start = c->p;
 
 	while (c->p < c->end && ((*c->p >= 'a' && *c->p <= 'z') || *c->p == '_'))
 		c->p++;
-	for (unsigned i = 0; i < KEY_END_; i++) {
-		if (strlen(keys[i]) == (size_t)(c->p - start) &&
-			memcmp(keys[i], start, (size_t)(c->p - start)) == 0) {
-			*ret = (enum key)i;
-			return true;
-		}
-	}
-	return false;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (strlen(keys[i].name) == (size_t)(c->p - start) &&
+			memcmp(keys[i].name, start, (size_t)(c->p - start)) == 0)
+			return &keys[i];
+	return NULL;
 }
 
-static bool take_value(struct cursor *c, enum key key, struct policy *p)
+static bool take_value(struct cursor *c, const struct key *key, struct policy *p)
 {
-	switch (key) {
-	case KEY_POOL:
-		return take_pool(c, &p->pool);
-	case KEY_SLOTS:
-		return take_number(c, BG_SLOTS_MAX, &p->slots_per_user) && p->slots_per_user >= 1;
-	case KEY_USERS:
-		return take_number(c, BG_PRIV_USERS_MAX, &p->max_users) && p->max_users >= 1;
-	case KEY_MOUNT:
-		return take_yes_no(c, &p->mount);
-	case KEY_KEEPER:
-		return take_yes_no(c, &p->keeper);
-	case KEY_FLOWS:
-		return take_number(c, FLOWS_MAX, &p->flows_per_guest) && p->flows_per_guest >= 1;
-	case KEY_MIN_UID:
-		return take_number(c, UID_MAX, &p->min_uid) && p->min_uid >= 1;
-	case KEY_END_:
-		break;
-	}
-	return false;
+	void *to = (uint8_t *)p + key->at;
+
+	if (key->kind == POOL)
+		return take_pool(c, to);
+	if (key->kind == YES_NO)
+		return take_yes_no(c, to);
+	return take_number(c, key->max, to) && *(unsigned *)to >= 1;
 }
 
-static bool parse_line(struct cursor c, struct policy *p, bool seen[KEY_END_])
+static bool parse_line(struct cursor c, struct policy *p, bool seen[ARRAY_SIZE(keys)])
 {
-	enum key key;
+	const struct key *key;
 
 	skip_blanks(&c);
 	if (c.p == c.end || *c.p == '#')
 		return true;
-	if (!take_key(&c, &key) || seen[key])
+	key = take_key(&c);
+	if (!key || seen[key - keys])
 		return false;
-	seen[key] = true;
+	seen[key - keys] = true;
 	skip_blanks(&c);
 	if (!take_char(&c, '='))
 		return false;
@@ -160,7 +142,7 @@ static bool parse_line(struct cursor c, struct policy *p, bool seen[KEY_END_])
 
 int policy_parse(const char *text, size_t len, struct policy *ret)
 {
-	bool seen[KEY_END_] = {false};
+	bool seen[ARRAY_SIZE(keys)] = {false};
 	struct policy p = defaults;
 
 	while (len > 0) {

@@ -18,6 +18,11 @@ struct role {
 	/* The open stage: ledger and kernel interfaces. */
 	enum priv_code (*open)(struct session *s);
 	enum priv_code (*seal)(const struct session *s);
+	/* What a slot's row speaks of: whether it is there as it was made; removed (-EBUSY: in use). */
+	bool (*live)(struct session *s, unsigned slot, const struct ledger_row *row);
+	int (*remove)(struct session *s, unsigned slot, const struct ledger_row *row);
+	/* Brings a slot to FREE; ret_existed: it was LIVE. */
+	enum priv_code (*detach)(struct session *s, unsigned slot, bool *ret_existed);
 	/* NULL: nothing. A descriptor that tells when somebody changes what is ours, and what puts it right (whether it had to). */
 	int (*watched)(const struct session *s);
 	bool (*mend)(struct session *s);

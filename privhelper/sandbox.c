@@ -27,16 +27,14 @@ static bool reset_fds(int sock)
 
 	if (close_range((unsigned)sock + 1, ~0U, 0) < 0)
 		return false;
-	null = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	null = open("/dev/null", O_RDWR | O_NOFOLLOW);
 	if (null < 0 || fstat(null, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
 		return false;
 	for (int fd = 0; fd < 3; fd++)
-		if (fd != null && dup2(null, fd) < 0)
+		if (dup2(null, fd) < 0)
 			return false;
 	if (null > 2)
 		bg_close(null);
-	else if (fcntl(null, F_SETFD, 0) < 0)
-		return false;
 	return fcntl(sock, F_SETFD, FD_CLOEXEC) >= 0;
 }
 
@@ -174,26 +172,23 @@ enum priv_code sandbox_raise(uint64_t caps)
 
 static bool no_more_caps(uint64_t caps)
 {
-	if (!caps_are(caps) || set_caps(~0ULL, ~0ULL) >= 0)
-		return false;
+	bool more = set_caps(~0ULL, ~0ULL) >= 0;
+
 	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
-		if (!(caps & 1ULL << cap) && set_caps(1ULL << cap, caps | 1ULL << cap) >= 0)
-			return false;
-	return true;
+		if (!(caps & 1ULL << cap))
+			more |= set_caps(1ULL << cap, caps | 1ULL << cap) >= 0;
+	return !more && caps_are(caps);
 }
 
 static bool no_group_back(gid_t ledger_gid, const char *ledger_path)
 {
 	gid_t r, e, s;
-	int fd;
+	_close_ int fd = -1;
 
-	if (getresgid(&r, &e, &s) < 0 || r != e || r != s || r == ledger_gid)
-		return false;
-	if (setresgid((gid_t)-1, ledger_gid, (gid_t)-1) >= 0)
+	if (getresgid(&r, &e, &s) < 0 || r != e || r != s || r == ledger_gid ||
+		setresgid((gid_t)-1, ledger_gid, (gid_t)-1) >= 0)
 		return false;
 	fd = open(ledger_path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		bg_close(fd);
 	return fd < 0 && (errno == EACCES || errno == EPERM);
 }
 
@@ -216,27 +211,18 @@ enum priv_code sandbox_drop(uint64_t caps, const char *ledger_path)
 
 static int add_rule(scmp_filter_ctx ctx, const struct seal_row *row)
 {
-	const uint32_t allow = SCMP_ACT_ALLOW, fd = (uint32_t)row->fd;
+	struct scmp_arg_cmp args[2];
+	unsigned n = 0;
 
-	switch (row->rule) {
-	case RULE_ANY:
-		return seccomp_rule_add(ctx, allow, row->syscall, 0);
-	case RULE_FD:
-		return seccomp_rule_add(ctx, allow, row->syscall, 1, SCMP_A0_32(SCMP_CMP_EQ, fd));
-	case RULE_FD_FLAGS:
-		return seccomp_rule_add(ctx, allow, row->syscall, 2, SCMP_A0_32(SCMP_CMP_EQ, fd),
-			SCMP_A2_32(SCMP_CMP_EQ, row->value));
-	case RULE_FD_COMMAND:
-		return seccomp_rule_add(ctx, allow, row->syscall, 2, SCMP_A0_32(SCMP_CMP_EQ, fd),
-			SCMP_A1_32(SCMP_CMP_EQ, row->value));
-	case RULE_COMMAND:
-		return seccomp_rule_add(
-			ctx, allow, row->syscall, 1, SCMP_A1_32(SCMP_CMP_EQ, row->value));
-	case RULE_LENGTH:
-		return seccomp_rule_add(ctx, allow, row->syscall, 1,
-			SCMP_A2(SCMP_CMP_LE, (scmp_datum_t)row->value));
-	}
-	return -EINVAL;
+	if (row->rule & RULE_FD)
+		args[n++] = SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)row->fd);
+	if (row->rule & RULE_COMMAND)
+		args[n++] = SCMP_A1_32(SCMP_CMP_EQ, row->value);
+	if (row->rule & RULE_FLAGS)
+		args[n++] = SCMP_A2_32(SCMP_CMP_EQ, row->value);
+	if (row->rule & RULE_LENGTH)
+		args[n++] = SCMP_A2(SCMP_CMP_LE, (scmp_datum_t)row->value);
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, row->syscall, n, args);
 }
 
 enum priv_code sandbox_seal(const struct seal_row *rows, size_t n)

@@ -25,18 +25,18 @@ enum priv_code sandbox_raise(uint64_t caps);
  */
 enum priv_code sandbox_drop(uint64_t caps, const char *ledger_path);
 
+/* What must hold, at most two of it. */
 enum seal_rule {
-	RULE_ANY,
-	RULE_FD,	 /* first argument is this descriptor */
-	RULE_FD_FLAGS,	 /* and the third argument is exactly value */
-	RULE_FD_COMMAND, /* and the second argument is exactly value */
-	RULE_COMMAND,	 /* second argument is exactly value */
-	RULE_LENGTH,	 /* third argument is at most value */
+	RULE_ANY = 0,
+	RULE_FD = 1,	  /* the first argument is this descriptor */
+	RULE_COMMAND = 2, /* the second is exactly value */
+	RULE_FLAGS = 4,	  /* the third is */
+	RULE_LENGTH = 8,  /* the third is at most value */
 };
 
 struct seal_row {
 	int syscall;
-	enum seal_rule rule;
+	unsigned rule;
 	int fd;
 	uint32_t value;
 	const char *reason;

@@ -60,13 +60,29 @@ void session_pause(unsigned ms);
 /* Opens the role's ledger: PRIV_CODE_OK, BUSY or LEDGER. */
 enum priv_code session_ledger(struct session *s, const char *path, uint64_t netns);
 
-/* ---- verb_net.c, for verb_nat.c ---- */
-
 /* ledger_put, and session->rows with it. */
 int session_put_row(struct session *s, unsigned slot, const struct ledger_row *row, bool sync);
+/* Brings a slot to FREE from any state. -EBUSY: something has its device open. */
+int session_release(struct session *s, unsigned slot, struct ledger_row row);
+/* After an earlier helper of this uid, however it ended. Whole slots stay, and what is broken but in use. */
+int session_repair(struct session *s);
+/* All slots; the first refusal of any. */
+enum priv_code session_cleanup(struct session *s, struct priv_rep *rep);
+
+/* ---- verb_net.c, for verb_nat.c and role_net.c; the last two are struct role's ---- */
+
 /* Whether the slot's tap is there, as it was made; ret_tap is filled in any case. */
 bool session_live(
 	struct session *s, unsigned slot, const struct ledger_row *row, struct tap *ret_tap);
+bool net_live(struct session *s, unsigned slot, const struct ledger_row *row);
+int net_remove(struct session *s, unsigned slot, const struct ledger_row *row);
+enum priv_code net_detach(struct session *s, unsigned slot, bool *ret_existed);
+
+/* ---- verb_disk.c, for role_disk.c: the same ---- */
+
+bool disk_live(struct session *s, unsigned slot, const struct ledger_row *row);
+int disk_remove(struct session *s, unsigned slot, const struct ledger_row *row);
+enum priv_code disk_detach(struct session *s, unsigned slot, bool *ret_existed);
 
 /* ---- verb_nat.c ---- */
 
@@ -84,7 +100,7 @@ bool session_mend_rules(struct session *s);
 /*
  * answer_<verb>: req is valid. Fills the reply's fields and returns PRIV_CODE_OK, or
  * returns the refusal. Blocks no longer than the kernel takes. Each helper has those that the table
- * gives it: HELLO, LIST and CLEANUP are in verb_net.c and in verb_disk.c.
+ * gives it: HELLO and CLEANUP are in verb_net.c and in verb_disk.c.
  */
 #define PRIV_VERB(NAME, name, ...)                                                                 \
 	enum priv_code answer_##name(                                                              \
@@ -94,6 +110,8 @@ bool session_mend_rules(struct session *s);
 
 /* syslog's socket, or -1: the lines are then nobody's. */
 int session_log_open(void);
+/* Sends it, and closes what descriptors it has. A reply that the table does not allow is our bug. */
+int session_reply(const struct priv_rep *rep);
 
 /*
  * Answers until the peer is gone (true) or breaks the protocol (false). After a refused

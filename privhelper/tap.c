@@ -118,33 +118,14 @@ bool tap_intact(struct nlmsg *nl, const struct tap *tap, uint32_t ifindex)
 	       link.has_owner && link.owner == tap->uid;
 }
 
-static int remove_link(struct nlmsg *nl, uint32_t ifindex)
-{
-	int r = netlink_link_del(nl, ifindex);
-
-	return r == -ENODEV ? 0 : r;
-}
-
 int tap_remove(struct nlmsg *nl, const struct tap *tap, uint32_t ifindex)
 {
-	struct netlink_link link;
-	int r = netlink_link_get(nl, ifindex, NULL, &link);
+	struct netlink_link link = {0};
+	int r = netlink_link_get(nl, ifindex, tap->name, &link);
+	bool ours =
+		ifindex ? bg_streq(link.name, tap->name) : link.has_owner && link.owner == tap->uid;
 
-	if (r < 0)
-		return r == -ENODEV ? 0 : r;
-	if (!bg_streq(link.name, tap->name) || !link.is_tun)
-		return 0;
-	return remove_link(nl, ifindex);
-}
-
-int tap_remove_by_name(struct nlmsg *nl, const struct tap *tap)
-{
-	struct netlink_link link;
-	int r = netlink_link_get(nl, 0, tap->name, &link);
-
-	if (r < 0)
-		return r == -ENODEV ? 0 : r;
-	if (!link.is_tun || !link.has_owner || link.owner != tap->uid)
-		return 0;
-	return remove_link(nl, link.ifindex);
+	if (r >= 0 && link.is_tun && ours)
+		r = netlink_link_del(nl, link.ifindex);
+	return r == -ENODEV ? 0 : r;
 }

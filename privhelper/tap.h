@@ -42,10 +42,10 @@ int tap_configure(
 	const struct tap_dirs *dirs, struct nlmsg *nl, const struct tap *tap, uint32_t ifindex);
 /* Whether the device of that index is this tap and still as it was made. */
 bool tap_intact(struct nlmsg *nl, const struct tap *tap, uint32_t ifindex);
-/* Removes the device of that index if it has this tap's name and kind; else nothing. 0 or -errno.
+/*
+ * Removes the device of that index if it has this tap's name and kind; else nothing. 0 or -errno. Index 0: it
+ * is lost. Then the one of that name, if also its owner is right.
  */
 int tap_remove(struct nlmsg *nl, const struct tap *tap, uint32_t ifindex);
-/* The same when the index is lost: also its owner must be right. */
-int tap_remove_by_name(struct nlmsg *nl, const struct tap *tap);
 
 #endif

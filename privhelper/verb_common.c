@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * verb_common.c: what HELLO is to both helpers before each looks at its own devices: the same
- * build, and this uid's block of the ledger. Called by verb_net.c and verb_disk.c.
+ * verb_common.c: what is the same in both helpers: HELLO before each looks at its own devices, and
+ * slots as rows of the ledger. Called by verb_net.c, verb_nat.c and verb_disk.c.
  */
 #include <time.h>
 
-#include "privhelper/session.h"
+#include "privhelper/role.h"
 
 /* How long HELLO waits for an earlier helper of the same uid to end. */
 enum { LOCK_TRIES = 60, LOCK_PAUSE_MS = 50 };
@@ -51,5 +51,89 @@ enum priv_code session_begin(struct session *s, const struct priv_req *req, stru
 	rep->hello.hash = priv_table_hash();
 	rep->hello.index = (uint8_t)s->ledger.index;
 	rep->hello.slots = (uint8_t)s->policy.slots_per_user;
+	return PRIV_CODE_OK;
+}
+
+/* ---- slots ---- */
+
+static void note_row(struct session *s, unsigned slot, const struct ledger_row *row)
+{
+	const uint64_t bit = 1ULL << slot;
+	const bool live = row->state == LEDGER_LIVE;
+
+	s->rows.used = row->state == LEDGER_FREE ? s->rows.used & ~bit : s->rows.used | bit;
+	s->rows.nat = live && row->nat ? s->rows.nat | bit : s->rows.nat & ~bit;
+	s->rows.peers = live && row->peers ? s->rows.peers | bit : s->rows.peers & ~bit;
+}
+
+int session_put_row(struct session *s, unsigned slot, const struct ledger_row *row, bool sync)
+{
+	int r = ledger_put(&s->ledger, slot, row, sync);
+
+	if (r >= 0)
+		note_row(s, slot, row);
+	return r;
+}
+
+int session_release(struct session *s, unsigned slot, struct ledger_row row)
+{
+	static const struct ledger_row none = {.state = LEDGER_FREE};
+	int r = 0;
+
+	if (row.state == LEDGER_FREE)
+		return 0;
+	if (row.state == LEDGER_LIVE) {
+		row.state = LEDGER_INTENT;
+		r = session_put_row(s, slot, &row, true);
+	}
+	if (r >= 0)
+		r = role.remove(s, slot, &row);
+	return r < 0 ? r : session_put_row(s, slot, &none, false);
+}
+
+int session_repair(struct session *s)
+{
+	int r = 0;
+
+	for (unsigned slot = 0; slot < BG_SLOTS_MAX && (r >= 0 || r == -EBUSY); slot++) {
+		struct ledger_row row;
+
+		r = ledger_get(&s->ledger, slot, &row);
+		if (r >= 0)
+			note_row(s, slot, &row);
+		if (r >= 0 && !role.live(s, slot, &row))
+			r = session_release(s, slot, row);
+	}
+	return r == -EBUSY ? 0 : r;
+}
+
+enum priv_code session_cleanup(struct session *s, struct priv_rep *rep)
+{
+	enum priv_code first = PRIV_CODE_OK;
+
+	rep->cleanup.removed = 0;
+	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
+		bool existed;
+		enum priv_code code = role.detach(s, slot, &existed);
+
+		if (code == PRIV_CODE_OK && existed)
+			rep->cleanup.removed |= 1ULL << slot;
+		first = first == PRIV_CODE_OK ? code : first;
+	}
+	return first;
+}
+
+enum priv_code answer_list(struct session *s, const struct priv_req *req, struct priv_rep *rep)
+{
+	(void)req;
+	rep->list.attached = 0;
+	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
+		struct ledger_row row;
+
+		if (ledger_get(&s->ledger, slot, &row) < 0)
+			return PRIV_CODE_LEDGER;
+		if (role.live(s, slot, &row))
+			rep->list.attached |= 1ULL << slot;
+	}
 	return PRIV_CODE_OK;
 }

@@ -3,7 +3,7 @@
  * verb_disk.c: the answers of the disk helper, in the order of the table. A slot's disk is, from
  * the outside in: node, device-mapper device, loops, files. It is made from the inside out and
  * released from the outside in, with the ledger written between, so that a kill at any point
- * leaves a row from which release() finds what there is to remove. The loops need no row: they
+ * leaves a row from which session_release() finds what there is to remove. The loops need no row: they
  * end with the last descriptor or table that holds them (LO_FLAGS_AUTOCLEAR).
  */
 #include <stdio.h>
@@ -62,7 +62,7 @@ static int remove_device(struct session *s, unsigned slot, const struct ledger_r
 }
 
 /* The node goes first: its number may be another user's disk as soon as the device is gone. */
-static int remove_disk(struct session *s, unsigned slot, const struct ledger_row *row)
+int disk_remove(struct session *s, unsigned slot, const struct ledger_row *row)
 {
 	char node[PRIV_NAME];
 	int r;
@@ -72,25 +72,6 @@ static int remove_disk(struct session *s, unsigned slot, const struct ledger_row
 	node_of(s, slot, node);
 	r = blk_node_unlink(&s->blk, node);
 	return r < 0 ? r : remove_device(s, slot, row);
-}
-
-/* Brings a slot to FREE from any state. -EBUSY: something has the disk open. */
-static int release(struct session *s, unsigned slot, struct ledger_row row)
-{
-	static const struct ledger_row none = {.state = LEDGER_FREE};
-	int r = 0;
-
-	if (row.state == LEDGER_FREE)
-		return 0;
-	if (row.state == LEDGER_LIVE) {
-		row.state = LEDGER_INTENT;
-		r = ledger_put(&s->ledger, slot, &row, true);
-	}
-	if (r >= 0)
-		r = remove_disk(s, slot, &row);
-	if (r >= 0)
-		r = ledger_put(&s->ledger, slot, &none, false);
-	return r;
 }
 
 /* ret_open: whether somebody uses it. */
@@ -109,6 +90,13 @@ static bool is_live(struct session *s, unsigned slot, const struct ledger_row *r
 		return false;
 	*ret_open = state.open;
 	return true;
+}
+
+bool disk_live(struct session *s, unsigned slot, const struct ledger_row *row)
+{
+	bool open;
+
+	return is_live(s, slot, row, &open);
 }
 
 struct loops {
@@ -182,7 +170,7 @@ static int make(struct session *s, unsigned slot, const struct disk_files *f)
 	if (getrandom(&row.nonce, sizeof(row.nonce), 0) != sizeof(row.nonce))
 		return -EIO;
 	id_of(s, slot, row.nonce, &id);
-	r = ledger_put(&s->ledger, slot, &row, true);
+	r = session_put_row(s, slot, &row, true);
 	if (r >= 0)
 		r = loops_make(s, f, &l);
 	if (r >= 0)
@@ -192,28 +180,9 @@ static int make(struct session *s, unsigned slot, const struct disk_files *f)
 		r = make_node(s, slot, row.minor);
 	if (r >= 0) {
 		row.state = LEDGER_LIVE;
-		r = ledger_put(&s->ledger, slot, &row, false);
+		r = session_put_row(s, slot, &row, false);
 	}
 	return r;
-}
-
-/*
- * After an earlier helper of this uid, however it ended. Whole slots stay as they are; one that
- * is broken but in use keeps its row, and its turn comes when its user has let go.
- */
-static int repair(struct session *s)
-{
-	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
-		struct ledger_row row;
-		bool open;
-		int r = ledger_get(&s->ledger, slot, &row);
-
-		if (r >= 0 && !is_live(s, slot, &row, &open))
-			r = release(s, slot, row);
-		if (r < 0 && r != -EBUSY)
-			return r;
-	}
-	return 0;
 }
 
 enum priv_code answer_hello(struct session *s, const struct priv_req *req, struct priv_rep *rep)
@@ -222,7 +191,7 @@ enum priv_code answer_hello(struct session *s, const struct priv_req *req, struc
 
 	if (code != PRIV_CODE_OK)
 		return code;
-	if (repair(s) < 0)
+	if (session_repair(s) < 0)
 		return PRIV_CODE_FAILED;
 	/* A field of the network helper's; this one has no index in the pool to make it of. */
 	rep->hello.gateway = policy_gateway(&s->policy, 0);
@@ -230,26 +199,8 @@ enum priv_code answer_hello(struct session *s, const struct priv_req *req, struc
 	return PRIV_CODE_OK;
 }
 
-enum priv_code answer_list(struct session *s, const struct priv_req *req, struct priv_rep *rep)
-{
-	uint64_t attached = 0;
-
-	(void)req;
-	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
-		struct ledger_row row;
-		bool open;
-
-		if (ledger_get(&s->ledger, slot, &row) < 0)
-			return PRIV_CODE_LEDGER;
-		if (is_live(s, slot, &row, &open))
-			attached |= 1ULL << slot;
-	}
-	rep->list.attached = attached;
-	return PRIV_CODE_OK;
-}
-
 /* A disk in use stays whole: its node goes only with the rest. */
-static enum priv_code detach(struct session *s, unsigned slot, bool *ret_existed)
+enum priv_code disk_detach(struct session *s, unsigned slot, bool *ret_existed)
 {
 	struct ledger_row row;
 	bool open = false;
@@ -262,27 +213,14 @@ static enum priv_code detach(struct session *s, unsigned slot, bool *ret_existed
 		session_pause(REMOVE_PAUSE_MS);
 	if (open && is_live(s, slot, &row, &open) && open)
 		return PRIV_CODE_IN_USE;
-	r = release(s, slot, row);
+	r = session_release(s, slot, row);
 	return r == -EBUSY ? PRIV_CODE_IN_USE : r < 0 ? PRIV_CODE_FAILED : PRIV_CODE_OK;
 }
 
 enum priv_code answer_cleanup(struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
-	enum priv_code first = PRIV_CODE_OK;
-	uint64_t removed = 0;
-
 	(void)req;
-	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
-		bool existed;
-		enum priv_code code = detach(s, slot, &existed);
-
-		if (code == PRIV_CODE_OK && existed)
-			removed |= 1ULL << slot;
-		if (code != PRIV_CODE_OK && first == PRIV_CODE_OK)
-			first = code;
-	}
-	rep->cleanup.removed = removed;
-	return first;
+	return session_cleanup(s, rep);
 }
 
 static enum priv_code make_code(int r)
@@ -302,13 +240,13 @@ static enum priv_code attach_fresh(struct session *s, unsigned slot, const struc
 		return PRIV_CODE_OK;
 	/* What cannot be released now is put right by the next helper. */
 	if (ledger_get(&s->ledger, slot, &left) >= 0)
-		(void)release(s, slot, left);
+		(void)session_release(s, slot, left);
 	return make_code(r);
 }
 
 /*
  * A slot that is attached already and not in use is made anew: these may be other files. One in
- * use is refused, by detach().
+ * use is refused, by disk_detach().
  */
 enum priv_code answer_disk_attach(
 	struct session *s, const struct priv_req *req, struct priv_rep *rep)
@@ -322,7 +260,7 @@ enum priv_code answer_disk_attach(
 		return PRIV_CODE_SLOT_LIMIT;
 	code = disk_files_check(req->fds[0], req->fds[1], s->uid, &files);
 	if (code == PRIV_CODE_OK)
-		code = detach(s, slot, &existed);
+		code = disk_detach(s, slot, &existed);
 	if (code == PRIV_CODE_OK)
 		code = attach_fresh(s, slot, &files);
 	if (code != PRIV_CODE_OK)
@@ -336,7 +274,7 @@ enum priv_code answer_disk_detach(
 	struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
 	bool existed;
-	enum priv_code code = detach(s, req->disk_detach.slot, &existed);
+	enum priv_code code = disk_detach(s, req->disk_detach.slot, &existed);
 
 	if (code == PRIV_CODE_OK)
 		rep->disk_detach.existed = existed;

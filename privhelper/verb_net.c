@@ -3,7 +3,7 @@
  * verb_net.c: the answers of the network helper, in the order of the table, over
  * the three things that can happen to a slot: made, released, repaired. Each is
  * a row of steps with the ledger written between them, so that a kill at any
- * point leaves a row from which release() finds what there is to remove.
+ * point leaves a row from which session_release() finds what there is to remove.
  */
 #include <assert.h>
 
@@ -20,60 +20,13 @@ static struct tap tap_of(const struct session *s, unsigned slot)
 	return tap;
 }
 
-static void note_row(struct session *s, unsigned slot, const struct ledger_row *row)
-{
-	const uint64_t bit = 1ULL << slot;
-
-	s->rows.used = row->state == LEDGER_FREE ? s->rows.used & ~bit : s->rows.used | bit;
-	s->rows.nat =
-		row->state == LEDGER_LIVE && row->nat ? s->rows.nat | bit : s->rows.nat & ~bit;
-	s->rows.peers = row->state == LEDGER_LIVE && row->peers ? s->rows.peers | bit
-								: s->rows.peers & ~bit;
-}
-
-int session_put_row(struct session *s, unsigned slot, const struct ledger_row *row, bool sync)
-{
-	int r = ledger_put(&s->ledger, slot, row, sync);
-
-	if (r >= 0)
-		note_row(s, slot, row);
-	return r;
-}
-
-static int remove_device(struct session *s, unsigned slot, const struct ledger_row *row)
+int net_remove(struct session *s, unsigned slot, const struct ledger_row *row)
 {
 	const struct tap tap = tap_of(s, slot);
 
-	switch (row->state) {
-	case LEDGER_INTENT:
-	case LEDGER_LIVE:
-		return row->ifindex ? tap_remove(&s->nl, &tap, row->ifindex) : 0;
-	case LEDGER_BROKEN:
-		return tap_remove_by_name(&s->nl, &tap);
-	case LEDGER_FREE:
-	case LEDGER_STALE:
-		break;
-	}
-	return 0;
-}
-
-/* Brings a slot to FREE from any state. */
-static int release(struct session *s, unsigned slot, struct ledger_row row)
-{
-	static const struct ledger_row none = {.state = LEDGER_FREE};
-	int r = 0;
-
-	if (row.state == LEDGER_FREE)
-		return 0;
-	if (row.state == LEDGER_LIVE) {
-		row.state = LEDGER_INTENT;
-		r = session_put_row(s, slot, &row, true);
-	}
-	if (r >= 0)
-		r = remove_device(s, slot, &row);
-	if (r >= 0)
-		r = session_put_row(s, slot, &none, false);
-	return r;
+	/* A row of this boot without an index: nothing was made to stay. One of another boot has none. */
+	return row->ifindex || row->state == LEDGER_BROKEN ? tap_remove(&s->nl, &tap, row->ifindex)
+							   : 0;
 }
 
 bool session_live(
@@ -84,7 +37,7 @@ bool session_live(
 	       tap_intact(&s->nl, ret_tap, row->ifindex);
 }
 
-static bool is_live(struct session *s, unsigned slot, const struct ledger_row *row)
+bool net_live(struct session *s, unsigned slot, const struct ledger_row *row)
 {
 	struct tap tap;
 
@@ -112,24 +65,6 @@ static int make(struct session *s, const struct tap *tap)
 	return r;
 }
 
-/* After an earlier helper of this uid, however it ended. Whole slots stay as they are. */
-static int repair(struct session *s)
-{
-	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
-		struct ledger_row row;
-		int r = ledger_get(&s->ledger, slot, &row);
-
-		if (r < 0)
-			return r;
-		note_row(s, slot, &row);
-		if (!is_live(s, slot, &row))
-			r = release(s, slot, row);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 enum priv_code answer_hello(struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
 	enum priv_code code = session_begin(s, req, rep);
@@ -137,7 +72,7 @@ enum priv_code answer_hello(struct session *s, const struct priv_req *req, struc
 
 	if (code != PRIV_CODE_OK)
 		return code;
-	if (repair(s) < 0 || netlink_route_tidy(&s->nl, session_net(s)) < 0)
+	if (session_repair(s) < 0 || netlink_route_tidy(&s->nl, session_net(s)) < 0)
 		return PRIV_CODE_FAILED;
 	r = session_rules(s);
 	if (r < 0)
@@ -195,7 +130,7 @@ static enum priv_code attach_fresh(struct session *s, const struct tap *tap)
 		return code;
 	/* What cannot be released now is put right by the next helper. */
 	if (ledger_get(&s->ledger, tap->slot, &left) >= 0)
-		(void)release(s, tap->slot, left);
+		(void)session_release(s, tap->slot, left);
 	(void)session_rules(s);
 	return code;
 }
@@ -212,12 +147,12 @@ enum priv_code answer_net_attach(
 		return PRIV_CODE_SLOT_LIMIT;
 	if (ledger_get(&s->ledger, slot, &row) < 0)
 		return PRIV_CODE_LEDGER;
-	if (is_live(s, slot, &row)) {
+	if (net_live(s, slot, &row)) {
 		/* ip_forward turned on, by Docker say, turns it on for every interface there is. */
 		if (tap_settle(&s->dirs, &s->nl, &tap, row.ifindex, row.nat || row.peers) < 0)
 			return PRIV_CODE_FAILED;
 	} else {
-		if (release(s, slot, row) < 0)
+		if (session_release(s, slot, row) < 0)
 			return PRIV_CODE_FAILED;
 		code = attach_fresh(s, &tap);
 		if (code != PRIV_CODE_OK)
@@ -231,14 +166,14 @@ enum priv_code answer_net_attach(
 	return PRIV_CODE_OK;
 }
 
-static enum priv_code detach(struct session *s, unsigned slot, bool *ret_existed)
+enum priv_code net_detach(struct session *s, unsigned slot, bool *ret_existed)
 {
 	struct ledger_row row;
 
 	if (ledger_get(&s->ledger, slot, &row) < 0)
 		return PRIV_CODE_LEDGER;
 	*ret_existed = row.state == LEDGER_LIVE;
-	return release(s, slot, row) < 0 ? PRIV_CODE_FAILED : PRIV_CODE_OK;
+	return session_release(s, slot, row) < 0 ? PRIV_CODE_FAILED : PRIV_CODE_OK;
 }
 
 static enum priv_code detach_rules(struct session *s)
@@ -252,7 +187,7 @@ enum priv_code answer_net_detach(
 	struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
 	bool existed;
-	enum priv_code code = detach(s, req->net_detach.slot, &existed);
+	enum priv_code code = net_detach(s, req->net_detach.slot, &existed);
 
 	if (code == PRIV_CODE_OK)
 		code = detach_rules(s);
@@ -261,37 +196,10 @@ enum priv_code answer_net_detach(
 	return code;
 }
 
-enum priv_code answer_list(struct session *s, const struct priv_req *req, struct priv_rep *rep)
-{
-	uint64_t attached = 0;
-
-	(void)req;
-	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
-		struct ledger_row row;
-
-		if (ledger_get(&s->ledger, slot, &row) < 0)
-			return PRIV_CODE_LEDGER;
-		if (is_live(s, slot, &row))
-			attached |= 1ULL << slot;
-	}
-	rep->list.attached = attached;
-	return PRIV_CODE_OK;
-}
-
 enum priv_code answer_cleanup(struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
-	uint64_t removed = 0;
+	enum priv_code code = session_cleanup(s, rep), rules = detach_rules(s);
 
 	(void)req;
-	for (unsigned slot = 0; slot < BG_SLOTS_MAX; slot++) {
-		bool existed;
-		enum priv_code code = detach(s, slot, &existed);
-
-		if (code != PRIV_CODE_OK)
-			return code;
-		if (existed)
-			removed |= 1ULL << slot;
-	}
-	rep->cleanup.removed = removed;
-	return detach_rules(s);
+	return code == PRIV_CODE_OK ? rules : code;
 }

@@ -110,7 +110,7 @@ def test_every_key_of_the_configuration(pages):
 
 
 def test_every_key_of_the_helper(pages):
-    keys = re.findall(r'\[KEY_\w+\] = "(\w+)"', text("privhelper/policy.c"))
+    keys = re.findall(r'\{"(\w+)", (?:POOL|YES_NO|NUMBER)', text("privhelper/policy.c"))
     defaults = dict(re.findall(r"^#(\w+) = (.*)$", text("packaging/privhelper.conf"), re.M))
     assert sorted(keys) == sorted(defaults) and len(keys) > 5
     for key, default in defaults.items():
