@@ -173,7 +173,7 @@ static enum priv_code start(struct keeper *k)
 	if (nft_open(&k->nft) < 0)
 		return PRIV_CODE_NO_NFT;
 	if (netlink_open(&nl) < 0 || watch(k) < 0 ||
-		ledger_open_all(&k->ledger, netlink_netns(&nl)) < 0)
+		ledger_open_all(&k->ledger, netlink_netns(nl.fd)) < 0)
 		return PRIV_CODE_LEDGER;
 	bg_close(nl.fd);
 	return seal(k);

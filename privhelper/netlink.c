@@ -18,12 +18,12 @@ int netlink_open(struct nlmsg *nl)
 	return nlmsg_open(nl, NETLINK_ROUTE, 0);
 }
 
-uint64_t netlink_netns(const struct nlmsg *nl)
+uint64_t netlink_netns(int sock)
 {
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
 
-	if (getsockopt(nl->fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
+	if (getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
 		return 0;
 	return cookie;
 }

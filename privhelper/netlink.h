@@ -24,8 +24,8 @@ struct netlink_link {
 
 /* Opens the socket with the rights of this moment. 0 or -errno. */
 int netlink_open(struct nlmsg *nl);
-/* Cookie of the network namespace; 0 where the kernel has none (before 5.14). */
-uint64_t netlink_netns(const struct nlmsg *nl);
+/* Cookie of a socket's network namespace; 0 where the kernel has none (before 5.14). */
+uint64_t netlink_netns(int sock);
 /* By index, or by name when ifindex is 0. -ENODEV when there is none. */
 int netlink_link_get(
 	struct nlmsg *nl, uint32_t ifindex, const char *name, struct netlink_link *ret);

@@ -23,7 +23,7 @@ static enum priv_code open_net(struct session *s)
 		return PRIV_CODE_FAILED;
 	if (tap_dirs_open(&s->dirs) < 0)
 		return PRIV_CODE_NO_TUN;
-	return session_ledger(s, LEDGER_NET, netlink_netns(&s->nl));
+	return session_ledger(s, LEDGER_NET, netlink_netns(s->nl.fd));
 }
 
 static enum priv_code seal_net(const struct session *s)

@@ -22,14 +22,16 @@ static bool option_is(int fd, int option, int value)
 	return getsockopt(fd, SOL_SOCKET, option, &v, &len) == 0 && v == value;
 }
 
-/* Its port; 0: not one of that protocol, at this gateway and no other address. */
-static unsigned port_of(int fd, int protocol, bool listens, uint32_t gateway)
+/* Its port; 0: not one of that protocol, at this gateway and no other address, in this network and not in one that its owner made. */
+static unsigned port_of(const struct session *s, int fd, int protocol, bool listens)
 {
+	const uint32_t gateway = policy_gateway(&s->policy, s->ledger.index);
+	const uint64_t netns = netlink_netns(fd);
 	struct sockaddr_in own = {0};
 	socklen_t len = sizeof(own);
 
-	if (!option_is(fd, SO_DOMAIN, AF_INET) || !option_is(fd, SO_PROTOCOL, protocol) ||
-		!option_is(fd, SO_ACCEPTCONN, listens) ||
+	if (netns == 0 || netns != s->ledger.netns || !option_is(fd, SO_DOMAIN, AF_INET) ||
+		!option_is(fd, SO_PROTOCOL, protocol) || !option_is(fd, SO_ACCEPTCONN, listens) ||
 		getsockname(fd, (struct sockaddr *)&own, &len) < 0 || len != sizeof(own) ||
 		ntohl(own.sin_addr.s_addr) != gateway || ntohs(own.sin_port) < PORT_MIN)
 		return 0;
@@ -54,9 +56,8 @@ static enum priv_code keep(struct session *s, const int *fds, const unsigned *po
 
 enum priv_code answer_dns_port(struct session *s, const struct priv_req *req, struct priv_rep *rep)
 {
-	const uint32_t gateway = policy_gateway(&s->policy, s->ledger.index);
-	const unsigned ports[] = {port_of(req->fds[0], IPPROTO_UDP, false, gateway),
-		port_of(req->fds[1], IPPROTO_TCP, true, gateway)};
+	const unsigned ports[] = {port_of(s, req->fds[0], IPPROTO_UDP, false),
+		port_of(s, req->fds[1], IPPROTO_TCP, true)};
 
 	(void)rep;
 	if (!ports[0] || !ports[1])

@@ -232,7 +232,9 @@ static void connect_for(const struct question *q, int to)
 	_close_ int owned = to, fd = -1;
 	struct answer a = {0};
 
-	fd = q->len <= sizeof(q->to) && q->type == SOCK_STREAM
+	/* Of other protocols a message with an address can lead elsewhere (SCTP). */
+	fd = q->len <= sizeof(q->to) && q->type == SOCK_STREAM &&
+			     (q->protocol == 0 || q->protocol == IPPROTO_TCP)
 		     ? begin((const struct sockaddr *)&q->to, q->len, q->type, q->protocol)
 		     : -EINVAL;
 	a.error = BG_MIN(fd, 0);

@@ -232,22 +232,6 @@ static void wrong_guest(struct guest *guest, const char *what)
 	broken(guest, what, RETRY_WRONG_USEC);
 }
 
-static bool take_opening(struct guest *guest)
-{
-	uint64_t now = loop_now_usec();
-	uint64_t earned = (now - guest->openings_usec) / OPENING_EARNED_USEC;
-
-	if (earned > 0) {
-		guest->openings =
-			(unsigned)BG_MIN(guest->openings + earned, (uint64_t)OPENINGS_MAX);
-		guest->openings_usec = now;
-	}
-	if (guest->openings == 0)
-		return false;
-	guest->openings--;
-	return true;
-}
-
 static void on_welcome(struct guest *guest, const struct bg_agent_frame *frame)
 {
 	struct bg_agent_welcome welcome;
@@ -261,7 +245,7 @@ static void on_welcome(struct guest *guest, const struct bg_agent_frame *frame)
 		wrong_guest(guest, "another VM's guest answered");
 		return;
 	}
-	if (!take_opening(guest)) {
+	if (!bg_rate_take(&guest->openings, loop_now_usec())) {
 		broken(guest, "the guest begins too often", RETRY_MAX_USEC);
 		return;
 	}
@@ -506,8 +490,7 @@ int guest_open(struct loop *loop, const struct guest_target *target, guest_statu
 	guest->userdata = userdata;
 	guest->down_usec = loop_now_usec();
 	guest->opening_usec = OPENING_MIN_USEC;
-	guest->openings = OPENINGS_MAX;
-	guest->openings_usec = loop_now_usec();
+	guest->openings = bg_rate_of(OPENINGS_MAX, OPENING_EARNED_USEC, loop_now_usec());
 	strcpy(guest->path, target->socket_path);
 	strcpy(guest->vm_id, target->vm_id);
 	if (loop_defer(loop, "guest connect", on_connect, guest, &guest->timer) < 0)

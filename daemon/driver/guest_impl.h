@@ -8,6 +8,7 @@
 
 #include "common/agent_frame.h"
 #include "common/limits.h"
+#include "common/rate.h"
 #include "daemon/driver/guest.h"
 
 enum guest_state {
@@ -41,9 +42,8 @@ struct guest {
 	char line[64];
 	size_t line_len;
 	uint32_t flags;
-	uint32_t can;		/* enum bg_agent_can */
-	unsigned openings;	/* that the guest may still have at once */
-	uint64_t openings_usec; /* when that was counted */
+	uint32_t can;		 /* enum bg_agent_can */
+	struct bg_rate openings; /* of conversations that the guest brings to nothing */
 	guest_status_fn status;
 	void *userdata;
 	struct guest_calls calls;

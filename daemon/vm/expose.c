@@ -12,6 +12,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/rate.h"
 #include "daemon/driver/guest.h"
 #include "daemon/driver/tunnel.h"
 #include "daemon/engine.h"
@@ -23,8 +24,13 @@ struct line {
 	struct tunnel *tunnel;
 };
 
+/* A guest that opens and ends connections without a pause would take all of this host's ports towards that service. */
+enum { TUNNELS_AT_ONCE = 256, TUNNEL_EARNED_USEC = 10 * 1000 };
+
 struct expose {
 	struct vm *vm;
+	struct bg_rate rate;	   /* of tunnels */
+	struct loop_source *later; /* there were too many */
 	bool told;		   /* this conversation's agent */
 	struct guest_stream *list; /* it is being told which ports there are */
 	LIST_HEAD(, line) lines;
@@ -181,13 +187,36 @@ static void on_ended(struct tunnel *tunnel, const char *why, void *userdata)
 		wait_for_all(e);
 }
 
+static void on_later(void *userdata)
+{
+	struct expose *e = userdata;
+
+	loop_source_free(TAKE_PTR(e->later));
+	if (e->vm->guest && guest_connected(e->vm->guest))
+		wait_for_all(e);
+}
+
+/* Whether there may be one more now; else it is looked again soon. */
+static bool take_turn(struct expose *e)
+{
+	struct loop *loop = e->vm->engine->loop;
+
+	if (e->count >= BG_EXPOSE_CONNECTIONS_MAX) /* the end of one is the next chance */
+		return false;
+	if (bg_rate_take(&e->rate, loop_now_usec()))
+		return true;
+	if (!e->later)
+		(void)loop_add_timer(loop, "expose", TUNNEL_EARNED_USEC, on_later, e, &e->later);
+	return false;
+}
+
 static void wait_for(struct expose *e, uint16_t port)
 {
 	static const struct tunnel_events events = {on_taken, on_ended};
 	_free_ struct line *line = calloc(1, sizeof(*line));
 	_err_ struct bg_err *err = NULL;
 
-	if (!line || e->count >= BG_EXPOSE_CONNECTIONS_MAX)
+	if (!line || !take_turn(e))
 		return;
 	line->expose = e;
 	if (tunnel_wait(e->vm->engine->loop, e->vm->guest, port, &events, line, &line->tunnel,
@@ -271,6 +300,7 @@ void expose_follow(struct vm *vm)
 		if (!vm->expose)
 			return;
 		vm->expose->vm = vm;
+		vm->expose->rate = bg_rate_of(TUNNELS_AT_ONCE, TUNNEL_EARNED_USEC, loop_now_usec());
 	}
 	vm->expose->told = true;
 	drop_waiting(vm->expose, &ports);
@@ -297,6 +327,7 @@ void expose_close(struct vm *vm)
 	while (!LIST_EMPTY(&e->lines))
 		line_free(LIST_FIRST(&e->lines));
 	guest_stream_free(e->list);
+	loop_source_free(e->later);
 	free(e);
 }
 

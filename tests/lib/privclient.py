@@ -38,7 +38,7 @@ def name_sockets(user, gateway, udp_port=0, tcp_port=0):
                     break
                 except OSError:
                     assert not port
-            s.settimeout(5)
+            s.settimeout(30)
         got[1].listen()
         return got
     finally:

@@ -72,18 +72,24 @@ class Tracer:
     def _set_regs(self, regs):
         _ptrace(PTRACE_SETREGS, self.pid, 0, ctypes.addressof(regs))
 
-    def first_argument(self):
-        return self._regs()[14]  # rdi
+    def arguments(self):
+        """The first three. x86-64 only, as what follows."""
+        regs = self._regs()
+        return regs[14], regs[13], regs[12]  # rdi, rsi, rdx
 
     def fail(self, error, instead):
-        """At the entry of a call: it is not made, and returns -error. instead: the number of one that does nothing. x86-64 only."""
+        """At the entry of a call: it is not made, and returns -error. instead: the number of one that does nothing."""
+        self.answer(-error, instead)
+
+    def answer(self, result, instead):
+        """The same with any result."""
         regs = self._regs()
         regs[15] = instead  # orig_rax; a seccomp filter sees that one
         self._set_regs(regs)
         _ptrace(PTRACE_SYSCALL, self.pid)
         self._wait()
         regs = self._regs()
-        regs[10] = (1 << 64) - error  # rax
+        regs[10] = result % (1 << 64)  # rax
         self._set_regs(regs)
 
     def kill(self):

@@ -2,6 +2,7 @@
 """A guest played by the test: it answers ARP at a tap and sends what no honest guest would."""
 import fcntl
 import os
+import random
 import select
 import struct
 import threading
@@ -12,7 +13,8 @@ MAC = bytes.fromhex("026267000000")
 IPV4, ARP = b"\x08\x00", b"\x08\x06"
 ICMP, TCP, UDP = 1, 6, 17
 SYN, RST, ACK = 2, 4, 16
-QUIET = 0.6  # seconds of silence that count as no answer: the kernel here answers within a millisecond
+PATIENCE = 30  # seconds for what has to come: a machine may be slow
+QUIET = 0.3  # of silence that count as no answer, when what is asked after it is answered
 
 
 def checksum(data):
@@ -51,7 +53,7 @@ class Guest:
             pass
         self.reader = threading.Lock()
         self.host = None
-        self.port = 20000
+        self.port = random.randrange(20000, 50000)
         self.arrived = []  # (source, protocol, payload) of every packet for this guest
         self._wait_carrier()
 
@@ -74,7 +76,7 @@ class Guest:
             self.listen(lambda *p: self.host, 0.1)
         assert self.host, "the host does not answer ARP for the gateway"
 
-    def listen(self, done, seconds=QUIET):
+    def listen(self, done, seconds=PATIENCE):
         """Serves the tap until done(source, protocol, payload) of a packet holds, or for some seconds."""
         assert self.reader.acquire(blocking=False), "two threads read one tap: one would take the other's answers"
         try:
@@ -109,30 +111,70 @@ class Guest:
     def send(self, target, protocol, payload, source=None):
         os.write(self.fd, self.host + MAC + IPV4 + packet(source or self.address, target, protocol, payload))
 
-    def ping(self, target, source=None):
-        """Whether target answers an echo request, which may carry another's address."""
-        icmp = struct.pack(">BBHHH", 8, 0, 0, 7, 7)
-        self.send(target, ICMP, icmp[:2] + checksum(icmp) + icmp[4:], source)
-        return self.listen(lambda s, p, d: s == target and p == ICMP and d[0] == 0)
+    def ask_names(self, data):
+        """To the gateway's port 53. From a new port: the kernel remembers for a while where the last one's went."""
+        self.port += 1
+        self.send(self.net["gateway"], UDP, struct.pack(">HHHH", self.port, 53, 8 + len(data), 0) + data)
 
-    def connect(self, target, port):
-        """Whether target answers a SYN with anything: accepted, or told that nobody listens."""
+    # What is asked: each sends it, and returns what an answer is.
+
+    def ask_ping(self, target, source=None):
+        """An echo request, which may carry another's address."""
+        self.port += 1
+        mark = struct.pack(">HH", 7, self.port)
+        icmp = b"\x08\0\0\0" + mark
+        self.send(target, ICMP, icmp[:2] + checksum(icmp) + mark, source)
+        return lambda s, p, d: s == target and p == ICMP and d[0] == 0 and d[4:8] == mark
+
+    def ask_connect(self, target, port):
+        """A SYN, answered with anything: accepted, or told that nobody listens."""
         self.port += 1
         mine = self.port
         self.send(target, TCP, segment(self.address, target, mine, port, SYN))
-        return self.listen(lambda s, p, d: s == target and p == TCP and d[2:4] == struct.pack(">H", mine))
+        return lambda s, p, d: s == target and p == TCP and d[2:4] == struct.pack(">H", mine)
 
-    def refused(self, target, port, udp=False):
-        """Whether an attempt is answered at once with a reset, or an ICMP error about it."""
+    def ask_refused(self, target, port, udp=False):
+        """An attempt that is answered at once with a reset, or an ICMP error about it."""
         self.port += 1
         mine = self.port
         payload = (struct.pack(">HHHH", mine, port, 9, 0) + b"x" if udp
                    else segment(self.address, target, mine, port, SYN))
         self.send(target, UDP if udp else TCP, payload)
-        return self.listen(lambda s, p, d: (p == TCP and s == target and d[2:4] == struct.pack(">H", mine) and d[13] & RST)
-                           or (p == ICMP and d[0] == 3 and d[28:30] == struct.pack(">H", mine)))
+        return lambda s, p, d: ((p == TCP and s == target and d[2:4] == struct.pack(">H", mine) and d[13] & RST)
+                                or (p == ICMP and d[0] == 3 and d[28:30] == struct.pack(">H", mine)))
+
+    def ask_hears(self, word, act):
+        """A datagram with that text, which arrives after act()."""
+        act()
+        return lambda s, p, d: p == UDP and word in d
+
+    def ping(self, target, source=None):
+        return self.listen(self.ask_ping(target, source))
+
+    def connect(self, target, port, seconds=PATIENCE):
+        return self.listen(self.ask_connect(target, port), seconds)
+
+    def refused(self, target, port, udp=False):
+        return self.listen(self.ask_refused(target, port, udp))
 
     def hears(self, word, act):
-        """Whether a datagram with that text arrives after act()."""
-        act()
-        return self.listen(lambda s, p, d: p == UDP and word in d)
+        return self.listen(self.ask_hears(word, act))
+
+    def in_time(self, kind, *args):
+        """Asks again and again: whether it is answered in the end."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if self.listen(getattr(self, "ask_" + kind)(*args), QUIET):
+                return True
+        return False
+
+    def silence(self, kind, *args):
+        """Whether that is not answered, though what the guest asks its gateway right after it is."""
+        answer, heard = getattr(self, "ask_" + kind)(*args), []
+
+        def listen(done, seconds):
+            return self.listen(lambda *p: (answer(*p) and not heard.append(p)) or done(*p), seconds)
+
+        listen(lambda *p: False, QUIET)
+        assert heard or listen(self.ask_ping(self.net["gateway"]), PATIENCE), "the guest hears nothing at all"
+        return not heard

@@ -74,8 +74,11 @@ def main(gateway, tap, true, other_tap, other):
     print("before:", *sorted(seen))
     seen.clear()
     ping(sender, other, host)
-    ping(sender, true, host)
-    listen(1)
+    deadline = time.monotonic() + 20
+    while true not in seen and time.monotonic() < deadline:
+        ping(sender, true, host)
+        listen(0.2)
+    listen(0.2)
     print("after:", *sorted(seen))
 
 

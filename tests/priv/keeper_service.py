@@ -37,7 +37,7 @@ def at_work():
 
 def it_runs_with_one_right(s):
     assert sh("systemctl", "is-enabled", UNIT).strip() == "enabled" and unit("ActiveState") == "active"
-    assert eventually(at_work, 10)
+    assert eventually(at_work)
     with open(f"/proc/{pid()}/status") as f:
         text = f.read()
     for line in "CapPrm:\t0000000000001000", "CapEff:\t0000000000001000", "CapBnd:\t0000000000001000", "NoNewPrivs:\t1":
@@ -66,7 +66,7 @@ def flushes_while_it_is_dead(s):
 
 def the_rules_come_back_without_a_helper(s):
     flush()
-    assert eventually(lambda: rules(s.helper), 10) and fences() == 1
+    assert eventually(lambda: rules(s.helper)) and fences() == 1
 
 
 def the_user_cannot_stop_it(s):
@@ -88,7 +88,7 @@ def killed_it_starts_again(s):
         was = pid()
         with Service() as service:
             os.kill(was, signal.SIGKILL)
-            flood(s.guest, 1, lambda: eventually(lambda: started_again(was), 20))
+            flood(s.guest, 1, lambda: eventually(lambda: started_again(was)))
             assert service.heard() == 0
         assert started_again(was)
     closed(s)
@@ -98,7 +98,7 @@ def another_configuration(s):
     was = pid()
     with open("/etc/banger/privhelper.conf", "a") as f:
         f.write("# another\n")
-    assert eventually(lambda: started_again(was), 20)
+    assert eventually(lambda: started_again(was))
     closed(s, 5)
 
 
@@ -111,7 +111,7 @@ def a_new_ledger(s):
     s.guest.close()
     sh("mv", "/var/lib/banger/net.ledger", "/var/lib/banger/net.ledger.old")
     sh("install", "-o", "root", "-g", "banger-ledger", "-m", "0660", "/dev/null", "/var/lib/banger/net.ledger")
-    assert eventually(lambda: pid() not in (0, was) and at_work(), 20)
+    assert eventually(lambda: pid() not in (0, was) and at_work())
     s.begin()
     closed(s, 5)
 
@@ -131,7 +131,7 @@ def stopped_no_tap_is_made(s):
         except Refused as e:
             assert e.code == KEEPER
     sh("systemctl", "start", UNIT)
-    assert eventually(at_work, 10)
+    assert eventually(at_work)
 
 
 def uninstalled(_s):
@@ -156,7 +156,7 @@ class State:
 
 def main():
     sh("ip", "address", "add", HOST + "/32", "dev", "lo")
-    assert eventually(at_work, 20)
+    assert eventually(at_work)
     with HostUser("bgt-alice", ["banger"]) as user:
         s = State(user)
         for step in (it_runs_with_one_right, flushes_while_the_users_helper_is_stopped, flushes_while_it_is_dead,

@@ -304,6 +304,32 @@ def test_damaged_row_and_foreign_device(alice, index):
         ip("link", "delete", name)
 
 
+def test_damaged_row_without_device(alice, index):
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(7)
+        h.close()
+    poke(index, 7, b"\xff", 40)
+    ip("link", "delete", f"bgr{index}-7")
+    with Helper(alice) as h:
+        h.hello()
+        assert Traces(index).empty()
+
+
+def test_renamed_device(alice, index):
+    """A tap that the administrator took for something else is no longer the slot's: left alone."""
+    with Helper(alice) as h:
+        h.hello()
+        h.attach(7)
+        ip("link", "set", f"bgr{index}-7", "down")
+        ip("link", "set", f"bgr{index}-7", "name", "bgt-else")
+        try:
+            assert h.list() == 0 and h.detach(7) == 1
+            assert "bgt-else" in os.listdir("/sys/class/net") and not rows(index)
+        finally:
+            ip("link", "delete", "bgt-else")
+
+
 def test_row_of_another_boot(alice, index):
     """A complete, valid row whose tap went with the reboot: simulated with a foreign boot id and checksum."""
     import zlib

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Refusals that need a kernel or a host without something, and at the end: every code of the network helper's was seen in this run."""
+import contextlib
 import ctypes
 import errno
 import os
@@ -8,7 +9,7 @@ import struct
 import pytest
 
 import privclient
-from conftest import Traces, indexes, rows
+from conftest import Traces, indexes, others_at_work, rows
 from hostuser import HostUser
 from privclient import FAILED, NO_FORWARD, NO_NFT, NO_TUN, USERS, Helper, Refused
 from test_nat import sh, world  # noqa: F401
@@ -69,17 +70,24 @@ def test_closed_tun_device(alice, index, alone):
 
 def test_forwarding_that_cannot_be_set(alice, index):
     """As in a container with a read-only /proc/sys."""
-    old, cwd = os.open("/proc/self/ns/mnt", os.O_RDONLY), os.getcwd()
     with open("/proc/sys/net/ipv4/ip_forward", "w") as f:
         f.write("0")
-    assert libc.unshare(CLONE_NEWNS) == 0
-    try:
-        sh("mount", "--make-rprivate", "/")
+    with own_mounts():
         sh("mount", "--bind", "-o", "ro", "/proc/sys/net/ipv4", "/proc/sys/net/ipv4")
         with Helper(alice) as h:
             h.hello()
             h.attach(0)
             assert refused(lambda: h.nat(0, 1)) == NO_FORWARD and h.nat(0, 0) == 0
+
+
+@contextlib.contextmanager
+def own_mounts():
+    """This process, and what it starts, with mounts that nobody else sees."""
+    old, cwd = os.open("/proc/self/ns/mnt", os.O_RDONLY), os.getcwd()
+    assert libc.unshare(CLONE_NEWNS) == 0
+    try:
+        sh("mount", "--make-rprivate", "/")
+        yield
     finally:
         assert libc.setns(old, CLONE_NEWNS) == 0
         os.chdir(cwd)
@@ -95,6 +103,29 @@ def test_no_room_for_a_new_user(alice, index, conf):
             assert refused(h.hello) == USERS and not indexes(late.uid)
 
 
+def test_kernel_without_ipv6(alice, index):
+    """There is nothing to turn off then."""
+    with own_mounts():
+        sh("mount", "-t", "tmpfs", "-o", "mode=755", "none", "/proc/sys/net/ipv6")
+        with Helper(alice) as h:
+            h.hello()
+            assert h.attach(0)["fresh"] == 1 and h.nat(0, 1) == 1
+            h.cleanup()
+
+
+def test_ipv6_settings_that_are_not_roots(alice):
+    """A folder in their place that others can write to is a refusal, not another kernel."""
+    with own_mounts():
+        sh("mount", "-t", "tmpfs", "-o", "mode=1777", "none", "/proc/sys/net/ipv6")
+        with Helper(alice) as h:
+            assert refused(h.hello) == NO_TUN
+
+
+def test_silence(silent):
+    """A helper that hears no HELLO ends by itself."""
+    assert silent.proc.wait(timeout=60) == 1
+
+
 def any_user(i):
     with open("/var/lib/banger/net.ledger", "rb") as f:
         f.seek(i * 8192)
@@ -105,5 +136,7 @@ def test_every_code_was_seen(request):
     """Of the whole suite; the disk helper's are the lab's (tests/lab/test_disk.py)."""
     if not {"test_client.py", "test_hostile.py", "test_keeper.py", "test_nat.py", "test_net.py"} <= {i.path.name for i in request.session.items}:
         pytest.skip("only a part of the suite runs")
+    if others := others_at_work():
+        pytest.skip(f"tests of what all share did not run: {others}")
     net = set(range(1, privclient.SOCKETS + 1)) | {privclient.ROUTE, privclient.KEEPER}
     assert net - privclient.CODES_SEEN == set()

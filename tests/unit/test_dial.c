@@ -102,6 +102,10 @@ TEST(only_connections)
 	CHECK_INT(dial(&here, SOCK_DGRAM), -EINVAL);
 	CHECK_INT(dial(&here, SOCK_RAW), -EINVAL);
 	CHECK_INT(dial_to((const struct sockaddr *)&here, 1000, SOCK_STREAM, 0), -EINVAL);
+	CHECK_INT(dial_to((const struct sockaddr *)&here, sizeof(here), SOCK_STREAM, IPPROTO_SCTP),
+		-EINVAL);
+	CHECK_INT(dial_to((const struct sockaddr *)&here, sizeof(here), SOCK_STREAM, IPPROTO_MPTCP),
+		-EINVAL);
 	close(server);
 	server = dial(&here, SOCK_STREAM); /* nobody listens now */
 	CHECK(server >= 0 || server == -ECONNREFUSED);

@@ -211,3 +211,46 @@ TEST(every_damaged_byte_of_a_header)
 		close(other.fd);
 	}
 }
+
+/* A file system that is full, one that cannot be synced, a file that cannot be written or read: no index. */
+TEST(a_disk_that_fails)
+{
+	static const struct {
+		const char *path;
+		int flags, error;
+	} disks[] = {
+		{"/dev/full", O_RDWR, -ENOSPC},
+		{"/dev/zero", O_RDWR, -EINVAL},
+		{"/dev/zero", O_RDONLY, -EBADF},
+		{"/dev/null", O_RDWR, -EIO},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(disks); i++) {
+		struct ledger l = {.uid = 1000, .fd = open(disks[i].path, disks[i].flags)};
+
+		CHECK(l.fd >= 0);
+		CHECK_INT(ledger_bind(&l, 256), disks[i].error);
+		CHECK(!l.bound);
+		close(l.fd);
+	}
+}
+
+/* The keeper's way: also of a file that is empty as yet. */
+TEST(who_has_a_block)
+{
+	struct ledger l, all;
+	struct ledger_row row;
+
+	make_file();
+	l = ledger_of(1000);
+	all = ledger_of(0);
+	CHECK_INT(ledger_bind(&l, 256), 0);
+	CHECK_INT(ledger_put(&l, 3, &live, true), 0);
+	CHECK_INT(ledger_look(&all, 0), 0);
+	CHECK_INT(all.uid, 1000);
+	CHECK_INT(ledger_get(&all, 3, &row), 0);
+	CHECK_INT(row.state, LEDGER_LIVE);
+	CHECK_INT(ledger_look(&all, 1), -ENOENT);
+	CHECK_INT(ftruncate(l.fd, 0), 0);
+	CHECK_INT(ledger_look(&all, 0), -ENOENT);
+}
