@@ -9,6 +9,7 @@
 #include "daemon/api/api_util.h"
 #include "daemon/driver/guest.h"
 #include "daemon/engine.h"
+#include "daemon/exec_kept.h"
 #include "daemon/exec_relay.h"
 #include "daemon/http/websocket.h"
 
@@ -148,9 +149,9 @@ static int add_image_env(const struct vm *vm, struct bg_exec *exec, json_t **mem
 	return 0;
 }
 
-/* accept: of a WebSocket, or NULL. */
+/* ws: of a WebSocket, or NULL. */
 static void start(
-	struct http_call *call, struct engine *engine, const json_t *body, const char *accept)
+	struct http_call *call, struct engine *engine, const json_t *body, const struct exec_ws *ws)
 {
 	_free_ const char **argv = NULL, **env = NULL, **all = NULL;
 	_json_ json_t *memory = NULL;
@@ -163,7 +164,7 @@ static void start(
 		check_vm(vm, &err) < 0 || add_image_env(vm, &exec, &memory, &all, &err) < 0)
 		http_reply_error(call, err);
 	else
-		exec_relay_start(engine, call, vm->guest, &exec, accept);
+		exec_relay_start(engine, call, vm->guest, &exec, ws);
 }
 
 void api_vm_exec(struct http_call *call, struct engine *engine)
@@ -190,14 +191,27 @@ static json_t *terminal_body(const struct http_call *call)
 	return body;
 }
 
+static int take_keep(const struct http_call *call, struct exec_ws *ws, struct bg_err **err)
+{
+	const char *seen = http_call_query(call, "seen");
+
+	ws->keep = http_call_query(call, "keep");
+	ws->seen = seen ? strtoull(seen, NULL, 10) : 0;
+	if (ws->keep && !exec_kept_id_valid(ws->keep))
+		return bg_err_set(err, BG_ERR_BAD_REQUEST, EINVAL,
+			"\"keep\" is %d hex digits, made up by the client", EXEC_KEPT_ID);
+	return 0;
+}
+
 void api_vm_terminal(struct http_call *call, struct engine *engine)
 {
 	_json_ json_t *body = terminal_body(call);
 	char accept[WS_ANSWER_MAX];
+	struct exec_ws ws = {.accept = accept};
 	struct bg_err *err = NULL;
 
-	if (ws_accept(call, accept, &err) < 0)
+	if (take_keep(call, &ws, &err) < 0 || ws_accept(call, accept, &err) < 0)
 		http_reply_error(call, err);
 	else
-		start(call, engine, body, accept);
+		start(call, engine, body, &ws);
 }

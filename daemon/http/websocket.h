@@ -11,7 +11,13 @@
 
 enum ws_opcode { WS_MORE = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 
-enum { WS_CONTROL_MAX = 125, WS_FRAME_MAX = 128 * 1024, WS_HEAD_MAX = 10, WS_ANSWER_MAX = 256 };
+enum {
+	WS_GOING_AWAY = 1001,
+	/* why a browser closes when a page is left */ WS_CONTROL_MAX = 125,
+	WS_FRAME_MAX = 128 * 1024,
+	WS_HEAD_MAX = 10,
+	WS_ANSWER_MAX = 256
+};
 
 struct ws_reader {
 	uint8_t head[14];

@@ -3,7 +3,7 @@
 """Puts the page's files into C: embed.py OUT LIMIT FILE...
 
 What is sent as it is (.css, .js, .svg) gets a path with its content's hash; .html are templates. The sum of all stays
-below LIMIT bytes, or the build fails.
+below LIMIT bytes, or the build fails. What only readers of the source need (lines that are comments, blanks that begin a line) stays out.
 """
 import hashlib
 import os
@@ -26,13 +26,19 @@ def quoted(data: bytes) -> str:
     return "\n".join(out) or '\t""'
 
 
+def squeezed(data: bytes) -> bytes:
+    """A comment is a line of its own, and no text goes over lines: so no grammar is needed, and a script's lines keep their ends."""
+    lines = [line.strip() for line in data.split(b"\n")]
+    return b"\n".join(line for line in lines if line and not line.startswith((b"// ", b"/* "))) + b"\n"
+
+
 def main() -> None:
     out, limit, files = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     rows, total = [], 0
     for path in files:
         name, ext = os.path.splitext(os.path.basename(path))
         with open(path, "rb") as f:
-            data = f.read()
+            data = squeezed(f.read())
         total += len(data)
         if ext == ".html":
             head = f'{{"{name}", NULL, NULL,'

@@ -136,7 +136,7 @@ class Site:
 @pytest.fixture(scope="session")
 def site():
     with HostUser("bgt-web", groups=["banger"]) as user:
-        s = Site(user)
+        s = Site(user, "shell-a:no-socket")  # test_kept.py's has an agent of its own
         try:
             s.make_assets()
             yield s

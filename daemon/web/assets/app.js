@@ -204,7 +204,7 @@ function connect() {
   on('gone', vm => { vms.delete(vm.name); dirty.add(vm.name); });
   on('op', takeOp);
   on('usage', takeUsage);
-  on('bye', () => { ended = true; disconnect(); say('dead', 'signed out'); });
+  on('bye', () => { ended = true; sessionStorage.clear(); disconnect(); say('dead', 'signed out'); });
   on('full', () => { ended = true; disconnect(); say('off', 'paused: too many tabs'); });
   stream.onerror = async () => {
     disconnect();
@@ -236,6 +236,7 @@ async function submit(form, button) {
   const data = new URLSearchParams(new FormData(form));
   if (button?.name) data.set(button.name, button.value);
   const action = button?.getAttribute('formaction') || form.getAttribute('action');
+  if (action === '/sign-out') { session?.close(); sessionStorage.clear(); }
   if (button) button.disabled = true;
   try {
     const r = await fetch(action, {method: 'POST', body: data, headers: {Accept: 'application/json'}});
@@ -378,17 +379,23 @@ function over(el, text) {
   el.append(note);
 }
 
+// Only between two pages: what is on the screen is not left lying about.
+function takeFormer(key) {
+  const text = sessionStorage.getItem(key);
+  sessionStorage.removeItem(key);
+  try { return JSON.parse(text); } catch { return null; }
+}
+
 function startShell(el) {
-  const form = $('#term-form');
-  const open = () => {
+  const form = $('#term-form'), key = 'term ' + el.dataset.vm;
+  const open = former => {
     session?.close();
-    const s = term.screen, query = new URLSearchParams({rows: s.rows, cols: s.cols});
-    if (form.user.value) query.set('user', form.user.value);
-    if (form.command.value) query.set('command', form.command.value);
-    s.reset();
+    const query = {};
+    for (const name of ['user', 'command']) if (form[name].value) query[name] = form[name].value;
+    term.screen.reset();
+    if (former) try { term.screen.unpack(former.screen); } catch { former.seen = 0; term.screen.reset(); }
     over(el, 'Connecting…');
-    const mine = session = new Session(`ws://${location.host}/v1/vms/${encodeURIComponent(el.dataset.vm)}/terminal?${query}`, term, text => { if (session === mine) over(el, text + ' Enter opens another.'); });
-    mine.ws.addEventListener('open', () => over(el, ''));
+    session = new Session(`ws://${location.host}/v1/vms/${encodeURIComponent(el.dataset.vm)}/terminal`, query, term, {on: note => { over(el, ''); if (note) toast(note); }, end: text => over(el, text + ' Enter opens another.')}, former);
   };
   term = new Term(el, text => {
     if (session.ended && text === '\r') open(); else session.type(text);
@@ -406,7 +413,14 @@ function startShell(el) {
     term.input.focus();
   });
   term.onControlUsed = () => { term.control = false; $('#term-keys [data-key=Control]').setAttribute('aria-pressed', 'false'); };
-  addEventListener('beforeunload', e => { if (session && !session.ended && session.used) e.preventDefault(); });
+  // Links of ours lead back in time; a tab that is closed does not.
+  let stays = false;
+  document.addEventListener('click', e => { stays = !!e.target.closest('a'); });
+  addEventListener('beforeunload', e => { if (!session.ended && session.used && !stays) e.preventDefault(); });
+  addEventListener('pagehide', () => {
+    if (session.ended) return;
+    try { sessionStorage.setItem(key, JSON.stringify({id: session.id, seen: session.seen, screen: term.screen.pack()})); } catch { /* it is full: the session ends */ }
+  });
   drawSize();
   // The VM's guest may come later: the events say when. One that is on its way down is still there for a while, and is no reason.
   let there = el.dataset.open !== undefined;
@@ -414,7 +428,8 @@ function startShell(el) {
     if (vm.open && !there && session.ended && !session.used) open();
     there = vm.open;
   };
-  if (el.dataset.open !== undefined) return open();
+  const former = takeFormer(key);
+  if (el.dataset.open !== undefined) return open(former);
   session = {ended: true, type() {}, size() {}, close() {}};
   over(el, 'A terminal opens here when the VM runs.');
 }

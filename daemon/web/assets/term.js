@@ -426,6 +426,22 @@ class Screen {
   }
 
   reply(text) { if (this.answer) this.answer(text); }
+
+  // All of it as text, for the page that comes after this one, and out of it.
+  pack() {
+    const without = ['decoder', 'ids', 'dirty', 'main'];
+    return JSON.stringify(this, (k, v) => without.includes(k) ? undefined : k === 'back' ? v.slice(-200) : v instanceof Set || v instanceof Uint16Array ? [...v] : v);
+  }
+
+  unpack(text) {
+    const {rows, cols} = this;
+    Object.assign(this, JSON.parse(text));
+    this.tabs = new Set(this.tabs);
+    this.ids = new Map(this.styles.map((s, i) => [s.fg + ',' + s.bg + ',' + s.flags, i]));
+    for (const lines of [this.lines, this.other, this.back]) for (const line of lines || []) line.s = Uint16Array.from(line.s);
+    this.resize(rows, cols);
+    this.touchAll();
+  }
 }
 
 // Of 256: the first 16 are classes of the style, the rest is computed.
@@ -651,24 +667,45 @@ class Term {
   }
 }
 
-// A session of the API's (docs/exec.md): its frames are the WebSocket's messages.
-const FRAME = {magic: 0x31414742, DONE: 8, DATA: 16, CREDIT: 18, RESIZE: 21};
+// A session of the API's (docs/exec.md): its frames are the WebSocket's messages. It goes on when its connection breaks or the page is loaded anew:
+// the daemon keeps what this side has not seen, for a minute.
+const FRAME = {magic: 0x31414742, DONE: 8, DATA: 16, CREDIT: 18, RESIZE: 21, KEPT: 64};
 
 class Session {
-  constructor(url, term, onEnd) {
+  // former: {id, seen} of a session to go on with; its screen is in term already.
+  constructor(url, query, term, events, former) {
+    this.url = url;
     this.term = term;
-    this.window = 262144; // what the guest still takes
+    this.events = events; // on(note), end(text)
     this.queue = [];
+    this.id = former ? former.id : [...crypto.getRandomValues(new Uint8Array(16))].map(b => (b + 256).toString(16).slice(1)).join('');
+    this.seen = former ? former.seen : 0;
+    this.connect(former ? {} : query);
+  }
+
+  connect(query) {
+    const s = this.term.screen;
     this.owed = 0;
-    this.ws = new WebSocket(url);
-    this.ws.binaryType = 'arraybuffer';
-    this.ws.onmessage = e => this.take(e.data);
-    this.ws.onclose = () => { if (!this.ended) { this.ended = true; onEnd('The connection ended.'); } };
-    this.onEnd = onEnd;
+    this.ready = false; // until KEPT says what is there
+    const ws = this.ws = new WebSocket(`${this.url}?${new URLSearchParams({rows: s.rows, cols: s.cols, keep: this.id, seen: this.seen, ...query})}`);
+    ws.binaryType = 'arraybuffer';
+    ws.onmessage = e => { if (ws === this.ws) this.take(e.data); };
+    ws.onclose = () => {
+      if (this.ended || ws !== this.ws) return;
+      this.ready = false;
+      if (!this.lostAt || Date.now() - this.lostAt > 60000) return this.end('The connection ended.');
+      this.events.on('The connection broke. Connecting again…');
+      setTimeout(() => { if (!this.ended) this.connect({}); }, 1000);
+    };
+  }
+
+  end(text) {
+    this.ended = true;
+    this.events.end(text);
   }
 
   send(type, sub, payload) {
-    if (this.ws.readyState !== 1) return;
+    if (!this.ready) return;
     const out = new Uint8Array(16 + payload.length), view = new DataView(out.buffer);
     view.setUint32(0, FRAME.magic, true);
     view.setUint32(4, payload.length, true);
@@ -677,6 +714,7 @@ class Session {
     view.setUint16(14, sub, true);
     out.set(payload, 16);
     this.ws.send(out);
+    this.lostAt = Date.now();
   }
 
   type(text) {
@@ -687,7 +725,7 @@ class Session {
   }
 
   pump() {
-    while (this.queue.length && this.queue[0].length <= this.window) {
+    while (this.ready && this.queue.length && this.queue[0].length <= this.window) {
       const piece = this.queue.shift();
       this.window -= piece.length;
       this.send(FRAME.DATA, 0, piece);
@@ -702,24 +740,46 @@ class Session {
   }
 
   // More is asked for when what came is drawn: so the program waits, not this tab's memory.
-  credit(n) {
-    this.owed += n;
-    if (this.owed < 16384) return;
+  credit(ws, n) {
+    if (ws !== this.ws || (this.owed += n) < 16384) return; // of a connection before: "seen" said it
     const p = new Uint8Array(4);
     new DataView(p.buffer).setUint32(0, this.owed, true);
     this.owed = 0;
     this.send(FRAME.CREDIT, 1, p);
   }
 
+  // Where the daemon goes on. What was seen of it here and is not on this screen may have been answered: not again.
+  kept(view) {
+    const at = Number(view.getBigUint64(16, true)), s = this.term.screen, fresh = at !== this.seen;
+    const another = fresh && at === 0;
+    this.window = view.getUint32(24, true); // what the guest still takes
+    this.silent = fresh ? view.getUint32(28, true) : 0;
+    this.seen = at;
+    this.ready = true;
+    if (fresh) { s.reset(); this.size(s.rows - 1, s.cols); }
+    this.size(s.rows, s.cols);
+    this.events.on(another ? 'The session before has ended. This is another.' : '');
+    this.pump();
+  }
+
+  data(body) {
+    const s = this.term.screen, answer = s.answer, ws = this.ws;
+    if (this.silent > 0) { s.answer = null; this.silent -= body.length; }
+    this.seen += body.length;
+    this.term.write(body, () => this.credit(ws, body.length));
+    s.answer = answer;
+  }
+
   take(data) {
     if (data.byteLength < 16) return;
     const view = new DataView(data), type = view.getUint16(12, true), body = new Uint8Array(data, 16);
-    if (type === FRAME.DATA) this.term.write(body, () => this.credit(body.length));
+    this.lostAt = Date.now();
+    if (type === FRAME.DATA) this.data(body);
+    else if (type === FRAME.KEPT && body.length === 16) this.kept(view);
     else if (type === FRAME.CREDIT && body.length === 4) { this.window += view.getUint32(16, true); this.pump(); }
     else if (type === FRAME.DONE && body.length === 8) {
       const error = view.getInt32(16, true), status = view.getInt32(20, true);
-      this.ended = true;
-      this.onEnd(error ? 'The session ended: the VM went away.' : status & 127 ? `Ended by signal ${status & 127}.` : `Ended with status ${status >> 8 & 255}.`);
+      this.end(error ? 'The session ended: the VM went away.' : status & 127 ? `Ended by signal ${status & 127}.` : `Ended with status ${status >> 8 & 255}.`);
     }
   }
 
