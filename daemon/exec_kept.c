@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#include "daemon/api/exec_kept.h"
+/* exec_kept.c: see exec_kept.h. exec_relay.c calls it. */
+#include "daemon/exec_kept.h"
 
 #include <endian.h>
 

@@ -4,8 +4,8 @@
  * the output that the client has not drawn yet, and the windows. Pure: no loop, no socket. What is held is never more than
  * one window, as the guest sends no more before the client gives credit.
  */
-#ifndef EXEC_KEPT_H
-#define EXEC_KEPT_H
+#ifndef BG_DAEMON_EXEC_KEPT_H
+#define BG_DAEMON_EXEC_KEPT_H
 
 #include "common/base.h"
 

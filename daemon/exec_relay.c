@@ -14,9 +14,9 @@
 #include "common/agent_exec.h"
 #include "common/agent_frame.h"
 #include "common/log.h"
-#include "daemon/api/exec_kept.h"
 #include "daemon/driver/guest.h"
 #include "daemon/engine.h"
+#include "daemon/exec_kept.h"
 #include "daemon/http/websocket.h"
 #include "daemon/loop/loop.h"
 

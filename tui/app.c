@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/http_parse.h"
 #include "common/json.h"
 #include "tui/draw.h"
@@ -36,11 +37,16 @@ struct app {
 	int status;
 };
 
-static int64_t clock_ms(clockid_t clock)
+static int64_t now_ms(void)
+{
+	return (int64_t)bg_now_ms();
+}
+
+static int64_t wall_ms(void)
 {
 	struct timespec ts;
 
-	clock_gettime(clock, &ts);
+	clock_gettime(CLOCK_REALTIME, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
@@ -65,13 +71,13 @@ static void draw_now(struct app *app)
 	if (app->away)
 		return;
 	tty_size(&rows, &columns);
-	app->ui.model.now = clock_ms(CLOCK_REALTIME);
+	app->ui.model.now = wall_ms();
 	if (grid_reset(&app->grid, rows, columns) < 0)
 		return;
 	app->grid.ascii = tty_is_ascii();
 	draw(&app->ui, &app->grid);
 	tty_show(&app->grid);
-	app->drawn = clock_ms(CLOCK_MONOTONIC);
+	app->drawn = now_ms();
 	arm_tick(app);
 	if (app->options->idle_fd >= 0)
 		(void)!write(app->options->idle_fd, ".", 1);
@@ -90,11 +96,11 @@ static void on_frame(evutil_socket_t fd, short what, void *userdata)
 /* Draws after the batch: at once when the last frame is old enough. */
 static void change(struct app *app)
 {
-	int64_t wait = app->drawn + FRAME_MS - clock_ms(CLOCK_MONOTONIC);
+	int64_t wait = app->drawn + FRAME_MS - now_ms();
 	const struct timeval tv = {
 		.tv_usec = (suseconds_t)BG_MAX(BG_MIN(wait, (int64_t)FRAME_MS), (int64_t)0) * 1000};
 
-	app->ui.model.now = clock_ms(CLOCK_REALTIME);
+	app->ui.model.now = wall_ms();
 	if (app->dirty)
 		return;
 	app->dirty = true;
@@ -263,7 +269,7 @@ static void with_terminal(struct app *app, const char *const *argv, const char *
 
 	leave(app);
 	dprintf(tty_fd(), "\r\n%s\r\n", words);
-	app->child_began = clock_ms(CLOCK_MONOTONIC);
+	app->child_began = now_ms();
 	snprintf(app->child, sizeof(app->child), "%s", words);
 	r = jobs_start(app->jobs, JOB_TERMINAL, argv, in);
 	if (r >= 0)
@@ -520,7 +526,7 @@ static void daemon_ended(struct app *app, int status)
 static void terminal_ended(struct app *app, int status)
 {
 	ui_child_ended(&app->ui, app->child, status);
-	if (status && clock_ms(CLOCK_MONOTONIC) - app->child_began < SHORT_RUN_MS) {
+	if (status && now_ms() - app->child_began < SHORT_RUN_MS) {
 		dprintf(tty_fd(), "\r\n(it ended with status %d: Enter goes back to banger)",
 			status);
 		app->read_on = true;

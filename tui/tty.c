@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <termios.h>
-#include <time.h>
+
+#include "common/clock.h"
 
 enum {
 	PASTE_BEGIN = KEY_MAX + 1,
@@ -37,7 +38,7 @@ static struct {
 	char *paste;
 	size_t paste_len;
 	bool pasting;
-	long long clicked;
+	uint64_t clicked;
 	int clicked_row;
 } tty = {.fd = -1};
 
@@ -205,14 +206,6 @@ void tty_size(int *rows, int *columns)
 	*columns = size.ws_col;
 }
 
-static long long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (long long)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static enum input take_mouse(struct tty_input *ret)
 {
 	MEVENT event;
@@ -229,9 +222,9 @@ static enum input take_mouse(struct tty_input *ret)
 	else if (event.bstate & BUTTON3_PRESSED)
 		ret->mouse = MOUSE_RIGHT;
 	else if (event.bstate & BUTTON1_PRESSED) {
-		again = event.y == tty.clicked_row && now_ms() - tty.clicked < DOUBLE_MS;
+		again = event.y == tty.clicked_row && bg_now_ms() - tty.clicked < DOUBLE_MS;
 		ret->mouse = again ? MOUSE_DOUBLE : MOUSE_CLICK;
-		tty.clicked = again ? 0 : now_ms();
+		tty.clicked = again ? 0 : bg_now_ms();
 		tty.clicked_row = event.y;
 	} else
 		return INPUT_NONE;

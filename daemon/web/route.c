@@ -106,22 +106,33 @@ const char *asset_url(const char *name)
 	return a && a->url ? a->url : "";
 }
 
-void asset_send(struct visit *visit)
+static const struct asset *sendable(const char *name)
+{
+	for (size_t i = 0; i < web_n_assets; i++)
+		if (web_assets[i].type && bg_streq(web_assets[i].url + strlen("/a/"), name))
+			return &web_assets[i];
+	return NULL;
+}
+
+static void send_asset(struct visit *visit, const struct asset *a, const char *cache)
 {
 	struct http_call *call = TAKE_PTR(visit->call);
 
-	for (size_t i = 0; i < web_n_assets; i++) {
-		const struct asset *a = &web_assets[i];
-
-		if (!a->type || !bg_streq(a->url + strlen("/a/"), visit->arg))
-			continue;
-		/* The name has the content's hash in it. */
-		http_call_add_header(call, "Cache-Control", "private, max-age=31536000, immutable");
+	http_call_add_header(call, "Cache-Control", a ? cache : "no-store");
+	if (a)
 		http_reply_bytes(call, 200, a->type, a->bytes, a->len);
-		visit_free(visit);
-		return;
-	}
-	http_call_add_header(call, "Cache-Control", "no-store");
-	http_reply_bytes(call, 404, "text/plain; charset=utf-8", "not found\n", 10);
+	else
+		http_reply_bytes(call, 404, "text/plain; charset=utf-8", "not found\n", 10);
 	visit_free(visit);
+}
+
+void asset_send(struct visit *visit)
+{
+	/* The name has the content's hash in it. */
+	send_asset(visit, sendable(visit->arg), "private, max-age=31536000, immutable");
+}
+
+void asset_send_icon(struct visit *visit)
+{
+	send_asset(visit, find("icon.svg"), "private, max-age=86400");
 }

@@ -66,6 +66,7 @@ void action_many(struct visit *visit);
 void action_sign_out(struct visit *visit);
 void live_follow(struct visit *visit);
 void asset_send(struct visit *visit);
+void asset_send_icon(struct visit *visit);
 
 /* What a form had before its file was chosen. */
 void pick_fill(const struct visit *visit, json_t *view);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What is kept of a session without a client: counts, windows, and what a client may not say. */
-#include "daemon/api/exec_kept.h"
+#include "daemon/exec_kept.h"
 
 #include <endian.h>
 

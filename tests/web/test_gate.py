@@ -155,6 +155,13 @@ def test_a_link_from_elsewhere(site, cookie):
         assert "evil" not in site.ask(headers=navigate, path=path).headers.get("refresh", "")
 
 
+def test_the_icon_of_a_log(site):
+    """A text that is read as a page of its own names no icon: browsers then ask for this one, and what they are refused goes to their console."""
+    answer = site.ask(path="/favicon.ico", headers=[*SAME, ("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")])
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/svg+xml") and answer.body.startswith(b"<svg")
+    assert site.ask(path="/favicon.ico", headers=[("Sec-Fetch-Site", "cross-site")]).status == 403
+
+
 def test_without_a_cookie_it_says_how(site):
     answer = site.ask()
     assert answer.status == 403 and "banger web" in answer.text and "data-vm" not in answer.text
