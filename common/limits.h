@@ -64,7 +64,6 @@
 
 /* bytes of bangerd.log and of worker.log; the last one of each is kept beside */
 #define BG_LOG_MAX    (8 * 1024 * 1024)
-#define BG_LOG_LOOK_S 30 /* between two looks at how long they are */
 
 #define BG_SLOTS_MAX	  64  /* network slots a user can ever have: one bit each in a u64 */
 #define BG_BOOTS_MAX	  64  /* guests that boot at once: there are no more network slots */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The line is built in a fixed buffer, so that running out of memory can be logged too, and goes
- * out by one write(2): processes that share an O_APPEND file never mix their lines. A line too
+ * out by one write(2): processes that share an O_APPEND file or a pipe never mix their lines. A line too
  * long for the buffer loses the end of its values, never its shape.
  */
 #include "common/log.h"
 
 #include <assert.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -15,7 +16,7 @@
 
 #include "common/redact.h"
 
-#define LINE_MAX_BYTES 8192
+#define LINE_MAX_BYTES PIPE_BUF /* so much a pipe takes whole or not at all */
 #define CUT	       "..."
 
 static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -23,6 +24,8 @@ static_assert(ARRAY_SIZE(levels) == LOG_LEVEL_MAX_, "one word per level");
 
 static int log_fd = STDERR_FILENO;
 static enum log_level log_max = LOG_INFO;
+static char *log_path;	  /* of a pipe: the file that its lines are for */
+static unsigned log_lost; /* lines that the pipe had no room for, since the last one that says so */
 
 struct line {
 	char buf[LINE_MAX_BYTES];
@@ -51,12 +54,30 @@ int log_descriptor(void)
 	return log_fd;
 }
 
-void log_open(int fd, enum log_level level)
+static void send_to(int fd)
 {
 	if (log_fd > STDERR_FILENO && log_fd != fd)
 		bg_close(log_fd);
 	log_fd = fd;
+}
+
+void log_open(int fd, enum log_level level)
+{
+	send_to(fd);
 	log_max = level;
+	free(TAKE_PTR(log_path));
+}
+
+int log_open_pipe(int fd, const char *path)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	send_to(fd);
+	free(log_path);
+	log_path = copy;
+	return 0;
 }
 
 static bool is_file_of(int fd, const char *path, off_t *ret_size)
@@ -89,11 +110,6 @@ int log_bound_fd(int fd, const char *path, uint64_t max)
 	}
 	next = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 	return next < 0 || dup3(next, fd, O_CLOEXEC) < 0 ? -errno : 0;
-}
-
-int log_bound(const char *path, uint64_t max)
-{
-	return log_fd <= STDERR_FILENO ? 0 : log_bound_fd(log_fd, path, max);
 }
 
 void log_set_level(enum log_level level)
@@ -205,16 +221,63 @@ static void line_begin(
 	put_field(line, "message", message);
 }
 
-/* A log that cannot be written has nowhere to say so. */
-static void line_end(struct line *line)
+static ssize_t put_line(const struct line *line)
 {
 	ssize_t n;
 
-	line->buf[line->len++] = '}';
-	line->buf[line->len++] = '\n';
 	do
 		n = write(log_fd, line->buf, line->len);
 	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* Nobody reads the pipe, nor ever will: who did has ended, and who would start it again. From now on the file itself. */
+static bool go_on_in_file(void)
+{
+	int fd = open(
+		log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+
+	if (fd < 0)
+		return false;
+	log_open(fd, log_max);
+	return true;
+}
+
+static void line_close(struct line *line)
+{
+	line->buf[line->len++] = '}';
+	line->buf[line->len++] = '\n';
+}
+
+/* In the place of those that there was no room for. */
+static bool say_lost(void)
+{
+	struct line line;
+	char n[16];
+
+	if (log_lost == 0)
+		return true;
+	snprintf(n, sizeof(n), "%u", log_lost);
+	line_begin(
+		&line, LOG_WARN, "log", "lines are lost: they came faster than the disk took them");
+	put_field(&line, "lines", n);
+	line_close(&line);
+	if (put_line(&line) < 0)
+		return false;
+	log_lost = 0;
+	return true;
+}
+
+/* A log that cannot be written has nowhere to say so. */
+static void line_end(struct line *line)
+{
+	line_close(line);
+	if (say_lost() && put_line(line) >= 0)
+		return;
+	if (errno == EAGAIN)
+		log_lost++;
+	else if (errno == EPIPE && log_path && go_on_in_file())
+		(void)put_line(line);
 }
 
 void log_msg(enum log_level level, const char *source, const char *message, ...)

@@ -110,12 +110,13 @@ int bg_paths_init(struct bg_paths *p, struct bg_err **err)
 	p->ssh_dir = join(p->config_dir, "ssh");
 	p->state_dir = xdg_dir("XDG_STATE_HOME", p->home, ".local/state");
 	p->log_file = join(p->state_dir, "bangerd.log");
+	p->worker_log = join(p->state_dir, "worker.log");
 	p->lock_file = join(p->state_dir, "bangerd.lock");
 	p->cache_dir = xdg_dir("XDG_CACHE_HOME", p->home, ".cache");
 	p->run_dir = find_run_dir(p->state_dir);
 	p->socket = join(p->run_dir, "bangerd.sock");
-	if (!p->config_file || !p->ssh_dir || !p->log_file || !p->lock_file || !p->cache_dir ||
-		!p->socket)
+	if (!p->config_file || !p->ssh_dir || !p->log_file || !p->worker_log || !p->lock_file ||
+		!p->cache_dir || !p->socket)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return check_socket(p, err);
 }
@@ -167,7 +168,7 @@ int bg_paths_create(const struct bg_paths *p, struct bg_err **err)
 void bg_paths_done(struct bg_paths *p)
 {
 	char *all[] = {p->home, p->config_dir, p->config_file, p->ssh_dir, p->state_dir,
-		p->log_file, p->lock_file, p->cache_dir, p->run_dir, p->socket};
+		p->log_file, p->worker_log, p->lock_file, p->cache_dir, p->run_dir, p->socket};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		free(all[i]);

@@ -17,6 +17,7 @@ struct bg_paths {
 	char *ssh_dir;	   /* ssh in it: key pair and known_hosts */
 	char *state_dir;   /* $XDG_STATE_HOME/banger or ~/.local/state/banger */
 	char *log_file;	   /* bangerd.log in it */
+	char *worker_log;  /* worker.log in it: what workers print */
 	char *lock_file;   /* bangerd.lock in it: one daemon for each state folder */
 	char *cache_dir;   /* $XDG_CACHE_HOME/banger or ~/.cache/banger */
 	char *run_dir;	   /* run in state_dir: it stays at a logout, $XDG_RUNTIME_DIR does not */

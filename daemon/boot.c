@@ -275,19 +275,25 @@ void boot_unlisten(const struct bg_paths *paths, const struct bound_socket *boun
 		(void)unlink(paths->socket);
 }
 
-int boot_log(const struct bg_paths *paths, int level, struct bg_err **err)
+static int open_log(const char *path, int *ret, struct bg_err **err)
+{
+	*ret = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	return *ret < 0 ? bg_err_sys(err, BG_ERR_IO, errno, "open the log %s", path) : 0;
+}
+
+int boot_log(const struct bg_paths *paths, struct bg_err **err)
 {
 	enum log_level wanted = LOG_INFO;
-	int fd = open(paths->log_file,
-		O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	_close_ int fd = -1, workers = -1;
+	int r = open_log(paths->log_file, &fd, err);
 
-	if (fd < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "open the log %s", paths->log_file);
-	if (level >= 0)
-		wanted = (enum log_level)level;
-	else if (getenv("BANGER_LOG_LEVEL"))
+	if (r >= 0)
+		r = open_log(paths->worker_log, &workers, err);
+	if (r < 0)
+		return r;
+	if (getenv("BANGER_LOG_LEVEL"))
 		(void)log_level_parse(getenv("BANGER_LOG_LEVEL"), &wanted);
-	log_open(fd, wanted);
+	log_open(TAKE_FD(fd), wanted);
 	return 0;
 }
 

@@ -27,6 +27,8 @@ enum {
 	ENGINE_FD_LOCK,	  /* held open only: the lock ends with the last of us */
 	ENGINE_FD_HELPER, /* absent when the helper could not be started */
 	ENGINE_FD_DISK,	  /* absent when there is no disk helper */
+	ENGINE_FD_LOG,	  /* of log_writer.h: where lines of the log go */
+	ENGINE_FD_WORKER_LOG,
 	ENGINE_FD_MAX_
 };
 
@@ -65,8 +67,8 @@ int boot_listen(
 bool boot_bound(const struct bg_paths *paths, const struct bound_socket *bound);
 /* Removes it when it is. */
 void boot_unlisten(const struct bg_paths *paths, const struct bound_socket *bound);
-/* Sends the log to paths->log_file; level from config, or info. */
-int boot_log(const struct bg_paths *paths, int level, struct bg_err **err);
+/* Sends the log to paths->log_file, of which the environment has the level, and sees that the workers' can be opened, too. */
+int boot_log(const struct bg_paths *paths, struct bg_err **err);
 /* What ps and top show. */
 void boot_title(int argc, char **argv, const char *title, const char *comm);
 /* The same again, in a child of the process that was given a title; without one only comm. */

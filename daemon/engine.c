@@ -34,13 +34,11 @@
 #include "daemon/vm/vm_dns.h"
 #include "daemon/web/web.h"
 
-#define LOGS_USEC (BG_LOG_LOOK_S * 1000000ULL)
-
 /* What is cancelled by the stop may take longer to undo than replies and taps do. */
 enum { INIT_PID = 1, DRAIN_STEP_USEC = 5000, DRAIN_STEPS = 400, UNDO_STEPS = 2000 };
 
 struct parts {
-	struct loop_source *sigterm, *sigint, *logs;
+	struct loop_source *sigterm, *sigint;
 	char *worker_path, *init_path, *launcher_path;
 	int worker_log;
 };
@@ -124,32 +122,6 @@ static void on_probed(const struct vmm_choice *choice, void *userdata)
 		log_err(LOG_WARN, "vmm", "no VMM is usable", choice->err);
 }
 
-/* Both name a file that lives as long as the daemon does. */
-static void on_logs(void *userdata)
-{
-	const struct engine *engine = userdata;
-
-	(void)log_bound(engine->paths->log_file, BG_LOG_MAX);
-	(void)log_bound_fd(engine->worker_log, engine->worker_log_path, BG_LOG_MAX);
-}
-
-static int open_worker_log(struct engine *engine, struct parts *parts, struct bg_err **err)
-{
-	char *path = NULL;
-
-	if (asprintf(&path, "%s/worker.log", engine->paths->state_dir) < 0)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	engine->worker_log_path = path;
-	engine->worker_log = parts->worker_log =
-		open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (parts->worker_log < 0)
-		return bg_err_sys(err, BG_ERR_IO, errno, "open %s", path);
-	on_logs(engine);
-	if (loop_add_ticker(engine->loop, "logs", LOGS_USEC, on_logs, engine, &parts->logs) < 0)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	return 0;
-}
-
 static void name_store(void)
 {
 	boot_retitle("bangerd: store", "bangerd-store");
@@ -163,13 +135,14 @@ static int make_workers(struct engine *engine, struct parts *parts, struct bg_er
 		r = companion_find("guest", "banger-init", &parts->init_path, err);
 	if (r >= 0)
 		r = companion_find("launcher", BG_LAUNCH_PROGRAM, &parts->launcher_path, err);
-	if (r >= 0)
-		r = open_worker_log(engine, parts, err);
 	if (r < 0)
 		return r;
 	engine->init_path = parts->init_path;
 	engine->launcher_path = parts->launcher_path;
-	return jobs_new(engine->loop, parts->worker_path, parts->worker_log, &engine->jobs, err);
+	r = jobs_new(engine->loop, parts->worker_path, parts->worker_log, &engine->jobs, err);
+	if (r >= 0)
+		jobs_name_log(engine->jobs, engine->paths->worker_log);
+	return r;
 }
 
 /* Of the file system of the state, and of the layers'. */
@@ -354,8 +327,6 @@ static void unmake(struct engine *engine, struct parts *parts)
 	loop_source_free(parts->sigint);
 	loop_source_free(engine->drain);
 	loop_source_free(engine->farewell);
-	loop_source_free(parts->logs);
-	free(engine->worker_log_path);
 	loop_free(engine->loop);
 	free(parts->worker_path);
 	free(parts->init_path);
@@ -373,7 +344,7 @@ int engine_run(struct engine_boot *boot, struct bg_err **err)
 		.monitor_pid = boot->monitor_pid,
 		.started_at = time(NULL),
 	};
-	struct parts parts = {.worker_log = -1};
+	struct parts parts = {.worker_log = TAKE_FD(boot->worker_log)};
 	int r = make_all(&engine, boot, &parts, err);
 
 	if (r >= 0) {

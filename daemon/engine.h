@@ -80,8 +80,6 @@ struct engine {
 	struct boot_gate *boots;
 	struct boot_gate *builds; /* of images, in the same way */
 	struct helpers *helpers;
-	int worker_log; /* borrowed */
-	char *worker_log_path;
 	bool stopping;
 	/* ticks while VMs are shut down before the end; see farewell.h */
 	struct loop_source *farewell;
@@ -98,6 +96,7 @@ struct engine_boot {
 	int monitor_sock; /* for monitor_client_new */
 	int helper_sock;  /* for net_new; -1 when the monitor could not start the helper */
 	int disk_sock;	  /* for disk_new; -1 when there is no disk helper */
+	int worker_log;	  /* for jobs_new */
 	pid_t monitor_pid;
 	const char *helper_path; /* for priv_helper_check */
 };

@@ -91,7 +91,7 @@ static int prepare(struct bg_paths *paths, struct held *h, struct bg_err **err)
 	if (r >= 0)
 		r = boot_lock(paths, &h->lock, err);
 	if (r >= 0)
-		r = boot_log(paths, -1, err);
+		r = boot_log(paths, err);
 	if (r >= 0)
 		r = claim_take(paths, &h->claim, err);
 	if (r >= 0 && h->sock < 0)
@@ -138,11 +138,12 @@ static int run_monitor(int argc, char **argv, const struct options *o)
 
 static int seal(const struct bg_paths *paths, const struct config *config, struct bg_err **err)
 {
-	int r;
+	int r = log_open_pipe(ENGINE_FD_LOG, paths->log_file);
 
-	r = boot_log(paths, (int)config->log_level, err);
-	if (r >= 0)
-		r = sandbox_drop(err);
+	if (r < 0)
+		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "open the log");
+	log_set_level(config->log_level);
+	r = sandbox_drop(err);
 	if (r >= 0 && config->debug != CONFIG_DEBUG_DUMPABLE)
 		r = sandbox_hide(err);
 	if (r >= 0)
@@ -183,12 +184,14 @@ static int engine_main(int argc, char **argv)
 		.monitor_sock = open_fd(ENGINE_FD_MONITOR),
 		.helper_sock = open_fd(ENGINE_FD_HELPER),
 		.disk_sock = open_fd(ENGINE_FD_DISK),
+		.worker_log = open_fd(ENGINE_FD_WORKER_LOG),
 		.monitor_pid = getppid(),
 		.helper_path = priv_helper_path()};
 	_err_ struct bg_err *err = NULL;
 	int monitor = boot.monitor_sock, none = -1;
 
-	if (boot.listen_fd < 0 || boot.monitor_sock < 0)
+	if (boot.listen_fd < 0 || boot.monitor_sock < 0 || boot.worker_log < 0 ||
+		open_fd(ENGINE_FD_LOG) < 0)
 		return usage("--engine is for bangerd itself");
 	boot_signals();
 	boot_title(argc, argv, "bangerd: engine", "bangerd-engine");

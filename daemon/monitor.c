@@ -18,6 +18,7 @@
 #include "common/proc.h"
 #include "daemon/boot.h"
 #include "daemon/claim.h"
+#include "daemon/log_writer.h"
 #include "daemon/loop/loop.h"
 #include "daemon/loop/spawn.h"
 #include "daemon/monitor_bootstrap.h"
@@ -32,8 +33,7 @@
 #define LIVED_WELL_USEC	 60000000ULL /* an engine that lived so long starts the back-off anew */
 #define WATCH_USEC	 (MONITOR_BEAT_S * 1000000ULL)
 #define NO_BEAT_USEC	 (WATCH_USEC * 3 / 2) /* then we look without having been woken by one */
-#define LOGS_USEC	 (BG_LOG_LOOK_S * 1000000ULL)
-#define HUNG_USEC	 20000000ULL /* below what a client waits for its answer */
+#define HUNG_USEC	 20000000ULL	      /* below what a client waits for its answer */
 #define STATUS_MAX	 16384
 #define INIT_PID	 1
 /* VMs may have to be shut down; then the engine is killed: what it had begun is undone at the
@@ -52,12 +52,12 @@ struct monitor {
 	struct loop *loop;
 	struct child engine;
 	struct monitor_helpers *helpers;
+	struct log_writer *logs;
 	int sock;
 	struct loop_source *sock_source, *restart, *knock, *kill, *watch, *term, *intr, *claim;
 	struct bootstraps *bootstraps;
 	uint64_t started_usec, delay_usec;
 	uint64_t beat_usec, watched_usec; /* the engine's last sign of life; when we last looked */
-	uint64_t logs_usec;		  /* and at the log */
 	struct bound_socket bound;
 	char *why; /* this engine's words on why it cannot start, for those who wait */
 	int why_status;
@@ -142,7 +142,7 @@ static bool traced(pid_t pid)
 
 /*
  * An engine in the middle of a call that waits for a disk (one that is slow, a file system that is frozen for a snapshot) cannot be
- * killed before the disk answers, and goes on then by itself. No word to the log: it may lie on the same disk, and we would wait, too.
+ * killed before the disk answers, and goes on then by itself.
  */
 static void watch_engine(struct monitor *m, uint64_t now)
 {
@@ -195,10 +195,6 @@ static void on_watch(void *userdata)
 	watch_engine(m, now);
 	watch_socket(m);
 	service_alive();
-	if (now - m->logs_usec >= LOGS_USEC) {
-		m->logs_usec = now;
-		(void)log_bound(m->paths->log_file, BG_LOG_MAX);
-	}
 	if (next_watch(m) < 0)
 		log_msg(LOG_ERROR, "monitor", "out of memory: the engine is not watched any more",
 			NULL);
@@ -416,6 +412,8 @@ static int spawn_engine(struct monitor *m, int theirs, int helper, int disk, str
 	s.fd[ENGINE_FD_LOCK] = m->lock_fd;
 	s.fd[ENGINE_FD_HELPER] = helper;
 	s.fd[ENGINE_FD_DISK] = disk;
+	s.fd[ENGINE_FD_LOG] = log_writer_pipe(m->logs, LOG_PIPE_DAEMON);
+	s.fd[ENGINE_FD_WORKER_LOG] = log_writer_pipe(m->logs, LOG_PIPE_WORKERS);
 	return spawn_process(&s, &m->engine.pid, &m->engine.pidfd, err);
 }
 
@@ -509,6 +507,8 @@ static int set_up(struct monitor *m)
 
 	r = loop_new(&m->loop);
 	if (r >= 0)
+		r = log_writer_new(m->loop, m->paths, &m->logs);
+	if (r >= 0)
 		r = monitor_helpers_new(m->loop, &m->helpers);
 	m->watched_usec = loop_now_usec();
 	if (r >= 0 && m->claim_fd >= 0)
@@ -532,6 +532,7 @@ static void tear_down(struct monitor *m)
 	bootstraps_free(m->bootstraps);
 	child_done(&m->engine);
 	monitor_helpers_free(m->helpers);
+	log_writer_free(m->logs);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		loop_source_free(all[i]);
 	loop_free(m->loop);

@@ -70,6 +70,7 @@ struct jobs {
 	struct loop *loop;
 	char *worker_path;
 	int worker_log;
+	const char *log_name;
 	struct job_list queued, running, failed; /* failed: to start; told in the next turn */
 	unsigned n_running[CLASS_MAX_];
 	uint64_t deadline_usec; /* 0: the table's */
@@ -197,12 +198,16 @@ static void kill_worker(const struct job *job)
 		(void)pidfd_send_signal(job->pidfd, SIGKILL, NULL, 0);
 }
 
-/* The path of the log, for messages; jobs has only its descriptor. */
+/* The path of the log, for messages. */
 static void log_name(const struct jobs *jobs, char *ret, size_t size)
 {
 	char link[64];
 	ssize_t n;
 
+	if (jobs->log_name) {
+		snprintf(ret, size, "%s", jobs->log_name);
+		return;
+	}
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", jobs->worker_log);
 	n = readlink(link, ret, size - 1);
 	snprintf(ret + (n > 0 ? n : 0), n > 0 ? 1 : size, "%s", n > 0 ? "" : "the worker log");
@@ -547,6 +552,11 @@ int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct 
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	*ret = TAKE_PTR(jobs);
 	return 0;
+}
+
+void jobs_name_log(struct jobs *jobs, const char *path)
+{
+	jobs->log_name = path;
 }
 
 /*

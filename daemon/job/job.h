@@ -34,6 +34,8 @@ typedef void (*job_done_fn)(const json_t *result, struct bg_err *err, void *user
 /* worker_path: absolute; worker_log: fd that gets stdout and stderr of every worker, borrowed. */
 int jobs_new(struct loop *loop, const char *worker_path, int worker_log, struct jobs **ret,
 	struct bg_err **err);
+/* What errors call that log, borrowed: the descriptor may be a pipe. Without it, the descriptor's own path. */
+void jobs_name_log(struct jobs *jobs, const char *path);
 void jobs_free(struct jobs *jobs);
 BG_DEFINE_UNREF(jobs, struct jobs *, jobs_free)
 /*

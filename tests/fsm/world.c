@@ -60,6 +60,7 @@ static void make_paths(struct world *w)
 		.ssh_dir = path_of("config/ssh"),
 		.state_dir = path_of("state"),
 		.log_file = path_of("state/bangerd.log"),
+		.worker_log = path_of("state/worker.log"),
 		.cache_dir = path_of("cache"),
 		.run_dir = path_of("run"),
 		.socket = path_of("run/bangerd.sock"),

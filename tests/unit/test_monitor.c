@@ -218,6 +218,7 @@ static void start_monitor(const char *role)
 	struct bg_paths paths = {.state_dir = in_tmp("."),
 		.run_dir = in_tmp("run"),
 		.log_file = in_tmp("log"),
+		.worker_log = in_tmp("worker-log"),
 		.lock_file = in_tmp("lock"),
 		.socket = in_tmp("run/sock")};
 	struct monitor_fds fds = {.claim = -1};
@@ -237,7 +238,7 @@ static void start_monitor(const char *role)
 		fds.ready = p[1];
 		CHECK_INT(boot_lock(&paths, &fds.lock, NULL), 0);
 		CHECK_INT(boot_listen(&paths, &fds.listen, &fds.bound, NULL), 0);
-		CHECK_INT(boot_log(&paths, LOG_DEBUG, NULL), 0);
+		CHECK_INT(boot_log(&paths, NULL), 0);
 		exit(monitor_run(&paths, &fds));
 	}
 	close(p[1]);

@@ -264,12 +264,44 @@ def test_long_logs_become_the_last_one(daemon):
     p = daemon.start_ok()
     os.truncate(daemon.state + "/worker.log", 9 << 20)
     os.truncate(daemon.state + "/bangerd.log", 9 << 20)
-    for name in ("worker.log", "bangerd.log"):
-        wait_for(lambda name=name: os.path.exists(f"{daemon.state}/{name}.1"))
-        assert os.path.getsize(f"{daemon.state}/{name}") < 1 << 20
+    os.kill(daemon.call()["body"]["store"]["pid"], signal.SIGKILL)  # which the engine has a word to say about
+    wait_for(lambda: os.path.exists(f"{daemon.state}/bangerd.log.1"))
+    assert os.path.getsize(f"{daemon.state}/bangerd.log") < 1 << 20
     p.terminate()  # both processes write to the new one
     p.wait(60)
-    assert '"source":"monitor"' in daemon.log_text() and '"source":"engine"' in daemon.log_text()
+    assert '"source":"monitor"' in daemon.log_text() and '"source":"store"' in daemon.log_text()
+    daemon.start_ok()
+    wait_for(lambda: os.path.exists(f"{daemon.state}/worker.log.1"))
+    assert os.path.getsize(f"{daemon.state}/worker.log") < 1 << 20
+
+
+def log_writer(daemon):
+    """Its process, which is the monitor's child and says so."""
+    r = subprocess.run(["pgrep", "-u", daemon.user.name, "-f", "^bangerd: log"], capture_output=True, text=True)
+    return [int(pid) for pid in r.stdout.split()]
+
+
+def test_a_log_whose_disk_does_not_answer_stops_neither_the_engine_nor_the_monitor(daemon):
+    p = daemon.start_ok()
+    pid = daemon.engine()
+    [writer] = log_writer(daemon)
+    os.kill(writer, signal.SIGSTOP)  # as one that waits for its disk
+    try:
+        os.kill(daemon.call()["body"]["store"]["pid"], signal.SIGKILL)
+        wait_for(lambda: daemon.call()["body"]["store"]["mode"] == "ok")
+        assert daemon.engine() == pid and "it is started again" not in daemon.log_text()
+    finally:
+        os.kill(writer, signal.SIGCONT)
+    wait_for(lambda: "the store process ended: it is started again" in daemon.log_text())
+    os.kill(writer, signal.SIGKILL)
+    wait_for(lambda: log_writer(daemon) not in ([], [writer]))
+    wait_for(lambda: "the process that writes this log died" in daemon.log_text())
+    os.kill(pid, signal.SIGKILL)  # what it said last is there all the same, and its successor has the same pipe
+    wait_for(lambda: "killed by signal 9" in daemon.log_text())
+    p.terminate()
+    p.wait(60)
+    assert log_writer(daemon) == []
+    assert "stopping; VMs keep running" in daemon.log_text()
 
 
 def test_stop_through_the_api(daemon):
