@@ -12,6 +12,8 @@
 
 /* A client that asked for many at once must still find each, however quickly they ended. */
 enum { ENDED_KEPT = 256 };
+/* A commit that takes longer says what it waits for. */
+#define SLOW_USEC 2000000ULL
 
 enum phase {
 	PHASE_RUN,  /* step `at` runs or waits */
@@ -40,6 +42,8 @@ struct op {
 	bool began;			/* its intent is on the disk */
 	bool late;			/* of the present commit: its failure is only logged */
 	struct store_call *commit;
+	struct loop_source *slow; /* until it is said that the commit takes long */
+	bool told_slow;
 	struct bg_err *err;
 	json_t *result;
 	struct op_stages stages;
@@ -105,6 +109,7 @@ static void op_free(struct op *op)
 	leave_watches(op, false);
 	loop_source_free(op->next);
 	store_call_free(op->commit);
+	loop_source_free(op->slow);
 	if (op->plan->ctx_free && op->ctx)
 		op->plan->ctx_free(op->ctx);
 	op_stages_clear(&op->stages);
@@ -276,13 +281,44 @@ static bool keep_reached(const struct op *op)
 	return !any;
 }
 
+/* Its stage says so: else nothing would be seen of a disk that only the store waits for. */
+static void on_slow(void *userdata)
+{
+	struct op *op = userdata;
+	_free_ char *what = store_waits_for(op->ops->store);
+
+	loop_source_free(TAKE_PTR(op->slow));
+	if (!op->began)
+		(void)op_stages_enter(&op->stages, "record", "recording it");
+	op->told_slow = true;
+	op_show_wait(what, op);
+}
+
+static int start_commit(struct op *op, store_done_fn done, struct bg_err **err)
+{
+	int r = store_commit(op->ops->store, done, op, &op->commit, err);
+
+	if (r >= 0)
+		(void)loop_add_timer(op->ops->loop, "op commit", SLOW_USEC, on_slow, op, &op->slow);
+	return r;
+}
+
+static void end_commit(struct op *op)
+{
+	store_call_free(TAKE_PTR(op->commit));
+	loop_source_free(TAKE_PTR(op->slow));
+	if (op->told_slow)
+		op_show_wait(NULL, op);
+	op->told_slow = false;
+}
+
 /* Nothing was done yet, but its maker may have entered what the first step's undo takes back. */
 static void on_intent(const struct bg_err *err, void *userdata)
 {
 	struct op *op = userdata;
 	struct bg_err *failed = bg_err_copy(err);
 
-	store_call_free(TAKE_PTR(op->commit));
+	end_commit(op);
 	if (failed) {
 		begin_undo(op, failed);
 		return;
@@ -296,7 +332,7 @@ static int begin(struct op *op, struct bg_err **err)
 {
 	op->began = op->plan->acts_first;
 	if (!op->began)
-		return store_commit(op->ops->store, on_intent, op, &op->commit, err);
+		return start_commit(op, on_intent, err);
 	advance_soon(op);
 	return 0;
 }
@@ -431,7 +467,7 @@ static void on_committed(const struct bg_err *err, void *userdata)
 
 	if (err && op->late)
 		log_err(LOG_ERROR, "op", op->plan->kind, err);
-	store_call_free(TAKE_PTR(op->commit));
+	end_commit(op);
 	if (failed)
 		op_step_failed(op, failed);
 	else
@@ -440,7 +476,7 @@ static void on_committed(const struct bg_err *err, void *userdata)
 
 static int commit(struct op *op, bool late, struct bg_err **err)
 {
-	int r = store_commit(op->ops->store, on_committed, op, &op->commit, err);
+	int r = start_commit(op, on_committed, err);
 
 	op->late = late;
 	return r < 0 ? r : OP_WAIT;

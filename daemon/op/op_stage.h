@@ -7,7 +7,7 @@
 
 #include "common/base.h"
 
-enum { OP_STAGES_MAX = 16 };
+enum { OP_STAGES_MAX = 20 };
 
 enum op_stage_state { STAGE_RUNNING, STAGE_DONE, STAGE_FAILED, STAGE_STATE_MAX_ };
 

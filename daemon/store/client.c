@@ -6,6 +6,7 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/proc.h"
 
 enum { OP_BLOCK = 1000, MESSAGE_BYTES = 100 * 1024, MESSAGE_ROOM = 1024 };
 #define RETRY_USEC  5000000ULL
@@ -429,6 +430,17 @@ void store_call_free(struct store_call *call)
 	loop_source_free(call->soon);
 	bg_err_free(call->err);
 	free(call);
+}
+
+char *store_waits_for(const struct store *store)
+{
+	char *text = NULL;
+	int n = store->pid > 0 && bg_proc_state(store->pid) != 'D'
+			? asprintf(&text, "the store (process %d), which does not answer",
+				  (int)store->pid)
+			: asprintf(&text, "the disk of %s", store->dir);
+
+	return n < 0 ? NULL : text;
 }
 
 void store_sync_folder(struct store *store, const char *folder)

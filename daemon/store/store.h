@@ -158,6 +158,8 @@ typedef void (*store_done_fn)(const struct bg_err *err, void *userdata);
 int store_commit(struct store *store, store_done_fn done, void *userdata, struct store_call **ret,
 	struct bg_err **err);
 void store_call_free(struct store_call *call);
+/* What a commit waits for that takes long, in words: a disk, or a process that does not answer. The caller's; NULL when out of memory. */
+char *store_waits_for(const struct store *store);
 /* The entries of <state>/FOLDER, by rename and unlink, are to be on the disk before what is posted next. */
 void store_sync_folder(struct store *store, const char *folder);
 

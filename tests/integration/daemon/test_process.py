@@ -298,6 +298,7 @@ def test_a_log_whose_disk_does_not_answer_stops_neither_the_engine_nor_the_monit
     wait_for(lambda: "the process that writes this log died" in daemon.log_text())
     os.kill(pid, signal.SIGKILL)  # what it said last is there all the same, and its successor has the same pipe
     wait_for(lambda: "killed by signal 9" in daemon.log_text())
+    assert daemon.engine() != pid
     p.terminate()
     p.wait(60)
     assert log_writer(daemon) == []
