@@ -8,11 +8,15 @@ much, the layers that are pruned five times: all of it is real blocks, and less 
 played by tests/lib/fake-vmm: the daemon, its workers and its files are real. Prints the longest calls of each part.
 
 --assert (`scripts/check waits`): a call above 10 ms that is not the loop's own wait fails, unless it is one on a socket or a pipe, which waits
-for no disk. strace and other work on the machine make every call look longer. So each part tells whether the machine was busy in it: of the calls
+for no disk. strace and other work on the machine make every call look longer, so the kernel's scheduler is asked (tests/lib/schedtrace.py): how much of
+a call the thread slept, that is, waited for something else than a processor or strace. A call that slept above 10 ms fails, however busy the
+machine was, and one that ran that long, too. What it slept outside of calls, over pages of its own program that were not in memory, is printed.
+
+Where the kernel does not tell (no tracefs), each part tells whether the machine was busy in it: of the calls
 that cannot wait (NEVER) one took above 5 ms, or the thread was ready without a processor for 5 % of the part (its schedstat), or the hypervisor
 took more than 2 % of the processors' time (steal of /proc/stat). A call above the limit in a part that was not busy fails. Is there none but in
 busy parts, all is done once more with a fresh daemon and new files; then also fails what was above the limit both times: the same call in
-the same part.
+the same part. So is one that only ran, and did not sleep, in a busy part: the hypervisor's time counts as its own.
 """
 import argparse
 import glob
@@ -34,10 +38,11 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "bench"))
 from bench_pull import make_layout  # noqa: E402
 from hostuser import HostUser, is_root  # noqa: E402
 from kernels import write_vmlinux  # noqa: E402
+from schedtrace import SchedTrace, usable  # noqa: E402
 
 BUILD = os.environ.get("BANGER_BUILD", os.path.join(ROOT, "build"))
 GIB = 1 << 30
-LINE = re.compile(r"^\S+ (\w+)\((.*)\) += .* <([0-9.]+)>$")
+LINE = re.compile(r"^(\S+) (\w+)\((.*)\) += .* <([0-9.]+)>$")
 IDLE = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
 NO_DISK = re.compile(r"\d+<(socket|pipe|anon_inode):")  # the first argument, as strace -y shows it
 LONGEST_S = 0.010
@@ -49,18 +54,30 @@ NEVER = ("epoll_ctl", "recvfrom", "recvmsg", "sendto", "sendmsg", "writev", "rea
          "rt_sigprocmask", "pidfd_open", "socketpair", "brk", "munmap", "mmap", "eventfd2", "getrandom", "ioctl")
 
 
-class Trace:
-    """strace of the engine while the block runs; what it did stands in calls: (seconds, name, arguments)."""
+class Call(typing.NamedTuple):
+    """One of the thread's system calls."""
+    took: float  # without the time that it was ready, or strace's, where that is known
+    name: str
+    args: str
+    slept: typing.Optional[float]  # of that; None: nobody says
 
-    def __init__(self, pid, folder):
+    def __str__(self):
+        slept = "" if self.slept is None else f" (slept {self.slept * 1e3:.1f})"
+        return f"{self.took * 1e3:8.1f} ms{slept}  {self.name}({self.args[:100]})"
+
+    def cannot_wait(self):
+        return self.name in NEVER or bool(NO_DISK.match(self.args))
+
+
+class Trace:
+    """strace of the engine while the block runs; what it did stands in calls, the longest first."""
+
+    def __init__(self, pid, folder, sched):
         self.pid, self.path = pid, folder / "trace"
+        self.sched = SchedTrace("bangerd-engine") if sched else None
 
     def waited(self):
         return int(pathlib.Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
-
-    @staticmethod
-    def cannot_wait(call):
-        return call[1] in NEVER or bool(NO_DISK.match(call[2]))
 
     @staticmethod
     def processors():
@@ -70,6 +87,8 @@ class Trace:
 
     def __enter__(self):
         self.path.unlink(missing_ok=True)
+        if self.sched:
+            self.sched.__enter__()
         self.process = subprocess.Popen(["strace", "-ttt", "-T", "-y", "-s", "80", "-o", self.path, "-p", str(self.pid)], stderr=subprocess.PIPE,
                                         text=True)
         assert "attached" in self.process.stderr.readline()
@@ -80,14 +99,38 @@ class Trace:
         self.ready = self.waited() - self.ready
         stolen, every = (b - a for a, b in zip(self.began, self.processors()))
         self.steal = stolen / max(every, 1)
+        until = time.monotonic()
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
         self.process.stderr.close()
-        lines = [LINE.match(line) for line in self.path.read_text().splitlines()]
-        every = sorted(((float(m[3]), m[1], m[2]) for m in lines if m and m[1] not in IDLE), reverse=True)
-        self.calls = [c for c in every if not self.cannot_wait(c)]
-        self.noise = max((c[0] for c in every if self.cannot_wait(c)), default=0)
-        self.busy = self.noise > NOISE_S or self.ready > READY * (time.monotonic() - self.since) or self.steal > STEAL
+        if self.sched:
+            self.sched.__exit__(*exc)
+        calls, self.outside = self.read(until)
+        calls.sort(reverse=True, key=lambda call: call.took)
+        self.calls = [c for c in calls if not c.cannot_wait()]
+        self.noise = max((c.took for c in calls if c.cannot_wait()), default=0)
+        self.busy = self.noise > NOISE_S or self.ready > READY * (until - self.since) or self.steal > STEAL
+
+    def read(self, until):
+        """(its calls but the loop's own wait, what it slept outside of any)."""
+        clocks = time.time() - time.monotonic()
+        lines = [m for m in map(LINE.match, self.path.read_text().splitlines()) if m]
+        calls, inside, idle, idle_slept = [], 0, 0, 0
+        for m in lines:
+            began, took = float(m[1]) - clocks, float(m[4])
+            slept = self.sched.slept(began, began + took) if self.sched else None
+            if self.sched:
+                inside += self.sched.slept(began, began + took, "D")
+            if m[2] in IDLE:
+                idle, idle_slept = idle + took, idle_slept + (slept or 0)
+                continue
+            if self.sched:  # what it ran, and what it slept
+                took = slept + max(took - self.sched.off(began, began + took), 0)
+            calls.append(Call(took, m[2], m[3], slept))
+        if not self.sched:
+            return calls, 0
+        assert idle_slept > idle / 2, f"the scheduler's words are of another thread: {idle_slept} of {idle} s"
+        return calls, self.sched.slept(self.since, until, "D") - inside
 
 
 class Wait(typing.NamedTuple):
@@ -109,6 +152,10 @@ class Waits:
         self.banger = os.path.join(BUILD, "cli", "banger")
         self.env = user.env(BANGER_FAKE_VMM=os.path.join(BUILD, "tests", "lib", "fake-vmm"))
         self.all, self.failed = [], []
+        why = usable()
+        self.sched = not why
+        if why:
+            print(f"waits: the scheduler does not say what is a wait for a processor: {why}", flush=True)
 
     def run(self, *args):
         done = self.user.run([self.banger, *args], env=self.env, capture_output=True, text=True, timeout=1800)
@@ -139,15 +186,17 @@ class Waits:
     def part(self, name, call):
         pid = json.loads(self.run("daemon", "status", "--json"))["pid"]
         began = time.perf_counter()
-        with Trace(pid, self.folder) as trace:
+        with Trace(pid, self.folder, self.sched) as trace:
             call()
         print(f"\n{name}: {time.perf_counter() - began:.1f} s, {len(trace.calls)} calls that may wait; the longest that cannot: "
               f"{trace.noise * 1e3:.1f} ms; ready without a processor: {trace.ready * 1e3:.0f} ms; stolen: {trace.steal * 100:.1f} %",
               flush=True)
-        for seconds, call_name, args in trace.calls[:10]:
-            print(f"  {seconds * 1e3:8.1f} ms  {call_name}({args[:100]})")
-        self.all += [(s, name, c, a) for s, c, a in trace.calls if s > 0.001]
-        self.failed += [Wait(name, c, f"{c}({a[:80]}) took {s * 1e3:.1f} ms", trace.busy) for s, c, a in trace.calls if s > LONGEST_S]
+        for traced in trace.calls[:10]:
+            print(f"  {traced}", flush=True)
+        if trace.outside > LONGEST_S:
+            print(f"  {trace.outside * 1e3:8.1f} ms  asleep outside of calls", flush=True)
+        self.all += [(c.took, name, c) for c in trace.calls if c.took > 0.001]
+        self.failed += [Wait(name, c.name, str(c), trace.busy and not (c.slept or 0) > LONGEST_S) for c in trace.calls if c.took > LONGEST_S]
 
     def state(self, *names):
         return os.path.join(self.user.home, ".local", "state", "banger", *names)
@@ -238,8 +287,8 @@ class Waits:
     def end(self):
         self.user.run([self.banger, "daemon", "stop"], env=self.env, capture_output=True)
         print("\nthe ten longest of all:", flush=True)
-        for seconds, name, call, args in sorted(self.all, reverse=True)[:10]:
-            print(f"  {seconds * 1e3:8.1f} ms  {name}: {call}({args[:80]})")
+        for _, name, call in sorted(self.all, key=lambda one: one[0], reverse=True)[:10]:
+            print(f"  {name}: {call}", flush=True)
 
 
 def room_for(gib, folder):

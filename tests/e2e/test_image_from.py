@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: ISC
 """image build --from-image: packages from a mirror and a script, in a VM that is gone afterwards; VMs of the image have it all."""
 import os
+import shutil
 import subprocess
+import tempfile
 
 import pytest
-
 
 NEW, VM = "t-from", "t-from-vm"
 
@@ -23,7 +24,9 @@ def clean(banger):
 @pytest.fixture
 def script(banger):
     """Writes a script where the user can read it; its path."""
-    path = "/tmp/banger-t-from.sh"
+    folder = tempfile.mkdtemp(prefix="banger-t-from-")
+    os.chmod(folder, 0o755)
+    path = folder + "/script"
 
     def write(text):
         with open(path, "w") as f:
@@ -32,8 +35,7 @@ def script(banger):
         return path
 
     yield write
-    if os.path.exists(path):
-        os.unlink(path)
+    shutil.rmtree(folder)
 
 
 def names(banger, kind):

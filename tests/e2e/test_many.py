@@ -70,16 +70,16 @@ def test_a_published_port_leads_to_the_guest(banger, guest, port):
     banger.ok("vm", "set", NAME, "--publish", f"{other}:22")
     # a command that ends when its input does: half a close there, and its answer back, through the relay
     ssh = banger.json("vm", "show", NAME)["ssh"]
-    r = as_user(["sh", "-c", f"head -c 5000000 /dev/urandom > /tmp/t-relay.$USER; sha256sum < /tmp/t-relay.$USER; "
+    r = as_user(["sh", "-c", f"f=$(mktemp); head -c 5000000 /dev/urandom > $f; sha256sum < $f; "
                  f"ssh -F none -p {other} -i {ssh['key']} -o UserKnownHostsFile={ssh['known_hosts']} -o HostKeyAlias={NAME} "
-                 "-o BatchMode=yes root@127.0.0.1 sha256sum < /tmp/t-relay.$USER; rm /tmp/t-relay.$USER"],
+                 "-o BatchMode=yes root@127.0.0.1 sha256sum < $f; rm $f"],
                 capture_output=True, text=True, timeout=120)
     here, there = r.stdout.splitlines()
     assert here == there, r
 
 
 RSYNC = r"""
-rm -rf /tmp/t-rsync.$USER && mkdir -p /tmp/t-rsync.$USER/program /tmp/t-rsync.$USER/tree/d && cd /tmp/t-rsync.$USER
+cd "$1" && mkdir -p program tree/d
 ldd "$(command -v rsync)" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | grep -v /libc.so | xargs cp -L -t program "$(command -v rsync)"
 echo 1 >tree/a; echo 2 >tree/d/b; ln -s a tree/l; head -c 1000000 /dev/urandom >tree/d/c
 """
@@ -87,9 +87,9 @@ echo 1 >tree/a; echo 2 >tree/d/b; ln -s a tree/l; head -c 1000000 /dev/urandom >
 
 def rsync(banger, guest, run):
     """Both ways through `NAME.vm`. The image has no rsync: it gets this machine's, with its libraries, which are of the same Debian."""
-    run(RSYNC)
+    folder = run("mktemp -d").strip()
     try:
-        folder = run("echo -n /tmp/t-rsync.$USER")
+        run(f"set -- {folder}; {RSYNC}")
         banger.ok("vm", "cp", folder + "/program", f"{NAME}:/root/")
         there = "--rsync-path='LD_LIBRARY_PATH=/root/program /root/program/rsync' -e 'ssh -oBatchMode=yes'"
         run(f"rsync -a {there} {folder}/tree/ {NAME}.vm:tree/")
@@ -99,7 +99,7 @@ def rsync(banger, guest, run):
         run(f"rsync -a --delete {there} {NAME}.vm:tree/ {folder}/tree/")
         assert run(f"ls {folder}/tree") == "d\nl\nnew\n"
     finally:
-        run("rm -rf /tmp/t-rsync.$USER")
+        run(f"rm -rf {folder}")
         guest("rm -rf program tree")
 
 
@@ -113,8 +113,9 @@ def test_plain_ssh_scp_and_rsync(banger, guest):
             return r.stdout
 
         assert run(f"ssh -oBatchMode=yes {NAME}.vm hostname") == NAME + "\n"
-        run(f"head -c 3000000 /dev/urandom > /tmp/t-many.$USER && scp -q /tmp/t-many.$USER {NAME}.vm:got")
-        assert run("sha256sum < /tmp/t-many.$USER; rm /tmp/t-many.$USER") == guest("sha256sum < got")
+        file = run("mktemp").strip()
+        run(f"head -c 3000000 /dev/urandom > {file} && scp -q {file} {NAME}.vm:got")
+        assert run(f"sha256sum < {file}; rm {file}") == guest("sha256sum < got")
         rsync(banger, guest, run)
         r = as_user(["ssh", "-oBatchMode=yes", "nobody-has-that.vm"], capture_output=True, text=True, timeout=60)
         assert r.returncode == 255 and 'no VM named "nobody-has-that"' in r.stderr, r

@@ -10,14 +10,14 @@ import sys
 from importlib.machinery import SourceFileLoader
 
 import pytest
-from conftest import LIB
+from conftest import BUILD, LIB
 
 sys.path.insert(0, LIB)
 import openapi  # noqa: E402
 
 SOURCE = os.environ.get("BANGER_SOURCE", ".")
 SCHEMATHESIS = "4.32.5"
-VENV = f"/var/tmp/banger-schemathesis-{SCHEMATHESIS}"
+VENV = os.path.abspath(os.path.join(BUILD, f"schemathesis-{SCHEMATHESIS}"))
 # Streams that do not end, a connection that becomes another one, and the end of the daemon.
 NOT_FUZZED = ("events", "op_follow", "vm_exec", "vm_terminal", "daemon_stop")
 
