@@ -63,7 +63,7 @@
 #define BG_VM_LOG_KEEP (8 * 1024 * 1024) /* bytes at its end that are kept when it is more */
 
 /* bytes of bangerd.log and of worker.log; the last one of each is kept beside */
-#define BG_LOG_MAX    (8 * 1024 * 1024)
+#define BG_LOG_MAX (8 * 1024 * 1024)
 
 #define BG_SLOTS_MAX	  64  /* network slots a user can ever have: one bit each in a u64 */
 #define BG_BOOTS_MAX	  64  /* guests that boot at once: there are no more network slots */

@@ -5,8 +5,8 @@
  * into another one, which does. What is in a pipe is written though its writer crashed or was killed: this process ends when the last of them has.
  * Made by the monitor, which keeps the pipes: a writer that dies loses at most what it had in its hands, and another goes on.
  */
-#ifndef LOG_WRITER_H
-#define LOG_WRITER_H
+#ifndef BG_DAEMON_LOG_WRITER_H
+#define BG_DAEMON_LOG_WRITER_H
 
 #include "common/paths.h"
 #include "daemon/loop/loop.h"
