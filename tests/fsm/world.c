@@ -21,7 +21,7 @@
 
 #define STORE_COMM "bangerd-store"
 
-enum { WAIT_USEC = 20000000, POLL_USEC = 2000 };
+enum { WAIT_USEC = 120000000, POLL_USEC = 2000 };
 
 static char last_code[64];
 
