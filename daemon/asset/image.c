@@ -12,14 +12,14 @@
 #include "common/sha256.h"
 #include "common/timefmt.h"
 #include "daemon/asset/asset.h"
+#include "daemon/asset/asset_table.h"
 #include "daemon/asset/seed.h"
-#include "daemon/asset/shelf.h"
 #include "daemon/engine.h"
 #include "daemon/trash.h"
 
 struct images {
 	struct engine *engine;
-	struct shelf *shelf;
+	struct asset_table *table;
 };
 
 static const char *row_name(const void *row)
@@ -46,7 +46,7 @@ static size_t row_files(void *row, char **ret[KEEP_FILES_MAX])
 	return 2;
 }
 
-static const struct shelf_kind kind = {
+static const struct asset_table_kind kind = {
 	.noun = "image",
 	.folder = "images",
 	.not_found = BG_ERR_IMAGE_NOT_FOUND,
@@ -68,22 +68,22 @@ char *image_build_log(const struct engine *engine, const char *name)
 
 int images_make_dir(const struct images *images, const char *name, char **ret, struct bg_err **err)
 {
-	return shelf_make_dir(images->shelf, name, ret, err);
+	return asset_table_make_dir(images->table, name, ret, err);
 }
 
 struct image_row *images_find(const struct images *images, const char *name)
 {
-	return shelf_find(images->shelf, name);
+	return asset_table_find(images->table, name);
 }
 
 struct image_row *images_find_other(const struct images *images, const char *name)
 {
-	return shelf_find_other(images->shelf, name);
+	return asset_table_find_other(images->table, name);
 }
 
 int images_check_settled(const struct images *images, const char *name, struct bg_err **err)
 {
-	if (!shelf_find_other(images->shelf, name))
+	if (!asset_table_find_other(images->table, name))
 		return 0;
 	bg_err_set(err, BG_ERR_IMAGE_IN_USE, EBUSY, "image \"%s\" is being replaced", name);
 	bg_err_hint(err, "wait for it: `banger op list` shows it");
@@ -92,30 +92,30 @@ int images_check_settled(const struct images *images, const char *name, struct b
 
 int images_check_free(const struct images *images, const char *name, struct bg_err **err)
 {
-	return shelf_check_free(images->shelf, name, err);
+	return asset_table_check_free(images->table, name, err);
 }
 
 int images_add(struct images *images, struct image_row *row, struct bg_err **err)
 {
 	store_image_put(images->engine->store, row);
-	return shelf_add(images->shelf, row, err);
+	return asset_table_add(images->table, row, err);
 }
 
 void images_propose(struct images *images, struct image_row *row)
 {
-	shelf_propose(images->shelf, row);
+	asset_table_propose(images->table, row);
 }
 
 void images_swap(struct images *images, const char *name)
 {
 	/* Its files were moved there by rename. */
 	store_sync_folder(images->engine->store, "blobs");
-	images_complete(images, shelf_swap(images->shelf, name));
+	images_complete(images, asset_table_swap(images->table, name));
 }
 
 void images_withdraw(struct images *images, const char *name)
 {
-	shelf_withdraw(images->shelf, name);
+	asset_table_withdraw(images->table, name);
 }
 
 void images_complete(struct images *images, struct image_row *row)
@@ -132,14 +132,14 @@ void images_tell(struct images *images, const struct image_row *row)
 
 const struct image_row *images_next(const struct images *images, const struct image_row *row)
 {
-	return shelf_next(images->shelf, row);
+	return asset_table_next(images->table, row);
 }
 
 const struct image_row *images_only(const struct images *images)
 {
 	const struct image_row *only = NULL;
 
-	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));) {
+	for (const struct image_row *row = NULL; (row = asset_table_next(images->table, row));) {
 		if (!row->ready)
 			continue;
 		if (only)
@@ -155,7 +155,7 @@ static bool kernel_is_shared(const struct images *images, const struct image_row
 	_json_ json_t *users = json_array();
 
 	asset_vms_using(images->engine, NULL, own->kernel, users);
-	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));)
+	for (const struct image_row *row = NULL; (row = asset_table_next(images->table, row));)
 		if (row != own && bg_streq(row->kernel, own->kernel))
 			return true;
 	return json_array_size(users) > 0;
@@ -206,7 +206,7 @@ int images_drop(struct images *images, const char *name, struct bg_err **err)
 	int r = kernel ? kernels_drop(images->engine->kernels, kernel->name, err) : 0;
 
 	if (r >= 0)
-		r = shelf_drop(images->shelf, name, err);
+		r = asset_table_drop(images->table, name, err);
 	if (r >= 0)
 		images_prune_seeds(images);
 	return r;
@@ -214,7 +214,7 @@ int images_drop(struct images *images, const char *name, struct bg_err **err)
 
 static int load_row(struct image_row *row, void *userdata)
 {
-	return shelf_add(userdata, row, NULL);
+	return asset_table_add(userdata, row, NULL);
 }
 
 /* A kernel that came with an image is recorded just before it, and dropped just before it. */
@@ -224,7 +224,7 @@ static int drop_kernels_of_unfinished(struct images *images, struct bg_err **err
 	int r = 0;
 
 	for (const struct image_row *row = NULL;
-		r >= 0 && (row = shelf_next_unfinished(images->shelf, row));)
+		r >= 0 && (row = asset_table_next_unfinished(images->table, row));)
 		if (row->owns_kernel && row->kernel && kernels_find(kernels, row->kernel))
 			r = kernels_drop(kernels, row->kernel, err);
 	return r;
@@ -233,8 +233,8 @@ static int drop_kernels_of_unfinished(struct images *images, struct bg_err **err
 /* What a promotion left that was interrupted: a copy that no row names. */
 static void drop_unfinished_promotions(struct images *images)
 {
-	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));) {
-		_free_ char *dir = row->managed ? NULL : shelf_dir(images->shelf, row->name);
+	for (const struct image_row *row = NULL; (row = asset_table_next(images->table, row));) {
+		_free_ char *dir = row->managed ? NULL : asset_table_dir(images->table, row->name);
 		_free_ char *path = NULL;
 
 		if (dir && asprintf(&path, "%s/" IMAGE_ROOTFS, dir) >= 0 &&
@@ -252,13 +252,13 @@ int images_new(struct engine *engine, struct images **ret, struct bg_err **err)
 	if (!images)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	images->engine = engine;
-	r = shelf_new(engine, &kind, &images->shelf, err);
+	r = asset_table_new(engine, &kind, &images->table, err);
 	if (r >= 0)
-		r = store_image_each(engine->store, load_row, images->shelf, err);
+		r = store_image_each(engine->store, load_row, images->table, err);
 	if (r >= 0)
 		r = drop_kernels_of_unfinished(images, err);
 	if (r >= 0)
-		r = shelf_drop_unfinished(images->shelf, err);
+		r = asset_table_drop_unfinished(images->table, err);
 	if (r < 0)
 		return r;
 	drop_unfinished_promotions(images);
@@ -270,7 +270,7 @@ void images_free(struct images *images)
 {
 	if (!images)
 		return;
-	shelf_free(images->shelf);
+	asset_table_free(images->table);
 	free(images);
 }
 
@@ -278,7 +278,7 @@ int images_get(const struct images *images, const char *name, const struct image
 	struct bg_err **err)
 {
 	void *row;
-	int r = shelf_get(images->shelf, name, &row, err);
+	int r = asset_table_get(images->table, name, &row, err);
 
 	if (r >= 0)
 		*ret = row;
@@ -287,14 +287,14 @@ int images_get(const struct images *images, const char *name, const struct image
 
 void images_using_kernel(const struct images *images, const char *kernel, json_t *out)
 {
-	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));)
+	for (const struct image_row *row = NULL; (row = asset_table_next(images->table, row));)
 		if (bg_streq(row->kernel, kernel))
 			json_array_append_new(out, bg_json_str(row->name));
 }
 
 unsigned images_naming(const struct images *images, const char *path)
 {
-	return shelf_naming(images->shelf, path);
+	return asset_table_naming(images->table, path);
 }
 
 static json_t *paths_json(const struct images *images, const struct image_row *row)
@@ -358,7 +358,7 @@ json_t *images_to_json(const struct images *images)
 {
 	json_t *array = json_array();
 
-	for (const struct image_row *row = NULL; (row = shelf_next(images->shelf, row));)
+	for (const struct image_row *row = NULL; (row = asset_table_next(images->table, row));)
 		json_array_append_new(array, image_to_json(images, row));
 	return json_pack("{s:o}", "images", array);
 }

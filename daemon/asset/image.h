@@ -95,7 +95,7 @@ void images_complete(struct images *images, struct image_row *row);
 /* Tells followers that it is there, or has changed. */
 void images_tell(struct images *images, const struct image_row *row);
 /*
- * One that is to replace the listed one of its name (shelf_propose has the rules): row is taken; swap posts the one that is listed
+ * One that is to replace the listed one of its name (asset_table_propose has the rules): row is taken; swap posts the one that is listed
  * then as complete.
  */
 void images_propose(struct images *images, struct image_row *row);

@@ -13,12 +13,12 @@
 #include "common/name.h"
 #include "common/timefmt.h"
 #include "daemon/asset/asset.h"
-#include "daemon/asset/shelf.h"
+#include "daemon/asset/asset_table.h"
 #include "daemon/engine.h"
 
 struct kernels {
 	struct engine *engine;
-	struct shelf *shelf;
+	struct asset_table *table;
 };
 
 struct delete_task {
@@ -56,7 +56,7 @@ static size_t row_files(void *row, char **ret[KEEP_FILES_MAX])
 	return kernel_row_files(row, ret);
 }
 
-static const struct shelf_kind kind = {
+static const struct asset_table_kind kind = {
 	.noun = "kernel",
 	.folder = "kernels",
 	.not_found = BG_ERR_KERNEL_NOT_FOUND,
@@ -70,44 +70,44 @@ static const struct shelf_kind kind = {
 
 struct kernel_row *kernels_find(const struct kernels *kernels, const char *name)
 {
-	return shelf_find(kernels->shelf, name);
+	return asset_table_find(kernels->table, name);
 }
 
 struct kernel_row *kernels_find_other(const struct kernels *kernels, const char *name)
 {
-	return shelf_find_other(kernels->shelf, name);
+	return asset_table_find_other(kernels->table, name);
 }
 
 void kernels_propose(struct kernels *kernels, struct kernel_row *row)
 {
-	shelf_propose(kernels->shelf, row);
+	asset_table_propose(kernels->table, row);
 }
 
 void kernels_swap(struct kernels *kernels, const char *name)
 {
-	kernels_set_ready(kernels, shelf_swap(kernels->shelf, name), true);
+	kernels_set_ready(kernels, asset_table_swap(kernels->table, name), true);
 }
 
 void kernels_withdraw(struct kernels *kernels, const char *name)
 {
-	shelf_withdraw(kernels->shelf, name);
+	asset_table_withdraw(kernels->table, name);
 }
 
 int kernels_check_free(const struct kernels *kernels, const char *name, struct bg_err **err)
 {
-	return shelf_check_free(kernels->shelf, name, err);
+	return asset_table_check_free(kernels->table, name, err);
 }
 
 int kernels_make_dir(
 	const struct kernels *kernels, const char *name, char **ret, struct bg_err **err)
 {
-	return shelf_make_dir(kernels->shelf, name, ret, err);
+	return asset_table_make_dir(kernels->table, name, ret, err);
 }
 
 int kernels_add(struct kernels *kernels, struct kernel_row *row, struct bg_err **err)
 {
 	store_kernel_put(kernels->engine->store, row);
-	return shelf_add(kernels->shelf, row, err);
+	return asset_table_add(kernels->table, row, err);
 }
 
 void kernels_set_ready(struct kernels *kernels, struct kernel_row *row, bool ready)
@@ -124,12 +124,12 @@ void kernels_tell(struct kernels *kernels, const struct kernel_row *row)
 
 int kernels_drop(struct kernels *kernels, const char *name, struct bg_err **err)
 {
-	return shelf_drop(kernels->shelf, name, err);
+	return asset_table_drop(kernels->table, name, err);
 }
 
 static int load_row(struct kernel_row *row, void *userdata)
 {
-	return shelf_add(userdata, row, NULL);
+	return asset_table_add(userdata, row, NULL);
 }
 
 int kernels_new(struct engine *engine, struct kernels **ret, struct bg_err **err)
@@ -140,11 +140,11 @@ int kernels_new(struct engine *engine, struct kernels **ret, struct bg_err **err
 	if (!kernels)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	kernels->engine = engine;
-	r = shelf_new(engine, &kind, &kernels->shelf, err);
+	r = asset_table_new(engine, &kind, &kernels->table, err);
 	if (r >= 0)
-		r = store_kernel_each(engine->store, load_row, kernels->shelf, err);
+		r = store_kernel_each(engine->store, load_row, kernels->table, err);
 	if (r >= 0)
-		r = shelf_drop_unfinished(kernels->shelf, err);
+		r = asset_table_drop_unfinished(kernels->table, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(kernels);
@@ -155,7 +155,7 @@ void kernels_free(struct kernels *kernels)
 {
 	if (!kernels)
 		return;
-	shelf_free(kernels->shelf);
+	asset_table_free(kernels->table);
 	free(kernels);
 }
 
@@ -163,7 +163,7 @@ int kernels_get(const struct kernels *kernels, const char *name, const struct ke
 	struct bg_err **err)
 {
 	void *row;
-	int r = shelf_get(kernels->shelf, name, &row, err);
+	int r = asset_table_get(kernels->table, name, &row, err);
 
 	if (r >= 0)
 		*ret = row;
@@ -172,21 +172,21 @@ int kernels_get(const struct kernels *kernels, const char *name, const struct ke
 
 const char *kernels_only(const struct kernels *kernels)
 {
-	const struct kernel_row *row = shelf_next(kernels->shelf, NULL);
+	const struct kernel_row *row = asset_table_next(kernels->table, NULL);
 
-	return row && !shelf_next(kernels->shelf, row) ? row->name : NULL;
+	return row && !asset_table_next(kernels->table, row) ? row->name : NULL;
 }
 
 void kernels_without_cow(const struct kernels *kernels, json_t *out)
 {
-	for (const struct kernel_row *row = NULL; (row = shelf_next(kernels->shelf, row));)
+	for (const struct kernel_row *row = NULL; (row = asset_table_next(kernels->table, row));)
 		if (row->ready && !row->cow)
 			json_array_append_new(out, bg_json_str(row->name));
 }
 
 unsigned kernels_naming(const struct kernels *kernels, const char *path)
 {
-	return shelf_naming(kernels->shelf, path);
+	return asset_table_naming(kernels->table, path);
 }
 
 json_t *kernel_to_json(const struct kernels *kernels, const struct kernel_row *row)
@@ -215,7 +215,7 @@ json_t *kernels_to_json(const struct kernels *kernels)
 {
 	json_t *array = json_array();
 
-	for (const struct kernel_row *row = NULL; (row = shelf_next(kernels->shelf, row));)
+	for (const struct kernel_row *row = NULL; (row = asset_table_next(kernels->table, row));)
 		json_array_append_new(array, kernel_to_json(kernels, row));
 	return json_pack("{s:o}", "kernels", array);
 }
