@@ -15,13 +15,13 @@
 
 #include "common/agent_proto.h"
 #include "common/fd.h"
+#include "guest/conversation.h"
 #include "guest/gap.h"
 #include "guest/link.h"
 #include "guest/log.h"
 #include "guest/mounts.h"
 #include "guest/session.h"
 #include "guest/shutdown.h"
-#include "guest/talk.h"
 #include "guest/trim.h"
 #include "guest/watch.h"
 
@@ -32,7 +32,7 @@ enum {
 
 static struct agent {
 	const struct agent_setup *setup;
-	struct talk talk;
+	struct conversation conversation;
 	struct link link;
 	struct watch watch;
 	int epoll;
@@ -51,21 +51,21 @@ static void watch_fd(int fd, uint32_t events)
 static void hangup(void)
 {
 	if (agent.link.kind == CONF_AGENT_VIRTIO) {
-		talk_host_left(&agent.talk);
+		conversation_host_left(&agent.conversation);
 		return;
 	}
-	talk_reset(&agent.talk);
+	conversation_reset(&agent.conversation);
 	link_hangup(&agent.link);
 }
 
 static void flush(void)
 {
-	while (agent.link.fd >= 0 && agent.talk.out_len > 0) {
-		ssize_t n = write(
-			agent.link.fd, agent.talk.out + agent.talk.out_at, agent.talk.out_len);
+	while (agent.link.fd >= 0 && agent.conversation.out_len > 0) {
+		ssize_t n = write(agent.link.fd, agent.conversation.out + agent.conversation.out_at,
+			agent.conversation.out_len);
 
 		if (n > 0)
-			talk_sent(&agent.talk, (size_t)n);
+			conversation_sent(&agent.conversation, (size_t)n);
 		else if (n < 0 && errno == EINTR)
 			continue;
 		else if (n < 0 && errno == EAGAIN)
@@ -77,7 +77,7 @@ static void flush(void)
 	}
 }
 
-/* Input that talk did not take stays here until there is room for its answers. */
+/* Input that the conversation did not take stays here until there is room for its answers. */
 static struct {
 	uint8_t bytes[64 * 1024];
 	size_t at, len;
@@ -105,8 +105,9 @@ static bool fill(void)
 
 static void take_input(void)
 {
-	while (agent.link.fd >= 0 && talk_wants_input(&agent.talk) && fill()) {
-		input.at += talk_input(&agent.talk, input.bytes + input.at, input.len - input.at);
+	while (agent.link.fd >= 0 && conversation_wants_input(&agent.conversation) && fill()) {
+		input.at += conversation_input(
+			&agent.conversation, input.bytes + input.at, input.len - input.at);
 		flush();
 	}
 }
@@ -125,7 +126,7 @@ static void on_connect(void)
 {
 	if (link_accept(&agent.link) < 0)
 		return;
-	talk_reset(&agent.talk);
+	conversation_reset(&agent.conversation);
 	input.at = input.len = 0;
 	watch_fd(agent.link.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
@@ -139,7 +140,8 @@ static void on_setup_end(int fd)
 	(void)bg_close(agent.watch.fd);
 	watch_init(&agent.watch, sshd);
 	watch_fd(agent.watch.fd, EPOLLIN);
-	talk_add_flags(&agent.talk, BG_AGENT_F_SETUP_END | (sshd ? 0 : BG_AGENT_F_NO_SSHD));
+	conversation_add_flags(
+		&agent.conversation, BG_AGENT_F_SETUP_END | (sshd ? 0 : BG_AGENT_F_NO_SSHD));
 }
 
 /* One byte, once; or the process is gone. */
@@ -149,7 +151,7 @@ static void on_disk_error(int fd)
 
 	if (read(fd, &byte, 1) == 1) {
 		log_line("ext4 has recorded an error: e2fsck is to repair a disk");
-		talk_add_flags(&agent.talk, BG_AGENT_F_FS_ERROR);
+		conversation_add_flags(&agent.conversation, BG_AGENT_F_FS_ERROR);
 	}
 	(void)epoll_ctl(agent.epoll, EPOLL_CTL_DEL, fd, NULL);
 	agent.trim = bg_close(fd);
@@ -180,14 +182,14 @@ static int timeout_ms(bool stalled)
 {
 	int ms = sooner(watch_timeout(&agent.watch), sessions_timeout());
 
-	return stalled || !talk_partial(&agent.talk) ? ms : sooner(ms, STALL_MS);
+	return stalled || !conversation_partial(&agent.conversation) ? ms : sooner(ms, STALL_MS);
 }
 
 static void check_sshd(void)
 {
 	if (!agent.watch.found && watch_check(&agent.watch)) {
 		log_line("ssh server listens");
-		talk_add_flags(&agent.talk, BG_AGENT_F_SSHD);
+		conversation_add_flags(&agent.conversation, BG_AGENT_F_SSHD);
 		pump();
 	}
 }
@@ -203,17 +205,17 @@ static _noreturn_ void loop(void)
 		for (int i = 0; i < n; i++)
 			on_event(events[i].data.fd);
 		pump();
-		if (n == 0 && talk_partial(&agent.talk) && !stalled) {
-			talk_stalled(&agent.talk);
+		if (n == 0 && conversation_partial(&agent.conversation) && !stalled) {
+			conversation_stalled(&agent.conversation);
 			pump();
 			stalled = true;
 		} else if (n > 0) {
 			stalled = false;
 		}
 		check_sshd();
-		if (agent.talk.shutdown) {
-			agent.talk.shutdown = false;
-			shutdown_request(agent.setup->conf, agent.talk.how);
+		if (agent.conversation.shutdown) {
+			agent.conversation.shutdown = false;
+			shutdown_request(agent.setup->conf, agent.conversation.how);
 		}
 	}
 }
@@ -271,9 +273,9 @@ static _noreturn_ void agent_main(const struct agent_setup *setup)
 	agent.setup = setup;
 	agent.trim = trim_start(setup->conf);
 	agent.epoll = epoll_create1(EPOLL_CLOEXEC);
-	talk_init(&agent.talk, setup->conf->id, setup->flags);
-	agent.talk.gap = gap_put_right;
-	sessions_init(&agent.talk, agent.epoll);
+	conversation_init(&agent.conversation, setup->conf->id, setup->flags);
+	agent.conversation.gap = gap_put_right;
+	sessions_init(&agent.conversation, agent.epoll);
 	watch_init(&agent.watch, setup->sshd);
 	if (link_open(&agent.link, setup->conf->agent, setup->events, PORT_TIMEOUT_MS, &err) < 0)
 		log_line("agent: %s", err->message);
@@ -285,7 +287,7 @@ static _noreturn_ void agent_main(const struct agent_setup *setup)
 	watch_fd(agent.watch.fd, EPOLLIN);
 	watch_fd(setup->setup, EPOLLIN);
 	watch_fd(agent.trim, EPOLLIN);
-	talk_boot(&agent.talk);
+	conversation_boot(&agent.conversation);
 	pump();
 	loop();
 }

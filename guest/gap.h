@@ -14,7 +14,7 @@
 #include "common/agent_proto.h"
 #include "common/base.h"
 
-/* parts and time_usec in host order, here and there; see talk_gap_fn. A part that fails is said on the console and missing in done. */
+/* parts and time_usec in host order, here and there; see conversation_gap_fn. A part that fails is said on the console and missing in done. */
 void gap_put_right(const struct bg_agent_gap *gap, struct bg_agent_gap_done *done);
 
 /* How far a clock that says now is to be set for one that says right; 0: it is not. */

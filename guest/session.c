@@ -54,7 +54,7 @@ struct session {
 };
 
 static struct {
-	struct talk *talk;
+	struct conversation *conversation;
 	int epoll, signals;
 	unsigned turn;
 	struct session all[SESSIONS_MAX];
@@ -119,7 +119,7 @@ static void cancel(struct session *x)
 
 static void finish(struct session *x)
 {
-	talk_done(s.talk, x->id, x->error, x->status);
+	conversation_done(s.conversation, x->id, x->error, x->status);
 	forget(x);
 }
 
@@ -173,7 +173,7 @@ static int begin(struct session *x, const struct bg_agent_frame *f)
 		return r;
 	if (exec.kind == BG_AGENT_K_EXPOSE) {
 		expose_set(exec.argv);
-		talk_done(s.talk, f->stream, 0, 0);
+		conversation_done(s.conversation, f->stream, 0, 0);
 		return 0;
 	}
 	return exec.flags & BG_AGENT_X_WORDS ? wait_words(x, f->stream, &exec, &memory)
@@ -220,7 +220,7 @@ static void on_exec(const struct bg_agent_frame *f)
 			x = &s.all[i];
 	r = x ? begin(x, f) : -EUSERS;
 	if (r < 0)
-		talk_done(s.talk, f->stream, -r, 0);
+		conversation_done(s.conversation, f->stream, -r, 0);
 }
 
 /* More than the window allows is a host that does not keep to the protocol. */
@@ -289,7 +289,7 @@ static void on_signal(const struct session *x, const struct bg_agent_frame *f)
 	memcpy(&sig, f->payload, sizeof(sig));
 	sig = le32toh(sig);
 	/* so that whoever sent it knows that this guest still answers */
-	(void)talk_send(s.talk, BG_AGENT_SIGNAL, x->id, 0, f->payload, f->len);
+	(void)conversation_send(s.conversation, BG_AGENT_SIGNAL, x->id, 0, f->payload, f->len);
 	if (x->reaped || !x->leader || sig == 0 || sig >= NSIG)
 		return;
 	if (x->tty && ioctl(x->fd[BG_AGENT_OUT], TIOCGPGRP, &group) < 0)
@@ -331,16 +331,16 @@ static void on_drop(void *userdata)
 	expose_none();
 }
 
-void sessions_init(struct talk *talk, int epoll)
+void sessions_init(struct conversation *conversation, int epoll)
 {
-	static const struct talk_streams streams = {.frame = on_frame, .drop = on_drop};
+	static const struct conversation_streams streams = {.frame = on_frame, .drop = on_drop};
 	struct epoll_event e = {.events = EPOLLIN};
 	sigset_t chld;
 
 	(void)sigemptyset(&chld);
 	(void)sigaddset(&chld, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &chld, NULL);
-	s.talk = talk;
+	s.conversation = conversation;
 	s.epoll = epoll;
 	s.signals = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
 	e.data.fd = s.signals;
@@ -348,7 +348,7 @@ void sessions_init(struct talk *talk, int epoll)
 		log_line("agent: no commands can be run: %s", strerror(errno));
 		return;
 	}
-	talk->streams = &streams;
+	conversation->streams = &streams;
 }
 
 /* What it wrote is all in the pipes now: they are read until they are empty, not until they end,
@@ -399,7 +399,8 @@ static void give_credit(struct session *x)
 
 	if (x->credit == 0 || (x->credit < CREDIT_WORTH && x->in_len > 0))
 		return;
-	if (!talk_send(s.talk, BG_AGENT_CREDIT, x->id, BG_AGENT_IN, &more, sizeof(more)))
+	if (!conversation_send(
+		    s.conversation, BG_AGENT_CREDIT, x->id, BG_AGENT_IN, &more, sizeof(more)))
 		return;
 	x->window[0] += x->credit;
 	x->credit = 0;
@@ -442,7 +443,7 @@ static bool move_input(struct session *x)
 static void end_output(struct session *x, unsigned sub)
 {
 	close_fd(x, sub);
-	(void)talk_send(s.talk, BG_AGENT_EOF, x->id, sub, NULL, 0);
+	(void)conversation_send(s.conversation, BG_AGENT_EOF, x->id, sub, NULL, 0);
 }
 
 static bool move_output(struct session *x, unsigned sub)
@@ -453,13 +454,13 @@ static bool move_output(struct session *x, unsigned sub)
 
 	if (!x->ready[sub] || x->window[sub] == 0)
 		return false;
-	p = talk_begin_data(s.talk, &room);
+	p = conversation_begin_data(s.conversation, &room);
 	if (!p)
 		return false;
 	room = BG_MIN(BG_MIN(room, (size_t)x->window[sub]), (size_t)PIECE);
 	n = read(x->fd[sub], p, room);
 	if (n > 0) {
-		talk_end_data(s.talk, x->id, sub, (size_t)n);
+		conversation_end_data(s.conversation, x->id, sub, (size_t)n);
 		x->window[sub] -= (uint32_t)n;
 		return true;
 	}

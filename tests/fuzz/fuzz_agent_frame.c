@@ -4,13 +4,13 @@
  * split; whatever the split, the same bytes give the same frames.
  */
 #include "common/agent_frame.h"
+#include "guest/conversation.h"
 #include "guest/gap.h"
-#include "guest/talk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct bg_agent_reader reader;
-static struct talk talk;
+static struct conversation conversation;
 
 /* A number that differs when any frame or error differs. */
 static uint64_t digest(enum bg_agent_end end, const uint8_t *data, size_t size, size_t piece)
@@ -53,18 +53,19 @@ static void converse(const uint8_t *data, size_t size, size_t piece)
 {
 	static const uint8_t id[16];
 
-	talk_init(&talk, id, 0);
-	talk.gap = on_gap;
+	conversation_init(&conversation, id, 0);
+	conversation.gap = on_gap;
 	for (size_t at = 0; at < size; at += piece) {
 		size_t n = BG_MIN(piece, size - at);
 
-		if (talk_input(&talk, data + at, n) != n && talk_wants_input(&talk))
+		if (conversation_input(&conversation, data + at, n) != n &&
+			conversation_wants_input(&conversation))
 			abort();
 		if (at % 3 == 0)
-			talk_host_left(&talk);
+			conversation_host_left(&conversation);
 		if (at % 5 == 0)
-			talk_stalled(&talk);
-		talk_sent(&talk, talk.out_len);
+			conversation_stalled(&conversation);
+		conversation_sent(&conversation, conversation.out_len);
 	}
 }
 

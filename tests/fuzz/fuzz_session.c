@@ -35,7 +35,7 @@ struct command {
 	int fd[BG_AGENT_SUBS];
 };
 
-static struct talk talk;
+static struct conversation conversation;
 static struct bg_agent_reader asked, answered;
 static struct command commands[COMMANDS_MAX];
 static size_t n_commands;
@@ -131,8 +131,8 @@ static void live(struct command *c)
 
 static void read_answers(size_t most)
 {
-	size_t n = BG_MIN(most, talk.out_len), left = n;
-	const uint8_t *p = talk.out + talk.out_at;
+	size_t n = BG_MIN(most, conversation.out_len), left = n;
+	const uint8_t *p = conversation.out + conversation.out_at;
 	struct bg_agent_frame f;
 	int r;
 
@@ -143,7 +143,7 @@ static void read_answers(size_t most)
 	}
 	must(sent <= granted, "more data than the windows allow");
 	must(ends <= requests, "more ends than requests");
-	talk_sent(&talk, n);
+	conversation_sent(&conversation, n);
 }
 
 static void turn(size_t most)
@@ -188,12 +188,12 @@ static void feed(const uint8_t *p, size_t n, size_t most)
 {
 	count_input(p, n);
 	while (n > 0) {
-		size_t taken = talk_input(&talk, p, n);
+		size_t taken = conversation_input(&conversation, p, n);
 
 		p += taken;
 		n -= taken;
 		if (n > 0)
-			read_answers(sizeof(talk.out));
+			read_answers(sizeof(conversation.out));
 	}
 	turn(most);
 }
@@ -201,10 +201,10 @@ static void feed(const uint8_t *p, size_t n, size_t most)
 /* The host is gone: everything is ended, and the slots become free. */
 static void leave(void)
 {
-	talk_reset(&talk);
+	conversation_reset(&conversation);
 	bg_agent_reader_init(&answered, BG_AGENT_END_HOST);
 	for (int i = 0; i < 4; i++)
-		turn(sizeof(talk.out));
+		turn(sizeof(conversation.out));
 	must(sessions_timeout() == -1, "a session stayed");
 	for (size_t i = 0; i < n_commands; i++)
 		must(commands[i].pid == 0, "a command was not ended, or not collected");
@@ -214,18 +214,18 @@ static void leave(void)
 /* The sessions hook themselves in once; their descriptor stays. */
 static void begin(void)
 {
-	static const struct talk_streams *streams;
+	static const struct conversation_streams *streams;
 	static const uint8_t id[16];
 
-	talk_init(&talk, id, 0);
+	conversation_init(&conversation, id, 0);
 	if (!streams) {
 		(void)signal(SIGPIPE, SIG_IGN); /* as the agent does */
 		epoll = epoll_create1(EPOLL_CLOEXEC);
-		sessions_init(&talk, epoll);
-		streams = talk.streams;
+		sessions_init(&conversation, epoll);
+		streams = conversation.streams;
 		must(streams != NULL, "no sessions");
 	}
-	talk.streams = streams;
+	conversation.streams = streams;
 	bg_agent_reader_init(&asked, BG_AGENT_END_GUEST);
 	bg_agent_reader_init(&answered, BG_AGENT_END_HOST);
 	clock_ms = 1000;
@@ -251,7 +251,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	begin();
 	lowest = lowest_fd();
 	piece = (size_t)(data[0] >> 2) * 16 + 1;
-	most = data[0] & 1 ? sizeof(talk.out) : 1000;
+	most = data[0] & 1 ? sizeof(conversation.out) : 1000;
 	for (size_t at = 1; at < size; at += piece)
 		feed(data + at, BG_MIN(piece, size - at), most);
 	leave();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * fake-guest SOCKET VM_ID: the agent's conversation and sessions (guest/talk.c, guest/session.c and
+ * fake-guest SOCKET VM_ID: the agent's conversation and sessions (guest/conversation.c, guest/session.c and
  * what they run) on this machine, over a unix socket: what it runs, runs here, as whom it is
  * started. One host at a time; it ends with its standard input.
  */
@@ -13,7 +13,7 @@
 #include "common/fd.h"
 #include "guest/session.h"
 
-static struct talk talk;
+static struct conversation conversation;
 static int epoll, conn = -1;
 
 static void watch(int fd, uint32_t events)
@@ -27,16 +27,17 @@ static void watch(int fd, uint32_t events)
 static void hang_up(void)
 {
 	conn = bg_close(conn);
-	talk_reset(&talk);
+	conversation_reset(&conversation);
 }
 
 static void flush(void)
 {
-	while (conn >= 0 && talk.out_len > 0) {
-		ssize_t n = send(conn, talk.out + talk.out_at, talk.out_len, MSG_NOSIGNAL);
+	while (conn >= 0 && conversation.out_len > 0) {
+		ssize_t n = send(conn, conversation.out + conversation.out_at, conversation.out_len,
+			MSG_NOSIGNAL);
 
 		if (n > 0)
-			talk_sent(&talk, (size_t)n);
+			conversation_sent(&conversation, (size_t)n);
 		else if (errno == EAGAIN)
 			return;
 		else
@@ -44,13 +45,13 @@ static void flush(void)
 	}
 }
 
-/* Bytes that talk did not take are kept for the next turn. */
+/* Bytes that the conversation did not take are kept for the next turn. */
 static void take_input(void)
 {
 	static uint8_t buf[4096];
 	static size_t at, len;
 
-	while (conn >= 0 && talk_wants_input(&talk)) {
+	while (conn >= 0 && conversation_wants_input(&conversation)) {
 		if (at == len) {
 			ssize_t n = read(conn, buf, sizeof(buf));
 
@@ -62,7 +63,7 @@ static void take_input(void)
 			}
 			len = (size_t)n;
 		}
-		at += talk_input(&talk, buf + at, len - at);
+		at += conversation_input(&conversation, buf + at, len - at);
 		flush();
 	}
 }
@@ -111,8 +112,8 @@ int main(int argc, char **argv)
 		if (sscanf(argv[2] + 2 * i, "%2hhx", &id[i]) != 1)
 			return 2;
 	epoll = epoll_create1(EPOLL_CLOEXEC);
-	talk_init(&talk, id, BG_AGENT_F_ROOT | BG_AGENT_F_SSHD);
-	sessions_init(&talk, epoll);
+	conversation_init(&conversation, id, BG_AGENT_F_ROOT | BG_AGENT_F_SSHD);
+	sessions_init(&conversation, epoll);
 	watch(listener, EPOLLIN);
 	watch(STDIN_FILENO, EPOLLIN);
 	for (;;) {

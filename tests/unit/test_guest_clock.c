@@ -40,7 +40,7 @@ void killall_session(pid_t leader, int sig)
 	signalled = sig;
 }
 
-static void open_stream(struct talk *talk)
+static void open_stream(struct conversation *conversation)
 {
 	const char *const argv[] = {"sleep", NULL}, *const env[] = {NULL};
 	const struct bg_exec exec = {.user = "",
@@ -54,23 +54,23 @@ static void open_stream(struct talk *talk)
 	size_t len = 0;
 
 	bg_agent_head_init(&head, BG_AGENT_HELLO, 0, 0, sizeof(nonce));
-	(void)talk_input(talk, (const uint8_t *)&head, sizeof(head));
-	(void)talk_input(talk, nonce, sizeof(nonce));
+	(void)conversation_input(conversation, (const uint8_t *)&head, sizeof(head));
+	(void)conversation_input(conversation, nonce, sizeof(nonce));
 	CHECK_INT(bg_exec_encode(&exec, &payload, &len), 0);
 	bg_agent_head_init(&head, BG_AGENT_EXEC, 1, 0, len);
-	(void)talk_input(talk, (const uint8_t *)&head, sizeof(head));
-	(void)talk_input(talk, payload, len);
+	(void)conversation_input(conversation, (const uint8_t *)&head, sizeof(head));
+	(void)conversation_input(conversation, payload, len);
 }
 
 TEST(a_limit_that_ends_after_the_wrap)
 {
-	static struct talk talk;
+	static struct conversation conversation;
 	static const uint8_t id[16];
 
-	talk_init(&talk, id, 0);
-	sessions_init(&talk, epoll_create1(EPOLL_CLOEXEC));
+	conversation_init(&conversation, id, 0);
+	sessions_init(&conversation, epoll_create1(EPOLL_CLOEXEC));
 	clock_ms = UINT32_MAX - 1000;
-	open_stream(&talk);
+	open_stream(&conversation);
 	CHECK_INT(sessions_timeout(), TIMEOUT_MS);
 	(void)sessions_pump();
 	CHECK_INT(signalled, 0);

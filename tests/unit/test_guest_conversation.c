@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * test_guest_talk.c: The agent's end of a conversation: hello, status, shutdown, a host that goes
+ * test_guest_conversation.c: The agent's end of a conversation: hello, status, shutdown, a host that goes
  * away.
  */
 #include <endian.h>
 
-#include "guest/talk.h"
+#include "guest/conversation.h"
 #include "tests/lib/test.h"
 
 static const uint8_t vm_id[16] = "vm id of a test";
-static struct talk talk;
+static struct conversation conversation;
 static struct bg_agent_reader host;
 
 static void send_frame(enum bg_agent_type type, uint32_t stream, const void *p, size_t n)
@@ -20,17 +20,17 @@ static void send_frame(enum bg_agent_type type, uint32_t stream, const void *p, 
 	bg_agent_head_init(&h, type, stream, 0, n);
 	memcpy(buf, &h, sizeof(h));
 	memcpy(buf + sizeof(h), p, n);
-	CHECK_INT(talk_input(&talk, buf, sizeof(h) + n), sizeof(h) + n);
+	CHECK_INT(conversation_input(&conversation, buf, sizeof(h) + n), sizeof(h) + n);
 }
 
 /* The next answer, as the host reads it; 0 when there is none. */
 static int answer(struct bg_agent_frame *f)
 {
-	const uint8_t *start = talk.out + talk.out_at, *p = start;
-	size_t n = talk.out_len;
+	const uint8_t *start = conversation.out + conversation.out_at, *p = start;
+	size_t n = conversation.out_len;
 	int r = bg_agent_next(&host, &p, &n, f);
 
-	talk_sent(&talk, (size_t)(p - start));
+	conversation_sent(&conversation, (size_t)(p - start));
 	CHECK(r >= 0);
 	return r ? f->type : 0;
 }
@@ -48,7 +48,7 @@ static void open_talk(void)
 {
 	struct bg_agent_frame f;
 
-	talk_init(&talk, vm_id, BG_AGENT_F_ROOT);
+	conversation_init(&conversation, vm_id, BG_AGENT_F_ROOT);
 	hello("first");
 	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
 	CHECK_INT(answer(&f), BG_AGENT_STATUS);
@@ -60,8 +60,8 @@ TEST(hello_gets_welcome_and_status)
 	struct bg_agent_status s;
 	struct bg_agent_frame f;
 
-	talk_init(&talk, vm_id, BG_AGENT_F_ROOT | BG_AGENT_F_NET);
-	talk_boot(&talk);
+	conversation_init(&conversation, vm_id, BG_AGENT_F_ROOT | BG_AGENT_F_NET);
+	conversation_boot(&conversation);
 	hello("a nonce");
 	CHECK_INT(answer(&f), BG_AGENT_BOOT);
 	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
@@ -76,12 +76,12 @@ TEST(hello_gets_welcome_and_status)
 
 TEST(nothing_is_answered_before_hello)
 {
-	talk_init(&talk, vm_id, 0);
+	conversation_init(&conversation, vm_id, 0);
 	send_frame(BG_AGENT_PING, 0, "12345678", 8);
 	send_frame(BG_AGENT_SHUTDOWN, 0, "", 1);
-	talk_add_flags(&talk, BG_AGENT_F_SSHD);
-	CHECK_INT(talk.out_len, 0);
-	CHECK(!talk.shutdown);
+	conversation_add_flags(&conversation, BG_AGENT_F_SSHD);
+	CHECK_INT(conversation.out_len, 0);
+	CHECK(!conversation.shutdown);
 }
 
 TEST(ping_pong)
@@ -105,7 +105,7 @@ TEST(a_ping_asks_for_the_clocks)
 	bg_agent_head_init(&h, BG_AGENT_PING, 0, BG_AGENT_PING_TIME, 8);
 	memcpy(buf, &h, sizeof(h));
 	memcpy(buf + sizeof(h), "12345678", 8);
-	CHECK_INT(talk_input(&talk, buf, sizeof(buf)), sizeof(buf));
+	CHECK_INT(conversation_input(&conversation, buf, sizeof(buf)), sizeof(buf));
 	CHECK_INT(answer(&f), BG_AGENT_PONG);
 	CHECK_INT(f.len, sizeof(pong));
 	memcpy(&pong, f.payload, sizeof(pong));
@@ -143,7 +143,7 @@ TEST(a_gap_is_put_right_and_answered)
 	struct bg_agent_frame f;
 
 	open_talk();
-	talk.gap = on_gap;
+	conversation.gap = on_gap;
 	gaps = 0;
 	send_gap();
 	CHECK_INT(gaps, 1);
@@ -165,8 +165,8 @@ TEST(a_guest_says_whether_it_knows_gaps)
 	struct bg_agent_frame f;
 
 	for (int can = 0; can < 2; can++) {
-		talk_init(&talk, vm_id, 0);
-		talk.gap = can ? on_gap : NULL;
+		conversation_init(&conversation, vm_id, 0);
+		conversation.gap = can ? on_gap : NULL;
 		gaps = 0;
 		send_gap();
 		CHECK_INT(gaps, 0); /* nothing before HELLO */
@@ -175,7 +175,7 @@ TEST(a_guest_says_whether_it_knows_gaps)
 		memcpy(&w, f.payload, sizeof(w));
 		CHECK_INT(le32toh(w.can), can ? BG_AGENT_CAN_GAP : 0);
 	}
-	talk.gap = NULL;
+	conversation.gap = NULL;
 	CHECK_INT(answer(&f), BG_AGENT_STATUS);
 	send_gap();
 	CHECK_INT(answer(&f), 0);
@@ -186,9 +186,9 @@ TEST(flags_are_told_once)
 	struct bg_agent_frame f;
 
 	open_talk();
-	talk_add_flags(&talk, BG_AGENT_F_SSHD);
+	conversation_add_flags(&conversation, BG_AGENT_F_SSHD);
 	CHECK_INT(answer(&f), BG_AGENT_STATUS);
-	talk_add_flags(&talk, BG_AGENT_F_SSHD);
+	conversation_add_flags(&conversation, BG_AGENT_F_SSHD);
 	CHECK_INT(answer(&f), 0);
 }
 
@@ -198,8 +198,8 @@ TEST(shutdown_is_answered_first)
 
 	open_talk();
 	send_frame(BG_AGENT_SHUTDOWN, 0, "\1", 1);
-	CHECK(talk.shutdown);
-	CHECK_INT(talk.how, BG_AGENT_REBOOT);
+	CHECK(conversation.shutdown);
+	CHECK_INT(conversation.how, BG_AGENT_REBOOT);
 	CHECK_INT(answer(&f), BG_AGENT_DONE);
 	CHECK_INT(f.payload[0], 0);
 }
@@ -210,7 +210,7 @@ TEST(unknown_shutdown_is_refused)
 
 	open_talk();
 	send_frame(BG_AGENT_SHUTDOWN, 0, "\2", 1);
-	CHECK(!talk.shutdown);
+	CHECK(!conversation.shutdown);
 	CHECK_INT(answer(&f), BG_AGENT_DONE);
 	CHECK_INT(f.payload[0], EINVAL);
 }
@@ -238,8 +238,8 @@ static void half_frame(void)
 
 	bg_agent_head_init(&h, BG_AGENT_DATA, 1, 0, 60000);
 	memcpy(buf, &h, sizeof(h));
-	CHECK_INT(talk_input(&talk, buf, sizeof(buf)), sizeof(buf));
-	CHECK(talk_partial(&talk));
+	CHECK_INT(conversation_input(&conversation, buf, sizeof(buf)), sizeof(buf));
+	CHECK(conversation_partial(&conversation));
 }
 
 TEST(a_host_that_left_in_a_frame_does_not_hurt_the_next)
@@ -248,7 +248,7 @@ TEST(a_host_that_left_in_a_frame_does_not_hurt_the_next)
 
 	open_talk();
 	half_frame();
-	talk_host_left(&talk);
+	conversation_host_left(&conversation);
 	hello("second");
 	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
 }
@@ -260,10 +260,10 @@ TEST(the_leaving_is_seen_after_the_next_hello)
 	open_talk();
 	half_frame();
 	hello("second");
-	CHECK_INT(talk.out_len, 0);
-	talk_host_left(&talk);
+	CHECK_INT(conversation.out_len, 0);
+	conversation_host_left(&conversation);
 	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
-	talk_host_left(&talk);
+	conversation_host_left(&conversation);
 	CHECK_INT(answer(&f), BG_AGENT_STATUS);
 	send_frame(BG_AGENT_PING, 0, "12345678", 8);
 	CHECK_INT(answer(&f), BG_AGENT_PONG);
@@ -276,7 +276,7 @@ TEST(the_leaving_is_not_seen_at_all)
 	open_talk();
 	half_frame();
 	hello("second");
-	talk_stalled(&talk);
+	conversation_stalled(&conversation);
 	CHECK_INT(answer(&f), BG_AGENT_WELCOME);
 }
 
@@ -290,10 +290,10 @@ TEST(a_host_that_never_reads_stops_the_input)
 	bg_agent_head_init(&h, BG_AGENT_PING, 0, 0, 8);
 	memcpy(buf, &h, sizeof(h));
 	memset(buf + sizeof(h), 7, 8);
-	while (talk_input(&talk, buf, sizeof(buf)) == sizeof(buf)) {
-		CHECK(++pings < TALK_OUT_MAX);
-		CHECK(talk.out_len <= TALK_OUT_MAX);
+	while (conversation_input(&conversation, buf, sizeof(buf)) == sizeof(buf)) {
+		CHECK(++pings < CONVERSATION_OUT_MAX);
+		CHECK(conversation.out_len <= CONVERSATION_OUT_MAX);
 	}
-	CHECK(!talk_wants_input(&talk));
-	CHECK_INT(talk.out_len, pings * 24);
+	CHECK(!conversation_wants_input(&conversation));
+	CHECK_INT(conversation.out_len, pings * 24);
 }
