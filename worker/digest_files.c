@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The digest job: what finished files hold, so that equal ones can be kept once
- * (daemon/asset/keep.h). A job of its own, though some of those that write know it: they read
+ * (daemon/asset/content_store.h). A job of its own, though some of those that write know it: they read
  * foreign bytes, and one that was taken over could claim another file's digest.
  */
 #include <stdio.h>

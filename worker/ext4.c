@@ -89,7 +89,7 @@ static int set_params(struct ext2_super_block *p, uint64_t size)
 
 /*
  * Nothing of the host, of the moment or of chance: the same content makes the same bytes, and equal
- * images can share one file (daemon/asset/keep.h). So the UUID only says what kind of file system
+ * images can share one file (daemon/asset/content_store.h). So the UUID only says what kind of file system
  * this is; all disks of VMs of one image have the same anyway.
  */
 static void set_identity(struct ext2_super_block *sb, const char *label)

@@ -8,7 +8,7 @@
 #include "common/timefmt.h"
 #include "daemon/api/api.h"
 #include "daemon/api/api_util.h"
-#include "daemon/asset/keep.h"
+#include "daemon/asset/content_store.h"
 #include "daemon/dns/dns.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
@@ -128,7 +128,7 @@ static json_t *store_json(const struct engine *engine)
 	uint64_t bytes;
 	unsigned n;
 
-	keep_unused(engine, &n, &bytes);
+	content_store_unused(engine, &n, &bytes);
 	if (json)
 		(void)json_object_set_new(json, "missing", missing_json(engine));
 	if (json)

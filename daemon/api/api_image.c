@@ -84,7 +84,7 @@ void api_image_prune(struct http_call *call, struct engine *engine)
 		http_reply_error(call, err);
 	} else {
 		layers = files;
-		keep_prune(engine, &files, &bytes);
+		content_store_prune(engine, &files, &bytes);
 		http_reply(call, 200,
 			json_pack("{s:i, s:i, s:I}", "files", (int)files, "unused",
 				(int)(files - layers), "bytes", (json_int_t)bytes));

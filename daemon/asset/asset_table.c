@@ -194,7 +194,7 @@ int asset_table_make_dir(
 
 static bool row_names(const struct asset_table *table, void *row, const char *path)
 {
-	char **files[KEEP_FILES_MAX];
+	char **files[CONTENT_FILES_MAX];
 	size_t n = row ? table->kind->files(row, files) : 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -216,7 +216,7 @@ unsigned asset_table_naming(const struct asset_table *table, const char *path)
 /* A row that is in no entry any more goes, and then those of its files that no other one has. */
 static void let_go(struct asset_table *table, void *row)
 {
-	char **files[KEEP_FILES_MAX], *paths[KEEP_FILES_MAX];
+	char **files[CONTENT_FILES_MAX], *paths[CONTENT_FILES_MAX];
 	size_t n = table->kind->files(row, files);
 
 	for (size_t i = 0; i < n; i++)
@@ -224,7 +224,7 @@ static void let_go(struct asset_table *table, void *row)
 	table->kind->row_free(row);
 	for (size_t i = 0; i < n; i++) {
 		if (paths[i])
-			keep_drop(table->engine, paths[i]);
+			content_store_drop(table->engine, paths[i]);
 		free(paths[i]);
 	}
 }

@@ -8,7 +8,7 @@
 #define BG_DAEMON_ASSET_ASSET_TABLE_H
 
 #include "common/err.h"
-#include "daemon/asset/keep.h"
+#include "daemon/asset/content_store.h"
 
 struct engine;
 struct asset_table;
@@ -23,7 +23,7 @@ struct asset_table_kind {
 	void (*row_free)(void *row);
 	void (*store_drop)(struct store *store, const char *name);
 	/* Where the row has the paths of its files; how many. */
-	size_t (*files)(void *row, char **ret[KEEP_FILES_MAX]);
+	size_t (*files)(void *row, char **ret[CONTENT_FILES_MAX]);
 };
 
 /* kind is borrowed: a constant. */

@@ -37,7 +37,7 @@ static void row_free(void *row)
 	image_row_free(row);
 }
 
-static size_t row_files(void *row, char **ret[KEEP_FILES_MAX])
+static size_t row_files(void *row, char **ret[CONTENT_FILES_MAX])
 {
 	struct image_row *image = row;
 
@@ -348,8 +348,8 @@ json_t *image_to_json(const struct images *images, const struct image_row *row)
 		"real_bytes",
 		(json_int_t)(asset_real_bytes(row->rootfs) + asset_real_bytes(row->work_seed)),
 		"shared_bytes",
-		(json_int_t)keep_shared_bytes(images->engine, files, ARRAY_SIZE(files)), "os",
-		row->os, "has_sshd", sshd_json(row), "source", row->source, "created_at",
+		(json_int_t)content_store_shared_bytes(images->engine, files, ARRAY_SIZE(files)),
+		"os", row->os, "has_sshd", sshd_json(row), "source", row->source, "created_at",
 		bg_time_print(row->created_at, text), "used_by", users, "paths",
 		paths_json(images, row), "env", env ? env : json_array());
 }

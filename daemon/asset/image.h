@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * image.h: the images that VMs are made from: a root file system, a work seed (cloned for /root) and the
- * kernel they boot with. The files of managed ones are kept by content (keep.h) and never changed; registered ones
+ * kernel they boot with. The files of managed ones are kept by content (content_store.h) and never changed; registered ones
  * stay where the user has them, only their work seed is ours. <state>/images/<name>/ is where one is made.
  */
 #ifndef BG_DAEMON_ASSET_IMAGE_H

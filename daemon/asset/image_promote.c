@@ -115,7 +115,7 @@ static int undo_copy(struct op *op, void *ctx, struct bg_err **err)
 	(void)op;
 	(void)err;
 	if (task->path && task->kept)
-		keep_drop(task->base.engine, task->path);
+		content_store_drop(task->base.engine, task->path);
 	else if (task->path)
 		(void)trash_throw(task->base.engine->trash, task->path);
 	return 0;
@@ -127,16 +127,16 @@ static void on_digest(const json_t *result, struct bg_err *err, void *userdata)
 	struct bg_err *failed = bg_err_copy(err);
 
 	if (!failed)
-		task->kept = keep_take(task->base.engine, (char **const[]){&task->path}, 1, result,
-				     &failed) >= 0;
+		task->kept = content_store_take(task->base.engine, (char **const[]){&task->path}, 1,
+				     result, &failed) >= 0;
 	image_task_end_step(&task->base, failed);
 }
 
 static int step_keep(struct op *op, void *ctx, struct bg_err **err)
 {
 	struct promote_task *task = ctx;
-	int r = keep_look(task->base.engine, (char **const[]){&task->path}, 1, image_task_progress,
-		on_digest, task, &task->base.job, err);
+	int r = content_store_look(task->base.engine, (char **const[]){&task->path}, 1,
+		image_task_progress, on_digest, task, &task->base.job, err);
 
 	(void)op;
 	return r < 0 ? r : OP_WAIT;

@@ -177,7 +177,7 @@ static void on_digests(const json_t *result, struct bg_err *err, void *userdata)
 	size_t n = own_files(image_task_row(task), files);
 
 	if (!failed)
-		(void)keep_take(task->engine, files, n, result, &failed);
+		(void)content_store_take(task->engine, files, n, result, &failed);
 	image_task_end_step(task, failed);
 }
 
@@ -189,7 +189,7 @@ int image_task_keep(struct op *op, void *ctx, struct bg_err **err)
 	int r;
 
 	task->op = op;
-	r = keep_look(
+	r = content_store_look(
 		task->engine, files, n, image_task_progress, on_digests, task, &task->job, err);
 	return r < 0 ? r : OP_WAIT;
 }

@@ -55,7 +55,7 @@ void image_task_cancel(struct op *op, void *ctx);
 int image_task_undo(struct op *op, void *ctx, struct bg_err **err);
 /* A step: is the root file system that others made a whole one, and what is in it? */
 int image_task_look(struct op *op, void *ctx, struct bg_err **err);
-/* The last two steps: the image's files are kept by content (keep.h); it is listed. */
+/* The last two steps: the image's files are kept by content (content_store.h); it is listed. */
 int image_task_keep(struct op *op, void *ctx, struct bg_err **err);
 int image_task_list(struct op *op, void *ctx, struct bg_err **err);
 void image_task_finish(struct op *op, void *ctx, const struct bg_err *err);

@@ -41,7 +41,7 @@ static void row_free(void *row)
 	kernel_row_free(row);
 }
 
-size_t kernel_row_files(struct kernel_row *row, char **ret[KEEP_FILES_MAX])
+size_t kernel_row_files(struct kernel_row *row, char **ret[CONTENT_FILES_MAX])
 {
 	ret[0] = &row->path;
 	ret[1] = &row->elf;
@@ -51,7 +51,7 @@ size_t kernel_row_files(struct kernel_row *row, char **ret[KEEP_FILES_MAX])
 	return 5;
 }
 
-static size_t row_files(void *row, char **ret[KEEP_FILES_MAX])
+static size_t row_files(void *row, char **ret[CONTENT_FILES_MAX])
 {
 	return kernel_row_files(row, ret);
 }
@@ -205,10 +205,10 @@ json_t *kernel_to_json(const struct kernels *kernels, const struct kernel_row *r
 		"{s:s, s:s, s:s?, s:I, s:I, s:I, s:i, s:s, s:o, s:s, s:{s:s?, s:s?, s:s?, s:s?}}",
 		"name", row->name, "format", row->format, "release", row->release, "size_bytes",
 		(json_int_t)row->size_bytes, "real_bytes", (json_int_t)real, "shared_bytes",
-		(json_int_t)keep_shared_bytes(kernels->engine, files, ARRAY_SIZE(files)), "modules",
-		(int)row->n_modules, "created_at", bg_time_print(row->created_at, text), "used_by",
-		users, "path", row->path, "paths", "elf", row->elf, "initrd", row->initrd,
-		"modules_cpio", row->modules_cpio, "modules_disk", row->modules_disk);
+		(json_int_t)content_store_shared_bytes(kernels->engine, files, ARRAY_SIZE(files)),
+		"modules", (int)row->n_modules, "created_at", bg_time_print(row->created_at, text),
+		"used_by", users, "path", row->path, "paths", "elf", row->elf, "initrd",
+		row->initrd, "modules_cpio", row->modules_cpio, "modules_disk", row->modules_disk);
 }
 
 json_t *kernels_to_json(const struct kernels *kernels)

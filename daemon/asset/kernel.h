@@ -3,7 +3,7 @@
  * kernel.h: the kernels that VMs boot: the boot image, the ELF file out of it when it is a bzImage,
  * the cpio of the modules it needs to find its disks, and a disk with its whole module tree; an
  * initrd of the user's comes before banger's own. Made by a worker (kernel_make.h) in
- * <state>/kernels/<name>/; the files are then kept by content (keep.h) and never changed.
+ * <state>/kernels/<name>/; the files are then kept by content (content_store.h) and never changed.
  */
 #ifndef BG_DAEMON_ASSET_KERNEL_H
 #define BG_DAEMON_ASSET_KERNEL_H
@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "common/err.h"
-#include "daemon/asset/keep.h"
+#include "daemon/asset/content_store.h"
 #include "daemon/store/store.h"
 
 struct engine;
@@ -70,7 +70,7 @@ int kernels_check_free(const struct kernels *kernels, const char *name, struct b
 int kernels_make_dir(
 	const struct kernels *kernels, const char *name, char **ret, struct bg_err **err);
 /* Where a row has the paths of its files; how many. */
-size_t kernel_row_files(struct kernel_row *row, char **ret[KEEP_FILES_MAX]);
+size_t kernel_row_files(struct kernel_row *row, char **ret[CONTENT_FILES_MAX]);
 /* How many kernels, ready or not, name the file with this path. */
 unsigned kernels_naming(const struct kernels *kernels, const char *path);
 

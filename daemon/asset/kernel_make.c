@@ -372,22 +372,23 @@ static void on_digests(const json_t *result, struct bg_err *err, void *userdata)
 {
 	struct kernel_make *make = userdata;
 	struct bg_err *failed = bg_err_copy(err);
-	char **files[KEEP_FILES_MAX];
+	char **files[CONTENT_FILES_MAX];
 	size_t n = kernel_row_files(row_of(make), files);
 
 	if (!failed)
-		(void)keep_take(make->engine, files, n, result, &failed);
+		(void)content_store_take(make->engine, files, n, result, &failed);
 	settle(make, failed);
 }
 
 int kernel_make_keep(struct kernel_make *make, struct op *op, struct bg_err **err)
 {
-	char **files[KEEP_FILES_MAX];
+	char **files[CONTENT_FILES_MAX];
 	size_t n = kernel_row_files(row_of(make), files);
 	int r;
 
 	make->op = op;
-	r = keep_look(make->engine, files, n, on_progress, on_digests, make, &make->job, err);
+	r = content_store_look(
+		make->engine, files, n, on_progress, on_digests, make, &make->job, err);
 	return r < 0 ? r : OP_WAIT;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * See keep.h. Moves are renames, made by the engine alone and one at a time: of two imports of the
+ * See content_store.h. Moves are renames, made by the engine alone and one at a time: of two imports of the
  * same bytes the second one finds the first one's file.
  */
-#include "daemon/asset/keep.h"
+#include "daemon/asset/content_store.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -47,10 +47,11 @@ static bool is_new(const struct engine *engine, const char *path)
 	return path && !is_kept(engine, path);
 }
 
-int keep_look(struct engine *engine, char **const *paths, size_t n, job_progress_fn progress,
-	job_done_fn done, void *userdata, struct job **ret, struct bg_err **err)
+int content_store_look(struct engine *engine, char **const *paths, size_t n,
+	job_progress_fn progress, job_done_fn done, void *userdata, struct job **ret,
+	struct bg_err **err)
 {
-	int fds[KEEP_FILES_MAX], r = 0;
+	int fds[CONTENT_FILES_MAX], r = 0;
 	unsigned n_fds = 0;
 
 	for (size_t i = 0; i < n && r >= 0; i++) {
@@ -115,7 +116,7 @@ static int take(struct engine *engine, char **path, const char *hex, struct bg_e
 	return 0;
 }
 
-int keep_take(struct engine *engine, char **const *paths, size_t n, const json_t *result,
+int content_store_take(struct engine *engine, char **const *paths, size_t n, const json_t *result,
 	struct bg_err **err)
 {
 	const json_t *digests = json_object_get(result, "digests");
@@ -146,7 +147,7 @@ static unsigned users(const struct engine *engine, const char *path)
 	return images_naming(engine->images, path) + kernels_naming(engine->kernels, path);
 }
 
-void keep_drop(const struct engine *engine, const char *path)
+void content_store_drop(const struct engine *engine, const char *path)
 {
 	int r = 0;
 
@@ -189,7 +190,7 @@ static void count_it(const struct engine *engine, const char *path, void *userda
 	unused->bytes += asset_real_bytes(path);
 }
 
-void keep_unused(const struct engine *engine, unsigned *ret_n, uint64_t *ret_bytes)
+void content_store_unused(const struct engine *engine, unsigned *ret_n, uint64_t *ret_bytes)
 {
 	struct unused unused = {0};
 
@@ -201,10 +202,10 @@ void keep_unused(const struct engine *engine, unsigned *ret_n, uint64_t *ret_byt
 static void drop_it(const struct engine *engine, const char *path, void *userdata)
 {
 	count_it(engine, path, userdata);
-	keep_drop(engine, path);
+	content_store_drop(engine, path);
 }
 
-void keep_prune(const struct engine *engine, unsigned *n, uint64_t *bytes)
+void content_store_prune(const struct engine *engine, unsigned *n, uint64_t *bytes)
 {
 	struct unused unused = {0};
 
@@ -213,7 +214,8 @@ void keep_prune(const struct engine *engine, unsigned *n, uint64_t *bytes)
 	*bytes += unused.bytes;
 }
 
-uint64_t keep_shared_bytes(const struct engine *engine, char *const *const *paths, size_t n)
+uint64_t content_store_shared_bytes(
+	const struct engine *engine, char *const *const *paths, size_t n)
 {
 	uint64_t bytes = 0;
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/json.h"
-#include "daemon/asset/keep.h"
+#include "daemon/asset/content_store.h"
 #include "tests/fsm/world.h"
 #include "tests/lib/test.h"
 
@@ -56,7 +56,7 @@ static int take(char **a, char **b, const char *digest_a, const char *digest_b, 
 {
 	_json_ json_t *result = json_pack("{s:[s, s*]}", "digests", digest_a, digest_b);
 
-	return keep_take(&w.engine, (char **const[]){a, b}, 2, result, err);
+	return content_store_take(&w.engine, (char **const[]){a, b}, 2, result, err);
 }
 
 static struct stat look(const char *name)
@@ -161,7 +161,8 @@ TEST(a_worker_that_talks_nonsense)
 		_json_ json_t *result =
 			bad[i] ? json_pack("{s:[s]}", "digests", bad[i]) : json_object();
 
-		CHECK_INT(keep_take(&w.engine, (char **const[]){&none, &root}, 2, result, &err),
+		CHECK_INT(content_store_take(
+				  &w.engine, (char **const[]){&none, &root}, 2, result, &err),
 			-EPROTO);
 		CHECK(err && strstr(err->message, "digests"));
 		CHECK(strstr(root, "images/one/rootfs.ext4") && access(root, F_OK) == 0);
@@ -207,15 +208,15 @@ TEST(what_no_row_names_is_listed_and_goes_only_when_asked)
 	CHECK(!store_has_orphan(w.engine.store, "images/one"));
 	store_forget_orphan(w.engine.store, "set-aside/images-folder-without-a-row");
 	CHECK(!store_has_orphan(w.engine.store, "set-aside/images-folder-without-a-row"));
-	keep_unused(&w.engine, &unused, &bytes);
+	content_store_unused(&w.engine, &unused, &bytes);
 	CHECK_INT(unused, 1);
 	unused = 0;
-	keep_prune(&w.engine, &unused, &bytes);
+	content_store_prune(&w.engine, &unused, &bytes);
 	CHECK_INT(unused, 1);
 	CHECK(there("blobs/" DIGEST_A) && !there("blobs/" DIGEST_B) && there("blobs/notes"));
 	/* Neither goes what is not a kept file, named or not. */
-	keep_drop(&w.engine, other);
-	keep_drop(&w.engine, images_find(w.engine.images, "one")->rootfs);
+	content_store_drop(&w.engine, other);
+	content_store_drop(&w.engine, images_find(w.engine.images, "one")->rootfs);
 	CHECK(there("blobs/notes") && there("blobs/" DIGEST_A));
 	free(other);
 	world_close(&w);
