@@ -2,6 +2,7 @@
 """The page in a browser, with and without JavaScript: what it shows, does and refuses. VMs are played."""
 import glob
 import http.server
+import json
 import os
 import re
 import threading
