@@ -2,6 +2,7 @@
 /* The screen's parts and what they hold. See draw.h. */
 #include "tui/draw.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum {
@@ -102,7 +103,7 @@ static void draw_tabs(const struct ui *ui, struct grid *g)
 }
 
 struct totals {
-	unsigned faces[4], marked;
+	unsigned faces[FACE_MAX_], marked;
 	double cpu;
 	int64_t memory, disk;
 };
@@ -127,13 +128,15 @@ static void add_up(const struct ui *ui, struct totals *t)
 
 static void draw_totals(const struct ui *ui, struct grid *g)
 {
-	static const char *const words[] = {"running", "busy", "stopped", "failed"};
+	static const char *const words[] = {
+		"running", "busy", "paused", "suspended", "stopped", "failed"};
 	struct totals t = {.marked = 0};
 	char memory[SHORT_TEXT], disk[SHORT_TEXT], text[120];
 	int at = 1;
 
 	add_up(ui, &t);
-	for (int i = 0; i < 4; i++) {
+	static_assert(ARRAY_SIZE(words) == FACE_MAX_, "a word for each face");
+	for (int i = 0; i < FACE_MAX_; i++) {
 		enum look look;
 
 		(void)face_glyph((enum face)i, &look);

@@ -55,7 +55,7 @@ const char *op_stage(const json_t *op);
 int op_share(const json_t *op);
 /* "#####....." of the share, in room columns. */
 void draw_bar(struct grid *g, int row, int column, int room, int share);
-/* '*' running, '~' busy, '.' stopped, '!' failed, and how it looks. */
+/* '*' running, '~' busy, '=' paused, 'z' suspended, '.' stopped, '!' failed, and how it looks. */
 char face_glyph(enum face face, enum look *look);
 char op_glyph(const json_t *op, enum look *look);
 /* Several hints of keys on the last row, as many as fit; those of lower rank go first. */

@@ -93,8 +93,10 @@ static void vm_address(const struct ui *ui, const struct item *item, struct show
 static void vm_up(const struct ui *ui, const struct item *item, struct shown *s)
 {
 	char age[SHORT_TEXT];
+	const char *word;
+	enum face face = vm_face(item, &word);
 
-	if (!bg_streq(item_text(item->record, "state"), "stopped"))
+	if (face != FACE_STOPPED && face != FACE_FAILED && face != FACE_SUSPENDED)
 		put(s, "%s", short_age(item_since(&ui->model, item->record, "started_at"), age));
 }
 

@@ -100,6 +100,8 @@ char face_glyph(enum face face, enum look *look)
 		enum look look;
 	} faces[] = {[FACE_RUNNING] = {'*', LOOK_GOOD},
 		[FACE_BUSY] = {'~', LOOK_BUSY},
+		[FACE_PAUSED] = {'=', LOOK_BUSY},
+		[FACE_SUSPENDED] = {'z', LOOK_ACCENT},
 		[FACE_STOPPED] = {'.', LOOK_DIM},
 		[FACE_FAILED] = {'!', LOOK_BAD}};
 

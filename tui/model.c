@@ -388,13 +388,15 @@ enum face vm_face(const struct item *item, const char **word)
 		if (bg_streq(health, "vmm_silent") || bg_streq(health, "agent_silent"))
 			*word = *health == 'v' ? "VMM silent" : "silent";
 		else if (item_bool(r, "paused"))
-			*word = "paused";
+			*word = "no space"; /* it stands still until the host's disk has some */
 		else if (!item_bool(r, "ready"))
 			*word = "not ready";
 		else
 			return FACE_RUNNING;
 		return FACE_BUSY;
 	}
+	if (bg_streq(state, "paused") || bg_streq(state, "suspended"))
+		return *state == 'p' ? FACE_PAUSED : FACE_SUSPENDED;
 	if (!bg_streq(state, "stopped"))
 		return FACE_BUSY;
 	if (*item_text(r, "missing"))

@@ -99,7 +99,15 @@ bool item_bool(const json_t *record, const char *key);
 const char *item_name(enum kind kind, const struct item *item);
 
 /* How a VM is shown to be. */
-enum face { FACE_RUNNING, FACE_BUSY, FACE_STOPPED, FACE_FAILED };
+enum face {
+	FACE_RUNNING,
+	FACE_BUSY,
+	FACE_PAUSED,	/* in memory, standing still */
+	FACE_SUSPENDED, /* on the disk */
+	FACE_STOPPED,
+	FACE_FAILED,
+	FACE_MAX_
+};
 enum face vm_face(const struct item *item, const char **word);
 /* Milliseconds since an RFC 3339 UTC time of the record; -1 when it has none. */
 int64_t item_since(const struct model *m, const json_t *record, const char *key);

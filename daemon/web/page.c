@@ -162,7 +162,7 @@ static bool is_wanted(const json_t *vm, const char *text, const char *state)
 }
 
 /* The chips above the list: X(flag of a VM's view, key of the number, of "is chosen"). */
-static const char *const chips[] = {"runs", "rests", "bad", "busy"};
+static const char *const chips[] = {"runs", "sleeps", "rests", "bad", "busy"};
 
 static void add_chips(json_t *view, const unsigned *counts, const char *state)
 {

@@ -123,7 +123,8 @@ static const char *state_word(const json_t *vm, const char **look)
 			return "VMM silent";
 		if (ready && bg_streq(health, "agent_silent"))
 			return "agent silent";
-		return flag_of(vm, "paused") ? "paused" : ready ? state : "not ready";
+		/* it stands still until the disk of the host has some */
+		return flag_of(vm, "paused") ? "no space" : ready ? state : "not ready";
 	}
 	if (!bg_streq(state, "stopped"))
 		return state;
@@ -232,6 +233,9 @@ json_t *view_vm(const json_t *vm, int64_t now)
 	put_text(view, "look", "s-%s", look);
 	put_flag(view, "runs", bg_streq(state, "running"));
 	put_flag(view, "rests", bg_streq(state, "stopped"));
+	put_flag(view, "still", bg_streq(state, "paused"));
+	put_flag(view, "sleeps", bg_streq(state, "paused") || bg_streq(state, "suspended"));
+	put_flag(view, "lives", bg_streq(state, "running") || bg_streq(state, "paused"));
 	put_flag(view, "busy", *text_of(vm, "operation"));
 	put_flag(view, "open", bg_streq(state, "running") && flag_of(vm, "ready"));
 	put_list(view, "ports", json_object_get(vm, "publish"), " ", print_port);

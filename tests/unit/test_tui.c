@@ -290,6 +290,35 @@ TEST(lines_that_make_no_sense_are_passed_over)
 	played_end();
 }
 
+/* Each state has a character, a word in the totals and in its row; what filters finds the word. */
+TEST(those_that_stand_still)
+{
+	static const char *const states[] = {"paused", "suspended", "resuming"};
+
+	begin();
+	for (int i = 0; i < 3; i++) {
+		char line[200];
+
+		snprintf(line, sizeof(line),
+			"{\"type\":\"vm\",\"action\":\"present\",\"name\":\"%c\",\"record\":{"
+			"\"id\":"
+			"\"%032d\",\"name\":\"%c\",\"state\":\"%s\"}}",
+			'a' + i, i, 'a' + i, states[i]);
+		feed(line);
+	}
+	feed("{\"type\":\"sync\"}");
+	ui.model.link = LINK_UP;
+	show(24, 80);
+	CHECK(row_with("1 busy  1 paused  1 suspended"));
+	CHECK(row_with("= a") && strstr(row_with("= a"), "paused"));
+	CHECK(row_with("z b") && strstr(row_with("z b"), "suspended"));
+	CHECK(row_with("~ c") && strstr(row_with("~ c"), "resuming"));
+	keys("/suspended\r");
+	show(24, 80);
+	CHECK(row_with("z b") && !row_with("= a"));
+	played_end();
+}
+
 TEST(the_order_may_be_another)
 {
 	begin_with_events();

@@ -165,8 +165,11 @@ TEST(states)
 {
 	check_state("{\"state\": \"running\", \"ready\": true}", "running", "s-running");
 	check_state("{\"state\": \"running\", \"ready\": false}", "not ready", "s-starting");
-	check_state("{\"state\": \"running\", \"ready\": true, \"paused\": true}", "paused",
+	check_state("{\"state\": \"running\", \"ready\": true, \"paused\": true}", "no space",
 		"s-paused");
+	check_state("{\"state\": \"paused\", \"ready\": true}", "paused", "s-paused");
+	check_state("{\"state\": \"suspended\"}", "suspended", "s-suspended");
+	check_state("{\"state\": \"resuming\"}", "resuming", "s-resuming");
 	check_state("{\"state\": \"stopped\"}", "stopped", "s-stopped");
 	check_state(
 		"{\"state\": \"stopped\", \"error\": {\"message\": \"m\"}}", "failed", "s-failed");

@@ -102,8 +102,9 @@ function drawOps() {
 }
 
 function drawCounts() {
-  const n = {all: vms.size, runs: 0, rests: 0, bad: 0, busy: 0};
-  for (const vm of vms.values()) for (const key of ['runs', 'rests', 'bad', 'busy']) if (vm[key]) n[key]++;
+  const n = {runs: 0, sleeps: 0, rests: 0, bad: 0, busy: 0};
+  for (const vm of vms.values()) for (const key in n) if (vm[key]) n[key]++;
+  n.all = vms.size;
   for (const el of $$('[data-n]')) if (el.textContent !== String(n[el.dataset.n])) el.textContent = n[el.dataset.n];
   if ($('#empty')) $('#empty').hidden = [...rows.values()].some(r => !r.hidden);
 }
