@@ -179,6 +179,10 @@ static void print_stats(struct cli *cli, const json_t *stats)
 		number(host, "pss_bytes") ? bg_size_print_mib(number(host, "pss_bytes") / MIB, pss)
 					  : "",
 		number(host, "pss_bytes") ? " of it its own" : "");
+	if (number(host, "code_cache_mib"))
+		render_field(t, "emulation", STYLE_PLAIN,
+			"up to %lluM of that is translated code, as there is no KVM",
+			(unsigned long long)number(host, "code_cache_mib"));
 	render_field(t, "host disk", STYLE_PLAIN, "%s, %s written since its start",
 		bg_size_print_mib(number(host, "disk_bytes") / MIB, disk),
 		bg_size_print_mib(number(host, "written_bytes") / MIB, written));
@@ -213,6 +217,8 @@ static int one_round(struct cli *cli, const char *name, struct sample *sample, s
 		return r;
 	stats = json_pack("{s:s, s:o, s:o}", "name", name, "host", host_record(vm, sample), "guest",
 		bg_guest_stats(text));
+	json_object_set(json_object_get(stats, "host"), "code_cache_mib",
+		json_object_get(vm, "code_cache_mib"));
 	take_sample(vm, sample);
 	if (cli->json)
 		render_json(&cli->out, stats);

@@ -61,12 +61,14 @@ typedef void (*vmm_exit_fn)(struct vmm *vmm, int status, void *userdata);
 typedef void (*vmm_done_fn)(const struct bg_err *err, void *userdata);
 
 struct vmm_driver {
-	const char *name;	   /* "qemu" */
-	const char *agent;	   /* carrier of the agent for vm.conf: "virtio" or "vsock" */
-	const char *poweroff;	   /* for vm.conf: "off" or "reset" */
-	const char *agent_socket;  /* file name in run_dir */
-	bool boots_elf_only;	   /* spec.kernel must be an ELF file: kernel_elf */
-	bool holds_term;	   /* its process was started with SIGTERM and SIGHUP blocked */
+	const char *name;	  /* "qemu" */
+	const char *agent;	  /* carrier of the agent for vm.conf: "virtio" or "vsock" */
+	const char *poweroff;	  /* for vm.conf: "off" or "reset" */
+	const char *agent_socket; /* file name in run_dir */
+	bool boots_elf_only;	  /* spec.kernel must be an ELF file: kernel_elf */
+	bool holds_term;	  /* its process was started with SIGTERM and SIGHUP blocked */
+	unsigned
+		code_cache_mib; /* bound of what it keeps of translated code in emulation; 0: none */
 	unsigned balloon_since[2]; /* its first version, major and minor, that takes spec.balloon */
 	bool reset_ends; /* a guest that reboots ends the process; else it boots in place */
 	/* Starts the process; returns as soon as it is spawned. ret is empty before, its descriptors the caller's. */

@@ -21,6 +21,12 @@
 #define QMP_ID	     "banger"
 
 /*
+ * Translated code of a guest in emulation. Without a bound of ours QEMU takes up to 1 GiB, of the host's, for each VM; a
+ * full cache is emptied and filled again. docs/performance.md has what was measured.
+ */
+enum { CODE_CACHE_MIB = 128 };
+
+/*
  * panic=10: a guest that panics shows why on its console and boots again, as a server would;
  * `reboot` inside boots in place, in the same process. i8042: the machine has none, and probing for
  * it takes a second.
@@ -69,7 +75,10 @@ static void add_machine(struct argv *argv, const struct vmm_spec *spec)
 	argv_add(argv, "-global");
 	argv_add(argv, "virtio-mmio.force-legacy=false");
 	argv_add(argv, "-accel");
-	argv_add(argv, "%s", spec->accel == VMM_ACCEL_KVM ? "kvm" : tcg_accel(spec));
+	if (spec->accel == VMM_ACCEL_KVM)
+		argv_add(argv, "kvm");
+	else
+		argv_add(argv, "%s,tb-size=%d", tcg_accel(spec), CODE_CACHE_MIB);
 	argv_add(argv, "-cpu");
 	argv_add(argv, spec->accel == VMM_ACCEL_KVM ? "host" : "max");
 	argv_add(argv, "-smp");
@@ -397,6 +406,7 @@ static int qemu_resize(struct vmm *vmm, const char *disk, const char *path, uint
 const struct vmm_driver vmm_qemu = {
 	.name = "qemu",
 	.holds_term = true,
+	.code_cache_mib = CODE_CACHE_MIB,
 	.agent = "virtio",
 	.poweroff = "off",
 	.agent_socket = AGENT_SOCKET,

@@ -71,8 +71,10 @@ struct vm_row {
 	int restart;	/* enum restart_policy */
 	/* its user wanted it down: the host's boot id then; NULL: not so, or it was started since */
 	char *stopped_boot;
-	bool no_balloon; /* keep what its guest frees */
-	int balloon;	 /* enum vm_balloon, of its VMM */
+	bool no_balloon;    /* keep what its guest frees */
+	int balloon;	    /* enum vm_balloon, of its VMM */
+	unsigned
+		code_cache_mib; /* most of translated code that its VMM keeps; 0: does not translate, or not known */
 };
 
 struct image_row {

@@ -136,6 +136,8 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "with_init", json_boolean(row->with_init));
 	put(json, "balloon", json_boolean(!row->no_balloon));
 	put(json, "balloon_reason", bg_json_str(vm_balloon_reason(vm)));
+	put(json, "code_cache_mib",
+		vm->vmm && row->code_cache_mib ? json_integer(row->code_cache_mib) : json_null());
 	put(json, "vmm", bg_json_str(row->vmm));
 	put(json, "accel", bg_json_str(row->accel));
 	put(json, "vmm_reason", bg_json_str(row->vmm_reason));

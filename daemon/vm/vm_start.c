@@ -268,6 +268,7 @@ static int record_choice(struct vm *vm, const struct vmm_choice *choice)
 	struct vm_row *row = vm->row;
 
 	row->balloon = vm_balloon_choose(vm, choice);
+	row->code_cache_mib = choice->accel == VMM_ACCEL_TCG ? choice->driver->code_cache_mib : 0;
 	if (put_string(&row->vmm, choice->driver->name) < 0 ||
 		put_string(&row->accel, vmm_accel_str(choice->accel)) < 0 ||
 		put_string(&row->vmm_reason, choice->reason) < 0)

@@ -143,7 +143,7 @@ TEST(qemu_command_line_in_software)
 	spec.balloon = false;
 	text = join_argv(&spec);
 	CHECK(!strstr(text, "balloon"));
-	CHECK(strstr(text, "-accel\ntcg,thread=multi\n-cpu\nmax\n"));
+	CHECK(strstr(text, "-accel\ntcg,thread=multi,tb-size=128\n-cpu\nmax\n"));
 	CHECK(strstr(text, " tsc=reliable tsc_early_khz="));
 	CHECK(!strstr(text, "virtio-net") && !strstr(text, "node-name\":\"work"));
 }
@@ -173,7 +173,8 @@ TEST(old_qemu_emulates_in_one_thread)
 		spec.version = rows[i].version;
 		spec.vcpus = rows[i].vcpus;
 		text = join_argv(&spec);
-		snprintf(expected, sizeof(expected), "-accel\ntcg,thread=%s\n", rows[i].threads);
+		snprintf(expected, sizeof(expected),
+			"-accel\ntcg,thread=%s,tb-size=", rows[i].threads);
 		CHECK(strstr(text, expected));
 	}
 }

@@ -152,7 +152,10 @@ def test_stats(guest):
     assert stats["host"]["memory_bytes"] > 50 << 20 and stats["host"]["disk_bytes"] > 0
     assert 0 < stats["guest"]["memory_available_kib"] < stats["guest"]["memory_total_kib"]
     assert 0 < stats["guest"]["disk_used_bytes"] < stats["guest"]["disk_total_bytes"]
+    emulated = guest.json("vm", "show", NAME)["accel"] == "tcg"
+    assert (stats["host"]["code_cache_mib"] or 0) == (128 if emulated else 0)
     text = guest.ok("vm", "stats", NAME).out
+    assert ("translated code" in text) == emulated
     assert "host cpu" in text and text.count("since its start") == 2 and "disk /root" in text
 
 
