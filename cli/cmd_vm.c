@@ -172,6 +172,12 @@ static void show_agent(const struct term *t, const json_t *vm)
 		json_is_true(json_object_get(gap, "network")) ? "announced" : "not announced");
 }
 
+static void show_limits(const struct term *t, const json_t *vm)
+{
+	if (*render_text(vm, "limits"))
+		render_field(t, "limits", STYLE_PLAIN, "%s", render_text(vm, "limits"));
+}
+
 static void show_vmm(const struct term *t, const json_t *vm)
 {
 	const char *reason = render_text(vm, "vmm_reason");
@@ -234,6 +240,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	render_field(t, "labels", STYLE_PLAIN, "%s", labels ? labels : "");
 	show_vmm(t, vm);
 	show_agent(t, vm);
+	show_limits(t, vm);
 	render_time(t, "created", render_text(vm, "created_at"));
 	render_field(t, "operation", STYLE_YELLOW, "%s", render_text(vm, "operation"));
 	show_paths(t, vm);

@@ -26,6 +26,7 @@ static const struct {
 	{"storage", check_storage},
 	{"disk-helper", check_disk_helper},
 	{"space", check_space},
+	{"limits", check_limits},
 	{"landlock", check_landlock},
 	{"seccomp", check_seccomp},
 	{"vsock", check_vsock},

@@ -70,6 +70,7 @@ void check_fence(const struct doctor *d, struct finding *f);
 void check_disk_helper(const struct doctor *d, struct finding *f);
 void check_store(const struct doctor *d, struct finding *f);
 void check_storage(const struct doctor *d, struct finding *f);
+void check_limits(const struct doctor *d, struct finding *f);
 void check_names(const struct doctor *d, struct finding *f);
 
 /* ---- doctor_host.c ---- */

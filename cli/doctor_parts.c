@@ -421,6 +421,18 @@ void check_storage(const struct doctor *d, struct finding *f)
 	}
 }
 
+/* Nothing needs them: VMs run as well without. */
+void check_limits(const struct doctor *d, struct finding *f)
+{
+	const json_t *limits = part(d, "limits");
+
+	if (!limits)
+		finding_set(f, FINDING_OK, "not known: the daemon asks systemd for them");
+	else
+		finding_set(f, FINDING_OK, "%s%s", flag(limits, "on") ? "" : "VMMs have none: ",
+			render_text(limits, "reason"));
+}
+
 /* ---- names ---- */
 
 #define RESOLVED_SOCKET "/run/systemd/resolve/io.systemd.Resolve"

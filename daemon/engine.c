@@ -22,6 +22,7 @@
 #include "daemon/asset/seed.h"
 #include "daemon/boot.h"
 #include "daemon/dns/dns.h"
+#include "daemon/driver/scope.h"
 #include "daemon/farewell.h"
 #include "daemon/helpers.h"
 #include "daemon/priv/priv_client.h"
@@ -207,6 +208,7 @@ static int make_drivers(struct engine *engine, struct engine_boot *boot, struct 
 		engine->storage = &storage_copy;
 		engine->storage_reason = "copy, until the disk helper has answered";
 	}
+	engine->scope_socket = scope_socket(&engine->scope_why);
 	return vmm_probe_start(
 		engine->loop, engine->config, on_probed, engine, &engine->probe, err);
 }
@@ -327,6 +329,7 @@ static void unmake(struct engine *engine, struct parts *parts)
 	loop_source_free(parts->sigint);
 	loop_source_free(engine->drain);
 	loop_source_free(engine->farewell);
+	free(engine->scope_socket);
 	loop_free(engine->loop);
 	free(parts->worker_path);
 	free(parts->init_path);

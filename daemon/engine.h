@@ -56,6 +56,8 @@ struct engine {
 	struct dns *dns;	     /* NULL: none, or not yet */
 	struct bg_err *dns_err;	     /* why there is none */
 	struct vmm_probe *probe;
+	char *scope_socket;    /* of the user's systemd, for VMMs' scopes; NULL: there is none */
+	const char *scope_why; /* static: why not */
 	const struct storage_driver *storage;
 	const char *storage_reason; /* static, or storage_err's */
 	bool storage_known;	    /* the choice is made; before that a new VM waits for it */

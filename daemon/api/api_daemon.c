@@ -145,6 +145,14 @@ static json_t *defaults_json(const struct config *config)
 		(json_int_t)config->default_work_mib, "nat", config->default_nat);
 }
 
+static json_t *limits_json(const struct engine *engine)
+{
+	return json_pack("{s:b, s:s}", "on", engine->scope_socket != NULL, "reason",
+		engine->scope_socket ? "each VMM has a scope of its own, with MemoryHigh, "
+				       "CPUWeight and TasksMax"
+				     : engine->scope_why);
+}
+
 static json_t *status_json(const struct engine *engine)
 {
 	const struct bg_paths *paths = engine->paths;
@@ -152,7 +160,7 @@ static json_t *status_json(const struct engine *engine)
 
 	return json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o, s:o, s:b, s:o, s:i, s:o, s:{s:s, s:s}}",
+		"s:o, s:o, s:o, s:o, s:b, s:o, s:i, s:o, s:o, s:{s:s, s:s}}",
 		"version", BG_VERSION, "pid", (int)getpid(), "monitor_pid",
 		(int)engine->monitor_pid, "socket", paths->socket, "log", paths->log_file, "config",
 		paths->config_file, "state_dir", paths->state_dir, "cache_dir", paths->cache_dir,
@@ -163,8 +171,9 @@ static json_t *status_json(const struct engine *engine)
 		"web", web_to_json(engine->web), "config_changed",
 		config_changed(engine->config, paths->config_file), "config_error",
 		config_error_json(engine), "operations", (int)ops_running(engine->ops), "defaults",
-		defaults_json(engine->config), "ssh", "key", keys_private_path(engine->keys),
-		"known_hosts", keys_known_hosts_path(engine->keys));
+		defaults_json(engine->config), "limits", limits_json(engine), "ssh", "key",
+		keys_private_path(engine->keys), "known_hosts",
+		keys_known_hosts_path(engine->keys));
 }
 
 void api_daemon_status(struct http_call *call, struct engine *engine)

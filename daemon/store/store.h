@@ -73,6 +73,7 @@ struct vm_row {
 	char *stopped_boot;
 	bool no_balloon;    /* keep what its guest frees */
 	int balloon;	    /* enum vm_balloon, of its VMM */
+	bool limited;	    /* its VMM is in a scope of its own: scope.h */
 	unsigned
 		code_cache_mib; /* most of translated code that its VMM keeps; 0: does not translate, or not known */
 };

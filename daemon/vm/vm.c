@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "daemon/driver/guest.h"
 #include "daemon/driver/net.h"
+#include "daemon/driver/scope.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
 #include "daemon/vm/console.h"
@@ -80,6 +81,7 @@ static void vm_free(struct vm *vm)
 	vm_health_clear(vm);
 	vm_gap_clear(vm);
 	vmm_call_free(vm->space_call);
+	scope_call_free(vm->scope_call);
 	net_call_free(vm->nat_call);
 	publish_close(vm);
 	expose_close(vm);

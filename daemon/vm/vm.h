@@ -54,8 +54,9 @@ struct vm {
 	struct guest_call *ping;
 	struct gap gap; /* see gap.h */
 	struct vmm_call *vmm_query;
-	struct vmm_call *space_call; /* pause or resume under way */
-	uint64_t written, writes;    /* by its VMM so far, and of late; see space.c */
+	struct scope_call *scope_call; /* a scope of its own is being asked for; see vm_memory.h */
+	struct vmm_call *space_call;   /* pause or resume under way */
+	uint64_t written, writes;      /* by its VMM so far, and of late; see space.c */
 	double cpu_s,
 		cpu_percent; /* of its VMM when it was last looked at, and up to then; see usage.c */
 	uint64_t usage_usec;	 /* when that was; 0: never */

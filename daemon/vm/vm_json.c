@@ -126,6 +126,13 @@ json_t *vm_to_brief_json(const struct vm *vm)
 	return json;
 }
 
+static json_t *limits_json(const struct vm *vm)
+{
+	_free_ char *text = vm_limits_text(vm);
+
+	return text ? bg_json_str(text) : json_null();
+}
+
 json_t *vm_to_json(const struct vm *vm)
 {
 	const struct vm_row *row = vm->row;
@@ -136,6 +143,7 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "with_init", json_boolean(row->with_init));
 	put(json, "balloon", json_boolean(!row->no_balloon));
 	put(json, "balloon_reason", bg_json_str(vm_balloon_reason(vm)));
+	put(json, "limits", limits_json(vm));
 	put(json, "code_cache_mib",
 		vm->vmm && row->code_cache_mib ? json_integer(row->code_cache_mib) : json_null());
 	put(json, "vmm", bg_json_str(row->vmm));

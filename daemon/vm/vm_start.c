@@ -352,6 +352,7 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 	vm->row->pid_start = vmm_pid_start(vmm);
 	vm->row->started_at = time(NULL);
 	vm_hold(vm, vmm);
+	vm_limits_begin(vm);
 	vm_save(vm);
 	task->deadline_usec =
 		loop_now_usec() + task->engine->config->boot_timeout_s * UINT64_C(1000000);

@@ -62,7 +62,14 @@ def test_a_guest_with_network_under_the_unit(host):
     host.user("banger vm create web --no-nat --autostart --restart on-failure", timeout=3 * BOOT_S)
     vm = host.show()
     assert vm["ready"] and vm["address"] and vm["autostart"] and vm["restart"] == "on-failure"
-    assert f"/user@{host.uid}.service/app.slice/bangerd.service" in host.m.run(["cat", f"/proc/{vm['pid']}/cgroup"]).stdout
+    scope = f"banger-vm-{vm['id'][:12]}-{vm['pid']}.scope"
+    host.wait(lambda: "scope of its own" in host.show()["limits"])
+    assert f"/user@{host.uid}.service/app.slice/{scope}" in host.m.run(["cat", f"/proc/{vm['pid']}/cgroup"]).stdout
+    told = host.user(f"systemctl --user show {scope} -p MemoryHigh -p TasksMax -p CPUWeight -p Before -p Description").stdout
+    assert all(word in told for word in ("TasksMax=512", "CPUWeight=50", "banger-guests.service", "Description=VM web of banger")), told
+    assert int(told.split("MemoryHigh=")[1].split()[0]) > (vm["memory_mib"] + 500) << 20
+    checks = json.loads(host.user("banger doctor --json", check=False).stdout)["checks"]
+    assert "scope of its own" in next(c["text"] for c in checks if c["name"] == "limits")
     assert "auto, on-failure" in host.user("banger vm list").stdout
 
 

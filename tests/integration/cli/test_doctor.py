@@ -9,7 +9,7 @@ import pytest
 from conftest import BANGER
 from fake_daemon import daemon
 
-ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "fence", "tun", "forward", "names", "store", "storage", "disk-helper", "space",
+ROWS = ["daemon", "kvm", "firecracker", "qemu", "vmm", "helper", "fence", "tun", "forward", "names", "store", "storage", "disk-helper", "space", "limits",
         "landlock", "seccomp", "vsock", "clock", "build", "ssh", "logout"]
 
 
@@ -21,7 +21,7 @@ def sound(**over):
     return daemon(**{"helper": {"ok": True, "path": "/h", "slots": 64, "gateway": "203.0.113.1", "error": None}, "taps": {"size": 2, "ready": 2},
                      "disk_helper": {"ok": False, "path": "/d", "error": {"code": "helper.missing", "message": "no /d", "hint": "put it"}},
                      "dns": {"address": "10.209.0.1", "error": None},
-                     "store": store(),
+                     "store": store(), "limits": {"on": True, "reason": "each VMM has a scope"},
                      "storage": {"known": True, "driver": "reflink", "reason": "reflink: it shares blocks", "error": None}, **over})
 
 
@@ -42,6 +42,7 @@ def test_sound_host(home, fake):
     assert all(got[n]["state"] == "ok" for n in ("daemon", "vmm", "helper", "storage", "disk-helper", "vsock"))
     assert "64 VMs" in got["helper"]["text"] and "2 of 2 taps" in got["helper"]["text"]
     assert "not needed" in got["disk-helper"]["text"]
+    assert got["limits"]["text"] == "each VMM has a scope"
     text = home.run("doctor")
     assert text.out.startswith("ok    daemon       version 0.1.0 runs, pid 4712")
     assert [line.split()[1] for line in text.out.splitlines() if line[:5].strip() in ("ok", "warn", "fail")] == ROWS
