@@ -7,7 +7,6 @@
 
 #include "common/log.h"
 #include "common/size.h"
-#include "daemon/config.h"
 #include "daemon/driver/scope.h"
 #include "daemon/driver/vmm.h"
 #include "daemon/engine.h"
