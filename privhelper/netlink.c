@@ -179,69 +179,57 @@ int netlink_route_unreachable(struct nlmsg *nl, uint32_t net, bool on)
 	return r == -EEXIST || r == -ESRCH ? 0 : r;
 }
 
-struct overlap {
+/* What a dump is looked through for: an unreachable route of ours to another /24 of the same user; one of the host's that reaches in. */
+struct routes {
 	uint32_t net, stale;
-	int found;
+	int overlaps;
 };
-
-static int see_stale(const struct nlmsghdr *h, void *userdata)
-{
-	const struct rtmsg *rt = NLMSG_DATA(h);
-	const struct nlattr *attr[RTA_DST + 1];
-	struct overlap *o = userdata;
-	uint32_t dst;
-
-	if (nlmsg_attrs(h, sizeof(*rt), attr, RTA_DST) < 0)
-		return -EBADMSG;
-	dst = ntohl(nlmsg_u32(attr[RTA_DST]));
-	if (rt->rtm_type == RTN_UNREACHABLE && rt->rtm_protocol == ROUTE_PROTO &&
-		rt->rtm_dst_len == NET_BITS && dst != o->net && ((dst ^ o->net) & 0xff00) == 0)
-		o->stale = dst;
-	return 0;
-}
-
-static int dump_routes(struct nlmsg *nl, nlmsg_fn fn, struct overlap *o)
-{
-	const struct rtmsg rt = {.rtm_family = AF_INET};
-	int r;
-
-	nlmsg_begin(nl, RTM_GETROUTE, NLM_F_DUMP, &rt, sizeof(rt));
-	r = nlmsg_talk(nl, fn, o);
-	return r == -EINTR ? 0 : r; /* of what changes meanwhile any moment will do */
-}
-
-int netlink_route_tidy(struct nlmsg *nl, uint32_t net)
-{
-	struct overlap o = {.net = net};
-	int r = dump_routes(nl, see_stale, &o);
-
-	return r < 0 || !o.stale ? r : netlink_route_unreachable(nl, o.stale, false);
-}
 
 /* Ours are those of our protocol, and the gateway's own address. */
 static int see_route(const struct nlmsghdr *h, void *userdata)
 {
 	const struct rtmsg *rt = NLMSG_DATA(h);
 	const struct nlattr *attr[RTA_DST + 1];
-	struct overlap *o = userdata;
+	struct routes *o = userdata;
 	uint32_t dst, mask;
 
 	if (nlmsg_attrs(h, sizeof(*rt), attr, RTA_DST) < 0)
 		return -EBADMSG;
-	if (rt->rtm_family != AF_INET || rt->rtm_dst_len == 0 || rt->rtm_dst_len > 32 ||
-		rt->rtm_protocol == ROUTE_PROTO || (rt->rtm_flags & RTM_F_CLONED))
+	if (rt->rtm_family != AF_INET || rt->rtm_dst_len == 0 || rt->rtm_dst_len > 32)
 		return 0;
 	dst = ntohl(nlmsg_u32(attr[RTA_DST]));
 	mask = ~0U << (32 - BG_MIN(rt->rtm_dst_len, NET_BITS));
-	if (((dst ^ o->net) & mask) == 0 && !(rt->rtm_type == RTN_LOCAL && dst == (o->net | 1)))
-		o->found = 1;
+	if (rt->rtm_protocol != ROUTE_PROTO)
+		o->overlaps |= ((dst ^ o->net) & mask) == 0 && !(rt->rtm_flags & RTM_F_CLONED) &&
+			       !(rt->rtm_type == RTN_LOCAL && dst == (o->net | 1));
+	else if (rt->rtm_type == RTN_UNREACHABLE && rt->rtm_dst_len == NET_BITS && dst != o->net &&
+		 ((dst ^ o->net) & 0xff00) == 0)
+		o->stale = dst;
 	return 0;
+}
+
+static int dump_routes(struct nlmsg *nl, struct routes *o)
+{
+	const struct rtmsg rt = {.rtm_family = AF_INET};
+	int r;
+
+	nlmsg_begin(nl, RTM_GETROUTE, NLM_F_DUMP, &rt, sizeof(rt));
+	r = nlmsg_talk(nl, see_route, o);
+	return r == -EINTR ? 0 : r; /* of what changes meanwhile any moment will do */
+}
+
+int netlink_route_tidy(struct nlmsg *nl, uint32_t net)
+{
+	struct routes o = {.net = net};
+	int r = dump_routes(nl, &o);
+
+	return r < 0 || !o.stale ? r : netlink_route_unreachable(nl, o.stale, false);
 }
 
 int netlink_route_overlaps(struct nlmsg *nl, uint32_t net)
 {
-	struct overlap o = {.net = net};
-	int r = dump_routes(nl, see_route, &o);
+	struct routes o = {.net = net};
+	int r = dump_routes(nl, &o);
 
-	return r < 0 ? r : o.found;
+	return r < 0 ? r : o.overlaps;
 }

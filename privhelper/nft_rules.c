@@ -50,18 +50,26 @@ void nft_names_make(const struct nft_user *u, struct nft_names *ret)
 
 /* ---- parts of rules ---- */
 
-enum kind { IFACE, SET, STATE, DIRECTION, ADDRESS, BYTES, HERE, UID, FLOWS };
-enum text { OWN_TAPS, ALL_TAPS, LOOPBACK };
+/* What is looked at: TUPLE is an interface and an address, together in a set. */
+enum load { META, CT, PACKET, DST_TYPE, TUPLE, FLOWS };
+/* What it is compared with: these bytes (STATE: whether one bit of them is set), or what follows from the user. */
+enum with { BYTES, STATE, OWN_TAPS, NET, OWNER };
 
 struct part {
-	enum kind kind;
-	enum nft_cmp_ops op;   /* NEQ: not */
-	unsigned at;	       /* NFT_META_*, NFT_CT_*, offset, or a mask of states */
-	enum text text;	       /* IFACE */
-	const char *set;       /* SET: of interface and address */
+	enum load load;
+	enum nft_cmp_ops op; /* NEQ: not */
+	unsigned at;	     /* NFT_META_*, NFT_CT_*, or an offset in base; of a TUPLE's address */
+	enum with with;
+	uint8_t len;
+	union {
+		char text[4];
+		uint8_t bytes[4];
+		uint32_t number; /* of this host's order */
+	};
+	enum nft_payload_bases
+		base; /* of a TUPLE: TRANSPORT is the connection's original direction instead of the packet */
+	const char *set;
 	enum nft_meta_keys by; /* whose interface */
-	enum nft_payload_bases base;
-	uint8_t len, bytes[2];
 };
 
 enum part_id {
@@ -84,104 +92,61 @@ static const struct part parts[] = {
 #undef NFT_PART
 };
 
-static void put_iface(const struct nft_builder *b, const struct part *p)
-{
-	const char *text = p->text == OWN_TAPS	 ? b->names->taps
-			   : p->text == ALL_TAPS ? "bgr"
-						 : "lo";
-
-	nft_meta(b->n, p->at, NFT_REG_1);
-	/* A whole name has its end in it; what it begins with has not. */
-	nft_cmp(b->n, NFT_REG_1, p->op, text, strlen(text) + (p->text == LOOPBACK));
-}
-
-static void put_set(const struct nft_builder *b, const struct part *p)
+static void put_tuple(const struct nft_builder *b, const struct part *p)
 {
 	nft_meta(b->n, p->by, NFT_REG_1);
 	if (p->base == TRANSPORT)
 		nft_ct(b->n, p->at, NFT_REG_2);
 	else
-		nft_payload(b->n, NET_HEAD, p->at, 4, NFT_REG_2);
+		nft_payload(b->n, p->base, p->at, 4, NFT_REG_2);
 	nft_lookup(b->n, p->set, NFT_REG_1, p->op == EQ);
 }
 
-static void put_state(const struct nft_builder *b, uint32_t mask)
+static void put_compare(const struct nft_builder *b, const struct part *p)
 {
 	static const uint32_t zero;
+	const char *taps = b->names->taps;
 
-	nft_ct(b->n, NFT_CT_STATE, NFT_REG_1);
-	nft_mask(b->n, NFT_REG_1, &mask, sizeof(mask));
-	nft_cmp(b->n, NFT_REG_1, NEQ, &zero, sizeof(zero));
-}
-
-static void put_bytes(const struct nft_builder *b, const struct part *p,
-	enum nft_payload_bases base, const void *v)
-{
-	static const uint8_t icmp = IPPROTO_ICMP;
-
-	if (p == &parts[PING]) {
-		nft_payload(b->n, NET_HEAD, AT_PROTOCOL, 1, NFT_REG_1);
-		nft_cmp(b->n, NFT_REG_1, EQ, &icmp, 1);
-	}
-	nft_payload(b->n, base, p->at, p->len, NFT_REG_1);
-	nft_cmp(b->n, NFT_REG_1, p->op, v, p->len);
+	if (p->with == STATE)
+		nft_mask(b->n, NFT_REG_1, p->bytes, p->len);
+	if (p->with == OWN_TAPS) /* a whole name has its end in it; what it begins with has not */
+		nft_cmp(b->n, NFT_REG_1, p->op, taps, strlen(taps));
+	else
+		nft_cmp(b->n, NFT_REG_1, p->op,
+			p->with == STATE   ? (const void *)&zero
+			: p->with == NET   ? b->names->gateway
+			: p->with == OWNER ? (const void *)&b->user->uid
+					   : p->bytes,
+			p->len);
 }
 
 static void put_part(const struct nft_builder *b, const struct part *p)
 {
-	static const uint8_t reply = 1;
-	static const uint32_t unicast = RTN_UNICAST;
-
-	switch (p->kind) {
-	case IFACE:
-		put_iface(b, p);
+	switch (p->load) {
+	case META:
+		nft_meta(b->n, p->at, NFT_REG_1);
 		break;
-	case SET:
-		put_set(b, p);
+	case CT:
+		nft_ct(b->n, p->at, NFT_REG_1);
 		break;
-	case STATE:
-		put_state(b, p->at);
+	case PACKET:
+		nft_payload(b->n, p->base, p->at, p->len, NFT_REG_1);
 		break;
-	case DIRECTION:
-		nft_ct(b->n, NFT_CT_DIRECTION, NFT_REG_1);
-		nft_cmp(b->n, NFT_REG_1, EQ, &reply, 1);
-		break;
-	case ADDRESS:
-		put_bytes(b, p, NET_HEAD, b->names->gateway);
-		break;
-	case BYTES:
-		put_bytes(b, p, p->base, p->bytes);
-		break;
-	case HERE:
+	case DST_TYPE:
 		nft_fib_daddr_type(b->n, NFT_REG_1);
-		nft_cmp(b->n, NFT_REG_1, p->op, &unicast, sizeof(unicast));
 		break;
-	case UID:
-		nft_meta(b->n, NFT_META_SKUID, NFT_REG_1);
-		nft_cmp(b->n, NFT_REG_1, p->op, &b->user->uid, sizeof(b->user->uid));
-		break;
+	case TUPLE:
+		put_tuple(b, p);
+		return;
 	case FLOWS:
 		nft_payload(b->n, NET_HEAD, AT_SADDR, 4, NFT_REG_1);
 		nft_more_flows_than(b->n, "flows", NFT_REG_1, b->user->policy->flows_per_guest);
-		break;
+		return;
 	}
+	put_compare(b, p);
 }
 
 /* ---- what becomes of a packet ---- */
-
-enum verdict {
-	RETURN,
-	TO_FROM,
-	TO_OUT,
-	TO_IN,
-	ACCEPT,
-	DROP,
-	RESET,
-	FORBID,
-	MASQUERADE,
-	ANSWER_UDP,
-	ANSWER_TCP,
-};
 
 enum chain_id {
 #define NFT_CHAIN(ID, ...) ID,
@@ -200,6 +165,20 @@ static const struct chain {
 	[ID] = {name, tables, type, hook, priority},
 #include "privhelper/nft_rules.def"
 #undef NFT_CHAIN
+};
+
+enum verdict {
+	RETURN,
+	TO_FROM,
+	TO_OUT,
+	TO_IN,
+	ACCEPT,
+	DROP,
+	RESET,
+	FORBID,
+	MASQUERADE,
+	ANSWER_UDP,
+	ANSWER_TCP
 };
 
 static const struct rule {
@@ -224,37 +203,27 @@ static void put_answer(const struct nft_builder *b, unsigned port)
 
 static void put_verdict(const struct nft_builder *b, enum verdict verdict)
 {
+	static const struct {
+		int code;
+		enum chain_id chain;
+	} plain[] = {[RETURN] = {NFT_RETURN, 0},
+		[TO_FROM] = {NFT_JUMP, FROM},
+		[TO_OUT] = {NFT_JUMP, OUT},
+		[TO_IN] = {NFT_JUMP, IN},
+		[ACCEPT] = {NF_ACCEPT, 0},
+		[DROP] = {NF_DROP, 0}};
+
 	if (verdict >= ACCEPT)
 		nft_counter(b->n);
-	switch (verdict) {
-	case RETURN:
-		nft_verdict(b->n, NFT_RETURN, NULL);
-		break;
-	case TO_FROM:
-	case TO_OUT:
-	case TO_IN:
-		nft_verdict(b->n, NFT_JUMP,
-			chains[verdict == TO_FROM   ? FROM
-				: verdict == TO_OUT ? OUT
-						    : IN]
-				.name);
-		break;
-	case ACCEPT:
-	case DROP:
-		nft_verdict(b->n, verdict == ACCEPT ? NF_ACCEPT : NF_DROP, NULL);
-		break;
-	case RESET:
-	case FORBID:
-		nft_reject(b->n, verdict == RESET);
-		break;
-	case MASQUERADE:
+	if (verdict < ARRAY_SIZE(plain))
+		nft_verdict(b->n, plain[verdict].code,
+			plain[verdict].code == NFT_JUMP ? chains[plain[verdict].chain].name : NULL);
+	else if (verdict == MASQUERADE)
 		nft_masquerade(b->n);
-		break;
-	case ANSWER_UDP:
-	case ANSWER_TCP:
+	else if (verdict == RESET || verdict == FORBID)
+		nft_reject(b->n, verdict == RESET);
+	else
 		put_answer(b, b->user->names[verdict == ANSWER_TCP]);
-		break;
-	}
 }
 
 /* ---- rules ---- */
@@ -276,32 +245,6 @@ static void put_rule(struct nft_builder *b, const char *table, const struct rule
 		put_part(b, &parts[rule->parts[i]]);
 	put_verdict(b, rule->verdict);
 	nlmsg_nest_end(&b->n->req, r);
-}
-
-/* This network, loopback, link-local; clouds' metadata: Alibaba's, Azure's, Oracle's; multicast and beyond. */
-static const struct never {
-	uint8_t bytes[4], len;
-	enum nft_cmp_ops op;
-} never[] = {
-	{{0}, 1, EQ},
-	{{127}, 1, EQ},
-	{{169, 254}, 2, EQ},
-	{{100, 100, 100, 200}, 4, EQ},
-	{{168, 63, 129, 16}, 4, EQ},
-	{{192, 0, 0, 192}, 4, EQ},
-	{{224}, 1, NFT_CMP_GTE},
-};
-
-static void put_never(struct nft_builder *b, const char *table)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
-		struct nlattr *r = begin_rule(b->n, NFPROTO_IPV4, table, chains[OUT].name);
-
-		nft_payload(b->n, NET_HEAD, AT_DADDR, never[i].len, NFT_REG_1);
-		nft_cmp(b->n, NFT_REG_1, never[i].op, never[i].bytes, never[i].len);
-		put_verdict(b, DROP);
-		nlmsg_nest_end(&b->n->req, r);
-	}
 }
 
 void nft_put_accept(
@@ -435,8 +378,6 @@ void nft_put_table(struct nft_builder *b, enum nft_table which, uint32_t flags)
 	for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
 		if (chains[i].tables & which)
 			put_chain(b, table, &chains[i], which == FENCE);
-	if (which != NAMES)
-		put_never(b, table);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
 		if (rules[i].tables & which)
 			put_rule(b, table, &rules[i]);
