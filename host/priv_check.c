@@ -144,8 +144,8 @@ bool priv_route_overlap_in(char *routes, const char *gateway, char ret[PRIV_ROUT
 		const uint32_t net_mask = htonl(0xffffff00);
 
 		if (sscanf(line, "%31s %x %*x %*x %*d %*d %*d %x", name, &dst, &mask) != 3 ||
-			mask == 0 || name[0] == '*' || strncmp(name, "bgr", 3) == 0 ||
-			((own.s_addr ^ dst) & mask & net_mask) != 0)
+			__builtin_popcount(mask) <= 1 || name[0] == '*' ||
+			strncmp(name, "bgr", 3) == 0 || ((own.s_addr ^ dst) & mask & net_mask) != 0)
 			continue;
 		to.s_addr = dst;
 		(void)snprintf(ret, PRIV_ROUTE_TEXT, "%s/%d by %s",

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 
 /* Routes of banger carry this protocol number: `ip route show proto 98`. */
-enum { ROUTE_PROTO = 98, UNREACHABLE_METRIC = 9898, NET_BITS = 24 };
+enum { ROUTE_PROTO = 98, UNREACHABLE_METRIC = 9898, NET_BITS = 24, HALF_BITS = 1 };
 
 int netlink_open(struct nlmsg *nl)
 {
@@ -195,7 +195,7 @@ static int see_route(const struct nlmsghdr *h, void *userdata)
 
 	if (nlmsg_attrs(h, sizeof(*rt), attr, RTA_DST) < 0)
 		return -EBADMSG;
-	if (rt->rtm_family != AF_INET || rt->rtm_dst_len == 0 || rt->rtm_dst_len > 32)
+	if (rt->rtm_family != AF_INET || rt->rtm_dst_len <= HALF_BITS || rt->rtm_dst_len > 32)
 		return 0;
 	dst = ntohl(nlmsg_u32(attr[RTA_DST]));
 	mask = ~0U << (32 - BG_MIN(rt->rtm_dst_len, NET_BITS));

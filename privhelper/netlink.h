@@ -42,7 +42,7 @@ int netlink_route_add(struct nlmsg *nl, uint32_t ifindex, uint32_t guest, uint32
 int netlink_route_unreachable(struct nlmsg *nl, uint32_t net, bool on);
 /* Takes away what an earlier pool left of that for the same user, whose number is the third byte of net. */
 int netlink_route_tidy(struct nlmsg *nl, uint32_t net);
-/* 1: the host has a route of its own, but the default one, that reaches into the /24; or 0, -errno. */
+/* 1: the host has a route of its own, but the default one (or its halves, as VPNs write it), that reaches into the /24; or 0, -errno. */
 int netlink_route_overlaps(struct nlmsg *nl, uint32_t net);
 
 #endif

@@ -24,6 +24,8 @@ TEST(routes_that_overlap)
 		const char *line, *text;
 	} rows[] = {
 		{"eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\n", NULL},
+		{"tun0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000080\t0\n",
+			NULL}, /* half of the default, as VPNs write it */
 		{"bgr3-0\t0203D10A\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\n", NULL},
 		{"*\t0003D10A\t00000000\t0200\t0\t0\t9898\t00FFFFFF\t0\n", NULL},
 		{"eth0\t0004D10A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\n", NULL},
