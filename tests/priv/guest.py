@@ -111,10 +111,10 @@ class Guest:
     def send(self, target, protocol, payload, source=None):
         os.write(self.fd, self.host + MAC + IPV4 + packet(source or self.address, target, protocol, payload))
 
-    def ask_names(self, data):
+    def ask_names(self, data, port=None):
         """To the gateway's port 53. From a new port: the kernel remembers for a while where the last one's went."""
         self.port += 1
-        self.send(self.net["gateway"], UDP, struct.pack(">HHHH", self.port, 53, 8 + len(data), 0) + data)
+        self.send(self.net["gateway"], UDP, struct.pack(">HHHH", port or self.port, 53, 8 + len(data), 0) + data)
 
     # What is asked: each sends it, and returns what an answer is.
 
