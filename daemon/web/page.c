@@ -132,9 +132,11 @@ static void add_ops(const json_t *raw, json_t *view)
 {
 	const json_t *list = json_object_get(json_object_get(raw, "ops"), "operations");
 	json_t *all = json_array(), *now = json_array();
+	const json_t *record;
+	size_t i;
 
-	for (size_t i = json_array_size(list); i-- > 0;) {
-		json_t *op = view_op(json_array_get(list, i));
+	json_array_foreach (list, i, record) { /* the newest is the first */
+		json_t *op = view_op(record);
 
 		json_array_append(all, op);
 		if (flag_of(op, "running"))

@@ -210,6 +210,8 @@ static void put_sizes(json_t *view, const json_t *vm)
 {
 	put_text(view, "cpus", "%lld", (long long)number_of(vm, "cpus"));
 	put_mib(view, "memory", vm, "memory_mib");
+	json_object_set_new(
+		view, "mem_bytes", json_integer(number_of(vm, "memory_mib") * (int64_t)MIB));
 	put_mib(view, "disk", vm, "disk_mib");
 	put_mib(view, "work", vm, "work_mib");
 	put_text(view, "runs_on", "%s%s%s", text_of(vm, "vmm"), *text_of(vm, "accel") ? ", " : "",

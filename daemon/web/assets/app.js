@@ -127,7 +127,7 @@ function drawSparks(el, name) {
     const key = node.dataset.spark;
     if (s[key].length < 2) continue;
     node.hidden = false;
-    spark(node, s[key], Math.max(...s[key], key === 'cpu' ? 100 : 1));
+    spark(node, s[key], Math.max(...s[key], key === 'cpu' ? 100 : vms.get(name).mem_bytes));
   }
   fill(el, s.words);
 }
@@ -302,7 +302,7 @@ if ($('#create')) {
     if (!f.nat.checked) words.push('--no-nat');
     if (f.peers.checked) words.push('--peers');
     if (f.with_init.checked) words.push('--with-init');
-    for (const [name, flag] of [['publish', '--publish'], ['labels', '--label']]) for (const w of f[name].value.split(/[\s,]+/).filter(Boolean)) words.push(flag + ' ' + quote(w));
+    for (const [name, flag] of [['publish', '--publish'], ['expose', '--expose-host'], ['labels', '--label']]) for (const w of f[name].value.split(/[\s,]+/).filter(Boolean)) words.push(flag + ' ' + quote(w));
     $('#command').textContent = words.join(' \\\n  ');
   };
   $('#create').addEventListener('input', draw);
