@@ -114,7 +114,7 @@ static int whiteout(
 	len -= strlen(WHITEOUT);
 	if (starts(leaf, len + strlen(WHITEOUT), AUFS)) {
 		if (len + strlen(WHITEOUT) != strlen(OPAQUE) ||
-			memcmp(leaf, OPAQUE, strlen(OPAQUE)))
+			memcmp(leaf, OPAQUE, strlen(OPAQUE)) != 0)
 			return 0;
 		len = 0;
 	} else if (len == 0 || (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))) {

@@ -13,7 +13,7 @@ build_packages=(build-essential meson ninja-build pkg-config libevent-dev libjan
 run_packages=(libcurl4 qemu-system-x86 mmdebstrap uidmap openssh-client iproute2 sudo)
 # What the style of the tree is judged with: another version of clang-format has another layout.
 style_packages=(clang-format shellcheck python3 python3-pytest python3-pytest-timeout python3-venv)
-test_packages=("${style_packages[@]}" clang libclang-rt-14-dev llvm e2fsprogs btrfs-progs kmod cpio
+test_packages=("${style_packages[@]}" clang clang-tidy libclang-rt-14-dev llvm e2fsprogs btrfs-progs kmod cpio
 	busybox-static strace sqlite3 nftables iptables tmux zsh fish binutils xz-utils zstd curl git openssl umoci skopeo
 	docker-registry flex bison dnf zypper pacman-package-manager rpm createrepo-c
 	linux-source rsync attr mandoc)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Adds up what scripts/check left in its results folder: TAP inside meson's testlog.json, pytest's JUnit XML.
 
-Prints what took the time, what passed at its second try only, failures and the reasons of skips, then "N passed, N failed, N skipped"; exits 1
+Prints what took the time (each suite, and its ten slowest tests above a second), what passed at its second try only, failures and the reasons of skips, then "N passed, N failed, N skipped"; exits 1
 when anything failed or nothing ran. With --failed FILE: the names of what failed, one result's. Results in NAME.again.* are those of second
 tries, and stand for the first.
 """
@@ -84,8 +84,10 @@ def print_slowest(took):
     """Of programs that run two at a time the sum is more than the clock."""
     for suite in sorted({suite for _, suite, _ in took}):
         print(f"time     {sum(t for t, of, _ in took if of == suite):7.1f} s  {suite}, whole")
-    for seconds, suite, name in sorted(took, reverse=True)[:10]:
-        print(f"slowest  {seconds:7.1f} s  {suite}: {name}")
+    for suite in sorted({suite for _, suite, _ in took}):
+        slow = sorted((row for row in took if row[1] == suite and row[0] >= 1), reverse=True)[:10]
+        for seconds, _, name in slow:
+            print(f"slowest  {seconds:7.1f} s  {suite}: {name}")
 
 
 def main():
