@@ -26,6 +26,15 @@ int nlmsg_open(struct nlmsg *n, int protocol, uint32_t groups)
 	return 0;
 }
 
+/* The kernel's own NLA_ALIGN and NLA_HDRLEN are signed. */
+#define HEAD sizeof(struct nlattr)
+static_assert(HEAD % NLA_ALIGNTO == 0, "the head needs no padding");
+
+static size_t aligned(size_t len)
+{
+	return (len + NLA_ALIGNTO - 1) & ~(size_t)(NLA_ALIGNTO - 1);
+}
+
 /* ---- building ---- */
 
 static void *grow(struct nlmsg *n, size_t size)
@@ -54,13 +63,13 @@ struct nlmsghdr *nlmsg_begin(
 
 struct nlattr *nlmsg_put(struct nlmsg *n, uint16_t type, const void *data, size_t len)
 {
-	size_t size = NLA_ALIGN(NLA_HDRLEN + len);
+	size_t size = aligned(HEAD + len);
 	struct nlattr *a = grow(n, size);
 
 	a->nla_type = type;
-	a->nla_len = (uint16_t)(NLA_HDRLEN + len);
+	a->nla_len = (uint16_t)(HEAD + len);
 	if (len > 0)
-		memcpy((uint8_t *)a + NLA_HDRLEN, data, len);
+		memcpy((uint8_t *)a + HEAD, data, len);
 	n->msg->nlmsg_len += (uint32_t)size;
 	return a;
 }
@@ -176,12 +185,12 @@ int nlmsg_talk(struct nlmsg *n, nlmsg_fn fn, void *userdata)
 
 const void *nlmsg_data(const struct nlattr *a)
 {
-	return (const uint8_t *)a + NLA_HDRLEN;
+	return (const uint8_t *)a + HEAD;
 }
 
 size_t nlmsg_data_len(const struct nlattr *a)
 {
-	return a->nla_len - (size_t)NLA_HDRLEN;
+	return a->nla_len - HEAD;
 }
 
 static void parse(const uint8_t *p, size_t len, const struct nlattr **ret, unsigned max)
@@ -189,15 +198,15 @@ static void parse(const uint8_t *p, size_t len, const struct nlattr **ret, unsig
 	const uint8_t *end = p + len;
 
 	memset(ret, 0, (max + 1) * sizeof(*ret));
-	while ((size_t)(end - p) >= NLA_HDRLEN) {
+	while ((size_t)(end - p) >= HEAD) {
 		const struct nlattr *a = (const void *)p;
-		unsigned type = a->nla_type & NLA_TYPE_MASK;
+		unsigned type = a->nla_type & (unsigned)NLA_TYPE_MASK;
 
-		if (a->nla_len < NLA_HDRLEN || a->nla_len > (size_t)(end - p))
+		if (a->nla_len < HEAD || a->nla_len > (size_t)(end - p))
 			return;
 		if (type <= max)
 			ret[type] = a;
-		p += BG_MIN((size_t)NLA_ALIGN(a->nla_len), (size_t)(end - p));
+		p += BG_MIN(aligned(a->nla_len), (size_t)(end - p));
 	}
 }
 

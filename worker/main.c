@@ -154,7 +154,8 @@ static int find_row(const struct request *rq, const struct job_row **ret, struct
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (!bg_streq(rows[i].name, name))
 			continue;
-		if (rq->n < (size_t)rows[i].fds || rq->n > (size_t)rows[i].fds + (size_t)rows[i].more_fds)
+		if (rq->n < (size_t)rows[i].fds ||
+			rq->n > (size_t)rows[i].fds + (size_t)rows[i].more_fds)
 			return bg_err_set(err, BG_ERR_WORKER, EPROTO,
 				"job \"%s\" takes %d descriptors, not %zu", name, rows[i].fds,
 				rq->n);
