@@ -2,7 +2,8 @@
 /*
  * disk_layout.h: the file of a disk that keeps only what differs from its image, for bangerd that
  * makes it (sparse), for the worker that reads it back, and for those who make a block device of it
- * and the image: the disk helper (chunks of BG_DISK_CHUNK) or banger-init in the guest (BG_COW_CHUNK).
+ * and the image: the disk helper or banger-init in the guest. Chunks are of 4 KiB, a block of ext4; those that banger-init joins had 16 KiB until 0.1, and
+ * keep them: what such a guest frees cannot be given back, since dm-snapshot takes a discard that begins inside a chunk for a whole one.
  *
  *   [ snapshot store: changed chunks of the base | tail: the disk beyond the base's end ]
  *
@@ -22,7 +23,8 @@
 #define BG_SECTOR	 512
 #define BG_DISK_NODE_DIR "/dev/banger" /* device nodes: <uid>-<slot> */
 #define BG_DISK_CHUNK	 4096	       /* bytes; DISK_CHUNK_SECTORS in a table */
-#define BG_COW_CHUNK	 16384	       /* the same in the guest */
+#define BG_COW_CHUNK	 4096	       /* the same in the guest, of disks that are made now */
+#define BG_COW_CHUNK_OLD 16384	       /* of a row that does not say */
 
 /* In an area: chunk old of the base is kept in chunk new of the store; new 0 ends the list. */
 struct bg_store_pair {
@@ -57,20 +59,20 @@ static inline uint64_t bg_disk_overlay_size(uint64_t base, uint64_t disk)
 }
 
 /* What of a base the snapshot in a guest covers. */
-static inline uint64_t bg_cow_covered(uint64_t base)
+static inline uint64_t bg_cow_covered(uint64_t base, uint64_t chunk)
 {
-	return base / BG_COW_CHUNK * BG_COW_CHUNK;
+	return base / chunk * chunk;
 }
 
-static inline uint64_t bg_cow_store_size(uint64_t base)
+static inline uint64_t bg_cow_store_size(uint64_t base, uint64_t chunk)
 {
-	return bg_disk_store_size(bg_cow_covered(base), BG_COW_CHUNK);
+	return bg_disk_store_size(bg_cow_covered(base, chunk), chunk);
 }
 
 /* As bg_disk_overlay_size, of a disk that the guest joins. */
-static inline uint64_t bg_cow_file_size(uint64_t base, uint64_t disk)
+static inline uint64_t bg_cow_file_size(uint64_t base, uint64_t disk, uint64_t chunk)
 {
-	return bg_cow_store_size(base) + (disk - bg_cow_covered(base));
+	return bg_cow_store_size(base, chunk) + (disk - bg_cow_covered(base, chunk));
 }
 
 #endif

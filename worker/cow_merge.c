@@ -21,7 +21,7 @@ struct merge {
 /* A hole in to, whatever its file system. */
 static int clear(int fd, off_t at, off_t len)
 {
-	static const uint8_t zeros[BG_COW_CHUNK];
+	static const uint8_t zeros[BG_COW_CHUNK_OLD];
 
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len) == 0)
 		return 0;
@@ -65,15 +65,15 @@ static int open_merge(struct merge *m, struct bg_err **err)
 {
 	struct stat base, own;
 	int64_t chunk = 0;
-	int r = bg_json_need_int(
-		m->job->params, "chunk", BG_ERR_WORKER, BG_DISK_CHUNK, BG_COW_CHUNK, &chunk, err);
+	int r = bg_json_need_int(m->job->params, "chunk", BG_ERR_WORKER, BG_COW_CHUNK,
+		BG_COW_CHUNK_OLD, &chunk, err);
 
 	if (r < 0)
 		return r;
 	if (fstat(m->job->fd[FD_BASE], &base) < 0 || fstat(m->job->fd[FD_OWN], &own) < 0 ||
 		!S_ISREG(base.st_mode) || !S_ISREG(own.st_mode) ||
 		(uint64_t)base.st_size > BG_DISK_BASE_MAX ||
-		(chunk != BG_DISK_CHUNK && chunk != BG_COW_CHUNK))
+		(chunk != BG_COW_CHUNK && chunk != BG_COW_CHUNK_OLD))
 		return bg_err_set(err, BG_ERR_WORKER, EINVAL, "there is no such disk");
 	m->base = (uint64_t)base.st_size;
 	m->own = (uint64_t)own.st_size;

@@ -111,7 +111,8 @@ static int list_chunks(struct seed *s)
 /* What of the base its chunks do not reach begins the tail. */
 static int put_rest(struct seed *s, uint64_t base, struct bg_err **err)
 {
-	off_t covered = (off_t)bg_cow_covered(base), store = (off_t)cow_store_bytes(&s->store);
+	off_t covered = (off_t)bg_cow_covered(base, s->store.chunk),
+	      store = (off_t)cow_store_bytes(&s->store);
 	uint64_t done = 0;
 
 	if (ftruncate(s->store.fd, store + (off_t)base - covered) < 0)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/disk_layout.h"
 #include "common/fd.h"
 #include "common/paths.h"
 #include "common/sha256.h"
@@ -23,6 +24,7 @@ struct seed_call {
 
 int seed_name(const char *rootfs, char ret[BG_SHA256_HEX])
 {
+	const unsigned chunk = BG_COW_CHUNK;
 	struct bg_sha256 h;
 	struct stat st;
 
@@ -34,6 +36,7 @@ int seed_name(const char *rootfs, char ret[BG_SHA256_HEX])
 	bg_sha256_add(&h, &st.st_ino, sizeof(st.st_ino));
 	bg_sha256_add(&h, &st.st_mtim.tv_sec, sizeof(st.st_mtim.tv_sec));
 	bg_sha256_add(&h, &st.st_mtim.tv_nsec, sizeof(st.st_mtim.tv_nsec));
+	bg_sha256_add(&h, &chunk, sizeof(chunk)); /* a seed of an earlier banger's has another */
 	bg_sha256_end(&h, ret);
 	return 0;
 }

@@ -149,6 +149,8 @@ int vm_check_disks(const struct vm *vm, struct bg_err **err);
 bool vm_on_overlay(const struct vm *vm);
 /* The guest joins its root disk out of the image and a file of its own. */
 bool vm_is_cow(const struct vm *vm);
+/* Bytes of a chunk of such a disk. */
+unsigned vm_cow_chunk(const struct vm *vm);
 /* Either: its root disk keeps only what differs from the image, which it needs as it was. */
 bool vm_on_base(const struct vm *vm);
 /*

@@ -124,7 +124,7 @@ static int open_merge(struct commit *commit, const struct vm *vm, int fds[3], st
 
 static int merge(struct commit *commit, const struct vm *vm, struct bg_err **err)
 {
-	unsigned chunk = vm_is_cow(vm) ? BG_COW_CHUNK : BG_DISK_CHUNK;
+	unsigned chunk = vm_is_cow(vm) ? vm_cow_chunk(vm) : BG_DISK_CHUNK;
 	int fds[3] = {-1, -1, -1};
 	int r = open_merge(commit, vm, fds, err);
 

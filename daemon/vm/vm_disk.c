@@ -23,6 +23,11 @@ bool vm_is_cow(const struct vm *vm)
 	return bg_streq(vm->row->storage, storage_cow.name);
 }
 
+unsigned vm_cow_chunk(const struct vm *vm)
+{
+	return vm->row->cow_chunk ? vm->row->cow_chunk : BG_COW_CHUNK_OLD;
+}
+
 bool vm_on_base(const struct vm *vm)
 {
 	return vm_on_overlay(vm) || vm_is_cow(vm);
@@ -132,6 +137,7 @@ static int settle_storage(struct vm_task *task, struct bg_err **err)
 		return r;
 	free(task->vm->row->storage);
 	task->vm->row->storage = strdup(fitting(task, image)->name);
+	task->vm->row->cow_chunk = vm_is_cow(task->vm) ? BG_COW_CHUNK : 0;
 	if (!task->vm->row->storage)
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	vm_save(task->vm);
@@ -295,7 +301,7 @@ int vm_disk_file_size(const struct vm *vm, uint64_t mib, uint64_t *ret, struct b
 
 	if (r < 0)
 		return r;
-	*ret = vm_is_cow(vm)	   ? bg_cow_file_size(base, mib * MIB)
+	*ret = vm_is_cow(vm)	   ? bg_cow_file_size(base, mib * MIB, vm_cow_chunk(vm))
 	       : vm_on_overlay(vm) ? bg_disk_overlay_size(base, mib * MIB)
 				   : mib * MIB;
 	return 0;
@@ -306,7 +312,7 @@ int vm_disk_store(const struct vm *vm, uint64_t *ret, struct bg_err **err)
 	uint64_t base = 0;
 	int r = vm_is_cow(vm) ? base_size(vm, &base, err) : 0;
 
-	*ret = base ? bg_cow_store_size(base) : 0;
+	*ret = base ? bg_cow_store_size(base, vm_cow_chunk(vm)) : 0;
 	return r;
 }
 
@@ -335,11 +341,9 @@ const char *vm_storage_reason(const struct vm *vm)
 		return "dm-snapshot: the disk keeps only what differs from its image";
 	if (vm_is_cow(vm))
 		return "guest-cow: the disk keeps only what differs from its image";
+	if (bg_streq(vm->row->storage, storage_reflink.name))
+		return "reflink: the disk shares its image's blocks";
 	unfit = engine->storage == &storage_cow ? cow_unfit(engine, vm->row) : NULL;
-	if (unfit)
-		return unfit;
-	return bg_streq(vm->row->storage, storage_reflink.name)
-		       ? "reflink: the disk shares its image's blocks"
-		       : "copy: this image, or the host when the VM was made, allowed nothing "
-			 "better";
+	return unfit ? unfit
+		     : "copy: this image, or the host when the VM was made, allowed nothing better";
 }

@@ -43,7 +43,7 @@ static void fill_conf(
 		.root = cow ? NULL : vmm_guest_disk(VMM_DISK_ROOT, false),
 		.base = cow ? vmm_guest_disk(VMM_DISK_BASE, true) : NULL,
 		.own = cow ? vmm_guest_disk(VMM_DISK_ROOT, true) : NULL,
-		.chunk = cow ? BG_COW_CHUNK / BG_SECTOR : 0,
+		.chunk = cow ? vm_cow_chunk(vm) / BG_SECTOR : 0,
 		.work = vmm_guest_disk(VMM_DISK_WORK, cow),
 		.addr = task->card.address,
 		.gateway = task->card.gateway,

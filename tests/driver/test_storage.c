@@ -539,7 +539,7 @@ TEST(cow_begins_as_its_seed)
 	make_source();
 	CHECK(storage_cow_fits(source));
 	clone_and_check(&storage_cow, 300 * MIB, true);
-	CHECK_INT(truncate(source, 8192), 0);
+	CHECK_INT(truncate(source, BG_COW_CHUNK / 2), 0);
 	CHECK(!storage_cow_fits(source) && !storage_cow_fits(test_tmpdir()));
 	teardown();
 }

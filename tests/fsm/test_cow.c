@@ -75,7 +75,7 @@ TEST(made_of_a_seed_that_is_made_once)
 	CHECK_STR(vm("a")->row->storage, "guest-cow");
 	CHECK_STR(vm_storage_reason(vm("a")), "guest-cow: a test");
 	st = look(vm("a")->paths.disk_root);
-	CHECK_INT(st.st_size, bg_cow_file_size(MIB, vm("a")->row->disk_mib * MIB));
+	CHECK_INT(st.st_size, bg_cow_file_size(MIB, vm("a")->row->disk_mib * MIB, BG_COW_CHUNK));
 	CHECK(st.st_blocks * 512 < 64 * 1024);
 	CHECK_INT(look(vm("a")->paths.disk_work).st_size, vm("a")->row->work_mib * MIB);
 	CHECK_INT(seeds(), 1);
@@ -109,6 +109,9 @@ TEST(copied_where_kernel_or_image_do_not_fit)
 	CHECK_INT(world_create(&w, "b", false), OP_DONE);
 	CHECK_STR(vm("b")->row->storage, "copy");
 	CHECK(strstr(vm_storage_reason(vm("b")), "copy: no disk can lie over this image"));
+	free(vm("b")->row->storage);
+	vm("b")->row->storage = strdup("reflink"); /* of a daemon before */
+	CHECK(strstr(vm_storage_reason(vm("b")), "reflink: "));
 	world_close(&w);
 }
 
@@ -170,7 +173,8 @@ TEST(grows_behind_its_store)
 	CHECK(vm_ask(vm("a"), VM_EV_SET, &(struct vm_options){.change = &c}, &op, NULL) >= 0);
 	CHECK_INT(world_wait(&w, op), OP_DONE);
 	CHECK_INT(vm("a")->row->disk_mib, 64);
-	CHECK_INT(look(vm("a")->paths.disk_root).st_size, bg_cow_file_size(MIB, 64 * MIB));
+	CHECK_INT(look(vm("a")->paths.disk_root).st_size,
+		bg_cow_file_size(MIB, 64 * MIB, BG_COW_CHUNK));
 	world_close(&w);
 }
 
@@ -180,43 +184,71 @@ static void put(int fd, const void *p, size_t len, uint64_t at)
 }
 
 /* As its guest would: chunk 5 is changed, and something is behind the image. */
-static void write_disk(const char *path)
+static void write_disk(const char *path, unsigned chunk)
 {
 	const struct bg_cow_head head = {htole32(BG_COW_MAGIC), htole32(1), htole32(BG_COW_VERSION),
-		htole32(BG_COW_CHUNK / BG_SECTOR)};
+		htole32(chunk / BG_SECTOR)};
 	const struct bg_store_pair pair = {htole64(5), htole64(2)};
 	_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	CHECK(fd >= 0);
 	put(fd, &head, sizeof(head), 0);
-	put(fd, &pair, sizeof(pair), BG_COW_CHUNK);
-	put(fd, "changed", 7, 2 * BG_COW_CHUNK);
-	put(fd, "behind", 6, bg_cow_store_size(MIB) + 3 * MIB);
+	put(fd, &pair, sizeof(pair), chunk);
+	put(fd, "changed", 7, 2 * chunk);
+	put(fd, "behind", 6, bg_cow_store_size(MIB, chunk) + 3 * MIB);
 }
 
-TEST(becomes_an_image)
+/* chunk: that of the VM's row */
+static void commit_and_read(unsigned chunk)
 {
 	uint8_t got[7];
 	struct image_row *made;
 	struct op *op;
 	int fd;
 
-	open_cow(true);
-	CHECK_INT(world_create(&w, "a", false), OP_DONE);
-	write_disk(vm("a")->paths.disk_root);
+	write_disk(vm("a")->paths.disk_root, chunk);
 	CHECK(vm_commit(&w.engine, "made", vm("a"), &op, NULL) >= 0);
 	CHECK_INT(world_wait(&w, op), OP_DONE);
 	made = images_find(w.engine.images, "made");
-	CHECK_INT(made->size_bytes, 16 * MIB);
-	CHECK_INT(look(made->rootfs).st_size, 16 * MIB);
+	CHECK_INT(look(made->rootfs).st_size, made->size_bytes);
 	fd = open(made->rootfs, O_RDONLY | O_CLOEXEC);
 	CHECK_INT(pread(fd, got, 2, 1024 + 56), 2);
 	CHECK(got[0] == 0x53 && got[1] == 0xef);
-	CHECK_INT(pread(fd, got, 7, 5 * BG_COW_CHUNK), 7);
+	CHECK_INT(pread(fd, got, 7, 5 * chunk), 7);
 	CHECK(memcmp(got, "changed", 7) == 0);
 	CHECK_INT(pread(fd, got, 6, 4 * MIB), 6);
 	CHECK(memcmp(got, "behind", 6) == 0);
 	close(fd);
+}
+
+TEST(becomes_an_image)
+{
+	open_cow(true);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	CHECK_INT(vm("a")->row->cow_chunk, BG_COW_CHUNK);
+	commit_and_read(BG_COW_CHUNK);
+	CHECK_INT(images_find(w.engine.images, "made")->size_bytes, 16 * MIB);
+	world_close(&w);
+}
+
+/* Its row does not say how large its chunks are, and they stay what they were. */
+TEST(one_that_an_earlier_banger_made)
+{
+	const struct vm_change c = {.disk_mib = 64};
+	struct op *op;
+
+	open_cow(true);
+	CHECK_INT(world_create(&w, "a", false), OP_DONE);
+	vm("a")->row->cow_chunk = 0;
+	CHECK_INT(truncate(vm("a")->paths.disk_root, 0), 0);
+	CHECK_INT(truncate(vm("a")->paths.disk_root,
+			  (off_t)bg_cow_file_size(MIB, 16 * MIB, BG_COW_CHUNK_OLD)),
+		0);
+	CHECK(vm_ask(vm("a"), VM_EV_SET, &(struct vm_options){.change = &c}, &op, NULL) >= 0);
+	CHECK_INT(world_wait(&w, op), OP_DONE);
+	CHECK_INT(look(vm("a")->paths.disk_root).st_size,
+		bg_cow_file_size(MIB, 64 * MIB, BG_COW_CHUNK_OLD));
+	commit_and_read(BG_COW_CHUNK_OLD);
 	world_close(&w);
 }
 
@@ -228,7 +260,7 @@ TEST(a_damaged_one_becomes_none)
 
 	open_cow(true);
 	CHECK_INT(world_create(&w, "a", false), OP_DONE);
-	write_disk(vm("a")->paths.disk_root);
+	write_disk(vm("a")->paths.disk_root, BG_COW_CHUNK);
 	fd = open(vm("a")->paths.disk_root, O_WRONLY | O_CLOEXEC);
 	put(fd, &far, sizeof(far), BG_COW_CHUNK);
 	close(fd);

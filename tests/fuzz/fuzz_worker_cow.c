@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct cow_store store;
 	struct seen seen = {.store = &store};
 	_err_ struct bg_err *err = NULL;
-	uint64_t chunk = size && data[0] % 2 ? BG_DISK_CHUNK : BG_COW_CHUNK;
+	uint64_t chunk = size && data[0] % 2 ? BG_COW_CHUNK : BG_COW_CHUNK_OLD;
 	int r;
 
 	if (fd < 0)
