@@ -42,9 +42,11 @@
 	"sys-kernel-tracing.mount "                                                                \
 	"sys-kernel-config.mount modprobe@configfs.service modprobe@drm.service "                  \
 	"modprobe@efi_pstore.service systemd-repart.service"
-/* sshd needs neither udev nor the journal: it listens seconds before the rest is up. */
+/* What looks for disks, words of the kernel's command line and updates that a VM has not: each is a program, started before any unit. */
+#define NO_GENERATORS "debug gpt-auto hibernate-resume integritysetup run system-update veritysetup"
+/* sshd needs neither udev nor the journal, and banger-init mounts / for writing: it listens seconds before the rest is up. */
 #define EARLY_SSH                                                                                  \
-	"[Unit]\\nDefaultDependencies=no\\nAfter=systemd-remount-fs.service\\n"                    \
+	"[Unit]\\nDefaultDependencies=no\\n"                                                       \
 	"Conflicts=shutdown.target\\nBefore=shutdown.target\\n[Service]\\nExecStartPre=\\n"
 
 /*
@@ -67,6 +69,8 @@ static const char *const fixed_args[] = {
 	"--customize-hook=find \"$1\"/var/log -type f -delete",
 	"--customize-hook=for u in " MASKED
 	"; do ln -sf /dev/null \"$1\"/etc/systemd/system/$u; done",
+	"--customize-hook=d=\"$1\"/etc/systemd/system-generators; mkdir -p \"$d\"; for g "
+	"in " NO_GENERATORS "; do ln -sf /dev/null \"$d\"/systemd-$g-generator; done",
 	"--customize-hook=d=\"$1\"/etc/systemd/system/ssh.service.d; mkdir -p \"$d\" && printf "
 	"'" EARLY_SSH "' >\"$d\"/10-early.conf",
 	/* else every login before the end of the boot is told to come back later */
