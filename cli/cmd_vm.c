@@ -180,6 +180,18 @@ static void show_limits(const struct term *t, const json_t *vm)
 		render_field(t, "limits", STYLE_PLAIN, "%s", render_text(vm, "limits"));
 }
 
+static void show_suspended(const struct term *t, const json_t *vm)
+{
+	char size[BG_SIZE_TEXT];
+
+	if (*render_text(vm, "suspended_at"))
+		render_field(t, "saved", STYLE_PLAIN, "%s of memory on disk",
+			vm_suspended_size(vm, size));
+	render_time(t, "suspended", render_text(vm, "suspended_at"));
+	if (*render_text(vm, "resume_note"))
+		render_field(t, "resume", STYLE_YELLOW, "%s", render_text(vm, "resume_note"));
+}
+
 static void show_vmm(const struct term *t, const json_t *vm)
 {
 	const char *reason = render_text(vm, "vmm_reason");
@@ -229,6 +241,7 @@ static void show_all(const struct term *t, const json_t *vm)
 	render_field(t, "state", style, "%s%s%s", state, *since ? " for " : "", since);
 	show_error(t, vm);
 	show_missing(t, vm);
+	show_suspended(t, vm);
 	render_field(t, "address", STYLE_PLAIN, "%s", render_text(vm, "address"));
 	render_field(t, "image", STYLE_PLAIN, "%s", render_text(vm, "image"));
 	render_field(t, "kernel", STYLE_PLAIN, "%s", render_text(vm, "kernel"));
@@ -458,6 +471,43 @@ const struct command vm_commands[] = {
 		.details = MANY_DETAILS,
 		.example = "banger vm kill web\nbanger vm kill --signal TERM web",
 		.run = vm_kill},
+	{.path = "vm pause",
+		.alias = "pause",
+		.kind = ARG_VMS,
+		.max_args = ARGS_MANY,
+		.flags = operation_flags,
+		.usage = "NAME...|--all",
+		.summary = "let VMs stand still; they keep their memory",
+		.details = "Nothing in a paused VM runs until `vm resume`. " MANY_DETAILS,
+		.example = "banger vm pause web",
+		.run = vm_pause},
+	{.path = "vm suspend",
+		.alias = "suspend",
+		.kind = ARG_VMS,
+		.max_args = ARGS_MANY,
+		.flags = operation_flags,
+		.usage = "NAME...|--all",
+		.summary = "write VMs' memory to the disk and end their VMMs",
+		.details = "`vm resume` or `vm start` lets such a VM go on where it stood. "
+			   "Sessions in it "
+			   "(ssh, `vm exec`) end; what runs in it by itself goes on. `vm kill` "
+			   "makes a "
+			   "suspended VM a stopped one, without its memory. " MANY_DETAILS,
+		.example = "banger vm suspend web\nbanger vm suspend --all",
+		.run = vm_suspend},
+	{.path = "vm resume",
+		.alias = "resume",
+		.kind = ARG_VMS,
+		.max_args = ARGS_MANY,
+		.flags = operation_flags,
+		.usage = "NAME...|--all",
+		.summary = "let paused and suspended VMs go on",
+		.details =
+			"A suspended VM whose memory no longer fits, because its disks, the VMM or "
+			"this machine changed, boots from its disks instead and says "
+			"why. " MANY_DETAILS,
+		.example = "banger vm resume web\nbanger vm resume --all",
+		.run = vm_resume},
 	{.path = "vm set",
 		.kind = ARG_VMS,
 		.max_args = ARGS_MANY,
@@ -497,7 +547,7 @@ const struct command vm_commands[] = {
 	{.path = "vm prune",
 		.flags = prune_flags,
 		.usage = "",
-		.summary = "remove every VM that is not running, after a question",
+		.summary = "remove every VM that is stopped, after a question",
 		.details =
 			"Lists them and asks first. Without a terminal to ask on it does nothing "
 			"unless -f is given.",

@@ -130,6 +130,8 @@ static int not_running(const char *name, const json_t *vm, struct bg_err **err)
 
 	if (bg_streq(state, "stopped"))
 		bg_err_hint(err, "start it first: `banger vm start %s`", name);
+	else if (bg_streq(state, "paused") || bg_streq(state, "suspended"))
+		bg_err_hint(err, "let it go on first: `banger vm resume %s`", name);
 	else
 		bg_err_hint(err, "wait until it runs: `banger vm show %s`", name);
 	return r;

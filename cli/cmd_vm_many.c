@@ -10,6 +10,7 @@
 #include "cli/vm_pick.h"
 #include "common/json.h"
 #include "common/name.h"
+#include "common/size.h"
 
 const char *vm_report_target(const struct job *job)
 {
@@ -45,9 +46,40 @@ void vm_report_ready(struct cli *cli, const struct job *job, const char *what)
 		fprintf(cli->err.file, "%s %s\n", vm_report_target(job), lack);
 }
 
+/* In words, when it was to go on from its saved memory and could not. */
+static void report_note(struct cli *cli, const struct job *job)
+{
+	_free_ char *note = term_clean(render_text(vm_report_record(job), "resume_note"));
+
+	if (!bg_isempty(note))
+		fprintf(cli->err.file, "%s was %s\n", vm_report_target(job), note);
+}
+
 static void report_started(struct cli *cli, const struct job *job)
 {
 	vm_report_ready(cli, job, "is ready");
+	report_note(cli, job);
+}
+
+static void report_paused(struct cli *cli, const struct job *job)
+{
+	vm_report_line(cli, job, "paused", NULL);
+}
+
+static void report_suspended(struct cli *cli, const struct job *job)
+{
+	uint64_t bytes = (uint64_t)render_int(vm_report_record(job), "suspended_bytes");
+	char what[64], size[BG_SIZE_TEXT];
+
+	snprintf(what, sizeof(what), "suspended (%s on disk)",
+		bg_size_print_mib(BG_MAX(bytes / MIB, UINT64_C(1)), size));
+	vm_report_line(cli, job, what, NULL);
+}
+
+static void report_resumed(struct cli *cli, const struct job *job)
+{
+	vm_report_ready(cli, job, "is running again");
+	report_note(cli, job);
 }
 
 static void report_restarted(struct cli *cli, const struct job *job)
@@ -120,8 +152,26 @@ int vm_start(struct cli *cli, const struct args *args, struct bg_err **err)
 
 int vm_restart(struct cli *cli, const struct args *args, struct bg_err **err)
 {
+	return run_many(cli, args, "restart", "stopped suspended", ROUTE_VM_RESTART, NULL,
+		report_restarted, err);
+}
+
+int vm_pause(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	return run_many(cli, args, "pause", "paused suspended stopped", ROUTE_VM_PAUSE, NULL,
+		report_paused, err);
+}
+
+int vm_resume(struct cli *cli, const struct args *args, struct bg_err **err)
+{
 	return run_many(
-		cli, args, "restart", "stopped", ROUTE_VM_RESTART, NULL, report_restarted, err);
+		cli, args, "resume", "running stopped", ROUTE_VM_RESUME, NULL, report_resumed, err);
+}
+
+int vm_suspend(struct cli *cli, const struct args *args, struct bg_err **err)
+{
+	return run_many(cli, args, "suspend", "suspended stopped", ROUTE_VM_SUSPEND, NULL,
+		report_suspended, err);
 }
 
 int vm_delete(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -148,7 +198,8 @@ int vm_stop(struct cli *cli, const struct args *args, struct bg_err **err)
 		return r;
 	if (timeout)
 		body = json_pack("{s:I}", "timeout_s", (json_int_t)timeout);
-	return run_many(cli, args, "stop", "stopped", ROUTE_VM_STOP, body, report_stopped, err);
+	return run_many(
+		cli, args, "stop", "stopped suspended", ROUTE_VM_STOP, body, report_stopped, err);
 }
 
 int vm_set(struct cli *cli, const struct args *args, struct bg_err **err)
@@ -202,7 +253,8 @@ int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err)
 		name += 3;
 	if (name)
 		body = json_pack("{s:o}", "signal", bg_json_str(name));
-	return run_many(cli, args, "kill", "stopped", ROUTE_VM_KILL, body, report_killed, err);
+	return run_many(
+		cli, args, "kill", "stopped suspended", ROUTE_VM_KILL, body, report_killed, err);
 }
 
 /* Not running, and nothing is under way on it: also one whose deletion failed. */

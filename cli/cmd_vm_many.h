@@ -8,6 +8,9 @@
 int vm_start(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_stop(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_restart(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_pause(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_resume(struct cli *cli, const struct args *args, struct bg_err **err);
+int vm_suspend(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_kill(struct cli *cli, const struct args *args, struct bg_err **err);
 int vm_set(struct cli *cli, const struct args *args, struct bg_err **err);
 /* OLD NEW, of one VM. */

@@ -13,6 +13,8 @@
 #include "common/size.h"
 #include "common/vm_record.h"
 
+enum { UPTIME_TEXT = 64 };
+
 const char *vm_state_word(const json_t *vm, enum style *style)
 {
 	const char *state = render_text(vm, "state"), *health = render_text(vm, "health");
@@ -30,6 +32,8 @@ const char *vm_state_word(const json_t *vm, enum style *style)
 		*style = ready ? STYLE_GREEN : STYLE_YELLOW;
 		return ready ? state : "not ready";
 	}
+	if (bg_streq(state, "suspended"))
+		*style = *render_text(vm, "missing") ? STYLE_RED : STYLE_DIM;
 	if (!bg_streq(state, "stopped"))
 		return state;
 	*style = failure || *render_text(vm, "missing") ? STYLE_RED : STYLE_DIM;
@@ -46,6 +50,25 @@ const char *vm_uptime(const json_t *vm, char out[DURATION_TEXT])
 	if (seconds < 0 || !bg_streq(render_text(vm, "state"), "running"))
 		return "";
 	return render_age(seconds, out);
+}
+
+const char *vm_suspended_size(const json_t *vm, char out[BG_SIZE_TEXT])
+{
+	uint64_t bytes = (uint64_t)render_int(vm, "suspended_bytes");
+
+	return bg_size_print_mib(BG_MAX(bytes / MIB, UINT64_C(1)), out);
+}
+
+/* Since when it runs; of a suspended one what it takes instead. */
+static const char *uptime_or_size(const json_t *vm, char out[UPTIME_TEXT])
+{
+	char text[BG_MAX((int)DURATION_TEXT, (int)BG_SIZE_TEXT)];
+
+	if (!bg_streq(render_text(vm, "state"), "suspended"))
+		snprintf(out, UPTIME_TEXT, "%s", vm_uptime(vm, text));
+	else
+		snprintf(out, UPTIME_TEXT, "%s on disk", vm_suspended_size(vm, text));
+	return out;
 }
 
 /* The texts that --filter may ask for. */
@@ -171,7 +194,7 @@ static void list_row(struct table *t, const json_t *vm, bool starts, bool ports,
 	_free_ char *text = labels ? vm_labels_text(vm) : NULL;
 	_free_ char *started = starts ? vm_start_text(vm) : NULL;
 	_free_ char *published = ports ? vm_ports_text(vm) : NULL;
-	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], up[DURATION_TEXT];
+	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], up[UPTIME_TEXT];
 	enum style style;
 	const char *state = vm_state_word(vm, &style);
 
@@ -184,7 +207,7 @@ static void list_row(struct table *t, const json_t *vm, bool starts, bool ports,
 	table_cell(t, STYLE_PLAIN, "%s",
 		bg_size_print_mib((uint64_t)render_int(vm, "disk_mib"), disk));
 	table_cell(t, STYLE_PLAIN, "%s", render_text(vm, "address"));
-	table_cell(t, STYLE_PLAIN, "%s", vm_uptime(vm, up));
+	table_cell(t, STYLE_PLAIN, "%s", uptime_or_size(vm, up));
 	if (starts)
 		table_cell(t, STYLE_PLAIN, "%s", started ? started : "");
 	if (ports)

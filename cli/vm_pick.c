@@ -31,6 +31,17 @@ void vm_pick_add(struct vm_pick *pick, const char *name)
 		abort();
 }
 
+/* Is state one of those in done, which are separated by blanks? */
+static bool is_done(const char *state, const char *done)
+{
+	size_t len = strlen(state);
+
+	for (const char *at = done; len > 0 && at && (at = strstr(at, state)); at += len)
+		if ((at == done || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
 /* Whether any VM's name matches; those that are not done yet are added. */
 static bool add_matching(
 	struct vm_pick *pick, const json_t *vms, const char *pattern, const char *done)
@@ -45,7 +56,7 @@ static bool add_matching(
 		if (fnmatch(pattern, name, 0) != 0)
 			continue;
 		any = true;
-		if (!done || !bg_streq(render_text(vm, "state"), done))
+		if (!is_done(render_text(vm, "state"), done))
 			vm_pick_add(pick, name);
 	}
 	return any;

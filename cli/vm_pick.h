@@ -14,8 +14,8 @@ struct vm_pick {
 };
 
 /*
- * done: the state that the command leads to; a pattern and --all pass over VMs that are in it (NULL:
- * over none). A name without a pattern is taken as it is: the daemon judges it. VM_NOT_FOUND for a pattern
+ * done: the state that the command leads to, and others in which it has nothing to do ("stopped suspended"); a pattern and --all
+ * pass over VMs that are in one (NULL: over none). A name without a pattern is taken as it is: the daemon judges it. VM_NOT_FOUND for a pattern
  * that no VM's name matches; USAGE for neither names nor --all, or both. *ret may be empty.
  */
 int vm_pick(struct cli *cli, const struct args *args, const char *done, struct vm_pick *ret,

@@ -14,9 +14,11 @@ static void say_why(struct vm *vm)
 {
 	_err_ struct bg_err *err = NULL;
 
+	vm->farewell = false;
+	if (vm->row->state == VM_SUSPENDED)
+		return; /* that was under way, and is better */
 	bg_err_set(&err, BG_ERR_VM_SESSION_ENDED, ECANCELED,
 		"VM \"%s\" was shut down because your login session ended", vm->row->name);
-	vm->farewell = false;
 	vm_set_error(vm, err);
 	vm_save(vm);
 }

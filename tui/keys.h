@@ -41,9 +41,9 @@ enum need {
 	NEED_ITEM,    /* something under the cursor */
 	NEED_VM,      /* a VM that is not going away */
 	NEED_RUNNING, /* a VM that runs */
-	NEED_STOPPED,
-	NEED_UP, /* a VM that runs, starts or stops */
-	NEED_OP	 /* an operation that runs: this one, or of what is under the cursor */
+	NEED_STOPPED, /* or one that stands still */
+	NEED_UP,      /* a VM that runs, starts or stops */
+	NEED_OP	      /* an operation that runs: this one, or of what is under the cursor */
 };
 
 enum act {

@@ -25,12 +25,15 @@ struct item *ui_operation(const struct ui *ui)
 static const char *vm_why_not(enum need need, const struct item *item)
 {
 	bool stopped = is_state(item, "stopped"), running = is_state(item, "running");
+	bool still = is_state(item, "paused") || is_state(item, "suspended");
 
 	if (is_state(item, "deleting"))
 		return "it is being deleted";
 	if (need == NEED_RUNNING && !running)
-		return stopped ? "it is stopped; u starts it" : "it does not run yet";
-	if (need == NEED_STOPPED && !stopped)
+		return stopped ? "it is stopped; u starts it"
+		       : still ? "it stands still; u lets it go on"
+			       : "it does not run yet";
+	if (need == NEED_STOPPED && !stopped && !still)
 		return running ? "it runs already"
 			       : "something is under way on it; 4 shows the operations";
 	if (need == NEED_UP && stopped)
@@ -74,7 +77,7 @@ static void call_vm(struct ui *ui, enum act act, const char *name)
 		enum act act;
 		const char *verb;
 	} verbs[] = {{ACT_START, "start"}, {ACT_STOP, "stop"}, {ACT_RESTART, "restart"},
-		{ACT_KILL, "kill"}};
+		{ACT_KILL, "kill"}, {ACT_PAUSE, "pause"}, {ACT_SLEEP, "suspend"}};
 	char path[160], what[120];
 
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
@@ -418,7 +421,7 @@ static void do_item(struct ui *ui, enum act act)
 	else if (act == ACT_CANCEL)
 		cancel(ui);
 	else if (act == ACT_START || act == ACT_STOP || act == ACT_RESTART || act == ACT_KILL ||
-		 act == ACT_DELETE || act == ACT_PROMOTE)
+		 act == ACT_PAUSE || act == ACT_SLEEP || act == ACT_DELETE || act == ACT_PROMOTE)
 		act_on_targets(ui, act);
 	else
 		(void)ui_move(ui, act);

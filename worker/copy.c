@@ -26,12 +26,12 @@ struct copy {
 	uint8_t *buf;
 };
 
-static bool is_zero(const uint8_t *p, size_t len)
+bool copy_is_zero(const uint8_t *p, size_t len)
 {
 	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
-static int write_block(int fd, const uint8_t *p, size_t len, off_t at)
+int copy_write(int fd, const uint8_t *p, size_t len, off_t at)
 {
 	while (len > 0) {
 		ssize_t n = pwrite(fd, p, len, at);
@@ -56,9 +56,9 @@ static ssize_t by_buffer(struct copy *c, off_t at, size_t len)
 		return -errno;
 	for (ssize_t i = 0; i < n; i += BG_PAGE_SIZE) {
 		size_t part = BG_MIN((size_t)(n - i), (size_t)BG_PAGE_SIZE);
-		int r = is_zero(c->buf + i, part)
+		int r = copy_is_zero(c->buf + i, part)
 				? 0
-				: write_block(c->to, c->buf + i, part, at + i + c->shift);
+				: copy_write(c->to, c->buf + i, part, at + i + c->shift);
 
 		if (r < 0)
 			return r;

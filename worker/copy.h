@@ -13,5 +13,8 @@
  */
 int copy_sparse(struct job *job, int from, off_t at, off_t end, int to, off_t shift, uint64_t *done,
 	struct bg_err **err);
+/* For jobs with a copy of their own: all of p, or -errno. */
+bool copy_is_zero(const uint8_t *p, size_t len);
+int copy_write(int fd, const uint8_t *p, size_t len, off_t at);
 
 #endif

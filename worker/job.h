@@ -59,5 +59,6 @@ int job_empty(struct job *job, json_t **ret, struct bg_err **err);
 int job_receive(struct job *job, json_t **ret, struct bg_err **err);
 int job_cow_seed(struct job *job, json_t **ret, struct bg_err **err);
 int job_cow_merge(struct job *job, json_t **ret, struct bg_err **err);
+int job_memory(struct job *job, json_t **ret, struct bg_err **err);
 
 #endif

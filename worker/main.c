@@ -44,7 +44,8 @@ enum {
 	INSPECT,
 	RECEIVE,
 	COW_SEED,
-	COW_MERGE
+	COW_MERGE,
+	MEMORY
 };
 
 static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **err) = {
@@ -72,6 +73,7 @@ static int (*const handlers[])(struct job *job, json_t **ret, struct bg_err **er
 	[RECEIVE] = job_receive,
 	[COW_SEED] = job_cow_seed,
 	[COW_MERGE] = job_cow_merge,
+	[MEMORY] = job_memory,
 };
 
 /* What more than its files a job needs. */

@@ -20,6 +20,9 @@
 #define api_VM_DELETE	   api_vm_delete
 #define api_VM_START	   api_vm_start
 #define api_VM_STOP	   api_vm_stop
+#define api_VM_PAUSE	   api_vm_pause
+#define api_VM_RESUME	   api_vm_resume
+#define api_VM_SUSPEND	   api_vm_suspend
 #define api_VM_RESTART	   api_vm_restart
 #define api_VM_KILL	   api_vm_kill
 #define api_VM_SET	   api_vm_set

@@ -90,6 +90,12 @@ static int check_vm(const struct vm *vm, struct bg_err **err)
 	enum vm_state state = (enum vm_state)vm->row->state;
 	int r;
 
+	if (state == VM_PAUSED || state == VM_SUSPENDING || state == VM_SUSPENDED) {
+		r = bg_err_set(
+			err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is %s", name, vm_state_str(state));
+		bg_err_hint(err, "let it go on first: `banger vm resume %s`", name);
+		return r;
+	}
 	if (vm->vmm && vm->vmm_silent) {
 		r = bg_err_set(err, BG_ERR_VM_NOT_READY, EAGAIN,
 			"the VMM of VM \"%s\" does not answer", name);

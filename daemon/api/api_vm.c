@@ -138,6 +138,21 @@ void api_vm_start(struct http_call *call, struct engine *engine)
 	ask(call, engine, VM_EV_START, &(struct vm_options){0});
 }
 
+void api_vm_pause(struct http_call *call, struct engine *engine)
+{
+	ask(call, engine, VM_EV_PAUSE, &(struct vm_options){0});
+}
+
+void api_vm_resume(struct http_call *call, struct engine *engine)
+{
+	ask(call, engine, VM_EV_RESUME, &(struct vm_options){0});
+}
+
+void api_vm_suspend(struct http_call *call, struct engine *engine)
+{
+	ask(call, engine, VM_EV_SUSPEND, &(struct vm_options){0});
+}
+
 void api_vm_delete(struct http_call *call, struct engine *engine)
 {
 	ask(call, engine, VM_EV_DELETE,

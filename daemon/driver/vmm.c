@@ -375,6 +375,38 @@ int vmm_send_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done
 	return vmm->driver->command(vmm, command, done, userdata, ret, err);
 }
 
+/* By /proc, so that an adopted VMM is no other case. */
+int vmm_open_memory(const struct vmm *vmm, uint64_t mib)
+{
+	_close_ int fd = -1;
+	char path[64];
+	struct stat st;
+
+	if (vmm->driver->why_not_keep)
+		return -ENOTSUP;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)vmm->pid, vmm->driver->memory_fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENXIO ? -ENOTSUP : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 0 || (uint64_t)st.st_size != mib * MIB)
+		return -ENOTSUP;
+	return TAKE_FD(fd);
+}
+
+int vmm_save(struct vmm *vmm, int state, vmm_done_fn done, void *userdata, struct vmm_call **ret,
+	struct bg_err **err)
+{
+	return vmm->driver->save(vmm, state, done, userdata, ret, err);
+}
+
+int vmm_load(struct vmm *vmm, int state, vmm_done_fn done, void *userdata, struct vmm_call **ret,
+	struct bg_err **err)
+{
+	return vmm->driver->load(vmm, state, done, userdata, ret, err);
+}
+
 /* Only ever up: the VMM was started with the size of its largest disk. */
 static void raise_file_limit(const struct vmm *vmm, uint64_t bytes)
 {

@@ -19,6 +19,11 @@ enum vmm_accel { VMM_ACCEL_KVM, VMM_ACCEL_TCG, VMM_ACCEL_MAX_ };
 const char *vmm_accel_str(enum vmm_accel accel);
 int vmm_accel_parse(const char *word, enum vmm_accel *ret);
 
+/* What a suspended VM goes on from: files of the guest's memory, which becomes the VMM's own, and of its devices' state. */
+struct vmm_kept {
+	int memory, state;
+};
+
 /* What a start needs; everything borrowed for the call. Paths are absolute. */
 struct vmm_spec {
 	const char *id; /* BG_ID_LEN hex digits */
@@ -39,13 +44,15 @@ struct vmm_spec {
 	const char *tap;	  /* NULL: no network */
 	bool balloon;		  /* what the guest frees goes back to the host */
 	uint8_t mac[6];
-	const char *run_dir;	/* short path, exists, ours: control and agent sockets */
-	const char *serial_log; /* appended to */
-	const char *vmm_log;	/* appended to: stdout and stderr of the process */
+	const char *run_dir;	     /* short path, exists, ours: control and agent sockets */
+	const char *serial_log;	     /* appended to */
+	const char *vmm_log;	     /* appended to: stdout and stderr of the process */
+	const struct vmm_kept *kept; /* NULL: it boots; else it waits for vmm_load, paused */
 };
 
 struct vmm;
 struct vmm_call;
+enum { VMM_MACHINE_TEXT = 65 }; /* a digest and the NUL */
 
 /* What a start made. tap: the descriptor that the VMM has too, -1 when it opened the tap itself. */
 struct vmm_process {
@@ -79,6 +86,17 @@ struct vmm_driver {
 	int (*resize)(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes,
 		vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err);
 	int (*command)(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
+		struct vmm_call **ret, struct bg_err **err);
+	/* Suspend. why_not: a sentence, where it cannot; then the others are not set. */
+	const char *why_not_keep;
+	int memory_fd; /* the process's descriptor of the guest's memory */
+	/* What a state was made with must be the same where it is loaded: a digest of what matters in spec. */
+	int (*machine)(
+		const struct vmm_spec *spec, char ret[VMM_MACHINE_TEXT], struct bg_err **err);
+	/* See vmm_save and vmm_load. */
+	int (*save)(struct vmm *vmm, int state, vmm_done_fn done, void *userdata,
+		struct vmm_call **ret, struct bg_err **err);
+	int (*load)(struct vmm *vmm, int state, vmm_done_fn done, void *userdata,
 		struct vmm_call **ret, struct bg_err **err);
 };
 
@@ -124,6 +142,17 @@ int vmm_send_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done
 /* As vmm_driver.resize. */
 int vmm_resize(struct vmm *vmm, const char *disk, const char *path, uint64_t bytes,
 	vmm_done_fn done, void *userdata, struct vmm_call **ret, struct bg_err **err);
+/*
+ * The guest's memory, for reading: a file without a name. -ENOTSUP: its VMM was started by a banger whose guests had none.
+ * The descriptor is the caller's.
+ */
+int vmm_open_memory(const struct vmm *vmm, uint64_t mib);
+/* Of a paused one: writes the state of its devices into a file, which is borrowed. It stays paused, and may be resumed after. */
+int vmm_save(struct vmm *vmm, int state, vmm_done_fn done, void *userdata, struct vmm_call **ret,
+	struct bg_err **err);
+/* The same into one that was started with spec.kept. It stays paused. ETIMEDOUT: perhaps later; any other error: not with this state. */
+int vmm_load(struct vmm *vmm, int state, vmm_done_fn done, void *userdata, struct vmm_call **ret,
+	struct bg_err **err);
 void vmm_call_free(struct vmm_call *call);
 BG_DEFINE_UNREF(vmm_call, struct vmm_call *, vmm_call_free)
 

@@ -19,6 +19,8 @@ struct vmm_call {
 	char *request;
 	bool requested;
 	int fd;
+	int failure; /* errno of a deferred one */
+	int give;    /* goes out with the first bytes; -1: nothing */
 	struct loop_source *io;
 	struct loop_source *deadline;
 	struct loop_source *retry; /* connecting again; or the deferred success */
@@ -38,6 +40,7 @@ static void quiet(struct vmm_call *call)
 	loop_source_free(call->retry);
 	call->io = call->deadline = call->retry = NULL;
 	call->fd = bg_close(call->fd);
+	call->give = bg_close(call->give);
 }
 
 static void finish(struct vmm_call *call, const struct bg_err *err)
@@ -75,12 +78,33 @@ int vmm_call_send_request(struct vmm_call *call)
 	return queue_text(call, call->request);
 }
 
+static ssize_t send_with(const struct vmm_call *call, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {.cmsg_level = SOL_SOCKET,
+			     .cmsg_type = SCM_RIGHTS,
+			     .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct iovec iov = {.iov_base = call->out, .iov_len = call->out_len};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.room)};
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	return sendmsg(call->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static int flush_out(struct vmm_call *call)
 {
-	ssize_t n = send(call->fd, call->out, call->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n = call->give >= 0
+			    ? send_with(call, call->give)
+			    : send(call->fd, call->out, call->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	call->give = bg_close(call->give);
 	call->out_len -= (size_t)n;
 	memmove(call->out, call->out + n, call->out_len);
 	if (call->out_len == 0)
@@ -197,7 +221,8 @@ static struct vmm_call *call_new(struct loop *loop, vmm_done_fn done, void *user
 
 	if (!call)
 		return NULL;
-	*call = (struct vmm_call){.loop = loop, .fd = -1, .done = done, .userdata = userdata};
+	*call = (struct vmm_call){
+		.loop = loop, .fd = -1, .give = -1, .done = done, .userdata = userdata};
 	return call;
 }
 
@@ -216,7 +241,8 @@ int vmm_call_start(struct loop *loop, const char *run_dir, const struct vmm_dial
 	r = vmm_socket_path(run_dir, dialog->socket, &call->path, err);
 	if (r < 0)
 		return r;
-	r = loop_add_timer(loop, "vmm deadline", VMM_CALL_USEC, on_deadline, call, &call->deadline);
+	r = loop_add_timer(loop, "vmm deadline", dialog->usec ? dialog->usec : VMM_CALL_USEC,
+		on_deadline, call, &call->deadline);
 	if (r >= 0)
 		r = loop_defer(loop, "vmm connect", on_connect, call, &call->retry);
 	if (r < 0)
@@ -225,19 +251,32 @@ int vmm_call_start(struct loop *loop, const char *run_dir, const struct vmm_dial
 	return 0;
 }
 
-static void on_deferred(void *userdata)
+int vmm_call_give(struct vmm_call *call, int fd)
 {
-	finish(userdata, NULL);
+	assert(call->give < 0 && call->fd < 0);
+	call->give = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return call->give < 0 ? -errno : 0;
 }
 
-int vmm_call_defer(struct loop *loop, vmm_done_fn done, void *userdata, struct vmm_call **ret,
-	struct bg_err **err)
+static void on_deferred(void *userdata)
+{
+	struct vmm_call *call = userdata;
+	_err_ struct bg_err *err = NULL;
+
+	if (call->failure)
+		bg_err_sys(&err, BG_ERR_VMM_FAILED, call->failure, "command");
+	finish(call, err);
+}
+
+int vmm_call_defer(struct loop *loop, int errnum, vmm_done_fn done, void *userdata,
+	struct vmm_call **ret, struct bg_err **err)
 {
 	_unref_(vmm_call) struct vmm_call *call = call_new(loop, done, userdata);
 	int r = call ? loop_defer(loop, "vmm done", on_deferred, call, &call->retry) : -ENOMEM;
 
 	if (r < 0)
 		return bg_err_sys(err, BG_ERR_INTERNAL, -r, "queue a VMM command");
+	call->failure = errnum;
 	*ret = TAKE_PTR(call);
 	return 0;
 }

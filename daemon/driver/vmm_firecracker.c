@@ -314,4 +314,5 @@ const struct vmm_driver vmm_firecracker = {
 	.spawn = firecracker_spawn,
 	.resize = firecracker_resize,
 	.command = firecracker_command,
+	.why_not_keep = "banger suspends VMs under QEMU only; under Firecracker they can be paused",
 };

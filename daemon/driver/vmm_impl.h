@@ -7,6 +7,8 @@
 #ifndef BG_DAEMON_DRIVER_VMM_IMPL_H
 #define BG_DAEMON_DRIVER_VMM_IMPL_H
 
+#include <jansson.h>
+
 #include "common/launch.h"
 #include "daemon/driver/vmm.h"
 
@@ -79,6 +81,7 @@ enum {
 struct vmm_dialog {
 	const char *socket; /* file name in run_dir */
 	bool speaks_first;  /* the request goes out as soon as connected, not when answer says so */
+	uint64_t usec;	    /* 0: VMM_CALL_USEC */
 	int (*answer)(struct vmm_call *call, const char *input, size_t len, size_t *ret_consumed,
 		struct bg_err **err);
 };
@@ -86,11 +89,13 @@ struct vmm_dialog {
 int vmm_call_start(struct loop *loop, const char *run_dir, const struct vmm_dialog *dialog,
 	char *request, vmm_done_fn done, void *userdata, struct vmm_call **ret,
 	struct bg_err **err);
+/* Before it connects: goes along with the first bytes of the request. fd is duplicated. */
+int vmm_call_give(struct vmm_call *call, int fd);
 /* From answer: queues the request text; only the first time. */
 int vmm_call_send_request(struct vmm_call *call);
-/* A call that succeeds in the next turn of the loop. */
-int vmm_call_defer(struct loop *loop, vmm_done_fn done, void *userdata, struct vmm_call **ret,
-	struct bg_err **err);
+/* A call that ends in the next turn of the loop: well, or with that errno. */
+int vmm_call_defer(struct loop *loop, int errnum, vmm_done_fn done, void *userdata,
+	struct vmm_call **ret, struct bg_err **err);
 
 /* Starts measuring the host's time stamp counter; the earlier, the better the result. */
 void vmm_tsc_begin(void);
@@ -110,6 +115,18 @@ enum vmm_qemu_fd {
 	VMM_QEMU_MEMORY,
 	VMM_QEMU_FD_MAX_,
 };
+
+/* QMP (vmm_qmp.c): of all lines that are whole the greeting and errors are dealt with, others are told. Ends as vmm_dialog.answer. */
+#define VMM_QMP_SOCKET "qmp.sock"
+typedef int (*vmm_qmp_fn)(const json_t *msg, struct bg_err **err);
+int vmm_qmp_lines(struct vmm_call *call, const char *input, size_t len, size_t *ret_consumed,
+	vmm_qmp_fn fn, struct bg_err **err);
+/* vmm_qemu_keep.c: the rows of vmm_qemu. */
+int vmm_qemu_machine(const struct vmm_spec *spec, char ret[VMM_MACHINE_TEXT], struct bg_err **err);
+int vmm_qemu_save(struct vmm *vmm, int state, vmm_done_fn done, void *userdata,
+	struct vmm_call **ret, struct bg_err **err);
+int vmm_qemu_load(struct vmm *vmm, int state, vmm_done_fn done, void *userdata,
+	struct vmm_call **ret, struct bg_err **err);
 
 /* The command lines and files, apart from starting them: golden tests. */
 int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err **err);

@@ -16,7 +16,6 @@
 #include "daemon/driver/vmm_impl.h"
 #include "daemon/loop/spawn.h"
 
-#define QMP_SOCKET   "qmp.sock"
 #define AGENT_SOCKET "agent.sock"
 #define QMP_ID	     "banger"
 
@@ -248,6 +247,11 @@ int vmm_qemu_argv(const struct vmm_spec *spec, struct argv *argv, struct bg_err 
 	add_agent(argv);
 	add_net(argv, spec);
 	add_balloon(argv, spec);
+	if (spec->kept) {
+		argv_add(argv, "-S");
+		argv_add(argv, "-incoming");
+		argv_add(argv, "defer");
+	}
 	if (r < 0 || !argv_finish(argv))
 		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	return 0;
@@ -279,19 +283,30 @@ static int open_disks(const struct vmm_spec *spec, struct handed *h, struct bg_e
 	return r;
 }
 
+static int take_memory(const struct vmm_spec *spec, struct bg_err **err)
+{
+	int fd;
+
+	if (!spec->kept)
+		return vmm_make_memory(spec->memory_mib, err);
+	fd = fcntl(spec->kept->memory, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? bg_err_sys(err, BG_ERR_VMM_FAILED, errno, "hand on the guest's memory")
+		      : fd;
+}
+
 static int open_rest(const struct vmm_spec *spec, struct handed *h, struct bg_err **err)
 {
 	int *fd = h->fd;
 	int r = fd[VMM_QEMU_AGENT] = vmm_listen(spec->run_dir, AGENT_SOCKET, err);
 
 	if (r >= 0)
-		r = fd[VMM_QEMU_QMP] = vmm_listen(spec->run_dir, QMP_SOCKET, err);
+		r = fd[VMM_QEMU_QMP] = vmm_listen(spec->run_dir, VMM_QMP_SOCKET, err);
 	if (r >= 0)
 		r = fd[VMM_QEMU_SERIAL] = vmm_open_log(spec->serial_log, err);
 	if (r >= 0)
 		r = fd[STDERR_FILENO] = vmm_open_log(spec->vmm_log, err);
 	if (r >= 0)
-		r = fd[VMM_QEMU_MEMORY] = vmm_make_memory(spec->memory_mib, err);
+		r = fd[VMM_QEMU_MEMORY] = take_memory(spec, err);
 	if (r >= 0 && spec->tap)
 		r = fd[VMM_QEMU_TAP] = vmm_open_tap(spec->tap, err);
 	return r;
@@ -326,27 +341,11 @@ static int qemu_spawn(const struct vmm_spec *spec, struct vmm_process *ret, stru
 	return r;
 }
 
-/* One line of QMP. 1: our command is done; 0: another line; <0: *err. */
-static int qmp_line(struct vmm_call *call, const char *line, size_t len, struct bg_err **err)
+static int is_ours(const json_t *msg, struct bg_err **err)
 {
-	_json_ json_t *msg = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *error = json_object_get(msg, "error");
-	const char *text = "no reason given", *id = NULL;
-	int r;
+	const char *id = NULL;
 
-	if (!json_is_object(msg))
-		return bg_err_set(
-			err, BG_ERR_VMM_FAILED, EPROTO, "QEMU's control socket speaks no QMP");
-	if (json_object_get(msg, "QMP")) {
-		r = vmm_call_send_request(call);
-		return r < 0 ? bg_err_sys(
-				       err, BG_ERR_VMM_FAILED, -r, "write to QEMU's control socket")
-			     : 0;
-	}
-	if (error) {
-		(void)bg_json_get_str(error, "desc", &text);
-		return bg_err_set(err, BG_ERR_VMM_FAILED, EIO, "QEMU refused a command: %s", text);
-	}
+	(void)err;
 	(void)bg_json_get_str(msg, "id", &id);
 	return json_object_get(msg, "return") && bg_streq(id, QMP_ID) ? 1 : 0;
 }
@@ -354,24 +353,10 @@ static int qmp_line(struct vmm_call *call, const char *line, size_t len, struct 
 static int qmp_answer(struct vmm_call *call, const char *input, size_t len, size_t *ret_consumed,
 	struct bg_err **err)
 {
-	size_t at = 0;
-
-	for (;;) {
-		const char *end = memchr(input + at, '\n', len - at);
-		int r;
-
-		if (!end)
-			break;
-		r = qmp_line(call, input + at, (size_t)(end - input) - at, err);
-		if (r != 0)
-			return r;
-		at = (size_t)(end - input) + 1;
-	}
-	*ret_consumed = at;
-	return 0;
+	return vmm_qmp_lines(call, input, len, ret_consumed, is_ours, err);
 }
 
-static const struct vmm_dialog qmp_dialog = {.socket = QMP_SOCKET, .answer = qmp_answer};
+static const struct vmm_dialog qmp_dialog = {.socket = VMM_QMP_SOCKET, .answer = qmp_answer};
 
 static int qemu_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done, void *userdata,
 	struct vmm_call **ret, struct bg_err **err)
@@ -416,4 +401,8 @@ const struct vmm_driver vmm_qemu = {
 	.spawn = qemu_spawn,
 	.resize = qemu_resize,
 	.command = qemu_command,
+	.memory_fd = VMM_QEMU_MEMORY,
+	.machine = vmm_qemu_machine,
+	.save = vmm_qemu_save,
+	.load = vmm_qemu_load,
 };

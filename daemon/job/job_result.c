@@ -18,7 +18,8 @@ enum shape {
 	SHA256S,
 	TEXTS,
 	OFFERS,
-	FILES
+	FILES,
+	COPIES
 };
 
 enum { TEXT_MAX = 8192, OFFERS_MAX = 100, FILES_MAX = 1000 };
@@ -55,6 +56,7 @@ static const struct field fields[JOB_MAX_][FIELDS_MAX] = {
 	[JOB_INSPECT] = {{"os_release", OBJECT, true}, {"has_sshd", YES_NO, true}},
 	[JOB_COW_SEED] = {{"chunks", COUNT, false}},
 	[JOB_COW_MERGE] = {{"bytes", COUNT, false}},
+	[JOB_MEMORY] = {{"files", COPIES, false}},
 };
 
 static bool is_text(const json_t *value)
@@ -92,6 +94,15 @@ static bool is_file(const json_t *value)
 	return known && is_text(name) && json_string_length(name) > 0 &&
 	       !strchr(json_string_value(name), '/') && json_object_size(value) == 3 &&
 	       bg_json_get_int(value, "size", 0, INT64_MAX, &size) >= 0;
+}
+
+static bool is_copy(const json_t *value)
+{
+	int64_t size, bytes;
+
+	return bg_json_get_int(value, "size", 0, INT64_MAX, &size) >= 0 &&
+	       bg_json_get_int(value, "bytes", 0, INT64_MAX, &bytes) >= 0 &&
+	       is_sha256(json_object_get(value, "digest"));
 }
 
 static bool is_layer(const json_t *value)
@@ -143,6 +154,8 @@ static bool fits(const json_t *value, enum shape shape)
 		return all(value, 0, OFFERS_MAX, is_offer);
 	case FILES:
 		return all(value, 0, FILES_MAX, is_file);
+	case COPIES:
+		return all(value, 1, BG_JOB_FDS_MAX, is_copy);
 	}
 	return false;
 }

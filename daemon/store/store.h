@@ -78,6 +78,9 @@ struct vm_row {
 	bool limited;	    /* its VMM is in a scope of its own: scope.h */
 	unsigned
 		code_cache_mib; /* most of translated code that its VMM keeps; 0: does not translate, or not known */
+	char *machine; /* a digest of what its VMM was started with, see vmm_driver.machine; NULL: not known */
+	char *saved;	   /* of a suspended one: what it goes on from, see vm_saved.h */
+	char *resume_note; /* why it was booted instead of that, at its last start; NULL: it was not */
 };
 
 struct image_row {

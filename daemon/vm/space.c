@@ -152,8 +152,10 @@ static void look_at(struct vm *vm, int64_t room, int64_t reserve)
 	bool much = vm->writes > (uint64_t)reserve / MUCH_PART;
 	bool going = vm->row->state == VM_DELETING; /* and its disks with it */
 
-	if (vm->space_call)
-		return; /* the last command is under way */
+	/* The last command is under way; or its user's wish, which is not ours to change: it writes nothing. */
+	if (vm->space_call || vm->row->state == VM_PAUSED || vm->row->state == VM_SUSPENDING ||
+		vm->row->state == VM_RESUMING)
+		return;
 	if (vm->paused && room > reserve + reserve / 2)
 		resume_vm(vm);
 	else if (!vm->paused && !going && (room < reserve / 2 || (room < reserve && much)))

@@ -39,6 +39,8 @@ static void paths_clear(struct vm_paths *paths)
 	free(paths->disk_root);
 	free(paths->disk_work);
 	free(paths->initrd);
+	free(paths->memory);
+	free(paths->devices);
 	free(paths->host_key);
 	free(paths->serial_log);
 	free(paths->vmm_log);
@@ -64,11 +66,13 @@ static int paths_fill(struct vm *vm)
 	p->disk_root = join(p->dir, "root.img");
 	p->disk_work = join(p->dir, "work.img");
 	p->initrd = join(p->dir, "initrd");
+	p->memory = join(p->dir, "memory.img");
+	p->devices = join(p->dir, "devices.state");
 	p->host_key = join(p->dir, "ssh_host_ed25519_key");
 	p->serial_log = join(p->dir, "serial.log");
 	p->vmm_log = join(p->dir, "vmm.log");
-	return p->dir && p->run_dir && p->disk_root && p->disk_work && p->initrd && p->host_key &&
-			       p->serial_log && p->vmm_log
+	return p->dir && p->run_dir && p->disk_root && p->disk_work && p->initrd && p->memory &&
+			       p->devices && p->host_key && p->serial_log && p->vmm_log
 		       ? 0
 		       : -ENOMEM;
 }
@@ -342,19 +346,23 @@ static int lowest_free(uint64_t held, unsigned n_slots)
 
 int vms_free_slot(const struct vms *vms, const struct vm *who, unsigned n_slots, uint64_t others)
 {
-	int home = who ? who->row->home_slot : -1, slot;
+	int home = who ? who->row->home_slot : -1, free_one;
 	uint64_t held = others, homes = 0;
 
 	for (const struct vm *vm = vms->first; vm; vm = vm->next) {
-		if (vm->row->slot >= 0)
-			held |= UINT64_C(1) << vm->row->slot;
+		/* The address of a suspended guest is in its memory. */
+		int slot = vm->row->slot < 0 && vm->row->saved && vm != who ? vm->row->home_slot
+									    : vm->row->slot;
+
+		if (slot >= 0)
+			held |= UINT64_C(1) << slot;
 		if (vm->row->home_slot >= 0)
 			homes |= UINT64_C(1) << vm->row->home_slot;
 	}
 	if (home >= 0 && (unsigned)home < n_slots && !(held & UINT64_C(1) << home))
 		return home;
-	slot = lowest_free(held | homes, n_slots);
-	return slot >= 0 || !who ? slot : lowest_free(held, n_slots);
+	free_one = lowest_free(held | homes, n_slots);
+	return free_one >= 0 || !who ? free_one : lowest_free(held, n_slots);
 }
 
 static void publish(struct vm *vm)

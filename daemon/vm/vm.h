@@ -32,7 +32,8 @@ struct vm_paths {
 	char *disk_root; /* root.img */
 	char *disk_work; /* work.img */
 	char *initrd;
-	char *host_key; /* ssh_host_ed25519_key: private, 0600 */
+	char *memory, *devices; /* of a suspended one, see vm_saved.h */
+	char *host_key;		/* ssh_host_ed25519_key: private, 0600 */
 	char *serial_log;
 	char *vmm_log;
 	char *run_dir; /* <run>/vm/<first 12 digits of id> */

@@ -21,17 +21,22 @@ enum way {
 	CANCEL, /* ended first, and undone whole */
 };
 
-static const enum way ways[VM_STATE_MAX_][VM_EV_SET + 1] = {
-	/*		 start   stop   restart kill    delete  set */
-	[VM_CREATING] = {JOIN, CUT, AWAIT, CUT, REFUSE, REFUSE},
-	[VM_STOPPED] = {AWAIT, AWAIT, AWAIT, REFUSE, AWAIT, REFUSE},
-	[VM_STARTING] = {JOIN, CUT, AWAIT, CUT, REFUSE, REFUSE},
-	[VM_RUNNING] = {AWAIT, AWAIT, AWAIT, CANCEL, AWAIT, REFUSE},
-	[VM_STOPPING] = {AWAIT, AWAIT, AWAIT, CANCEL, AWAIT, REFUSE},
-	[VM_DELETING] = {REFUSE, REFUSE, REFUSE, REFUSE, AWAIT, REFUSE},
+static const enum way ways[VM_STATE_MAX_][VM_EV_ASKED_MAX_ + 1] = {
+	/*		 start   stop   restart kill    delete  set     pause   resume  suspend */
+	[VM_CREATING] = {JOIN, CUT, AWAIT, CUT, REFUSE, REFUSE, AWAIT, JOIN, AWAIT},
+	[VM_STOPPED] = {AWAIT, AWAIT, AWAIT, REFUSE, AWAIT, REFUSE, REFUSE, REFUSE, REFUSE},
+	[VM_STARTING] = {JOIN, CUT, AWAIT, CUT, REFUSE, REFUSE, AWAIT, JOIN, AWAIT},
+	[VM_RUNNING] = {AWAIT, AWAIT, AWAIT, CANCEL, AWAIT, REFUSE, AWAIT, AWAIT, AWAIT},
+	[VM_STOPPING] = {AWAIT, AWAIT, AWAIT, CANCEL, AWAIT, REFUSE, REFUSE, REFUSE, REFUSE},
+	[VM_DELETING] = {REFUSE, REFUSE, REFUSE, REFUSE, AWAIT, REFUSE, REFUSE, REFUSE, REFUSE},
+	[VM_PAUSED] = {AWAIT, AWAIT, AWAIT, CANCEL, AWAIT, REFUSE, AWAIT, AWAIT, AWAIT},
+	[VM_SUSPENDING] = {AWAIT, AWAIT, AWAIT, CANCEL, AWAIT, REFUSE, REFUSE, AWAIT, JOIN},
+	[VM_SUSPENDED] = {AWAIT, AWAIT, AWAIT, AWAIT, AWAIT, REFUSE, REFUSE, AWAIT, AWAIT},
+	[VM_RESUMING] = {JOIN, AWAIT, AWAIT, CANCEL, AWAIT, REFUSE, AWAIT, JOIN, AWAIT},
 };
 static_assert(VM_EV_START == 0 && VM_EV_STOP == 1 && VM_EV_RESTART == 2 && VM_EV_KILL == 3 &&
-		      VM_EV_DELETE == 4 && VM_EV_SET == 5,
+		      VM_EV_DELETE == 4 && VM_EV_SET == 5 && VM_EV_PAUSE == 6 &&
+		      VM_EV_RESUME == 7 && VM_EV_SUSPEND == 8,
 	"the columns of ways");
 
 static enum vm_state state_of(const struct vm *vm)
@@ -45,8 +50,22 @@ static enum way way_of(const struct vm_task *task, const struct vm *vm)
 		return CANCEL;
 	if (task->event == VM_EV_KILL && !vm_signal_ends(task->signo))
 		return REFUSE;
-	assert(task->event <= VM_EV_SET);
+	assert(task->event <= VM_EV_ASKED_MAX_);
 	return ways[state_of(vm)][task->event];
+}
+
+/* A clean end needs a guest that runs; what ends it as it is says so by its name. */
+static int refuse_suspended(const struct vm *vm, struct bg_err **err)
+{
+	const char *name = vm->row->name;
+
+	bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is suspended", name);
+	bg_err_hint(err,
+		"`banger vm resume %s` first; `banger vm kill %s` throws its memory away, as "
+		"pulling "
+		"the plug would",
+		name, name);
+	return -EINVAL;
 }
 
 /* What a refused request should do instead. */
@@ -54,6 +73,8 @@ static int refuse(const struct vm *vm, enum vm_event event, struct bg_err **err)
 {
 	enum vm_state state = state_of(vm);
 
+	if (state == VM_SUSPENDED)
+		return refuse_suspended(vm, err);
 	if (state == VM_STOPPED)
 		bg_err_set(err, BG_ERR_VM_STATE, EINVAL, "VM \"%s\" is not running", vm->row->name);
 	else
@@ -86,8 +107,13 @@ static int take_over(
 
 	if (t) {
 		*ret = t->plan;
+		if (t->plan == &vm_plan_forget && !vm_signal_ends(task->signo))
+			return refuse(vm, task->event, err);
+		if (t->plan == &vm_plan_pause || t->plan == &vm_plan_suspend)
+			return vm_check_still(vm, task->event, err);
 		/* Before a restart stops it: what runs may be all that is left. */
-		return task->event == VM_EV_START || task->event == VM_EV_RESTART
+		return t->plan == &vm_plan_start || t->plan == &vm_plan_resume ||
+				       task->event == VM_EV_RESTART || task->event == VM_EV_START
 			       ? vm_check_disks(vm, err)
 			       : 0;
 	}
@@ -104,6 +130,8 @@ static void enter(struct vm_task *task, const struct op_plan *plan)
 
 	if (plan == &vm_plan_nothing)
 		return;
+	if (plan == &vm_plan_start || plan == &vm_plan_restart)
+		free(TAKE_PTR(vm->row->resume_note));
 	if (task->event != VM_EV_SET)
 		vm_set_error(vm, NULL);
 	task->before = (enum vm_state)vm->row->state;
@@ -202,6 +230,9 @@ static const struct op_plan wait_plans[] = {
 	[VM_EV_RESTART] = WAITS("vm.restart"),
 	[VM_EV_KILL] = WAITS("vm.kill"),
 	[VM_EV_DELETE] = WAITS("vm.delete"),
+	[VM_EV_PAUSE] = WAITS("vm.pause"),
+	[VM_EV_RESUME] = WAITS("vm.resume"),
+	[VM_EV_SUSPEND] = WAITS("vm.suspend"),
 };
 
 static int start_behind(
@@ -249,7 +280,8 @@ static void note_wish(struct vm *vm, const struct vm_task *task)
 {
 	if (task->by_itself)
 		return;
-	if (task->event == VM_EV_START || task->event == VM_EV_RESTART)
+	if (task->event == VM_EV_START || task->event == VM_EV_RESTART ||
+		task->event == VM_EV_RESUME)
 		revive_on_start(vm);
 	else if (task->event == VM_EV_STOP ||
 		 (task->event == VM_EV_KILL && vm_signal_ends(task->signo)))

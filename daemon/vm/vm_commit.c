@@ -213,7 +213,11 @@ static int check_vm(const struct vm *vm, struct bg_err **err)
 		r = bg_err_set(err, BG_ERR_VM_STATE, EBUSY,
 			"VM \"%s\" is %s: only a stopped one holds still", vm->row->name,
 			vm_state_str((enum vm_state)vm->row->state));
-		bg_err_hint(err, "`banger vm stop %s`", vm->row->name);
+		if (vm->row->state == VM_SUSPENDED)
+			bg_err_hint(err, "`banger vm resume %s`, then `banger vm stop %s`",
+				vm->row->name, vm->row->name);
+		else
+			bg_err_hint(err, "`banger vm stop %s`", vm->row->name);
 		return r;
 	}
 	return 0;

@@ -15,6 +15,7 @@
 #include "daemon/vm/revive.h"
 #include "daemon/vm/vm.h"
 #include "daemon/vm/vm_memory.h"
+#include "daemon/vm/vm_saved.h"
 
 static json_t *time_json(int64_t seconds)
 {
@@ -122,6 +123,10 @@ json_t *vm_to_brief_json(const struct vm *vm)
 	put(json, "missing", missing_json(vm));
 	put(json, "address", bg_json_str(row->address));
 	put(json, "started_at", time_json(row->started_at));
+	put(json, "suspended_at", time_json(vm_saved_at(vm)));
+	put(json, "suspended_bytes",
+		vm_saved_is(vm) ? json_integer((json_int_t)vm_saved_bytes(vm)) : json_null());
+	put(json, "resume_note", bg_json_str(row->resume_note));
 	put(json, "error", error_json(vm->error));
 	return json;
 }

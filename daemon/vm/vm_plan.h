@@ -12,10 +12,13 @@
 #include "daemon/driver/guest.h"
 #include "daemon/driver/net.h"
 #include "daemon/driver/storage.h"
+#include "daemon/driver/vmm.h"
 #include "daemon/op/op.h"
 #include "daemon/vm/boot_gate.h"
 #include "daemon/vm/vm.h"
 #include "daemon/vm/vm_set.h"
+
+struct vm_keeping;
 
 struct vm_task {
 	struct engine *engine;
@@ -40,6 +43,8 @@ struct vm_task {
 	/* of a request that waits for another operation (vm_ask.c); vm is NULL meanwhile */
 	enum vm_event event;
 	bool force, joins, waited, by_itself;
+	bool unpaused;		    /* it stood still, and was made to go on */
+	struct vm_keeping *keeping; /* of a suspend or resume, see vm_keeping.h */
 	char vm_id[BG_ID_LEN + 1];
 	struct op_watch *other;
 	struct bg_err *failed; /* what the step will fail with, once its tap is gone */
@@ -70,6 +75,13 @@ extern const struct op_plan vm_plan_set;
 extern const struct op_plan vm_plan_down; /* after a process that ended by itself */
 extern const struct op_plan
 	vm_plan_reboot; /* after a process that ended because the guest rebooted */
+extern const struct op_plan vm_plan_pause;
+extern const struct op_plan vm_plan_unpause; /* the process goes on */
+extern const struct op_plan vm_plan_suspend;
+extern const struct op_plan
+	vm_plan_put_away; /* the end of a suspend, when its memory is on the disk */
+extern const struct op_plan vm_plan_resume;  /* from the disk */
+extern const struct op_plan vm_plan_forget;  /* a suspended VM becomes a stopped one */
 extern const struct op_plan vm_plan_nothing; /* it is so already */
 
 struct vm_task *vm_task_new(struct engine *engine, struct vm *vm);
@@ -169,6 +181,18 @@ int vm_step_kill(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_wait_agent(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_wait_setup(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_wait_ssh(struct op *op, void *ctx, struct bg_err **err);
+/* VM_STATE, NO_SPACE: may it be paused, or suspended, now? */
+int vm_check_still(const struct vm *vm, enum vm_event event, struct bg_err **err);
+/* The end of a step that waited for the VMM; userdata is the task. */
+void vm_vmm_done(const struct bg_err *err, void *userdata);
+/* A guest that stands still by its user's wish goes on, so that it can be asked to shut down. */
+int vm_step_unpause(struct op *op, void *ctx, struct bg_err **err);
+/* Its process ended while an operation worked on it: says why, and what becomes of it. */
+void vm_note_gone(struct vm *vm);
+/* A digest of what a start of this VM would give its VMM now. */
+int vm_machine_of(const struct vm_task *task, char ret[VMM_MACHINE_TEXT], struct bg_err **err);
+/* Starts its VMM, which the VM then holds. kept NULL: a boot, with the VMM that is chosen now. */
+int vm_spawn(struct vm_task *task, const struct vmm_kept *kept, struct bg_err **err);
 /* Would this signal end a VMM? The others (STOP, CONT, USR1, ...) are sent and not waited for. */
 bool vm_signal_ends(int signo);
 int vm_step_shutdown(struct op *op, void *ctx, struct bg_err **err);

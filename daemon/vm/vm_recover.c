@@ -14,6 +14,7 @@
 #include "daemon/vm/revive.h"
 #include "daemon/vm/tap_pool.h"
 #include "daemon/vm/vm_plan.h"
+#include "daemon/vm/vm_saved.h"
 
 /* What runs, by /proc: looked at once for all VMs. */
 struct seen {
@@ -117,6 +118,7 @@ static int recover_live(struct vm *vm, const struct seen *seen)
 
 	if (r < 0 && r != -ESRCH)
 		return r;
+	vm_saved_drop(vm);
 	log_msg(LOG_INFO, "vm", r < 0 ? "is stopped" : "adopted", "vm", vm->row->name, NULL);
 	if (r < 0) {
 		again = vm->row->state == VM_RUNNING && vm_wants_again(vm, -1);
@@ -154,6 +156,56 @@ static int go_on_deleting(struct vm *vm, const struct seen *seen)
 	return 0;
 }
 
+/* Takes up what the last daemon was at, as an operation of this one. */
+static void go_on_with(struct vm *vm, const struct op_plan *plan)
+{
+	_err_ struct bg_err *err = NULL;
+	struct vm_task *task = vm_task_new(vm->engine, vm);
+	struct op *op;
+
+	if (task && vm_task_start(task, plan, &op, &err) >= 0)
+		return;
+	if (err)
+		log_err(LOG_ERROR, "vm", vm->row->name, err);
+}
+
+/* What it goes on from is on the disk: a process stands still since, and is ended. */
+static int recover_saved(struct vm *vm, const struct seen *seen)
+{
+	int r = adopt_process(vm, seen);
+
+	if (r < 0 && r != -ESRCH)
+		return r;
+	if (r >= 0) {
+		go_on_with(vm, &vm_plan_put_away);
+		return 0;
+	}
+	went_away(vm);
+	vm->row->state = VM_SUSPENDED;
+	vm_save(vm);
+	return 0;
+}
+
+/* A process that stands still, or may: by its user's wish it does so again, else it goes on. */
+static int recover_still(struct vm *vm, const struct seen *seen)
+{
+	bool paused = vm->row->state == VM_PAUSED;
+	int r;
+
+	vm_saved_sweep(vm);
+	r = adopt_process(vm, seen);
+	if (r == -ESRCH) {
+		vm->row->state = VM_RUNNING;
+		return recover_live(vm, seen);
+	}
+	if (r < 0)
+		return r;
+	reopen_ports(vm);
+	vm_save(vm);
+	go_on_with(vm, paused ? &vm_plan_pause : &vm_plan_unpause);
+	return 0;
+}
+
 /* An error: whether its process runs cannot be told, and nothing has been done. */
 static int recover_one(struct vm *vm, const struct seen *seen)
 {
@@ -168,9 +220,19 @@ static int recover_one(struct vm *vm, const struct seen *seen)
 	case VM_RUNNING:
 	case VM_STOPPING:
 		return recover_live(vm, seen);
+	case VM_PAUSED:
+		return recover_still(vm, seen);
+	case VM_SUSPENDING:
+	case VM_RESUMING:
+		return vm_saved_is(vm) ? recover_saved(vm, seen) : recover_still(vm, seen);
+	case VM_SUSPENDED:
+		return recover_saved(vm, seen);
 	case VM_STOPPED:
 		if (find_process(seen, vm))
 			return recover_live(vm, seen);
+		/* A row that was made anew from its record. */
+		if (vm_saved_is(vm))
+			return recover_saved(vm, seen);
 		if (vm->row->slot >= 0) {
 			went_away(vm);
 			vm_save(vm);

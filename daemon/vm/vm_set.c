@@ -48,11 +48,37 @@ static int stop_first(const struct vm *vm, const char *what, struct bg_err **err
 	return -EINVAL;
 }
 
+/* A guest that stands still can be told nothing; one that is on the disk needs its machine and disks as they are. */
+static int check_still(const struct vm *vm, const struct vm_change *change, struct bg_err **err)
+{
+	const struct vm_row *row = vm->row;
+	const char *name = row->name;
+
+	if ((change->vcpus && change->vcpus != row->vcpus) ||
+		(change->memory_mib && change->memory_mib != row->memory_mib)) {
+		bg_err_set(err, BG_ERR_VM_STATE, EINVAL,
+			"VM \"%s\" is %s: its memory and CPUs change only while it is stopped",
+			name, vm_state_str((enum vm_state)row->state));
+		bg_err_hint(err, "`banger vm resume %s`, `banger vm stop %s`, then the same again",
+			name, name);
+		return -EINVAL;
+	}
+	if (!change->name && change->disk_mib <= row->disk_mib && change->work_mib <= row->work_mib)
+		return 0;
+	bg_err_set(err, BG_ERR_VM_STATE, EINVAL,
+		"VM \"%s\" is %s: its guest has to run for a new name or larger disks", name,
+		vm_state_str((enum vm_state)row->state));
+	bg_err_hint(err, "`banger vm resume %s`, then the same again", name);
+	return -EINVAL;
+}
+
 /* What a running VM cannot be given. */
 static int check_live(const struct vm *vm, const struct vm_change *change, struct bg_err **err)
 {
 	const struct vm_row *row = vm->row;
 
+	if (row->state == VM_PAUSED || row->state == VM_SUSPENDED)
+		return check_still(vm, change, err);
 	if (row->state != VM_RUNNING)
 		return 0;
 	if ((change->vcpus && change->vcpus != row->vcpus) ||
@@ -246,16 +272,10 @@ static void finish_set(struct op *op, void *ctx, const struct bg_err *err)
 		vm_rename_undo(task);
 	if (!err && task->settings.has_expose)
 		expose_follow(vm);
-	if (vm->row->state == VM_RUNNING && !vm->vmm) { /* it ended meanwhile */
-		_err_ struct bg_err *gone = NULL;
-
-		vm_exit_error(vm, vm->exit_status, &gone);
-		vm_set_error(vm, vm->exit_status == 0 ? NULL : gone);
-		vm_move(vm, VM_EV_DOWN);
-		revive_ended(vm, vm_ended_badly(vm, vm->exit_status));
-	} else {
+	if ((vm->row->state == VM_RUNNING || vm->row->state == VM_PAUSED) && !vm->vmm)
+		vm_note_gone(vm);
+	else
 		vm_save(vm);
-	}
 	if (!err)
 		op_set_result(op, vm_to_json(vm));
 	vm_settle(vm);

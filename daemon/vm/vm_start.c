@@ -314,37 +314,84 @@ static uint64_t bytes_of(const char *path)
 	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
-int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
-{
-	struct vm_task *task = ctx;
-	struct vm *vm = task->vm;
-	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
-	const struct kernel_row *kernel;
-	_free_ char *elf = NULL, *base = NULL;
-	struct vmm_spec spec;
-	struct vmm *vmm;
-	int r;
+/* What spec borrows. */
+struct parts {
+	char *base, *elf;
+};
 
-	(void)op;
-	r = kernels_get(task->engine->kernels, vm->row->kernel, &kernel, err);
+static void parts_done(struct parts *parts)
+{
+	free(parts->base);
+	free(parts->elf);
+}
+
+static int make_spec(
+	const struct vm_task *task, struct parts *parts, struct vmm_spec *spec, struct bg_err **err)
+{
+	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
+	const struct vm *vm = task->vm;
+	const struct kernel_row *kernel;
+	int r = kernels_get(task->engine->kernels, vm->row->kernel, &kernel, err);
+
 	if (r >= 0)
-		r = vm_disk_base(vm, &base, err);
+		r = vm_disk_base(vm, &parts->base, err);
 	if (r < 0)
 		return r;
-	if (record_choice(vm, choice) < 0)
-		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
-	r = bg_paths_private_dir(vm->paths.run_dir, err);
-	if (r < 0)
-		return r;
-	fill_spec(task, kernel, base, &spec);
-	if (choice->driver->boots_elf_only) {
-		r = kernel_elf(kernel, &elf, err);
-		if (r < 0)
-			return r;
-		spec.kernel = elf;
-	}
+	fill_spec(task, kernel, parts->base, spec);
+	if (!choice->driver->boots_elf_only)
+		return 0;
+	r = kernel_elf(kernel, &parts->elf, err);
+	spec->kernel = parts->elf;
+	return r;
+}
+
+int vm_machine_of(const struct vm_task *task, char ret[VMM_MACHINE_TEXT], struct bg_err **err)
+{
+	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
+	_cleanup_(parts_done) struct parts parts = {0};
+	struct vmm_spec spec;
+	int r = make_spec(task, &parts, &spec, err);
+
+	*ret = '\0';
+	return r < 0 || !choice->driver->machine ? r : choice->driver->machine(&spec, ret, err);
+}
+
+/* Of what boots: what chose it, and where its logs begin. */
+static int record_boot(const struct vm_task *task, const struct vmm_spec *spec)
+{
+	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
+	char machine[VMM_MACHINE_TEXT] = "";
+	struct vm *vm = task->vm;
+
+	if (choice->driver->machine && choice->driver->machine(spec, machine, NULL) < 0)
+		*machine = '\0';
 	vm->row->boot_serial = bytes_of(vm->paths.serial_log);
 	vm->row->boot_vmm = bytes_of(vm->paths.vmm_log);
+	return put_string(&vm->row->machine, *machine ? machine : NULL);
+}
+
+int vm_spawn(struct vm_task *task, const struct vmm_kept *kept, struct bg_err **err)
+{
+	struct vm *vm = task->vm;
+	const struct vmm_choice *choice = vmm_probe_choice(task->engine->probe);
+	_cleanup_(parts_done) struct parts parts = {0};
+	struct vmm_spec spec;
+	struct vmm *vmm;
+	int r = 0;
+
+	if (!kept)
+		r = record_choice(vm, choice);
+	if (r >= 0)
+		r = make_spec(task, &parts, &spec, err);
+	else
+		bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	if (r >= 0)
+		r = bg_paths_private_dir(vm->paths.run_dir, err);
+	if (r < 0)
+		return r;
+	if (!kept && record_boot(task, &spec) < 0)
+		return bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
+	spec.kept = kept;
 	r = vmm_start(task->engine->loop, choice->driver, &spec, vm_on_vmm_exit, vm, &vmm, err);
 	if (r < 0)
 		return r;
@@ -357,6 +404,12 @@ int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
 	task->deadline_usec =
 		loop_now_usec() + task->engine->config->boot_timeout_s * UINT64_C(1000000);
 	return 0;
+}
+
+int vm_step_spawn(struct op *op, void *ctx, struct bg_err **err)
+{
+	(void)op;
+	return vm_spawn(ctx, NULL, err);
 }
 
 static void on_killed(struct vm *vm, int status, void *userdata)

@@ -130,7 +130,9 @@ static void finish_stop(struct op *op, void *ctx, const struct bg_err *err)
 
 	vm_task_release(task, err);
 	if (vm->row->state == VM_STOPPING)
-		vm_move(vm, vm->vmm ? VM_EV_STILL_UP : VM_EV_DOWN);
+		vm_move(vm, !vm->vmm					   ? VM_EV_DOWN
+			    : task->before == VM_PAUSED && !task->unpaused ? VM_EV_STILL_PAUSED
+									   : VM_EV_STILL_UP);
 	else
 		vm_save(vm);
 	if (!err)
@@ -191,8 +193,10 @@ static void finish_down(struct op *op, void *ctx, const struct bg_err *err)
 }
 
 #define STEPS_STOP                                                                                 \
-	{"shutdown", "asking the guest to shut down", false, vm_step_shutdown, vm_step_cancel,     \
-		NULL},                                                                             \
+	{"shutdown", "letting the guest go on", false, vm_step_unpause, vm_step_cancel, NULL,      \
+		.rare = true},                                                                     \
+		{"shutdown", "asking the guest to shut down", false, vm_step_shutdown,             \
+			vm_step_cancel, NULL},                                                     \
 		{"shutdown", "ending the VMM", false, vm_step_kill, NULL, NULL},                   \
 	{                                                                                          \
 		"network", "detaching the network", false, vm_step_detach, NULL, NULL              \

@@ -31,14 +31,48 @@ static const struct vm_transition table[] = {
 	{VM_RUNNING, VM_EV_KILL, VM_STOPPING, &vm_plan_kill},
 	{VM_RUNNING, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
 	{VM_RUNNING, VM_EV_SET, VM_RUNNING, &vm_plan_set},
+	{VM_RUNNING, VM_EV_PAUSE, VM_PAUSED, &vm_plan_pause},
+	{VM_RUNNING, VM_EV_RESUME, VM_RUNNING, &vm_plan_nothing},
+	{VM_RUNNING, VM_EV_SUSPEND, VM_SUSPENDING, &vm_plan_suspend},
 	{VM_RUNNING, VM_EV_DOWN, VM_STOPPED, NULL},
 	{VM_RUNNING, VM_EV_RESET, VM_STARTING, &vm_plan_reboot},
 
 	{VM_STOPPING, VM_EV_DOWN, VM_STOPPED, NULL},
 	{VM_STOPPING, VM_EV_STILL_UP, VM_RUNNING, NULL},
+	{VM_STOPPING, VM_EV_STILL_PAUSED, VM_PAUSED, NULL},
 
 	{VM_DELETING, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
 	{VM_DELETING, VM_EV_DOWN, VM_DELETING, NULL},
+
+	{VM_PAUSED, VM_EV_START, VM_RESUMING, &vm_plan_unpause},
+	{VM_PAUSED, VM_EV_STOP, VM_STOPPING, &vm_plan_stop},
+	{VM_PAUSED, VM_EV_RESTART, VM_STOPPING, &vm_plan_restart},
+	{VM_PAUSED, VM_EV_KILL, VM_STOPPING, &vm_plan_kill},
+	{VM_PAUSED, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
+	{VM_PAUSED, VM_EV_SET, VM_PAUSED, &vm_plan_set},
+	{VM_PAUSED, VM_EV_PAUSE, VM_PAUSED, &vm_plan_nothing},
+	{VM_PAUSED, VM_EV_RESUME, VM_RESUMING, &vm_plan_unpause},
+	{VM_PAUSED, VM_EV_SUSPEND, VM_SUSPENDING, &vm_plan_suspend},
+	{VM_PAUSED, VM_EV_DOWN, VM_STOPPED, NULL},
+	{VM_PAUSED, VM_EV_STILL_UP, VM_RUNNING, NULL},
+
+	{VM_SUSPENDING, VM_EV_SAVED, VM_SUSPENDED, NULL},
+	{VM_SUSPENDING, VM_EV_STILL_UP, VM_RUNNING, NULL},
+	{VM_SUSPENDING, VM_EV_STILL_PAUSED, VM_PAUSED, NULL},
+	{VM_SUSPENDING, VM_EV_DOWN, VM_STOPPED, NULL},
+
+	{VM_SUSPENDED, VM_EV_START, VM_RESUMING, &vm_plan_resume},
+	{VM_SUSPENDED, VM_EV_KILL, VM_STOPPING, &vm_plan_forget},
+	{VM_SUSPENDED, VM_EV_DELETE, VM_DELETING, &vm_plan_delete},
+	{VM_SUSPENDED, VM_EV_SET, VM_SUSPENDED, &vm_plan_set},
+	{VM_SUSPENDED, VM_EV_RESUME, VM_RESUMING, &vm_plan_resume},
+	{VM_SUSPENDED, VM_EV_SUSPEND, VM_SUSPENDED, &vm_plan_nothing},
+
+	{VM_RESUMING, VM_EV_BOOT, VM_STARTING, NULL},
+	{VM_RESUMING, VM_EV_UP, VM_RUNNING, NULL},
+	{VM_RESUMING, VM_EV_SAVED, VM_SUSPENDED, NULL},
+	{VM_RESUMING, VM_EV_STILL_PAUSED, VM_PAUSED, NULL},
+	{VM_RESUMING, VM_EV_DOWN, VM_STOPPED, NULL},
 };
 
 static_assert((int)VM_CREATING == STORE_VM_CREATING && (int)VM_STOPPED == STORE_VM_STOPPED &&
@@ -52,6 +86,10 @@ static const char *const state_names[] = {
 	[VM_RUNNING] = "running",
 	[VM_STOPPING] = "stopping",
 	[VM_DELETING] = "deleting",
+	[VM_PAUSED] = "paused",
+	[VM_SUSPENDING] = "suspending",
+	[VM_SUSPENDED] = "suspended",
+	[VM_RESUMING] = "resuming",
 };
 static_assert(ARRAY_SIZE(state_names) == VM_STATE_MAX_, "one name per state");
 
@@ -62,11 +100,16 @@ static const char *const event_names[] = {
 	[VM_EV_KILL] = "kill",
 	[VM_EV_DELETE] = "delete",
 	[VM_EV_SET] = "change",
+	[VM_EV_PAUSE] = "pause",
+	[VM_EV_RESUME] = "resume",
+	[VM_EV_SUSPEND] = "suspend",
 	[VM_EV_MADE] = "made",
 	[VM_EV_BOOT] = "boot",
 	[VM_EV_UP] = "up",
 	[VM_EV_DOWN] = "down",
 	[VM_EV_STILL_UP] = "still-up",
+	[VM_EV_STILL_PAUSED] = "still-paused",
+	[VM_EV_SAVED] = "saved",
 	[VM_EV_RESET] = "reset",
 	[VM_EV_UNMAKE] = "unmake",
 };

@@ -33,8 +33,30 @@ enum vm_state {
 	VM_RUNNING,
 	/* As running, and asked to end. After a crash: running when the process is found, else stopped. */
 	VM_STOPPING,
-	/* Anything of the above, going away. After a crash: the removal goes on. */
+	/* Anything of these, going away. After a crash: the removal goes on. */
 	VM_DELETING,
+	/*
+	 * As running, and its user wants it to stand still: the VMM runs no processor of it. Left by a
+	 * request, or DOWN. After a crash: paused again when the process is found, else stopped.
+	 */
+	VM_PAUSED,
+	/*
+	 * As paused, and its memory is being written into its folder. Until the row has `saved` the process is the VM, from then on
+	 * the files are. After a crash: with `saved` the process is ended, and the VM is suspended; without it goes on to run, or is
+	 * stopped when it is gone; the files are thrown away.
+	 */
+	VM_SUSPENDING,
+	/*
+	 * As stopped, and the row has `saved`: its guest's memory is in the folder, and the disks must stay as they are. Left by
+	 * START or RESUME; by KILL, which throws the memory away; by DELETE.
+	 */
+	VM_SUSPENDED,
+	/*
+	 * From paused: a process that is to go on. From suspended: as starting; `saved` is taken out of the row before the guest
+	 * runs. After a crash: with `saved` the process is ended and the VM is suspended, without it goes on to run, or is stopped
+	 * when it is gone.
+	 */
+	VM_RESUMING,
 	VM_STATE_MAX_
 };
 
@@ -46,14 +68,20 @@ enum vm_event {
 	VM_EV_KILL,
 	VM_EV_DELETE,
 	VM_EV_SET,
+	VM_EV_PAUSE,
+	VM_EV_RESUME,
+	VM_EV_SUSPEND,
+	VM_EV_ASKED_MAX_ = VM_EV_SUSPEND,
 	/* what came of it */
-	VM_EV_MADE,	/* disks and identity are complete */
-	VM_EV_BOOT,	/* the start begins inside a longer operation (create, restart) */
-	VM_EV_UP,	/* the process runs */
-	VM_EV_DOWN,	/* the process is gone, or was never started */
-	VM_EV_STILL_UP, /* it was asked to end and did not */
-	VM_EV_RESET,	/* the guest rebooted, and its process ended with that */
-	VM_EV_UNMAKE,	/* a cancelled create takes everything back */
+	VM_EV_MADE,	    /* disks and identity are complete */
+	VM_EV_BOOT,	    /* the start begins inside a longer operation (create, restart) */
+	VM_EV_UP,	    /* the process runs */
+	VM_EV_DOWN,	    /* the process is gone, or was never started */
+	VM_EV_STILL_UP,	    /* it was asked to end and did not */
+	VM_EV_STILL_PAUSED, /* the same, of one that stands still */
+	VM_EV_SAVED,	    /* the process is gone, and its memory is on the disk */
+	VM_EV_RESET,	    /* the guest rebooted, and its process ended with that */
+	VM_EV_UNMAKE,	    /* a cancelled create takes everything back */
 	VM_EVENT_MAX_
 };
 

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "daemon/asset/seed.h"
 #include "daemon/engine.h"
+#include "daemon/vm/vm_keeping.h"
 #include "daemon/vm/vm_plan.h"
 
 struct vm_task *vm_task_new(struct engine *engine, struct vm *vm)
@@ -59,6 +60,7 @@ void vm_task_free(void *userdata)
 	bg_err_free(task->flush_err);
 	bg_err_free(task->failed);
 	vm_settings_clear(&task->settings);
+	vm_keeping_free(task->keeping);
 	if (task->vm && task->vm->op == task->op)
 		task->vm->op = NULL;
 	free(task);

@@ -37,15 +37,19 @@ TEST(every_state_with_every_request)
 		[VM_CREATING] = "",
 		[VM_STOPPED] = "start stop restart delete change ",
 		[VM_STARTING] = "",
-		[VM_RUNNING] = "start stop restart kill delete change ",
+		[VM_RUNNING] = "start stop restart kill delete change pause resume suspend ",
 		[VM_STOPPING] = "",
 		[VM_DELETING] = "delete ",
+		[VM_PAUSED] = "start stop restart kill delete change pause resume suspend ",
+		[VM_SUSPENDING] = "",
+		[VM_SUSPENDED] = "start kill delete change resume suspend ",
+		[VM_RESUMING] = "",
 	};
 
 	for (int s = 0; s < VM_STATE_MAX_; s++) {
 		char got[128] = "";
 
-		for (int e = VM_EV_START; e <= VM_EV_SET; e++) {
+		for (int e = VM_EV_START; e <= VM_EV_ASKED_MAX_; e++) {
 			const struct vm_transition *t =
 				vm_transition_find((enum vm_state)s, (enum vm_event)e);
 
@@ -60,7 +64,8 @@ TEST(every_state_with_every_request)
 
 TEST(every_live_state_can_go_down)
 {
-	static const enum vm_state live[] = {VM_STARTING, VM_RUNNING, VM_STOPPING, VM_DELETING};
+	static const enum vm_state live[] = {VM_STARTING, VM_RUNNING, VM_STOPPING, VM_DELETING,
+		VM_PAUSED, VM_SUSPENDING, VM_RESUMING};
 
 	for (size_t i = 0; i < ARRAY_SIZE(live); i++)
 		CHECK(vm_transition_find(live[i], VM_EV_DOWN));

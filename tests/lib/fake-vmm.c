@@ -29,6 +29,14 @@
  *     old-agent        of a build that knows nothing of gaps
  *     reboot-gap       it boots anew instead of answering the first message of a gap
  *
+ * and, which its driver knows itself:
+ *
+ *     no-pause, no-resume, no-save, no-load   refuses that
+ *     die-save, die-load                      is killed by it
+ *
+ * Its memory is descriptor 3, and counts in its first bytes how often a fake was started on it; the serial
+ * log says so.
+ *
  * SIGUSR1: its guest resets the machine, which ends the process with status 0. SIGUSR2: its guest
  * halts. SIGHUP: its user sets the clock an hour back.
  */
@@ -96,8 +104,13 @@ static void apply_word(const char *word)
 		{"old-agent", &fake.old_agent},
 		{"reboot-gap", &fake.reboot_gap},
 	};
+	static const char *const drivers[] = {
+		"no-pause", "no-resume", "no-save", "no-load", "die-save", "die-load"};
 	long ms;
 
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		if (bg_streq(drivers[i], word))
+			return;
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		if (bg_streq(flags[i].name, word)) {
 			*flags[i].flag = true;
@@ -393,6 +406,20 @@ static int append_serial(const char *text)
 	return fd < 0 ? -errno : bg_write_all(fd, text, strlen(text));
 }
 
+static int count_starts(void)
+{
+	uint64_t n = 0;
+	char line[64];
+
+	if (pread(3, &n, sizeof(n), 0) != (ssize_t)sizeof(n))
+		return 0; /* a test that has no memory for it */
+	snprintf(line, sizeof(line), "fake-vmm: start %llu of this memory\n",
+		(unsigned long long)++n);
+	if (pwrite(3, &n, sizeof(n), 0) != (ssize_t)sizeof(n))
+		return -errno;
+	return append_serial(line);
+}
+
 static void on_guest_end(int signo)
 {
 	if (signo == SIGUSR2)
@@ -413,7 +440,7 @@ int main(int argc, char **argv)
 {
 	fake.serial_log = argc == 6 ? argv[5] : "";
 	if (argc != 6 || !parse_id(argv[2]) || !strchr(argv[4], '/') ||
-		append_serial("fake-vmm: booting\n") < 0) {
+		append_serial("fake-vmm: booting\n") < 0 || count_starts() < 0) {
 		fprintf(stderr, "usage: fake-vmm -name banger-ID NAME AGENT_SOCKET SERIAL_LOG\n");
 		return 2;
 	}

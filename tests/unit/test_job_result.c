@@ -29,6 +29,7 @@ static const struct {
 	{JOB_DIGEST, "{\"digests\":[\"" HEX "\"]}"},
 	{JOB_COW_SEED, "{\"chunks\":0}"},
 	{JOB_COW_MERGE, "{\"bytes\":7}"},
+	{JOB_MEMORY, "{\"files\":[{\"size\":9,\"bytes\":4,\"digest\":\"" HEX "\"}]}"},
 	{JOB_LIST, "{\"entries\":[{\"name\":\"a\",\"kind\":\"file\",\"size\":1}],\"left_out\":0,"
 		   "\"more\":false}"},
 };

@@ -184,7 +184,7 @@ def vm(name, **over):
         "image": "debian", "kernel": "cloud", "cpus": 2, "memory_mib": 1024, "disk_mib": 8192,
         "work_mib": 4096, "nat": True, "labels": {}, "publish": [], "vmm": None, "accel": None, "vmm_reason": None,
         "storage": "reflink", "address": None, "pid": None, "created_at": "2026-01-02T03:04:05Z",
-        "started_at": None, "error": None, "operation": None,
+        "started_at": None, "error": None, "operation": None, "suspended_at": None, "suspended_bytes": None, "resume_note": None,
         "paths": {"dir": f"/s/vms/{name}", "disk": f"/s/vms/{name}/root.img",
                   "work": f"/s/vms/{name}/work.img", "serial_log": f"/s/vms/{name}/serial.log",
                   "vmm_log": f"/s/vms/{name}/vmm.log"},

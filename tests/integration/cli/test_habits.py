@@ -58,6 +58,9 @@ MEANT = [
     ("vm ls", "GET", "/v1/vms", None),
     ("inspect web", "GET", "/v1/vms/web", None),
     ("show web", "GET", "/v1/vms/web", None),
+    ("pause web", "POST", "/v1/vms/web/pause", None),
+    ("suspend web", "POST", "/v1/vms/web/suspend", None),
+    ("resume web", "POST", "/v1/vms/web/resume", None),
     ("vm inspect web", "GET", "/v1/vms/web", None),
     ("logs web", "GET", "/v1/vms/web/logs", None),
     ("logs -n 5 web", "GET", "/v1/vms/web/logs", None),
@@ -92,7 +95,7 @@ NAMED = [
     ("mount . web:", "banger vm workspace prepare"),
     ("move web site", "banger vm rename"),
     ("config set web limits.cpu 2", "banger vm set"),
-    ("suspend web", "banger vm stop"),
+    ("hibernate web", "banger vm suspend"),
     ("attach web", "banger vm ssh"),
     ("port web", "banger vm ports"),
     ("console web", "banger vm logs"),
@@ -115,7 +118,7 @@ def daemon(fake):
     fake.on("GET", "/v1/vms/web", running("web"))
     fake.on("GET", "/v1/images", {"images": [image("debian")]})
     fake.operation("POST", "/v1/vms", "vm.create", "web", [{"state": "done", "result": running("web")}])
-    for verb in ("start", "stop", "restart", "kill"):
+    for verb in ("start", "stop", "restart", "kill", "pause", "suspend", "resume"):
         fake.operation("POST", f"/v1/vms/web/{verb}", f"vm.{verb}", "web", [{"state": "done", "result": vm("web")}])
     fake.operation("DELETE", "/v1/vms/web", "vm.delete", "web", [{"state": "done"}])
     fake.operation("DELETE", "/v1/images/debian", "image.delete", "debian", [{"state": "done"}])

@@ -4,7 +4,7 @@ import os
 import re
 
 SOURCE = os.environ.get("BANGER_SOURCE", os.path.join(os.path.dirname(__file__), "../../.."))
-FAULTS = 28
+FAULTS = 29
 
 
 def text(path):
