@@ -2,12 +2,15 @@
 /* See batch.h. */
 #include "daemon/store/batch.h"
 
+#include <time.h>
+#include <unistd.h>
+
 #include "common/json.h"
 #include "common/log.h"
 #include "daemon/store/record.h"
 #include "daemon/store/reserve.h"
 
-enum { CATCH_UP = 16 };
+enum { CATCH_UP = 16, ROOM_TRIES = 25, ROOM_MS = 200 };
 
 static void message_done(struct message *m)
 {
@@ -258,10 +261,34 @@ static bool any_frees(const struct batch *b)
 	return false;
 }
 
+/* Would the next start see that it goes, though its row stays? A mark went with the folder. */
+static bool is_seen_to_go(const struct batch *b, const struct write *w)
+{
+	const struct stored *stored = rows_find(&b->o->rows, w->table, w->key);
+	void *row = NULL;
+	bool seen;
+
+	if (!stored || !store_table(w->table)->folder)
+		return true;
+	if (stored->marked || table_parse(w->table, stored->text, &row) < 0)
+		return false;
+	seen = !store_table(w->table)->settled(row);
+	table_row_free(w->table, row);
+	return seen;
+}
+
+static bool can_be_marked(const struct batch *b, const struct message *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (!m->writes[i].text && !is_seen_to_go(b, &m->writes[i]))
+			return false;
+	return all_free(m);
+}
+
 /* Nothing can be written any more: the decision is marked on the folders themselves. */
 static bool mark_instead(struct batch *b, struct message *m)
 {
-	if (!all_free(m))
+	if (!can_be_marked(b, m))
 		return false;
 	for (size_t i = 0; i < m->n; i++) {
 		const struct write *w = &m->writes[i];
@@ -290,8 +317,30 @@ static bool empty_instead(struct batch *b, const struct message *m)
 	return any;
 }
 
+/*
+ * The last word of a deletion of which nothing but a mark was written, and that went with its folder: without it, what is deleted would be back at
+ * the next start. The room of its files comes any moment.
+ */
+static int wait_for_room(
+	struct batch *b, const struct change *changes, size_t n, struct bg_err **err)
+{
+	const struct timespec step = {.tv_nsec = ROOM_MS * 1000000L};
+	int r = -ENOSPC;
+
+	for (int i = 0; i < ROOM_TRIES && r == -ENOSPC; i++) {
+		if (i > 0)
+			(void)nanosleep(&step, NULL);
+		(void)syncfs(b->o->dirfd); /* as in record_empty_doomed */
+		bg_err_free(TAKE_PTR(*err));
+		r = apply(b, changes, n, err);
+	}
+	return r;
+}
+
 static void apply_each(struct batch *b, struct change *changes)
 {
+	bool waited = false;
+
 	for (size_t i = 0; i < b->n; i++) {
 		struct message *m = &b->message[i];
 		_err_ struct bg_err *err = NULL;
@@ -303,6 +352,9 @@ static void apply_each(struct batch *b, struct change *changes)
 		if (r == -ENOSPC && empty_instead(b, m)) {
 			bg_err_free(TAKE_PTR(err));
 			r = apply(b, changes, n, &err);
+		} else if (r == -ENOSPC && all_free(m) && !waited) {
+			waited = true; /* once for all: others wait, too */
+			r = wait_for_room(b, changes, n, &err);
 		}
 		if (r < 0 && !m->err)
 			m->err = TAKE_PTR(err);
@@ -344,7 +396,7 @@ static const char *mode_after(const struct batch *b)
 
 /* ---- after it ---- */
 
-static void remember(struct batch *b, struct write *w)
+static void remember(struct batch *b, struct write *w, bool marked)
 {
 	struct stored *stored;
 
@@ -355,6 +407,7 @@ static void remember(struct batch *b, struct write *w)
 	if (rows_put(&b->o->rows, w->table, w->key, w->text, w->rev, &stored) < 0)
 		return; /* memory has the older one: the next put of it is written again */
 	stored->recorded = w->recorded;
+	stored->marked = marked;
 	if (!w->wants_record || w->recorded == w->rev)
 		return;
 	/* One that fails lags: it is tried again in idle moments. */
@@ -370,7 +423,7 @@ void batch_run(struct batch *b)
 	b->mode = mode_after(b);
 	for (size_t i = 0; i < b->n; i++)
 		for (size_t k = 0; !b->message[i].err && k < b->message[i].n; k++)
-			remember(b, &b->message[i].writes[k]);
+			remember(b, &b->message[i].writes[k], b->message[i].again);
 }
 
 bool batch_catch_up(struct batch *b)

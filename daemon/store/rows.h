@@ -14,6 +14,7 @@ struct stored {
 	char *text;
 	uint64_t rev;	   /* counts changes of the KEEP columns, from 1 */
 	uint64_t recorded; /* the rev that its record has; 0: none, or not looked at */
+	bool marked; /* the database has an older one: there was no room, and its folder has a mark instead */
 };
 
 struct rows {

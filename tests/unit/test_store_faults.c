@@ -22,6 +22,7 @@ static struct {
 	enum call call;
 	unsigned at;   /* fails at this one, counted from 1 */
 	bool for_ever; /* and at all that follow */
+	unsigned last; /* of those, unless it is 0 */
 	int errnum;
 	unsigned n[CALL_MAX_];
 } fault;
@@ -32,7 +33,8 @@ static bool strikes(enum call call)
 		return false;
 	fault.n[call]++;
 	if (call != fault.call || fault.n[call] < fault.at ||
-		(!fault.for_ever && fault.n[call] > fault.at))
+		(!fault.for_ever && fault.n[call] > fault.at) ||
+		(fault.last && fault.n[call] > fault.last))
 		return false;
 	errno = fault.errnum;
 	return true;
@@ -326,5 +328,44 @@ TEST(a_disk_that_is_full_to_the_last_byte)
 	CHECK(strstr(rows_find(&o.rows, TABLE_VM, "aa")->text, "\"state\":5"));
 	CHECK_INT(value_of("ba"), 1);
 	CHECK_INT(value_of("ab"), 0);
+	drop_ledger();
+}
+
+static void delete_aa(uint64_t seq, json_t *row)
+{
+	CHECK_INT(
+		batch_add(&b, seq, true, json_pack("{s:[[s, s, o]]}", "rows", "vm", "aa", row)), 0);
+	batch_run(&b);
+}
+
+/* Its row could not be written, and the mark goes with the folder: it is not over before there is room for the last word. */
+TEST(a_deletion_that_was_only_marked_is_not_over_without_a_word_on_the_disk)
+{
+	struct vm_row row = lib_vm("aa", "vm-aa-1");
+
+	make_folders();
+	open_ledger();
+	CHECK_INT(write_pair(0, 1), 0);
+	memset(&fault, 0, sizeof(fault));
+	fault.call = CALL_WRITE;
+	fault.at = 1;
+	fault.for_ever = true;
+	fault.errnum = ENOSPC;
+	fault.armed = true;
+	row.state = STORE_VM_DELETING;
+	delete_aa(2, table_to_json(TABLE_VM, &row, false));
+	CHECK(!b.message[0].err && b.message[0].again);
+	batch_clear(&b);
+	CHECK(shell("rm -r vms/aa"));
+	fault.last = fault.n[CALL_WRITE] + 5; /* then its room is there */
+	delete_aa(3, json_null());
+	CHECK(fault.n[CALL_WRITE] > fault.last);
+	CHECK(!b.message[0].err && !b.message[0].again);
+	batch_clear(&b);
+	fault.armed = false;
+	drop_ledger();
+	open_ledger();
+	CHECK(!rows_find(&o.rows, TABLE_VM, "aa"));
+	CHECK(rows_find(&o.rows, TABLE_VM, "ba"));
 	drop_ledger();
 }
