@@ -421,6 +421,7 @@ static const struct op_step delete_steps[] = {
 
 static const struct op_plan delete_plan = {
 	.kind = "image.delete",
+	.frees = true,
 	.steps = delete_steps,
 	.n_steps = ARRAY_SIZE(delete_steps),
 	.ctx_free = delete_free,

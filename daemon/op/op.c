@@ -266,11 +266,17 @@ static void on_intent(const struct bg_err *err, void *userdata)
 /* The first step of its plan begins when all that was posted for it is on the disk. */
 static int begin(struct op *op, struct bg_err **err)
 {
+	int r;
+
 	op->began = op->plan->acts_first;
-	if (!op->began)
-		return start_commit(op, on_intent, err);
-	advance_soon(op);
-	return 0;
+	if (op->began) {
+		advance_soon(op);
+		return 0;
+	}
+	r = start_commit(op, on_intent, err);
+	if (r >= 0 && op->plan->frees)
+		store_call_alone(op->commit);
+	return r;
 }
 
 static void become(struct op *op)

@@ -43,6 +43,8 @@ struct op_plan {
 	const char *kind; /* "vm.create" */
 	/* it may begin before its intent is on the disk: what ends VMs must work on a full one */
 	bool acts_first;
+	/* it makes room: what others could not write before it is not its failure */
+	bool frees;
 	const struct op_step *steps;
 	unsigned n_steps;
 	/* After the last step or undo, before clients hear of the end; err is borrowed, NULL on success. */

@@ -8,10 +8,9 @@
 #include "common/log.h"
 #include "common/proc.h"
 
-enum { OP_BLOCK = 1000, MESSAGE_BYTES = 100 * 1024, MESSAGE_ROOM = 1024 };
+enum { MESSAGE_BYTES = 100 * 1024, MESSAGE_ROOM = 1024 };
 #define RETRY_USEC  5000000ULL
 #define SILENT_USEC 5000000ULL
-#define OP_COUNTER  "op.next"
 
 static void entry_free(struct store *store, struct entry *e)
 {
@@ -61,8 +60,7 @@ static struct entry *new_entry(enum table_id table, const char *key)
 	return e;
 }
 
-/* row is taken; NULL: it goes. */
-static void post(struct store *store, enum table_id table, const char *key, json_t *row)
+void store_post(struct store *store, enum table_id table, const char *key, json_t *row)
 {
 	struct entry *e = find_entry(store, table, key);
 
@@ -78,18 +76,9 @@ static void post(struct store *store, enum table_id table, const char *key, json
 	json_decref(e->row);
 	e->row = row;
 	e->dirty = true;
+	e->failed = false;
 	TAILQ_INSERT_TAIL(&store->entries, e, link);
 	flush_soon(store);
-}
-
-static void put(struct store *store, enum table_id table, const void *row)
-{
-	json_t *json = table_to_json(table, row, false);
-
-	if (json)
-		post(store, table, table_key(table, row), json);
-	else
-		store->no_memory = true;
 }
 
 /* ---- sending ---- */
@@ -103,7 +92,7 @@ struct parcel {
 	json_t *rows;
 	int64_t size;
 	uint64_t seq;
-	bool waits, too_large;
+	bool waits, again, too_large;
 	int r;
 };
 
@@ -112,12 +101,12 @@ static void send_parcel(struct store *store, struct parcel *p, bool more)
 	struct store_head head = {.verb = STORE_COMMIT,
 		.seq = p->seq,
 		.flags = (more ? STORE_MORE : 0U) | (p->waits ? STORE_WAITS : 0U)};
-	_json_ json_t *body =
-		json_pack("{s:o, s:O?}", "rows", TAKE_PTR(p->rows), "sync", store->sync);
+	_json_ json_t *body = json_pack(
+		"{s:o, s:O?}", "rows", TAKE_PTR(p->rows), "sync", p->again ? NULL : store->sync);
 
 	if (p->r >= 0)
 		p->r = body ? link_send(store, &head, body) : -ENOMEM;
-	if (p->r >= 0)
+	if (p->r >= 0 && !p->again)
 		json_decref(TAKE_PTR(store->sync));
 	p->size = 0;
 }
@@ -147,7 +136,7 @@ static void fail_calls(struct store *store, uint64_t seq, const struct bg_err *e
 	struct store_call *call;
 
 	TAILQ_FOREACH (call, &store->calls, link)
-		if (call->seq >= seq && !call->err)
+		if ((call->seq == seq || (call->seq > seq && !call->alone)) && !call->err)
 			call->err = bg_err_copy(err);
 }
 
@@ -190,14 +179,24 @@ static void on_not_sent(struct store *store, int r)
 	retry_later(store);
 }
 
-static bool anything_dirty(const struct store *store)
+static bool any_dirty(const struct store *store, bool failed)
 {
 	const struct entry *e;
 
 	TAILQ_FOREACH (e, &store->entries, link)
-		if (e->dirty)
+		if (e->dirty && e->failed == failed)
 			return true;
-	return store->sync != NULL || store->poke;
+	return false;
+}
+
+static bool anything_new(const struct store *store)
+{
+	return any_dirty(store, false) || store->sync || store->poke;
+}
+
+static bool anything_dirty(const struct store *store)
+{
+	return anything_new(store) || any_dirty(store, true);
 }
 
 static bool is_waited_for(const struct store *store)
@@ -215,39 +214,71 @@ static void refuse_large(struct store *store)
 	fail_calls(store, store->seq, err);
 }
 
-void store_flush(struct store *store)
+static void on_sent(struct store *store, const struct parcel *p)
 {
-	struct parcel p = {.waits = is_waited_for(store)};
 	struct entry *e;
 
-	if (!store->open || store->write || !anything_dirty(store))
-		return; /* OPENED, or room in the socket, comes here again */
-	p.seq = ++store->seq;
+	if (!p->again)
+		store->poke = false;
+	store->hurried = p->waits;
 	TAILQ_FOREACH (e, &store->entries, link)
-		if (e->dirty)
-			pack(store, &p, e);
-	if (!p.rows)
-		p.rows = json_array();
-	send_parcel(store, &p, false);
-	if (p.r == -EAGAIN) {
-		/* Nothing of it was taken, or the process has a part that it will not use. */
-		store->seq--;
-		return;
-	}
-	if (p.r < 0) {
-		on_not_sent(store, p.r);
-		finish_calls(store);
-		return;
-	}
-	store->poke = false;
-	store->hurried = p.waits;
-	TAILQ_FOREACH (e, &store->entries, link)
-		e->dirty = e->dirty && e->seq != p.seq;
-	if (p.too_large)
+		e->dirty = e->dirty && e->seq != p->seq;
+	if (p->too_large)
 		refuse_large(store);
 	if (!store->asked_usec)
 		store->asked_usec = loop_now_usec();
 	link_watch_silence(store);
+}
+
+/* One message: of the rows that failed before, or of what is new. */
+static int send_message(struct store *store, bool again)
+{
+	struct parcel p = {.waits = is_waited_for(store), .again = again};
+	struct entry *e;
+
+	p.seq = ++store->seq;
+	TAILQ_FOREACH (e, &store->entries, link)
+		if (e->dirty && e->failed == again)
+			pack(store, &p, e);
+	if (!p.rows)
+		p.rows = json_array();
+	send_parcel(store, &p, false);
+	if (p.r ==
+		-EAGAIN) /* nothing of it was taken, or the process has a part that it will not use */
+		store->seq--;
+	else if (p.r < 0)
+		on_not_sent(store, p.r);
+	else
+		on_sent(store, &p);
+	return p.r;
+}
+
+/* Who waits, does so for what is new: that is the next message. */
+static void put_off_calls(struct store *store)
+{
+	struct store_call *call;
+
+	TAILQ_FOREACH (call, &store->calls, link)
+		if (call->seq == store->seq)
+			call->seq++;
+}
+
+/* What failed before goes by itself: on a full disk it fails again, and what makes room does not with it. */
+void store_flush(struct store *store)
+{
+	int r = 0;
+
+	if (!store->open || store->write || !anything_dirty(store))
+		return; /* OPENED, or room in the socket, comes here again */
+	if (any_dirty(store, true)) {
+		r = send_message(store, true);
+		if (r >= 0 && anything_new(store))
+			put_off_calls(store);
+	}
+	if (r >= 0 && anything_new(store))
+		r = send_message(store, false);
+	if (r < 0 && r != -EAGAIN)
+		finish_calls(store);
 }
 
 /* ---- answers ---- */
@@ -268,7 +299,7 @@ static void settle_entries(struct store *store, uint64_t seq, bool good)
 		if (good)
 			entry_free(store, e);
 		else
-			e->dirty = true;
+			e->dirty = e->failed = true;
 	}
 }
 
@@ -443,157 +474,17 @@ char *store_waits_for(const struct store *store)
 	return n < 0 ? NULL : text;
 }
 
+void store_call_alone(struct store_call *call)
+{
+	call->alone = true;
+}
+
 void store_sync_folder(struct store *store, const char *folder)
 {
 	if (!store->sync)
 		store->sync = json_array();
 	json_array_append_new(store->sync, json_string(folder));
 	flush_soon(store);
-}
-
-/* ---- rows ---- */
-
-void store_vm_put(struct store *store, const struct vm_row *row)
-{
-	put(store, TABLE_VM, row);
-}
-
-void store_image_put(struct store *store, const struct image_row *row)
-{
-	put(store, TABLE_IMAGE, row);
-}
-
-void store_kernel_put(struct store *store, const struct kernel_row *row)
-{
-	put(store, TABLE_KERNEL, row);
-}
-
-void store_vm_drop(struct store *store, const char *id)
-{
-	post(store, TABLE_VM, id, NULL);
-}
-
-void store_image_drop(struct store *store, const char *name)
-{
-	post(store, TABLE_IMAGE, name, NULL);
-}
-
-void store_kernel_drop(struct store *store, const char *name)
-{
-	post(store, TABLE_KERNEL, name, NULL);
-}
-
-static void *take_loaded(struct store *store, enum table_id table)
-{
-	struct loaded *l;
-	void *row;
-
-	TAILQ_FOREACH (l, &store->loaded, link)
-		if (l->table == table)
-			break;
-	if (!l)
-		return NULL;
-	row = l->row;
-	TAILQ_REMOVE(&store->loaded, l, link);
-	free(l);
-	return row;
-}
-
-int store_vm_each(struct store *store, int (*fn)(struct vm_row *row, void *userdata),
-	void *userdata, struct bg_err **err)
-{
-	void *row;
-	int r = 0;
-
-	(void)err;
-	while (r >= 0 && (row = take_loaded(store, TABLE_VM)))
-		r = fn(row, userdata);
-	return r;
-}
-
-int store_image_each(struct store *store, int (*fn)(struct image_row *row, void *userdata),
-	void *userdata, struct bg_err **err)
-{
-	void *row;
-	int r = 0;
-
-	(void)err;
-	while (r >= 0 && (row = take_loaded(store, TABLE_IMAGE)))
-		r = fn(row, userdata);
-	return r;
-}
-
-int store_kernel_each(struct store *store, int (*fn)(struct kernel_row *row, void *userdata),
-	void *userdata, struct bg_err **err)
-{
-	void *row;
-	int r = 0;
-
-	(void)err;
-	while (r >= 0 && (row = take_loaded(store, TABLE_KERNEL)))
-		r = fn(row, userdata);
-	return r;
-}
-
-/* ---- operations ---- */
-
-/* Numbers are never given again, so they are taken in blocks: what is stored is beyond all that were given. */
-static void reserve_ops(struct store *store)
-{
-	struct meta_row row = {.name = (char *)(uintptr_t)OP_COUNTER};
-
-	if (store->next_op < store->op_reserved)
-		return;
-	store->op_reserved = store->next_op + OP_BLOCK;
-	row.value = store->op_reserved;
-	put(store, TABLE_META, &row);
-}
-
-static void load_counters(struct store *store)
-{
-	struct meta_row *row;
-
-	store->next_op = 1;
-	while ((row = take_loaded(store, TABLE_META))) {
-		if (bg_streq(row->name, OP_COUNTER) && row->value > 0)
-			store->next_op = row->value;
-		table_row_free(TABLE_META, row);
-	}
-	store->op_reserved = store->next_op;
-}
-
-int64_t store_op_begin(struct store *store, const char *kind, const char *target)
-{
-	char id[24];
-	struct op_row row = {
-		.id = id, .kind = (char *)(uintptr_t)kind, .target = (char *)(uintptr_t)target};
-
-	reserve_ops(store);
-	snprintf(id, sizeof(id), "%lld", (long long)store->next_op);
-	put(store, TABLE_OP, &row);
-	return store->next_op++;
-}
-
-void store_op_end(struct store *store, int64_t id)
-{
-	char key[24];
-
-	snprintf(key, sizeof(key), "%lld", (long long)id);
-	post(store, TABLE_OP, key, NULL);
-}
-
-void store_op_each_unfinished(struct store *store,
-	void (*fn)(int64_t id, const char *kind, const char *target, void *userdata),
-	void *userdata)
-{
-	struct op_row *row;
-
-	while ((row = take_loaded(store, TABLE_OP))) {
-		fn(strtoll(row->id, NULL, 10), row->kind ? row->kind : "",
-			row->target ? row->target : "", userdata);
-		post(store, TABLE_OP, row->id, NULL);
-		table_row_free(TABLE_OP, row);
-	}
 }
 
 /* ---- life ---- */
@@ -651,7 +542,7 @@ int store_open(struct loop *loop, const char *state_dir, void (*on_child)(void),
 		store_close(store);
 		return r;
 	}
-	load_counters(store);
+	store_load_counters(store);
 	*ret = store;
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * client.h: what client.c (what is posted and who waits) and link.c (the process and its socket) share of the engine's
+ * client.h: what client.c (what is posted and who waits), client_rows.c (rows) and link.c (the process and its socket) share of the engine's
  * end of the store.
  */
 #ifndef BG_DAEMON_STORE_CLIENT_H
@@ -21,6 +21,7 @@ struct entry {
 	json_t *row;  /* NULL: it goes */
 	uint64_t seq; /* in which it was sent last; 0: not yet */
 	bool dirty;   /* it is to be sent */
+	bool failed;  /* again: it could not be written before */
 };
 TAILQ_HEAD(entry_list, entry);
 
@@ -31,6 +32,7 @@ struct store_call {
 	store_done_fn done;
 	void *userdata;
 	struct bg_err *err;
+	bool alone;		  /* see store_call_alone */
 	struct loop_source *soon; /* there was nothing to wait for */
 };
 TAILQ_HEAD(call_list, store_call);
@@ -92,5 +94,11 @@ void store_on_restart(struct store *store);
 void store_on_broken(struct store *store, const struct bg_err *err);
 int store_on_rows(struct store *store, const json_t *body);
 void store_on_opened(struct store *store, const json_t *body);
+/* row is taken; NULL: it goes. */
+void store_post(struct store *store, enum table_id table, const char *key, json_t *row);
+
+/* ---- client_rows.c ---- */
+
+void store_load_counters(struct store *store);
 
 #endif

@@ -166,6 +166,11 @@ typedef void (*store_done_fn)(const struct bg_err *err, void *userdata);
 int store_commit(struct store *store, store_done_fn done, void *userdata, struct store_call **ret,
 	struct bg_err **err);
 void store_call_free(struct store_call *call);
+/*
+ * Only what was posted in this turn of the loop counts: for who makes room. On a full disk rows that nobody waits for fail before
+ * it, and are not its failure.
+ */
+void store_call_alone(struct store_call *call);
 /* What a commit waits for that takes long, in words: a disk, or a process that does not answer. The caller's; NULL when out of memory. */
 char *store_waits_for(const struct store *store);
 /* The entries of <state>/FOLDER, by rename and unlink, are to be on the disk before what is posted next. */

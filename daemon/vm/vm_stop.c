@@ -252,6 +252,7 @@ static const struct op_step delete_steps[] = {
 
 const struct op_plan vm_plan_delete = {
 	.kind = "vm.delete",
+	.frees = true,
 	.steps = delete_steps,
 	.n_steps = ARRAY_SIZE(delete_steps),
 	.finish = finish_delete,

@@ -86,6 +86,10 @@ class Daemon:
         except FileNotFoundError:
             return ""
 
+    def log_lines(self):
+        """Those that are whole: another process writes them."""
+        return [json.loads(line) for line in self.log_text().splitlines(keepends=True) if line.endswith("\n")]
+
     def config(self, text):
         os.makedirs(self.user.home + "/.config/banger", exist_ok=True)
         with open(self.user.home + "/.config/banger/config.toml", "w") as f:

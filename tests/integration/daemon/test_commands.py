@@ -29,7 +29,7 @@ def test_restart_reads_the_configuration_anew(daemon):
     assert r.returncode == 0 and r.stdout.startswith("the daemon was restarted, pid "), r
     assert not alive(monitor) and not alive(engine)
     daemon.call("GET", "/nothing")
-    assert '"level":"debug"' in daemon.log_text()
+    wait_for(lambda: '"level":"debug"' in daemon.log_text())
     status = json.loads(daemon.banger("daemon", "status", "--json").stdout)
     assert status["config_changed"] is False and status["config_error"] is None
 

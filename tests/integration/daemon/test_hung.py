@@ -189,7 +189,8 @@ def test_every_command_ends_and_says_why_and_is_not_begun_behind_its_back(host):
     assert [name for name, end in ended.items() if end[0] is None] == []
     assert silent({name: end for name, end in ended.items() if name not in ALONE and names[name] is not None}, ANSWER) == {}
     host.banger("vm", "list")
-    assert host.facts().names() == before and "not begun" in host.log()
+    assert host.facts().names() == before
+    wait_for(lambda: "not begun" in host.log())
     assert busy(host) == []
 
 
