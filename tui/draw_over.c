@@ -23,7 +23,7 @@ static const char *consequence(const struct dialog *d)
 	if (d->act == ACT_DELETE)
 		return "It is refused while something uses it.";
 	if (d->act == ACT_KILL)
-		return "Like pulling the plug: what was not written is lost.";
+		return "Like pulling the plug: what is in its memory alone is lost.";
 	return d->act == ACT_CANCEL ? "What it has done so far is undone." : "";
 }
 

@@ -41,8 +41,12 @@ enum need {
 	NEED_ITEM,    /* something under the cursor */
 	NEED_VM,      /* a VM that is not going away */
 	NEED_RUNNING, /* a VM that runs */
-	NEED_STOPPED, /* or one that stands still */
-	NEED_UP,      /* a VM that runs, starts or stops */
+	NEED_DOWN,    /* a VM that is stopped, paused or suspended */
+	NEED_UP,      /* a VM that runs, starts, stops or is paused */
+	NEED_AWAKE,   /* the same, and its guest answers */
+	NEED_LIFE,    /* a VM that is not stopped */
+	NEED_STILL,   /* a VM that runs or is paused */
+	NEED_SLEEP,   /* the same, or is suspended */
 	NEED_OP	      /* an operation that runs: this one, or of what is under the cursor */
 };
 

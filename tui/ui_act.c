@@ -22,23 +22,39 @@ struct item *ui_operation(const struct ui *ui)
 	return op && is_state(op, "running") ? op : NULL;
 }
 
+/* Why it is not up, and the key that changes that; NULL: it is on its way to or from somewhere. */
+static const char *why_down(const struct item *item)
+{
+	static const struct {
+		const char *state, *why;
+	} states[] = {{"stopped", "it is stopped; u starts it"},
+		{"suspended", "it is suspended; z resumes it"},
+		{"paused", "it is paused; a lets it go on"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		if (is_state(item, states[i].state))
+			return states[i].why;
+	return NULL;
+}
+
 static const char *vm_why_not(enum need need, const struct item *item)
 {
-	bool stopped = is_state(item, "stopped"), running = is_state(item, "running");
-	bool still = is_state(item, "paused") || is_state(item, "suspended");
+	bool stopped = is_state(item, "stopped"), running = is_state(item, "running"),
+	     paused = is_state(item, "paused"), suspended = is_state(item, "suspended");
 
 	if (is_state(item, "deleting"))
 		return "it is being deleted";
-	if (need == NEED_RUNNING && !running)
-		return stopped ? "it is stopped; u starts it"
-		       : still ? "it stands still; u lets it go on"
-			       : "it does not run yet";
-	if (need == NEED_STOPPED && !stopped && !still)
+	if ((need == NEED_RUNNING && !running) || (need == NEED_STILL && !running && !paused) ||
+		(need == NEED_SLEEP && !running && !paused && !suspended))
+		return why_down(item) ? why_down(item) : "it does not run yet";
+	if (need == NEED_DOWN && !stopped && !paused && !suspended)
 		return running ? "it runs already"
 			       : "something is under way on it; 4 shows the operations";
-	if (need == NEED_UP && stopped)
+	if ((need == NEED_UP || need == NEED_AWAKE || need == NEED_LIFE) && stopped)
 		return "it is stopped already";
-	return NULL;
+	if ((need == NEED_UP || need == NEED_AWAKE) && suspended)
+		return why_down(item);
+	return need == NEED_AWAKE && paused ? why_down(item) : NULL;
 }
 
 const char *ui_why_not(const struct ui *ui, enum act act)
@@ -71,22 +87,34 @@ static const char *name_of(const struct ui *ui)
 	return item_name(ui->view, ui_current(ui));
 }
 
-static void call_vm(struct ui *ui, enum act act, const char *name)
+/* Both ways by one key: by the state that the VM is in. */
+static const char *verb_of(enum act act, const struct item *item)
 {
 	static const struct {
 		enum act act;
 		const char *verb;
 	} verbs[] = {{ACT_START, "start"}, {ACT_STOP, "stop"}, {ACT_RESTART, "restart"},
 		{ACT_KILL, "kill"}, {ACT_PAUSE, "pause"}, {ACT_SLEEP, "suspend"}};
+
+	if ((act == ACT_PAUSE && is_state(item, "paused")) ||
+		(act == ACT_SLEEP && is_state(item, "suspended")))
+		return "resume";
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (verbs[i].act == act)
+			return verbs[i].verb;
+	return NULL;
+}
+
+static void call_vm(struct ui *ui, enum act act, const struct item *item)
+{
+	const char *verb = verb_of(act, item), *name = item_name(KIND_VM, item);
 	char path[160], what[120];
 
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		if (verbs[i].act != act)
-			continue;
-		snprintf(path, sizeof(path), "/v1/vms/%s/%s", name, verbs[i].verb);
-		snprintf(what, sizeof(what), "%s %s", verbs[i].verb, name);
-		ui->effects->call(ui->userdata, CALL_ACTION, "POST", path, NULL, what);
-	}
+	if (!verb)
+		return;
+	snprintf(path, sizeof(path), "/v1/vms/%s/%s", name, verb);
+	snprintf(what, sizeof(what), "%s %s", verb, name);
+	ui->effects->call(ui->userdata, CALL_ACTION, "POST", path, NULL, what);
 }
 
 static void call_delete(struct ui *ui, enum kind kind, const char *name)
@@ -123,7 +151,7 @@ void ui_carry_out(
 		} else if (act == ACT_DELETE) {
 			call_delete(ui, kind, item_name(kind, item));
 		} else {
-			call_vm(ui, act, item_name(kind, item));
+			call_vm(ui, act, item);
 		}
 	}
 }
@@ -421,7 +449,7 @@ static void do_item(struct ui *ui, enum act act)
 	else if (act == ACT_CANCEL)
 		cancel(ui);
 	else if (act == ACT_START || act == ACT_STOP || act == ACT_RESTART || act == ACT_KILL ||
-		 act == ACT_PAUSE || act == ACT_SLEEP || act == ACT_DELETE || act == ACT_PROMOTE)
+		 act == ACT_DELETE || act == ACT_PROMOTE || act == ACT_PAUSE || act == ACT_SLEEP)
 		act_on_targets(ui, act);
 	else
 		(void)ui_move(ui, act);

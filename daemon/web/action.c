@@ -231,6 +231,8 @@ static const struct {
 	{"start", HTTP_POST, "/v1/vms/{name}/start"},
 	{"stop", HTTP_POST, "/v1/vms/{name}/stop"},
 	{"kill", HTTP_POST, "/v1/vms/{name}/kill"},
+	{"suspend", HTTP_POST, "/v1/vms/{name}/suspend"},
+	{"resume", HTTP_POST, "/v1/vms/{name}/resume"},
 	{"remove", HTTP_DELETE, "/v1/vms/{name}"},
 };
 
