@@ -79,6 +79,28 @@ def test_life_of_a_vm(two, chrome):
         expect(row(page, "made-here")).to_have_count(0)
 
 
+def test_a_vm_that_stands_still(two, chrome):
+    with chrome.page(two) as page:
+        two.run("create", "sleepy", "--memory", "256M")
+        page.goto(two.base + "/vms/sleepy?tab=settings")
+        state_now = page.locator(".title .state")
+        for button, word in (("Pause", "paused"), ("Resume", "running"), ("Suspend", "suspended")):
+            page.get_by_role("button", name=button, exact=True).click()
+            expect(state_now).to_have_text(word)
+            rested(two, "sleepy")
+        expect(page.get_by_role("button", name="Stop", exact=True)).to_be_hidden()
+        shot(page, "suspended")
+        page.goto(two.base + "/?state=sleeps")
+        expect(row(page, "runs-a")).to_be_hidden()
+        expect(page.locator("[data-n=sleeps]")).to_have_text("1")
+        row(page, "sleepy").locator("input").check()
+        page.click("#many >> text=Resume")
+        expect(page.locator("[data-n=sleeps]")).to_have_text("0")
+        rested(two, "sleepy")
+        assert state(two, "sleepy") == "running"
+    two.run("delete", "sleepy", "--force")
+
+
 def test_a_wrong_form_says_what_is_wrong(two, chrome):
     with chrome.page(two, quiet=False) as page:
         page.goto(two.base + "/new")
