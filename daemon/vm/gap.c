@@ -11,6 +11,8 @@
 #include "daemon/driver/guest.h"
 #include "daemon/engine.h"
 
+#define UP_MAX_USEC (1ULL << 60) /* no machine runs that long, and it can be reckoned with */
+
 enum {
 	RIGHT_USEC = 100 * 1000, /* the guest's clock is right when it is off by no more */
 	LAG_USEC = 1000 * 1000,	 /* less is no gap that nobody has spoken of: clocks drift */
@@ -78,7 +80,8 @@ static void take_answer(struct vm *vm, const struct guest_reply *reply)
 	uint32_t parts = still_wrong(gap, reply);
 
 	gap->done |= reply->done;
-	gap->step_usec += reply->step_usec;
+	if (__builtin_add_overflow(gap->step_usec, reply->step_usec, &gap->step_usec))
+		gap->step_usec = 0; /* no clock goes that far */
 	if (parts)
 		send_message(vm, parts);
 	else
@@ -205,7 +208,7 @@ void vm_gap_on_pong(struct vm *vm, const struct guest_reply *reply)
 
 	if (gap->owed && !gap->call)
 		begin(vm);
-	if (gap->owed || !reply->has_time || reply->up_usec > INT64_MAX)
+	if (gap->owed || !reply->has_time || reply->up_usec > UP_MAX_USEC)
 		return;
 	stood = stood_still(gap, reply);
 	keep_behind(gap, reply);

@@ -195,6 +195,18 @@ TEST(a_guest_that_reboots_meanwhile)
 	close_all();
 }
 
+/* A guest that its user does not trust: nothing is reckoned that has no number. */
+TEST(a_guest_with_wild_clocks)
+{
+	open_with("wild-clock");
+	vm_gap(vm("a"), GAP_RESUME);
+	world_run(&w, is_recorded, NULL);
+	next_pong();
+	next_pong();
+	CHECK_STR(vm_health(vm("a")), "ok");
+	close_all();
+}
+
 TEST(a_paused_vm_is_told_when_it_goes_on)
 {
 	open_with(NULL);

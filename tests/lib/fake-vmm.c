@@ -27,6 +27,7 @@
  *     clock=MS         its clock is MS milliseconds ahead at the start
  *     gap=MS           each SIGCONT finds it MS milliseconds behind: all its clocks stood still
  *     old-agent        of a build that knows nothing of gaps
+ *     wild-clock       its clocks and steps are as far off as a number can be
  *     reboot-gap       it boots anew instead of answering the first message of a gap
  *
  * and, which its driver knows itself:
@@ -66,7 +67,7 @@ struct fake {
 	int64_t stood_ms, ahead_ms; /* how far its clocks are off: all, the wall's too */
 	bool never_ready, no_sshd, no_manager, no_socket, deaf, wrong_id, ignore_shutdown,
 		ignore_term, no_exec, mute_exec, die_exec, mute_ping, disk_repaired, old_agent,
-		reboot_gap;
+		reboot_gap, wild_clock;
 	uint32_t flags;
 	bool open;
 	struct bg_agent_reader reader;
@@ -103,6 +104,7 @@ static void apply_word(const char *word)
 		{"disk-repaired", &fake.disk_repaired},
 		{"old-agent", &fake.old_agent},
 		{"reboot-gap", &fake.reboot_gap},
+		{"wild-clock", &fake.wild_clock},
 	};
 	static const char *const drivers[] = {
 		"no-pause", "no-resume", "no-save", "no-load", "die-save", "die-load"};
@@ -245,6 +247,9 @@ static void on_ping(const struct bg_agent_frame *frame)
 	struct bg_agent_pong pong = {.time_usec = (int64_t)htole64((uint64_t)guest_time_usec())};
 
 	pong.up_usec = htole64(bg_now_usec(CLOCK_BOOTTIME) - (uint64_t)fake.stood_ms * 1000);
+	if (fake.wild_clock)
+		pong = (struct bg_agent_pong){.time_usec = (int64_t)htole64(1ULL << 63),
+			.up_usec = htole64(frame->payload[0] % 2 ? INT64_MAX : UINT64_MAX)};
 	memcpy(pong.ping, frame->payload, sizeof(pong.ping));
 	if (frame->sub == BG_AGENT_PING_TIME && !fake.old_agent)
 		send_frame(BG_AGENT_PONG, &pong, sizeof(pong));
@@ -269,6 +274,10 @@ static void on_gap(const struct bg_agent_frame *frame)
 	done.step_usec = (int64_t)htole64((uint64_t)(-fake.ahead_ms * 1000));
 	fake.ahead_ms = 0;
 	done.time_usec = (int64_t)htole64(bg_now_usec(CLOCK_REALTIME));
+	if (fake.wild_clock) {
+		done.step_usec = (int64_t)htole64(INT64_MAX);
+		done.time_usec = (int64_t)htole64(1ULL << 63);
+	}
 	send_frame(BG_AGENT_GAP_DONE, &done, sizeof(done));
 }
 
