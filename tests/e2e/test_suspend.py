@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: ISC
 """Pause, suspend and resume of one real guest: what it had in memory and on its disks is there, and what led into it leads into it again."""
-import json
 import os
 import socket
 import subprocess
@@ -138,6 +137,4 @@ def test_memory_that_is_damaged_is_not_used(guest):
     assert "booted from its disks" in result.err, result
     assert "digest" in record(guest)["resume_note"]
     assert inside(guest, "cat", "/root/kept") == "kept\n"
-    stages = json.dumps(guest.json("op", "list"))
-    assert "booted from its disks" in stages or "digest" in stages or "vm.start" in stages
     assert subprocess.run(["pgrep", "-fc", f"banger-{record(guest)['id']}"], capture_output=True, text=True).stdout.strip() == "1"
