@@ -115,21 +115,21 @@ class Trace:
         """(its calls but the loop's own wait, what it slept outside of any)."""
         clocks = time.time() - time.monotonic()
         lines = [m for m in map(LINE.match, self.path.read_text().splitlines()) if m]
-        calls, inside, idle, idle_slept = [], 0, 0, 0
+        calls, inside, idle, rested = [], 0, 0, 0
         for m in lines:
             began, took = float(m[1]) - clocks, float(m[4])
             slept = self.sched.slept(began, began + took) if self.sched else None
             if self.sched:
                 inside += self.sched.slept(began, began + took, "D")
             if m[2] in IDLE:
-                idle, idle_slept = idle + took, idle_slept + (slept or 0)
+                idle, rested = idle + took, rested + (self.sched.off(began, began + took) if self.sched else 0)
                 continue
             if self.sched:  # what it ran, and what it slept
                 took = slept + max(took - self.sched.off(began, began + took), 0)
             calls.append(Call(took, m[2], m[3], slept))
         if not self.sched:
             return calls, 0
-        assert idle_slept > idle / 2, f"the scheduler's words are of another thread: {idle_slept} of {idle} s"
+        assert rested > idle / 2, f"the scheduler's words are of another thread: {rested} of {idle} s"
         return calls, self.sched.slept(self.since, until, "D") - inside
 
 
