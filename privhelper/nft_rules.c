@@ -323,11 +323,11 @@ static void put_sets(struct nft_builder *b, const char *table, enum nft_table wh
 	put_elements(b, table, "guests", ~0ULL);
 	put_set_head(b, table, "peers", 2);
 	put_elements(b, table, "peers", b->user->peers);
+	put_set_head(b, table, "flows", 3);
 	if (which == FENCE)
 		return;
-	put_set_head(b, table, "nat", 3);
+	put_set_head(b, table, "nat", 4);
 	put_elements(b, table, "nat", b->user->nat);
-	put_set_head(b, table, "flows", 4);
 }
 
 /* ---- the tables ---- */
