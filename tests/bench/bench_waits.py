@@ -59,7 +59,7 @@ class Call(typing.NamedTuple):
     took: float  # without the time that it was ready, or strace's, where that is known
     name: str
     args: str
-    slept: typing.Optional[float]  # of that; None: nobody says
+    slept: float | None  # of that; None: nobody says
 
     def __str__(self):
         slept = "" if self.slept is None else f" (slept {self.slept * 1e3:.1f})"
