@@ -96,7 +96,7 @@ def test_metrics_can_be_read(daemon):
     assert "text/plain; version=0.0.4" in head
     families, types = parse(text)
     states = families["banger_vms"]
-    assert states["banger_vms", '{state="running"}'] == 0 and len(states) == 6
+    assert states["banger_vms", '{state="running"}'] == 0 and len(states) == 10
     assert families["banger_daemon_memory_bytes"]["banger_daemon_memory_bytes", ""] > 1 << 20
     buckets = [v for (name, _), v in families["banger_loop_callback_seconds"].items() if name.endswith("_bucket")]
     assert buckets == sorted(buckets) and buckets[-1] == families["banger_loop_callback_seconds"][
