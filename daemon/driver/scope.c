@@ -53,10 +53,12 @@ char *scope_socket(const char **ret_why)
 	if ((dir ? asprintf(&path, "%s/systemd/private", dir)
 		 : asprintf(&path, "/run/user/%u/systemd/private", (unsigned)getuid())) < 0)
 		return NULL;
-	if (access(path, W_OK) == 0)
-		return path;
-	free(path);
-	return NULL;
+	if (access(path, W_OK) < 0) {
+		free(path);
+		return NULL;
+	}
+	*ret_why = NULL;
+	return path;
 }
 
 static void finish(struct scope_call *call, const struct bg_err *err)

@@ -27,7 +27,7 @@ enum { SCOPE_CPU_WEIGHT = 50, SCOPE_TASKS_MAX = 512 };
 /* err is borrowed, NULL on success. Comes once unless the call is freed first. */
 typedef void (*scope_done_fn)(const struct bg_err *err, void *userdata);
 
-/* The manager's socket; the caller's. NULL: this process is not in a unit of one, and *ret_why, static, says so. */
+/* The manager's socket; the caller's. NULL: this process is not in a unit of one, and *ret_why, static, says so; else that is NULL. */
 char *scope_socket(const char **ret_why);
 int scope_start(struct loop *loop, const char *socket, const struct scope_spec *spec,
 	scope_done_fn done, void *userdata, struct scope_call **ret, struct bg_err **err);

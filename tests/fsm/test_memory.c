@@ -76,3 +76,24 @@ TEST(one_processor_where_more_are_slower)
 	CHECK_INT(vm("c")->row->vcpus, 2);
 	*choice = was;
 }
+
+/* The words for a VM whose VMM systemd would not take, and for none that could. */
+TEST(what_bounds_a_vmm)
+{
+	_free_ char *none = NULL, *refused = NULL, *own = NULL;
+
+	world_open(&w, NULL);
+	CHECK_INT(world_create(&w, "a", true), OP_DONE);
+	CHECK(!w.engine.scope_socket);
+	w.engine.scope_why = "there is no systemd here";
+	none = vm_limits_text(vm("a"));
+	CHECK_STR(none, "there is no systemd here");
+	w.engine.scope_why = NULL;
+	refused = vm_limits_text(vm("a"));
+	CHECK(strstr(refused, "gave it no scope"));
+	vm("a")->row->limited = true;
+	own = vm_limits_text(vm("a"));
+	CHECK(strstr(own, "a scope of its own: memory above 1.5G"));
+	CHECK_INT(world_ask(&w, "a", VM_EV_STOP), OP_DONE);
+	CHECK(!vm_limits_text(vm("a")));
+}
