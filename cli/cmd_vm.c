@@ -141,11 +141,9 @@ static void show_missing(const struct term *t, const json_t *vm)
 static void show_sizes(const struct term *t, const json_t *vm)
 {
 	const char *balloon = render_text(vm, "balloon_reason");
-	const char *cpus = render_text(vm, "cpus_reason");
 	char memory[BG_SIZE_TEXT], disk[BG_SIZE_TEXT], work[BG_SIZE_TEXT];
 
-	render_field(t, "cpu", STYLE_PLAIN, "%lld%s%s%s", (long long)render_int(vm, "cpus"),
-		*cpus ? " (" : "", cpus, *cpus ? ")" : "");
+	render_field(t, "cpu", STYLE_PLAIN, "%lld", (long long)render_int(vm, "cpus"));
 	render_field(t, "memory", STYLE_PLAIN, "%s%s%s",
 		bg_size_print_mib((uint64_t)render_int(vm, "memory_mib"), memory),
 		*balloon ? ", " : "", balloon);

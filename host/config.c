@@ -410,8 +410,6 @@ static int on_key(const char *name, const struct toml_value *v, unsigned line, v
 		return bad(l, line, "remove one of the two", "%s was set in line %u already", name,
 			l->seen_at[key - keys]);
 	l->seen_at[key - keys] = line;
-	if (key->offset == offsetof(struct config, default_cpus))
-		l->config->cpus_named = true;
 	if (!type_fits(key->kind, v->type))
 		return bad(l, line, NULL, "%s is to be %s", name, type_wanted(key->kind));
 	snprintf(number, sizeof(number), "%lld", (long long)v->integer);

@@ -40,7 +40,6 @@ struct config {
 	char *qemu_bin;		     /* "qemu-system-x86_64" */
 	char *ssh_key_path;	     /* NULL: banger's own key */
 	char *default_image_name;    /* "default" */
-	bool cpus_named;	     /* default_cpus is in the file */
 	unsigned default_cpus;	     /* 2 */
 	bool default_nat;	     /* true */
 	bool balloon;		     /* what guests free goes back to the host; true */

@@ -64,20 +64,11 @@ const struct vmm_driver *vmm_driver_by_name(const char *name)
 	return NULL;
 }
 
-static bool is_since(const char *version, const unsigned since[2])
-{
-	return (!since[0] && !since[1]) || bg_version_at_least(version, since[0], since[1]);
-}
-
-bool vmm_plays_in_one_thread(const struct vmm_choice *choice)
-{
-	return choice->accel == VMM_ACCEL_TCG &&
-	       !is_since(choice->version, choice->driver->threads_since);
-}
-
 bool vmm_has_balloon(const struct vmm_driver *driver, const char *version)
 {
-	return is_since(version, driver->balloon_since);
+	const unsigned *since = driver->balloon_since;
+
+	return (!since[0] && !since[1]) || bg_version_at_least(version, since[0], since[1]);
 }
 
 const char *vmm_guest_disk(enum vmm_disk disk, bool has_base)

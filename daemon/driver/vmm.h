@@ -74,8 +74,6 @@ struct vmm_driver {
 	const char *agent_socket; /* file name in run_dir */
 	bool boots_elf_only;	  /* spec.kernel must be an ELF file: kernel_elf */
 	bool holds_term;	  /* its process was started with SIGTERM and SIGHUP blocked */
-	/* its first version that emulates each processor in a thread of its own */
-	unsigned threads_since[2];
 	unsigned
 		code_cache_mib; /* bound of what it keeps of translated code in emulation; 0: none */
 	unsigned balloon_since[2]; /* its first version, major and minor, that takes spec.balloon */
@@ -168,8 +166,6 @@ struct vmm_choice {
 	char *reason; /* one sentence, for `vm show` and doctor */
 	struct bg_err *err;
 };
-/* Does one thread of the host play all processors of a guest? */
-bool vmm_plays_in_one_thread(const struct vmm_choice *choice);
 struct vmm_probe;
 typedef void (*vmm_probe_fn)(const struct vmm_choice *choice, void *userdata);
 struct config;

@@ -42,10 +42,8 @@ enum { CODE_CACHE_MIB = 128 };
  */
 static const char *tcg_accel(const struct vmm_spec *spec)
 {
-	return spec->vcpus == 1 || bg_version_at_least(spec->version, vmm_qemu.threads_since[0],
-					   vmm_qemu.threads_since[1])
-		       ? "tcg,thread=multi"
-		       : "tcg,thread=single";
+	return spec->vcpus == 1 || bg_version_at_least(spec->version, 8, 1) ? "tcg,thread=multi"
+									    : "tcg,thread=single";
 }
 
 /* What the guest is told of its clock; 0: it knows better (KVM), or we do not know. */
@@ -393,7 +391,6 @@ static int qemu_resize(struct vmm *vmm, const char *disk, const char *path, uint
 const struct vmm_driver vmm_qemu = {
 	.name = "qemu",
 	.holds_term = true,
-	.threads_since = {8, 1},
 	.code_cache_mib = CODE_CACHE_MIB,
 	.agent = "virtio",
 	.poweroff = "off",

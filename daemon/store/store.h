@@ -71,7 +71,6 @@ struct vm_row {
 	int restart;	/* enum restart_policy */
 	/* its user wanted it down: the host's boot id then; NULL: not so, or it was started since */
 	char *stopped_boot;
-	bool one_cpu;	    /* it was given one because more are slower: vm_cpus.c */
 	unsigned cow_chunk; /* bytes, of a root that the guest joins; 0: BG_COW_CHUNK_OLD */
 	bool no_balloon;    /* keep what its guest frees */
 	int balloon;	    /* enum vm_balloon, of its VMM */

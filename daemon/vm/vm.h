@@ -161,8 +161,6 @@ bool vm_on_base(const struct vm *vm);
 int vm_check_base(const struct vm *vm, const struct image_row *image, struct bg_err **err);
 /* Why it has the storage that it has: a sentence, borrowed. */
 const char *vm_storage_reason(const struct vm *vm);
-/* Why it has as many processors as it has, where that was chosen for it: a sentence, static. NULL: it was asked for, or is the default. */
-const char *vm_cpus_reason(const struct vm *vm);
 /* What the guest's flags (enum bg_agent_flag) say of its disks: a sentence, static. NULL: nothing. */
 const char *vm_disk_note(uint32_t flags);
 /* Once the network helper has answered: gives back what no VM holds, sets NAT, fills the pool. */

@@ -217,8 +217,6 @@ int vm_create(struct engine *engine, const struct vm_request *request, struct op
 	task = vm_task_new(engine, vm);
 	if (task)
 		task->own_disk = request->own_disk;
-	if (task)
-		task->cpus_open = request->vcpus == UINT_MAX && !engine->config->cpus_named;
 	if (!task)
 		r = bg_err_set(err, BG_ERR_INTERNAL, ENOMEM, "out of memory");
 	else
@@ -388,7 +386,6 @@ static int undo_boot(struct op *op, void *ctx, struct bg_err **err)
 
 #define STEPS_MAKE                                                                                 \
 	{"disks", "cloning the root disk", false, vm_step_storage, vm_step_cancel, undo_create},   \
-		{"disks", "cloning the root disk", false, vm_step_cpus, NULL, NULL},               \
 		{"disks", "preparing the image", false, vm_step_seed, vm_step_cancel, NULL,        \
 			.rare = true},                                                             \
 		{"disks", "cloning the root disk", false, step_root, vm_step_cancel, NULL},        \

@@ -148,7 +148,6 @@ json_t *vm_to_json(const struct vm *vm)
 	put(json, "with_init", json_boolean(row->with_init));
 	put(json, "balloon", json_boolean(!row->no_balloon));
 	put(json, "balloon_reason", bg_json_str(vm_balloon_reason(vm)));
-	put(json, "cpus_reason", bg_json_str(vm_cpus_reason(vm)));
 	put(json, "limits", limits_json(vm));
 	put(json, "code_cache_mib",
 		vm->vmm && row->code_cache_mib ? json_integer(row->code_cache_mib) : json_null());

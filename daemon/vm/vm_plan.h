@@ -27,9 +27,8 @@ struct vm_task {
 	enum vm_state before; /* the request */
 	unsigned stop_timeout_s;
 	int signo;
-	struct net_reach reach; /* wanted */
-	bool cpus_open;		/* nobody said how many processors the VM that is made shall have */
-	bool own_disk;		/* no overlay of the disk helper's for the VM that is made */
+	struct net_reach reach;	     /* wanted */
+	bool own_disk;		     /* no overlay of the disk helper's for the VM that is made */
 	struct vm_settings settings; /* of a SET */
 	bool grown;		     /* a disk of a running VM */
 	char said[256];		     /* what the guest said to what it was told (vm_tell.h) */
@@ -163,7 +162,6 @@ void vm_flush_cancel(struct op *op, void *ctx);
 int vm_step_probe(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_attach(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_storage(struct op *op, void *ctx, struct bg_err **err);
-int vm_step_cpus(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_seed(struct op *op, void *ctx, struct bg_err **err);
 int vm_step_disk(struct op *op, void *ctx, struct bg_err **err);
 /* Asks for the end of its slot's disk; before that of the slot. OP_WAIT when done will be called, 0 when there is none. */

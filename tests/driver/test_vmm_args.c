@@ -107,20 +107,6 @@ static char *join_argv(const struct vmm_spec *spec)
 	return text;
 }
 
-TEST(who_plays_processors_in_one_thread)
-{
-	struct vmm_choice choice = {.driver = &vmm_qemu, .accel = VMM_ACCEL_TCG};
-
-	CHECK(vmm_plays_in_one_thread(&choice));
-	choice.version = (char *)"7.2.22";
-	CHECK(vmm_plays_in_one_thread(&choice));
-	choice.accel = VMM_ACCEL_KVM;
-	CHECK(!vmm_plays_in_one_thread(&choice));
-	choice = (struct vmm_choice){
-		.driver = &vmm_qemu, .accel = VMM_ACCEL_TCG, .version = (char *)"8.1.0"};
-	CHECK(!vmm_plays_in_one_thread(&choice));
-}
-
 TEST(who_gives_memory_back)
 {
 	CHECK(vmm_has_balloon(&vmm_qemu, "7.2.22"));

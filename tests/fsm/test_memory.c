@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What a VM takes of the host, over fakes: memory that it gives back (daemon/vm/vm_memory.h), processors (vm_cpus.c). */
-#include "daemon/driver/vmm.h"
+/* What a VM takes of the host, over fakes: memory that it gives back, and limits (daemon/vm/vm_memory.h). */
 #include "daemon/vm/vm_memory.h"
 #include "daemon/vm/vm_set.h"
 #include "tests/fsm/world.h"
@@ -50,31 +49,6 @@ TEST(a_vm_of_before_keeps_its_memory)
 	CHECK(strstr(vm_balloon_reason(vm("a")), "without a balloon"));
 	vm("a")->row->balloon = 77; /* of a newer one */
 	CHECK(strstr(vm_balloon_reason(vm("a")), "without a balloon"));
-}
-
-/* QEMU that emulates processors in one thread: made, not started. */
-TEST(one_processor_where_more_are_slower)
-{
-	struct vmm_choice *choice, was;
-
-	world_open(&w, NULL);
-	choice = (struct vmm_choice *)vmm_probe_choice(w.engine.probe);
-	was = *choice;
-	choice->driver = &vmm_qemu;
-	choice->accel = VMM_ACCEL_TCG;
-	choice->version = (char *)"7.2.22";
-	CHECK_INT(world_create(&w, "a", false), OP_DONE);
-	CHECK_INT(vm("a")->row->vcpus, 1);
-	CHECK(strstr(vm_cpus_reason(vm("a")), "in one thread"));
-	choice->version = (char *)"8.1.0";
-	CHECK_INT(world_create(&w, "b", false), OP_DONE);
-	CHECK_INT(vm("b")->row->vcpus, 2);
-	CHECK(!vm_cpus_reason(vm("b")));
-	choice->version = (char *)"7.2.22";
-	w.config->cpus_named = true; /* default_cpus is its user's word */
-	CHECK_INT(world_create(&w, "c", false), OP_DONE);
-	CHECK_INT(vm("c")->row->vcpus, 2);
-	*choice = was;
 }
 
 /* The words for a VM whose VMM systemd would not take, and for none that could. */

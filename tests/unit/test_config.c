@@ -38,7 +38,6 @@ TEST(defaults)
 	CHECK(!c->ssh_key_path);
 	CHECK_STR(c->default_image_name, "default");
 	CHECK_INT(c->default_cpus, 2);
-	CHECK(!c->cpus_named);
 	CHECK_INT(c->default_memory_mib, 1024);
 	CHECK_INT(c->default_disk_mib, 8192);
 	CHECK_INT(c->default_work_mib, 8192);
@@ -134,7 +133,6 @@ TEST(every_key)
 	CHECK_STR(c->ssh_key_path, "/home/u/.ssh/id");
 	CHECK_STR(c->default_image_name, "debian");
 	CHECK_INT(c->default_cpus, 4);
-	CHECK(c->cpus_named);
 	CHECK_INT(c->default_memory_mib, 1536);
 	CHECK_INT(c->default_disk_mib, 4096);
 	CHECK_INT(c->default_work_mib, 1048576);
