@@ -27,7 +27,7 @@ def complete(home, *words):
 
 @pytest.mark.parametrize("words,expected", [
     (["v"], ["vm", "version"]),
-    (["vm", "re"], ["restart", "rename"]),
+    (["vm", "re"], ["restart", "resume", "rename"]),
     (["vm", "stop", ""], ["db", "web-1", "web-2"]),
     (["vm", "stop", "db", "w"], ["web-1", "web-2"]),
     (["vm", "rm", "d"], ["db"]),
@@ -138,7 +138,7 @@ def shell(request, home, names):
 
 def test_in_the_shell(home, shell):
     assert shell("vm stop w") == ["web-1", "web-2"]
-    assert shell("vm res") == ["restart"]
+    assert shell("vm rest") == ["restart"]
     assert sorted(shell("vm stop ")) == ["db", "web-1", "web-2"]
     assert shell("vm create --image de") == ["debian"]
 
@@ -188,7 +188,7 @@ def test_zsh_on_a_terminal(home, names):
         text = terminal.complete("banger vm stop web-", lambda text: "web-2" in text)
         assert "web-1" in text and "db" not in text
         terminal.complete("banger vm create --image de", lambda text: "--image debian" in text)
-        text = terminal.complete("banger vm res", lambda text: "ready> banger vm restart" in text)
+        text = terminal.complete("banger vm rest", lambda text: "ready> banger vm restart" in text)
         assert "command not found" not in text and "banger:" not in text, text
     finally:
         terminal.close()
