@@ -138,6 +138,7 @@ ELSEWHERE = [
     (r"apt download .*|banger kernel import \./linux-image-\*\.deb --name cloud", "scripts/quickstart"),
     (r"banger op (show|cancel) 17", "tests/e2e/test_ops.py"),
     (r"banger vm (restart web|kill web|start 'web-\*')", "tests/e2e/test_life.py"),
+    (r"banger vm (pause|suspend|resume) (web|--all)", "tests/e2e/test_suspend.py"),
     (r"banger vm set dev --expose-host 5432|banger vm exec dev -- psql .*", "tests/e2e/test_nat.py"),
     (r"banger vm prune", "tests/integration/cli/test_many.py"),
     (r"banger vm ssh web -L .*", "tests/integration/cli/test_ssh.py"),
