@@ -124,6 +124,7 @@ ELSEWHERE = [
     (r"(\./)?scripts/(check|lab)( .*)?", "scripts/check"),
     (r"sudo scripts/install-helper --names", "tests/lab/test_resolved.py"),
     (r"sudo nft list ruleset", "tests/priv/test_isolation.py"),
+    (r"sudo firewall-cmd .*", "tests/packages/test_firewalld.py"),
     (r"scripts/publish-kernel .*|banger image export dev .* && scripts/publish-image .*", "tests/integration/registry/test_import.py"),
     (r"scripts/make-generic-kernel.*|banger kernel import build/kernel/.*", "tests/e2e/test_generic_kernel.py"),
     (r"banger kernel pull generic|banger image pull (--catalog )?debian-dev", "tests/integration/registry/test_search.py"),
