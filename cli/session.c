@@ -31,8 +31,8 @@ enum {
 	PIPE_PIECE = 4096, /* PIPE_BUF: what poll() promises of a pipe */
 	LATE_MS = 10000,   /* how long after its timeout a guest may stay silent */
 	LEAVE_MS = 5000,   /* the same after a signal was sent to it */
-	JSON_WORDS_MAX =
-		32 * 1024, /* bytes of command and environment that go in the request itself */
+	/* bytes of command and environment that go in the request itself */
+	JSON_WORDS_MAX = 32 * 1024,
 };
 
 /* One output: what came and is not written yet. */

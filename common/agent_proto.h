@@ -62,23 +62,25 @@ enum bg_agent_type {
 	BG_AGENT_STATUS = 4,  /* guest: struct bg_agent_status; after WELCOME and at every change */
 	BG_AGENT_PING = 5,    /* host: 8 bytes of its choice; sub: 0 or BG_AGENT_PING_TIME */
 	BG_AGENT_PONG = 6,    /* guest: the same 8 bytes, or struct bg_agent_pong */
-	BG_AGENT_SHUTDOWN =
-		7, /* host: 1 byte, enum bg_agent_shutdown; the guest answers DONE then goes down */
+	/* host: 1 byte, enum bg_agent_shutdown; the guest answers DONE then goes down */
+	BG_AGENT_SHUTDOWN = 7,
 	BG_AGENT_DONE = 8,	/* guest, also in streams: struct bg_agent_done */
 	BG_AGENT_GAP = 9,	/* host, to a guest that can: struct bg_agent_gap */
 	BG_AGENT_GAP_DONE = 10, /* guest: struct bg_agent_gap_done */
 	/* streams */
-	BG_AGENT_DATA =
-		16, /* both: bytes; the sub-stream is head.sub (0 stdin/body, 1 stdout, 2 stderr) */
+	/* both: bytes; the sub-stream is head.sub (0 stdin/body, 1 stdout, 2 stderr) */
+	BG_AGENT_DATA = 16,
 	BG_AGENT_EOF = 17,    /* both: end of head.sub */
 	BG_AGENT_CREDIT = 18, /* both: u32 bytes more for head.sub */
 	BG_AGENT_CANCEL = 19, /* host: end the request and what it started */
 	BG_AGENT_EXEC = 20,   /* host: struct bg_agent_exec and its strings; opens the stream */
 	BG_AGENT_RESIZE = 21, /* host: struct bg_agent_resize, of a stream with a terminal */
-	BG_AGENT_SIGNAL =
-		22, /* host: u32 signal number, for the command's process group; guest: the same, it was delivered */
-	BG_AGENT_WORDS =
-		23, /* host, after an EXEC with BG_AGENT_X_WORDS: bytes of enum bg_agent_words; none: that is all */
+	/* host: u32 signal number, for the command's process group; guest: the same, it was
+	 * delivered */
+	BG_AGENT_SIGNAL = 22,
+	/* host, after an EXEC with BG_AGENT_X_WORDS: bytes of enum bg_agent_words; none: that
+	 * is all */
+	BG_AGENT_WORDS = 23,
 };
 
 /* The sub of a PING: the answer is to carry the guest's clocks. */
@@ -90,24 +92,25 @@ enum { BG_AGENT_IN = 0, BG_AGENT_OUT = 1, BG_AGENT_ERR = 2, BG_AGENT_SUBS = 3 };
 /* What runs: the command, or a part of the agent itself in a process of its own. */
 enum bg_agent_kind {
 	BG_AGENT_K_RUN = 0, /* argv; none: the user's login shell */
-	BG_AGENT_K_GROW =
-		1, /* argv in threes: block device ("vda"), where it is mounted, bytes it has now or soon */
+	/* argv in threes: block device ("vda"), where it is mounted, bytes it has now or soon */
+	BG_AGENT_K_GROW = 1,
 	BG_AGENT_K_PACK = 2,	    /* argv[0]: a tree, as tar on its output */
 	BG_AGENT_K_UNPACK = 3,	    /* argv[0]: where the tar on its input goes to */
 	BG_AGENT_K_UNPACK_INTO = 4, /* the same, into a folder that is there */
-	BG_AGENT_K_CONNECT =
-		5, /* argv[0]: a TCP port of the guest's loopback, joined with its streams */
-	BG_AGENT_K_PORTS =
-		6, /* a line for each listening socket: protocol, address, port, pid, name */
+	/* argv[0]: a TCP port of the guest's loopback, joined with its streams */
+	BG_AGENT_K_CONNECT = 5,
+	/* a line for each listening socket: protocol, address, port, pid, name */
+	BG_AGENT_K_PORTS = 6,
 	BG_AGENT_K_STATS = 7, /* lines of a name and a number */
-	BG_AGENT_K_WORKSPACE =
-		8, /* argv: a verb and its words (guest/workspace.h), for a checkout's copy */
-	BG_AGENT_K_NAME =
-		9, /* argv: the name that the guest has from now on, its address (may be missing) */
-	BG_AGENT_K_EXPOSE =
-		10, /* argv: the ports that host.vm has from now on, in this conversation; no process */
-	BG_AGENT_K_ACCEPT =
-		11, /* argv[0]: one of them; waits for a connection to it, says BG_AGENT_ACCEPTED on its stderr, joins it with its streams */
+	/* argv: a verb and its words (guest/workspace.h), for a checkout's copy */
+	BG_AGENT_K_WORKSPACE = 8,
+	/* argv: the name that the guest has from now on, its address (may be missing) */
+	BG_AGENT_K_NAME = 9,
+	/* argv: the ports that host.vm has from now on, in this conversation; no process */
+	BG_AGENT_K_EXPOSE = 10,
+	/* argv[0]: one of them; waits for a connection to it, says BG_AGENT_ACCEPTED on its
+	 * stderr, joins it with its streams */
+	BG_AGENT_K_ACCEPT = 11,
 	BG_AGENT_K_MAX_
 };
 
@@ -120,9 +123,8 @@ enum bg_agent_kind {
 
 enum {
 	BG_AGENT_X_TTY = 1 << 0,
-	BG_AGENT_X_WORDS =
-		1
-		<< 1, /* its command and environment follow: they do not fit a frame, or are not UTF-8 */
+	/* its command and environment follow: they do not fit a frame, or are not UTF-8 */
+	BG_AGENT_X_WORDS = 1 << 1,
 };
 
 /* The sub of a BG_AGENT_WORDS frame: which list its bytes belong to. Each string ends with NUL; a frame may end in the middle. */
@@ -157,9 +159,8 @@ struct bg_agent_pong {
 
 /* What is put right after a gap, in this order. */
 enum bg_agent_gap_part {
-	BG_AGENT_GAP_RANDOM =
-		1
-		<< 0, /* the kernel's randomness: the 64 bytes are mixed in, then it is reseeded */
+	/* the kernel's randomness: the 64 bytes are mixed in, then it is reseeded */
+	BG_AGENT_GAP_RANDOM = 1 << 0,
 	BG_AGENT_GAP_CLOCK = 1 << 1, /* the wall clock, when it is behind */
 	BG_AGENT_GAP_BACK = 1 << 2,  /* with CLOCK: also when it is ahead */
 	BG_AGENT_GAP_NET = 1 << 3,   /* eth0's address is announced by ARP */
@@ -193,9 +194,8 @@ enum bg_agent_flag {
 	BG_AGENT_F_SETUP = 1 << 4,   /* the image's package manager brings one, or an init */
 	BG_AGENT_F_SETUP_END = 1 << 5,	/* it is through, well or not */
 	BG_AGENT_F_NO_MANAGER = 1 << 6, /* it should, but the image has none that we know */
-	BG_AGENT_F_COW_REPAIRED =
-		1
-		<< 7, /* the VM's own disk could not be written at some time: what was not synced is lost */
+	/* the VM's own disk could not be written at some time: what was not synced is lost */
+	BG_AGENT_F_COW_REPAIRED = 1 << 7,
 	BG_AGENT_F_FS_ERROR = 1 << 8, /* ext4 has recorded an error on / or /root */
 	BG_AGENT_F_ALL = (1 << 9) - 1,
 };

@@ -35,8 +35,8 @@ enum bg_exit {
 	BG_EXIT_DAEMON = 7,    /* the daemon cannot be reached or started */
 	/* of vm exec, beside the command's own: */
 	BG_EXIT_EXEC_TIMEOUT = 124, /* the command did not end in its --timeout */
-	BG_EXIT_NO_EXEC =
-		125, /* user or folder of the command are not there; 126, 127: as a shell has them */
+	/* user or folder of the command are not there; 126, 127: as a shell has them */
+	BG_EXIT_NO_EXEC = 125,
 	BG_EXIT_CANCELLED = 130, /* interrupted or cancelled */
 	BG_EXIT_LOST = 255	 /* the session was lost before the command's status was known */
 };

@@ -10,12 +10,12 @@
 #include "common/base.h"
 
 enum {
-	EXEC_KEPT_ID =
-		32, /* hex digits, made by the client: a name among the sessions of its owner, not a secret */
+	/* hex digits, made by the client: a name among the sessions of its owner, not a secret */
+	EXEC_KEPT_ID = 32,
 	EXEC_KEPT_HEAD = 16, /* bytes of exec_kept_head */
 	EXEC_KEPT_S = 60,    /* so long without a client */
-	EXEC_KEPT_OWNER =
-		8, /* so many of an owner without a client: the one that waited longest ends */
+	/* so many of an owner without a client: the one that waited longest ends */
+	EXEC_KEPT_OWNER = 8,
 	EXEC_KEPT_ALL = 32, /* the same of all */
 };
 

@@ -22,9 +22,8 @@
 #include "daemon/boot.h"
 
 enum {
-	PIPE_BYTES =
-		1024 *
-		1024, /* some seconds of a disk that does not answer, at any rate that is not a fault */
+	/* some seconds of a disk that does not answer, at any rate that is not a fault */
+	PIPE_BYTES = 1024 * 1024,
 	CHUNK = 64 * 1024,
 	END_MS = 2000,
 	ABOVE = 64, /* descriptors are out of each other's way from here on */

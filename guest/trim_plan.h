@@ -10,9 +10,9 @@
 #include "guest/ext4_super.h"
 
 enum {
-	TRIM_SOON =
-		32 * 1024 * 1024, /* bytes; with less a round waits until the disk has been quiet */
-	TRIM_LEAST = 1024 * 1024, /* with less there is none */
+	/* bytes; with less a round waits until the disk has been quiet */
+	TRIM_SOON = 32 * 1024 * 1024,
+	TRIM_LEAST = 1024 * 1024,      /* with less there is none */
 	TRIM_GUESS = 64 * 1024 * 1024, /* written, and neither there nor seen freed */
 	TRIM_EXTENT = 64 * 1024,       /* shorter ones are not worth a request */
 };

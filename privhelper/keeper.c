@@ -22,8 +22,8 @@
 
 enum {
 	EXIT_START = 64, /* plus the priv_code */
-	MEND_PAUSE_MS =
-		500, /* for a helper that is there to do it, and against somebody who flushes in a loop */
+	/* for a helper that is there to do it, and against somebody who flushes in a loop */
+	MEND_PAUSE_MS = 500,
 };
 
 struct fence {

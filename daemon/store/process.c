@@ -21,9 +21,9 @@ enum {
 	IDLE_MS = 1000, /* then the log is copied and records are caught up */
 	TRY_AGAIN_MS = 10000,
 	LOG_PAGES_MAX = 200,
-	ROWS_BYTES =
-		16 * 1024, /* of text in one message; JSON makes it six times as long at worst */
-	LOCK_TRIES = 150,  /* of 100 ms: the last daemon's store may be writing still */
+	/* of text in one message; JSON makes it six times as long at worst */
+	ROWS_BYTES = 16 * 1024,
+	LOCK_TRIES = 150, /* of 100 ms: the last daemon's store may be writing still */
 };
 
 struct process {

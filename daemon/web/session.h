@@ -17,8 +17,8 @@ enum {
 	WEB_SESSIONS_MAX = 16,
 	WEB_IDLE_S = 12 * 3600,
 	WEB_AGE_S = 7 * 24 * 3600,
-	WEB_WRONG_MAX =
-		5, /* wrong tokens within WEB_TOKEN_S, after which the door is shut for as long */
+	/* wrong tokens within WEB_TOKEN_S, after which the door is shut for as long */
+	WEB_WRONG_MAX = 5,
 };
 
 struct sessions;
