@@ -98,8 +98,11 @@ static unsigned helpers_started;
 /* What a helper wrote to its descriptor 3 first, or that there is none. */
 static void on_helper(int sock, void *userdata)
 {
+	struct pollfd p = {.fd = sock, .events = POLLIN};
 	char text[64] = "none";
 
+	if (sock >= 0)
+		(void)poll(&p, 1, 10000); /* its word comes after its socket */
 	if (sock >= 0 && recv(sock, text, sizeof(text) - 1, 0) < 0)
 		snprintf(text, sizeof(text), "nothing");
 	bg_close(sock);
