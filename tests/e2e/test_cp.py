@@ -137,8 +137,10 @@ def test_a_copy_that_is_interrupted_leaves_nothing(guest, folder):
     (("/etc/hostname", "no-such-vm:/srv"), 3, "no-such-vm"),
 ])
 def test_what_cannot_be_copied(guest, folder, args, status, text):
-    guest.fails(status, text, "vm", "cp", *(folder if word == "HERE" else word for word in args))
-    assert sh(f"ls -A {folder}") == "", "sources that are right were copied before a wrong one was met"
+    here = f"{folder}/here"
+    sh(f"mkdir -p {here}")
+    guest.fails(status, text, "vm", "cp", *(here if word == "HERE" else word for word in args))
+    assert sh(f"ls -A {here}") == "", "sources that are right were copied before a wrong one was met"
 
 
 def test_ports(guest):
