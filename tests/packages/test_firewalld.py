@@ -5,7 +5,6 @@ import contextlib
 import ctypes
 import os
 import socket
-import struct
 import subprocess
 import sys
 
@@ -16,7 +15,7 @@ from conftest import SOURCE, run
 
 sys.path.insert(0, os.path.join(SOURCE, "tests/priv"))
 
-from guest import UDP, Guest  # noqa: E402
+from guest import QUIET, Guest  # noqa: E402
 from hostuser import HostUser  # noqa: E402
 from privclient import HELPER, Helper, name_sockets  # noqa: E402
 
@@ -89,8 +88,7 @@ def names(helper, taken):
     udp.settimeout(2)
 
     def asked(guest):
-        guest.port += 1
-        guest.send(taken["gateway"], UDP, struct.pack(">HHHH", guest.port, 53, 12, 0) + b"name")
+        guest.ask_names(b"name")
         try:
             return udp.recv(64) == b"name"
         except TimeoutError:
@@ -121,11 +119,11 @@ def test_beside_a_real_firewalld(net, helper, zone):
     try:
         with names(helper, taken) as asked, socket.create_server(("0.0.0.0", 7022)), Guest(taken) as guest:
             guest.port = FIRST_PORTS[zone]
-            assert not guest.connect(WORLD, 80) and asked(guest)
+            assert not guest.connect(WORLD, 80, QUIET) and asked(guest)
             net.run(["sh", "-c", REMEDY])
             for again in range(2):
                 assert guest.connect(WORLD, 80) and asked(guest), f"reloads: {again}"
-                assert not guest.connect(taken["gateway"], 7022)
+                assert not guest.connect(taken["gateway"], 7022, QUIET)
                 wall(net, "--reload")
     finally:
         helper.detach(0)
