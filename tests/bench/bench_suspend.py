@@ -30,7 +30,7 @@ def timed(*commands):
 
 def stopped_for(name):
     """Seconds from the guest's stop until its memory is on the disk and the row says so: the stage "save"."""
-    found = next(o for o in json.loads(banger("op", "list", "--json")) if o["kind"] == "vm.suspend" and o["target"] == name)
+    found = next(o for o in json.loads(banger("op", "list", "--all", "--json")) if o["kind"] == "vm.suspend" and o["target"] == name)
     return next(s["ms"] for s in found["stages"] if s["name"] == "save") / 1000
 
 
