@@ -127,8 +127,8 @@ static int put_config(struct bare *b, const char *path, struct bg_err **err)
 	config = strip_config(text);
 	stripped = config ? json_dumps(config, JSON_COMPACT) : NULL;
 	json_decref(config);
-	b->config =
-		stripped ? memfd_create("bench-bare", 0) : -1; /* not CLOEXEC: the VMM reads it */
+	/* not CLOEXEC: the VMM reads it */
+	b->config = stripped ? memfd_create("bench-bare", 0) : -1;
 	if (b->config < 0 || bg_write_all(b->config, stripped, strlen(stripped)) < 0 ||
 		asprintf(&b->config_path, "/proc/self/fd/%d", b->config) < 0)
 		return bg_err_set(err, BG_ERR_INTERNAL, EPROTO,

@@ -23,8 +23,8 @@ struct bench_report {
 	json_t *facts; /* what was measured, and where */
 	struct series alone, together, bare;
 	unsigned at_once;
-	const struct bg_err *
-		bare_error; /* why there is no bare start; NULL: none was asked for, or it was made */
+	/* why the bare start failed; NULL: it was made, or not asked for */
+	const struct bg_err *bare_error;
 };
 
 /* The record of --json, the caller's. */

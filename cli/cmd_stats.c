@@ -181,7 +181,7 @@ static void print_stats(struct cli *cli, const json_t *stats)
 		number(host, "pss_bytes") ? " of it its own" : "");
 	if (number(host, "code_cache_mib"))
 		render_field(t, "emulation", STYLE_PLAIN,
-			"up to %lluM of that is translated code, as there is no KVM",
+			"up to %lluM of that is translated code: KVM is not used",
 			(unsigned long long)number(host, "code_cache_mib"));
 	render_field(t, "host disk", STYLE_PLAIN, "%s, %s written since its start",
 		bg_size_print_mib(number(host, "disk_bytes") / MIB, disk),

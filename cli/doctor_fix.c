@@ -120,8 +120,7 @@ static int ask(const struct cli *cli, size_t count, struct bg_err **err)
 	char answer[16];
 
 	if (!cli->err.tty || !isatty(STDIN_FILENO)) {
-		bg_err_set(err, BG_ERR_USAGE, EPERM,
-			"nothing was run: there is no terminal to ask on");
+		bg_err_set(err, BG_ERR_USAGE, EPERM, "nothing was run: no terminal to ask on");
 		bg_err_hint(err, "with --yes it does not ask");
 		return -EPERM;
 	}

@@ -49,6 +49,12 @@ struct seal_rule {
 	uint64_t also_value;
 };
 
+/* The row of a call that may be made whatever its arguments are. */
+#define SEAL_CALL(name, reason)                                                                    \
+	{                                                                                          \
+		SCMP_SYS(name), SEAL_ALLOW, SEAL_ALWAYS, 0, 0, reason                              \
+	}
+
 /*
  * The filter that these rows make over what happens to other calls (an SCMP_ACT_*); a program of
  * another architecture is refused with ENOSYS. NULL when libseccomp says no.

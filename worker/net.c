@@ -21,8 +21,8 @@
 #define POLL_MS		100
 #define AUTHORITIES_MAX (4 * 1024 * 1024)
 
-static struct curl_blob
-	authorities; /* certificates in the place of the system's, when there are any */
+/* certificates in the place of the system's, when there are any */
+static struct curl_blob authorities;
 
 struct net {
 	struct job *job;

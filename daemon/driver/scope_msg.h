@@ -18,7 +18,7 @@ bool scope_msg_start(const struct scope_spec *spec, struct scope_msg *ret);
 
 enum scope_answer { SCOPE_MORE, SCOPE_OTHER, SCOPE_DONE, SCOPE_REFUSED, SCOPE_BROKEN };
 /*
- * What the bytes begin with. MORE: not yet whole. OTHER: a message that is no answer. *ret_len is the length of a whole one;
+ * What the bytes begin with. MORE: not yet whole. OTHER: a message that is not an answer. *ret_len is the length of a whole one;
  * *ret_text, of a refusal, is in input: its first string, which ends with 0.
  */
 enum scope_answer scope_msg_answer(

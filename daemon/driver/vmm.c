@@ -366,7 +366,7 @@ int vmm_send_command(struct vmm *vmm, enum vmm_command command, vmm_done_fn done
 	return vmm->driver->command(vmm, command, done, userdata, ret, err);
 }
 
-/* By /proc, so that an adopted VMM is no other case. */
+/* By /proc, so that an adopted VMM is not a special case. */
 int vmm_open_memory(const struct vmm *vmm, uint64_t mib)
 {
 	_close_ int fd = -1;

@@ -15,7 +15,7 @@
 
 enum {
 	RIGHT_USEC = 100 * 1000, /* the guest's clock is right when it is off by no more */
-	LAG_USEC = 1000 * 1000,	 /* less is no gap that nobody has spoken of: clocks drift */
+	LAG_USEC = 1000 * 1000,	 /* less is not a gap that went unannounced: clocks drift */
 	/* An answer proves no more than how long it took: on a busy host one that took little is waited for. */
 	TRIES_MAX = 5,
 	DEADLINE_USEC = 60 * 1000 * 1000,
@@ -189,7 +189,7 @@ static void keep_behind(struct gap *gap, const struct guest_reply *reply)
 }
 
 /*
- * A clock that its user has set back is no gap: it lags, but the guest has not stood still since it was last asked. In the
+ * A clock that its user has set back is not a gap: it lags, but the guest has not stood still since it was last asked. In the
  * first answer of a conversation only the wall clock can tell.
  */
 static bool stood_still(const struct gap *gap, const struct guest_reply *reply)
@@ -216,7 +216,7 @@ void vm_gap_on_pong(struct vm *vm, const struct guest_reply *reply)
 		vm_gap(vm, GAP_CLOCK);
 }
 
-/* This process may have waited for a processor between any two of the clocks: that is no sleep. */
+/* This process may have waited for a processor between any two of the clocks: that is not a sleep. */
 void gap_look(struct engine *engine, int64_t *asleep_usec)
 {
 	int64_t before = (int64_t)bg_now_usec(CLOCK_MONOTONIC);

@@ -71,14 +71,14 @@ extern const struct op_plan vm_plan_restart;
 extern const struct op_plan vm_plan_kill;
 extern const struct op_plan vm_plan_delete;
 extern const struct op_plan vm_plan_set;
-extern const struct op_plan vm_plan_down; /* after a process that ended by itself */
-extern const struct op_plan
-	vm_plan_reboot; /* after a process that ended because the guest rebooted */
+/* after a process that ended by itself, or because the guest rebooted */
+extern const struct op_plan vm_plan_down;
+extern const struct op_plan vm_plan_reboot;
 extern const struct op_plan vm_plan_pause;
 extern const struct op_plan vm_plan_unpause; /* the process goes on */
 extern const struct op_plan vm_plan_suspend;
-extern const struct op_plan
-	vm_plan_put_away; /* the end of a suspend, when its memory is on the disk */
+/* the end of a suspend, when its memory is on the disk */
+extern const struct op_plan vm_plan_put_away;
 extern const struct op_plan vm_plan_resume;  /* from the disk */
 extern const struct op_plan vm_plan_forget;  /* a suspended VM becomes a stopped one */
 extern const struct op_plan vm_plan_nothing; /* it is so already */

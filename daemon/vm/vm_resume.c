@@ -2,7 +2,7 @@
 /*
  * Resume of a suspended VM: what it was kept as is looked at, copied into files in memory while it is hashed, and
  * given to a new VMM, which waits. `saved` goes out of the row, and only then the guest goes on: from
- * that moment its disks change, and what was saved belongs to disks that are no more. What does not fit is never given to a
+ * that moment its disks change, and what was saved belongs to disks that no longer exist. What does not fit is never given to a
  * VMM: the VM boots from its disks instead, and says why.
  */
 #include <fcntl.h>

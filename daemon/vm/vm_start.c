@@ -97,8 +97,8 @@ static int attach_now(struct vm_task *task, struct bg_err **err)
 		return bg_err_set(err, BG_ERR_HELPER_LIMIT, ENOSPC,
 			"all %u network slots that this user may have are taken",
 			net_slots(engine->net));
-	task->vm->row->slot = task->vm->row->home_slot =
-		slot; /* intent: recorded before the helper acts */
+	/* intent: recorded before the helper acts */
+	task->vm->row->slot = task->vm->row->home_slot = slot;
 	vm_save(task->vm);
 	r = net_attach(engine->net, (unsigned)slot, on_attached, task, &task->net_call, err);
 	return r < 0 ? r : OP_WAIT;

@@ -176,9 +176,9 @@ static void finish_delete(struct op *op, void *ctx, const struct bg_err *err)
 	if (!task->vm)
 		return;
 	vm_task_release(task, err);
+	/* not even the intent could be recorded */
 	if (err && !op_began(op))
-		task->vm->row->state =
-			(int)task->before; /* not even the intent could be recorded */
+		task->vm->row->state = (int)task->before;
 	vm_save(task->vm);
 }
 

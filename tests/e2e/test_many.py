@@ -10,15 +10,10 @@ import time
 import pytest
 
 from conftest import BUILD, ROOT, as_user, own_taps, wait_for
+from ports import free_port
 
 NAME = "t-many"
 TEN_S = 360  # ten boots in software; an idle machine of two cores needs a quarter of it
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

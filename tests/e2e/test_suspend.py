@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from conftest import as_user, wait_for
+from ports import free_port
 
 NAME = "t-suspend"
 # Answers a line on the guest's port 7 with how often it was asked: what it counts is in its memory alone.
@@ -14,12 +15,6 @@ SERVER = ("import socket,itertools\n"
           "s=socket.socket(); s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1); s.bind(('',7)); s.listen(16)\n"
           "for n in itertools.count(1):\n"
           "    c,_=s.accept(); c.sendall(b'%d\\n' % n); c.close()\n")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

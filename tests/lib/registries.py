@@ -10,6 +10,8 @@ import subprocess
 import tarfile
 import time
 
+from ports import free_port
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -67,12 +69,6 @@ class Image:
         """The digests of layers that were asked for, with their ranges."""
         return [(path.rsplit("/", 1)[1], rng) for path, rng, _ in self.server.requests
                 if "/blobs/" in path and not path.endswith(digest(self.config))]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class RealRegistry:

@@ -243,8 +243,8 @@ static void wrong_fds(struct side s)
 			continue;
 		msg.nfds = n; /* more or fewer than the head says */
 		CHECK_INT(decode(s, &msg), -EBADMSG);
-		msg.buf[offsetof(struct priv_head, nfds)] =
-			(uint8_t)n; /* the head agrees, the row does not */
+		/* the head agrees, the row does not */
+		msg.buf[offsetof(struct priv_head, nfds)] = (uint8_t)n;
 		CHECK_INT(decode(s, &msg), -EBADMSG);
 	}
 }

@@ -181,6 +181,17 @@ static void make_folders(void)
 		    "echo disk >vms/$i/root.img; done"));
 }
 
+/* From the at'th call of that kind on it fails, once or for ever. */
+static void arm(enum call call, unsigned at, bool for_ever, int errnum)
+{
+	memset(&fault, 0, sizeof(fault));
+	fault.call = call;
+	fault.at = at;
+	fault.for_ever = for_ever;
+	fault.errnum = errnum;
+	fault.armed = true;
+}
+
 /* False: the fault was never reached. */
 static bool try_fault(enum call call, unsigned at, bool for_ever, int errnum)
 {
@@ -191,12 +202,7 @@ static bool try_fault(enum call call, unsigned at, bool for_ever, int errnum)
 	open_ledger();
 	for (unsigned i = 0; i < VMS; i++)
 		CHECK_INT(write_pair(i, acknowledged[i] = 1), 0);
-	memset(&fault, 0, sizeof(fault));
-	fault.call = call;
-	fault.at = at;
-	fault.for_ever = for_ever;
-	fault.errnum = errnum;
-	fault.armed = true;
+	arm(call, at, for_ever, errnum);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		unsigned pair = i % VMS, value = acknowledged[pair] + 1;
 
@@ -304,12 +310,7 @@ TEST(a_disk_that_is_full_to_the_last_byte)
 	make_folders();
 	open_ledger();
 	CHECK_INT(write_pair(0, 1), 0);
-	memset(&fault, 0, sizeof(fault));
-	fault.call = CALL_WRITE;
-	fault.at = 1;
-	fault.for_ever = true;
-	fault.errnum = ENOSPC;
-	fault.armed = true;
+	arm(CALL_WRITE, 1, true, ENOSPC);
 	CHECK_INT(write_pair(1, 1), -ENOSPC);
 	CHECK_STR(b.mode, "full");
 	row.state = STORE_VM_DELETING;
@@ -346,12 +347,7 @@ TEST(a_deletion_that_was_only_marked_is_not_over_without_a_word_on_the_disk)
 	make_folders();
 	open_ledger();
 	CHECK_INT(write_pair(0, 1), 0);
-	memset(&fault, 0, sizeof(fault));
-	fault.call = CALL_WRITE;
-	fault.at = 1;
-	fault.for_ever = true;
-	fault.errnum = ENOSPC;
-	fault.armed = true;
+	arm(CALL_WRITE, 1, true, ENOSPC);
 	row.state = STORE_VM_DELETING;
 	delete_aa(2, table_to_json(TABLE_VM, &row, false));
 	CHECK(!b.message[0].err && b.message[0].again);
